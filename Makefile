@@ -1,0 +1,49 @@
+# make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
+# make test    everything that is tested, on real servers; begins with make check
+# make check   format, lint, types, unit tests: under a minute
+# make clean   remove what make made, except the data in ./var
+# Each installs what it needs first, and again only when setup.py or the requirements change.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: setup up test check clean
+
+setup: .venv/.runtime
+
+up: setup
+	@test -n "$$HAILWHALE_REDIS_URL" \
+		|| $(BIN)/python -c 'from whale.embedded import find_redis_server; find_redis_server()' 2>/dev/null \
+		|| deploy/install-debian.sh redis-server
+	@exec $(BIN)/hailwhale up
+
+test: check
+	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server; } >/dev/null \
+		|| deploy/install-debian.sh redis-server rabbitmq-server
+	$(BIN)/python -m pytest tests
+
+check: .venv/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy hail whale
+	$(BIN)/python -m pytest tests/unit
+
+clean:
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "HailWhale needs Python 3.11 or later: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || deploy/install-debian.sh python3-venv
+	$(PYTHON) -m venv .venv
+
+.venv/.runtime: requirements.txt setup.py | $(BIN)/python
+	$(PIP) install -r requirements.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+.venv/.test: requirements-test.txt .venv/.runtime
+	$(PIP) install -r requirements-test.txt
+	@touch $@

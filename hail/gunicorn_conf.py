@@ -1,0 +1,36 @@
+"""How gunicorn serves Hail and Whale; address, processes and worker class come from the command line.
+
+Each service gets a folder of its own, `<data_dir>/metrics/<service>`, where its processes keep the counters that
+/metrics adds up; it is emptied at the start.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hail.settings import load
+
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+timeout = 60
+graceful_timeout = 10
+keepalive = 75  # longer than a proxy keeps its own idle connections
+limit_request_line = 8190  # a GET hit carries its dimensions in the address
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+
+
+def on_starting(server: Any) -> None:
+    service = server.cfg.default_proc_name.partition(".")[0]
+    folder = Path(load(os.environ).data_dir).absolute() / "metrics" / service
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # read by prometheus_client when a worker imports it
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    from prometheus_client import multiprocess  # not before on_starting has named the folder
+
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,332 @@
+"""A hit: one report that something happened, its checks, the closed list of reasons to refuse one, its wire form.
+
+Input is checked here, once; past this module a hit is known to be sound and to fit every bound.
+
+Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
+
+    [pk, dimensions, metrics, at, id, visitor, event]
+
+    pk           list of names, as ["Product","123"]
+    dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
+    metrics      name -> integer: `hits` as it is, every other metric in millionths
+    at           milliseconds since the epoch
+    id, visitor, event   text or null; trailing nulls are left out
+"""
+
+import ast
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from hail.settings import Settings
+
+MILLION = 1_000_000
+MAX_NUMBER = 9_000_000_000
+OLDEST_S = -2_208_988_800  # 1900-01-01
+YEAR_S = 366 * 86_400
+LENIENT_TEXT_BYTES = 16_384
+LENIENT_NESTING = 20
+FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
+
+Dimensions = dict[str, "Dimensions"]
+
+
+class Reason(StrEnum):
+    """Why a hit, or a part of one, was not counted: the error code, the metric label, the heading in the docs."""
+
+    # refused by Hail: never accepted
+    BAD_JSON = "bad_json"
+    BAD_PK = "bad_pk"
+    BAD_DIMENSIONS = "bad_dimensions"
+    BAD_METRICS = "bad_metrics"
+    BAD_TIME = "bad_time"
+    BAD_ID = "bad_id"
+    BAD_CALLBACK = "bad_callback"
+    UNKNOWN_FIELD = "unknown_field"
+    NAME_TOO_LONG = "name_too_long"
+    NUMBER_OUT_OF_RANGE = "number_out_of_range"
+    TOO_MANY_PATHS = "too_many_paths"
+    TOO_MANY_LEVELS = "too_many_levels"
+    TOO_MANY_METRICS = "too_many_metrics"
+    TOO_MANY_CELLS = "too_many_cells"
+    BODY_TOO_LARGE = "body_too_large"
+    BATCH_TOO_LARGE = "batch_too_large"
+    UNAUTHORIZED = "unauthorized"
+    OVERLOADED = "overloaded"
+    SPOOL_FULL = "spool_full"
+    # after it was accepted
+    DUPLICATE = "duplicate"
+    UNDECODABLE = "undecodable"
+    OVERFLOW = "overflow"
+    WRONG_TYPE = "wrong_type"
+
+
+class HitError(Exception):
+    """A hit that the caller must mend: reason, the field at fault, what was expected and what came."""
+
+    def __init__(self, reason: Reason, field: str, message: str):
+        super().__init__(f"{field}: {message}")
+        self.reason, self.field = reason, field
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One hit that passed every check.
+
+    pk: 1 or more names.  dimensions: nested, a leaf is {}.  metrics: amounts, `hits` plain, others in millionths.
+    at_ms: milliseconds since the epoch.  cells: pk prefixes x paths x metrics x intervals, before anything is added up.
+    skewed: its time was ahead of the clock and was set to now.
+    """
+
+    pk: tuple[str, ...]
+    dimensions: Dimensions
+    metrics: dict[str, int]
+    at_ms: int
+    id: str | None = None
+    visitor: str | None = None
+    event: str | None = None
+    cells: int = 1
+    skewed: bool = False
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+_decode = msgspec.json.Decoder(strict=True).decode
+
+
+def encode_hit(hit: Hit) -> bytes:
+    """The wire form of one hit, at the top of this module."""
+    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event]
+    while row[-1] is None:
+        row.pop()
+    return _encode(row)
+
+
+def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
+    """A checked hit from decoded JSON (or from `lenient` values of a URL); raises HitError.
+
+    now: epoch seconds, the hit's time unless it says its own.
+    """
+    for field in given:
+        if field not in FIELDS:
+            raise HitError(Reason.UNKNOWN_FIELD, _shown(field), f"expected one of {', '.join(FIELDS)}")
+    dimensions = _one_of(given, "dimensions", "dimension", Reason.BAD_DIMENSIONS)
+    metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
+    pk = _pk(given.get("pk"), settings)
+    tree, paths = _dimensions(dimensions, settings)
+    amounts = _metrics(metrics, settings)
+    cells = len(pk) * (paths + 1) * len(amounts) * len(settings.periods)
+    if cells > settings.max_cells_per_hit:
+        sizes = (
+            f"{len(pk)} pk prefixes x {paths + 1} paths x {len(amounts)} metrics x {len(settings.periods)} intervals"
+        )
+        raise HitError(
+            Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
+        )
+    at = now if given.get("at") is None else _time(given["at"], now)
+    return Hit(
+        pk,
+        tree,
+        amounts,
+        math.floor(min(at, now) * 1000),
+        _label(given.get("id"), "id", settings),
+        _label(given.get("visitor"), "visitor", settings),
+        _label(given.get("event"), "event", settings),
+        cells,
+        at > now,
+    )
+
+
+def lenient(field: str, text: str) -> Any:
+    """What people type into a URL: JSON or Python-like when it opens with a bracket, else the text itself."""
+    reason = {"pk": Reason.BAD_PK, "at": Reason.BAD_TIME}.get(field, Reason.BAD_JSON)
+    if field == "at":
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        pass
+    shown = f"expected JSON, or Python-like as {{'a': 5}}, got {_shown(text)}"
+    if len(text) > LENIENT_TEXT_BYTES or _nesting(text) > LENIENT_NESTING:
+        raise HitError(Reason.BAD_JSON, field, shown)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        raise HitError(Reason.BAD_JSON, field, shown) from None
+    if not isinstance(value, dict | list):
+        raise HitError(reason, field, shown)
+    return value
+
+
+def _nesting(text: str) -> int:
+    deepest = depth = 0
+    for letter in text:
+        if letter in "([{-+~":  # a sign nests as a bracket does
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in ")]},":
+            depth -= 1
+    return deepest
+
+
+def _one_of(given: Mapping[str, Any], name: str, other: str, reason: Reason) -> Any:
+    if given.get(name) is not None and given.get(other) is not None:
+        raise HitError(reason, name, f"came twice, as {name} and as {other}")
+    return given.get(name) if given.get(name) is not None else given.get(other)
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def name_of(value: Any, field: str, settings: Settings, reason: Reason) -> str:
+    """A name as text: numbers and booleans become their JSON text."""
+    if isinstance(value, str):
+        name = value
+    elif isinstance(value, bool):
+        name = "true" if value else "false"
+    elif isinstance(value, int):
+        if value.bit_length() > 4 * settings.max_name_bytes:  # str() of a huge integer is slow, or refused
+            raise HitError(Reason.NAME_TOO_LONG, field, f"expected at most {settings.max_name_bytes} bytes")
+        name = str(value)
+    elif isinstance(value, float) and math.isfinite(value):
+        name = str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    else:
+        raise HitError(reason, field, f"expected a name, got {_shown(value)}")
+    if not name:
+        raise HitError(reason, field, "expected a name, got empty text")
+    try:
+        size = len(name) if name.isascii() else len(name.encode())
+    except UnicodeEncodeError:
+        raise HitError(reason, field, f"expected Unicode text, got {_shown(value)}") from None
+    if size > settings.max_name_bytes:
+        raise HitError(
+            Reason.NAME_TOO_LONG, field, f"expected at most {settings.max_name_bytes} bytes, got {size}: {_shown(name)}"
+        )
+    return name
+
+
+def _pk(value: Any, settings: Settings) -> tuple[str, ...]:
+    if value is None:
+        raise HitError(Reason.BAD_PK, "pk", "expected a name or a list of names, got nothing")
+    if not isinstance(value, list | tuple):
+        return (name_of(value, "pk", settings, Reason.BAD_PK),)
+    if not value:
+        raise HitError(Reason.BAD_PK, "pk", "expected at least one name, got an empty list")
+    if len(value) > settings.max_levels:
+        raise HitError(Reason.TOO_MANY_LEVELS, "pk", f"expected at most {settings.max_levels} levels, got {len(value)}")
+    return tuple(name_of(item, f"pk[{i}]", settings, Reason.BAD_PK) for i, item in enumerate(value))
+
+
+def _dimensions(value: Any, settings: Settings) -> tuple[Dimensions, int]:
+    """The tree, and how many paths it has below the root."""
+    tree: Dimensions = {}
+    if value is None or value == "_":
+        return tree, 0
+    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
+        for i, path in enumerate(value):
+            _plant(path, tree, f"dimensions[{i}]", 1, settings)
+    else:
+        _plant(value, tree, "dimensions", 1, settings)
+    return tree, _count(tree, settings)
+
+
+def _plant(value: Any, tree: Dimensions, field: str, level: int, settings: Settings) -> None:
+    """Adds a value below a node: a name, a list (one path), or an object. A null is a value not known: left out."""
+    if value is None or (isinstance(value, dict | list) and not value):
+        return
+    if level > settings.max_levels:
+        raise HitError(Reason.TOO_MANY_LEVELS, field, f"expected at most {settings.max_levels} levels")
+    if isinstance(value, dict):
+        for name, below in value.items():
+            where = f"{field}.{_shown(name)}" if len(field) < 200 else field
+            if below is None:
+                continue
+            child = tree.setdefault(name_of(name, where, settings, Reason.BAD_DIMENSIONS), {})
+            _plant(below, child, where, level + 1, settings)
+    elif isinstance(value, list | tuple):
+        child = tree.setdefault(name_of(value[0], field, settings, Reason.BAD_DIMENSIONS), {})
+        _plant(value[1:], child, field, level + 1, settings)
+    else:
+        tree.setdefault(name_of(value, field, settings, Reason.BAD_DIMENSIONS), {})
+
+
+def _count(tree: Dimensions, settings: Settings) -> int:
+    paths, waiting = 0, [tree]
+    while waiting:
+        node = waiting.pop()
+        paths += len(node)
+        waiting.extend(node.values())
+    if paths > settings.max_paths:
+        raise HitError(Reason.TOO_MANY_PATHS, "dimensions", f"expected at most {settings.max_paths} paths, got {paths}")
+    return paths
+
+
+def _metrics(value: Any, settings: Settings) -> dict[str, int]:
+    if value is None:
+        return {"hits": 1}
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list):
+        value = {name_of(item, f"metrics[{i}]", settings, Reason.BAD_METRICS): 1 for i, item in enumerate(value)}
+    if not isinstance(value, dict):
+        raise HitError(Reason.BAD_METRICS, "metrics", f"expected name: number, got {_shown(value)}")
+    if len(value) > settings.max_metrics_per_hit:
+        raise HitError(
+            Reason.TOO_MANY_METRICS, "metrics", f"expected at most {settings.max_metrics_per_hit}, got {len(value)}"
+        )
+    amounts = {"hits": 1}
+    for name, number in value.items():
+        text = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
+        amounts[text] = _amount(text, number)
+    return amounts
+
+
+def _amount(name: str, number: Any) -> int:
+    """Millionths of a number, rounded half to even from its shortest decimal form; `hits` as a plain integer."""
+    field = f"metrics.{_shown(name)[1:-1]}"
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise HitError(Reason.BAD_METRICS, field, f"expected a finite number, got {_shown(number)}")
+    if not abs(number) <= MAX_NUMBER:  # also refuses NaN
+        reason = Reason.NUMBER_OUT_OF_RANGE if number == number else Reason.BAD_METRICS
+        raise HitError(reason, field, f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
+    if name == "hits":
+        if number != int(number):
+            raise HitError(Reason.BAD_METRICS, field, f"expected a whole number, got {_shown(number)}")
+        return int(number)
+    if isinstance(number, int) or number.is_integer():
+        return int(number) * MILLION
+    return int((Decimal(repr(number)) * MILLION).to_integral_value(ROUND_HALF_EVEN))
+
+
+def _time(value: Any, now: float) -> float:
+    """Epoch seconds, from a number or ISO 8601 (without an offset: UTC)."""
+    expected = f"expected epoch seconds or ISO 8601, got {_shown(value)}"
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise HitError(Reason.BAD_TIME, "at", expected)
+    if isinstance(value, str):
+        try:
+            when = datetime.fromisoformat(value)
+            at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            raise HitError(Reason.BAD_TIME, "at", expected) from None
+    else:
+        at = float(value) if abs(value) < 1e18 else math.inf
+    if not OLDEST_S <= at <= now + YEAR_S:
+        raise HitError(Reason.BAD_TIME, "at", f"expected 1900 to a year from now, got {_shown(value)}")
+    return at
+
+
+def _label(value: Any, field: str, settings: Settings) -> str | None:
+    return None if value is None else name_of(value, field, settings, Reason.BAD_ID)

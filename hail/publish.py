@@ -1,0 +1,560 @@
+"""From accepted hits to durable messages: the names in RabbitMQ, and the publisher with its group commit.
+
+Promise: `Publisher.publish` returns after the hits are confirmed by a quorum queue, or fsynced in this node's spool;
+else it raises NotAccepted. Requests put their hits on a bounded list and wait. One thread a process packs what waits
+into one persistent message, publishes it, awaits the confirm, and answers all of them.
+
+After any time-out, error, return or nack the connection is cut and the message goes to the spool under the same name;
+the broker is then left alone for `breaker_s` and hits go straight to the spool. So a message may be in both places,
+never in none. Connecting again happens in the background: no request waits for it.
+
+In RabbitMQ (3.10 or later): a direct exchange and a quorum queue named by HAILWHALE_QUEUE, with a delivery limit and a
+length at which it refuses. What it sets aside goes at least once to a quorum queue `<name>.dead`; that needs
+`reject-publish` on the first queue and the feature flag `stream_queue` (on in a fresh node).
+Source: RabbitMQ documentation, Quorum Queues, "At-Least-Once Dead Lettering".
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+
+import kombu
+
+from hail import counters
+from hail.hit import Reason
+from hail.message import CONTENT_TYPE, encode_message
+from hail.settings import Settings
+from hail.spool import SpoolFolder, SpoolFull, SpoolWriter
+
+log = logging.getLogger("hail.publish")
+
+TASK = "hailwhale.apply"
+HEADER_BYTES = 400  # of a message, at most: all but its hits
+CONNECT_S = 2.0
+HEARTBEAT_S = 30
+TICK_S = 1.0
+SEAL_AFTER_S = 5.0
+ANSWER_S = 5.0
+PAUSE_S = 0.001
+RETRY_AFTER_S = 2
+
+
+def exchange(settings: Settings) -> kombu.Exchange:
+    return kombu.Exchange(settings.queue, type="direct", durable=True)
+
+
+def queue(settings: Settings) -> kombu.Queue:
+    """Where messages wait for a worker."""
+    return kombu.Queue(
+        settings.queue,
+        exchange(settings),
+        routing_key=settings.queue,
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": settings.delivery_limit,
+            "x-max-length": settings.queue_max_messages,
+            "x-overflow": "reject-publish",
+            "x-dead-letter-exchange": settings.queue,
+            "x-dead-letter-routing-key": dead_name(settings),
+            "x-dead-letter-strategy": "at-least-once",
+        },
+    )
+
+
+def dead_queue(settings: Settings) -> kombu.Queue:
+    """Where messages go that could not be applied."""
+    name = dead_name(settings)
+    return kombu.Queue(
+        name, exchange(settings), routing_key=name, durable=True, queue_arguments={"x-queue-type": "quorum"}
+    )
+
+
+def dead_name(settings: Settings) -> str:
+    return f"{settings.queue}.dead"
+
+
+class NotAccepted(Exception):
+    """Hits that were not taken; nothing of the request is promised."""
+
+    def __init__(self, reason: Reason, retry_after_s: int = RETRY_AFTER_S):
+        super().__init__(f"{reason}, try again in {retry_after_s} s")
+        self.reason, self.retry_after_s = reason, retry_after_s
+
+
+class BrokerFailed(Exception):
+    """A message was not confirmed; the message says why."""
+
+
+class Broker:
+    """One connection to RabbitMQ in confirm mode, for one thread at a time; once it failed it is cut for good."""
+
+    def __init__(self, settings: Settings):
+        self._name = settings.queue
+        self._sent = 0
+        self._confirmed: set[int] = set()
+        self._acked_to = 0
+        self._refused = ""
+        link = kombu.Connection(
+            settings.broker_url,
+            connect_timeout=CONNECT_S,
+            heartbeat=HEARTBEAT_S,
+            transport_options={"on_blocked": self._on_blocked},
+        )
+        self._amqp = link.transport.establish_connection()
+        self._wire = self._amqp.transport
+        try:
+            # py-amqp waits for ever for the answer to a declare unless the socket itself has a time-out.
+            self._wire.sock.settimeout(CONNECT_S)
+            self._channel = self._amqp.channel()
+            for each in (dead_queue(settings), queue(settings)):
+                each.bind(self._channel).declare()
+            self._channel.confirm_select()
+            self._channel.events["basic_ack"].add(self._on_ack)
+            self._channel.events["basic_nack"].add(self._on_nack)
+            self._channel.events["basic_return"].add(self._on_return)
+        except Exception:
+            self.cut()
+            raise
+
+    # py-amqp's own wait ignores delivery tags, so that a late confirm answers for the wrong message: we keep book.
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        if multiple:
+            self._acked_to = max(self._acked_to, tag)
+        else:
+            self._confirmed.add(tag)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self._refused = "refused"
+
+    def _on_return(self, error: Exception, exchange: str, routing_key: str, message: object) -> None:
+        self._refused = "unroutable"
+
+    def _on_blocked(self, reason: str) -> None:
+        self._refused = "blocked"
+
+    def send(self, messages: list[tuple[str, bytes]], seconds: float) -> None:
+        """Publishes (id, body) pairs and awaits all confirms within the time, or raises BrokerFailed."""
+        deadline = time.monotonic() + seconds
+        first = self._sent + 1
+        for id_, body in messages:
+            self._sent += 1
+            message = self._channel.prepare_message(
+                body,
+                content_type=CONTENT_TYPE,
+                content_encoding="binary",
+                headers={"task": TASK, "id": id_, "lang": "py"},
+                properties={"delivery_mode": 2, "correlation_id": id_},
+            )
+            self._channel.basic_publish(
+                message, self._name, self._name, mandatory=True, timeout=max(deadline - time.monotonic(), 0.001)
+            )
+        waiting = set(range(first, self._sent + 1))
+        while True:
+            waiting -= self._confirmed
+            waiting = {tag for tag in waiting if tag > self._acked_to}
+            if self._refused:
+                raise BrokerFailed(self._refused)
+            if not waiting:
+                self._confirmed.clear()
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise BrokerFailed("timeout")
+            self._amqp.blocking_read(left)
+
+    def tend(self) -> None:
+        """Once a second: sees a broker that has gone or blocks us before a hit does; raises when so."""
+        self._amqp.heartbeat_tick()
+        with contextlib.suppress(TimeoutError):
+            self._amqp.drain_events(timeout=0)
+        if self._refused:
+            raise BrokerFailed(self._refused)
+
+    def close(self) -> None:
+        """In peace, after the last confirm."""
+        if self._wire.sock is not None:
+            self._wire.sock.settimeout(0.5)
+            self._amqp.close()
+
+    def cut(self) -> None:
+        """At once, without a word to the broker."""
+        if self._wire.sock is not None:
+            self._wire.sock.close()
+
+    def forget(self) -> None:
+        """After a fork, in the child: the connection is the parent's."""
+        if self._wire.sock is not None:
+            os.close(self._wire.sock.detach())
+
+
+class _Unit:
+    """The hits of one request, which stay together."""
+
+    __slots__ = ("account", "cells", "done", "hits", "refused", "size", "taken")
+
+    def __init__(self, account: str, hits: list[tuple[bytes, int]]):
+        self.account = account
+        self.hits = hits
+        self.size = sum(len(hit) + 1 for hit, _ in hits)
+        self.cells = sum(cells for _, cells in hits)
+        self.done = threading.Lock()
+        self.done.acquire()
+        self.refused: Reason | None = None
+        self.taken = False
+
+
+class Publisher:
+    """The way from a request to a durable message; one object a process, safe from any number of threads.
+
+    Made before or after a fork: its thread, files and connection are opened at the first use in each process.
+    clock: epoch seconds, stamped on messages.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time):
+        self._settings, self._clock = settings, clock
+        self._lock = threading.Lock()
+        self._engine: _Engine | None = None
+        self._closed = False
+        _publishers.add(self)
+
+    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
+        """Blocks until the (wire form, cells) of all hits are durable; raises NotAccepted."""
+        engine = self._engine
+        if engine is None or not engine.thread.is_alive():
+            engine = self._start()
+        unit = _Unit(account, hits)
+        engine.put(unit)
+        if not unit.done.acquire(timeout=ANSWER_S):
+            raise NotAccepted(Reason.OVERLOADED if engine.take_back(unit) else unit.refused or Reason.OVERLOADED)
+        if unit.refused:
+            raise NotAccepted(unit.refused)
+
+    def start(self) -> None:
+        """Connects before the first hit comes."""
+        if self._engine is None:
+            self._start()
+
+    def seal(self) -> None:
+        """Hands this process's spool file to hailwail now."""
+        if self._engine:
+            self._engine.seal_now()
+
+    def status(self) -> dict[str, str]:
+        """broker: up, down or none. spool: ok, full, or what is wrong."""
+        engine = self._engine
+        broker = "none" if not self._settings.broker_url else "up" if engine and engine.connected else "down"
+        return {"broker": broker, "spool": engine.spool_state if engine else "ok"}
+
+    def close(self) -> None:
+        """Answers all that wait, seals the spool and closes the connection; hits are refused from now on."""
+        with self._lock:
+            self._closed, engine = True, self._engine
+        if engine:
+            engine.close()
+
+    def _start(self) -> "_Engine":
+        with self._lock:
+            if self._closed:
+                raise NotAccepted(Reason.OVERLOADED)
+            if self._engine is None or not self._engine.thread.is_alive():
+                if self._engine is not None:
+                    log.error("the publisher thread died: starting another")
+                    self._engine.fail_all()
+                self._engine = _Engine(self._settings, self._clock)
+            return self._engine
+
+    def after_fork(self) -> None:
+        """In the child: what was opened is the parent's."""
+        self._lock = threading.Lock()
+        if self._engine:
+            self._engine.forget()
+        self._engine = None
+
+
+_publishers: "weakref.WeakSet[Publisher]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for publisher in list(_publishers):
+        publisher.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class _Engine:
+    """The waiting list and the one thread that empties it."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]):
+        self._settings, self._clock = settings, clock
+        self._name = secrets.token_hex(8)
+        self._seq = self._total = 0
+        self._spool = SpoolWriter(
+            SpoolFolder(settings.data_dir), self._name, settings.spool_file_mb, settings.spool_max_mb
+        )
+        self.spool_state = "ok"
+        self._spooled_at = 0.0
+        self._seal_asked = threading.Event()
+        self._sealed = threading.Event()
+        self._waiting: deque[_Unit] = deque()
+        self._waiting_hits = 0
+        self._lock = threading.Lock()
+        self._awake = threading.Condition(self._lock)
+        self._idle = False
+        self._closing = False
+        self._crowd = 1
+        self._broker: Broker | None = None
+        self._fresh: Broker | None = None
+        self._connecting: threading.Thread | None = None
+        self._try_at = 0.0
+        self._started = time.monotonic()
+        self.thread = threading.Thread(target=self._run, name="hail-publisher", daemon=True)
+        self.thread.start()
+
+    # the side of the requests
+
+    def put(self, unit: _Unit) -> None:
+        with self._lock:
+            too_many = self._waiting_hits + len(unit.hits) > self._settings.waiting_max_hits
+            if self._closing or (self._waiting and too_many):
+                raise NotAccepted(Reason.OVERLOADED)
+            self._waiting.append(unit)
+            self._waiting_hits += len(unit.hits)
+            if self._idle:
+                self._idle = False
+                self._awake.notify()
+
+    def take_back(self, unit: _Unit) -> bool:
+        """Gives up waiting, so that hits that were refused are not counted; False when it is under way."""
+        with self._lock:
+            if unit.taken:
+                return False
+            self._waiting.remove(unit)
+            self._waiting_hits -= len(unit.hits)
+            return True
+
+    def fail_all(self) -> None:
+        with self._lock:
+            units, self._waiting = list(self._waiting), deque()
+            self._waiting_hits = 0
+        _answer(units, Reason.OVERLOADED)
+
+    @property
+    def connected(self) -> bool:
+        return self._broker is not None or self._fresh is not None
+
+    def seal_now(self) -> None:
+        self._sealed.clear()
+        self._seal_asked.set()
+        self._wake()
+        self._sealed.wait(ANSWER_S)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closing = True
+        self._wake()
+        self.thread.join(2 * ANSWER_S)
+
+    def forget(self) -> None:
+        self._spool.forget()
+        for broker in (self._broker, self._fresh):
+            if broker:
+                broker.forget()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._idle = False
+            self._awake.notify()
+
+    # the side of the thread
+
+    def _run(self) -> None:
+        self._connect()
+        while True:
+            units = self._take()
+            if units:
+                try:
+                    refused = self._commit(units)
+                except Exception:
+                    log.exception("a group of %d requests failed", len(units))
+                    refused = Reason.OVERLOADED
+                self._crowd = len(units) + len(self._waiting)
+                _answer(units, refused)
+            try:
+                self._tend(idle=not units)
+            except Exception:
+                log.exception("the spool in %s", self._settings.data_dir)
+            if not units and self._closing:
+                break
+        self._spool.seal()
+        if self._broker:
+            try:
+                self._broker.close()
+            except Exception as error:
+                log.info("closing the broker connection: %s", error)
+
+    def _take(self) -> list[_Unit]:
+        """The requests of the next message, after waiting for one, and for more while more come. Empty: a tick."""
+        with self._lock:
+            if not self._waiting and not self._closing and not self._seal_asked.is_set():
+                self._idle = True
+                self._awake.wait(TICK_S)
+                self._idle = False
+            if not self._waiting:
+                return []
+        if self._crowd > 1 and not self._closing:
+            self._linger()
+        settings = self._settings
+        units: list[_Unit] = []
+        hits = size = cells = 0
+        with self._lock:
+            while self._waiting:
+                unit = self._waiting[0]
+                hits, size, cells = hits + len(unit.hits), size + unit.size, cells + unit.cells
+                full = (
+                    hits > settings.message_max_hits
+                    or size > settings.message_max_bytes - HEADER_BYTES
+                    or cells > settings.message_max_cells
+                )
+                if units and (full or unit.account != units[0].account):
+                    break
+                unit.taken = True
+                units.append(self._waiting.popleft())
+                self._waiting_hits -= len(unit.hits)
+        return units
+
+    def _linger(self) -> None:
+        """Waits while requests keep coming, at most linger_ms: a larger message costs the worker less.
+
+        Half of those that were about is enough: they are confirmed while the other half is read.
+        """
+        until = time.monotonic() + self._settings.linger_ms / 1000
+        seen = 0
+        while seen < len(self._waiting) < self._crowd // 2 and time.monotonic() < until:
+            seen = len(self._waiting)
+            time.sleep(PAUSE_S)
+
+    def _commit(self, units: list[_Unit]) -> Reason | None:
+        """Makes a group durable; None, or the reason why not."""
+        began = time.monotonic()
+        parts = self._parts(units)
+        try:
+            self._spool.reserve(sum(len(hit) + 1 for hit in part) + HEADER_BYTES for part in parts)
+            self.spool_state = "ok"
+        except SpoolFull as error:
+            if self.spool_state == "ok":
+                log.error("hits are refused: %s", error)
+            self.spool_state = f"full: {error}"
+            return Reason.SPOOL_FULL
+        messages, total, at_ms = [], self._total, int(self._clock() * 1000)
+        for part in parts:
+            total += len(part)
+            body = encode_message(self._name, self._seq, units[0].account, total, at_ms, part)
+            messages.append((f"{self._name}-{self._seq}", body))
+            self._seq += 1
+        kept = "broker" if self._publish(messages) else "spool"
+        if kept == "spool":
+            self._spool.append([body for _, body in messages])
+            self._spooled_at = self._spooled_at or began
+        counters.ACCEPTED_BY[kept].inc(total - self._total)
+        counters.MESSAGES_BY[kept].inc(len(messages))
+        counters.COMMIT_SECONDS.observe(time.monotonic() - began)
+        self._total = total
+        return None
+
+    def _parts(self, units: list[_Unit]) -> list[list[bytes]]:
+        """The hits of one message; of more, when a single request is too large for one."""
+        settings = self._settings
+        if len(units) > 1 or (
+            units[0].cells <= settings.message_max_cells and units[0].size <= settings.message_max_bytes
+        ):
+            return [[hit for unit in units for hit, _ in unit.hits]]
+        parts: list[list[bytes]] = []
+        size = cells = 0
+        for hit, its_cells in units[0].hits:
+            size, cells = size + len(hit) + 1, cells + its_cells
+            if not parts or size > settings.message_max_bytes or cells > settings.message_max_cells:
+                parts.append([])
+                size, cells = len(hit) + 1, its_cells
+            parts[-1].append(hit)
+        return parts
+
+    def _publish(self, messages: list[tuple[str, bytes]]) -> bool:
+        """True when the broker confirmed; False: to the spool."""
+        broker = self._ready_broker()
+        if broker is None:
+            return False
+        try:
+            broker.send(messages, self._settings.confirm_timeout_ms / 1000)
+            return True
+        except Exception as error:  # py-amqp raises nearly anything; whatever it is, nothing is confirmed
+            self._break(error)
+            return False
+
+    def _break(self, error: Exception) -> None:
+        broker, self._broker = self._broker, None
+        self._try_at = time.monotonic() + self._settings.breaker_s
+        cause = str(error) if isinstance(error, BrokerFailed) else "timeout" if _timed_out(error) else "error"
+        counters.BROKER_FAILURES.labels(cause).inc()
+        log.warning("RabbitMQ: %s (%r): hits go to the spool for %s s", cause, error, self._settings.breaker_s)
+        if broker:
+            broker.cut()
+
+    def _ready_broker(self) -> Broker | None:
+        if self._broker is None and self._settings.broker_url:
+            self._connect()
+            patience = self._started + self._settings.confirm_timeout_ms / 1000 - time.monotonic()
+            if patience > 0 and self._connecting:  # only for the first hits of a process
+                self._connecting.join(patience)
+            self._broker, self._fresh = self._fresh, None
+        return self._broker
+
+    def _connect(self) -> None:
+        """Begins to connect in the background, unless it is too early or under way."""
+        under_way = self._connecting is not None and self._connecting.is_alive()
+        if not self._settings.broker_url or under_way or self.connected or time.monotonic() < self._try_at:
+            return
+        self._connecting = threading.Thread(target=self._connect_now, name="hail-connect", daemon=True)
+        self._connecting.start()
+
+    def _connect_now(self) -> None:
+        try:
+            self._fresh = Broker(self._settings)
+        except Exception as error:  # as above: whatever py-amqp raises, there is no connection
+            self._try_at = time.monotonic() + self._settings.breaker_s
+            counters.BROKER_FAILURES.labels("connect").inc()
+            log.warning("RabbitMQ: no connection: %r", error)
+
+    def _tend(self, idle: bool) -> None:
+        """Between groups: the connection is watched, and a spool file with hits in it is soon handed over."""
+        now = time.monotonic()
+        broker = self._ready_broker() if idle else None
+        if broker:
+            try:
+                broker.tend()
+            except Exception as error:  # as above
+                self._break(error)
+        asked = self._seal_asked.is_set()
+        if asked or (self._spooled_at and now - self._spooled_at > SEAL_AFTER_S):
+            self._spooled_at = 0.0
+            self._spool.seal()
+        if asked:
+            self._seal_asked.clear()
+            self._sealed.set()
+
+
+def _answer(units: list[_Unit], refused: Reason | None) -> None:
+    for unit in units:
+        unit.refused = refused
+        unit.done.release()
+
+
+def _timed_out(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError) or "timed out" in str(error)

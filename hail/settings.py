@@ -1,0 +1,170 @@
+"""The one table of settings: name, default, unit, meaning. Both services read it; a misspelt name stops the start.
+
+Every setting is an environment variable `HAILWHALE_<NAME>`. Nothing else in the project reads the environment.
+"""
+
+import ast
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+PREFIX = "HAILWHALE_"
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    default: Any
+    unit: str
+    meaning: str
+
+
+TABLE = (
+    # where things are
+    Setting("HAIL_BIND", "127.0.0.1:8085", "host:port", "where Hail listens"),
+    Setting("WHALE_BIND", "127.0.0.1:8086", "host:port", "where Whale listens"),
+    Setting("DATA_DIR", "./var", "folder", "spool, embedded Redis and process files"),
+    Setting("REDIS_URL", "", "URL", "redis://, rediss://, unix:// or redis+cluster://; empty: an embedded Redis"),
+    Setting("BROKER_URL", "", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue"),
+    Setting("QUEUE", "hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue"),
+    Setting("TIMEZONE", "UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made"),
+    Setting("SHARDS", 1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)"),
+    Setting("HAIL_PROCESSES", 1, "processes", "gunicorn workers of Hail"),
+    Setting("WHALE_PROCESSES", 1, "processes", "gunicorn workers of Whale"),
+    Setting("WHALE_THREADS", 8, "threads", "threads of one Whale process"),
+    Setting("WORKER_THREADS", 32, "threads", "messages a Celery worker holds at once, to be merged into one apply"),
+    # who may
+    Setting("WRITE_KEY", "", "secret", "asked by Hail for each hit; needed off loopback"),
+    Setting("READ_KEY", "", "secret", "asked by Whale for each question; needed off loopback"),
+    Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
+    # what one hit may carry
+    Setting("MAX_BODY_BYTES", 1_000_000, "bytes", "a request body, after inflating"),
+    Setting("MAX_BATCH_HITS", 500, "hits", "hits in one batch request"),
+    Setting("MAX_PATHS", 64, "paths", "paths of one hit below the root"),
+    Setting("MAX_LEVELS", 8, "levels", "depth of a path and of a pk"),
+    Setting("MAX_METRICS_PER_HIT", 16, "metrics", "metrics of one hit, hits included"),
+    Setting("MAX_NAME_BYTES", 200, "bytes", "a name in UTF-8: of a pk, a dimension, a metric, an id"),
+    Setting("MAX_CELLS_PER_HIT", 4096, "cells", "pk prefixes x paths x metrics x intervals of one hit"),
+    # what Hail holds and hands on
+    Setting("LINGER_MS", 50, "ms", "the longest a message waits to grow while others are under way"),
+    Setting("MESSAGE_MAX_HITS", 2000, "hits", "hits in one message"),
+    Setting("MESSAGE_MAX_BYTES", 1_000_000, "bytes", "size of one message"),
+    Setting("MESSAGE_MAX_CELLS", 168_000, "cells", "cells of a message before they are added up (about 3 to 12 fold)"),
+    Setting("WAITING_MAX_HITS", 20_000, "hits", "hits of one Hail process that wait for their confirm; more: 503"),
+    Setting("CONFIRM_TIMEOUT_MS", 150, "ms", "how long a broker may take to connect, to take or to confirm a message"),
+    Setting("BREAKER_S", 2.0, "s", "how long the broker is left alone after a failure; hits go to the spool"),
+    Setting("SPOOL_MAX_MB", 1024, "MB", "size of the spool folder; full: 503"),
+    Setting("SPOOL_FILE_MB", 4, "MB", "size at which a spool file is sealed"),
+    Setting("SPOOL_MAX_AGE_S", 2 * DAY, "s", "older spool files are shipped only with --force"),
+    Setting("QUEUE_MAX_MESSAGES", 20_000, "messages", "length at which RabbitMQ refuses; hits then go to the spool"),
+    Setting("DELIVERY_LIMIT", 100, "deliveries", "deliveries of a message before it is set aside as dead"),
+    # what is kept
+    Setting(
+        "PERIODS",
+        "((60, 86400), (900, 1209600), (3600, 7776000), (86400, None), ('1mo', None))",
+        "((interval s, retention s), ...)",
+        "intervals kept, and how long; '1mo' is a calendar month, None is for ever",
+    ),
+    Setting("DEDUPE_WINDOW_S", 2 * DAY, "s", "how long a hit's id is remembered"),
+    Setting("MAX_IDS", 10_000_000, "ids", "hit ids remembered at once; beyond, hits are counted unchecked"),
+    Setting("MAX_CHILDREN", 10_000, "nodes", "children of one path, or child pks of one pk; beyond: __other__"),
+    Setting("MAX_NODES", 50_000, "nodes", "paths of one pk; beyond: __other__"),
+    Setting("MAX_PKS", 100_000, "pks", "pks of an account; beyond: __other__"),
+    Setting("MAX_METRICS", 63, "metrics", "metrics of one pk (at most 63); beyond: __other__"),
+    Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
+    Setting("APPLY_MAX_CELLS", 50_000, "cells", "added-up cells of the finest interval in one apply"),
+    # what one answer may cost
+    Setting("MAX_POINTS", 10_000, "points", "points of one series"),
+    Setting("MAX_ANSWER_POINTS", 200_000, "points", "points of one answer"),
+)
+NAMES = {setting.name: setting for setting in TABLE}
+MONTH = "1mo"
+Period = tuple[int | str, float | None]
+
+
+class Settings:
+    """The settings in force, one attribute each, in lower case (`settings.hail_bind`)."""
+
+    def __init__(self, values: Mapping[str, Any]):
+        self.__dict__.update({name.lower(): value for name, value in values.items()})
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def replace(self, **changes: Any) -> "Settings":
+        """The same settings with some changed, by lower-case name."""
+        return Settings({**self.__dict__, **changes})
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Settings from an environment; raises SettingsError with a sentence that says what to do."""
+    values: dict[str, Any] = {setting.name: setting.default for setting in TABLE}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX)
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, 1)
+            hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
+            raise SettingsError(f"{variable} is not a setting{hint}")
+        values[name] = _number(variable, text, NAMES[name].default)
+    values["PERIODS"] = _periods(values["PERIODS"])
+    if not 1 <= values["MAX_METRICS"] <= 63:
+        raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
+    try:
+        ZoneInfo(values["TIMEZONE"])
+    except (KeyError, ValueError, OSError):
+        raise SettingsError(
+            f"{PREFIX}TIMEZONE: expected an IANA zone such as Europe/Berlin, got {values['TIMEZONE']!r}"
+        ) from None
+    return Settings(values)
+
+
+def _number(variable: str, text: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return text
+    try:
+        value = type(default)(text)
+    except ValueError:
+        raise SettingsError(f"{variable}: expected a number, got {text!r}") from None
+    if not 0 < value < float("inf"):
+        raise SettingsError(f"{variable}: expected more than 0, got {text!r}")
+    return value
+
+
+def _periods(text: str) -> tuple[Period, ...]:
+    """The seed's form, `(15, 3600*3), (3600, 3600*24*7)`: read by hand, products allowed, nothing evaluated."""
+    expected = f"{PREFIX}PERIODS: expected ((60, 86400), (3600, 3600*24*90), (86400, None)), got {text!r}"
+    try:
+        rows = _literal(ast.parse(text.strip(), mode="eval").body)
+        periods = tuple(sorted(((a, b) for a, b in rows), key=lambda row: 32 * DAY if row[0] == MONTH else row[0]))
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        raise SettingsError(expected) from None
+    for interval, kept in periods:
+        whole = isinstance(interval, int) and ((0 < interval <= HOUR and HOUR % interval == 0) or interval == DAY)
+        if not (whole or interval == MONTH) or not (kept is None or (isinstance(kept, int | float) and kept > 0)):
+            raise SettingsError(f"{expected}: an interval divides an hour, or is 86400 or '1mo'")
+    if not periods or len({interval for interval, _ in periods}) < len(periods):
+        raise SettingsError(expected)
+    return periods
+
+
+def _literal(node: ast.expr) -> Any:
+    match node:
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return tuple(_literal(item) for item in items)
+        case ast.Constant(value=None | int() | float() | str() as value):
+            return value
+        case ast.BinOp(left=left, op=ast.Mult(), right=right):
+            factors = _literal(left), _literal(right)
+            if all(isinstance(factor, int | float) for factor in factors):
+                return factors[0] * factors[1]
+    raise ValueError(ast.dump(node))

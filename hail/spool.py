@@ -1,0 +1,286 @@
+"""The spool: append-only files that hold messages while the broker is away, or always, when there is none.
+
+`<data>/spool/<ms of creation>-<publisher>.spool`, one open file a process, held by `flock` as long as its owner lives.
+A file is records, then zeros (space reserved before it is needed) or nothing. A record:
+
+    0       4        8              12             16
+    +-------+--------+--------------+--------------+-----------------+
+    | magic | length | CRC32 of the | CRC32 of the | the bytes of    |
+    | ffHW1 | of it  | message      | 12 before    | one message     |
+    +-------+--------+--------------+--------------+-----------------+      integers big endian
+
+ff is in no UTF-8 text, so the magic is in no message: after damage the next record is found again.
+
+Promises: `append` returns after fsync. A record that was cut off was never promised, and is left out; whatever else
+cannot be read is reported, and its file is set aside. Reading, shipping and removing may be done by many at once and
+be killed anywhere: a message keeps its name, so that shipping it twice is harmless.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+from typing import NamedTuple
+
+MAGIC = b"\xffHW1"
+HEAD = Struct(">4sIII")
+CHUNK_BYTES = 1 << 20
+STALE_NEW_S = 3600
+MEGABYTE = 1_000_000
+
+
+class SpoolFull(Exception):
+    """No room for more; nothing was written. The message says which bound was met."""
+
+
+class Records(NamedTuple):
+    """What was read: whole messages, stretches that cannot be read, bytes of a cut-off record, where reading ended."""
+
+    messages: list[bytes]
+    damaged: list[tuple[int, int]]
+    torn: int
+    end: int
+
+
+def record_of(message: bytes) -> bytes:
+    start = HEAD.pack(MAGIC, len(message), zlib.crc32(message), 0)[:12]
+    return start + zlib.crc32(start).to_bytes(4, "big") + message
+
+
+def _record_at(data: bytes, at: int) -> tuple[bool, int]:
+    """Is there a whole record, and where does it (by its head) end; -1 when there is no sound head."""
+    if len(data) - at < HEAD.size:
+        return False, -1
+    magic, length, crc, head_crc = HEAD.unpack_from(data, at)
+    if magic != MAGIC or zlib.crc32(data[at : at + 12]) != head_crc:
+        return False, -1
+    end = at + HEAD.size + length
+    return end <= len(data) and zlib.crc32(data[at + HEAD.size : end]) == crc, end
+
+
+def read_records(data: bytes) -> Records:
+    """The records of a file, or of its rest. Offsets are counted from the start of `data`."""
+    messages: list[bytes] = []
+    damaged: list[tuple[int, int]] = []
+    at = torn = 0
+    written = len(data.rstrip(b"\0"))
+    while at < written:
+        whole, end = _record_at(data, at)
+        if whole:
+            messages.append(data[at + HEAD.size : end])
+            at = end
+            continue
+        following = data.find(MAGIC, at + 1)
+        while following >= 0 and not _record_at(data, following)[0]:
+            following = data.find(MAGIC, following + 1)
+        if following >= 0:
+            damaged.append((at, following))
+            at = following
+        elif end > written or written - at < HEAD.size:
+            torn = written - at
+            break
+        else:
+            damaged.append((at, written))
+            at = written
+    return Records(messages, damaged, torn, at)
+
+
+def sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class SpoolWriter:
+    """The one open file of a process. Not for more than one thread at a time.
+
+    limit_mb: of the whole folder, all processes; it may be passed by CHUNK_BYTES a process.
+    """
+
+    def __init__(self, folder: "SpoolFolder", publisher: str, file_mb: float, limit_mb: float):
+        self._folder, self._publisher = folder, publisher
+        self._file_bytes, self._limit_bytes = int(file_mb * MEGABYTE), int(limit_mb * MEGABYTE)
+        self._fd = -1
+        self._path = folder.path
+        self._end = self._reserved = 0
+
+    @property
+    def path(self) -> Path | None:
+        return self._path if self._fd >= 0 else None
+
+    @property
+    def empty(self) -> bool:
+        return self._end == 0
+
+    def reserve(self, sizes: Iterable[int]) -> None:
+        """Makes sure that messages of these sizes can be appended; raises SpoolFull, and nothing has happened."""
+        wanted = sum(size + HEAD.size for size in sizes)
+        if self._fd >= 0 and self._end and self._end + wanted > self._file_bytes:
+            self.seal()
+        if self._end + wanted <= self._reserved:
+            return
+        grow = max(self._end + wanted - self._reserved, min(CHUNK_BYTES, self._file_bytes))
+        if self._folder.size() + grow > self._limit_bytes:
+            raise SpoolFull(f"{self._folder.path}: expected less than {self._limit_bytes} bytes of spool files")
+        try:
+            if self._fd < 0:
+                self._open()
+            os.posix_fallocate(self._fd, self._reserved, grow)
+        except OSError as error:
+            raise SpoolFull(f"{self._folder.path}: {error.strerror}") from None
+        self._reserved += grow
+
+    def append(self, messages: list[bytes]) -> None:
+        """All of them, fsynced once; room was reserved. Raises OSError when the disk fails: none is promised then."""
+        data = memoryview(b"".join(map(record_of, messages)))
+        at = self._end
+        try:
+            while data:
+                written = os.pwrite(self._fd, data, at)
+                data, at = data[written:], at + written
+            os.fdatasync(self._fd)
+        except OSError:
+            # What a failed fsync left is unknown, and a second fsync may say yes: this file is not written again.
+            self._leave()
+            raise
+        self._end = at
+
+    def seal(self) -> None:
+        """Hands the file over to hailwail; the next append opens another."""
+        if self._fd < 0:
+            return
+        try:
+            os.ftruncate(self._fd, self._end)
+            if not self._end:
+                os.unlink(self._path)
+            os.fsync(self._fd)
+        finally:
+            self._leave()
+
+    def forget(self) -> None:
+        """After a fork, in the child: lets go of the parent's file without a trace."""
+        self._leave()
+
+    def _leave(self) -> None:
+        os.close(self._fd) if self._fd >= 0 else None
+        self._fd, self._end, self._reserved = -1, 0, 0
+
+    def _open(self) -> None:
+        self._folder.path.mkdir(parents=True, exist_ok=True)
+        path = self._folder.path / f"{time.time_ns() // 1000:016d}-{self._publisher}.spool"
+        new = path.with_suffix(".new")  # locked before it has a name that hailwail looks for
+        fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.rename(new, path)
+            sync_folder(self._folder.path)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd, self._path, self._end, self._reserved = fd, path, 0, 0
+
+
+@dataclass
+class SpoolFile:
+    """A spool file that is being read. Ours when its owner sealed it or died; else only to be followed."""
+
+    path: Path
+    fd: int
+    ours: bool = False
+    read_to: int = 0
+
+    def claim(self) -> bool:
+        """Takes it over, unless its owner lives or another reader has it."""
+        if not self.ours:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.ours = True
+            except BlockingIOError:
+                pass
+        return self.ours
+
+    @property
+    def removed(self) -> bool:
+        return os.fstat(self.fd).st_nlink == 0
+
+    def rest(self) -> Records:
+        """What follows `read_to`, which the caller moves. Of a file that is still written only what is whole so far."""
+        if not self.ours and os.pread(self.fd, 4, self.read_to) in (b"", b"\0\0\0\0"):
+            return Records([], [], 0, self.read_to)
+        records = read_records(self._bytes())
+        damaged = [(start + self.read_to, end + self.read_to) for start, end in records.damaged]
+        if not self.ours and damaged:  # the owner may be in the midst of writing it
+            records = read_records(self._bytes()[: records.damaged[0][0]])
+            damaged = []
+        return Records(records.messages, damaged, records.torn if self.ours else 0, self.read_to + records.end)
+
+    def _bytes(self) -> bytes:
+        parts, at = [], self.read_to
+        while part := os.pread(self.fd, 1 << 24, at):
+            parts.append(part)
+            at += len(part)
+        return b"".join(parts)
+
+    def remove(self) -> None:
+        """After all of it was shipped."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def set_aside(self) -> Path:
+        """Keeps a file that has damage, under a name that no reader looks for."""
+        aside = self.path.with_suffix(".damaged")
+        os.rename(self.path, aside)
+        self.close()
+        return aside
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class SpoolFolder:
+    """All spool files of a machine."""
+
+    def __init__(self, data_dir: str | Path):
+        self.path = Path(data_dir) / "spool"
+
+    def names(self) -> list[str]:
+        """Spool files, oldest first; also clears away files that were given up before they had a name."""
+        try:
+            names = sorted(os.listdir(self.path))
+        except FileNotFoundError:
+            return []
+        for name in names:
+            if name.endswith(".new"):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - os.stat(self.path / name).st_mtime > STALE_NEW_S:
+                        os.unlink(self.path / name)
+        return [name for name in names if name.endswith(".spool")]
+
+    def size(self) -> int:
+        """Bytes of all files, reserved ones and damaged ones included."""
+        total = 0
+        try:
+            for entry in os.scandir(self.path):
+                with contextlib.suppress(FileNotFoundError):
+                    total += entry.stat().st_size
+        except FileNotFoundError:
+            pass
+        return total
+
+    def open(self, name: str) -> SpoolFile | None:
+        """None when another reader removed it meanwhile."""
+        path = self.path / name
+        try:
+            return SpoolFile(path, os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise

@@ -1,0 +1,544 @@
+"""Hail over HTTP: request -> hit -> publish -> answer.
+
+    GET /count          lenient parameters: 200 `OK`         GET /count.gif   always an image; `X-Hail: accepted`,
+    POST /count         one hit, JSON or form: 202                            or `X-Hail: dropped; reason=...`
+    POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
+    /flush_hail         ships what is spooled, now           /healthz /readyz /metrics
+
+Promise: 2xx, or `X-Hail: accepted`, is given after the publisher has made the hit durable. Else nothing is promised:
+400 is the caller's fault, 401, 413 and 503 say so. Every refusal is an RFC 9457 body whose `code` is a word of
+hail.hit.Reason, and is counted under it.
+"""
+
+import atexit
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import bottle
+import msgspec
+import prometheus_client
+from prometheus_client import multiprocess
+
+from hail import access, counters
+from hail.hit import FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_hit
+from hail.publish import NotAccepted, Publisher
+from hail.settings import Settings, load
+
+log = logging.getLogger("hail.web")
+
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
+ACCOUNT = "default"
+CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
+STATUS = {
+    Reason.UNAUTHORIZED: 401,
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.BATCH_TOO_LARGE: 413,
+    Reason.OVERLOADED: 503,
+    Reason.SPOOL_FULL: 503,
+}
+FAULT = {
+    "pk": Reason.BAD_PK,
+    "at": Reason.BAD_TIME,
+    "metric": Reason.BAD_METRICS,
+    "metrics": Reason.BAD_METRICS,
+    "dimension": Reason.BAD_DIMENSIONS,
+    "dimensions": Reason.BAD_DIMENSIONS,
+}
+TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
+PARAMETERS = frozenset((*FIELDS, "key", "callback"))
+KNOWN_MAX = 4096
+KNOWN_BYTES = 500
+FLUSH_S = 120
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "X-Hail, Retry-After",
+}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding",
+    "Access-Control-Max-Age": "86400",
+}
+PIXEL = {
+    "Cache-Control": "no-store, max-age=0",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_decode = msgspec.json.Decoder(strict=True).decode
+
+
+class _Envelope(msgspec.Struct):
+    hits: list[msgspec.Raw] | None = None
+
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+def decode_json(body: bytes | msgspec.Raw, field: str = "body") -> Any:
+    """Any JSON value; raises HitError."""
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        reason = Reason.NUMBER_OUT_OF_RANGE if "out of range" in str(error) else Reason.BAD_JSON
+        raise HitError(reason, field, f"expected JSON: {error}") from None
+
+
+def parameters(text: str) -> dict[str, str]:
+    """The named parameters of a query or form; an empty value is none, other names are left aside. Raises HitError."""
+    found: dict[str, str] = {}
+    for pair in text.split("&"):
+        name, _, value = pair.partition("=")
+        if "%" in name:
+            name = unquote_to_bytes(name).decode("utf-8", "replace")
+        if name not in PARAMETERS or not value:
+            continue
+        if name in found:
+            raise HitError(FAULT.get(name, Reason.BAD_ID), name, "came twice")
+        if "%" in value or "+" in value or not value.isascii():
+            try:
+                value = unquote_to_bytes(value.replace("+", " ").encode("latin-1")).decode()
+            except UnicodeError:
+                raise HitError(FAULT.get(name, Reason.BAD_ID), name, "expected UTF-8") from None
+        found[name] = value
+    return found
+
+
+def _shape(query: str) -> str:
+    """What of a query makes two hits alike but for their time; empty when it may not be remembered."""
+    if len(query) > KNOWN_BYTES:
+        return ""
+    kept = []
+    for pair in query.split("&"):
+        name = pair.partition("=")[0]
+        if name in TYPED and name != "at":
+            kept.append(pair)
+        elif "%" in name or name in PARAMETERS:
+            return ""
+    return "&".join(kept)
+
+
+def hit_of(given: Mapping[str, str], settings: Settings, now: float) -> Hit:
+    """A hit from parameters as people type them; raises HitError."""
+    fields = {name: lenient(name, value) if name in TYPED else value for name, value in given.items() if name in FIELDS}
+    return parse_hit(fields, settings, now)
+
+
+def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
+    """The items of a JSON list, of {"hits": [...]}, or of lines (NDJSON, by type or by look); raises HitError."""
+    body = body.strip()
+    if "ndjson" not in content_type and "jsonl" not in content_type:
+        try:
+            if body.startswith(b"["):
+                return list(_decode_list(body))
+            if body.startswith(b"{"):
+                hits = _decode_envelope(body).hits
+                return [body] if hits is None else list(hits)
+        except msgspec.ValidationError:
+            return [body]
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            if body.startswith(b"["):
+                raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+    return [line for line in body.split(b"\n") if line.strip()]
+
+
+def inflate(data: bytes, limit: int) -> bytes:
+    """gzip, never more than the limit; raises HitError."""
+    parts, size = [], 0
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(data, limit + 1 - size)
+        except zlib.error as error:
+            raise HitError(Reason.BAD_JSON, "body", f"expected gzip: {error}") from None
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        if not member.eof:
+            raise HitError(Reason.BAD_JSON, "body", "expected gzip: it is cut off")
+        parts.append(part)
+        data = member.unused_data
+    return b"".join(parts)
+
+
+def _too_large(limit: int) -> HitError:
+    return HitError(Reason.BODY_TOO_LARGE, "body", f"expected at most {limit} bytes")
+
+
+def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
+    """The body, inflated, never more than the limit in memory; raises HitError."""
+    text = environ.get("CONTENT_LENGTH") or ""
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if text.isdecimal() and not chunked:
+        if int(text) > limit:
+            raise _too_large(limit)
+        size = int(text)
+    elif chunked or environ.get("wsgi.input_terminated"):
+        size = limit + 1
+    else:
+        return b""
+    source, parts = environ["wsgi.input"], []
+    while size > 0 and (part := source.read(size)):
+        parts.append(part)
+        size -= len(part)
+    body = b"".join(parts)
+    if len(body) > limit:
+        raise _too_large(limit)
+    match environ.get("HTTP_CONTENT_ENCODING", "").strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            return inflate(body, limit)
+        case other:
+            raise HitError(Reason.BAD_JSON, "Content-Encoding", f"expected gzip, got {ascii(other)[:60]}")
+
+
+def problem(reason: Reason, detail: str, field: str | None = None) -> dict[str, Any]:
+    """An RFC 9457 body."""
+    body = {
+        "type": f"urn:hailwhale:{reason}",
+        "title": reason.replace("_", " "),
+        "status": STATUS.get(reason, 400),
+        "detail": detail,
+        "code": str(reason),
+    }
+    return {**body, "field": field} if field else body
+
+
+class Refused(Exception):
+    """Ends a request with a problem body."""
+
+    def __init__(self, reason: Reason, detail: str, field: str | None = None, hits: int = 1, retry_after_s: int = 0):
+        super().__init__(detail)
+        self.reason, self.detail, self.field, self.retry_after_s = reason, detail, field, retry_after_s
+        counters.REFUSED_BY[reason].inc(hits)
+
+
+class Doors:
+    """What the routes share."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
+        self.settings, self.publisher, self.clock = settings, publisher, clock
+        self._locked = any(getattr(settings, name.lower()) for name in access.KEYS)
+        self._flushing = threading.Lock()
+        self._known: dict[str, tuple[bytes, int]] = {}
+
+    def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        if self._locked:
+            key = access.given_key(environ.get("HTTP_AUTHORIZATION", ""), given.get("key"))
+            if not access.allowed(self.settings, key, "write"):
+                raise Refused(Reason.UNAUTHORIZED, "expected the write key, as Bearer, Basic password or key=")
+
+    def keep(self, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
+        try:
+            self.publisher.publish(ACCOUNT, hits)
+        except NotAccepted as error:
+            raise Refused(error.reason, str(error), None, len(hits), error.retry_after_s) from None
+        if skewed:
+            counters.SKEWED.inc(skewed)
+
+    def count_query(self, environ: Mapping[str, Any]) -> None:
+        """One hit from the query string.
+
+        Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text.
+        """
+        now = self.clock()
+        query = environ.get("QUERY_STRING", "")
+        shape = "" if self._locked else _shape(query)
+        known = self._known.get(shape) if shape else None
+        if known:
+            start, cells = known
+            self.keep([(b"%b%d]" % (start, now * 1000), cells)])
+            return
+        try:
+            given = parameters(query)
+            self.check_key(environ, given)
+            hit = hit_of(given, self.settings, now)
+        except HitError as error:
+            raise Refused(error.reason, str(error), error.field) from None
+        wire = encode_hit(hit)
+        if shape:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[shape] = wire[: wire.rindex(b",") + 1], hit.cells
+        self.keep([(wire, hit.cells)], hit.skewed)
+
+    def count_body(self, environ: Mapping[str, Any]) -> None:
+        """One hit from a JSON or form body; from the query when there is no body."""
+        try:
+            given = parameters(environ.get("QUERY_STRING", ""))
+            self.check_key(environ, given)
+            body = read_body(environ, self.settings.max_body_bytes)
+            is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+            if not body:
+                hit = hit_of(given, self.settings, self.clock())
+            elif is_form and not body.lstrip().startswith(b"{"):
+                hit = hit_of(parameters(body.decode("latin-1")), self.settings, self.clock())
+            else:
+                hit = self._hit(body)
+        except HitError as error:
+            raise Refused(error.reason, str(error), error.field) from None
+        self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+
+    def count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+        """Many hits; how many were accepted, and one result an item."""
+        try:
+            self.check_key(environ, parameters(environ.get("QUERY_STRING", "")))
+            body = read_body(environ, self.settings.max_body_bytes)
+            items = split_batch(body, environ.get("CONTENT_TYPE", ""))
+            if not items:
+                raise HitError(Reason.BAD_JSON, "body", "expected at least one hit, got none")
+            limit = self.settings.max_batch_hits
+            if len(items) > limit:
+                raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {limit} hits, got {len(items)}")
+        except HitError as error:
+            raise Refused(error.reason, str(error), error.field) from None
+        hits: list[Hit] = []
+        results: list[dict[str, Any]] = []
+        for item in items:
+            try:
+                hits.append(self._hit(item))
+                results.append({"status": "accepted"})
+            except HitError as error:
+                counters.REFUSED_BY[error.reason].inc()
+                results.append(
+                    {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
+                )
+        if hits:
+            self.keep([(encode_hit(hit), hit.cells) for hit in hits], sum(hit.skewed for hit in hits))
+        return len(hits), results
+
+    def _hit(self, item: bytes | msgspec.Raw) -> Hit:
+        given = decode_json(item)
+        if not isinstance(given, dict):
+            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}")
+        return parse_hit(given, self.settings, self.clock())
+
+    def flush(self) -> tuple[bool, str]:
+        """Runs hailwail once; did it work, and what it said. One at a time."""
+        if not self._flushing.acquire(blocking=False):
+            return False, "hailwail is running already"
+        try:
+            self.publisher.seal()
+            command = [sys.executable, "-m", "whale.count.hailwail"]
+            if not self.settings.broker_url:
+                command.append("--apply")
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FLUSH_S)
+            return done.returncode == 0, (done.stdout + done.stderr).strip()
+        except subprocess.TimeoutExpired:
+            return False, f"hailwail is not done after {FLUSH_S} s"
+        finally:
+            self._flushing.release()
+
+
+class Answer(NamedTuple):
+    """status line, headers, body"""
+
+    status: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+Environ = Mapping[str, Any]
+
+
+def _answer(status: int, body: bytes | str, content_type: str, headers: Mapping[str, str]) -> Answer:
+    data = body.encode() if isinstance(body, str) else body
+    line = f"{status} {HTTPStatus(status).phrase}"
+    return Answer(line, [*headers.items(), ("Content-Type", content_type), ("Content-Length", str(len(data)))], data)
+
+
+def _text(status: int, body: str, headers: Mapping[str, str]) -> Answer:
+    return _answer(status, body, "text/plain; charset=utf-8", headers)
+
+
+def _json(status: int, body: Any, headers: Mapping[str, str], kind: str = "json") -> Answer:
+    return _answer(status, msgspec.json.encode(body), f"application/{kind}", headers)
+
+
+def _refusal(error: Refused) -> Answer:
+    headers = dict(CORS)
+    if error.retry_after_s:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.reason is Reason.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer, Basic realm="hail"'
+    body = problem(error.reason, error.detail, error.field)
+    return _json(body["status"], body, headers, "problem+json")
+
+
+OK = _text(200, "OK", {**CORS, "Cache-Control": "no-store"})
+ACCEPTED = _text(202, "OK", CORS)
+PIXEL_ACCEPTED = _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": "accepted"})
+
+
+class Hail(bottle.Bottle):
+    """The routes. GETs that count, the many, take a short way past Bottle's request and response."""
+
+    def __init__(self, doors: Doors):
+        super().__init__()
+        self.doors = doors
+        self.short = {"/count": self.count, "/count.gif": self.pixel}
+        self.default_error_handler = _other_error
+        for path, handler in self.short.items():
+            self._add(path, "GET", handler)
+        self._add("/count", "POST", self.count_posted)
+        self._add("/batch", "POST", self.batch)
+        self._add("/count.js", "GET", self.script)
+        for method in ("GET", "POST"):
+            self._add("/flush_hail", method, self.flush)
+        self._add("/healthz", "GET", self.healthz)
+        self._add("/readyz", "GET", self.readyz)
+        self._add("/metrics", "GET", self.metrics)
+        for path in ("/count", "/count.gif", "/count.js", "/batch"):
+            self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
+            self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        handler = self.short.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "GET" else None
+        if handler is None:
+            return self.wsgi(environ, start_response)
+        try:
+            answer = handler(environ)
+        except Exception as error:
+            answer = _failed(error, environ["PATH_INFO"])
+        start_response(answer.status, list(answer.headers))
+        return [answer.body]
+
+    def _add(self, path: str, method: str, handler: Callable[[Environ], Answer]) -> None:
+        def call() -> bottle.HTTPResponse:
+            answer = handler(bottle.request.environ)
+            return bottle.HTTPResponse(answer.body, answer.status, answer.headers)
+
+        self.route(path, method, call)
+
+    def count(self, environ: Environ) -> Answer:
+        try:
+            self.doors.count_query(environ)
+        except Refused as error:
+            return _refusal(error)
+        return OK
+
+    def count_posted(self, environ: Environ) -> Answer:
+        try:
+            self.doors.count_body(environ)
+        except Refused as error:
+            return _refusal(error)
+        return ACCEPTED
+
+    def batch(self, environ: Environ) -> Answer:
+        try:
+            accepted, results = self.doors.count_batch(environ)
+        except Refused as error:
+            return _refusal(error)
+        body = {"accepted": accepted, "results": results}
+        if accepted:
+            return _json(202, body, CORS)
+        first = results[0]
+        about = problem(Reason(first["code"]), first["detail"], first["field"])
+        return _json(400, {**about, "status": 400, **body}, CORS, "problem+json")
+
+    def pixel(self, environ: Environ) -> Answer:
+        try:
+            self.doors.count_query(environ)
+        except Refused as error:
+            said = f"dropped; reason={error.reason}"
+            return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": said})
+        return PIXEL_ACCEPTED
+
+    def script(self, environ: Environ) -> Answer:
+        said, callback = "accepted", ""
+        try:
+            callback = _callback(environ)
+            self.doors.count_query(environ)
+        except Refused as error:
+            said = f"dropped; reason={error.reason}"
+        body = f'/**/{callback}("{said}");' if callback else f"/* {said} */"
+        return _answer(200, body, "text/javascript; charset=utf-8", {**CORS, **PIXEL, "X-Hail": said})
+
+    def flush(self, environ: Environ) -> Answer:
+        try:
+            self.doors.check_key(environ, _query(environ))
+        except Refused as error:
+            return _refusal(error)
+        worked, said = self.doors.flush()
+        return _text(200, f"OK\n{said}\n", {}) if worked else _text(503, f"{said}\n", {"Retry-After": "5"})
+
+    def healthz(self, environ: Environ) -> Answer:
+        return _text(200, "OK\n", {})
+
+    def readyz(self, environ: Environ) -> Answer:
+        self.doors.publisher.start()
+        status = self.doors.publisher.status()
+        ready = "up" in status["broker"] or status["spool"] == "ok"
+        return _json(200 if ready else 503, {"ready": ready, **status}, {})
+
+    def metrics(self, environ: Environ) -> Answer:
+        return _answer(200, _metrics(), prometheus_client.CONTENT_TYPE_LATEST, {})
+
+
+def make_app(settings: Settings, publisher: Publisher, clock: Callable[[], float] = time.time) -> Hail:
+    """The WSGI application. clock: epoch seconds."""
+    return Hail(Doors(settings, publisher, clock))
+
+
+def _failed(error: BaseException, path: str) -> Answer:
+    log.error("%s: %r", path, error, exc_info=error)
+    body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": "the log says more"}
+    return _json(500, body, CORS, "problem+json")
+
+
+def _other_error(error: bottle.HTTPError) -> str:
+    """Bottle's own refusals (404, 405), and what a handler did not expect."""
+    bottle.response.content_type = "application/problem+json"
+    if error.status_code == 500:
+        return _failed(error.exception, bottle.request.path).body.decode()
+    title = error.status_line.partition(" ")[2]
+    body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.body)}
+    return msgspec.json.encode(body).decode()
+
+
+def _query(environ: Environ) -> dict[str, str]:
+    try:
+        return parameters(environ.get("QUERY_STRING", ""))
+    except HitError as error:
+        raise Refused(error.reason, str(error), error.field) from None
+
+
+def _callback(environ: Environ) -> str:
+    name = _query(environ).get("callback", "")
+    if name and not CALLBACK.fullmatch(name):
+        raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
+    return name
+
+
+def _metrics() -> bytes:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return bytes(prometheus_client.generate_latest())
+    registry = prometheus_client.CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return bytes(prometheus_client.generate_latest(registry))
+
+
+def __getattr__(name: str) -> Any:
+    """`gunicorn hail.web:application`: made when it is first asked for, so in the process that serves it.
+
+    Raises SettingsError with a sentence, and the server does not start.
+    """
+    if name != "application":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    settings = load(os.environ)
+    access.check_bind(settings.hail_bind, settings)
+    publisher = Publisher(settings)
+    atexit.register(publisher.close)
+    globals()["application"] = app = make_app(settings, publisher)
+    return app

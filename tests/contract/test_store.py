@@ -1,0 +1,188 @@
+"""What every store promises, on each of them, through the applier that workers use."""
+
+import random
+from typing import Any
+
+import pytest
+
+from hail.hit import MILLION, encode_hit, parse_hit
+from hail.message import decode_message, encode_message
+from hail.settings import DAY, HOUR, MONTH, Settings
+from tests.contract.conftest import open_store
+from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
+from whale.count.apply import Applier
+from whale.store.base import OTHER, PublisherAudit, Store
+
+
+def test_a_hit_counts_in_each_prefix_of_its_pk_and_each_path(settings: Settings, store: Store, unique: str) -> None:
+    hit = {
+        "pk": ["Product", "123"],
+        "dimensions": {"country": "US", "device": {"os": "mac"}},
+        "metrics": {"revenue": 10, "sales": 1},
+    }
+    Applier(store, settings).apply([message([hit], settings, unique)], NOW)
+    paths = [(), ("country",), ("country", "US"), ("device",), ("device", "os"), ("device", "os", "mac")]
+    for pk in (("Product",), ("Product", "123")):
+        assert sums(store, unique, pk, paths, "revenue") == [10 * MILLION] * 6
+        assert sums(store, unique, pk, paths, "hits") == [1] * 6
+        assert store.metrics(unique, pk) == ["hits", "revenue", "sales"]
+    assert store.pks(unique) == ["Product"]
+    assert store.pks(unique, ("Product",)) == ["123"]
+    assert sums(store, unique, ("Product",), [(None, "123"), (None, "124")], "revenue") == [10 * MILLION, 0]
+    assert store.children(unique, ("Product",), ("device",)) == ["os"]
+
+
+def test_a_hit_counts_in_every_interval_that_keeps_its_time(settings: Settings, store: Store, unique: str) -> None:
+    hits = [{"pk": "t", "at": NOW - age} for age in (0, 2 * DAY, 20 * DAY, 400 * DAY)]
+    Applier(store, settings).apply([message(hits, settings, unique)], NOW)
+    for interval, kept in ((60, 1), (900, 2), (HOUR, 3), (DAY, 4), (MONTH, 4)):
+        cells = everything(store, unique, settings, NOW - 410 * DAY)
+        assert sum(value for key, value in cells.items() if key[2] == interval) == kept
+
+
+def test_a_message_that_comes_again_counts_once(settings: Settings, store: Store, unique: str) -> None:
+    one, two = (message([{"pk": "t"}] * 3, settings, unique, seq) for seq in (0, 1))
+    applier = Applier(store, settings)
+    applier.apply([one], NOW)
+    applier.apply([one, two], NOW)
+    applier.apply([two, one, two], NOW)
+    Applier(open_store(settings) if settings.redis_url else store, settings).apply([one], NOW)
+    assert sums(store, unique, ("t",), [()]) == [6]
+    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 2, 6, 1, 3, {})]
+
+
+def test_an_id_counts_once_whoever_brings_it(settings: Settings, store: Store, unique: str) -> None:
+    first = message([{"pk": "t", "id": "a"}, {"pk": "t", "id": "a"}, {"pk": "t", "id": "b"}], settings, unique, 0)
+    second = message([{"pk": "other", "id": "a"}, {"pk": "t", "id": "c"}], settings, unique, 1)
+    applier = Applier(store, settings)
+    applier.apply([first], NOW)
+    applier.apply([second, first], NOW)
+    assert sums(store, unique, ("t",), [()]) == [3]
+    assert store.pks(unique) == ["t"]
+    assert store.audit(unique)[0].dropped == {"duplicate": 2}
+    later = NOW + settings.dedupe_window_s + settings.spool_max_age_s
+    assert store.claim(unique, [("a", ("ff" * 8, 0))], NOW + settings.dedupe_window_s) == {0}
+    assert store.claim(unique, [("a", ("ff" * 8, 0))], later + settings.dedupe_window_s) == set()
+
+
+def test_a_message_finds_the_ids_it_claimed_before_it_died(settings: Settings, store: Store, unique: str) -> None:
+    name = (PUBLISHER, 7)
+    assert store.claim(unique, [("a", name)], NOW) == set()
+    assert store.claim(unique, [("a", name), ("a", (PUBLISHER, 8))], NOW) == {1}
+
+
+NAMES = ("__other__", "_", "a:b", "{17}", "|", "/", '"', "[1]", "\0", "💥", "m:hits", "0:x", " ", "ß" * 100, "p")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+def test_names_are_data(settings: Settings, store: Store, unique: str, name: str) -> None:
+    hit = {"pk": [name, name], "dimensions": {name: {name: name}}, "metrics": {name: 2}}
+    Applier(store, settings).apply([message([hit], settings, unique)], NOW)
+    assert store.pks(unique) == store.pks(unique, (name,)) == [name]
+    assert store.metrics(unique, (name,)) == ["hits", name]
+    for path in ((), (name,), (name, name)):
+        assert store.children(unique, (name, name), path) == [name]
+    paths = [(), (name,), (name, name), (name, name, name)]
+    assert sums(store, unique, (name, name), paths, name) == [2 * MILLION] * 4
+
+
+def test_what_is_beyond_a_cap_counts_in_other_and_sums_close(settings: Settings, unique: str) -> None:
+    settings = settings.replace(max_children=4, max_nodes=9, max_metrics=3, max_pks=6)
+    store = open_store(settings)
+    hits: list[dict[str, Any]] = [
+        {
+            "pk": [f"p{i % 5}", f"q{i % 7}"],
+            "dimensions": {"c": {f"c{i % 11}": f"d{i % 3}"}},
+            "metrics": {f"m{i % 6}": i},
+        }
+        for i in range(200)
+    ]
+    Applier(store, settings).apply([message(hits, settings, unique)], NOW)
+    tops = store.pks(unique)
+    assert tops == ["p0", "p1", "p2", OTHER]
+    assert sum(sum(sums(store, unique, (top,), [()])) for top in tops) == 200
+    assert store.metrics(unique, (tops[0],))[-1] == OTHER
+    for top in tops:
+        children = [("c", name) for name in store.children(unique, (top,), ("c",))]
+        below = [(None, name) for name in store.pks(unique, (top,))]
+        for metric in store.metrics(unique, (top,)):
+            whole, at_c = sums(store, unique, (top,), [(), ("c",)], metric)
+            assert whole == at_c == sum(sums(store, unique, (top,), children, metric))
+            assert not below or whole == sum(sums(store, unique, (top,), below, metric))
+
+
+def test_cells_survive_every_form_they_are_kept_in(settings: Settings, store: Store, unique: str) -> None:
+    rng = random.Random(5)
+    applier, expected = Applier(store, settings), dict[Any, int]()
+    for seq, size in enumerate((1, 3, 40, 400, 1500, 1500)):
+        hits = []
+        for _ in range(size):
+            page, worth, at = f"/{int(rng.paretovariate(0.4)) % 3000}", rng.randrange(-5, 90), NOW - rng.randrange(4000)
+            hits.append({"pk": "s", "dimensions": {"page": page}, "metrics": {"worth": worth}, "at": at})
+            key = ("page", page), int(at) // 60 * 60
+            expected[key] = expected.get(key, 0) + worth * MILLION
+        applier.apply([message(hits, settings, unique, seq)], NOW)
+    paths = sorted({path for path, _ in expected})
+    buckets = sorted({start for _, start in expected})
+    for some in (paths, paths[:3]):
+        cells = store.read(unique, ("s",), some, ["worth", "never"], 60, buckets)
+        for i, path in enumerate(some):
+            assert cells[i, 0].tolist() == [expected.get((path, start), 0) for start in buckets]
+        assert not cells[:, 1].any()
+
+
+def test_large_amounts_are_exact_and_an_overflow_is_counted(settings: Settings, store: Store, unique: str) -> None:
+    applier = Applier(store, settings)
+    huge = message([{"pk": "t", "metrics": {"m": 9e9}}, {"pk": "t", "metrics": {"m": 0.000001}}], settings, unique, 0)
+    applier.apply([huge], NOW)
+    assert sums(store, unique, ("t",), [()], "m") == [9_000_000_000_000_001]
+    many = [{"pk": "t", "metrics": {"m": 9e9, "n": 1}}] * 1025
+    applier.apply([message(many, settings, unique, 1)], NOW)
+    assert sums(store, unique, ("t",), [()], "m") == [9_000_000_000_000_001]
+    assert sums(store, unique, ("t",), [()], "n") == [1025 * MILLION]
+    assert sums(store, unique, ("t",), [()]) == [1027]
+    assert store.faults(unique) == {"overflow": 5}
+
+
+def test_what_was_never_counted_reads_zero_and_has_no_names(store: Store, unique: str) -> None:
+    assert sums(store, unique, ("nobody",), [(), ("a",)]) == [0, 0]
+    assert store.pks(unique) == store.children(unique, ("nobody",), ()) == store.metrics(unique, ("nobody",)) == []
+    assert store.audit(unique) == []
+
+
+def test_accounts_do_not_see_each_other(settings: Settings, store: Store, unique: str) -> None:
+    applier = Applier(store, settings)
+    applier.apply(
+        [
+            message([{"pk": "t", "id": "a"}], settings, unique),
+            message([{"pk": "t", "id": "a"}], settings, f"{unique}b"),
+        ],
+        NOW,
+    )
+    assert sums(store, unique, ("t",), [()]) == sums(store, f"{unique}b", ("t",), [()]) == [1]
+
+
+def test_unreadable_hits_are_dropped_by_themselves(settings: Settings, store: Store, unique: str) -> None:
+    from hail.message import decode_message, encode_message
+
+    wire = [
+        b'[["t"],{},{"hits":1},0]',
+        b'["t",{},{"hits":1},0]',
+        b'[["t"],{"a":5},{"hits":1},0]',
+        b'[[],{},{"hits":1},0]',
+    ]
+    Applier(store, settings).apply([decode_message(encode_message(PUBLISHER, 0, unique, 4, 0, wire))], NOW)
+    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 1, 4, 0, 4, {"undecodable": 3})]
+    assert store.pks(unique) == ["t"]
+
+
+def test_days_are_those_of_the_accounts_zone(settings: Settings, unique: str) -> None:
+    settings = settings.replace(timezone="Asia/Kolkata")
+    store = open_store(settings)
+    at = 1_790_015_400  # 2026-09-21T18:30Z, midnight in Kolkata
+    hits = [{"pk": "t", "at": at - 1}, {"pk": "t", "at": at}, {"pk": "t", "at": at + DAY - 1}]
+    now = NOW + 2 * DAY
+    wire = [encode_hit(parse_hit(hit, settings, now)) for hit in hits]
+    Applier(store, settings).apply([decode_message(encode_message(PUBLISHER, 0, unique, 3, 0, wire))], now)
+    assert store.zone(unique) == "Asia/Kolkata"
+    assert store.read(unique, ("t",), [()], ["hits"], DAY, [at - DAY, at])[0, 0].tolist() == [1, 2]

@@ -1,0 +1,302 @@
+"""The publisher on a real RabbitMQ: whatever the broker does, requests are answered in time, no accepted hit is lost,
+and a message that is in two places has one name."""
+
+import multiprocessing
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hail import publish
+from hail.hit import Reason
+from hail.message import Message, decode_message
+from hail.publish import NotAccepted, Publisher
+from hail.settings import Settings, load
+from hail.spool import SpoolFolder, read_records
+from tests.proxy import Proxy
+from tests.servers import RabbitMQ, wait_until
+from whale.count.hailwail import Hailwail, Ship
+
+ANSWERED_S = 0.25
+SLACK_S = 0.1  # of a busy test machine, beside the promise
+
+
+def hit(number: int) -> tuple[bytes, int]:
+    return b'[["test"],{},{"hits":1},%d]' % (1_790_000_000_000 + number), 5
+
+
+@pytest.fixture
+def settings(rabbitmq: RabbitMQ, unique: str, tmp_path: Path) -> Settings:
+    return load({}).replace(broker_url=rabbitmq.url, queue=unique, data_dir=str(tmp_path), breaker_s=0.3)
+
+
+@pytest.fixture
+def publisher(settings: Settings) -> Iterator[Publisher]:
+    publisher = Publisher(settings)
+    publisher.start()
+    wait_until(lambda: publisher.status()["broker"] == "up", what="the connection")
+    yield publisher
+    publisher.close()
+
+
+def queued(rabbitmq: RabbitMQ, settings: Settings) -> list[Message]:
+    """All messages of the queue, taken from it."""
+    messages = []
+    with rabbitmq.connect() as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get(settings.queue)) is not None:
+            messages.append(decode_message(bytes(got.body)))
+            channel.basic_ack(got.delivery_tag)
+    return messages
+
+
+def spooled(settings: Settings) -> list[Message]:
+    folder = SpoolFolder(settings.data_dir)
+    return [
+        decode_message(body) for name in folder.names() for body in read_records((folder.path / name).read_bytes())[0]
+    ]
+
+
+def times_of(messages: list[Message]) -> Counter[int]:
+    """How often each hit (by its time) is in messages of different names."""
+    named = {message.name: message for message in messages}
+    return Counter(hit.at_ms - 1_790_000_000_000 for message in named.values() for hit in message.hits)
+
+
+def ship(settings: Settings) -> Hailwail:
+    hailwail = Hailwail(settings, Ship(settings), time.time, live=False, force=False)
+    wait_until(lambda: hailwail.once() or not SpoolFolder(settings.data_dir).names(), what="hailwail")
+    return hailwail
+
+
+def publish_timed(publisher: Publisher, number: int) -> float:
+    began = time.monotonic()
+    publisher.publish("default", [hit(number)])
+    return time.monotonic() - began
+
+
+def test_a_published_hit_is_confirmed_and_in_the_queue(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(1), hit(2)])
+    publisher.publish("default", [hit(3)])
+    assert spooled(settings) == []
+    first, second = queued(rabbitmq, settings)
+    assert (first.seq, first.total, len(first.hits)) == (0, 2, 2)
+    assert (second.seq, second.total, second.publisher) == (1, 3, first.publisher)
+
+
+def test_the_queues_are_made_to_lose_nothing(rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher) -> None:
+    rows = rabbitmq.ctl("list_queues", "name", "type", "durable", "arguments").splitlines()
+    mine = {row.split("\t")[0]: row for row in rows if row.startswith(settings.queue)}
+    assert set(mine) == {settings.queue, f"{settings.queue}.dead"}
+    assert all("quorum\ttrue" in row for row in mine.values())
+    for argument in ("reject-publish", "at-least-once", "x-delivery-limit", "x-max-length"):
+        assert argument in mine[settings.queue]
+
+
+def test_a_rejected_message_goes_to_the_dead_letter_queue(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(1)])
+    with rabbitmq.connect() as connection:
+        channel = connection.channel()
+        got = wait_until(lambda: channel.basic_get(settings.queue))
+        channel.basic_reject(got.delivery_tag, requeue=False)
+        wait_until(lambda: rabbitmq.depth(f"{settings.queue}.dead") == 1, what="the dead letter")
+
+
+def test_a_stopped_broker_holds_no_request_up_and_nothing_is_lost(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(0)])
+    rabbitmq.sigstop()
+    took = [publish_timed(publisher, number) for number in range(1, 30)]
+    slow: list[float] = []
+    threads = [
+        threading.Thread(target=lambda n=number: slow.append(publish_timed(publisher, n))) for number in range(30, 60)
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    assert max(took + slow) < ANSWERED_S + SLACK_S
+    assert set(times_of(spooled(settings))) == set(range(1, 60))
+    rabbitmq.sigcont()
+    wait_until(lambda: publisher.status()["broker"] == "up", what="the connection")
+    publisher.publish("default", [hit(60)])
+    publisher.seal()
+    ship(settings)
+    assert spooled(settings) == []
+    assert times_of(queued(rabbitmq, settings)) == dict.fromkeys(range(61), 1)
+
+
+def test_under_a_memory_alarm_hits_go_to_the_spool_in_time(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(0)])
+    rabbitmq.memory_alarm(True)
+    took = []
+    for number in range(1, 40):
+        took.append(publish_timed(publisher, number))
+        time.sleep(0.02)
+    assert max(took) < ANSWERED_S + SLACK_S
+    rabbitmq.memory_alarm(False)
+    publisher.seal()
+    ship(settings)
+    assert times_of(queued(rabbitmq, settings)) == dict.fromkeys(range(40), 1)
+
+
+def test_a_full_queue_refuses_and_the_spool_takes_over(rabbitmq: RabbitMQ, settings: Settings) -> None:
+    publisher = Publisher(settings.replace(queue_max_messages=3, breaker_s=0.05))
+    publisher.start()
+    wait_until(lambda: publisher.status()["broker"] == "up")
+    for number in range(20):
+        publisher.publish("default", [hit(number)])
+        time.sleep(0.02)
+    kept = spooled(settings)
+    assert kept
+    publisher.close()
+    messages = queued(rabbitmq, settings)
+    assert len(messages) >= 3
+    assert times_of(messages + kept) == dict.fromkeys(range(20), 1)
+
+
+def test_a_deleted_queue_loses_nothing_and_is_made_again(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(0)])
+    assert len(queued(rabbitmq, settings)) == 1
+    rabbitmq.delete(settings.queue)
+    publisher.publish("default", [hit(1)])
+    assert times_of(spooled(settings)) == {1: 1}
+    wait_until(lambda: publisher.status()["broker"] == "up", what="the connection")
+    publisher.publish("default", [hit(2)])
+    assert times_of(queued(rabbitmq, settings)) == {2: 1}
+
+
+def test_a_restarted_broker_is_found_again(rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher) -> None:
+    publisher.publish("default", [hit(0)])
+    rabbitmq.stop()
+    took = [publish_timed(publisher, number) for number in range(1, 10)]
+    assert max(took) < ANSWERED_S + SLACK_S
+    rabbitmq.start()
+    wait_until(lambda: publisher.status()["broker"] == "up", what="the connection")
+    publisher.publish("default", [hit(10)])
+    publisher.seal()
+    ship(settings)
+    assert times_of(queued(rabbitmq, settings)) == dict.fromkeys(range(11), 1)
+
+
+def test_a_late_confirm_does_not_answer_for_the_next_message(rabbitmq: RabbitMQ, settings: Settings) -> None:
+    with Proxy(rabbitmq.port) as proxy:
+        publisher = Publisher(settings.replace(broker_url=proxy.url, breaker_s=0.05))
+        publisher.start()
+        wait_until(lambda: publisher.status()["broker"] == "up")
+        proxy.hold_confirms(1)
+        assert publish_timed(publisher, 0) < ANSWERED_S + SLACK_S
+        assert proxy.held == 1
+        assert times_of(spooled(settings)) == {0: 1}
+        wait_until(lambda: publisher.status()["broker"] == "up", what="a new connection")
+        proxy.release()
+        proxy.hold_confirms(1)
+        publisher.publish("default", [hit(1)])
+        assert times_of(spooled(settings)) == {0: 1, 1: 1}  # its own confirm never came
+        assert proxy.connections >= 2
+        publisher.close()
+    ship(settings)
+    messages = queued(rabbitmq, settings)
+    assert len(messages) == 4  # both twice, under their names
+    assert times_of(messages) == {0: 1, 1: 1}
+
+
+def test_confirms_are_told_apart_on_one_connection(rabbitmq: RabbitMQ, settings: Settings) -> None:
+    with Proxy(rabbitmq.port) as proxy:
+        broker = publish.Broker(settings.replace(broker_url=proxy.url))
+        proxy.hold_confirms(1)
+        with pytest.raises((publish.BrokerFailed, TimeoutError)):
+            broker.send([("a", b"{}")], 0.1)
+        proxy.hold_confirms(1)
+        threading.Timer(0.05, proxy.release).start()
+        began = time.monotonic()
+        broker.send([("b", b"{}")], 2)
+        assert time.monotonic() - began > 0.04
+        broker.cut()
+
+
+def test_hits_of_32_threads_are_all_there_once(rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher) -> None:
+    def run(first: int) -> None:
+        for number in range(first, first + 50):
+            publisher.publish("default", [hit(number)])
+
+    threads = [threading.Thread(target=run, args=(50 * each,)) for each in range(32)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    messages = queued(rabbitmq, settings)
+    assert times_of(messages + spooled(settings)) == dict.fromkeys(range(1600), 1)
+    assert len(messages) < 800  # many requests to one message
+    assert max(message.total for message in messages) == 1600
+
+
+def test_one_request_too_large_for_a_message_is_cut_and_answered_once(rabbitmq: RabbitMQ, settings: Settings) -> None:
+    publisher = Publisher(settings.replace(message_max_cells=20))
+    publisher.start()
+    wait_until(lambda: publisher.status()["broker"] == "up")
+    publisher.publish("default", [hit(number) for number in range(10)])
+    publisher.close()
+    messages = queued(rabbitmq, settings)
+    assert [len(message.hits) for message in messages] == [4, 4, 2]
+    assert [message.total for message in messages] == [4, 8, 10]
+
+
+def test_a_fork_gets_its_own_name_file_and_connection(
+    rabbitmq: RabbitMQ, settings: Settings, publisher: Publisher
+) -> None:
+    publisher.publish("default", [hit(0)])
+    children = [
+        multiprocessing.get_context("fork").Process(target=_child, args=(publisher, number)) for number in (1, 2)
+    ]
+    for child in children:
+        child.start()
+    publisher.publish("default", [hit(3)])
+    for child in children:
+        child.join(20)
+        assert child.exitcode == 0
+    publisher.publish("default", [hit(4)])
+    messages = queued(rabbitmq, settings)
+    assert times_of(messages + spooled(settings)) == dict.fromkeys(range(5), 1)
+    assert len({message.publisher for message in messages + spooled(settings)}) == 3
+
+
+def _child(publisher: Publisher, number: int) -> None:
+    publisher.publish("default", [hit(number)])
+    publisher.close()
+
+
+def test_a_full_spool_refuses_before_anything_is_sent(rabbitmq: RabbitMQ, settings: Settings) -> None:
+    publisher = Publisher(settings.replace(spool_max_mb=0.5))
+    publisher.start()
+    wait_until(lambda: publisher.status()["broker"] == "up")
+    with pytest.raises(NotAccepted) as refused:
+        publisher.publish("default", [hit(0)])
+    assert refused.value.reason == Reason.SPOOL_FULL
+    assert refused.value.retry_after_s > 0
+    assert queued(rabbitmq, settings) == []
+    publisher.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_publisher_thread_that_dies_is_replaced(settings: Settings, publisher: Publisher) -> None:
+    publisher.publish("default", [hit(0)])
+    engine = publisher._engine
+    assert engine
+    engine._take = None  # type: ignore[method-assign,assignment]
+    wait_until(lambda: not engine.thread.is_alive(), what="the thread to die")
+    publisher.publish("default", [hit(1)])
+    assert publisher._engine is not engine

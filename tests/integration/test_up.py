@@ -1,0 +1,161 @@
+"""`hailwhale up`, as a person uses it: one command, a curl that counts, one that reads, Ctrl-C, a kill."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.servers import free_port, wait_until
+
+UP = [sys.executable, "-c", "from whale.cli import main; main()", "up"]
+
+
+class Up:
+    """`hailwhale up` on free ports, with no redis-server on PATH: the wheel's serves."""
+
+    def __init__(self, data_dir: Path):
+        self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.output = data_dir.parent / "output"
+        own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
+        binds = {"HAILWHALE_HAIL_BIND": self.hail, "HAILWHALE_WHALE_BIND": self.whale}
+        self.environ = {**own, **binds, "HAILWHALE_DATA_DIR": str(data_dir), "PATH": "/nonexistent"}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(UP, env=self.environ, stdout=output, stderr=output)
+        wait_until(lambda: "read:" in self.said() or not self.running, 60, "up")
+        assert self.running, self.said()
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, how: signal.Signals) -> int:
+        assert self.process
+        self.process.send_signal(how)
+        return self.process.wait(60)
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def printed(self, what: str) -> list[str]:
+        """The words of the curl line that counts, or of the one that reads."""
+        found = re.search(rf"{what}: +(curl .*)", self.said())
+        assert found
+        return shlex.split(found[1])
+
+    def count(self, hits: int) -> None:
+        for _ in range(hits):
+            answer = requests.get(f"http://{self.hail}/count", {"pk": "shop", "metrics": '{"sold": 1}'}, timeout=10)
+            assert (answer.status_code, answer.text.strip()) == (200, "OK")
+
+    def counted(self) -> dict[str, float]:
+        answer = requests.get(
+            f"http://{self.whale}/totals",
+            {"pk": "shop", "metrics": '["hits", "sold"]', "period": "today"},
+            timeout=10,
+        )
+        answer.raise_for_status()
+        totals: dict[str, float] = next(iter(answer.json().values())).get("_", {})
+        return totals
+
+    def child(self, name: str) -> int | None:
+        """Process id of the part whose command names this."""
+        assert self.process
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+                if parent == str(self.process.pid) and name in folder.joinpath("cmdline").read_text():
+                    return int(folder.name)
+            except OSError:  # it ended while we looked
+                continue
+        return None
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Up]:
+    one = Up(tmp_path / "var")
+    one.start()
+    yield one
+    if one.running:
+        one.stop(signal.SIGTERM)
+
+
+def test_the_printed_lines_count_and_read(running: Up) -> None:
+    count, read = running.printed("count"), running.printed("read")
+    parameters = [word.split("=", 1) for word in count if re.match(r"\w+=", word)]
+    assert requests.get(count[2], dict(parameters), timeout=10).text.strip() == "OK"
+    parameters = [word.split("=", 1) for word in read if re.match(r"\w+=", word)]
+
+    def dollars() -> bool:
+        answer = requests.get(read[2], dict(parameters), timeout=10).json()
+        return bool(answer.get("services")) and answer["services"]["dollars"][-1][1] == 200
+
+    wait_until(dollars, what="200 dollars")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_accepted_before_a_stop_is_counted_once(running: Up, how: signal.Signals) -> None:
+    running.count(50)
+    assert running.stop(how) == 0
+    assert running.said().splitlines()[-1].endswith("| stopped")
+    running.start()
+    wait_until(lambda: running.counted() == {"hits": 50, "sold": 50}, what="50 hits, once each")
+
+
+def test_after_kill_9_of_up_nothing_is_left_and_a_new_one_goes_on(running: Up) -> None:
+    running.count(50)
+    running.stop(signal.SIGKILL)
+    running.start()  # on the same ports and folder
+    running.count(1)
+    wait_until(lambda: running.counted() == {"hits": 51, "sold": 51}, what="51 hits, once each")
+
+
+@pytest.mark.parametrize("part", ["hail.web", "whale.web", "whale.count.hailwail", "redis-server"])
+def test_a_part_that_is_killed_comes_back_and_every_accepted_hit_counts(running: Up, part: str) -> None:
+    running.count(20)
+    first = running.child(part)
+    assert first
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: running.child(part) not in (None, first), what=f"{part} again")
+    assert "was ended by SIGKILL: starting it again" in running.said()
+
+    def again() -> bool:
+        try:
+            running.count(20)
+        except requests.ConnectionError:
+            return False
+        return True
+
+    wait_until(again, what="Hail")
+
+    def all_counted() -> bool:
+        try:
+            return running.counted() == {"hits": 40, "sold": 40}
+        except requests.RequestException:
+            return False
+
+    wait_until(all_counted, 30, "40 hits, once each")
+
+
+def test_what_cannot_start_is_one_sentence_and_exit_code_2(running: Up) -> None:
+    began = time.monotonic()
+    second = subprocess.run(UP, env=running.environ, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2
+    assert "Traceback" not in second.stderr
+    assert f"cannot listen on {running.hail} (Address already in use): stop what listens there" in second.stderr
+    ports = {name: f"127.0.0.1:{free_port()}" for name in ("HAILWHALE_HAIL_BIND", "HAILWHALE_WHALE_BIND")}
+    second = subprocess.run(UP, env={**running.environ, **ports}, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 2
+    assert len(second.stderr.splitlines()) == 1
+    assert "is in use by another HailWhale: stop that one" in second.stderr
+    assert time.monotonic() - began < 60

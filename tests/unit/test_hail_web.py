@@ -1,0 +1,393 @@
+"""Hail in process, over the spool: what is answered, what is kept, and that nothing a client sends is a 500."""
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from hail.hit import Reason
+from hail.message import decode_message
+from hail.publish import NotAccepted, Publisher
+from hail.settings import Settings, SettingsError, load
+from hail.spool import SpoolFolder, read_records
+from hail.web import inflate, make_app
+from tests.wsgi import Answer, call
+
+NOW = 1_795_300_800.25
+MB = 1_000_000
+
+
+class Client:
+    """Calls the app as a server would, and reads what it kept."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.publisher = Publisher(settings, lambda: NOW)
+        self.app = make_app(settings, self.publisher, lambda: NOW)
+
+    def __call__(self, method: str, target: str, body: bytes = b"", **environ: Any) -> Answer:
+        path, _, query = target.partition("?")
+        return call(self.app, method, path, query=query, body=body, **environ)
+
+    def get(self, target: str, **environ: Any) -> Answer:
+        return self("GET", target, **environ)
+
+    def count(self, **fields: str) -> Answer:
+        return self("GET", f"/count?{urlencode(fields)}")
+
+    def post(self, target: str, value: Any, content_type: str = "application/json", **environ: Any) -> Answer:
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return self("POST", target, body, CONTENT_TYPE=content_type, **environ)
+
+    def kept(self) -> list[list[Any]]:
+        """Wire forms of all hits that were accepted."""
+        folder = SpoolFolder(self.settings.data_dir)
+        hits = []
+        for name in folder.names():
+            for body in read_records((folder.path / name).read_bytes()).messages:
+                assert decode_message(body).account == "default"
+                hits += json.loads(body)["hits"]
+        return hits
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load({"HAILWHALE_DATA_DIR": str(tmp_path)})
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[Client]:
+    client = Client(settings)
+    yield client
+    client.publisher.close()
+
+
+@pytest.fixture
+def locked(settings: Settings) -> Iterator[Client]:
+    client = Client(settings.replace(write_key="w", read_key="r", admin_key="ä"))
+    yield client
+    client.publisher.close()
+
+
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("hailwhale_hits_refused_total", {"reason": reason}) or 0.0
+
+
+def test_the_two_get_examples_of_the_readme(client: Client) -> None:
+    first = client.count(pk="test", dimensions="services", metrics='{"dollars": 200}')
+    assert (first.status, first.body) == (200, b"OK")
+    assert first.headers["Content-Type"].startswith("text/plain")
+    client.count(pk="test", dimensions="{'sales': 55}", metric='{"dollars": .50}')
+    assert client.kept() == [
+        [["test"], {"services": {}}, {"dollars": 200_000_000, "hits": 1}, 1_795_300_800_250],
+        [["test"], {"sales": {"55": {}}}, {"dollars": 500_000, "hits": 1}, 1_795_300_800_250],
+    ]
+
+
+def test_hits_alike_but_for_their_time_are_remembered_and_kept_apart(client: Client) -> None:
+    for number in range(3):
+        client.get(f"/count?pk=a&metrics=x&rnd={number}")
+    client.get("/count?pk=a&metrics=x&at=5")
+    client.get("/count?pk=a&metrics=x&id=i")
+    client.get("/count?pk=a&metrics=y")
+    kept = client.kept()
+    assert kept[:3] == [[["a"], {}, {"hits": 1, "x": 1_000_000}, 1_795_300_800_250]] * 3
+    assert [hit[3:] for hit in kept[3:5]] == [[5000], [1_795_300_800_250, "i"]]
+    assert kept[5][2] == {"hits": 1, "y": 1_000_000}
+
+
+def test_other_parameters_of_a_get_are_left_aside(client: Client) -> None:
+    assert client.get("/count?pk=a&_=123&cb=%ff&utm_source=x&callback=f&at=&metrics=").status == 200
+    assert client.kept() == [[["a"], {}, {"hits": 1}, 1_795_300_800_250]]
+
+
+def test_names_are_any_unicode(client: Client) -> None:
+    for name in ("\0", "😀 é", '{}|:/[]"&=+%', "_"):
+        assert client.count(pk=json.dumps([name]) if name.startswith("{") else name).status == 200
+    assert client.get("/count?pk=" + "😀".encode().decode("latin-1")).status == 200  # raw UTF-8, as WSGI gives it
+    assert [hit[0][0] for hit in client.kept()] == ["\0", "😀 é", '{}|:/[]"&=+%', "_", "😀"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ("", "bad_pk", "pk"),
+        ("pk=a&pk=b", "bad_pk", "pk"),
+        ("pk=%ff", "bad_pk", "pk"),
+        ("pk=a&metrics={", "bad_json", "metrics"),
+        ("pk=a&metric=x&metrics=y", "bad_metrics", "metrics"),
+        ("pk=a&metrics=" + quote('{"x": NaN}'), "bad_json", "metrics"),
+        ("pk=a&metrics=" + quote('{"x": 1e400}'), "number_out_of_range", "metrics.x"),
+        ("pk=a&metrics=" + quote('{"x": 9.1e9}'), "number_out_of_range", "metrics.x"),
+        ("pk=a&at=9999-01-01", "bad_time", "at"),
+        ("pk=a&dimensions=" + quote(json.dumps([[str(i)] for i in range(65)])), "too_many_paths", "dimensions"),
+        ("pk=a&dimensions=" + quote(json.dumps(list("123456789"))), "too_many_levels", "dimensions"),
+        ("pk=" + "a" * 201, "name_too_long", "pk"),
+    ],
+)
+def test_a_refused_hit_is_a_problem_and_is_counted(client: Client, query: str, code: str, field: str) -> None:
+    before = refused(code)
+    answer = client.get(f"/count?{query}")
+    assert answer.status == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert set(answer.json) == {"type", "title", "status", "detail", "code", "field"}
+    assert (answer.json["code"], answer.json["field"]) == (code, field)
+    assert refused(code) == before + 1
+    pixel = client.get(f"/count.gif?{query}")
+    assert (pixel.status, pixel.headers["X-Hail"]) == (200, f"dropped; reason={code}")
+    assert client.kept() == []
+
+
+def test_post_takes_json_under_any_type_and_forms(client: Client) -> None:
+    assert client.post("/count", {"pk": "a"}).status == 202
+    assert client.post("/count", {"pk": "b"}, "text/plain;charset=UTF-8").status == 202
+    assert client.post("/count", {"pk": "c"}, "application/x-www-form-urlencoded").status == 202
+    form = urlencode({"pk": "d é", "metrics": '["x"]'}).encode()
+    assert client.post("/count", form, "application/x-www-form-urlencoded").status == 202
+    assert client("POST", "/count?pk=e").status == 202
+    assert [hit[0][0] for hit in client.kept()] == ["a", "b", "c", "d é", "e"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"nonsense", 400, "bad_json"),
+        (b'{"pk": "\xff"}', 400, "bad_json"),
+        (b'{"pk": "a", "metrics": {"x": NaN}}', 400, "bad_json"),
+        (b'{"pk": "a", "metrics": {"x": 1e400}}', 400, "number_out_of_range"),
+        (b'[{"pk": "a"}]', 400, "bad_json"),
+        (b'{"pk": "a", "more": 1}', 400, "unknown_field"),
+        (b"[" * 100_000, 400, "bad_json"),
+        (b'{"pk":' * 50_000, 400, "bad_json"),
+        (b"[" + b"0" * MB, 413, "body_too_large"),
+    ],
+)
+def test_a_bad_body_is_refused(client: Client, body: bytes, status: int, code: str) -> None:
+    answer = client.post("/count", body)
+    assert (answer.status, answer.json["code"]) == (status, code)
+
+
+class Endless(io.RawIOBase):
+    """A body without end, which says how much of it was read."""
+
+    taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0, "read without a bound"
+        self.taken += size
+        return b"[" * size
+
+
+def test_large_and_endless_bodies_are_not_held(client: Client) -> None:
+    source = Endless()
+    large: dict[str, Any] = {"wsgi.input": source, "CONTENT_LENGTH": str(10 * MB)}
+    declared = client("POST", "/batch", **large)
+    assert (declared.status, declared.json["code"], source.taken) == (413, "body_too_large", 0)
+    endless: dict[str, Any] = {"wsgi.input": source, "HTTP_TRANSFER_ENCODING": "chunked"}
+    chunked = client("POST", "/batch", **endless)
+    assert (chunked.status, source.taken) == (413, MB + 1)
+
+
+def test_gzip_is_inflated_and_a_bomb_is_refused(client: Client) -> None:
+    body = gzip.compress(b'{"pk": "a"}\n') + gzip.compress(b'{"pk": "b"}')
+    assert client.post("/batch", body, HTTP_CONTENT_ENCODING="gzip").json["accepted"] == 2
+    bomb = client.post("/batch", gzip.compress(bytes(100 * MB)), HTTP_CONTENT_ENCODING="gzip")
+    assert (bomb.status, bomb.json["code"]) == (413, "body_too_large")
+    for broken in (body[:-9], b"not gzip", body + b"more"):
+        assert client.post("/batch", broken, HTTP_CONTENT_ENCODING="gzip").json["code"] == "bad_json"
+    assert client.post("/batch", body, HTTP_CONTENT_ENCODING="br").json["field"] == "Content-Encoding"
+    assert inflate(gzip.compress(b"x" * 10), 10) == b"x" * 10
+
+
+GOOD, BAD = {"pk": "a"}, {"pk": "a", "metrics": {"x": "many"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (json.dumps([GOOD, BAD, GOOD]).encode(), "application/json"),
+        (json.dumps({"hits": [GOOD, BAD, GOOD]}).encode(), "text/plain"),
+        (b"\n".join(json.dumps(item).encode() for item in (GOOD, BAD, GOOD)) + b"\r\n\n", "application/x-ndjson"),
+        (b"\n".join(json.dumps(item).encode() for item in (GOOD, BAD, GOOD)), "application/json"),
+        (b'{"pk": "a"}\nnot json\n{"pk": "a"}', ""),
+        (b'[{"pk": "a"}, {"pk": "a", "metrics": {"x": 1e400}}, {"pk": "a"}]', ""),
+        (b'[{"pk": "a"}, 5, {"pk": "a"}]', ""),
+    ],
+)
+def test_a_bad_item_takes_no_neighbour_along(client: Client, body: bytes, content_type: str) -> None:
+    answer = client.post("/batch", body, content_type)
+    assert answer.status == 202
+    assert answer.json["accepted"] == 2
+    assert [result["status"] for result in answer.json["results"]] == ["accepted", "refused", "accepted"]
+    assert {"code", "detail", "field"} < set(answer.json["results"][1])
+    assert [hit[0] for hit in client.kept()] == [["a"], ["a"]]
+
+
+def test_a_batch_without_one_good_hit_is_400(client: Client) -> None:
+    answer = client.post("/batch", [BAD])
+    assert (answer.status, answer.json["code"], answer.json["accepted"]) == (400, "bad_metrics", 0)
+    assert len(answer.json["results"]) == 1
+    for empty in (b"", b"[]", b'{"hits": []}', b"\n\n"):
+        assert client.post("/batch", empty).json["code"] == "bad_json"
+    assert client.post("/batch", b'[{"pk": "a"}').json["code"] == "bad_json"
+
+
+def test_a_batch_is_at_most_500_hits(client: Client) -> None:
+    assert client.post("/batch", [GOOD] * 500).json["accepted"] == 500
+    answer = client.post("/batch", [GOOD] * 501)
+    assert (answer.status, answer.json["code"]) == (413, "batch_too_large")
+    assert len(client.kept()) == 500
+
+
+def test_the_pixel_is_always_an_image(client: Client) -> None:
+    for query, said in (("pk=a", "accepted"), ("", "dropped; reason=bad_pk")):
+        answer = client.get(f"/count.gif?{query}")
+        assert answer.status == 200
+        assert answer.body.startswith(b"GIF89a")
+        assert answer.headers["Content-Type"] == "image/gif"
+        assert answer.headers["X-Hail"] == said
+        assert "no-store" in answer.headers["Cache-Control"]
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert len(client.kept()) == 1
+
+
+def test_the_script_calls_back_only_a_name(client: Client) -> None:
+    assert client.get("/count.js?pk=a").body == b"/* accepted */"
+    assert client.get("/count.js?pk=a&callback=app.done").body == b'/**/app.done("accepted");'
+    assert client.get("/count.js?callback=f").body == b'/**/f("dropped; reason=bad_pk");'
+    for callback in ("alert(1)", "a;b", "a.", "1a", "a" * 500, "é", "</script>"):
+        answer = client.get(f"/count.js?pk=a&callback={quote(callback)}")
+        assert answer.body == b"/* dropped; reason=bad_callback */"
+        assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert len(client.kept()) == 2
+
+
+def test_any_site_may_send(client: Client) -> None:
+    for path in ("/count", "/count.gif", "/count.js", "/batch"):
+        preflight = client("OPTIONS", path)
+        assert preflight.status == 200
+        assert preflight.headers["Access-Control-Max-Age"] == "86400"
+        assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    for answer in (
+        client.get("/count?pk=a"),
+        client.get("/count"),
+        client.get("/count.gif"),
+        client.post("/batch", []),
+    ):
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
+def test_head_counts_nothing(client: Client) -> None:
+    assert client("HEAD", "/count?pk=a").status == 200
+    assert client.kept() == []
+
+
+@pytest.mark.parametrize("header", ["Bearer w", "bearer w", "Basic Ondlcg==", "Basic d3JpdGVyOnc=", "Bearer \xc3\xa4"])
+def test_keys_open_by_bearer_and_basic(locked: Client, header: str) -> None:
+    expected = 401 if "Ondlcg" in header else 200  # password "wer"
+    assert locked.get("/count?pk=a", HTTP_AUTHORIZATION=header).status == expected
+
+
+def test_without_a_good_key_nothing_is_counted(locked: Client) -> None:
+    answer = locked.get("/count?pk=a")
+    assert (answer.status, answer.json["code"]) == (401, "unauthorized")
+    assert "Bearer" in answer.headers["Www-Authenticate"]
+    for header in ("Bearer r", "Basic !!", "Basic dzpy", "Digest w", "Bearer", "Bearer \xff"):
+        assert locked.get("/count?pk=a", HTTP_AUTHORIZATION=header).status == 401
+    assert locked.get("/count?pk=a&key=r").status == 401
+    assert locked.post("/batch", [GOOD]).status == 401
+    assert locked.get("/flush_hail").status == 401
+    assert locked.get("/count.gif?pk=a&key=x").headers["X-Hail"] == "dropped; reason=unauthorized"
+    assert locked.kept() == []
+    assert locked.get("/count.gif?pk=a&key=w").headers["X-Hail"] == "accepted"
+    assert locked.get("/count?pk=a&key=" + quote("ä")).status == 200
+    assert locked.post("/batch?key=w", [GOOD]).status == 202
+
+
+@pytest.mark.parametrize("reason", [Reason.OVERLOADED, Reason.SPOOL_FULL])
+def test_what_is_not_durable_is_503(client: Client, monkeypatch: pytest.MonkeyPatch, reason: Reason) -> None:
+    def refuse(account: str, hits: list[tuple[bytes, int]]) -> None:
+        raise NotAccepted(reason, 7)
+
+    monkeypatch.setattr(client.publisher, "publish", refuse)
+    before = refused(reason)
+    for answer in (client.count(pk="a"), client.post("/count", GOOD), client.post("/batch", [GOOD, GOOD, BAD])):
+        assert (answer.status, answer.headers["Retry-After"], answer.json["code"]) == (503, "7", reason)
+    assert client.get("/count.gif?pk=a").headers["X-Hail"] == f"dropped; reason={reason}"
+    assert refused(reason) == before + 5
+
+
+def test_a_full_spool_is_503(settings: Settings) -> None:
+    client = Client(settings.replace(spool_max_mb=0.1))
+    assert client.count(pk="a").json["code"] == "spool_full"
+    assert client.get("/readyz").status == 503
+    client.publisher.close()
+
+
+def test_health(client: Client) -> None:
+    assert client.get("/healthz").status == 200
+    ready = client.get("/readyz")
+    assert (ready.status, ready.json) == (200, {"ready": True, "broker": "none", "spool": "ok"})
+    client.count(pk="a")
+    page = client.get("/metrics").body.decode()
+    assert 'hailwhale_hits_accepted_total{kept="spool"}' in page
+    for reason in Reason:
+        assert f'reason="{reason}"' in page
+
+
+def test_unknown_routes_are_problems(client: Client) -> None:
+    for method, path, status in (("GET", "/nope", 404), ("DELETE", "/count", 405), ("GET", "/batch", 405)):
+        answer = client(method, path)
+        assert answer.status == status
+        assert answer.json["status"] == status
+
+
+def test_a_closed_publisher_refuses(client: Client) -> None:
+    client.count(pk="a")
+    client.publisher.close()
+    assert client.count(pk="a").status == 503
+
+
+def test_a_bind_beyond_this_machine_wants_all_keys(settings: Settings) -> None:
+    from hail.access import check_bind
+
+    for bind in ("127.0.0.1:8085", "localhost:1", "[::1]:8085", "127.9.9.9:1"):
+        check_bind(bind, settings)
+    for bind in ("0.0.0.0:8085", ":8085", "[::]:8085", "10.0.0.1:80", "example.org:80", "unix:/x.sock"):
+        with pytest.raises(SettingsError, match="WRITE_KEY, HAILWHALE_READ_KEY, HAILWHALE_ADMIN_KEY"):
+            check_bind(bind, settings)
+        check_bind(bind, settings.replace(write_key="w", read_key="r", admin_key="a"))
+    with pytest.raises(SettingsError, match="set HAILWHALE_ADMIN_KEY,"):
+        check_bind("0.0.0.0:1", settings.replace(write_key="w", read_key="r"))
+
+
+@given(
+    st.sampled_from(["/count", "/count.gif", "/count.js"]),
+    st.text("pkmetricsdno=&%{}[]:,'\"0123456789\x00\xff +-.", max_size=80) | st.text(max_size=40),
+)
+@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_query_is_an_error_of_ours(client: Client, path: str, query: str) -> None:
+    answer = client.get(f"{path}?{query.replace('?', '')}")
+    assert answer.status in (200, 400)
+    assert b"Internal" not in answer.body
+
+
+@given(
+    st.sampled_from(["/count", "/batch"]),
+    st.binary(max_size=60) | st.text('[]{}":,pkhits01e\n ', max_size=60).map(str.encode),
+    st.sampled_from(["", "application/json", "application/x-ndjson", "application/x-www-form-urlencoded"]),
+    st.sampled_from(["", "gzip"]),
+)
+@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_body_is_an_error_of_ours(client: Client, path: str, body: bytes, kind: str, encoding: str) -> None:
+    answer = client.post(path, body, kind, HTTP_CONTENT_ENCODING=encoding)
+    assert answer.status in (202, 400)

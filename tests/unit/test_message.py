@@ -1,0 +1,71 @@
+"""A message: what goes in comes out, and nothing but BadMessage for anything else."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hail.hit import encode_hit, parse_hit
+from hail.message import BadMessage, decode_message, encode_message
+from hail.settings import load
+
+SETTINGS = load({})
+NAME = "91b2c3d4e5f60718"
+HIT = encode_hit(parse_hit({"pk": "😀\0", "dimensions": {'"': "{}|:/[]"}, "id": "i"}, SETTINGS, 1_795_300_800.25))
+BODY = encode_message(NAME, 7, "default", 4210, 1_795_300_800_250, [HIT, HIT])
+
+
+def test_a_message_comes_back_as_it_was() -> None:
+    message = decode_message(BODY)
+    assert message.name == (NAME, 7)
+    assert (message.account, message.total, message.at, message.lasting) == ("default", 4210, 1_795_300_800_250, False)
+    first, second = message.hits
+    assert first == second
+    assert json.loads(bytes(first.pk)) == ["😀\0"]
+    assert json.loads(bytes(first.dimensions)) == {'"': {"{}|:/[]": {}}}
+    assert (first.metrics, first.at_ms, first.id) == ({"hits": 1}, 1_795_300_800_250, "i")
+
+
+def test_an_import_is_lasting() -> None:
+    assert decode_message(encode_message(NAME, 0, "a", 0, 0, [], lasting=True)).lasting
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"v":1', b'"v":2'),
+        (b'"seq":7', b'"seq":-1'),
+        (b'"seq":7', b'"seq":1e30'),
+        (b'"total":4210', b'"total":9007199254740993'),
+        (NAME.encode(), b"91B2C3D4E5F60718"),
+        (b'"default"', b'"De fault"'),
+        (b'"hits":[[', b'"hits":[3,['),
+        (b"{", b'{"more":1,'),
+        (b'"lasting":false', b'"lasting":0'),
+    ],
+)
+def test_a_message_of_another_shape_is_refused(old: bytes, new: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode_message(BODY.replace(old, new, 1))
+
+
+def test_a_message_cut_anywhere_is_refused() -> None:
+    for length in range(len(BODY)):
+        with pytest.raises(BadMessage):
+            decode_message(BODY[:length])
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_are_a_bad_message(body: bytes) -> None:
+    with pytest.raises(BadMessage):
+        decode_message(body)
+
+
+@given(st.integers(0, len(BODY) - 1), st.binary(min_size=1, max_size=3))
+@settings(max_examples=500, deadline=None)
+def test_a_damaged_message_is_read_or_refused(at: int, bytes_: bytes) -> None:
+    with contextlib.suppress(BadMessage):
+        decode_message(BODY[:at] + bytes_ + BODY[at + len(bytes_) :])

@@ -1,0 +1,51 @@
+"""A WSGI application, called in process."""
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def call(
+    app: Any,
+    method: str,
+    path: str,
+    parameters: dict[str, Any] | None = None,
+    body: bytes = b"",
+    query: str | None = None,
+    **environ: str,
+) -> Answer:
+    """query: the query string as it is, instead of parameters.  environ: more of it, as HTTP_AUTHORIZATION."""
+    given = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": urlencode(parameters or {}) if query is None else query,
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "HTTP_HOST": "whale.test:8086",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.url_scheme": "http",
+        **environ,
+    }
+    got: list[Any] = []
+    parts = app(given, lambda status, headers, exc_info=None: got.extend((status, headers)))
+    return Answer(int(got[0].split()[0]), {name.title(): value for name, value in got[1]}, b"".join(parts))

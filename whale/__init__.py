@@ -1,0 +1,1 @@
+"""HailWhale's whale."""

@@ -1,0 +1,127 @@
+"""The command line. What cannot start says so in one sentence on stderr and exits 2."""
+
+import importlib
+import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from hail import access
+from hail.settings import Settings, SettingsError, load
+from whale.errors import SetupError, Unavailable
+
+
+class _Group(click.Group):
+    """Turns what stops a start into a sentence and exit code 2; knows where each command lives."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, SetupError, Unavailable) as error:
+            click.echo(f"hailwhale: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hailwhale")
+def main() -> None:
+    """Counts what happens on sites and in applications, along nested dimensions and many periods.
+
+    `hailwhale up` runs everything on this machine. The other commands run one part, as a farm wants it.
+
+    Settings are environment variables HAILWHALE_*; docs/settings.md lists them.
+    """
+
+
+@main.command()
+def up() -> None:
+    """Run everything here: Redis, Hail, hailwail, Whale.
+
+    Prints both addresses and how to count and ask. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
+    servers instead of its own Redis and the spool. Ctrl-C stops; nothing that was accepted is lost.
+    """
+    from whale.supervisor import up as run
+
+    sys.exit(run(load(os.environ), os.environ))
+
+
+@main.command()
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen (HAILWHALE_HAIL_BIND).")
+@click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_HAIL_PROCESSES).")
+def hail(bind: str | None, processes: int | None) -> None:
+    """Run Hail, which takes hits, under gunicorn."""
+    from whale.supervisor import hail_command
+
+    settings = _with(HAIL_BIND=bind, HAIL_PROCESSES=processes)
+    access.check_bind(settings.hail_bind, settings)
+    _become(hail_command(settings))
+
+
+@main.command()
+@click.option("--bind", metavar="HOST:PORT", help="Where to listen (HAILWHALE_WHALE_BIND).")
+@click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_WHALE_PROCESSES).")
+@click.option("--threads", type=click.IntRange(1), help="Threads of a process (HAILWHALE_WHALE_THREADS).")
+def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
+    """Run Whale, which answers questions, under gunicorn."""
+    from whale.supervisor import whale_command
+
+    settings = _with(WHALE_BIND=bind, WHALE_PROCESSES=processes, WHALE_THREADS=threads)
+    access.check_bind(settings.whale_bind, settings)
+    _become(whale_command(settings))
+
+
+@main.command()
+@click.option("--threads", type=click.IntRange(1), help="Messages held at once (HAILWHALE_WORKER_THREADS).")
+def worker(threads: int | None) -> None:
+    """Run a Celery worker, which counts what RabbitMQ holds."""
+    from whale.supervisor import worker_command
+
+    settings = _with(WORKER_THREADS=threads)
+    if not settings.broker_url:
+        raise SettingsError("the worker reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`")
+    _become(worker_command(settings))
+
+
+def _with(**options: Any) -> Settings:
+    """The settings with the options of the command line, which the process we become finds in its environment."""
+    for name, value in options.items():
+        if value is not None:
+            os.environ[f"HAILWHALE_{name}"] = str(value)
+    return load(os.environ)
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Replaces this process, so that signals and exit codes are the server's own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+class _Elsewhere(click.Command):
+    """A command that lives in another module, as its `main`; imported when it is used."""
+
+    def __init__(self, name: str, module: str, help_text: str):
+        super().__init__(name, help=help_text)
+        self.module = module
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> click.Context:
+        real: click.Command = importlib.import_module(self.module).main
+        return real.make_context(info_name, args, *more, **extra)
+
+
+main.add_command(
+    _Elsewhere("import", "whale.count.importer", "Count a file of events: CSV or NDJSON, plain, gz or zip.")
+)
+main.add_command(
+    _Elsewhere(
+        "audit", "whale.count.audit", "Show what was accepted, counted and dropped; exit 1 if it does not close."
+    )
+)
+main.add_command(
+    _Elsewhere("doctor", "whale.doctor", "Check this machine and the servers; show and replay dead messages.")
+)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""The applier: messages become cells in the store, each accepted hit once. Used by the Celery worker, hailwail, imports and Whale.
+
+Promise: when `apply` returns, every hit of these messages is counted, or dropped for a counted reason, exactly once, however often
+and in whatever company the messages come again. When it raises Unavailable nothing is known: apply the same messages again.
+
+    claim(ids) → coalesce(hits) → denormalize → store.apply(names of messages, cells)
+
+Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
+nothing, and that shard is applied again without them.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future
+
+from hail.hit import Reason
+from hail.message import Message
+from hail.settings import Settings
+from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
+from whale.errors import Unavailable
+from whale.store.base import Name, Store, Tally
+
+MAX_MESSAGES = 2000
+MAX_ACCOUNTS = 1000
+
+
+class Applier:
+    """Applies messages to one store. Not for several threads at once."""
+
+    def __init__(self, store: Store, settings: Settings):
+        self._store, self._settings = store, settings
+        self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
+        self._finest = finest_of(settings.periods)
+
+    def apply(self, messages: Sequence[Message], now: float) -> None:
+        """Counts every message, merging as many as the bounds allow; raises Unavailable."""
+        by_account: dict[str, dict[Name, Message]] = {}
+        for message in messages:
+            by_account.setdefault(message.account, {})[message.name] = message
+        for account, named in by_account.items():
+            waiting = list(named.values())
+            while waiting:
+                group = self._group(waiting)
+                self._apply_group(account, waiting[:group], now)
+                waiting = waiting[group:]
+
+    def _group(self, waiting: Sequence[Message]) -> int:
+        """How many of the waiting messages go together."""
+        hits = 0
+        for position, message in enumerate(waiting[:MAX_MESSAGES]):
+            hits += len(message.hits)
+            if position and hits > self._settings.apply_max_hits:
+                return position
+        return min(len(waiting), MAX_MESSAGES)
+
+    def _apply_group(self, account: str, messages: Sequence[Message], now: float) -> None:
+        if len(self._branches) > MAX_ACCOUNTS:
+            self._branches.clear()
+        self._branches.setdefault(account, Branches()).trim()
+        duplicates = self._duplicates(account, messages, now)
+        tallies, cells = self._added_up(account, messages, duplicates, now)
+        again = self._store.apply(account, tallies, cells, now)
+        while again:
+            shard, seen = again.popitem()
+            rest = [message for message in messages if message.name not in seen]
+            while rest:
+                tallies, cells = self._added_up(account, rest, duplicates, now)
+                more = self._store.apply(account, tallies, cells, now, {shard}).get(shard)
+                if not more:
+                    break
+                rest = [message for message in rest if message.name not in more]
+
+    def _duplicates(self, account: str, messages: Sequence[Message], now: float) -> dict[Name, set[int]]:
+        """Positions, in each message, of hits whose id is owned by another message, or came earlier in this one."""
+        duplicates: dict[Name, set[int]] = {}
+        ids, places = [], []
+        for message in messages:
+            mine: set[str] = set()
+            for position, hit in enumerate(message.hits):
+                if hit.id is None:
+                    continue
+                if hit.id in mine:
+                    duplicates.setdefault(message.name, set()).add(position)
+                else:
+                    mine.add(hit.id)
+                    ids.append((hit.id, message.name))
+                    places.append((message.name, position))
+        if ids:
+            for taken in self._store.claim(account, ids, now):
+                name, position = places[taken]
+                duplicates.setdefault(name, set()).add(position)
+        return duplicates
+
+    def _added_up(
+        self, account: str, messages: Sequence[Message], duplicates: dict[Name, set[int]], now: float
+    ) -> tuple[list[Tally], Cells]:
+        level: Level = {}
+        tallies = []
+        for message in messages:
+            left_out = duplicates.get(message.name, ())
+            unreadable = coalesce(message.hits, self._branches[account], self._finest, level, left_out)
+            dropped: dict[str, int] = {}
+            if left_out:
+                dropped[Reason.DUPLICATE] = len(left_out)
+            if unreadable:
+                dropped[Reason.UNDECODABLE] = len(unreadable)
+            publisher, seq = message.name
+            tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
+        cells = denormalize(level, self._finest, self._settings.periods, self._store.zone(account), now)
+        return tallies, cells
+
+
+class MergingApplier:
+    """One thread that applies what many threads hand it, as much at a time as waits.
+
+    While the store is away it tries again with backoff, up to `patience_s` for a message; then its caller gets Unavailable.
+    """
+
+    def __init__(
+        self, applier: Applier, settings: Settings, clock: Callable[[], float] = time.time, patience_s: float = 1200.0
+    ):
+        self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
+        self._waiting: queue.SimpleQueue[tuple[Message, Future[None]]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="applier", daemon=True).start()
+
+    def apply(self, message: Message) -> None:
+        """Returns when the message is counted; raises Unavailable."""
+        done: Future[None] = Future()
+        self._waiting.put((message, done))
+        done.result()
+
+    def _work(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            hits = len(group[0][0].hits)
+            while hits < self._settings.apply_max_hits:
+                try:
+                    group.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+                hits += len(group[-1][0].hits)
+            error = self._apply([message for message, _ in group])
+            for _, done in group:
+                if error is None:
+                    done.set_result(None)
+                else:
+                    done.set_exception(error)
+
+    def _apply(self, messages: Collection[Message]) -> Exception | None:
+        deadline, pause = time.monotonic() + self._patience_s, 0.05
+        while True:
+            try:
+                self._applier.apply(list(messages), self._clock())
+                return None
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    return error
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            except Exception as error:  # handed to the callers: this thread serves them all and must live on
+                return error

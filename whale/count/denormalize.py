@@ -1,0 +1,232 @@
+"""THE CORE: hits become cells, a known list of increments. Pure: no clock, no Redis, no settings.
+
+`expand` is the definition, one hit at a time: each prefix of the pk x each path x each metric x each interval is one increment.
+`pk=shop, dimensions={country: US}, metrics={revenue: 5}` with intervals hour and day: 3 paths (root, country, country/US)
+x 2 metrics (hits=1 is implied, revenue=5) x 2 buckets = 12 increments; the 12 are written out in tests/unit/test_denormalize.py.
+
+`coalesce` and `denormalize` give the same sums at a fraction of the work: hits are added up per (branch, finest bucket) before
+anything is expanded, and coarser buckets are added up from finer ones. A branch is the root, or one top-level dimension with all
+that a hit carries below it; hits share few of them.
+
+    hits ── coalesce ──► finest: (branch, bucket) -> {metric: amount} ── denormalize ──► the same for each interval ──► Store
+
+Where a pk has several levels, each prefix is a pk of its own; and a parent keeps a reserved path (None, name) for each child pk,
+so that "which Product?" is one read.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hail.hit import Dimensions
+from hail.message import WireHit
+from hail.settings import DAY, MONTH, Period
+from whale.dimension import Path, Pk, paths_of
+from whale.period import Interval, bucket_start, day_start, month_start
+
+Amounts = dict[str, int]
+QUARTER = 900  # every zone's offset is whole quarters of an hour
+
+
+class Increment(NamedTuple):
+    """What one hit turns into. start: epoch seconds of the bucket; amount: `hits` plain, other metrics in millionths."""
+
+    pk: Pk
+    path: Path
+    interval: Interval
+    start: int
+    metric: str
+    amount: int
+
+
+class Branch:
+    """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
+
+    Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
+    """
+
+    __slots__ = ("paths", "pk", "plan")
+
+    def __init__(self, pk: Pk, paths: tuple[Path, ...]):
+        self.pk, self.paths = pk, paths
+        self.plan: tuple[object, Any] | None = None
+
+
+Level = dict[tuple[Branch, int], Amounts]
+Cells = dict[Interval, Level]
+
+
+def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
+    """Where a branch counts: in each prefix of its pk; its root also in the parent's node of each child pk."""
+    for depth in range(1, len(pk) + 1):
+        below = paths
+        if depth < len(pk) and paths == ((),):
+            below = ((), (None, pk[depth]))
+        yield pk[:depth], below
+
+
+class Branches:
+    """Branches of hits by their wire text. Bounded: forgets all when it holds `most` texts, between batches only."""
+
+    def __init__(self, most: int = 200_000):
+        self._most = most
+        self._of_hit: dict[tuple[bytes, bytes], tuple[Branch, ...]] = {}
+        self._single: dict[tuple[Pk, tuple[Path, ...]], Branch] = {}
+
+    def trim(self) -> None:
+        if len(self._of_hit) + len(self._single) > self._most:
+            self._of_hit.clear()
+            self._single.clear()
+
+    def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
+        """pk, dimensions: their JSON in a message; raises msgspec.DecodeError where they are not of the wire form."""
+        found = self._of_hit.get((pk, dimensions))
+        if found is None:
+            names = _decode_pk(pk)
+            tree = _decode_dimensions(dimensions)
+            parts: list[tuple[Path, ...]] = [((),)]
+            parts += (tuple(paths_of({name: below})[1:]) for name, below in tree.items())
+            found = tuple(self._intern(names, part) for part in parts)
+            self._of_hit[pk, dimensions] = found
+        return found
+
+    def _intern(self, pk: Pk, paths: tuple[Path, ...]) -> Branch:
+        key = pk, paths
+        branch = self._single.get(key)
+        if branch is None:
+            branch = self._single[key] = Branch(pk, paths)
+        return branch
+
+
+_pk_decoder = msgspec.json.Decoder(tuple[str, ...])
+_dimensions_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
+
+
+def _decode_pk(text: bytes) -> Pk:
+    pk = _pk_decoder.decode(text)
+    if not pk:
+        raise msgspec.ValidationError("a pk has at least one name")
+    return pk
+
+
+def _decode_dimensions(text: bytes) -> Dimensions:
+    tree: Dimensions = _dimensions_decoder.decode(text)
+    waiting = [tree]
+    while waiting:
+        for below in waiting.pop().values():
+            if not isinstance(below, dict):
+                raise msgspec.ValidationError("dimensions nest as objects down to {}")
+            waiting.append(below)
+    return tree
+
+
+def expand(
+    pk: Pk, dimensions: Dimensions, metrics: Amounts, at_ms: int, intervals: Iterable[Interval], zone: str
+) -> list[Increment]:
+    """One hit, plainly: the reference that everything faster must equal."""
+    found: list[Increment] = []
+    for depth in range(1, len(pk) + 1):
+        paths: list[Path] = paths_of(dimensions)
+        if depth < len(pk):
+            paths.append((None, pk[depth]))
+        for path in paths:
+            for interval in intervals:
+                start = bucket_start(interval, at_ms // 1000, zone)
+                found += (
+                    Increment(pk[:depth], path, interval, start, name, amount) for name, amount in metrics.items()
+                )
+    return found
+
+
+def finest_of(periods: Iterable[Period]) -> int:
+    """Seconds of the bucket that every kept interval can be added up from."""
+    seconds = [QUARTER if interval in (DAY, MONTH) else interval for interval, _ in periods]
+    return math.gcd(*(s for s in seconds if isinstance(s, int)))
+
+
+def coalesce(
+    hits: Iterable[WireHit], branches: Branches, finest: int, into: Level, left_out: Collection[int] = ()
+) -> list[int]:
+    """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
+
+    left_out: positions of hits that do not count.  Returns the positions of hits that are not of the wire form.
+    """
+    unreadable = []
+    of, width = branches.of, finest * 1000
+    for position, hit in enumerate(hits):
+        if left_out and position in left_out:
+            continue
+        try:
+            found = of(bytes(hit.pk), bytes(hit.dimensions))
+        except msgspec.DecodeError:
+            unreadable.append(position)
+            continue
+        bucket, metrics = hit.at_ms // width, hit.metrics
+        for branch in found:
+            key = branch, bucket
+            mine = into.get(key)
+            if mine is None:
+                into[key] = metrics.copy()
+            else:
+                for name, amount in metrics.items():
+                    mine[name] = mine.get(name, 0) + amount
+    return unreadable
+
+
+def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str, now: float) -> Cells:
+    """The same sums for each interval that still keeps them, by epoch seconds of the bucket's start.
+
+    level: of `coalesce`, at `finest` seconds.  Each interval is added up from the widest finer one that it is made of: a day from
+    hours where no hour is cut by the zone's midnight, else from quarters.
+    """
+    cells: Cells = {}
+    days: Level = {}
+    finer = [(finest, {(branch, bucket * finest): sums for (branch, bucket), sums in level.items()})]
+    for interval, kept in periods:
+        if isinstance(interval, int) and interval < DAY:
+            source = next(found for width, found in reversed(finer) if interval % width == 0)
+            if interval != finest:
+                source = _coarser(source, functools.partial(_floor, interval))
+                finer.append((interval, source))
+        elif interval == MONTH:
+            source = _coarser(days or _uncut(finer, zone), lambda at: month_start(at, zone))
+        else:
+            source = days = _coarser(_uncut(finer, zone), lambda at: day_start(at, zone))
+        if kept is not None:
+            oldest = now - kept - (interval if isinstance(interval, int) else 31 * DAY)
+            source = {key: sums for key, sums in source.items() if key[1] > oldest}
+        cells[interval] = source
+    return cells
+
+
+def _floor(width: int, at: int) -> int:
+    return at - at % width
+
+
+def _uncut(finer: list[tuple[int, Level]], zone: str) -> Level:
+    """The widest level of which no bucket is cut by a local midnight."""
+    for width, level in reversed(finer):
+        starts = {start for _, start in level}
+        if all(day_start(start, zone) == day_start(start + width - 1, zone) for start in starts):
+            return level
+    return finer[0][1]
+
+
+def _coarser(level: Level, start_of: Callable[[int], int]) -> Level:
+    coarser: Level = {}
+    starts: dict[int, int] = {}
+    for (branch, fine), sums in level.items():
+        start = starts.get(fine)
+        if start is None:
+            start = starts[fine] = start_of(fine)
+        key = branch, start
+        mine = coarser.get(key)
+        if mine is None:
+            coarser[key] = sums.copy()
+        else:
+            for name, amount in sums.items():
+                mine[name] = mine.get(name, 0) + amount
+    return coarser

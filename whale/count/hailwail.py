@@ -1,0 +1,304 @@
+"""hailwail: hands on what Hail spooled, to RabbitMQ or, with --apply, straight to the store.
+
+    hailwail                     once, for cron: ships the files that Hail is done with
+    hailwail --follow            stays, and ships them as they come
+    hailwail --follow --apply    embedded: the spool is the queue; live files are read as they grow
+    hailwail --force             files older than HAILWHALE_SPOOL_MAX_AGE_S too
+
+Promise: a file is removed after all of it was confirmed, or applied. Names of messages are kept, so a second hailwail
+at the same time, or one that was killed anywhere, counts nothing twice. A file with damage is kept aside and reported.
+Exit codes: 0 all was handed on, 1 something is left or was damaged, 2 it could not start.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import click
+import msgspec
+
+from hail.hit import Reason
+from hail.message import BadMessage, Message, decode_message
+from hail.publish import Broker
+from hail.settings import Settings, SettingsError, load
+from hail.spool import SpoolFile, SpoolFolder
+from whale.count.apply import Applier
+from whale.errors import SetupError, Unavailable
+from whale.store import connect
+
+POLL_LIVE_S = 0.02
+POLL_SEALED_S = 1.0
+GROUP_BYTES = 8_000_000
+SEND_S = 10.0
+SEND_BYTES = 2_000_000
+BACKOFF_S = (0.1, 5.0)
+
+
+class Sink(Protocol):
+    """Where messages go. Both may be called again with messages that have been there."""
+
+    verb: str
+
+    def put(self, bodies: list[bytes]) -> tuple[int, int]:
+        """Makes them durable there; how many hits, and how many bodies no program can read. Raises Unavailable."""
+
+    def close(self) -> None: ...
+
+
+class _Head(msgspec.Struct):
+    """As much of a message as shipping needs."""
+
+    publisher: str
+    seq: int
+    at: int
+    hits: list[msgspec.Raw]
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def head_of(body: bytes) -> _Head | None:
+    try:
+        return _head(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return None
+
+
+class Ship:
+    """To RabbitMQ, with confirms."""
+
+    verb = "shipped"
+
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self._broker: Broker | None = None
+
+    def put(self, bodies: list[bytes]) -> tuple[int, int]:
+        hits = bad = 0
+        waiting: list[tuple[str, bytes]] = []
+        size = 0
+        for body in bodies:
+            head = head_of(body)
+            if head is None:
+                bad += 1
+                continue
+            hits += len(head.hits)
+            if waiting and size + len(body) > SEND_BYTES:
+                self._send(waiting)
+                waiting, size = [], 0
+            waiting.append((f"{head.publisher}-{head.seq}", body))
+            size += len(body)
+        if waiting:
+            self._send(waiting)
+        return hits, bad
+
+    def _send(self, messages: list[tuple[str, bytes]]) -> None:
+        try:
+            self._broker = self._broker or Broker(self._settings)
+            self._broker.send(messages, SEND_S)
+        except Exception as error:  # py-amqp raises nearly anything; whatever it is, nothing is confirmed
+            if self._broker:
+                self._broker.cut()
+            self._broker = None
+            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
+
+    def close(self) -> None:
+        if self._broker:
+            self._broker.cut()
+
+
+class Apply:
+    """To the store, many messages in one apply."""
+
+    verb = "applied"
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]):
+        self._settings, self._clock = settings, clock
+        self._applier: Applier | None = None
+
+    def put(self, bodies: list[bytes]) -> tuple[int, int]:
+        messages: list[Message] = []
+        for body in bodies:
+            try:
+                messages.append(decode_message(body))
+            except BadMessage as error:
+                say(f"{Reason.UNDECODABLE}: {error}")
+        if self._applier is None:
+            self._applier = Applier(connect(self._settings), self._settings)
+        self._applier.apply(messages, self._clock())
+        return sum(len(message.hits) for message in messages), len(bodies) - len(messages)
+
+    def close(self) -> None:
+        pass
+
+
+class Hailwail:
+    """The spool folder, read towards one sink.
+
+    live: also reads files that are still written.  force: also files that are too old.
+    """
+
+    def __init__(self, settings: Settings, sink: Sink, clock: Callable[[], float], live: bool, force: bool):
+        self._folder = SpoolFolder(settings.data_dir)
+        self._sink, self._clock, self._live = sink, clock, live
+        self._max_age_s = float("inf") if force else settings.spool_max_age_s
+        self._open: dict[str, SpoolFile] = {}
+        self._old: set[str] = set()
+        self._flawed: set[str] = set()
+        self.files = self.messages = self.hits = self.damaged_bytes = self.torn_bytes = 0
+        self.set_aside: list[str] = []
+
+    @property
+    def too_old(self) -> int:
+        return len(self._old)
+
+    def once(self) -> bool:
+        """Hands on all there is now; was there any? Raises Unavailable, and what is left is tried again by the next."""
+        names = self._folder.names()
+        for gone in self._open.keys() - set(names):
+            self._open.pop(gone).close()
+        any_, size = False, 0
+        group: list[tuple[str, SpoolFile, int]] = []
+        bodies: list[bytes] = []
+        for name in names:
+            file = self._file(name)
+            if file is None or not (file.claim() or self._live):
+                continue
+            if file.removed:
+                self._open.pop(name).close()
+                continue
+            records = file.rest()
+            if records.messages and file.read_to == 0 and self._is_old(name, records.messages[0]):
+                continue
+            if records.damaged or records.torn:
+                self._report(name, records.damaged, records.torn)
+            bodies += records.messages
+            size += sum(map(len, records.messages))
+            group.append((name, file, records.end))
+            any_ = any_ or bool(records.messages)
+            if size > GROUP_BYTES:
+                self._put(bodies, group)
+                group, bodies, size = [], [], 0
+        self._put(bodies, group)
+        return any_
+
+    def _file(self, name: str) -> SpoolFile | None:
+        if name not in self._open and (file := self._folder.open(name)):
+            self._open[name] = file
+        return self._open.get(name)
+
+    def _is_old(self, name: str, first: bytes) -> bool:
+        head = head_of(first)
+        if head is None or self._clock() - head.at / 1000 <= self._max_age_s:
+            return False
+        if name not in self._old:
+            say(f"{name} is older than {self._max_age_s:g} s: it is left alone; --force hands it on")
+        self._old.add(name)
+        self._open.pop(name).close()
+        return True
+
+    def _report(self, name: str, damaged: list[tuple[int, int]], torn: int) -> None:
+        for start, end in damaged:
+            say(f"{name}: bytes {start} to {end} cannot be read: the file is set aside")
+            self.damaged_bytes += end - start
+            self._flawed.add(name)
+        if torn:
+            say(f"{name}: its last {torn} bytes were never written to the end, and never accepted")
+            self.torn_bytes += torn
+
+    def _put(self, bodies: list[bytes], group: list[tuple[str, SpoolFile, int]]) -> None:
+        if bodies:
+            hits, bad = self._sink.put(bodies)
+            self.messages += len(bodies) - bad
+            self.hits += hits
+            if bad:
+                self._flawed.update(name for name, _, _ in group)
+        for name, file, end in group:
+            file.read_to = end
+            if not file.ours:
+                continue
+            if name in self._flawed:
+                self.set_aside.append(str(file.set_aside()))
+            else:
+                file.remove()
+            self.files += 1
+            del self._open[name]
+
+    def summary(self) -> str:
+        text = f"{self.messages} messages with {self.hits} hits {self._sink.verb}, {self.files} files done"
+        if self.too_old:
+            text += f", {self.too_old} files too old (--force)"
+        if self.set_aside:
+            text += f", {self.damaged_bytes} bytes damaged: see {', '.join(self.set_aside)}"
+        return text
+
+
+def say(text: str) -> None:
+    click.echo(f"hailwail: {text}", err=True)
+
+
+def follow(hailwail: Hailwail, poll_s: float, stopped: Callable[[], bool]) -> bool:
+    """Until stopped; then one last pass. True when that pass left nothing."""
+    backoff_s = 0.0
+    while True:
+        last = stopped()
+        try:
+            hailwail.once()
+            if backoff_s:
+                say("back again")
+            backoff_s = 0.0
+        except Unavailable as error:
+            if last:
+                say(f"{error}: what is left waits in the spool")
+                return False
+            if not backoff_s:
+                say(f"{error}: waiting, the hits are safe in the spool")
+            backoff_s = min(max(2 * backoff_s, BACKOFF_S[0]), BACKOFF_S[1])
+        if last:
+            return True
+        until = time.monotonic() + (backoff_s or poll_s)
+        while not stopped() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--apply", "apply_", is_flag=True, help="Apply to the store instead of shipping to RabbitMQ.")
+@click.option("--follow", "follow_", is_flag=True, help="Stay and hand on what comes.")
+@click.option("--force", is_flag=True, help="Hand on files that are too old, too.")
+def main(apply_: bool, follow_: bool, force: bool) -> None:
+    """Hand on what Hail has spooled."""
+    try:
+        settings = load(os.environ)
+        if not apply_ and not settings.broker_url:
+            raise SettingsError("HAILWHALE_BROKER_URL is not set: name a RabbitMQ, or use --apply")
+    except SettingsError as error:
+        say(str(error))
+        sys.exit(2)
+    sink: Sink = Apply(settings, time.time) if apply_ else Ship(settings)
+    hailwail = Hailwail(settings, sink, time.time, live=apply_ and follow_, force=force)
+    stop = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.append(True))
+    try:
+        if follow_:
+            whole = follow(hailwail, POLL_LIVE_S if apply_ else POLL_SEALED_S, lambda: bool(stop))
+        else:
+            hailwail.once()
+            whole = True
+    except Unavailable as error:
+        say(str(error))
+        whole = False
+    except SetupError as error:
+        say(str(error))
+        sys.exit(2)
+    finally:
+        sink.close()
+    click.echo(f"hailwail: {hailwail.summary()}")
+    sys.exit(0 if whole and not hailwail.set_aside and not hailwail.too_old else 1)
+
+
+if __name__ == "__main__":
+    main()

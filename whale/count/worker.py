@@ -1,0 +1,95 @@
+"""The Celery worker: takes messages from RabbitMQ and applies them, many at once.
+
+Promise: a message is acknowledged only after all of its hits are in the store. A worker that dies leaves its messages to the next,
+and what it had applied is not applied again (see apply.py). While Redis is away messages wait here, so that no delivery is spent;
+what cannot be decoded is rejected, and RabbitMQ sets it aside in the dead-letter queue.
+
+Celery hands a task one message. Each thread of its pool decodes one and gives it to the one applier thread, which merges all that
+wait; so `WORKER_THREADS` is how many messages one apply may hold.
+
+Run: celery -A whale.count.worker worker --pool threads (or `hailwhale worker`).
+"""
+
+import functools
+import logging
+import os
+import threading
+import time
+
+import kombu.serialization
+from celery import Celery
+from celery.exceptions import Reject
+
+from hail import publish
+from hail.message import CONTENT_TYPE, BadMessage, decode_message
+from hail.settings import Settings, load
+from whale.count.apply import Applier, MergingApplier
+from whale.errors import Unavailable
+from whale.store import connect
+
+log = logging.getLogger(__name__)
+SERIALIZER = "hailwhale"
+PATIENCE_S = 1200.0  # less than RabbitMQ's consumer_timeout, half an hour
+_starting = threading.Lock()
+
+
+def _as_celery_body(raw: bytes) -> tuple[tuple[bytes], dict[str, object], dict[str, object]]:
+    """A message's bytes, dressed as the body of a Celery task: (args, kwargs, embed)."""
+    return (bytes(raw),), {}, {}
+
+
+kombu.serialization.register(SERIALIZER, bytes, _as_celery_body, CONTENT_TYPE, "binary")
+
+
+def make_celery(settings: Settings) -> Celery:
+    """The Celery app with its one task, on settings.broker_url."""
+    celery = Celery("hailwhale", broker=settings.broker_url, set_as_current=False)
+    celery.conf.update(
+        accept_content=[SERIALIZER],
+        task_queues=[publish.queue(settings)],
+        task_default_queue=settings.queue,
+        task_create_missing_queues=False,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_heartbeat=30,
+    )
+
+    @functools.cache
+    def merging() -> MergingApplier:
+        deadline, pause = time.monotonic() + PATIENCE_S, 0.1
+        while True:
+            try:
+                return MergingApplier(Applier(connect(settings), settings), settings, patience_s=PATIENCE_S)
+            except Unavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("waiting: %s", error)
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+
+    @celery.task(
+        name=publish.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
+    )  # type: ignore[untyped-decorator]
+    def apply_message(body: bytes) -> None:
+        try:
+            message = decode_message(body)
+        except BadMessage as error:
+            log.error("set aside as dead: %s", error)
+            raise Reject(str(error), requeue=False) from None
+        try:
+            with _starting:
+                applier = merging()
+            applier.apply(message)
+        except Unavailable as error:
+            raise Reject(str(error), requeue=True) from None
+
+    return celery
+
+
+app = make_celery(load(os.environ)) if "HAILWHALE_BROKER_URL" in os.environ else None

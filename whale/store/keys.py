@@ -1,0 +1,116 @@
+"""Every key in Redis: table and builders. Nothing else makes a key, except that a script may append to one it was handed.
+
+Keys of one pk carry the hash tag of its shard, {17}, so one script may touch them together and Redis Cluster may move a shard.
+A pk stands in keys as 16 characters of its hash, so no name can break a key.
+
+| key | type | meaning | expiry |
+| --- | --- | --- | --- |
+| hailwhale:meta | hash | shards, version of this layout | none |
+| A:{0}:account | hash | zone | none |
+| A:{s}:n:PK | hash | dictionary of a pk, see lua/intern.lua; of the empty pk: the directory of all pks | none |
+| A:{s}:r:PK:I:B:P | hash, or string | one block of buckets of page P; once split: one bit a dense bucket | I's retention after it |
+| ...:OFF | hash | one bucket of a split block, few cells: field metric * 1,024 + node | as its block |
+| ...:OFF:M | string | one bucket and metric, many cells: 64-bit slots, one a node | as its block |
+| A:{s}:seen:PUB:N | string | one bit for each of 65,536 messages of a publisher | longest spool age + a day; an import: none |
+| A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
+| A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
+| A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
+| A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
+| ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
+
+A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes. In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
+"""
+
+import base64
+import functools
+import hashlib
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from hail.settings import DAY, HOUR
+from whale.dimension import Pk
+from whale.period import Interval
+
+META = "hailwhale:meta"
+VERSION = 1
+PAGE_BITS = 10
+PAGE = 1 << PAGE_BITS
+BUCKET_BITS = 16
+SEEN_BITS = 65_536
+ID_BUCKETS = 16_384
+
+
+def digest(*parts: str | bytes, size: int) -> bytes:
+    """A hash of some texts that no other list of texts shares: each goes in with its length."""
+    state = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        raw = part if isinstance(part, bytes) else part.encode()
+        state.update(len(raw).to_bytes(4, "big") + raw)
+    return state.digest()
+
+
+class Keys:
+    """Builders for one account. shards: how many hash slots the store is spread over."""
+
+    def __init__(self, account: str, shards: int):
+        self.account_name, self.shards = account, shards
+        self.account = f"{account}:{{0}}:account"
+
+    def _at(self, shard: int, rest: str) -> str:
+        return f"{self.account_name}:{{{shard}}}:{rest}"
+
+    def pk(self, pk: Pk) -> tuple[int, str]:
+        """Shard of a pk, and how it stands in keys."""
+        raw = digest(self.account_name, *pk, size=12)
+        return int.from_bytes(raw[:8], "big") % self.shards, base64.urlsafe_b64encode(raw).decode()
+
+    def home(self, publisher: str) -> int:
+        """Shard of a publisher's tally."""
+        return int(publisher, 16) % self.shards
+
+    def dictionary(self, shard: int, pk_id: str) -> str:
+        return self._at(shard, f"n:{pk_id}")
+
+    def block(self, shard: int, pk_id: str, interval: Interval, block: int, page: int) -> str:
+        return self._at(shard, f"r:{pk_id}:{interval}:{block}:{page}")
+
+    def seen(self, shard: int, publisher: str, seq: int) -> str:
+        return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")
+
+    def publisher(self, publisher: str) -> str:
+        return self._at(self.home(publisher), f"pub:{publisher}")
+
+    def publishers(self, shard: int) -> str:
+        return self._at(shard, "pubs")
+
+    def faults(self, shard: int) -> str:
+        return self._at(shard, "faults")
+
+    def aside(self, shard: int) -> str:
+        return self._at(shard, "aside")
+
+    def ids(self, shard: int, slice_: int) -> str:
+        return self._at(shard, f"id:{slice_}")
+
+
+@functools.lru_cache(maxsize=65_536)
+def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
+    """Block of a bucket and its position there: an hour of minutes, a day of quarters, 4 days of hours, 32 days, 16 months."""
+    if isinstance(interval, int) and interval < DAY:
+        width = HOUR if interval < 900 else DAY if interval < HOUR else 4 * DAY
+        return start // width, start % width // interval
+    date = datetime.fromtimestamp(start, ZoneInfo(zone))
+    if interval == DAY:
+        return date.toordinal() // 32, date.toordinal() % 32
+    months = date.year * 12 + date.month - 1
+    return months // 16, months % 16
+
+
+def block_end(interval: Interval, block: int) -> int:
+    """Epoch seconds by which the last bucket of a block has surely ended."""
+    if isinstance(interval, int) and interval < DAY:
+        width = HOUR if interval < 900 else DAY if interval < HOUR else 4 * DAY
+        return (block + 1) * width
+    if interval == DAY:
+        return ((block + 1) * 32 - 719_163 + 1) * DAY
+    return ((block + 1) * 16 // 12 - 1970 + 1) * 366 * DAY

@@ -1,0 +1,99 @@
+-- Gives each (parent, name) its number in one pk's dictionary, allocating what is new; under the caps, else `__other__`.
+--
+-- KEYS[1]  the dictionary, a hash of
+--            "<parent>:<name>"  number of a node; the root is 0 and has no field; "p:<name>" the node of a child pk; "m:<name>" a metric
+--            "r<parent>"        "next end children size": the run of numbers that the parent's next children take
+--            "t", "c", "mc"     next free number; nodes; metrics
+--            "g"                the last 16 tokens of 8 characters, one an allocation, newest first: who knows one of them knows
+--                               true numbers; after a reset, a failover or an older AOF nobody's token is found
+--            "pk"               the pk, JSON
+-- ARGV[1]  msgpack [token, pk, max_children, max_nodes, max_metrics, items]; items: flat parent, name, ...; a parent is a number,
+--          or -k for the node of the k-th item of this call, or "p", or "m"
+-- ARGV[2]  a token that the caller knows numbers by, or empty
+-- Returns  {newest token, {number of each item}, 1}, or {"", {}, 0} where ARGV[2] is not known: nothing is written then. A folded item comes as -1 - number, and so does all below it.
+--          Error WRONGTYPE where the key holds something else; nothing is written then.
+-- Cost     one HGET an item, three or four writes a new one.
+--
+-- Children of one parent lie in runs that double (4, 8, ... 1,024), so that those of a busy parent share pages.
+local key = KEYS[1]
+local ask = cmsgpack.unpack(ARGV[1])
+local token, items = ask[1], ask[6]
+local max_children, max_nodes, max_metrics = ask[3], ask[4], ask[5]
+local OTHER = '__other__'
+
+local tokens = redis.call('HGET', key, 'g')
+if ARGV[2] ~= '' and not (tokens and tokens:find(ARGV[2], 1, true)) then return {'', {}, 0} end
+local changed = false
+if not tokens then
+  redis.call('HSET', key, 't', 1, 'c', 0, 'mc', 1, 'm:hits', 0, 'pk', ask[2])
+  tokens, changed = '', true
+end
+local top, nodes, metrics
+
+local function counters()
+  if not top then
+    local now = redis.call('HMGET', key, 't', 'c', 'mc')
+    top, nodes, metrics = tonumber(now[1]), tonumber(now[2]), tonumber(now[3])
+  end
+end
+
+local function allocate(parent, name)
+  counters()
+  local run = redis.call('HGET', key, 'r' .. parent)
+  local nxt, stop, children, size = 0, 0, 0, 2
+  if run then
+    local a, b, c, d = run:match('(%d+) (%d+) (%d+) (%d+)')
+    nxt, stop, children, size = tonumber(a), tonumber(b), tonumber(c), tonumber(d)
+  end
+  local folded = name ~= OTHER and (children >= max_children or nodes >= max_nodes)
+  if folded then
+    name = OTHER
+    local known = redis.call('HGET', key, parent .. ':' .. OTHER)
+    if known then return tonumber(known), true end
+  end
+  if nxt == stop then
+    if size < 1024 then size = size * 2 end
+    nxt, stop, top = top, top + size, top + size
+  end
+  redis.call('HSET', key, parent .. ':' .. name, nxt)
+  if name ~= OTHER then children, nodes = children + 1, nodes + 1 end
+  redis.call('HSET', key, 'r' .. parent, (nxt + 1) .. ' ' .. stop .. ' ' .. children .. ' ' .. size, 't', top, 'c', nodes)
+  changed = true
+  return nxt, folded
+end
+
+local function metric(name)
+  local known = redis.call('HGET', key, 'm:' .. name)
+  if known then return tonumber(known), false end
+  counters()
+  if name == OTHER or metrics >= max_metrics then
+    if redis.call('HSETNX', key, 'm:' .. OTHER, 63) == 1 then changed = true end
+    return 63, name ~= OTHER
+  end
+  redis.call('HSET', key, 'm:' .. name, metrics, 'mc', metrics + 1)
+  metrics, changed = metrics + 1, true
+  return metrics - 1, false
+end
+
+local found = {}
+for i = 1, #items, 2 do
+  local parent, name, at = items[i], items[i + 1], (i + 1) / 2
+  if parent == 'm' then
+    local number, folded = metric(name)
+    found[at] = folded and -1 - number or number
+  else
+    if type(parent) == 'number' and parent < 0 then parent = found[-parent] end
+    if type(parent) == 'number' and parent < 0 then
+      found[at] = parent
+    else
+      local number, folded = redis.call('HGET', key, parent .. ':' .. name), false
+      if number then number = tonumber(number) else number, folded = allocate(parent, name) end
+      found[at] = folded and -1 - number or number
+    end
+  end
+end
+if changed then
+  redis.call('HSET', key, 'g', (token .. tokens):sub(1, 128))
+  return {token, found, 1}
+end
+return {tokens:sub(1, 8), found, 1}

@@ -1,0 +1,614 @@
+"""The fast store: Redis (>= 6.2) or Redis Cluster. What each method promises is in base.py, where things lie in keys.py and lua/.
+
+A worker's way: find the number of each node and metric (dictionaries, cached here), turn cells into slots of pages, hand all pages of
+a shard to apply.lua in one call. A dictionary in the cache is right as long as Redis still knows its token; apply.lua and read.lua
+check that, and what is stale is asked for again by name. So a reset, a failover or an older AOF under a running worker costs a round
+trip and never a wrong number.
+"""
+
+import base64
+import secrets
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import wraps
+from importlib import resources
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+import numpy as np
+import redis
+from numpy.typing import NDArray
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from hail.settings import DAY, Settings
+from whale.count.denormalize import Branch, Cells, targets
+from whale.dimension import Path, Pk
+from whale.errors import SetupError, Unavailable
+from whale.period import Interval
+from whale.store import keys as layout
+from whale.store.base import OTHER, Name, PublisherAudit, Tally
+from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
+
+CLUSTER_SCHEME = "redis+cluster://"
+FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the message that owns it
+NODE = tuple(f"#{node}" for node in range(PAGE))
+TALLY_TTL_S = 7 * DAY
+MAX_CACHED_NODES = 500_000
+TRIES = 20
+MAX_KNOWN_PKS = 1000
+DIRECTORY_S = 60
+FEW_NODES = 16
+
+_pack = msgspec.msgpack.Encoder().encode
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reachable(method: Callable[P, R]) -> Callable[P, R]:
+    """Says Unavailable for what passes by itself: no connection, loading, failing over, out of memory."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
+            raise Unavailable(f"Redis: {error}") from error
+        except (redis.exceptions.ClusterError, redis.exceptions.RedisClusterException) as error:
+            raise Unavailable(f"Redis Cluster: {error}") from error
+
+    return guarded
+
+
+class _Script:
+    """A Lua file, loaded where it runs first."""
+
+    def __init__(self, client: Any, name: str):
+        self._client = client
+        self._text = (resources.files("whale.store") / "lua" / f"{name}.lua").read_text()
+        self._sha = redis.Redis().register_script(self._text).sha
+
+    def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return self._client.evalsha(self._sha, len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(self._text, len(keys), *keys, *args)
+
+
+class _Dictionary:
+    """What this process knows of one pk's numbers."""
+
+    __slots__ = ("id", "key", "metrics", "nodes", "pk", "shard", "token")
+
+    def __init__(self, pk: Pk, keys: Keys):
+        self.pk = pk
+        self.shard, self.id = keys.pk(pk)
+        self.key = keys.dictionary(self.shard, self.id)
+        self.token = b""
+        self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
+        self.metrics: dict[str, int] = {}
+
+
+class _Known:
+    """A whole dictionary as a reader needs it, true while `token` is the newest."""
+
+    def __init__(self, fields: dict[bytes, bytes]):
+        self.token = fields[b"g"][:8]
+        self.metrics: dict[str, int] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._children: dict[str, list[tuple[int, str]]] = {}
+        for field, value in fields.items():
+            parent, colon, name = field.decode().partition(":")
+            if parent == "m" and colon:
+                self.metrics[name] = int(value)
+            elif colon:
+                self._numbers[parent, name] = int(value)
+                self._children.setdefault(parent, []).append((int(value), name))
+
+    def number(self, path: Path) -> int | None:
+        parent = "0"
+        for name in path:
+            if name is None:
+                parent = "p"
+                continue
+            number = self._numbers.get((parent, name))
+            if number is None:
+                return None
+            parent = str(number)
+        return None if parent == "p" else int(parent)
+
+    def children(self, parent: str) -> list[str]:
+        return [name for _, name in sorted(self._children.get(parent, ()))]
+
+
+_Plan = list[tuple[_Dictionary, int, tuple[int, ...]]]  # a dictionary, a page, nodes on it
+_Slots = dict[int, dict[int, int]]  # metric -> node -> amount, of one bucket and page
+_ShardPages = dict[
+    tuple[_Dictionary, Interval, int, int], dict[int, _Slots]
+]  # (…, interval, block, page) -> bucket -> slots
+_Pages = dict[int, _ShardPages]
+
+
+def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
+    """A store on settings.redis_url; raises SetupError where the server does not fit, Unavailable where there is none."""
+    url = settings.redis_url
+    retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), 2)
+    options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": min(timeout_s, 2.0)}
+    try:
+        if url.startswith(CLUSTER_SCHEME):
+            client: Any = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
+        else:
+            client = redis.Redis.from_url(url, retry=retry, **options)
+    except ValueError as error:
+        raise SetupError(f"HAILWHALE_REDIS_URL: {error}") from None
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis: {error}") from error
+    store = RedisStore(client, settings)
+    store.check()
+    return store
+
+
+class RedisStore:
+    """whale.store.base.Store on a redis client (a redis.Redis or a RedisCluster that returns bytes)."""
+
+    def __init__(self, client: Any, settings: Settings):
+        self.client = client
+        self.shards = int(settings.shards)
+        self._settings = settings
+        self._kept = dict(settings.periods)
+        self._intern, self._apply, self._claim, self._read = (
+            _Script(client, name) for name in ("intern", "apply", "claim", "read")
+        )
+        self._zones: dict[str, str] = {}
+        self._folded: dict[tuple[str, Pk], Pk] = {}
+        self._dictionaries: dict[tuple[str, Pk], _Dictionary] = {}
+        self._cached_nodes = 0
+        self._directory_until = 0.0
+        self._stamp = object()  # plans of branches carry it, and are made anew when it changes
+        self._known: dict[tuple[str, Pk], _Known] = {}
+
+    @_reachable
+    def check(self) -> None:
+        """That the server was set up for as many shards and this layout; the first one to come says so for ever."""
+        self.client.hsetnx(layout.META, "shards", self.shards)
+        self.client.hsetnx(layout.META, "version", layout.VERSION)
+        shards, version = (int(value) for value in self.client.hmget(layout.META, "shards", "version"))
+        if shards != self.shards:
+            raise SetupError(
+                f"HAILWHALE_SHARDS is {self.shards}, but this Redis was begun with {shards}: set it to {shards}"
+            )
+        if version != layout.VERSION:
+            raise SetupError(
+                f"this Redis holds layout {version}, this program reads {layout.VERSION}: use the release that wrote it"
+            )
+
+    @_reachable
+    def zone(self, account: str) -> str:
+        if account not in self._zones:
+            key = Keys(account, self.shards).account
+            self.client.hsetnx(key, "zone", self._settings.timezone)
+            self._zones[account] = self.client.hget(key, "zone").decode()
+        return self._zones[account]
+
+    # ids
+
+    @_reachable
+    def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
+        keys = Keys(account, self.shards)
+        width = int(self._settings.dedupe_window_s + self._settings.spool_max_age_s) // 2
+        slice_ = int(now) // width
+        most = self._settings.max_ids // (3 * self.shards)
+        owners: dict[Name, str] = {}
+        calls: dict[int, tuple[list[int], list[Any]]] = {}
+        for position, (hit_id, name) in enumerate(ids):
+            owner = owners.get(name)
+            if owner is None:
+                owner = owners[name] = _text(digest(name[0], str(name[1]), size=FINGERPRINT))
+            raw = digest(hit_id, size=FINGERPRINT + 4)
+            bucket = int.from_bytes(raw[:2], "big") % layout.ID_BUCKETS
+            shard = int.from_bytes(raw[2:4], "big") % self.shards
+            positions, ask = calls.setdefault(shard, ([], [3 * width, most]))
+            positions.append(position)
+            ask += (bucket, _text(raw[4:]), owner)
+        taken: set[int] = set()
+        for shard, (positions, ask) in calls.items():
+            found = self._claim([keys.ids(shard, slice_ - back) for back in range(3)], [_pack(ask)])
+            taken.update(positions[i] for i in found)
+        return taken
+
+    # counting
+
+    @_reachable
+    def apply(
+        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+    ) -> dict[int, set[Name]]:
+        keys = Keys(account, self.shards)
+        self._trim(now)
+        homes = {keys.home(tally.publisher) for tally in tallies}
+        todo, done, refused = shards, set[int](), dict[int, set[Name]]()
+        for _ in range(TRIES):
+            if not self._resolve(account, keys, cells):
+                continue
+            pages = self._pages(account, cells, todo)
+            stale = False
+            for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):
+                mine = pages.get(shard, {})
+                dictionaries = list(dict.fromkeys(dictionary for dictionary, *_ in mine))
+                answer = self._apply_shard(keys, shard, tallies, mine, dictionaries, now)
+                if answer[0] == b"stale":
+                    for i in answer[1:]:
+                        self._forget(account, dictionaries[i])
+                    stale = True
+                    continue
+                done.add(shard)
+                if answer[0] == b"seen":
+                    refused[shard] = {tallies[i].name for i in answer[1:]}
+            if not stale:
+                return refused
+        raise Unavailable(
+            f"Redis: dictionaries of account {account} changed {TRIES} times while some hits were applied"
+        )
+
+    def _apply_shard(
+        self,
+        keys: Keys,
+        shard: int,
+        tallies: Sequence[Tally],
+        pages: _ShardPages,
+        dictionaries: Sequence[_Dictionary],
+        now: float,
+    ) -> Any:
+        seen_ttl = int(self._settings.spool_max_age_s) + DAY
+        bits: list[int] = []
+        homed = []
+        for tally in tallies:
+            bits += (tally.seq % layout.SEEN_BITS, 0 if tally.lasting else seen_ttl)
+            if keys.home(tally.publisher) == shard:
+                fields = ["messages", 1, "hits", tally.hits]
+                for reason, count in tally.dropped.items():
+                    fields += (f"dropped.{reason}", count)
+                homed.append((tally.publisher, tally.seq, tally.total, fields))
+        names = [keys.seen(shard, tally.publisher, tally.seq) for tally in tallies]
+        names += (dictionary.key for dictionary in dictionaries)
+        names += (keys.publisher(publisher) for publisher, *_ in homed)
+        names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))
+        flat = []
+        for (dictionary, interval, block, page), buckets in pages.items():
+            names.append(keys.block(shard, dictionary.id, interval, block, page))
+            kept = self._kept[interval]
+            row: list[Any] = [0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))]
+            for offset, slots in buckets.items():
+                flat_slots: list[Any] = []
+                for metric, column in slots.items():
+                    flat_slots += (
+                        metric,
+                        [text for node, amount in column.items() for text in (NODE[node], str(amount))],
+                    )
+                row += (offset, flat_slots)
+            flat.append(row)
+        head = [bits, [dictionary.token.decode() for dictionary in dictionaries], homed, int(now), TALLY_TTL_S]
+        return self._apply(names, [_pack(head), _pack(flat)])
+
+    def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> _Pages:
+        """Cells by shard, block and page, bucket, metric, node."""
+        zone = self.zone(account)
+        pages: dict[tuple[_Dictionary, Interval, int, int], _Slots] = {}
+        for interval, level in cells.items():
+            for (branch, start), amounts in level.items():
+                for dictionary, page, nodes in _plan_of(branch):
+                    key = dictionary, interval, start, page
+                    slots = pages.get(key)
+                    if slots is None:
+                        slots = pages[key] = {}
+                    known = dictionary.metrics
+                    for name, amount in amounts.items():
+                        metric = known[name]
+                        column = slots.get(metric)
+                        if column is None:
+                            slots[metric] = dict.fromkeys(nodes, amount)
+                        else:
+                            for node in nodes:
+                                column[node] = column.get(node, 0) + amount
+        grouped: _Pages = {}
+        for (dictionary, interval, start, page), slots in pages.items():
+            if shards is None or dictionary.shard in shards:
+                block, offset = place(interval, start, zone)
+                of_shard = grouped.setdefault(dictionary.shard, {})
+                of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
+        return grouped
+
+    # dictionaries
+
+    def _resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
+        """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
+
+        False where a dictionary turned out to be gone: it is forgotten, ask again.
+        """
+        wanted: dict[Branch, dict[str, None]] = {}
+        whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
+        for level in reversed(cells.values()) if whole is None else [cells[whole]]:
+            for (branch, _), amounts in level.items():
+                wanted.setdefault(branch, {}).update(dict.fromkeys(amounts))
+        fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
+        if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
+            return False
+        where: dict[Branch, list[tuple[_Dictionary, tuple[Path, ...]]]] = {}
+        paths_of: dict[_Dictionary, dict[Path, None]] = {}
+        metrics_of: dict[_Dictionary, dict[str, None]] = {}
+        for branch in fresh:
+            targeted = targets(self._folded[account, branch.pk], branch.paths)
+            where[branch] = [(self._dictionary(account, keys, pk), paths) for pk, paths in targeted]
+            for dictionary, paths in where[branch]:
+                paths_of.setdefault(dictionary, {}).update(
+                    (path, None) for path in paths if path not in dictionary.nodes
+                )
+        for branch, names in wanted.items():
+            for dictionary in (
+                [row[0] for row in where[branch]] if branch in where else [row[0] for row in _plan_of(branch)]
+            ):
+                known = dictionary.metrics
+                metrics_of.setdefault(dictionary, {}).update((name, None) for name in names if name not in known)
+        for dictionary, names in metrics_of.items():
+            new = paths_of.get(dictionary, {})
+            if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
+                return False
+        for branch, found in where.items():
+            branch.plan = self._stamp, _plan(found)
+        return True
+
+    def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
+        """Learns as which pk each pk counts: itself, or cut at the first name that the directory has folded."""
+        unknown = [pk for pk in pks if (account, pk) not in self._folded]
+        if not unknown:
+            return True
+        directory = self._dictionary(account, keys, ())
+        if not self._learn(account, directory, dict.fromkeys(unknown), ()):
+            return False
+        for pk in unknown:
+            depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
+            self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
+        return True
+
+    def _dictionary(self, account: str, keys: Keys, pk: Pk) -> _Dictionary:
+        found = self._dictionaries.get((account, pk))
+        if found is None:
+            found = self._dictionaries[account, pk] = _Dictionary(pk, keys)
+        return found
+
+    def _learn(self, account: str, dictionary: _Dictionary, paths: Iterable[Path], metrics: Iterable[str]) -> bool:
+        """Asks for the numbers of nodes and metrics; False where Redis no longer knows what this process knew."""
+        nodes, items, asked = dictionary.nodes, list[Any](), dict[Path, int]()
+        for path in paths:
+            for depth in range(1, len(path) + 1):
+                part = path[:depth]
+                if part in nodes or part in asked or part == (None,):
+                    continue
+                above = part[:-1]
+                if above in nodes and nodes[above][1]:
+                    nodes[part] = nodes[above]
+                    continue
+                items += ("p" if above == (None,) else nodes[above][0] if above in nodes else -asked[above], part[-1])
+                asked[part] = len(items) // 2
+        names = list(metrics)
+        for name in names:
+            items += ("m", name)
+        caps = (
+            self._settings.max_children,
+            self._settings.max_nodes if dictionary.pk else self._settings.max_pks,
+            self._settings.max_metrics,
+        )
+        text = msgspec.json.encode(dictionary.pk).decode()
+        token, numbers, still_known = self._intern(
+            [dictionary.key], [_pack([secrets.token_bytes(6).hex()[:8], text, *caps, items]), dictionary.token]
+        )
+        if not still_known:
+            self._forget(account, dictionary)
+            return False
+        dictionary.token = token
+        for part, position in asked.items():
+            number = numbers[position - 1]
+            nodes[part] = (number, False) if number >= 0 else (-1 - number, True)
+        for name, number in zip(names, numbers[len(asked) :], strict=True):
+            dictionary.metrics[name] = number if number >= 0 else -1 - number
+        self._cached_nodes += len(asked)
+        return True
+
+    def _forget(self, account: str, dictionary: _Dictionary) -> None:
+        """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""
+        self._dictionaries.pop((account, dictionary.pk), None)
+        self._forget_directory()
+
+    def _forget_directory(self) -> None:
+        self._folded.clear()
+        for account, pk in [key for key in self._dictionaries if not key[1]]:
+            del self._dictionaries[account, pk]
+        self._stamp = object()
+
+    def _trim(self, now: float) -> None:
+        """Bounds the cache; and asks for the directory anew each minute, as no shard checks its token."""
+        if self._cached_nodes > MAX_CACHED_NODES:
+            self._dictionaries.clear()
+            self._cached_nodes = 0
+        if self._cached_nodes == 0 or now >= self._directory_until:
+            self._forget_directory()
+            self._directory_until = now + DIRECTORY_S
+
+    # reading
+
+    @_reachable
+    def read(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        out = np.zeros((len(paths), len(metrics), len(starts)), np.int64)
+        keys = Keys(account, self.shards)
+        shard, pk_id = keys.pk(pk)
+        zone = self.zone(account)
+        buckets: dict[int, dict[int, int]] = {}
+        for column, start in enumerate(starts):
+            block, offset = place(interval, start, zone)
+            buckets.setdefault(block, {})[offset] = column
+        for _ in range(TRIES):
+            known = self._knowledge(account, pk)
+            if known is None:
+                return out
+            numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
+            pages: dict[int, dict[int, int]] = {}
+            for row, path in enumerate(paths):
+                number = known.number(path)
+                if number is not None:
+                    pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
+            parts = [(page, block) for page in pages for block in buckets]
+            if not numbers or not parts:
+                return out
+            names = [keys.dictionary(shard, pk_id)]
+            ask: list[Any] = [list(numbers)]
+            for page, block in parts:
+                names.append(keys.block(shard, pk_id, interval, block, page))
+                nodes = list(pages[page]) if len(pages[page]) <= FEW_NODES else []
+                ask.append((list(buckets[block]), nodes))
+            answer = self._read(names, [known.token, _pack(ask)])
+            if answer is None:
+                continue
+            for (page, block), part in zip(parts, answer, strict=True):
+                _fill(out, part, pages[page], numbers, buckets[block])
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    def _knowledge(self, account: str, pk: Pk) -> _Known | None:
+        keys = Keys(account, self.shards)
+        key = keys.dictionary(*keys.pk(pk))
+        tokens = self.client.hget(key, "g")
+        if tokens is None:
+            return None
+        known = self._known.get((account, pk))
+        if known is None or known.token != tokens[:8]:
+            if len(self._known) >= MAX_KNOWN_PKS:
+                self._known.clear()
+            known = self._known[account, pk] = _Known(self.client.hgetall(key))
+        return known
+
+    @_reachable
+    def children(self, account: str, pk: Pk, path: Path) -> list[str]:
+        known = self._knowledge(account, pk)
+        if known is None:
+            return []
+        number = known.number(path)
+        return [] if number is None else known.children(str(number))
+
+    @_reachable
+    def pks(self, account: str, parent: Pk = ()) -> list[str]:
+        return self.children(account, (), parent)
+
+    @_reachable
+    def metrics(self, account: str, pk: Pk) -> list[str]:
+        known = self._knowledge(account, pk)
+        return sorted(known.metrics, key=known.metrics.__getitem__) if known else []
+
+    # the audit
+
+    @_reachable
+    def seen(self, account: str, name: Name) -> bool:
+        keys = Keys(account, self.shards)
+        publisher, seq = name
+        return bool(self.client.getbit(keys.seen(keys.home(publisher), publisher, seq), seq % layout.SEEN_BITS))
+
+    @_reachable
+    def audit(self, account: str) -> list[PublisherAudit]:
+        keys = Keys(account, self.shards)
+        found = []
+        for shard in range(self.shards):
+            for raw in self.client.zrange(keys.publishers(shard), 0, -1):
+                publisher = raw.decode()
+                row = {
+                    name.decode(): int(value) for name, value in self.client.hgetall(keys.publisher(publisher)).items()
+                }
+                dropped = {
+                    name.removeprefix("dropped."): count for name, count in row.items() if name.startswith("dropped.")
+                }
+                if row:
+                    found.append(
+                        PublisherAudit(publisher, row["messages"], row["hits"], row["seq"], row["total"], dropped)
+                    )
+        return found
+
+    @_reachable
+    def faults(self, account: str) -> dict[str, int]:
+        keys = Keys(account, self.shards)
+        sums: dict[str, int] = {}
+        for shard in range(self.shards):
+            for reason, count in self.client.hgetall(keys.faults(shard)).items():
+                sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
+        return sums
+
+
+def _text(raw: bytes) -> str:
+    """Bytes as the short text that Redis's msgpack can take: it knows no binary."""
+    return base64.b64encode(raw).decode()
+
+
+def _plan_of(branch: Branch) -> _Plan:
+    assert branch.plan is not None
+    return branch.plan[1]
+
+
+def _plan(found: Iterable[tuple[_Dictionary, tuple[Path, ...]]]) -> _Plan:
+    plan: _Plan = []
+    for dictionary, paths in found:
+        pages: dict[int, dict[int, None]] = {}
+        for path in paths:
+            number = dictionary.nodes[path][0]
+            pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
+        plan += ((dictionary, page, tuple(nodes)) for page, nodes in pages.items())
+    return plan
+
+
+def _fill(
+    out: NDArray[np.int64], part: Any, rows: dict[int, int], metrics: dict[int, int], columns: dict[int, int]
+) -> None:
+    """Puts what read.lua says of one block and page into its places. rows, metrics, columns: number -> index in `out`."""
+    if not part:
+        return
+    if part[0] == 0:
+        _fill_fields(out, part[1], part[2], rows, metrics, columns)
+        return
+    at = np.fromiter(rows, np.int64)
+    to = np.fromiter(rows.values(), np.int64)
+    few = len(rows) <= FEW_NODES
+    for bucket, column in zip(part[1:], columns.values(), strict=True):
+        if not bucket:
+            continue
+        if bucket[0] == 0:
+            _fill_fields(out, bucket[1], bucket[2], rows, metrics, {0: column})
+            continue
+        for raw, metric in zip(bucket[1:], metrics.values(), strict=True):
+            slots = np.frombuffer(raw, ">i8")
+            if few:
+                out[to, metric, column] = slots
+            else:
+                there = at < len(slots)
+                out[to[there], metric, column] = slots[at[there]]
+
+
+def _fill_fields(
+    out: NDArray[np.int64],
+    fields: Any,
+    values: Any,
+    rows: dict[int, int],
+    metrics: dict[int, int],
+    columns: dict[int, int],
+) -> None:
+    for field, value in zip(fields, values, strict=True):
+        if value is None:
+            continue
+        number = int(field)
+        row = rows.get(number % PAGE)
+        metric = metrics.get(number >> PAGE_BITS & 63)
+        column = columns.get(number >> layout.BUCKET_BITS)
+        if row is not None and metric is not None and column is not None:
+            out[row, metric, column] = int(value)
