@@ -141,6 +141,8 @@ class Broker:
 
     def send(self, messages: list[tuple[str, bytes]], seconds: float) -> None:
         """Publishes (id, body) pairs and awaits all confirms within the time, or raises BrokerFailed."""
+        if self._refused:
+            raise BrokerFailed(self._refused)
         deadline = time.monotonic() + seconds
         first = self._sent + 1
         for id_, body in messages:
@@ -226,6 +228,8 @@ class Publisher:
 
     def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
         """Blocks until the (wire form, cells) of all hits are durable; raises NotAccepted."""
+        if not hits:
+            return
         engine = self._engine
         if engine is None or not engine.thread.is_alive():
             engine = self._start()
@@ -238,7 +242,7 @@ class Publisher:
 
     def start(self) -> None:
         """Connects before the first hit comes."""
-        if self._engine is None:
+        if self._engine is None and not self._closed:
             self._start()
 
     def seal(self) -> None:
@@ -266,7 +270,7 @@ class Publisher:
             if self._engine is None or not self._engine.thread.is_alive():
                 if self._engine is not None:
                     log.error("the publisher thread died: starting another")
-                    self._engine.fail_all()
+                    self._engine.bury()
                 self._engine = _Engine(self._settings, self._clock)
             return self._engine
 
@@ -314,6 +318,7 @@ class _Engine:
         self._fresh: Broker | None = None
         self._connecting: threading.Thread | None = None
         self._try_at = 0.0
+        self._no_connection = ""
         self._started = time.monotonic()
         self.thread = threading.Thread(target=self._run, name="hail-publisher", daemon=True)
         self.thread.start()
@@ -340,11 +345,18 @@ class _Engine:
             self._waiting_hits -= len(unit.hits)
             return True
 
-    def fail_all(self) -> None:
+    def bury(self) -> None:
+        """After its thread died: what waits is refused, what was spooled goes to hailwail."""
         with self._lock:
             units, self._waiting = list(self._waiting), deque()
-            self._waiting_hits = 0
+            self._closing = True
+            for unit in units:
+                unit.taken = True
         _answer(units, Reason.OVERLOADED)
+        self._spool.forget()
+        for broker in (self._broker, self._fresh):
+            if broker:
+                broker.cut()
 
     @property
     def connected(self) -> bool:
@@ -363,6 +375,7 @@ class _Engine:
         self.thread.join(2 * ANSWER_S)
 
     def forget(self) -> None:
+        """After a fork, in the child."""
         self._spool.forget()
         for broker in (self._broker, self._fresh):
             if broker:
@@ -530,7 +543,11 @@ class _Engine:
         except Exception as error:  # as above: whatever py-amqp raises, there is no connection
             self._try_at = time.monotonic() + self._settings.breaker_s
             counters.BROKER_FAILURES.labels("connect").inc()
-            log.warning("RabbitMQ: no connection: %r", error)
+            if str(error) != self._no_connection:
+                log.warning("RabbitMQ: no connection: %r", error)
+            self._no_connection = str(error)
+        else:
+            self._no_connection = ""
 
     def _tend(self, idle: bool) -> None:
         """Between groups: the connection is watched, and a spool file with hits in it is soon handed over."""

@@ -166,7 +166,7 @@ class SpoolWriter:
             self._leave()
 
     def forget(self) -> None:
-        """After a fork, in the child: lets go of the parent's file without a trace."""
+        """Lets go of the file as it is: in the child after a fork, when it is the parent's, or when its thread died."""
         self._leave()
 
     def _leave(self) -> None:

@@ -404,7 +404,7 @@ class Hail(bottle.Bottle):
             self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        handler = self.short.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "GET" else None
+        handler = self.short.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
         if handler is None:
             return self.wsgi(environ, start_response)
         try:

@@ -164,7 +164,7 @@ class Hailwail:
         group: list[tuple[str, SpoolFile, int]] = []
         bodies: list[bytes] = []
         for name in names:
-            file = self._file(name)
+            file = None if name in self._old else self._file(name)
             if file is None or not (file.claim() or self._live):
                 continue
             if file.removed:
@@ -194,8 +194,7 @@ class Hailwail:
         head = head_of(first)
         if head is None or self._clock() - head.at / 1000 <= self._max_age_s:
             return False
-        if name not in self._old:
-            say(f"{name} is older than {self._max_age_s:g} s: it is left alone; --force hands it on")
+        say(f"{name} is older than {self._max_age_s:g} s: it is left alone; --force hands it on")
         self._old.add(name)
         self._open.pop(name).close()
         return True

@@ -7,6 +7,7 @@ trip and never a wrong number.
 """
 
 import base64
+import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
@@ -21,6 +22,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
 
+from hail.hit import Reason
 from hail.settings import DAY, Settings
 from whale.count.denormalize import Branch, Cells, targets
 from whale.dimension import Path, Pk
@@ -30,6 +32,7 @@ from whale.store import keys as layout
 from whale.store.base import OTHER, Name, PublisherAudit, Tally
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
 
+log = logging.getLogger(__name__)
 CLUSTER_SCHEME = "redis+cluster://"
 FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the message that owns it
 NODE = tuple(f"#{node}" for node in range(PAGE))
@@ -76,9 +79,9 @@ class _Script:
 
 
 class _Dictionary:
-    """What this process knows of one pk's numbers."""
+    """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
 
-    __slots__ = ("id", "key", "metrics", "nodes", "pk", "shard", "token")
+    __slots__ = ("broken", "id", "key", "metrics", "nodes", "pk", "shard", "token")
 
     def __init__(self, pk: Pk, keys: Keys):
         self.pk = pk
@@ -87,6 +90,7 @@ class _Dictionary:
         self.token = b""
         self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
         self.metrics: dict[str, int] = {}
+        self.broken = False
 
 
 class _Known:
@@ -352,8 +356,14 @@ class RedisStore:
             new = paths_of.get(dictionary, {})
             if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
                 return False
+        lost: dict[int, int] = {}
         for branch, found in where.items():
-            branch.plan = self._stamp, _plan(found)
+            sound = [(dictionary, paths) for dictionary, paths in found if not dictionary.broken]
+            for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
+                lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
+            branch.plan = self._stamp if len(sound) == len(found) else None, _plan(sound)
+        for shard, count in lost.items():
+            self.client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
         return True
 
     def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
@@ -364,6 +374,8 @@ class RedisStore:
         directory = self._dictionary(account, keys, ())
         if not self._learn(account, directory, dict.fromkeys(unknown), ()):
             return False
+        if directory.broken:
+            raise Unavailable(f"Redis: the key {directory.key} holds something else: remove it")
         for pk in unknown:
             depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
             self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
@@ -398,13 +410,19 @@ class RedisStore:
             self._settings.max_metrics,
         )
         text = msgspec.json.encode(dictionary.pk).decode()
-        token, numbers, still_known = self._intern(
-            [dictionary.key], [_pack([secrets.token_bytes(6).hex()[:8], text, *caps, items]), dictionary.token]
-        )
+        ask = _pack([secrets.token_hex(4), text, *caps, items])
+        try:
+            token, numbers, still_known = self._intern([dictionary.key], [ask, dictionary.token])
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            log.error("the key %s holds something else: its cells are lost until it is removed", dictionary.key)
+            dictionary.broken = True
+            return True
         if not still_known:
             self._forget(account, dictionary)
             return False
-        dictionary.token = token
+        dictionary.token, dictionary.broken = token, False
         for part, position in asked.items():
             number = numbers[position - 1]
             nodes[part] = (number, False) if number >= 0 else (-1 - number, True)

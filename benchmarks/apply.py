@@ -1,0 +1,126 @@
+"""How many hits a second does one worker process apply to one Redis: decode, claim, coalesce, denormalize, one Lua call.
+
+    python -m benchmarks.apply                                  without ids and with ids, no AOF
+    python -m benchmarks.apply --appendonly always
+    python -m benchmarks.apply --beside baseline.py --runs 5    each size right after a baseline, figures as ratios to it
+    python -m benchmarks.apply --profile 500                    where the time goes, of the worker and of Redis
+
+A baseline is a script that takes REDIS_PORT and HITS, does the reference workload its own way on that Redis (which it may flush),
+and prints lines as `   500 hits a call:    31000 hits/s`. --beside may come several times; after each script the sizes that it
+printed are measured here.
+"""
+
+import argparse
+import cProfile
+import pstats
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from benchmarks import workload
+from benchmarks.report import Figure, report
+from hail.message import decode_message
+from tests.servers import RedisServer
+from whale.count.apply import Applier
+from whale.store import connect
+
+SIZES = (60, 125, 500, 2000, 10_000)
+MESSAGE = 500
+RATIO, RATIO_WITH_IDS = 0.85, 0.6
+
+
+@dataclass(frozen=True)
+class Run:
+    rate: float  # hits/s
+    worker_us: float  # a hit
+    redis_us: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--appendonly", choices=("no", "everysec", "always"), default="no")
+    parser.add_argument("--beside", metavar="SCRIPT", action="append", default=[])
+    parser.add_argument("--hits", type=int, default=workload.HITS)
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="HITS")
+    parser.add_argument("--ids", choices=("no", "yes", "both"), default="both")
+    parser.add_argument("--profile", type=int, metavar="HITS", help="profile calls of so many hits, and stop")
+    options = parser.parse_args()
+    kinds = {"no": (False,), "yes": (True,), "both": (False, True)}[options.ids]
+    with RedisServer(appendonly=options.appendonly) as redis:
+        if options.profile:
+            profile(redis, options.profile, options.hits, kinds[-1])
+            return
+        bodies = {
+            (size, ids): workload.messages(workload.settings(), min(size, MESSAGE), options.hits, ids)
+            for size in options.sizes
+            for ids in kinds
+        }
+        runs: dict[tuple[int, bool], list[Run]] = {key: [] for key in bodies}
+        ratios: dict[tuple[int, bool], list[float]] = {key: [] for key in bodies}
+        for _ in range(options.runs):
+            for script in options.beside or [None]:
+                found = baseline(script, redis, options.hits) if script else dict.fromkeys(options.sizes, 0.0)
+                for size, theirs in found.items():
+                    for ids in kinds if size in options.sizes else ():
+                        ours = measure(redis, bodies[size, ids], size, options.hits)
+                        runs[size, ids].append(ours)
+                        if theirs:
+                            ratios[size, ids].append(ours.rate / theirs)
+    figures = []
+    for (size, ids), mine in runs.items():
+        what = f"{size} hits a call, {'with' if ids else 'without'} ids"
+        if mine:
+            figures.append(Figure(what, [run.rate for run in mine], "hits/s"))
+            figures.append(Figure("  worker", [run.worker_us for run in mine], "us/hit"))
+            figures.append(Figure("  Redis", [run.redis_us for run in mine], "us/hit"))
+        if ratios[size, ids]:
+            target = RATIO_WITH_IDS if ids else RATIO
+            figures.append(Figure("  ratio to the baseline", ratios[size, ids], "", target))
+    report(f"apply-appendonly-{options.appendonly}", figures)
+
+
+def measure(redis: RedisServer, bodies: list[bytes], size: int, hits: int) -> Run:
+    """All messages on an empty Redis by a worker that knows nothing yet."""
+    with redis.client(socket_timeout=60) as client:
+        client.flushall()
+        settings = workload.settings(redis_url=redis.url)
+        applier = Applier(connect(settings), settings)
+        together = max(1, size // MESSAGE)
+        wall, mine, theirs = time.perf_counter(), time.process_time(), _redis_cpu(client)
+        for first in range(0, len(bodies), together):
+            applier.apply([decode_message(body) for body in bodies[first : first + together]], workload.NOW)
+        wall = time.perf_counter() - wall
+        worker = (time.process_time() - mine) / hits * 1e6
+        return Run(hits / wall, worker, (_redis_cpu(client) - theirs) / hits * 1e6)
+
+
+def baseline(script: str, redis: RedisServer, hits: int) -> dict[int, float]:
+    """Hits a second by hits a call, as a baseline says."""
+    said = subprocess.run(
+        [sys.executable, script, str(redis.port), str(hits)], capture_output=True, text=True, check=True
+    ).stdout
+    lines = re.findall(r"(\d+) hits a call:\s*([\d.]+) hits/s", said)
+    return {int(size): float(rate) for size, rate in lines}
+
+
+def profile(redis: RedisServer, size: int, hits: int, ids: bool) -> None:
+    bodies = workload.messages(workload.settings(), min(size, MESSAGE), hits, ids)
+    with redis.client() as client:
+        client.config_resetstat()
+        with cProfile.Profile() as watched:
+            measure(redis, bodies, size, hits)
+        pstats.Stats(watched).sort_stats("tottime").print_stats(25)
+        for name, row in sorted(client.info("commandstats").items(), key=lambda item: -item[1]["usec"])[:12]:
+            print(f"{name.removeprefix('cmdstat_'):20} {row['calls']:9} calls {row['usec'] / hits:8.2f} us/hit")
+
+
+def _redis_cpu(client: object) -> float:
+    used = client.info("cpu")  # type: ignore[attr-defined]
+    return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""What only the Redis store has to bear: dictionaries that go back in time, keys of another type, shards that part ways."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from hail.hit import MILLION
+from hail.settings import DAY, HOUR, Settings, load
+from tests.contract.hits import NOW, PUBLISHER, message, sums
+from tests.servers import RedisServer
+from whale.count.apply import Applier
+from whale.errors import SetupError, Unavailable
+from whale.store import connect
+from whale.store import redis as redis_store
+from whale.store.base import PublisherAudit
+from whale.store.keys import Keys, place
+from whale.store.redis import RedisStore
+
+
+@pytest.fixture(scope="module")
+def sharded() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(sharded: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": sharded.url, "HAILWHALE_SHARDS": "4"})
+
+
+@pytest.fixture
+def store(settings: Settings) -> RedisStore:
+    store = connect(settings)
+    assert isinstance(store, RedisStore)
+    return store
+
+
+def dictionary_key(account: str, pk: tuple[str, ...]) -> str:
+    keys = Keys(account, 4)
+    return keys.dictionary(*keys.pk(pk))
+
+
+def page_hits(first: int, last: int) -> list[dict[str, Any]]:
+    return [{"pk": "t", "dimensions": {"page": f"p{i}"}} for i in range(first, last)]
+
+
+def pages(first: int, last: int) -> list[tuple[str, str]]:
+    return [("page", f"p{i}") for i in range(first, last)]
+
+
+def test_a_dictionary_of_an_older_log_is_noticed_before_anything_is_written(
+    settings: Settings, store: RedisStore, unique: str
+) -> None:
+    key = dictionary_key(unique, ("t",))
+    applier = Applier(store, settings)
+    applier.apply([message(page_hits(0, 5), settings, unique, 0)], NOW)
+    old = store.client.dump(key)
+    applier.apply([message(page_hits(5, 15), settings, unique, 1)], NOW)
+    store.client.restore(key, 0, old, replace=True)
+    other = Applier(connect(settings), settings)  # takes the numbers that p5 to p14 had
+    other.apply([message(page_hits(100, 110), settings, unique, 2)], NOW)
+    before = sums(store, unique, ("t",), pages(100, 110))
+    applier.apply([message(page_hits(5, 15) * 3, settings, unique, 3)], NOW)
+    assert sums(store, unique, ("t",), pages(100, 110)) == before
+    assert min(sums(connect(settings), unique, ("t",), pages(5, 15))) >= 3
+    assert sums(store, unique, ("t",), pages(0, 5)) == [1] * 5
+
+
+def test_after_a_reset_every_name_is_registered_again(settings: Settings, store: RedisStore, unique: str) -> None:
+    applier = Applier(store, settings)
+    applier.apply([message([{"pk": ["a", "b"], "dimensions": "x"}], settings, unique, 0)], NOW)
+    for key in store.client.keys(f"{unique}:*"):
+        store.client.delete(key)
+    applier.apply([message([{"pk": ["a", "b"], "dimensions": "x"}] * 2, settings, unique, 1)], NOW)
+    assert store.pks(unique) == ["a"]
+    assert store.pks(unique, ("a",)) == ["b"]
+    assert sums(store, unique, ("a",), [(), ("x",), (None, "b")]) == [2, 2, 2]
+
+
+def test_a_lost_directory_alone_is_restored_within_a_minute(settings: Settings, store: RedisStore, unique: str) -> None:
+    applier = Applier(store, settings)
+    applier.apply([message([{"pk": "t"}], settings, unique, 0)], NOW)
+    store.client.delete(dictionary_key(unique, ()))
+    applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW + 61)
+    assert store.pks(unique) == ["t"]
+    assert sums(store, unique, ("t",), [()]) == [2]
+
+
+def test_many_processes_name_nodes_at_once(settings: Settings, store: RedisStore, unique: str) -> None:
+    appliers = [Applier(connect(settings), settings) for _ in range(3)]
+    for step in range(60):
+        hits = page_hits(step * 2, step * 2 + 6)
+        appliers[step % 3].apply([message(hits, settings, unique, step)], NOW)
+    expected = [sum(1 for step in range(60) if step * 2 <= i < step * 2 + 6) for i in range(124)]
+    assert sums(store, unique, ("t",), pages(0, 124)) == expected
+
+
+def test_a_message_cut_off_between_shards_is_completed_in_other_company(
+    settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
+    one, two = message(hits, settings, unique, 0, 20), message([*hits, {"pk": "new"}], settings, unique, 1, 41)
+    whole = RedisStore._apply_shard
+    done: list[int] = []
+
+    def cut(self: RedisStore, keys: Any, shard: int, *rest: Any) -> Any:
+        if len(done) == 2:
+            raise Unavailable("cut off")
+        done.append(shard)
+        return whole(self, keys, shard, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisStore, "_apply_shard", cut)
+        with pytest.raises(Unavailable):
+            Applier(store, settings).apply([one], NOW)
+    assert len(done) == 2
+    Applier(connect(settings), settings).apply([two, one], NOW)
+    Applier(connect(settings), settings).apply([one, two], NOW)
+    assert [sums(store, unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20
+    assert sums(store, unique, ("new",), [()]) == [1]
+    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 2, 41, 1, 41, {"duplicate": 20})]
+
+
+def test_keys_of_another_type_lose_only_their_own_cells(settings: Settings, store: RedisStore, unique: str) -> None:
+    client, keys = store.client, Keys(unique, 4)
+    shard, pk_id = keys.pk(("block",))
+    client.rpush(keys.block(shard, pk_id, DAY, place(DAY, int(NOW) // DAY * DAY, "UTC")[0], 0), "mine")
+    client.rpush(dictionary_key(unique, ("dictionary",)), "mine")
+    hits = [{"pk": pk, "metrics": {"m": 2}} for pk in ("block", "dictionary", "sound")]
+    applier = Applier(store, settings)
+    applier.apply([message(hits, settings, unique, 0)], NOW)
+    applier.apply([message(hits, settings, unique, 1)], NOW)
+    assert sums(store, unique, ("sound",), [()], "m") == [4 * MILLION]
+    assert sums(store, unique, ("block",), [()], "m", HOUR) == [4 * MILLION]
+    assert sums(store, unique, ("block",), [()], "m") == [0]
+    assert store.faults(unique) == {"wrong_type": 4 + 2}
+    client.delete(dictionary_key(unique, ("dictionary",)))
+    applier.apply([message(hits, settings, unique, 2)], NOW)
+    assert sums(store, unique, ("dictionary",), [()], "m") == [2 * MILLION]
+
+
+def test_buckets_expire_by_their_own_time_and_the_clock_that_was_given(
+    settings: Settings, store: RedisStore, unique: str
+) -> None:
+    Applier(store, settings).apply([message([{"pk": "t", "at": NOW - 3600}], settings, unique)], NOW)
+    keys = Keys(unique, 4)
+    shard, pk_id = keys.pk(("t",))
+    ttls = {
+        interval: store.client.ttl(keys.block(shard, pk_id, interval, place(interval, start, "UTC")[0], 0))
+        for interval, start in (
+            (60, int(NOW) - 3610),
+            (HOUR, int(NOW) // HOUR * HOUR - HOUR),
+            (DAY, int(NOW) // DAY * DAY),
+        )
+    }
+    hour = int(NOW) // HOUR * HOUR
+    assert ttls[60] == pytest.approx(hour + DAY - NOW, abs=5)  # a day after the end of the hour of those minutes
+    assert ttls[HOUR] > 90 * DAY - 3600
+    assert ttls[DAY] == -1
+
+
+def test_the_caches_of_a_worker_are_bounded(
+    settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_store, "MAX_CACHED_NODES", 50)
+    applier = Applier(store, settings)
+    for step in range(10):
+        applier.apply([message(page_hits(step * 10, step * 10 + 30), settings, unique, step)], NOW)
+        assert store._cached_nodes <= 50 + 40
+    assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
+
+
+def test_ids_beyond_the_budget_are_counted_unchecked(settings: Settings, store: RedisStore, unique: str) -> None:
+    small = RedisStore(store.client, settings.replace(max_ids=3 * 4 * 5))
+    names = [(f"id{i}", (PUBLISHER, 0)) for i in range(100)]
+    assert small.claim(unique, names, NOW) == set()
+    taken = small.claim(unique, [(hit_id, (PUBLISHER, 1)) for hit_id, _ in names], NOW)
+    assert len(taken) == 20
+
+
+def test_a_farm_with_another_number_of_shards_does_not_start(settings: Settings) -> None:
+    with pytest.raises(SetupError, match="HAILWHALE_SHARDS is 5, but this Redis was begun with 4"):
+        connect(settings.replace(shards=5))

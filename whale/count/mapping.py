@@ -1,0 +1,307 @@
+"""A mapping says how a row of a file becomes a hit; examples/flights.toml shows all that it may say.
+
+A row is a list of values, one for each of `RowMapping.columns`: text, or None for nothing. Every hit is exactly what
+`hail.hit.parse_hit` makes of the row; it is asked once for each different value, since values repeat from row to row.
+"""
+
+import codecs
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from hail.hit import Hit, HitError, Reason, name_of, parse_hit
+from hail.settings import Settings
+from whale.errors import SetupError
+
+KEYS = ("pk", "dimensions", "metrics", "at", "id", "missing", "format", "delimiter", "encoding")
+AT_KEYS = ("column", "format", "zone")
+FORMATS = ("csv", "ndjson")
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
+MOST_REMEMBERED = 200_000
+
+Value = str | None
+Row = Sequence[Value]
+
+
+class Part(NamedTuple):
+    """A part of the pk: a name as it is, or a column."""
+
+    text: str
+    is_column: bool
+
+
+@dataclass(frozen=True)
+class RowMapping:
+    """What a mapping file says. path: where it stands, for messages.  digest: of its meaning, whatever its comments."""
+
+    path: str
+    digest: str
+    pk: tuple[Part, ...]
+    dimensions: dict[str, tuple[str, ...]]
+    metrics: dict[str, str]
+    at: str
+    at_format: str
+    at_zone: ZoneInfo
+    id: str | None
+    missing: frozenset[str]
+    format: str | None
+    delimiter: str
+    encoding: str
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Each column that is read, and which key of the mapping asks for it."""
+        asked = {part.text: f"pk[{i}]" for i, part in enumerate(self.pk) if part.is_column}
+        for name, columns in self.dimensions.items():
+            asked |= dict.fromkeys(columns, f"dimensions.{name}")
+        asked |= {column: f"metrics.{name}" for name, column in self.metrics.items()}
+        asked[self.at] = "at"
+        return asked | ({self.id: "id"} if self.id else {})
+
+
+def load_mapping(path: str, settings: Settings) -> RowMapping:
+    """Reads a mapping file; raises SetupError with a sentence."""
+    try:
+        given = tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        raise SetupError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SetupError(f"{path}: expected TOML as in examples/flights.toml: {error}") from None
+    try:
+        mapping = _mapping(path, given)
+        _check_bounds(mapping, settings)
+    except ValueError as error:
+        raise SetupError(f"{path}: {error}") from None
+    return mapping
+
+
+def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
+    """Raises ValueError with the key, what was expected and what came."""
+    _check_keys(given, KEYS, "")
+    at = given.get("at")
+    if isinstance(at, str):
+        at = {"column": at}
+    if not isinstance(at, dict):
+        raise ValueError(f'at: expected {{ column = "..." }}, the time of a row, got {_shown(at)}')
+    _check_keys(at, AT_KEYS, "at.")
+    delimiter = _text(given.get("delimiter", ","), "delimiter")
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError(f"delimiter: expected one character, got {_shown(delimiter)}")
+    missing = given.get("missing", [""])
+    if not isinstance(missing, list) or not all(isinstance(value, str) for value in missing):
+        raise ValueError(f'missing: expected a list of texts such as ["", "NA"], got {_shown(missing)}')
+    form = given.get("format")
+    if form not in (None, *FORMATS):
+        raise ValueError(f"format: expected csv or ndjson, got {_shown(form)}")
+    at_format = _text(at.get("format", "iso"), "at.format")
+    if at_format not in ("iso", "epoch", "epoch_ms") and "%" not in at_format:
+        raise ValueError(f'at.format: expected iso, epoch, epoch_ms or as "%d.%m.%Y %H:%M", got {_shown(at_format)}')
+    return RowMapping(
+        path,
+        hashlib.blake2b(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest(),
+        _pk(given.get("pk")),
+        {name: _columns(value, f"dimensions.{name}") for name, value in _table(given, "dimensions").items()},
+        {name: _text(value, f"metrics.{name}") for name, value in _table(given, "metrics").items()},
+        _text(at.get("column"), "at.column"),
+        at_format,
+        _zone(_text(at.get("zone", "UTC"), "at.zone")),
+        None if given.get("id") is None else _text(given["id"], "id"),
+        frozenset(missing),
+        form,
+        delimiter,
+        _encoding(_text(given.get("encoding", "utf-8"), "encoding")),
+    )
+
+
+def _check_keys(given: dict[str, Any], known: Sequence[str], where: str) -> None:
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {where}{near[0]}?" if near else f"expected one of {', '.join(known)}"
+            raise ValueError(f"{where}{key} is not a key of a mapping: {hint}")
+
+
+def _table(given: dict[str, Any], key: str) -> dict[str, Any]:
+    found = given.get(key, {})
+    if not isinstance(found, dict):
+        raise ValueError(f"{key}: expected a table of name = column, got {_shown(found)}")
+    return found
+
+
+def _text(value: Any, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{key}: expected text, got {'nothing' if value is None else _shown(value)}")
+    return value
+
+
+def _columns(value: Any, key: str) -> tuple[str, ...]:
+    if isinstance(value, list) and value:
+        return tuple(_text(column, key) for column in value)
+    return (_text(value, key),)
+
+
+def _pk(value: Any) -> tuple[Part, ...]:
+    parts = value if isinstance(value, list) else [value]
+    if not parts or value is None:
+        raise ValueError('pk: expected what is counted, such as ["flights", { column = "carrier" }], got nothing')
+    found = []
+    for i, part in enumerate(parts):
+        if isinstance(part, dict):
+            _check_keys(part, ("column",), f"pk[{i}].")
+            found.append(Part(_text(part.get("column"), f"pk[{i}].column"), True))
+        else:
+            found.append(Part(_text(part, f"pk[{i}]"), False))
+    return tuple(found)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"at.zone: expected an IANA zone such as Europe/Berlin, got {_shown(name)}") from None
+
+
+def _encoding(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+        b"".decode(found)
+    except LookupError:
+        raise ValueError(f"encoding: expected the name of one, such as utf-8 or latin-1, got {_shown(name)}") from None
+    return "utf-8-sig" if found == "utf-8" else found
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _check_bounds(mapping: RowMapping, settings: Settings) -> None:
+    """That the largest hit this mapping can make is within bounds, so that no row needs to be asked."""
+    most = {
+        "pk": [part.text if not part.is_column else "x" for part in mapping.pk],
+        "dimensions": {name: ["x"] * len(columns) for name, columns in mapping.dimensions.items()},
+        "metrics": dict.fromkeys(mapping.metrics, 1),
+    }
+    try:
+        parse_hit(most, settings, 0)
+    except HitError as error:
+        raise ValueError(str(error)) from None
+
+
+class HitMaker:
+    """Wire forms of hits from the rows of one file. columns: of a row's values, in order.  now: epoch seconds."""
+
+    def __init__(self, mapping: RowMapping, columns: Sequence[str], settings: Settings, now: float):
+        place = {column: i for i, column in enumerate(columns)}
+        self._mapping, self._settings, self._now = mapping, settings, now
+        self._pk_columns = tuple(place[part.text] for part in mapping.pk if part.is_column)
+        self._pks: dict[Row, bytes] = {}
+        self._dimensions: list[tuple[str, tuple[int, ...], dict[Row, bytes]]] = [
+            (name, tuple(place[column] for column in mapping.dimensions[name]), {})
+            for name in sorted(mapping.dimensions)
+        ]
+        self._metrics: list[tuple[str, int, dict[Value, bytes]]] = [
+            (name, place[column], {}) for name, column in mapping.metrics.items()
+        ]
+        self._hits = b"" if "hits" in mapping.metrics else b'"hits":1'
+        self._at, self._times = place[mapping.at], dict[Value, bytes]()
+        self._id = place[mapping.id] if mapping.id else None
+
+    def wire(self, row: Row) -> bytes:
+        """The wire form of the row's hit; raises HitError."""
+        key = tuple([row[i] for i in self._pk_columns])
+        pk = self._pks.get(key)
+        if pk is None:
+            pk = _remember(self._pks, key, self._pk(key))
+        dimensions = []
+        for name, places, branches in self._dimensions:
+            values = tuple([row[i] for i in places])
+            branch = branches.get(values)
+            if branch is None:
+                branch = _remember(branches, values, self._branch(name, values))
+            if branch:
+                dimensions.append(branch)
+        metrics = [self._hits] if self._hits else []
+        for name, at, amounts in self._metrics:
+            amount = amounts.get(row[at])
+            if amount is None:
+                amount = _remember(amounts, row[at], self._amount(name, row[at]))
+            if amount:
+                metrics.append(amount)
+        time = self._times.get(row[self._at])
+        if time is None:
+            time = _remember(self._times, row[self._at], self._time(row[self._at]))
+        parts = [pk, b"{%b}" % b",".join(dimensions), b"{%b}" % b",".join(metrics), time]
+        if self._id is not None and (id_ := row[self._id]) is not None and id_ not in self._mapping.missing:
+            parts.append(_json(name_of(id_, "id", self._settings, Reason.BAD_ID)))
+        return b"[%b]" % b",".join(parts)
+
+    # The JSON of one part each, by parse_hit; empty where a value is missing.
+
+    def _hit(self, **given: Any) -> Hit:
+        return parse_hit({"pk": "x", **given}, self._settings, self._now)
+
+    def _missing(self, value: Value) -> bool:
+        return value is None or value in self._mapping.missing
+
+    def _pk(self, values: Row) -> bytes:
+        waiting = iter(values)
+        names = [next(waiting) if part.is_column else part.text for part in self._mapping.pk]
+        for part, name in zip(self._mapping.pk, names, strict=True):
+            if part.is_column and self._missing(name):
+                raise HitError(
+                    Reason.BAD_PK, "pk", f"expected a name in column {_shown(part.text)}, got {_shown(name)}"
+                )
+        return _json(self._hit(pk=names).pk)
+
+    def _branch(self, name: str, values: Row) -> bytes:
+        known = []
+        for value in values:
+            if self._missing(value):
+                break
+            known.append(value)
+        return _json(self._hit(dimensions={name: known}).dimensions)[1:-1] if known else b""
+
+    def _amount(self, name: str, value: Value) -> bytes:
+        if value is None or self._missing(value):
+            return b'"hits":1' if name == "hits" else b""
+        if not NUMBER.fullmatch(value):
+            raise HitError(Reason.BAD_METRICS, f"metrics.{name}", f"expected a number, got {_shown(value)}")
+        number = int(value) if value.isdigit() and len(value) < 18 else float(value)
+        return _json({name: self._hit(metrics={name: number}).metrics[name]})[1:-1]
+
+    def _time(self, value: Value) -> bytes:
+        if value is None or self._missing(value):
+            raise HitError(Reason.BAD_TIME, "at", f"expected a time in column {_shown(self._mapping.at)}, got nothing")
+        return b"%d" % self._hit(at=self._seconds(value)).at_ms
+
+    def _seconds(self, text: str) -> float:
+        form = self._mapping.at_format
+        try:
+            if form in ("epoch", "epoch_ms"):
+                return float(text) if form == "epoch" else float(text) / 1000
+            when = datetime.fromisoformat(text) if form == "iso" else datetime.strptime(text, form)
+            return (when if when.tzinfo else when.replace(tzinfo=self._mapping.at_zone)).timestamp()
+        except (ValueError, OverflowError):
+            expected = "ISO 8601" if form == "iso" else form
+            raise HitError(Reason.BAD_TIME, "at", f"expected {expected}, got {_shown(text)}") from None
+
+
+_json = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _remember(known: dict[Any, bytes], key: Any, value: bytes) -> bytes:
+    if len(known) >= MOST_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
