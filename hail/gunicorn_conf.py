@@ -6,10 +6,12 @@ Each service gets a folder of its own, `<data_dir>/metrics/<service>`, where its
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-from hail.settings import load
+from hail.access import check_bind
+from hail.settings import SettingsError, load
 
 accesslog = None
 errorlog = "-"
@@ -24,7 +26,14 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 def on_starting(server: Any) -> None:
     service = server.cfg.default_proc_name.partition(".")[0]
-    folder = Path(load(os.environ).data_dir).absolute() / "metrics" / service
+    try:
+        settings = load(os.environ)
+        for bind in server.cfg.bind:
+            check_bind(bind, settings)
+    except SettingsError as error:
+        print(f"{service}: {error}", file=sys.stderr)
+        sys.exit(2)
+    folder = Path(settings.data_dir).absolute() / "metrics" / service
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # read by prometheus_client when a worker imports it

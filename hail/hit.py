@@ -34,6 +34,8 @@ LENIENT_TEXT_BYTES = 16_384
 LENIENT_NESTING = 20
 FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
 
+_FIELDS = frozenset(FIELDS)
+
 Dimensions = dict[str, "Dimensions"]
 
 
@@ -112,9 +114,9 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
 
     now: epoch seconds, the hit's time unless it says its own.
     """
-    for field in given:
-        if field not in FIELDS:
-            raise HitError(Reason.UNKNOWN_FIELD, _shown(field), f"expected one of {', '.join(FIELDS)}")
+    if not _FIELDS.issuperset(given):
+        for field in given.keys() - _FIELDS:
+            raise HitError(Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"expected one of {', '.join(FIELDS)}")
     dimensions = _one_of(given, "dimensions", "dimension", Reason.BAD_DIMENSIONS)
     metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
     pk = _pk(given.get("pk"), settings)
@@ -128,7 +130,7 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
         raise HitError(
             Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
         )
-    at = now if given.get("at") is None else _time(given["at"], now)
+    at = now if given.get("at") is None else parse_time(given["at"], now)
     return Hit(
         pk,
         tree,
@@ -163,7 +165,7 @@ def lenient(field: str, text: str) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise HitError(Reason.BAD_JSON, field, shown) from None
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):
         raise HitError(reason, field, shown)
     return value
 
@@ -188,6 +190,11 @@ def _one_of(given: Mapping[str, Any], name: str, other: str, reason: Reason) -> 
 def _shown(value: Any) -> str:
     text = ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_plain(value: Any, settings: Settings) -> bool:
+    """Most names: told at once, before any text about where they stand is made."""
+    return type(value) is str and 0 < len(value) <= settings.max_name_bytes and value.isascii()
 
 
 def name_of(value: Any, field: str, settings: Settings, reason: Reason) -> str:
@@ -220,13 +227,16 @@ def name_of(value: Any, field: str, settings: Settings, reason: Reason) -> str:
 def _pk(value: Any, settings: Settings) -> tuple[str, ...]:
     if value is None:
         raise HitError(Reason.BAD_PK, "pk", "expected a name or a list of names, got nothing")
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return (name_of(value, "pk", settings, Reason.BAD_PK),)
     if not value:
         raise HitError(Reason.BAD_PK, "pk", "expected at least one name, got an empty list")
     if len(value) > settings.max_levels:
         raise HitError(Reason.TOO_MANY_LEVELS, "pk", f"expected at most {settings.max_levels} levels, got {len(value)}")
-    return tuple(name_of(item, f"pk[{i}]", settings, Reason.BAD_PK) for i, item in enumerate(value))
+    return tuple(
+        item if _is_plain(item, settings) else name_of(item, f"pk[{i}]", settings, Reason.BAD_PK)
+        for i, item in enumerate(value)
+    )
 
 
 def _dimensions(value: Any, settings: Settings) -> tuple[Dimensions, int]:
@@ -236,30 +246,41 @@ def _dimensions(value: Any, settings: Settings) -> tuple[Dimensions, int]:
         return tree, 0
     if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
         for i, path in enumerate(value):
-            _plant(path, tree, f"dimensions[{i}]", 1, settings)
+            _plant(path, tree, (f"dimensions[{i}]",), 1, settings)
     else:
-        _plant(value, tree, "dimensions", 1, settings)
+        _plant(value, tree, ("dimensions",), 1, settings)
     return tree, _count(tree, settings)
 
 
-def _plant(value: Any, tree: Dimensions, field: str, level: int, settings: Settings) -> None:
+def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings) -> None:
     """Adds a value below a node: a name, a list (one path), or an object. A null is a value not known: left out."""
-    if value is None or (isinstance(value, dict | list) and not value):
+    if value is None or (isinstance(value, (dict, list)) and not value):
         return
     if level > settings.max_levels:
-        raise HitError(Reason.TOO_MANY_LEVELS, field, f"expected at most {settings.max_levels} levels")
+        raise HitError(Reason.TOO_MANY_LEVELS, _where(field), f"expected at most {settings.max_levels} levels")
     if isinstance(value, dict):
         for name, below in value.items():
-            where = f"{field}.{_shown(name)}" if len(field) < 200 else field
             if below is None:
                 continue
-            child = tree.setdefault(name_of(name, where, settings, Reason.BAD_DIMENSIONS), {})
-            _plant(below, child, where, level + 1, settings)
-    elif isinstance(value, list | tuple):
-        child = tree.setdefault(name_of(value[0], field, settings, Reason.BAD_DIMENSIONS), {})
-        _plant(value[1:], child, field, level + 1, settings)
+            where = (*field, name)
+            child = _child(name, tree, where, settings)
+            if level < settings.max_levels and _is_plain(below, settings):  # most values: no need to call
+                child.setdefault(below, {})
+            else:
+                _plant(below, child, where, level + 1, settings)
+    elif isinstance(value, (list, tuple)):
+        _plant(value[1:], _child(value[0], tree, field, settings), field, level + 1, settings)
     else:
-        tree.setdefault(name_of(value, field, settings, Reason.BAD_DIMENSIONS), {})
+        _child(value, tree, field, settings)
+
+
+def _child(value: Any, tree: Dimensions, field: tuple[str, ...], settings: Settings) -> Dimensions:
+    name = value if _is_plain(value, settings) else name_of(value, _where(field), settings, Reason.BAD_DIMENSIONS)
+    return tree.setdefault(name, {})
+
+
+def _where(field: tuple[str, ...]) -> str:
+    return ".".join((field[0], *map(_shown, field[1:])))[:200]
 
 
 def _count(tree: Dimensions, settings: Settings) -> int:
@@ -288,43 +309,47 @@ def _metrics(value: Any, settings: Settings) -> dict[str, int]:
         )
     amounts = {"hits": 1}
     for name, number in value.items():
-        text = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
-        amounts[text] = _amount(text, number)
+        if not _is_plain(name, settings):
+            name = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
+        amounts[name] = _amount(name, number)
     return amounts
 
 
 def _amount(name: str, number: Any) -> int:
     """Millionths of a number, rounded half to even from its shortest decimal form; `hits` as a plain integer."""
-    field = f"metrics.{_shown(name)[1:-1]}"
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise HitError(Reason.BAD_METRICS, field, f"expected a finite number, got {_shown(number)}")
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a finite number, got {_shown(number)}")
     if not abs(number) <= MAX_NUMBER:  # also refuses NaN
         reason = Reason.NUMBER_OUT_OF_RANGE if number == number else Reason.BAD_METRICS
-        raise HitError(reason, field, f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
+        raise HitError(reason, _metric(name), f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
     if name == "hits":
         if number != int(number):
-            raise HitError(Reason.BAD_METRICS, field, f"expected a whole number, got {_shown(number)}")
+            raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a whole number, got {_shown(number)}")
         return int(number)
     if isinstance(number, int) or number.is_integer():
         return int(number) * MILLION
     return int((Decimal(repr(number)) * MILLION).to_integral_value(ROUND_HALF_EVEN))
 
 
-def _time(value: Any, now: float) -> float:
-    """Epoch seconds, from a number or ISO 8601 (without an offset: UTC)."""
+def _metric(name: str) -> str:
+    return f"metrics.{_shown(name)[1:-1]}"
+
+
+def parse_time(value: Any, now: float, field: str = "at") -> float:
+    """Epoch seconds, from a number or ISO 8601 (without an offset: UTC); raises HitError."""
     expected = f"expected epoch seconds or ISO 8601, got {_shown(value)}"
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise HitError(Reason.BAD_TIME, "at", expected)
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise HitError(Reason.BAD_TIME, field, expected)
     if isinstance(value, str):
         try:
             when = datetime.fromisoformat(value)
             at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            raise HitError(Reason.BAD_TIME, "at", expected) from None
+            raise HitError(Reason.BAD_TIME, field, expected) from None
     else:
         at = float(value) if abs(value) < 1e18 else math.inf
     if not OLDEST_S <= at <= now + YEAR_S:
-        raise HitError(Reason.BAD_TIME, "at", f"expected 1900 to a year from now, got {_shown(value)}")
+        raise HitError(Reason.BAD_TIME, field, f"expected 1900 to a year from now, got {_shown(value)}")
     return at
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 VERSION = 1
 CONTENT_TYPE = "application/x-hailwhale"
+ACCOUNT = "default"  # of all hits, until there are several accounts
 
 
 class BadMessage(Exception):

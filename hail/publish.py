@@ -69,11 +69,10 @@ def queue(settings: Settings) -> kombu.Queue:
 
 
 def dead_queue(settings: Settings) -> kombu.Queue:
-    """Where messages go that could not be applied."""
+    """Where messages go that could not be applied. To look at them counts as a delivery, which RabbitMQ 4 limits to 20."""
     name = dead_name(settings)
-    return kombu.Queue(
-        name, exchange(settings), routing_key=name, durable=True, queue_arguments={"x-queue-type": "quorum"}
-    )
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
+    return kombu.Queue(name, exchange(settings), routing_key=name, durable=True, queue_arguments=arguments)
 
 
 def dead_name(settings: Settings) -> str:

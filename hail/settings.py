@@ -35,7 +35,11 @@ TABLE = (
     Setting("BROKER_URL", "", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue"),
     Setting("QUEUE", "hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue"),
     Setting("TIMEZONE", "UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made"),
+    Setting("DEFAULT_TABLE", "analytics", "pk", "what HailWhale.log counts and HailWhale.dataset reads"),
     Setting("SHARDS", 1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)"),
+    Setting(
+        "WAIT_REPLICAS", 0, "replicas", "Redis replicas that must have what is applied before a message is done with"
+    ),
     Setting("HAIL_PROCESSES", 1, "processes", "gunicorn workers of Hail"),
     Setting("WHALE_PROCESSES", 1, "processes", "gunicorn workers of Whale"),
     Setting("WHALE_THREADS", 8, "threads", "threads of one Whale process"),
@@ -79,7 +83,12 @@ TABLE = (
     Setting("MAX_PKS", 100_000, "pks", "pks of an account; beyond: __other__"),
     Setting("MAX_METRICS", 63, "metrics", "metrics of one pk (at most 63); beyond: __other__"),
     Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
-    Setting("APPLY_MAX_CELLS", 50_000, "cells", "added-up cells of the finest interval in one apply"),
+    Setting(
+        "APPLY_MAX_CELLS",
+        50_000,
+        "sums",
+        "sums of one interval in one apply; more, and its messages are applied in two",
+    ),
     # what one answer may cost
     Setting("MAX_POINTS", 10_000, "points", "points of one series"),
     Setting("MAX_ANSWER_POINTS", 200_000, "points", "points of one answer"),
@@ -135,8 +144,8 @@ def _number(variable: str, text: str, default: Any) -> Any:
         value = type(default)(text)
     except ValueError:
         raise SettingsError(f"{variable}: expected a number, got {text!r}") from None
-    if not 0 < value < float("inf"):
-        raise SettingsError(f"{variable}: expected more than 0, got {text!r}")
+    if not 0 <= value < float("inf") or (default and not value):
+        raise SettingsError(f"{variable}: expected {'more than 0' if default else '0 or more'}, got {text!r}")
     return value
 
 

@@ -3,7 +3,7 @@
     GET /count          lenient parameters: 200 `OK`         GET /count.gif   always an image; `X-Hail: accepted`,
     POST /count         one hit, JSON or form: 202                            or `X-Hail: dropped; reason=...`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
-    /flush_hail         ships what is spooled, now           /healthz /readyz /metrics
+    /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 
 Promise: 2xx, or `X-Hail: accepted`, is given after the publisher has made the hit durable. Else nothing is promised:
 400 is the caller's fault, 401, 413 and 503 say so. Every refusal is an RFC 9457 body whose `code` is a word of
@@ -29,7 +29,7 @@ import msgspec
 import prometheus_client
 from prometheus_client import multiprocess
 
-from hail import access, counters
+from hail import access, counters, openapi
 from hail.hit import FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_hit
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
@@ -399,6 +399,7 @@ class Hail(bottle.Bottle):
         self._add("/healthz", "GET", self.healthz)
         self._add("/readyz", "GET", self.readyz)
         self._add("/metrics", "GET", self.metrics)
+        self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), CORS))
         for path in ("/count", "/count.gif", "/count.js", "/batch"):
             self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
             self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count

@@ -1,118 +1,544 @@
-"""Whale: the library's front door over a store and its answers. A connection, no state of the class.
+"""Whale and HailWhale: the library's front door over a store and its answers. A connection, no state of the class.
 
 whale = Whale.connect(settings)
 whale.count_now("shop", {"country": "US"}, {"revenue": 5})
 whale.plotpoints("shop", depth=1, metrics=["revenue", "revenue/hits"], period="seven")
+
+Every method may also be called on the class, as `Whale.count_now("shop")`: it then runs on the default connection, the
+one of the last `whale.connect(...)`, or where there was none, on what the settings of the environment name.
+
+Wherever a time is taken it is epoch seconds, ISO 8601 (without an offset: UTC) or a datetime (without a zone: this
+machine's, as Python has it). `metric`, `dimension` and `period` may be written for `metrics`, `dimensions`, `periods`.
 """
 
+import inspect
+import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from datetime import datetime
+from functools import wraps
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from hail.hit import parse_hit
-from hail.settings import Settings
+from hail.hit import HitError, encode_hit, parse_hit, parse_time
+from hail.settings import Settings, load
 from whale.answer import series
-from whale.answer.series import Bounds, Number, Question
+from whale.answer.cache import Cache, argument_key
+from whale.answer.series import Bounds, Question
+from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
-from whale.dimension import Pk, path_text, paths_asked, pk_asked
-from whale.errors import PeriodError
-from whale.formula import metrics_asked
-from whale.period import Range, parse_period
+from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked
+from whale.embedded import redis_url_of
+from whale.errors import CallerError, PeriodError, Unavailable
+from whale.formula import Number, metrics_asked, ratio_text
+from whale.period import Range, parse_period, width, zone_asked
 from whale.store.base import Store
-from whale.store.redis import connect
+from whale.store.redis import connect as connect_store
+
+if TYPE_CHECKING:
+    from hail.publish import Publisher
 
 ACCOUNT = "default"
 PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
 """What `totals` answers when no period is asked."""
+CACHED_S = 60.0
 
-Points = list[tuple[int, Number]]
+P = ParamSpec("P")
+R = TypeVar("R")
+Period = str | int | Sequence[Any] | None
+"""As text; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
+
+
+class on_default(Generic[P, R]):
+    """A method that the class offers too, on the default connection."""
+
+    def __init__(self, function: Callable[Concatenate[Any, P], R]):
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __get__(self, instance: Any, owner: type["Whale"]) -> Callable[P, R]:
+        if instance is not None:
+            return MethodType(self.function, instance)
+
+        @wraps(self.function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            return self.function(_default(owner), *args, **kwargs)
+
+        return called
 
 
 class Whale:
-    """Counts and answers for one account. For many threads; raises whale.errors."""
+    """Counts and answers for one account. For many threads; raises whale.errors and HitError."""
 
     def __init__(
         self, store: Store, settings: Settings, account: str = ACCOUNT, clock: Callable[[], float] = time.time
     ):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
-        self._direct = Direct(MergingApplier(Applier(store, settings), settings, clock, patience_s=0).apply)
+        self._direct: Direct | None = None
+        self._publisher: Publisher | None = None
+        self._lock = threading.Lock()
+        self._cache = Cache(clock)
 
     @classmethod
     def connect(cls, settings: Settings, account: str = ACCOUNT, timeout_s: float = 10.0) -> "Whale":
         """On settings.redis_url; raises SetupError, Unavailable."""
-        return cls(connect(settings, timeout_s), settings, account)
+        return cls(connect_store(settings, timeout_s), settings, account)
 
-    def count_now(self, pk: Any, dimensions: Any = None, metrics: Any = None, at: Any = None, **more: Any) -> None:
+    # counting
+
+    @on_default
+    def count_now(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        at: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
         """Counts one hit at once; more: id, visitor, event.  Raises HitError, Unavailable."""
-        self.count_hit({"pk": pk, "dimensions": dimensions, "metrics": metrics, "at": at, **more})
+        self.count_hit(_hit(pk, _one(dimensions, dimension), _one(metrics, metric), at, more))
 
-    def count_hit(self, given: dict[str, Any]) -> None:
-        """Counts one hit, in the form of the HTTP API."""
+    @on_default
+    def count(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        at: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
+        """Hands one hit to the queue, as Hail does: when this returns it is durable, and counted soon.
+
+        Raises HitError, Unavailable.
+        """
+        self.count_record(_hit(pk, _one(dimensions, dimension), _one(metrics, metric), at, more))
+
+    @on_default
+    def count_record(self, record: Mapping[str, Any]) -> None:
+        """`count`, of a hit in the form of the HTTP API."""
+        from hail.publish import NotAccepted
+
         now = self.clock()
-        self._direct.count(self.account, [parse_hit(given, self.settings, now)], now)
+        hit = parse_hit({**record, "at": _plain_time(record.get("at"))}, self.settings, now)
+        try:
+            self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
+        except NotAccepted as error:
+            raise Unavailable(f"the queue did not take the hit: {error}") from None
 
+    @on_default
+    def count_hit(self, given: Mapping[str, Any]) -> None:
+        """`count_now`, of a hit in the form of the HTTP API."""
+        now = self.clock()
+        hit = parse_hit({**given, "at": _plain_time(given.get("at"))}, self.settings, now)
+        self._direct_now().count(self.account, [hit], now)
+
+    # series
+
+    @on_default
     def plotpoints(
         self,
         pk: Any,
         dimensions: Any = None,
         metrics: Any = None,
         depth: int = 0,
-        period: str | None = None,
+        period: Period = None,
         sort: str | None = None,
         limit: int = 0,
-    ) -> dict[str, dict[str, Points]]:
-        """{path: {metric: [(epoch ms, number), ...]}}: the asked paths, then those below them in sort order."""
-        question = self._question(pk, dimensions, metrics, depth, sort, limit)
-        plot = series.plotpoints(self.store, question, self._range(period), self.bounds)
-        # Most points are zero: sharing those makes a large answer in half the time.
-        empty: Points = [(start * 1000, 0) for start in plot.starts]
-        return {
-            path_text(found.path): {
-                name: [(zero[0], value) if value else zero for zero, value in zip(empty, values, strict=True)]
-                for name, values in found.values.items()
-            }
-            for found in plot.series
-        }
+        tzoffset: Any = None,
+        flot_time: bool = False,
+        points_type: type = dict,
+        descending: bool = False,
+        with_totals: bool = False,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+        dimension: Any = None,
+        metric: Any = None,
+    ) -> ByPath[dict[str, Any]]:
+        """{path: {metric: points}}: the asked paths, then those below them in sort order.
 
+        points: {label: number}, or with points_type=list [(label, number), ...]; a label is local time as text, or with
+        flot_time epoch ms.  with_totals adds a row `Total`.  undefined="null": None, not 0, over a zero denominator.
+        """
+        asked = _one(dimensions, dimension), _one(metrics, metric)
+        question = self.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
+        found = self.range_of(period, tz, tzoffset)
+        plot = series.plotpoints(self.store, question, found, self.bounds)
+        names = labels(found, plot.starts, flot_time)
+
+        def shaped(row: series.Series, name: str) -> Any:
+            total = row.totals[name] if with_totals else ...
+            return points(names, row.values[name], total, points_type, descending)
+
+        rows = [(path_text(row.path), {name: shaped(row, name) for name in row.values}) for row in plot.series]
+        return ByPath(question.pk, rows)
+
+    @on_default
+    def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
+        """`plotpoints`, of plain metrics."""
+        return self.plotpoints(pk, dimensions, metrics, **more)
+
+    @on_default
+    def ratio_plotpoints(
+        self, /, pk: Any, numerator: str, denominator: str = "hits", dimensions: Any = None, **more: Any
+    ) -> ByPath[Any]:
+        """`plotpoints`, of one metric over another, under the name `numerator/denominator`."""
+        return self.plotpoints(pk, dimensions, [ratio_text(numerator, denominator)], **more)
+
+    @on_default
+    def dataset(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        value: str = "hits",
+        period: Period = None,
+        start_at: Any = None,
+        depth: int = 0,
+        *,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> Any:
+        """[(datetime, number), ...] of one path; with depth {child: the same}, for what is below it.
+
+        start_at: only from the bucket with that time on.
+        """
+        question = self.question(pk, dimensions, [value], depth=depth)
+        if len(question.paths) != 1:
+            raise CallerError("expected one path", "dimensions")
+        found = self.range_of(period, tz, tzoffset, start_at=start_at)
+        plot = series.plotpoints(self.store, question, found, self.bounds)
+        when = times(found, plot.starts)
+        rows = {
+            path_below(row.path, question.paths[0]): list(zip(when, row.values[value], strict=True))
+            for row in plot.series
+            if depth == 0 or row.path != question.paths[0]
+        }
+        return rows if depth else next(iter(rows.values()))
+
+    # totals
+
+    @on_default
     def totals(
-        self, pk: Any, dimensions: Any = None, metrics: Any = None, periods: Sequence[str] | None = None
-    ) -> dict[str, dict[str, dict[str, Number]]]:
-        """{period as asked: {path: {metric: number}}}; without periods those of PERIODS that are kept."""
-        question = self._question(pk, dimensions, metrics)
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        periods: Any = None,
+        tzoffset: Any = None,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+        dimension: Any = None,
+        metric: Any = None,
+        period: Period = None,
+    ) -> dict[str, ByPath[dict[str, Number]]]:
+        """{period as asked: {path: {metric: number}}}; without periods those of PERIODS that are kept.
+
+        periods: one, or a list. A ratio is the ratio of sums.
+        """
+        question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
+        asked = _one(periods, period)
         found = {}
-        for period in self._kept(PERIODS) if periods is None else periods:
-            answers = series.totals(self.store, question, self._range(period), self.bounds)
-            found[period] = {path_text(answer.path): answer.totals for answer in answers}
+        for name, range_ in self.ranges_of(asked, tz, tzoffset).items():
+            rows = series.totals(self.store, question, range_, self.bounds)
+            found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows))
         return found
 
-    def total(self, pk: Any, metric: str, dimension: Any = None, period: str | None = None) -> Number:
-        """One number: the sum of a period; a ratio is the ratio of sums."""
-        question = self._question(pk, dimension, [metric])
-        return series.totals(self.store, question, self._range(period), self.bounds)[0].totals[metric]
+    @on_default
+    def total(
+        self,
+        pk: Any,
+        metric: str = "hits",
+        dimension: Any = None,
+        period: Period = None,
+        at: Any = None,
+        index: int | None = None,
+        tzoffset: Any = None,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+    ) -> Number:
+        """One number: the total of a period, as it stood `at` a time; with an index that of one bucket, -1 the last."""
+        question = self.question(pk, dimension, [metric], undefined=undefined)
+        return self.one_total(question, self.range_of(period, tz, tzoffset, at=at), index, self.store)
 
+    @on_default
+    def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Number:
+        """The total of the day so far, in the account's zone."""
+        return self.total(pk, metric, dimension, "today", **more)
+
+    @on_default
+    def yesterday(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Number:
+        """The total of the day before."""
+        return self.total(pk, metric, dimension, "yesterday", **more)
+
+    # remembered answers
+
+    @on_default
+    def cached_plotpoints(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> ByPath[dict[str, Any]]:
+        """`plotpoints`, which remembers its answer for a fifth of the interval. unmemoize: ask anew."""
+        return self._cached(Whale.__dict__["plotpoints"], args, more, unmemoize)
+
+    @on_default
+    def cached_totals(
+        self, /, *args: Any, unmemoize: bool = False, **more: Any
+    ) -> dict[str, ByPath[dict[str, Number]]]:
+        """`totals`, which remembers its answer for a fifth of the finest interval."""
+        return self._cached(Whale.__dict__["totals"], args, more, unmemoize)
+
+    @on_default
+    def cached_total(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> Number:
+        """`total`, which remembers its answer for a fifth of the interval."""
+        return self._cached(Whale.__dict__["total"], args, more, unmemoize)
+
+    def _cached(self, method: Any, args: tuple[Any, ...], more: dict[str, Any], unmemoize: bool) -> Any:
+        """An entry lives a fifth of the interval, a minute where no period is asked; other arguments, other entry."""
+        bound = inspect.signature(method.function).bind(self, *args, **more)
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        key = argument_key(method.function.__name__, arguments)
+
+        def lifetime_s() -> float:
+            asked = _one(arguments.get("periods"), arguments.get("period"))
+            if asked is None:
+                return CACHED_S
+            zone = arguments.get("tz"), arguments.get("tzoffset")
+            return min(width(found.interval) for found in self.ranges_of(asked, *zone).values()) / 5
+
+        return self._cache.get(key, lambda: method.function(*bound.args, **bound.kwargs), lifetime_s, unmemoize)
+
+    # names
+
+    @on_default
+    def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1) -> list[str]:
+        """The paths one level below a path (or so many levels), as `plotpoints` names them."""
+        return [path_text(path) for path in self.below(pk, dimension, depth)]
+
+    @on_default
+    def all_subdimensions(self, pk: Any, dimension: Any = None) -> list[str]:
+        """A path and everything below it."""
+        (path,) = self._one_path(dimension)
+        return [path_text(path), *(path_text(below) for below in self.below(pk, dimension, self.bounds.levels))]
+
+    @on_default
+    def below(self, pk: Any, dimension: Any, depth: int) -> list[Path]:
+        """The paths up to so many levels below a path."""
+        (path,) = self._one_path(dimension)
+        if not 1 <= depth <= self.bounds.levels:
+            raise CallerError(f"expected 1 to {self.bounds.levels}, got {depth}", "depth")
+        return self.store.descendants(self.account, pk_asked(pk), path, depth)
+
+    @on_default
     def pks(self, parent: Any = None) -> list[Pk]:
         """The pks one level below a pk; without one, the top ones."""
         above = () if parent is None else pk_asked(parent)
         return [(*above, name) for name in self.store.pks(self.account, above)]
 
+    @on_default
     def metrics_of(self, pk: Any) -> list[str]:
         """The metrics of a pk, `hits` first."""
         return self.store.metrics(self.account, pk_asked(pk))
 
-    def _question(
-        self, pk: Any, dimensions: Any, metrics: Any, depth: int = 0, sort: str | None = None, limit: int = 0
+    # what the other doors share
+
+    def question(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        *,
+        depth: int = 0,
+        sort: str | None = None,
+        limit: int = 0,
+        undefined: str = "zero",
     ) -> Question:
+        """A question about this account; raises CallerError."""
+        if undefined not in ("zero", "null"):
+            raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
         paths, names = paths_asked(dimensions), metrics_asked(metrics)
-        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit)
+        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, undefined == "null")
 
-    def _kept(self, periods: Sequence[str]) -> Iterator[str]:
-        for period in periods:
+    def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
+        """The total of the first path and metric of a question; or one of its buckets."""
+        if index is None:
+            return next(iter(series.totals(store, question, period, self.bounds)[0].totals.values()))
+        values = next(iter(series.plotpoints(store, question, period, self.bounds).series[0].values.values()))
+        if not -len(values) <= index < len(values):
+            raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
+        return values[index]
+
+    def range_of(
+        self,
+        period: Period = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        *,
+        at: Any = None,
+        start_at: Any = None,
+    ) -> Range:
+        """The range that a period means now (or at a time), in the account's zone or the one that is asked."""
+        zone = self.store.zone(self.account)
+        now = self.clock() if at is None else self._moment(at, "at")
+        begin = None if start_at is None else self._moment(start_at, "start_at")
+        asked_zone = _zone(tz, tzoffset)
+        return parse_period(
+            _period_text(period), now, zone, self.settings.periods, asked_zone, self.bounds.points, begin
+        )
+
+    def ranges_of(
+        self, periods: Any, tz: str | None = None, tzoffset: Any = None, *, at: float | None = None
+    ) -> dict[str, Range]:
+        """The ranges of some periods, by their text; of None those of PERIODS that are kept."""
+        if periods is None:
+            return dict(self._kept(tz, tzoffset, at))
+        several = isinstance(periods, list) or (isinstance(periods, tuple) and not _is_pair(periods))
+        found = {}
+        for period in periods if several else [periods]:
+            found[_period_text(period)] = self.range_of(period, tz, tzoffset, at=at)
+        return found
+
+    def _kept(self, tz: str | None, tzoffset: Any, at: float | None) -> Iterator[tuple[str, Range]]:
+        zone_asked(_zone(tz, tzoffset) or "system", "UTC")  # a zone that does not exist is told
+        for period in PERIODS:
             with suppress(PeriodError):
-                self._range(period)
-                yield period
+                yield period, self.range_of(period, tz, tzoffset, at=at)
 
-    def _range(self, period: str | None) -> Range:
-        return parse_period(period, self.clock(), self.store.zone(self.account), self.settings.periods)
+    def _one_path(self, dimension: Any) -> list[Path]:
+        paths = paths_asked(dimension, "dimension")
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimension")
+        return paths
+
+    def _moment(self, value: Any, field: str) -> float:
+        try:
+            return parse_time(_plain_time(value), self.clock(), field)
+        except HitError as error:
+            raise CallerError(str(error).removeprefix(f"{field}: "), field) from None
+
+    def _direct_now(self) -> Direct:
+        with self._lock:
+            if self._direct is None:
+                applier = Applier(self.store, self.settings)
+                merging = MergingApplier(applier, self.settings, self.clock, patience_s=0)
+                self._direct = Direct(merging.apply)
+            return self._direct
+
+    def _queue(self) -> "Publisher":
+        from hail.publish import Publisher
+
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = Publisher(self.settings, self.clock)
+            return self._publisher
+
+
+class HailWhale(Whale):
+    """Whale, and the first HailWhale's two calls: paths of one table, settings.default_table."""
+
+    @on_default
+    def log(self, path: Sequence[Any], values: Any = None, at: Any = None) -> None:
+        """Counts values at every prefix of a path, at once. `is_unique` counts the path's last name as a visitor."""
+        if isinstance(path, str) or not path:
+            raise CallerError(f"expected a list of names, got {ascii(path)[:60]}", "path")
+        given = {"pk": self.settings.default_table, "dimensions": list(path), "metrics": values, "at": at}
+        if isinstance(values, Mapping) and "is_unique" in values.values():
+            given["visitor"] = path[-1]
+        self.count_hit(given)
+
+    @on_default
+    def dataset(  # type: ignore[override]
+        self,
+        path: Sequence[Any],
+        value: str = "hits",
+        period: Period = None,
+        start_at: Any = None,
+        depth: int = 0,
+        *,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> Any:
+        """[(datetime, number), ...] of a path of the table; with depth {child: the same}, for what is below it."""
+        whole = Whale.__dict__["dataset"].function
+        table = self.settings.default_table
+        return whole(self, table, list(path), value, period, start_at, depth, tz=tz, tzoffset=tzoffset)
+
+
+# The default connection
+
+_lock = threading.RLock()
+_connections: dict[type[Whale], Whale] = {}
+
+
+def connect(
+    url: str = "", account: str = ACCOUNT, settings: Settings | None = None, store: Store | None = None
+) -> Whale:
+    """Makes the default connection, the one of `Whale.count_now(...)` on the class, and returns it.
+
+    url: of Redis; else what the settings name, else the HailWhale that runs on their DATA_DIR.
+    Raises SettingsError, SetupError, Unavailable.
+    """
+    in_force = load(os.environ) if settings is None else settings
+    if store is None:
+        in_force = in_force.replace(redis_url=url or in_force.redis_url or redis_url_of(in_force.data_dir))
+        store = connect_store(in_force)
+    made = Whale(store, in_force, account)
+    with _lock:
+        _connections.clear()
+        _connections[Whale] = made
+    return made
+
+
+def _default(owner: type[Whale]) -> Whale:
+    with _lock:
+        first = _connections.get(Whale) or connect()
+        if owner not in _connections:
+            _connections[owner] = owner(first.store, first.settings, first.account, first.clock)
+        return _connections[owner]
+
+
+# Arguments, as people write them
+
+
+def _one(plural: Any, singular: Any) -> Any:
+    return singular if plural is None else plural
+
+
+def _hit(pk: Any, dimensions: Any, metrics: Any, at: Any, more: Mapping[str, Any]) -> dict[str, Any]:
+    return {"pk": pk, "dimensions": dimensions, "metrics": metrics, "at": None if at is False else at, **more}
+
+
+def _plain_time(value: Any) -> Any:
+    return value.timestamp() if isinstance(value, datetime) else value
+
+
+def _zone(tz: str | None, tzoffset: Any) -> str:
+    if tz and tzoffset not in (None, ""):
+        raise CallerError("came twice, as tz and as tzoffset", "tz")
+    return tz or ("" if tzoffset is None else str(tzoffset))
+
+
+def _is_pair(period: Any) -> bool:
+    return isinstance(period, list | tuple) and len(period) == 2 and isinstance(period[1], int | float | None)
+
+
+def _period_text(period: Any) -> str:
+    """As `parse_period` reads it."""
+    if period is None:
+        return "thirty"
+    if _is_pair(period):
+        interval, length = period
+        return str(interval) if length is None else f"{interval}:{int(length)}"
+    if isinstance(period, list | tuple):
+        raise PeriodError(f"expected text or a pair (interval, length), got {ascii(period)[:60]}")
+    return str(period)

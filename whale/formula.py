@@ -1,67 +1,119 @@
-"""What is asked of a series: a metric's name, or a ratio of two, parsed once.
+"""Formulas over metrics: `revenue`, `(revenue-cost)/hits`, `v:sum`, `ma7(v)`, `v/days`. Parsed once, nothing evaluated.
 
-A ratio over a range is the sum of one metric divided by the sum of the other, never a mean of ratios. Names may hold
-anything, so `a/b` could also be a metric that is literally called so: where a metric of that very name was counted,
-its name wins. Otherwise the text splits at its first ` / `, or where there is none, at its first `/`. So `"km/h" /
-hits` is written `km/h / hits`; and the ratio of `a` and `b` beside a metric `a/b` is written `a / b`.
+    formula  = term {("+" | "-") term}          term  = factor {("*" | "/") factor}
+    factor   = "-" factor | "(" formula ")" | "ma" digits "(" formula ")" | number | name [":" level]
+    level    = sum, add, cumulative, + (running total) | last, set, level, _ (last value that is not 0) | count (plain)
+    name     = `any text`, "any text", or text without + - * / ( ) : ` "
+
+A total is the formula of the sums, never a mean of ratios: revenue/hits of a month is its revenue over its hits. So a
+moving average of a ratio is a ratio of moving averages; and the total of a running total, of a level or of a moving
+average is its value at the last bucket. Over zero: 0, or null where that is asked for.
+
+Names may hold anything. A name that was counted is read wherever it stands, so with a metric `a/b` the formula `a/b` is
+that metric, and the ratio is written `a / b`; a constant (`days`) gives way to a metric of its name in the same way.
+
+Constants are per bucket, in a total of the whole range: seconds minutes hours days weeks months years; _count, the
+number of buckets; _days_in_month, of the month in which the bucket (the last one) begins.
+
+Amounts are integers (`hits` plain, others in millionths); sums and differences stay exact, quotients are floats.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+import math
+import re
+from calendar import isleap, monthrange
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whale.errors import FormulaError
+from whale.period import DAY, MONTH, WEEK, YEAR, Range, tz
 
 MILLION = 1_000_000
-LONGEST = 10_000
+LONGEST = 1000
+DEEPEST = 50
+REMEMBERED = 300  # characters of a formula whose parse is kept
+MAX_WINDOW = 1000
+LEVELS = {
+    **dict.fromkeys(("sum", "add", "cumulative", "+"), "sum"),
+    **dict.fromkeys(("last", "set", "level", "_"), "last"),
+    "count": "",
+}
+UNITS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
+CONSTANTS = frozenset((*UNITS, "_count", "_days_in_month"))
+_NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[\s+\-*/():]|$)", re.ASCII)
+_NAME = re.compile(r"[^+\-*/():`\"]+")
+_WINDOW = re.compile(r"ma([0-9]{1,9})", re.ASCII)
+_OPERATORS = {"+": 1, "-": 1, "*": 2, "/": 2}
+
+Number = int | float
+Cells = NDArray[Any]  # int64 or Python integers, the last axis is buckets
+Floats = NDArray[np.float64]
+Step = tuple[str, Any]
+"""One step of a formula in reverse Polish order: (number, x), (metric, (name, level)), (constant, name), (op, +-*/),
+(negate, None), (average, (buckets, steps))."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What formulas are evaluated on. cells: metric -> amounts of shape (paths, buckets).  at, starts: the buckets.
+
+    null: over zero is null, not 0.
+    """
+
+    cells: Mapping[str, Cells]
+    paths: int
+    at: Range
+    starts: Sequence[int]
+    null: bool = False
+    _constants: dict[tuple[str, bool], Any] = field(default_factory=dict)
+
+    def constant(self, name: str, total: bool) -> Any:
+        """A value a bucket, or one for the range."""
+        key = name, total
+        if key not in self._constants:
+            found = _constant(name, self.at, self.starts)
+            self._constants[key] = (found[-1] if name.startswith("_") else found.sum()) if total else found
+        return self._constants[key]
 
 
 @dataclass(frozen=True, slots=True)
 class Formula:
-    """metric, or metric / by. text: as it was asked, the key of its answer."""
+    """A parsed formula. text: as it was asked, the key of its answer.  metrics: what must be read for it."""
 
     text: str
-    metric: str
-    by: str | None = None
+    metrics: tuple[str, ...]
+    steps: tuple[Step, ...]
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that must be read."""
-        return (self.metric,) if self.by is None else (self.metric, self.by)
+    def series(self, frame: Frame) -> list[list[Any]]:
+        """For each path the numbers a bucket: whole ones as int, None where they are undefined."""
+        return self._listed(_series(self.steps, frame), (frame.paths, len(frame.starts)))
 
-    def of(self, amounts: dict[str, int]) -> int | float:
-        """The number for stored amounts: 0 over a zero denominator, an int where it is whole."""
-        if self.by is None:
-            return _ratio(amounts[self.metric], _unit(self.metric))
-        below = amounts[self.by] * _unit(self.metric)
-        return _ratio(amounts[self.metric] * _unit(self.by), below) if below else 0
+    def totals(self, frame: Frame) -> list[Any]:
+        """For each path the number of the whole range."""
+        return self._listed(_total(self.steps, frame), (frame.paths,))
 
-    def series(self, amounts: dict[str, NDArray[np.int64]]) -> list[int | float]:
-        """`of`, for each bucket."""
-        if self.by is None:
-            unit = _unit(self.metric)
-            values = amounts[self.metric].tolist()
-            return values if unit == 1 else [_ratio(value, unit) if value else 0 for value in values]
-        above, below = amounts[self.metric].tolist(), amounts[self.by].tolist()
-        return [self.of({self.metric: a, self.by: b}) if a else 0 for a, b in zip(above, below, strict=True)]
+    def _listed(self, value: "_Value", shape: tuple[int, ...]) -> list[Any]:
+        try:
+            return _listed(value, shape)
+        except OverflowError:
+            raise FormulaError(f"the result of {self.text[:60]!a} is too large for a number") from None
 
 
 def parse_formula(text: str, known: Collection[str] = ()) -> Formula:
-    """known: names of metrics that were counted.  Raises FormulaError where one side of the `/` is empty."""
+    """known: names of metrics that were counted.  Raises FormulaError that points at the character."""
     if not text:
-        raise FormulaError("expected a metric or a ratio as revenue/visitors, got empty text")
+        raise FormulaError("expected a metric or a formula as revenue/visitors, got empty text")
+    if text in known:
+        return Formula(text, (text,), (("metric", (text, "")),))
     if len(text) > LONGEST:
         raise FormulaError(f"expected at most {LONGEST} characters, got {len(text)}")
-    if text in known or "/" not in text:
-        return Formula(text, text)
-    above, _, below = text.partition(" / " if " / " in text else "/")
-    above, below = above.strip(), below.strip()
-    if not above or not below:
-        raise FormulaError(f"expected a metric on each side of the /, got {text[:60]!a}")
-    return Formula(text, above, below)
+    special = tuple(name for name in known if name in CONSTANTS or not _NAME.fullmatch(name))
+    return _parse(text, special) if len(text) <= REMEMBERED else _Parser(text, special).formula()
 
 
 def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
@@ -72,7 +124,7 @@ def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
     if value is None or value in ("", [], {}):
         return ["hits"]
     if isinstance(value, Mapping):
-        found = [f"{name}/{by}" if isinstance(by, str) and by else name for name, by in value.items()]
+        found = [ratio_text(name, by) if isinstance(by, str) and by else name for name, by in value.items()]
     else:
         found = list(value) if isinstance(value, list | tuple) else [value]
     for name in found:
@@ -81,11 +133,332 @@ def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _unit(metric: str) -> int:
-    return 1 if metric == "hits" else MILLION
+def ratio_text(above: Any, below: str) -> str:
+    """The formula of one metric over another. Names that hold operators are quoted."""
+    return "/".join(
+        f"`{name}`" if re.search(r"[+\-*/()]", name) and "`" not in name else name for name in (above, below)
+    )
 
 
-def _ratio(above: int, below: int) -> int | float:
-    """Whole numbers stay whole, however large."""
-    whole, rest = divmod(above, below)
-    return above / below if rest else whole
+# Parsing
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str, special: tuple[str, ...]) -> Formula:
+    return _Parser(text, special).formula()
+
+
+class _Parser:
+    """One pass with a stack of operators; no recursion but for moving averages."""
+
+    def __init__(self, text: str, special: tuple[str, ...]):
+        self.text, self.at = text, 0
+        self.special = sorted(special, key=len, reverse=True)
+        self.metrics: dict[str, None] = {}
+        self.averaging = False
+
+    def formula(self) -> Formula:
+        steps = self._steps()
+        if self.at < len(self.text):
+            raise self._error("expected an operator + - * / or the end")
+        return Formula(self.text, tuple(self.metrics), tuple(steps))
+
+    def _steps(self) -> list[Step]:
+        """Up to the end, or to a `)` that belongs to a caller."""
+        steps: list[Step] = []
+        waiting: list[str] = []  # operators, "(" and "negate"
+        opened = 0
+        while True:
+            # an operand
+            while True:
+                self._skip()
+                if self._take("-"):
+                    waiting.append("negate")
+                elif self._take("("):
+                    waiting.append("(")
+                    opened += 1
+                else:
+                    break
+                if len(waiting) > DEEPEST:
+                    raise self._error(f"expected at most {DEEPEST} levels of nesting")
+            steps.append(self._operand())
+            # what follows it
+            while True:
+                self._skip()
+                if opened and self._take(")"):
+                    while waiting[-1] != "(":
+                        steps.append(_step(waiting.pop()))
+                    waiting.pop()
+                    opened -= 1
+                    continue
+                break
+            letter = self.text[self.at : self.at + 1]
+            if letter not in _OPERATORS or not letter:
+                if opened:
+                    raise self._error("expected an operator + - * / or )")
+                steps.extend(_step(name) for name in reversed(waiting))
+                return steps
+            while waiting and waiting[-1] != "(" and _binds(waiting[-1]) >= _OPERATORS[letter]:
+                steps.append(_step(waiting.pop()))
+            waiting.append(letter)
+            self.at += 1
+
+    def _operand(self) -> Step:
+        begun = self.at
+        if not self.text[begun:]:
+            raise self._error("expected a metric, a number or (")
+        for name in self.special:  # counted names that hold operators, and those that hide a constant
+            if self.text.startswith(name, begun) and self._ends(begun + len(name), name):
+                self.at += len(name)
+                return self._metric(name)
+        if self.text[begun] in '`"':
+            end = self.text.find(self.text[begun], begun + 1)
+            if end < 0:
+                raise self._error(f"expected a closing {self.text[begun]}")
+            if end == begun + 1:
+                raise self._error("expected a name between the quotes")
+            self.at = end + 1
+            return self._metric(self.text[begun + 1 : end])
+        if number := _NUMBER.match(self.text, begun):
+            self.at = number.end()
+            value = float(number[0])
+            if not math.isfinite(value):
+                self.at = begun
+                raise self._error("expected a number of at most 1e308")
+            return "number", int(number[0]) if number[0].isdigit() and len(number[0]) < 10 else value
+        found = _NAME.match(self.text, begun)
+        if not found:
+            raise self._error("expected a metric, a number or (")
+        name = found[0].rstrip()
+        self.at = begun + len(name)
+        if (window := _WINDOW.fullmatch(name)) and self.text[self.at :].lstrip().startswith("("):
+            return self._average(int(window[1]), begun)
+        if name in CONSTANTS and self.text[self.at : self.at + 1] != ":":
+            return "constant", name
+        return self._metric(name)
+
+    def _average(self, buckets: int, begun: int) -> Step:
+        if self.averaging or not 1 <= buckets <= MAX_WINDOW:
+            self.at = begun
+            inside = "no moving average inside another" if self.averaging else f"1 to {MAX_WINDOW} buckets"
+            raise self._error(f"expected {inside}")
+        self.averaging = True
+        self._skip()
+        self.at += 1
+        steps = self._steps()
+        if not self._take(")"):
+            raise self._error("expected )")
+        self.averaging = False
+        return "average", (buckets, tuple(steps))
+
+    def _metric(self, name: str) -> Step:
+        level = ""
+        if self._take(":"):
+            begun = self.at
+            word = re.compile(r"[A-Za-z_]+|\+").match(self.text, begun)
+            if not word or word[0] not in LEVELS:
+                raise self._error("expected :sum, :last or :count (a name with a colon is written in backquotes)")
+            self.at, level = word.end(), LEVELS[word[0]]
+        self.metrics[name] = None
+        return "metric", (name, level)
+
+    def _ends(self, at: int, name: str) -> bool:
+        """Whether a known name may end here: not inside a longer name."""
+        return at == len(self.text) or not _NAME.match(self.text[at]) or self.text[at].isspace()
+
+    def _skip(self) -> None:
+        while self.text[self.at : self.at + 1].isspace():
+            self.at += 1
+
+    def _take(self, letter: str) -> bool:
+        if self.text.startswith(letter, self.at):
+            self.at += 1
+            return True
+        return False
+
+    def _error(self, expected: str) -> FormulaError:
+        came = self.text[self.at : self.at + 1]
+        first = max(0, self.at - 30)
+        shown = "".join(letter if letter.isprintable() else "?" for letter in self.text[first : self.at + 30])
+        said = f"{expected} at character {self.at + 1}, got {came!a}" if came else f"{expected} at the end"
+        return FormulaError(f"{said}\n  {shown}\n  {' ' * (self.at - first)}^")
+
+
+def _binds(waiting: str) -> int:
+    return 3 if waiting == "negate" else _OPERATORS[waiting]
+
+
+def _step(name: str) -> Step:
+    return ("negate", None) if name == "negate" else ("op", name)
+
+
+# Evaluating
+
+
+@dataclass(frozen=True, slots=True)
+class _Exact:
+    """Integers (an array, or one) in units of 1/unit."""
+
+    value: Any
+    unit: int
+
+    def times(self, factor: int) -> Any:
+        """The integers, multiplied, with room to add another such."""
+        if factor == 1 and isinstance(self.value, int):
+            return self.value
+        return _roomy(self.value, 2 * factor) * factor
+
+    @property
+    def floats(self) -> Any:
+        return np.asarray(self.value, np.float64) / self.unit
+
+
+_Value = _Exact | Any  # floats otherwise
+
+
+def _series(steps: Sequence[Step], frame: Frame, window: int = 1) -> _Value:
+    stack: list[_Value] = []
+    for kind, what in steps:
+        match kind:
+            case "metric":
+                found = _leaf(frame.cells[what[0]], *what)
+                stack.append(found if window == 1 else _averaged(found, window))
+            case "constant":
+                stack.append(frame.constant(what, False))
+            case "average":
+                stack.append(_series(what[1], frame, what[0]))
+            case _:
+                _reduce(stack, kind, what, frame.null)
+    return stack[0]
+
+
+def _total(steps: Sequence[Step], frame: Frame) -> _Value:
+    stack: list[_Value] = []
+    for kind, what in steps:
+        match kind:
+            case "metric":
+                found = _leaf(frame.cells[what[0]], *what)
+                stack.append(_last(found) if what[1] else _Exact(sums(found.value), found.unit))
+            case "constant":
+                stack.append(frame.constant(what, True))
+            case "average":
+                stack.append(_last(_series(what[1], frame, what[0])))
+            case _:
+                _reduce(stack, kind, what, frame.null)
+    return stack[0]
+
+
+def _last(value: _Value) -> _Value:
+    """Its value at the last bucket."""
+    if isinstance(value, _Exact):
+        return value if isinstance(value.value, int) else _Exact(value.value[..., -1], value.unit)
+    return value[..., -1] if np.ndim(value) else value
+
+
+def _reduce(stack: list[_Value], kind: str, what: Any, null: bool) -> None:
+    if kind == "number":
+        stack.append(_Exact(what, 1) if isinstance(what, int) else what)
+    elif kind == "negate":
+        value = stack.pop()
+        stack.append(_Exact(-value.times(1), value.unit) if isinstance(value, _Exact) else -value)
+    else:
+        right, left = stack.pop(), stack.pop()
+        with np.errstate(over="ignore", invalid="ignore"):
+            stack.append(_combined(what, left, right, null))
+
+
+def _combined(operator: str, left: _Value, right: _Value, null: bool) -> _Value:
+    a, b = left, right
+    if operator != "*" and isinstance(left, _Exact) and isinstance(right, _Exact):
+        unit = max(left.unit, right.unit)
+        a, b = left.times(unit // left.unit), right.times(unit // right.unit)
+        if operator != "/":
+            return _Exact(a + b if operator == "+" else a - b, unit)
+    else:
+        a, b = (side.floats if isinstance(side, _Exact) else np.asarray(side) for side in (left, right))
+    if operator == "/":
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        out = np.full(np.broadcast_shapes(a.shape, b.shape), np.nan if null else 0.0)
+        return np.divide(a, b, out=out, where=b != 0)
+    return a + b if operator == "+" else a - b if operator == "-" else a * b
+
+
+def _leaf(cells: Cells, name: str, level: str) -> _Exact:
+    if level == "sum":
+        cells = np.cumsum(_roomy(cells, cells.shape[-1]), axis=-1)
+    elif level == "last":
+        places = np.maximum.accumulate(np.where(cells != 0, np.arange(cells.shape[-1]), -1), axis=-1)
+        cells = np.where(places >= 0, np.take_along_axis(cells, np.maximum(places, 0), -1), 0)
+    return _Exact(cells, 1 if name == "hits" else MILLION)
+
+
+def _averaged(found: _Exact, window: int) -> Floats:
+    """The mean of each bucket and the ones before it, up to `window`, as far as the range has them."""
+    buckets = found.value.shape[-1]
+    running = np.cumsum(_roomy(found.value, buckets), axis=-1)
+    added = running.copy()
+    added[..., window:] -= running[..., :-window]
+    means: Floats = np.asarray(added, np.float64) / (np.minimum(np.arange(1, buckets + 1), window) * found.unit)
+    return means
+
+
+def sums(cells: Cells) -> Cells:
+    """Sums over the buckets; Python's integers where 64 bits might not hold them."""
+    total: Cells = _roomy(cells, cells.shape[-1]).sum(axis=-1)
+    return total
+
+
+def _roomy(value: Any, times: int) -> Any:
+    """The integers as Python's own, where 64 bits might not hold so many of them."""
+    if isinstance(value, int) or value.dtype == object or not value.size:
+        return value
+    return value.astype(object) if float(np.abs(value.astype(np.float64)).max()) * times >= 2.0**62 else value
+
+
+def _constant(name: str, at: Range, starts: Sequence[int]) -> Floats:
+    """What a constant is in each bucket."""
+    if name == "_count":
+        return np.full(len(starts), float(len(starts)))
+    ends = np.array([*starts[1:], at.end], np.float64)
+    seconds: Floats = ends - np.array(starts, np.float64)
+    short = {"seconds": 1, "minutes": 60, "hours": 3600}.get(name)
+    if short:
+        return seconds / short
+    zone = tz(at.zone)
+    dates = [datetime.fromtimestamp(start, zone) for start in starts]
+    months = np.array([monthrange(date.year, date.month)[1] for date in dates], np.float64)
+    if name == "_days_in_month":
+        return months
+    years = np.array([365 + isleap(date.year) for date in dates], np.float64)
+    # A day is a day though it has 23 hours: longer buckets are whole days, rounded from their seconds.
+    long = at.interval in (DAY, WEEK, MONTH, YEAR)
+    days: Floats = np.maximum(np.rint(seconds / DAY), 1) if long else seconds / DAY
+    found: Floats = {"days": days, "weeks": days / 7, "months": days / months, "years": days / years}[name]
+    if at.interval == YEAR:
+        found = np.full(len(starts), 12.0) if name == "months" else found
+    return found
+
+
+def _listed(value: _Value, shape: tuple[int, ...]) -> list[Any]:
+    """Nested lists of numbers; raises OverflowError for what is none."""
+    if isinstance(value, _Exact):
+        cells = np.broadcast_to(np.asarray(value.value), shape)
+        if value.unit == 1:
+            return list(cells.tolist())
+        whole, rest = cells // value.unit, cells % value.unit
+        if not rest.any():
+            return list(whole.tolist())
+        out = (cells / value.unit).astype(object)
+        is_whole = rest == 0
+    else:
+        floats = np.broadcast_to(np.asarray(value, np.float64), shape)
+        if np.isinf(floats).any():
+            raise OverflowError
+        is_whole = (floats == np.floor(floats)) & (np.abs(floats) < 2.0**53)
+        whole = np.where(is_whole, floats, 0).astype(np.int64)
+        if is_whole.all():
+            return list(whole.tolist())
+        out = floats.astype(object)
+        out[np.isnan(floats)] = None
+    out[is_whole] = whole[is_whole]
+    return list(out.tolist())

@@ -1,23 +1,27 @@
 """Intervals, buckets and periods: calendar arithmetic only, no clock and no store.
 
-An interval is the width of a bucket: a number of seconds that divides an hour (cut in UTC), `DAY` (a local day) or
-`MONTH` (a local calendar month). A bucket is named by the epoch second it begins at. Days and months are cut in an
-IANA zone, so a day may have 23 or 25 hours. A day begins at the first instant whose local date is that day or later;
-so days never overlap, whatever a zone does at midnight, and a day that a zone left out (Samoa, 2011-12-30) has no
-bucket.
+An interval is the width of a bucket: a number of seconds that divides an hour (cut in UTC), `DAY` (a local day), `WEEK`
+(from Monday), `MONTH` or `YEAR` (of the local calendar). A bucket is named by the epoch second it begins at. What is
+local is cut in a zone, so a day may have 23 or 25 hours. A day begins at the first instant whose local date is that
+day or later; so days never overlap, whatever a zone does at midnight, and a day that a zone left out (Samoa,
+2011-12-30) has no bucket.
+
+A zone is an IANA name, or an offset from UTC as `-07:00`. Days and months are stored in the account's zone. A range in
+another zone, or in an interval that is not stored, is read from a stored interval whose buckets begin wherever the
+asked ones do (`Range.source`), else it is refused: a day is never shifted without a word.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from whale.errors import PeriodError
+from whale.errors import PeriodError, TooManyPoints
 
-MINUTE, HOUR, DAY, WEEK = 60, 3600, 86_400, 7 * 86_400
-MONTH = "1mo"
+MINUTE, QUARTER, HOUR, DAY, WEEK = 60, 900, 3600, 86_400, 7 * 86_400
+MONTH, YEAR = "1mo", "1y"
 UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK, "mo": 31 * DAY, "y": 365 * DAY}
 UNIT_WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "mo": "months", "y": "years"}
 FIRST_YEAR, LAST_YEAR = 1900, 9000
@@ -25,15 +29,81 @@ FIRST = -2_208_988_800  # 1900-01-01
 
 Interval = int | str
 Kept = Iterable[tuple[Interval, float | None]]
+CALENDAR_DAYS: dict[Interval, int] = {DAY: 1, WEEK: 7}
+MONTHS: dict[Interval, int] = {MONTH: 1, YEAR: 12}
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The half-open [start, end), on bucket edges of the interval, in epoch seconds."""
+    """The half-open [start, end), in epoch seconds, on edges of the interval's buckets in the zone.
+
+    Buckets below a day are cut from `start` on. source: the stored interval that answers, where it is another one.
+    """
 
     interval: Interval
     start: int
     end: int
+    zone: str = "UTC"
+    source: Interval | None = None
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """Where its buckets begin."""
+        return starts(self.interval, self.start, self.end, self.zone)
+
+    @property
+    def points(self) -> int:
+        """How many buckets it has, without listing them."""
+        return points(self.interval, self.start, self.end, self.zone)
+
+
+# Zones
+
+
+@lru_cache(maxsize=1024)
+def tz(zone: str) -> tzinfo:
+    """The zone of a name or of an offset as `+05:30`; raises PeriodError."""
+    if zone[:1] in ("+", "-"):
+        hours, minutes = int(zone[1:3]), int(zone[4:6])
+        offset = timedelta(hours=hours, minutes=minutes)
+        return timezone(-offset if zone[0] == "-" else offset)
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", zone):
+        try:
+            return ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            pass
+    raise PeriodError(f"expected an IANA zone as Europe/Berlin, got {_shown(zone)}", "tz")
+
+
+def zone_of_offset(text: str) -> str:
+    """The zone of an offset: `-0700` or `-07:00`, hours as `-7` or `5.5`, or hundredths of hours as `-700` or `550`.
+
+    Raises PeriodError. No text is both: minutes end in 00, 15, 30 or 45, hundredths in 00, 25, 50 or 75.
+    """
+    expected = f"expected an offset in quarters of an hour as -0700, +05:30, -7 or 5.5, got {_shown(text)}"
+    found = re.fullmatch(r"([+-]?)([0-9]{1,2})(?::([0-9]{2})|(\.[0-9]{1,4})|([0-9]{2}))?", text.strip(), re.ASCII)
+    if not found:
+        raise PeriodError(expected, "tzoffset")
+    sign, hours, minutes, fraction, two = found.groups()
+    if fraction:
+        quarters = float(fraction) * 4
+    elif two:
+        quarters = int(two) / 15 if two in ("00", "15", "30", "45") else int(two) / 25
+    else:
+        quarters = int(minutes or 0) / 15
+    if quarters != int(quarters) or quarters > 3 or int(hours) * 4 + quarters > 15 * 4:
+        raise PeriodError(expected, "tzoffset")
+    return f"{sign or '+'}{int(hours):02}:{int(quarters) * 15:02}"
+
+
+def zone_asked(text: str, account_zone: str) -> str:
+    """The zone of the part after `|` in a period: a name, an offset, or `system`, the account's own."""
+    if text == "system":
+        return account_zone
+    if text[:1] in "+-0123456789":
+        return zone_of_offset(text)
+    tz(text)
+    return text
 
 
 # Buckets
@@ -44,7 +114,7 @@ def day_start(at: int, zone: str) -> int:
     """Where the local day that contains `at` begins: epoch seconds. A coarse `at` (a quarter) uses the cache well."""
     if zone == "UTC":
         return at - at % DAY
-    day = datetime.fromtimestamp(at, ZoneInfo(zone)).date()
+    day = datetime.fromtimestamp(at, tz(zone)).date()
     after = _midnight(day.toordinal() + 1, zone)  # begun already where a clock was put back over midnight
     return after if after <= at else _midnight(day.toordinal(), zone)
 
@@ -59,32 +129,39 @@ def month_start(at: int, zone: str) -> int:
 def bucket_start(interval: Interval, at: float, zone: str) -> int:
     """The bucket that contains `at`: 10:42 is in hour [10:00, 11:00)."""
     second = int(at // 1)
-    if interval == MONTH:
-        return month_start(second, zone)
     if interval == DAY:
         return day_start(second, zone)
+    if interval == MONTH:
+        return month_start(second, zone)
+    if interval == WEEK:
+        ordinal = _day(second, zone)
+        return _midnight(ordinal - (ordinal - 1) % 7, zone)
+    if interval == YEAR:
+        return _midnight(date(date.fromordinal(_day(second, zone)).year, 1, 1).toordinal(), zone)
     assert isinstance(interval, int)
     return second - second % interval
 
 
 def next_start(interval: Interval, start: int, zone: str) -> int:
     """Where the bucket after the one that begins at `start` begins."""
-    if interval == MONTH:
-        day = date.fromordinal(_day(start, zone))
-        return _midnight(_month(day, 1).toordinal(), zone)
-    if interval == DAY:
-        return _midnight(_day(start, zone) + 1, zone)
+    if interval in CALENDAR_DAYS:
+        return _midnight(_day(start, zone) + CALENDAR_DAYS[interval], zone)
+    if isinstance(interval, str):
+        return _midnight(_month(date.fromordinal(_day(start, zone)), MONTHS[interval]).toordinal(), zone)
     assert isinstance(interval, int)
     return start + interval
 
 
 def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]:
-    """The starts of the buckets that begin in [start, end), in order. Ask `points` first: the list is that long."""
+    """The starts of the buckets that begin in [start, end), in order. Ask `points` first: the list is that long.
+
+    Below a day the first one begins at `start`.
+    """
+    if isinstance(interval, int) and interval < DAY:
+        return range(start, end, interval)
     first = bucket_start(interval, start, zone)
     if first < start:
         first = next_start(interval, first, zone)
-    if isinstance(interval, int) and interval < DAY:
-        return range(first, end, interval)
     return list(_walk(interval, first, end, zone))
 
 
@@ -92,20 +169,22 @@ def points(interval: Interval, start: int, end: int, zone: str) -> int:
     """How many buckets [start, end) takes, without listing them (a day that a zone left out is counted)."""
     if end <= start:
         return 0
-    if interval == MONTH:
+    if isinstance(interval, str):
         first, last = (date.fromordinal(_day(at, zone)) for at in (start, end - 1))
-        return (last.year - first.year) * 12 + last.month - first.month + 1
-    if interval == DAY:
-        return _day(end - 1, zone) - _day(start, zone) + 1
+        years = last.year - first.year
+        return years + 1 if interval == YEAR else years * 12 + last.month - first.month + 1
+    if interval in CALENDAR_DAYS:
+        days = CALENDAR_DAYS[interval]
+        return (_day(end - 1, zone) - 1) // days - (_day(start, zone) - 1) // days + 1
     assert isinstance(interval, int)
     return -(-(end - start) // interval)
 
 
 def interval_name(interval: Interval) -> str:
-    """`15s`, `1m`, `15m`, `1h`, `1d`, `1mo`."""
+    """`15s`, `1m`, `15m`, `1h`, `1d`, `1w`, `1mo`, `1y`."""
     if isinstance(interval, str):
         return interval
-    unit = next(unit for unit in ("d", "h", "m", "s") if interval % UNITS[unit] == 0)
+    unit = next(unit for unit in ("w", "d", "h", "m", "s") if interval % UNITS[unit] == 0)
     return f"{interval // UNITS[unit]}{unit}"
 
 
@@ -117,7 +196,7 @@ def _walk(interval: Interval, at: int, end: int, zone: str) -> Iterator[int]:
 
 def _day(at: int, zone: str) -> int:
     """The ordinal of the local day that contains `at`."""
-    day = datetime.fromtimestamp(at, UTC if zone == "UTC" else ZoneInfo(zone)).date().toordinal()
+    day = datetime.fromtimestamp(at, UTC if zone == "UTC" else tz(zone)).date().toordinal()
     return day + 1 if zone != "UTC" and _midnight(day + 1, zone) <= at else day
 
 
@@ -131,15 +210,15 @@ def _month(day: date, months: int) -> date:
 def _midnight(ordinal: int, zone: str) -> int:
     """The first instant whose local date is that day or later."""
     day = date.fromordinal(ordinal)
-    tz = ZoneInfo(zone)
-    midnight = datetime(day.year, day.month, day.day, tzinfo=tz)
+    local = tz(zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=local)
     at = int(midnight.timestamp())
-    if datetime.fromtimestamp(at, tz).date() == day and datetime.fromtimestamp(at - 1, tz).date() < day:
+    if datetime.fromtimestamp(at, local).date() == day and datetime.fromtimestamp(at - 1, local).date() < day:
         return at
     low, high = at - 2 * DAY, at + 1  # midnight was skipped: look for the jump
     while high - low > 1:
         middle = (low + high) // 2
-        if datetime.fromtimestamp(middle, tz).date() < day:
+        if datetime.fromtimestamp(middle, local).date() < day:
             low = middle
         else:
             high = middle
@@ -157,48 +236,85 @@ NAMED = {
     "hours": "1h:1d",
     "hour": "1m:1h",
 }
-LENGTH_OF = {DAY: "1y", HOUR: "1d", 15 * MINUTE: "1d", MINUTE: "1h", MONTH: "1y"}  # of an interval alone
+LENGTH_OF = {WEEK: "1y", DAY: "1y", HOUR: "1d", QUARTER: "1d", MINUTE: "1h", MONTH: "1y", YEAR: "5y"}  # alone
 DEFAULT = "thirty"
 EXPECTED = "expected a name as today or thirty, interval:length as 1h:7d, or two dates as 2026-01-01..2026-02-01"
+MAX_POINTS = 10_000
+MAX_SOURCE_POINTS = 50_000
+"""Stored buckets that one series may be summed from."""
+_ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2})?"
 
 
-def parse_period(text: str | int | None, now: float, zone: str, periods: Kept) -> Range:
-    """The range that a period means at `now` in a zone, as the table in docs/http.md.
+def parse_period(
+    text: str | int | None,
+    now: float,
+    zone: str,
+    periods: Kept,
+    asked_zone: str = "",
+    max_points: int = MAX_POINTS,
+    start_at: float | None = None,
+) -> Range:
+    """The range that a period means at `now`, as the table in docs/http.md, and the stored interval that answers it.
 
-    periods: (interval, retention in seconds or None) of what is kept.
-    Raises PeriodError: unknown, or not kept, or not kept so far back.
+    zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
+    asked_zone: a name or an offset; the period may also end in `|zone`.  start_at: only from the bucket with it on.
+    Raises PeriodError (unknown; not kept, or not so far back; no stored bucket fits) and TooManyPoints.
     """
+    period, _, after = str(DEFAULT if text is None else text).strip().partition("|")
+    in_zone = zone_asked(after, zone) if after else zone_asked(asked_zone, zone) if asked_zone else zone
     kept = dict(periods)
     try:
-        found = _parse(str(DEFAULT if text is None else text).strip(), now, zone, kept)
-        _check_kept(found, now, zone, kept)
+        found = _parse(period.strip(), now, in_zone, zone, kept)
+        if start_at is not None:
+            found = _since(found, start_at)
+        check_points(found, max_points)
+        return _with_source(found, now, zone, kept, period)
     except (OverflowError, OSError):
         raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(text)}") from None
-    return found
 
 
-def _parse(text: str, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
+def check_points(found: Range, limit: int) -> None:
+    """Raises TooManyPoints with what to do."""
+    if found.points > limit:
+        wider = next((name for name, wide in _WIDER if width(found.interval) < wide), None)
+        hint = f"ask by {wider} or shorten the range" if wider else "shorten the range"
+        raise TooManyPoints(
+            f"this range by {interval_name(found.interval)} is {found.points} points, the limit is {limit}: {hint}"
+        )
+
+
+_WIDER = (("minute", MINUTE), ("hour", HOUR), ("day", DAY), ("week", WEEK), ("month", 28 * DAY), ("year", 365 * DAY))
+
+
+def width(interval: Interval) -> int:
+    """Seconds of its shortest bucket, about: for choosing."""
+    return interval if isinstance(interval, int) else {MONTH: 28 * DAY, YEAR: 365 * DAY}[interval]
+
+
+def _parse(text: str, now: float, zone: str, stored_zone: str, kept: dict[Interval, float | None]) -> Range:
     today = day_start(int(now // 1), zone)
     tomorrow = next_start(DAY, today, zone)
     match text:
         case "today":
-            return Range(HOUR, _hour_edge(today), bucket_start(HOUR, now, zone) + HOUR)
+            hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
+            # Where no stored bucket begins with this day's hours, the day itself is the answer.
+            return hours if _fitting(hours, stored_zone, kept) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
-            return Range(DAY, day_start(today - 1, zone), today)
+            return Range(DAY, day_start(today - 1, zone), today, zone)
         case "wtd":
-            ordinal = _day(today, zone)
-            return Range(DAY, _midnight(ordinal - date.fromordinal(ordinal).weekday(), zone), tomorrow)
+            return Range(DAY, bucket_start(WEEK, today, zone), tomorrow, zone)
         case "mtd":
-            return Range(DAY, month_start(today, zone), tomorrow)
+            return Range(DAY, month_start(today, zone), tomorrow, zone)
         case "ytd":
-            year = date.fromordinal(_day(today, zone)).year
-            return Range(DAY, _midnight(date(year, 1, 1).toordinal(), zone), tomorrow)
+            return Range(DAY, bucket_start(YEAR, today, zone), tomorrow, zone)
     if dates := re.fullmatch(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})", text):
         first, last = (_date(part, "%m/%d/%Y", text) for part in dates.groups())
-        return _days(first, last + timedelta(days=1), zone, text)
-    if dates := re.fullmatch(r"([0-9]{4}-[0-9][0-9]-[0-9][0-9])\.\.([0-9]{4}-[0-9][0-9]-[0-9][0-9])", text):
-        first, last = (_date(part, "%Y-%m-%d", text) for part in dates.groups())
-        return _days(first, last, zone, text)
+        return _between(DAY, first, last + timedelta(days=1), zone, text)
+    if dates := re.fullmatch(rf"(?:([0-9]{{1,9}}[a-z]*):)?({_ISO})\.\.({_ISO})", text, re.ASCII):
+        first, last = (
+            _date(part, "%Y-%m-%dT%H:%M" if "T" in part else "%Y-%m-%d", text) for part in dates.groups()[1:]
+        )
+        return _between(_interval(dates[1], text) if dates[1] else DAY, first, last, zone, text)
     interval_text, colon, length_text = NAMED.get(text, text).partition(":")
     interval = _interval(interval_text, text)
     if not colon:
@@ -213,22 +329,22 @@ def _back(interval: Interval, length_s: int, now: float, zone: str) -> Range:
     last = bucket_start(interval, now, zone)
     end = next_start(interval, last, zone)
     if interval == DAY and length_s % DAY == 0:  # by the calendar: a day of 23 hours is a day
-        return Range(interval, _midnight(_day(last, zone) - length_s // DAY, zone), end)
-    start = bucket_start(interval, (now if isinstance(interval, str) or interval == DAY else last) - length_s, zone)
-    return Range(interval, start, end)
+        return Range(interval, _midnight(_day(last, zone) - length_s // DAY, zone), end, zone)
+    local = isinstance(interval, str) or interval >= DAY
+    return Range(interval, bucket_start(interval, (now if local else last) - length_s, zone), end, zone)
 
 
 def _interval(text: str, period: str) -> Interval:
-    """`1mo`, `15m`, or seconds as `86400`."""
+    """`1mo`, `1w`, `15m`, or seconds as `86400`."""
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text)
     unit = _unit(found[2]) if found and found[2] else "s"
     if not found or not unit or int(found[1]) == 0:
         raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
-    if unit == "mo" and int(found[1]) == 1:
-        return MONTH
+    if unit in ("mo", "y") and int(found[1]) == 1:
+        return MONTH if unit == "mo" else YEAR
     seconds = int(found[1]) * UNITS[unit]
-    if unit == "mo" or not (seconds == DAY or (seconds <= HOUR and HOUR % seconds == 0)):
-        raise PeriodError(f"expected buckets that divide an hour, or of 1d or 1mo, got {_shown(text)}")
+    if unit in ("mo", "y") or not (seconds in (DAY, WEEK) or (seconds <= HOUR and HOUR % seconds == 0)):
+        raise PeriodError(f"expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y, got {_shown(text)}")
     return seconds
 
 
@@ -245,9 +361,9 @@ def _unit(text: str) -> str | None:
     return next((unit for unit in ("mo", *UNITS) if text.startswith(unit) and UNIT_WORDS[unit].startswith(text)), None)
 
 
-def _date(text: str, form: str, period: str) -> date:
+def _date(text: str, form: str, period: str) -> datetime:
     try:
-        found = datetime.strptime(text, form).date()
+        found = datetime.strptime(text, form)
     except ValueError:
         raise PeriodError(f"expected dates of the calendar, got {_shown(period)}") from None
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
@@ -255,25 +371,82 @@ def _date(text: str, form: str, period: str) -> date:
     return found
 
 
-def _days(first: date, last: date, zone: str, period: str) -> Range:
-    if last <= first:
+def _between(interval: Interval, first: datetime, last: datetime, zone: str, period: str) -> Range:
+    """From the bucket with `first` to before `last`; where that is no edge, to the end of its bucket."""
+    start, end = (
+        int(at.replace(tzinfo=tz(zone)).timestamp()) if at.hour or at.minute else _midnight(at.toordinal(), zone)
+        for at in (first, last)
+    )
+    if end <= start:
         raise PeriodError(f"expected the end after the start, got {_shown(period)}")
-    return Range(DAY, _midnight(first.toordinal(), zone), _midnight(last.toordinal(), zone))
+    start, cut = bucket_start(interval, start, zone), bucket_start(interval, end, zone)
+    return Range(interval, start, end if cut == end else next_start(interval, cut, zone), zone)
 
 
-def _hour_edge(at: int) -> int:
-    """The first whole hour at or after: in a zone of half hours a local day begins inside an hour."""
-    return -(-at // HOUR) * HOUR
+# What is stored
 
 
-def _check_kept(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> None:
+def _since(asked: Range, at: float) -> Range:
+    if not FIRST <= at < asked.end:
+        raise PeriodError("expected a time since 1900 and before the end of the period", "start_at")
+    start = bucket_start(asked.interval, at, asked.zone)
+    if isinstance(asked.interval, int) and asked.interval < DAY:
+        start = asked.start + int((at - asked.start) // asked.interval) * asked.interval
+    return Range(asked.interval, start, asked.end, asked.zone)
+
+
+def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None], period: str) -> Range:
+    fitting = _fitting(asked, zone, kept)
     name = interval_name(asked.interval)
-    if asked.interval not in kept:
-        raise PeriodError(f"buckets of {name} are not kept; kept are {', '.join(map(interval_name, kept))}")
-    retention = kept[asked.interval]
-    if retention is not None and next_start(asked.interval, asked.start, zone) <= now - retention:
-        since = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
-        raise PeriodError(f"buckets of {name} are kept for {_length(retention)}, the period begins at {since}")
+    if not fitting:
+        names = ", ".join(map(interval_name, kept))
+        if any(_made_of(asked.interval, stored) for stored in kept):
+            raise PeriodError(
+                f"buckets of {name} in {asked.zone} begin inside stored ones (account in {zone}, kept are {names}): "
+                "ask in the account's zone"
+            )
+        raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
+    for stored in fitting:
+        retention = kept[stored]
+        if retention is None or next_start(stored, asked.start, zone) > now - retention:
+            count = points(stored, asked.start, asked.end, zone)
+            if count > MAX_SOURCE_POINTS:
+                raise TooManyPoints(
+                    f"this range is summed from {count} stored buckets of {interval_name(stored)}, the limit is "
+                    f"{MAX_SOURCE_POINTS}: shorten the range"
+                )
+            return Range(asked.interval, asked.start, asked.end, asked.zone, stored)
+    longest = max(fitting, key=lambda stored: kept[stored] or 0)
+    begins = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
+    made = "" if longest == asked.interval else f", of which {name} in {asked.zone} is summed,"
+    raise PeriodError(
+        f"buckets of {interval_name(longest)}{made} are kept for {_length(kept[longest] or 0)}, "
+        f"the period begins at {begins}"
+    )
+
+
+def _fitting(asked: Range, zone: str, kept: Iterable[Interval]) -> list[Interval]:
+    """The stored intervals of which every asked bucket is a sum, the widest first."""
+    ordered = sorted(kept, key=width, reverse=True)
+    return [stored for stored in ordered if _made_of(asked.interval, stored) and _edges_fit(asked, stored, zone)]
+
+
+def _made_of(interval: Interval, stored: Interval) -> bool:
+    """Whether buckets of an interval are whole buckets of a stored one, in one zone of whole hours."""
+    if interval == stored:
+        return True
+    if isinstance(stored, str) or stored >= DAY:
+        return (interval, stored) in ((WEEK, DAY), (MONTH, DAY), (YEAR, DAY), (YEAR, MONTH))
+    return isinstance(interval, str) or interval % stored == 0
+
+
+def _edges_fit(asked: Range, stored: Interval, zone: str) -> bool:
+    """Whether a stored bucket begins wherever an asked one does."""
+    if isinstance(asked.interval, int) and asked.interval < DAY:
+        return isinstance(stored, int) and asked.start % stored == 0
+    if asked.zone == zone and (isinstance(stored, str) or stored >= DAY):
+        return True
+    return all(bucket_start(stored, edge, zone) == edge for edge in (*asked.starts, asked.end))
 
 
 def _length(seconds: float) -> str:

@@ -162,10 +162,10 @@ class Stopping:
 def up(settings: Settings, environ: Mapping[str, str]) -> int:
     """Run everything until a stop is asked for; the exit code. Call it from the main thread; `environ` goes to the
     children. Raises SetupError or SettingsError, with nothing left running, when it cannot start."""
-    make_folder(Path(settings.data_dir))
-    check_ports(HAILWHALE_HAIL_BIND=settings.hail_bind, HAILWHALE_WHALE_BIND=settings.whale_bind)
     for bind in (settings.hail_bind, settings.whale_bind):
         check_bind(bind, settings)
+    make_folder(Path(settings.data_dir))
+    check_ports(HAILWHALE_HAIL_BIND=settings.hail_bind, HAILWHALE_WHALE_BIND=settings.whale_bind)
     hail_url, whale_url = url_of(settings.hail_bind), url_of(settings.whale_bind)
     stopping = Stopping()
     with stop_signals(stopping), ExitStack() as stack:

@@ -1,24 +1,31 @@
 """Whale over HTTP: request -> one question -> JSON.
 
-    GET  /plotpoints   {path: {metric: [[epoch ms, number], ...]}}   pk dimensions metrics period depth sort limit
-    GET  /totals       {period: {path: {metric: number}}}            pk dimensions metrics period | periods
-    GET  /pks          [pk, ...]                                     pk: the ones below it
-    GET  /metrics_of   [metric, ...]                                 pk
-    GET  /count_now    OK: counted (also POST, JSON or a form)       as Hail's /count
-    GET  /             a page for people        /healthz /readyz /metrics
+    GET  /plotpoints     {path: {metric: [[epoch ms, number], ...]}}
+    GET  /dataset        [[time, number], ...], or {child: the same} with depth
+    GET  /totals         {period: {path: {metric: number}}}
+    GET  /total          number
+    GET  /subdimensions  [path, ...]
+    GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
+    GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
+    GET  /tracker        the visitor's uid: counted (also POST)
+    GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
-Promise: a question never writes. `OK` from /count_now means counted. A caller's fault is 400 with the field, in an RFC
-9457 body; 503 with Retry-After means that the store is away. What was never counted reads 0 or empty.
+What each takes is in whale/asked.py. Promise: a question never writes. `OK` from /count_now means counted. A caller's
+fault is 400 with the field, in an RFC 9457 body; 503 with Retry-After means that the store is away. What was never
+counted reads 0 or empty.
 """
 
 import difflib
+import hashlib
 import logging
 import os
 import re
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, unquote
 
 import bottle
 import msgspec
@@ -28,29 +35,48 @@ from prometheus_client import Counter, Histogram, multiprocess
 from hail import access
 from hail.hit import FIELDS, HitError, Reason, lenient
 from hail.settings import Settings, load
+from whale import openapi
+from whale.answer import series
+from whale.answer.explain import Watch, iso
+from whale.answer.shapes import flot_json, labels, path_below, points, times
+from whale.asked import (
+    DatasetAsked,
+    MetricsAsked,
+    PksAsked,
+    PlotpointsAsked,
+    SubdimensionsAsked,
+    Subject,
+    TotalAsked,
+    TotalsAsked,
+)
 from whale.client import Whale
-from whale.dimension import Pk, pk_text
+from whale.dimension import Pk, path_text, pk_text
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, Unavailable
+from whale.errors import CallerError, PathError, Unavailable
 from whale.page import POLICY, Row, render
+from whale.period import Range
 
 log = logging.getLogger("whale.web")
 
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 MAX_PARAMETERS = 100
 MAX_PERIODS = 100
-DEFAULT_LIMIT = 10
+UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
+LONGEST_CACHED_S, SHORTEST_CACHED_S = 86_400, 60
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
-CORS = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete",
+}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
     "Access-Control-Max-Age": "86400",
 }
 PLURAL = {"dimension": "dimensions", "metric": "metrics"}
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
-ASKED = ("pk", "dimensions", "dimension", "metrics", "metric")
+A = TypeVar("A", bound=msgspec.Struct)
 
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
@@ -105,34 +131,39 @@ def parameters(text: str, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def subject(given: Mapping[str, str]) -> dict[str, Any]:
-    """The common parameters, decoded; raises HitError."""
+def asked_of(query: str, kind: type[A]) -> A:
+    """A query as its msgspec type says it; raises CallerError with the parameter."""
+    given = {name: value for name, value in parameters(query, kind.__struct_fields__).items() if name != "key"}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at `$.")
+        field = where.rstrip("`")
+        if not field and (missing := re.search("required field `(.*)`", said)):
+            raise PathError("expected a name or a list of names, got nothing", missing[1]) from None
+        expected = said.partition(", got")[0].replace("Expected", "expected").replace("Invalid", "expected another")
+        raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
+
+
+def subject(asked: Subject) -> dict[str, Any]:
+    """pk, dimensions and metrics, decoded; raises HitError."""
     return {
-        "pk": _typed(given, "pk"),
-        "dimensions": _typed(given, "dimensions" if "dimensions" in given else "dimension"),
-        "metrics": _typed(given, "metrics" if "metrics" in given else "metric"),
+        "pk": lenient("pk", asked.pk),
+        "dimensions": _typed("dimensions", asked.dimensions or asked.dimension),
+        "metrics": _typed("metrics", asked.metrics or asked.metric),
     }
 
 
-def _typed(given: Mapping[str, str], name: str) -> Any:
-    return lenient(name, given[name]) if name in given else None
+def _typed(name: str, text: str) -> Any:
+    return lenient(name, text) if text else None
 
 
-def _whole(given: Mapping[str, str], name: str, default: int) -> int:
-    text = given.get(name, "")
-    if not text:
-        return default
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise CallerError(f"expected a whole number, got {ascii(text)[:60]}", name)
-    return int(text)
-
-
-def periods_of(given: Mapping[str, str]) -> list[str] | None:
+def periods_of(asked: TotalsAsked) -> list[Any] | None:
     """The periods of /totals: one, or several as a JSON list or with commas; None where none is asked."""
-    if "period" in given and "periods" in given:
+    if asked.period and asked.periods:
         raise CallerError("came twice, as periods and as period", "periods")
-    text = given.get("periods") or given.get("period")
-    if text is None:
+    text = asked.periods or asked.period
+    if not text:
         return None
     found = lenient("periods", text)
     if isinstance(found, str):
@@ -141,15 +172,16 @@ def periods_of(given: Mapping[str, str]) -> list[str] | None:
         raise CallerError(f"expected a list of periods, got {ascii(text)[:60]}", "periods")
     if len(found) > MAX_PERIODS:
         raise CallerError(f"expected at most {MAX_PERIODS}, got {len(found)}", "periods")
-    return [str(part) for part in found]
+    return found
 
 
-def hit_given(environ: Mapping[str, Any], limit: int) -> dict[str, Any]:
-    """The fields of a hit, from the query or the body, as Hail's /count takes them.
+def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a hit, from the query or the body, as Hail's /count takes them. more: names beside them.
 
     Raises CallerError, HitError, Problem.
     """
-    given = parameters(environ.get("QUERY_STRING", ""), FIELDS)
+    names = (*FIELDS, *more)
+    given = parameters(environ.get("QUERY_STRING", ""), names)
     body = _body(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
     if body and not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         try:
@@ -161,11 +193,23 @@ def hit_given(environ: Mapping[str, Any], limit: int) -> dict[str, Any]:
         return found
     if body:
         try:
-            given = parameters(body.decode(), FIELDS)
+            given = parameters(body.decode(), names)
         except UnicodeDecodeError:
             raise CallerError("expected UTF-8", "body") from None
     given.pop("key", None)
     return {name: lenient(name, value) if name in TYPED else value for name, value in given.items()}
+
+
+def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
+    """Who a tracker's hit is of: as it says, else as the cookie says, else someone new. `_new` is someone new."""
+    if asked not in (None, "", "_new"):
+        return str(asked)
+    try:
+        cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(UID_COOKIE)
+    except CookieError:
+        cookie = None
+    known = unquote(cookie.value) if cookie and asked != "_new" else ""
+    return known if 0 < len(known) <= MAX_UID and known.isprintable() else secrets.token_hex(16)
 
 
 def _body(environ: Mapping[str, Any], limit: int) -> bytes:
@@ -222,30 +266,135 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
         return answered
 
-    def given(*names: str) -> dict[str, str]:
-        return parameters(bottle.request.environ.get("QUERY_STRING", ""), names)
+    def asked_as(kind: type[A]) -> A:
+        return asked_of(bottle.request.environ.get("QUERY_STRING", ""), kind)
+
+    def answer_of(watch: Watch, asked: Any, ranges: Mapping[str, Range], now: float, body: Callable[[], bytes]) -> Any:
+        """An answer with what it rests on: a cache asks again while its last bucket is open."""
+        watch.stage("answer")
+        encoded = body()
+        watch.stage("encode")
+        if asked.explain:
+            explained = msgspec.json.encode(watch.said(dict(ranges), now))
+            encoded = b'{"answer":' + encoded + b',"explain":' + explained + b"}"
+        end = max((found.end for found in ranges.values()), default=0)
+        closed_s = now - end
+        kept_s = int(min(LONGEST_CACHED_S, max(SHORTEST_CACHED_S, closed_s)))
+        headers = {
+            **CORS,
+            "Content-Type": "application/json",
+            "Cache-Control": f"private, max-age={kept_s}" if closed_s >= 0 and not asked.explain else "no-cache",
+            "ETag": f'"{hashlib.blake2b(encoded, digest_size=12).hexdigest()}"',
+            "X-Whale-As-Of": iso(int(now)),
+            "X-Whale-Complete": "true" if closed_s >= 0 else "false",
+        }
+        if headers["ETag"] in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
+            return bottle.HTTPResponse("", 304, headers)
+        return bottle.HTTPResponse(encoded, 200, headers)
 
     def plotpoints() -> Any:
-        asked = given(*ASKED, "period", "depth", "sort", "limit")
-        return _json(
-            whale.plotpoints(
-                **subject(asked),
-                depth=_whole(asked, "depth", 0),
-                period=asked.get("period"),
-                sort=asked.get("sort"),
-                limit=_whole(asked, "limit", DEFAULT_LIMIT),
-            )
+        watch, now = Watch(whale.store), whale.clock()
+        asked = asked_as(PlotpointsAsked)
+        question = whale.question(
+            **subject(asked), depth=asked.depth, sort=asked.sort or None, limit=asked.limit, undefined=asked.undefined
         )
+        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=now)
+        watch.stage("parse")
+        plot = series.plotpoints(watch.store, question, period, whale.bounds)
+
+        def body() -> bytes:
+            names = labels(period, plot.starts, asked.flot_time)
+            if asked.points_type == "list":
+                rows = ((path_text(row.path), row.values, row.totals) for row in plot.series)
+                return flot_json(rows, names, asked.descending, asked.with_totals)
+            shaped = {
+                path_text(row.path): {
+                    name: points(
+                        [str(label) for label in names],
+                        values,
+                        row.totals[name] if asked.with_totals else ...,
+                        dict,
+                        asked.descending,
+                    )
+                    for name, values in row.values.items()
+                }
+                for row in plot.series
+            }
+            return msgspec.json.encode(shaped)
+
+        return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
+
+    def dataset() -> Any:
+        watch, now = Watch(whale.store), whale.clock()
+        asked = asked_as(DatasetAsked)
+        value = asked.value or "hits"
+        pk = lenient("pk", asked.pk or settings.default_table)
+        dimensions = _typed("dimensions", asked.dimensions or asked.dimension)
+        question = whale.question(pk, dimensions, [value], depth=asked.depth, undefined=asked.undefined)
+        if len(question.paths) != 1:
+            raise CallerError("expected one path", "dimensions")
+        start_at = lenient("at", asked.start_at) if asked.start_at else None
+        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=now, start_at=start_at)
+        watch.stage("parse")
+        plot = series.plotpoints(watch.store, question, period, whale.bounds)
+
+        def body() -> bytes:
+            names = [when.isoformat() for when in times(period, plot.starts)]
+            above = question.paths[0]
+            rows = {row.path: list(zip(names, row.values[value], strict=True)) for row in plot.series}
+            if not asked.depth:
+                return msgspec.json.encode(rows[above])
+            return msgspec.json.encode({path_below(path, above): row for path, row in rows.items() if path != above})
+
+        return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
 
     def totals() -> Any:
-        asked = given(*ASKED, "period", "periods")
-        return _json(whale.totals(**subject(asked), periods=periods_of(asked)))
+        watch, now = Watch(whale.store), whale.clock()
+        asked = asked_as(TotalsAsked)
+        question = whale.question(**subject(asked), undefined=asked.undefined)
+        ranges = whale.ranges_of(periods_of(asked), asked.tz, asked.tzoffset, at=now)
+        watch.stage("parse")
+        found = {
+            name: {
+                path_text(row.path): row.totals for row in series.totals(watch.store, question, period, whale.bounds)
+            }
+            for name, period in ranges.items()
+        }
+        return answer_of(watch, asked, ranges, now, lambda: msgspec.json.encode(found))
+
+    def total() -> Any:
+        watch, now = Watch(whale.store), whale.clock()
+        asked = asked_as(TotalAsked)
+        metric = asked.metric or "hits"
+        pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
+        question = whale.question(pk, path, [metric], undefined=asked.undefined)
+        if len(question.paths) != 1:
+            raise CallerError("expected one path", "dimensions")
+        then = lenient("at", asked.at) if asked.at else now
+        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=then)
+        watch.stage("parse")
+        found = whale.one_total(question, period, asked.index, watch.store)
+        return answer_of(watch, asked, {asked.period or "thirty": period}, now, lambda: msgspec.json.encode(found))
+
+    def subdimensions() -> Any:
+        asked = asked_as(SubdimensionsAsked)
+        pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
+        if asked.all:
+            return _json(whale.all_subdimensions(pk, path))
+        return _json(whale.get_subdimensions(pk, path, depth=asked.depth))
 
     def pks() -> Any:
-        return _json([pk_text(pk) for pk in whale.pks(_typed(given("pk"), "pk"))])
+        return _json([pk_text(pk) for pk in whale.pks(_typed("pk", asked_as(PksAsked).pk))])
 
     def metrics_of() -> Any:
-        return _json(whale.metrics_of(_typed(given("pk"), "pk")))
+        return _json(whale.metrics_of(lenient("pk", asked_as(MetricsAsked).pk)))
+
+    def tracker() -> Any:
+        given = hit_given(bottle.request.environ, settings.max_body_bytes, ("uid",))
+        uid = uid_of(bottle.request.environ, given.pop("uid", None))
+        whale.count_hit({"visitor": uid, **given})
+        cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
+        return _text(uid, headers={**CORS, "Set-Cookie": cookie})
 
     def count_now() -> Any:
         whale.count_hit(hit_given(bottle.request.environ, settings.max_body_bytes))
@@ -268,18 +417,19 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def preflight() -> Any:
         return bottle.HTTPResponse("", 204, {**CORS, **PREFLIGHT})
 
-    for door, answer in (
-        ("read", plotpoints),
-        ("read", totals),
-        ("read", pks),
-        ("read", metrics_of),
-        ("write", count_now),
-    ):
-        path = f"/{answer.__name__}"
-        app.route(path, ["GET", "POST"] if answer is count_now else "GET", answering(door, answer))
-        app.route(path, "OPTIONS", preflight)
-    app.route("/count_now", "HEAD", lambda: _text("", headers=CORS))  # Bottle would answer it by GET, and count
+    for answer in (plotpoints, dataset, totals, total, subdimensions, pks, metrics_of):
+        app.route(f"/{answer.__name__}", "GET", answering("read", answer))
+        app.route(f"/{answer.__name__}", "OPTIONS", preflight)
+    for answer in (count_now, tracker):
+        app.route(f"/{answer.__name__}", ["GET", "POST"], answering("write", answer))
+        app.route(f"/{answer.__name__}", "OPTIONS", preflight)
+        # Bottle would answer HEAD by GET, and count
+        app.route(f"/{answer.__name__}", "HEAD", lambda: _text("", headers=CORS))
     app.route("/", "GET", answering("read", page))
+
+    @app.get("/openapi.json")
+    def described() -> Any:
+        return _json(openapi.document())
 
     @app.get("/healthz")
     def healthz() -> Any:

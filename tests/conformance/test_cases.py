@@ -1,21 +1,26 @@
 """The cases under cases/: hits in, questions, exact answers. The same ones for every stack.
 
 A case has `now` and `zone`, `hits` as Hail takes them (`times`: so often; `at` missing: now), and `asks`: a path of
-Whale's HTTP API, `with` its parameters, and what must come: `answer` as it is, or of /plotpoints the `values` of all
-points, the `last` value, or how many `points` each series has. The order of paths counts.
+Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is, or of
+/plotpoints the `values` of all points, the `last` value, or how many `points` each series has. The order of paths
+counts. A step `count` counts more hits between two asks.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+import hail.web
+from hail.publish import Publisher
 from hail.settings import Settings, load
 from tests.wsgi import Answer, call
 from whale.client import Whale
+from whale.count.hailwail import Apply, Hailwail
 from whale.store.base import Store
 from whale.store.memory import MemoryStore
 from whale.store.redis import connect
@@ -27,13 +32,15 @@ CASES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent 
 class Stack(Protocol):
     """One way from a hit to an answer."""
 
+    whale: Whale
+
     def count(self, hits: list[dict[str, Any]]) -> None: ...
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer: ...
 
 
 class InProcess:
-    """Whale's own count_now and its HTTP application, on one store."""
+    """The library's count_now, and Whale's HTTP application."""
 
     def __init__(self, store: Store, settings: Settings, account: str, now: float):
         self.whale = Whale(store, settings, account, clock=lambda: now)
@@ -47,39 +54,71 @@ class InProcess:
         return call(self.app, "GET", path, parameters)
 
 
+class OverHttp(InProcess):
+    """Hail's HTTP application, its spool, hailwail, Redis, and Whale's HTTP application."""
+
+    def __init__(self, store: Store, settings: Settings, account: str, now: float, closing: ExitStack):
+        super().__init__(store, settings, account, now)
+        self.publisher = Publisher(settings, lambda: now)
+        closing.callback(self.publisher.close)
+        self.hail = hail.web.make_app(settings, self.publisher, lambda: now)
+        self.hailwail = Hailwail(settings, Apply(settings, lambda: now), lambda: now, live=True, force=False)
+
+    def count(self, hits: list[dict[str, Any]]) -> None:
+        first = {name: value if isinstance(value, str) else json.dumps(value) for name, value in hits[0].items()}
+        assert call(self.hail, "GET", "/count", first).text == "OK"
+        for start in range(1, len(hits), 500):
+            body = json.dumps(hits[start : start + 500]).encode()
+            answer = call(self.hail, "POST", "/batch", body=body, CONTENT_TYPE="application/json")
+            assert (answer.status, answer.json["accepted"]) == (202, len(hits[start : start + 500]))
+        while self.hailwail.once():
+            pass
+
+
 MakeStack = Callable[[dict[str, Any]], Stack]
 
 
-@pytest.fixture(params=["memory", "redis"])
-def make_stack(request: pytest.FixtureRequest, unique: str) -> MakeStack:
+@pytest.fixture(params=["memory", "redis", "http"])
+def make_stack(
+    request: pytest.FixtureRequest, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeStack]:
     """Makes an empty stack for a case."""
+    with ExitStack() as closing:
 
-    def make(case: dict[str, Any]) -> Stack:
-        settings = load({"HAILWHALE_TIMEZONE": case["zone"]})
-        store: Store
-        if request.param == "memory":
-            store = MemoryStore(settings)
-        else:
+        def make(case: dict[str, Any]) -> Stack:
+            settings = load({"HAILWHALE_TIMEZONE": case["zone"], "HAILWHALE_DATA_DIR": str(tmp_path)})
+            now = datetime.fromisoformat(case["now"]).timestamp()
+            if request.param == "memory":
+                return InProcess(MemoryStore(settings), settings, unique, now)
             settings = settings.replace(redis_url=request.getfixturevalue("redis_server").url)
-            store = connect(settings)
-        return InProcess(store, settings, unique, datetime.fromisoformat(case["now"]).timestamp())
+            if request.param == "redis":
+                return InProcess(connect(settings), settings, unique, now)
+            monkeypatch.setattr(hail.web, "ACCOUNT", unique)
+            return OverHttp(connect(settings), settings, unique, now, closing)
 
-    return make
+        yield make
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in CASES])
 def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack) -> None:
     stack = make_stack(case)
-    stack.count([{"at": case["now"], **hit} for given in case["hits"] for hit in repeated(given)])
-    for ask in case["asks"]:
-        parameters = {name: v if isinstance(v, str) else json.dumps(v) for name, v in ask["with"].items()}
-        answer = stack.ask(ask["ask"], parameters)
-        assert answer.status == 200, answer.text
-        (form,) = FORMS.keys() & ask.keys()
-        shown = FORMS[form](answer.json)
-        assert shown == ask[form], ask
+    for step in ({"count": case["hits"]}, *case["asks"]):
+        if "count" in step:
+            stack.count([{"at": case["now"], **hit} for given in step["count"] for hit in repeated(given)])
+            continue
+        (form,) = FORMS.keys() & step.keys()
+        shown = FORMS[form](answered(stack, step["ask"], step["with"]))
+        assert shown == step[form], step
         if isinstance(shown, dict):
-            assert list(shown) == list(ask[form]), ask
+            assert list(shown) == list(step[form]), step
+
+
+def answered(stack: Stack, ask: str, given: dict[str, Any]) -> Any:
+    if not ask.startswith("/"):
+        return getattr(stack.whale, ask)(**given)
+    answer = stack.ask(ask, {name: v if isinstance(v, str) else json.dumps(v) for name, v in given.items()})
+    assert answer.status == 200, answer.text
+    return answer.json
 
 
 def repeated(given: dict[str, Any]) -> list[dict[str, Any]]:

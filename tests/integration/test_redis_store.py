@@ -8,7 +8,7 @@ import pytest
 from hail.hit import MILLION
 from hail.settings import DAY, HOUR, Settings, load
 from tests.contract.hits import NOW, PUBLISHER, message, sums
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
 from whale.store import connect
@@ -182,3 +182,20 @@ def test_ids_beyond_the_budget_are_counted_unchecked(settings: Settings, store: 
 def test_a_farm_with_another_number_of_shards_does_not_start(settings: Settings) -> None:
     with pytest.raises(SetupError, match="HAILWHALE_SHARDS is 5, but this Redis was begun with 4"):
         connect(settings.replace(shards=5))
+
+
+def test_a_message_is_done_with_only_when_a_replica_has_it(unique: str) -> None:
+    with RedisServer() as master, RedisServer() as replica:
+        replica.client().replicaof("127.0.0.1", master.port)
+        settings = load({"HAILWHALE_REDIS_URL": master.url, "HAILWHALE_WAIT_REPLICAS": "1"})
+        store = connect(settings)
+        applier = Applier(store, settings)
+        wait_until(lambda: replica.client().info("replication")["master_link_status"] == "up", what="the replica")
+        applier.apply([message([{"pk": "t"}], settings, unique, 0)], NOW)
+        assert sums(connect(settings.replace(redis_url=replica.url)), unique, ("t",), [()]) == [1]
+        replica.sigstop()
+        with pytest.raises(Unavailable, match="0 of 1 replicas"):
+            applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW)
+        replica.sigcont()
+        applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW)
+        assert sums(store, unique, ("t",), [()]) == [2]

@@ -24,14 +24,14 @@ def wire_hits(hits: list[dict[str, Any]]) -> list[WireHit]:
 
 def flat(cells: Cells) -> Counter[Any]:
     """Cells as (pk, path, interval, start, metric) -> amount, without zeros."""
-    sums: Counter[Any] = Counter()
+    found: Counter[Any] = Counter()
     for interval, level in cells.items():
-        for (branch, start), amounts in level.items():
+        for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
             for pk, paths in targets(branch.pk, branch.paths):
                 for path in paths:
                     for metric, amount in amounts.items():
-                        sums[pk, path, interval, start, metric] += amount
-    return Counter({key: value for key, value in sums.items() if value})
+                        found[pk, path, interval, start, metric] += amount
+    return Counter({key: value for key, value in found.items() if value})
 
 
 def test_one_hit_is_these_twelve_increments() -> None:

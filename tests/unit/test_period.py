@@ -1,16 +1,19 @@
 import contextlib
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whale.errors import PeriodError
+from whale.errors import PeriodError, TooManyPoints
 from whale.period import (
     DAY,
     HOUR,
     MONTH,
+    WEEK,
+    YEAR,
     Range,
     bucket_start,
     day_start,
@@ -20,6 +23,7 @@ from whale.period import (
     parse_period,
     points,
     starts,
+    zone_of_offset,
 )
 
 NOW = 1_434_551_720  # Wed 2015-06-17T14:35:20Z
@@ -81,7 +85,7 @@ def test_a_period_means_its_window(text: str | None, interval: int | str, first:
         "",
         "x",
         "monthly",
-        "1w",
+        "2w",
         "7m",
         "0d",
         "1d:",
@@ -111,8 +115,8 @@ def test_what_is_not_a_period_is_refused_with_a_sentence(text: str) -> None:
 
 
 def test_what_is_not_kept_is_refused_with_the_reason() -> None:
-    with pytest.raises(PeriodError, match="buckets of 5m are not kept; kept are 1m, 15m, 1h, 1d, 1mo"):
-        parse_period("5m", NOW, "UTC", PERIODS)
+    with pytest.raises(PeriodError, match="buckets of 30s are not kept, nor finer ones to sum; kept are 1m, 15m, 1h, "):
+        parse_period("30s", NOW, "UTC", PERIODS)
     with pytest.raises(PeriodError, match="buckets of 1m are kept for 1d, the period begins at 2015-06-15T14:35:00Z"):
         parse_period("1m:2d", NOW, "UTC", PERIODS)
 
@@ -123,7 +127,7 @@ def test_the_oldest_bucket_that_is_still_partly_kept_may_be_asked() -> None:
 
 @given(st.text(max_size=40))
 def test_no_text_breaks_the_parser(text: str) -> None:
-    with contextlib.suppress(PeriodError):
+    with contextlib.suppress(PeriodError, TooManyPoints):
         parse_period(text, NOW, "Europe/Berlin", PERIODS)
 
 
@@ -139,14 +143,117 @@ def test_days_of_23_and_25_hours_are_days() -> None:
     assert (week.start, len(listed(week, berlin))) == (at("2026-03-25", berlin), 8)
 
 
-def test_today_in_a_zone_of_half_hours_has_whole_hours_of_utc() -> None:
-    now = at("2026-01-10T03:40", "Asia/Kolkata")
-    assert listed(parse_period("today", now, "Asia/Kolkata", PERIODS), "Asia/Kolkata") == [
-        at("2026-01-09T19:00"),
-        at("2026-01-09T20:00"),
-        at("2026-01-09T21:00"),
-        at("2026-01-09T22:00"),
-    ]
+def test_today_in_a_zone_of_half_hours_is_cut_from_its_midnight() -> None:
+    now, kolkata = at("2026-01-10T03:40", "Asia/Kolkata"), "Asia/Kolkata"
+    found = parse_period("today", now, kolkata, PERIODS)
+    assert (found.source, list(found.starts)) == (900, [at(f"2026-01-09T{hour}:30") for hour in (18, 19, 20, 21)])
+    hours_only = parse_period("today", now, kolkata, PERIODS[2:])
+    assert (hours_only.interval, list(hours_only.starts)) == (DAY, [at("2026-01-10", kolkata)])
+
+
+@pytest.mark.parametrize(
+    ("text", "interval", "source", "first", "count"),
+    [
+        ("5m:1h", 300, 60, "2015-06-17T13:35", 13),
+        ("30m:1d", 1800, 900, "2015-06-16T14:30", 49),
+        ("1w", WEEK, DAY, "2014-06-16", 53),
+        ("1w:3w", WEEK, DAY, "2015-05-25", 4),
+        ("1mo:3mo", MONTH, MONTH, "2015-03-01", 4),
+        ("1y", YEAR, MONTH, "2010-01-01", 6),
+        ("1h:2015-06-01..2015-06-02", HOUR, HOUR, "2015-06-01", 24),
+        ("1h:2015-06-01T06:00..2015-06-01T09:30", HOUR, HOUR, "2015-06-01T06:00", 4),
+        ("1w:2012-04-01..2012-05-07", WEEK, DAY, "2012-03-26", 6),
+        ("1w:2012-04-02..2012-05-07", WEEK, DAY, "2012-04-02", 5),
+    ],
+)
+def test_what_is_not_stored_is_summed(
+    text: str, interval: int | str, source: int | str, first: str, count: int
+) -> None:
+    found = parse_period(text, NOW, "UTC", PERIODS)
+    assert (found.interval, found.source, found.starts[0], found.points) == (interval, source, at(first), count)
+    assert len(found.starts) == count
+
+
+@pytest.mark.parametrize(
+    ("zone", "asked", "source", "first"),
+    [
+        ("UTC", "Europe/Berlin", HOUR, ("2015-06-10", "Europe/Berlin")),
+        ("UTC", "Asia/Kolkata", 900, ("2015-06-10", "Asia/Kolkata")),
+        ("UTC", "-0700", HOUR, ("2015-06-10", "Etc/GMT+7")),
+        ("UTC", "+05:30", 900, ("2015-06-10", "Asia/Kolkata")),
+        ("Europe/Berlin", "Europe/Paris", DAY, ("2015-06-10", "Europe/Paris")),
+        ("UTC", "UTC", DAY, ("2015-06-10", "UTC")),
+        ("Europe/Berlin", "system", DAY, ("2015-06-10", "Europe/Berlin")),
+    ],
+)
+def test_a_day_of_another_zone_is_summed_from_what_fits(zone: str, asked: str, source: int, first: Any) -> None:
+    for found in (
+        parse_period("seven", NOW, zone, PERIODS, asked),
+        parse_period(f"seven|{asked}", NOW, zone, PERIODS),
+    ):
+        assert (found.source, found.starts[0], found.points) == (source, at(*first), 8)
+
+
+def test_a_day_that_no_stored_bucket_fits_is_refused_and_never_shifted() -> None:
+    with pytest.raises(
+        PeriodError, match="of which 1d in Europe/Berlin is summed, are kept for 90d, the period begins"
+    ):
+        parse_period("year|Europe/Berlin", NOW, "UTC", PERIODS)
+    with pytest.raises(
+        PeriodError, match="1d in Asia/Kolkata begin inside stored ones .account in UTC, kept are 1h, 1d"
+    ):
+        parse_period("seven|Asia/Kolkata", NOW, "UTC", PERIODS[2:])
+    with pytest.raises(PeriodError, match="kept are 1d, 1mo"):
+        parse_period("1mo|Asia/Tokyo", NOW, "UTC", PERIODS[3:])
+
+
+def test_a_day_of_23_hours_is_summed_from_23_hours() -> None:
+    now = at("2026-03-29T23:10", "Europe/Berlin")
+    found = parse_period("2026-03-29..2026-03-30|Europe/Berlin", now, "UTC", PERIODS)
+    assert (found.source, found.end - found.start) == (HOUR, 23 * HOUR)
+    assert parse_period("today|Europe/Berlin", now, "UTC", PERIODS).points == 23
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("-0700", "-07:00"),
+        ("-700", "-07:00"),
+        ("-7", "-07:00"),
+        ("-7.0", "-07:00"),
+        ("+05:30", "+05:30"),
+        ("0530", "+05:30"),
+        ("550", "+05:30"),
+        ("5.5", "+05:30"),
+        ("545", "+05:45"),
+        ("575", "+05:45"),
+        ("0", "+00:00"),
+        ("1400", "+14:00"),
+    ],
+)
+def test_an_offset_is_read_in_each_of_its_forms(text: str, zone: str) -> None:
+    assert zone_of_offset(text) == zone
+
+
+@pytest.mark.parametrize("text", ["", "x", "5.1", "0710", "+99", "1e3", "--7", "7:5", "+16:00", "٧", "5:30:00"])
+def test_what_is_no_offset_is_refused(text: str) -> None:
+    with pytest.raises(PeriodError) as refused:
+        zone_of_offset(text)
+    assert refused.value.field == "tzoffset"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../UTC", "/etc/passwd", "A" * 5000, "America", "Europe/Berl\0in"])
+def test_an_unknown_zone_is_refused(zone: str) -> None:
+    with pytest.raises(PeriodError) as refused:
+        parse_period("today", NOW, "UTC", PERIODS, zone)
+    assert refused.value.field in ("tz", "tzoffset")
+
+
+def test_a_period_may_begin_later() -> None:
+    found = parse_period("seven", NOW, "UTC", PERIODS, start_at=at("2015-06-15T12:00"))
+    assert list(found.starts) == [at(f"2015-06-{day}") for day in (15, 16, 17)]
+    kolkata = parse_period("today|Asia/Kolkata", NOW, "UTC", PERIODS, start_at=at("2015-06-17T12:50"))
+    assert list(kolkata.starts) == [at("2015-06-17T12:30"), at("2015-06-17T13:30"), at("2015-06-17T14:30")]
 
 
 def test_a_day_without_midnight_begins_at_its_first_instant() -> None:
@@ -171,7 +278,11 @@ def test_a_day_begins_once_where_the_clock_goes_back_over_midnight() -> None:
     assert day_start(begins - 1, st_johns) < begins
 
 
-@given(st.sampled_from(ZONES), st.integers(-2_208_988_800, 4_102_444_800), st.sampled_from([DAY, MONTH, 60, 900, HOUR]))
+@given(
+    st.sampled_from(ZONES),
+    st.integers(-2_208_988_800, 4_102_444_800),
+    st.sampled_from([DAY, WEEK, MONTH, YEAR, 60, 900, HOUR]),
+)
 def test_buckets_follow_each_other_without_gap_or_overlap(zone: str, second: int, interval: int | str) -> None:
     start = bucket_start(interval, second, zone)
     end = next_start(interval, start, zone)
@@ -192,7 +303,7 @@ def test_months_are_made_of_whole_days(zone: str, second: int) -> None:
     st.sampled_from(ZONES),
     st.integers(0, 4_000_000_000),
     st.integers(1, 100 * DAY),
-    st.sampled_from([DAY, MONTH, HOUR]),
+    st.sampled_from([DAY, WEEK, MONTH, YEAR, HOUR]),
 )
 def test_points_says_how_long_the_list_is(zone: str, first: int, length: int, interval: int | str) -> None:
     start = bucket_start(interval, first, zone)
@@ -204,14 +315,16 @@ def test_points_says_how_long_the_list_is(zone: str, first: int, length: int, in
 
 
 def test_intervals_have_short_names() -> None:
-    assert [interval_name(i) for i in (15, 60, 300, 900, 3600, DAY, MONTH)] == [
+    assert [interval_name(i) for i in (15, 60, 300, 900, 3600, DAY, WEEK, MONTH, YEAR)] == [
         "15s",
         "1m",
         "5m",
         "15m",
         "1h",
         "1d",
+        "1w",
         "1mo",
+        "1y",
     ]
 
 

@@ -128,6 +128,28 @@ def test_a_pk_that_was_never_counted_reads_zero() -> None:
     assert totals(COUNTRIES, question, SEVEN)[0].totals == {"hits": 0}
 
 
+def test_buckets_that_are_not_stored_are_sums_of_stored_ones() -> None:
+    store = counted(
+        {"metrics": {"v": 1}, "at": "2015-06-16T23:10Z"},
+        {"metrics": {"v": 2}, "at": "2015-06-17T00:10Z"},
+        {"metrics": {"v": 4}, "at": "2015-06-14T12:00Z"},
+    )
+
+    def values(period: str, zone: str = "") -> list[int | float]:
+        found = parse_period(period, NOW, "UTC", SETTINGS.periods, zone)
+        plot = plotpoints(store, asked(metrics=["v", "v/hits"]), found)
+        assert len(plot.starts) == len(plot.series[0].values["v"])
+        return plot.series[0].values["v"]
+
+    assert values("1w:1w") == [4, 3]
+    assert values("1y:1y") == [0, 7]
+    assert values("2015-06-14..2015-06-18") == [4, 0, 1, 2]
+    assert values("2015-06-14..2015-06-18", "Europe/Berlin") == [4, 0, 0, 3]
+    assert values("2015-06-14..2015-06-18", "-0700") == [4, 0, 3, 0]
+    assert values("2015-06-14..2015-06-18|Asia/Kathmandu") == [4, 0, 0, 3]
+    assert values("30m:2015-06-16T23:00..2015-06-17T00:30") == [1, 0, 2]
+
+
 def test_sums_beyond_64_bits_are_exact() -> None:
     class Full(MemoryStore):
         def read(self, account: str, pk: Any, paths: Any, metrics: Any, interval: Any, starts: Any) -> Any:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hail import openapi as hail_openapi
+from hail.hit import FIELDS
 from hail.settings import load
 from tests.wsgi import Answer, call
 from whale.client import Whale
@@ -104,7 +106,7 @@ def test_totals_leave_out_the_periods_that_are_not_kept_unless_asked() -> None:
     door = Door(periods="((3600, 86400), (86400, None))")
     assert list(door.get("/totals", pk="t").json) == ["1d:1y", "1d:1mo", "1d:1w", "1h:1d"]
     assert door.get("/totals", pk="t", period="1m:1h").json["detail"] == (
-        "period: buckets of 1m are not kept; kept are 1h, 1d"
+        "period: buckets of 1m are not kept, nor finer ones to sum; kept are 1h, 1d"
     )
 
 
@@ -157,7 +159,30 @@ def test_what_was_never_counted_reads_zero(door: Door) -> None:
         ("/plotpoints", {"pk": "t", "metrics": "a/"}, "metrics", "bad_formula"),
         ("/plotpoints", {"pk": "t", "metrics": '[""]'}, "metrics", "bad_formula"),
         ("/plotpoints", {"pk": "t", "period": "fortnight"}, "period", "bad_period"),
-        ("/plotpoints", {"pk": "t", "period": "1m:30d"}, "period", "bad_period"),
+        ("/plotpoints", {"pk": "t", "period": "1m:3d"}, "period", "bad_period"),
+        ("/plotpoints", {"pk": "t", "period": "1m:100y"}, "period", "too_many_points"),
+        ("/plotpoints", {"pk": "t", "period": "1m:1915-01-01..2015-01-01"}, "period", "too_many_points"),
+        ("/plotpoints", {"pk": "t", "period": "2015-06-02..2015-06-01"}, "period", "bad_period"),
+        ("/plotpoints", {"pk": "t", "period": "seven|Mars/Olympus"}, "tz", "bad_period"),
+        ("/plotpoints", {"pk": "t", "tz": "Europe/Berlin", "period": "year"}, "period", "bad_period"),
+        ("/plotpoints", {"pk": "t", "tz": "../etc/passwd"}, "tz", "bad_period"),
+        ("/plotpoints", {"pk": "t", "tzoffset": "0710"}, "tzoffset", "bad_period"),
+        ("/plotpoints", {"pk": "t", "tz": "UTC", "tzoffset": "1"}, "tz", "bad_request"),
+        ("/plotpoints", {"pk": "t", "metrics": "(a+" * 1000}, "metrics", "bad_formula"),
+        ("/plotpoints", {"pk": "t", "metrics": "a+" * 5000}, "metrics", "bad_formula"),
+        ("/plotpoints", {"pk": "t", "sort": "a/"}, "sort", "bad_formula"),
+        ("/plotpoints", {"pk": "t", "undefined": "nan"}, "undefined", "bad_request"),
+        ("/plotpoints", {"pk": "t", "flot_time": "maybe"}, "flot_time", "bad_request"),
+        ("/plotpoints", {"pk": "t", "points_type": "set"}, "points_type", "bad_request"),
+        ("/dataset", {"pk": "t", "start_at": "2015-12-01"}, "start_at", "bad_period"),
+        ("/dataset", {"pk": "t", "start_at": "soon"}, "start_at", "bad_request"),
+        ("/dataset", {"pk": "t", "dimensions": '[["a"], ["b"]]'}, "dimensions", "bad_request"),
+        ("/total", {"pk": "t", "index": "32"}, "index", "bad_request"),
+        ("/total", {"pk": "t", "at": "yesterday"}, "at", "bad_request"),
+        ("/total", {}, "pk", "bad_path"),
+        ("/subdimensions", {"pk": "t", "depth": "0"}, "depth", "bad_request"),
+        ("/subdimensions", {"pk": "t", "depth": "1000000000"}, "depth", "bad_request"),
+        ("/tracker", {}, "pk", "bad_pk"),
         ("/plotpoints", {"pk": "t", "depth": "deep"}, "depth", "bad_request"),
         ("/plotpoints", {"pk": "t", "depth": "9"}, "depth", "bad_request"),
         ("/plotpoints", {"pk": "t", "depth": "1000000000"}, "depth", "bad_request"),
@@ -198,9 +223,20 @@ def test_a_cache_buster_is_left_aside(door: Door) -> None:
     assert door.get("/pks", _="1234").status == 200
 
 
-@given(st.dictionaries(st.sampled_from(["pk", "dimensions", "metrics", "period", "sort", "depth", "limit"]), st.text()))
-def test_no_question_breaks_whale(parameters: dict[str, str]) -> None:
-    assert SHARED.get("/plotpoints", **parameters).status in (200, 400)
+@given(
+    st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/subdimensions"]),
+    st.dictionaries(
+        st.sampled_from(["pk", "dimensions", "metrics", "period", "sort", "depth", "limit", "tz", "tzoffset", "value"]),
+        st.text(),
+    ),
+)
+def test_no_question_breaks_whale(path: str, parameters: dict[str, str]) -> None:
+    assert SHARED.get(path, **parameters).status in (200, 400)
+
+
+@given(st.text('ab1.:/*+-()`"_ ma7', max_size=30))
+def test_no_formula_breaks_whale(formula: str) -> None:
+    assert SHARED.get("/totals", pk="x", metrics=json.dumps([formula])).status in (200, 400)
 
 
 SHARED = Door()
@@ -244,9 +280,139 @@ def test_a_retried_id_counts_once() -> None:
     assert door.get("/totals", pk="t", period="today").json["today"]["_"] == {"hits": 1}
 
 
+def test_a_formula_is_refused_with_a_line_that_points_at_the_character(door: Door) -> None:
+    detail = door.get("/totals", pk="test", metrics="dollars/").json["detail"]
+    assert detail.split("\n") == [
+        "metrics: expected a metric, a number or ( at the end",
+        "  dollars/",
+        "          ^",
+    ]
+
+
+def test_points_come_in_every_shape(door: Door) -> None:
+    asked = {"pk": "test", "metrics": "dollars", "period": "2015-06-16..2015-06-18"}
+    first, last = 1_434_412_800_000, 1_434_499_200_000
+    assert door.get("/plotpoints", **asked).json["_"]["dollars"] == [[first, 500], [last, 200]]
+    more = {"descending": "1", "with_totals": "true", "flot_time": "0"}
+    assert door.get("/plotpoints", **asked, **more).json["_"]["dollars"] == [
+        ["Wed Jun 17 00:00:00 2015", 200],
+        ["Tue Jun 16 00:00:00 2015", 500],
+        ["Total", 700],
+    ]
+    assert door.get("/plotpoints", **asked, **more, points_type="dict").text == (
+        '{"_":{"dollars":{"Wed Jun 17 00:00:00 2015":200,"Tue Jun 16 00:00:00 2015":500,"Total":700}}}'
+    )
+
+
+def test_over_zero_is_null_where_that_is_asked(door: Door) -> None:
+    asked = {"pk": "test", "metrics": '["dollars/hits", "a/b"]', "period": "2015-06-15..2015-06-18"}
+    found = door.get("/plotpoints", **asked, undefined="null", with_totals="1").json["_"]
+    assert [value for _, value in found["dollars/hits"]] == [None, 500, 200, 350]
+    assert [value for _, value in found["a/b"]] == [None] * 4
+    assert [value for _, value in door.get("/plotpoints", **asked).json["_"]["a/b"]] == [0, 0, 0]
+
+
+def test_a_dataset_is_one_series_or_one_for_each_child(door: Door) -> None:
+    asked = {"pk": "test", "value": "dollars", "period": "seven", "start_at": "2015-06-16T12:00Z"}
+    assert door.get("/dataset", **asked).json == [
+        ["2015-06-16T00:00:00+00:00", 500],
+        ["2015-06-17T00:00:00+00:00", 200],
+    ]
+    found = door.get("/dataset", **asked, depth=2).json
+    assert {path: [value for _, value in series] for path, series in found.items()} == {
+        "sales": [500, 0],
+        '["sales", "55"]': [500, 0],
+        "services": [0, 200],
+    }
+
+
+def test_a_total_is_one_number_now_or_at_a_time(door: Door) -> None:
+    asked = {"pk": "test", "metric": "dollars"}
+    assert door.get("/total", **asked).json == 700
+    assert door.get("/total", **asked, period="today").json == 200
+    assert door.get("/total", **asked, period="today", at="2015-06-16T23:00Z").json == 500
+    assert [door.get("/total", **asked, period="seven", index=index).json for index in (-1, -2, 0)] == [200, 500, 0]
+    assert door.get("/total", **asked, dimension="sales").json == 500
+
+
+def test_subdimensions_are_the_paths_below(door: Door) -> None:
+    assert door.get("/subdimensions", pk="test").json == ["services", "sales"]
+    assert door.get("/subdimensions", pk="test", dimension="sales").json == ['["sales", "55"]']
+    assert door.get("/subdimensions", pk="test", all="1").json == ["_", "services", "sales", '["sales", "55"]']
+    assert door.get("/subdimensions", pk="nobody").json == []
+
+
+def test_another_zone_has_its_own_days(door: Door) -> None:
+    door.count("zoned", None, {"n": 1}, "2015-06-17T03:00Z")
+    for zone in ({"tzoffset": "-700"}, {"tzoffset": "-0700"}, {"tzoffset": "-7"}, {"tz": "America/Phoenix"}):
+        points = door.get("/plotpoints", pk="zoned", metrics="n", period="seven", **zone).json["_"]["n"]
+        assert points[-2:] == [[1_434_438_000_000, 1], [1_434_524_400_000, 0]]
+    assert door.get("/total", pk="zoned", metric="n", period="today|-700").json == 0
+    detail = door.get("/total", pk="zoned", period="year", tz="America/Phoenix").json["detail"]
+    assert detail.startswith("period: buckets of 1h, of which 1d in America/Phoenix is summed, are kept for 90d")
+
+
+def test_an_answer_says_whether_it_is_complete_and_may_be_kept_when_it_is(door: Door) -> None:
+    open_, closed = (door.get("/totals", pk="test", period=period) for period in ("today", "yesterday"))
+    assert open_.headers["X-Whale-As-Of"] == "2015-06-17T14:35:20Z"
+    assert (open_.headers["X-Whale-Complete"], open_.headers["Cache-Control"]) == ("false", "no-cache")
+    assert (closed.headers["X-Whale-Complete"], closed.headers["Cache-Control"]) == ("true", "private, max-age=52520")
+    known = {"HTTP_IF_NONE_MATCH": closed.headers["Etag"]}
+    again = door.get("/totals", headers=known, pk="test", period="yesterday")
+    assert (again.status, again.body) == (304, b"")
+    door.count("test", None, {"dollars": 1}, "2015-06-16T10:00Z")
+    assert door.get("/totals", headers=known, pk="test", period="yesterday", metric="dollars").status == 200
+
+
+def test_explain_says_what_answered(door: Door) -> None:
+    found = door.get("/plotpoints", pk="test", metrics="dollars", period="seven", tzoffset="-7", explain=1).json
+    assert list(found["answer"]) == ["_"]
+    assert found["explain"]["ranges"]["seven"] == {
+        "interval": "1d",
+        "answered_from": "1h",
+        "start": "2015-06-10T07:00:00Z",
+        "end": "2015-06-18T07:00:00Z",
+        "zone": "-07:00",
+        "points": 8,
+        "complete": False,
+    }
+    (read,) = found["explain"]["reads"]
+    assert (read["interval"], read["buckets"], read["paths"], read["metrics"]) == ("1h", 192, 1, ["dollars"])
+    assert set(found["explain"]["stages_ms"]) == {"parse", "names", "read", "answer", "encode"}
+
+
+def test_the_tracker_counts_a_visitor_it_knows_by_a_cookie() -> None:
+    door = Door()
+    first = door.get("/tracker", pk="t")
+    uid = first.text
+    assert re.fullmatch("[0-9a-f]{32}", uid)
+    assert first.headers["Set-Cookie"] == f"uid={uid}; Max-Age=31536000; Path=/; HttpOnly; SameSite=Lax"
+    cookie = {"HTTP_COOKIE": f"a=b; uid={uid}"}
+    assert door.get("/tracker", headers=cookie, pk="t").text == uid
+    assert door.get("/tracker", headers=cookie, pk="t", uid="_new").text not in (uid, "_new")
+    assert (
+        door.get("/tracker", headers=cookie, pk="t", uid="me; x=\r\n")
+        .headers["Set-Cookie"]
+        .startswith("uid=me%3B%20x%3D%0D%0A; ")
+    )
+    assert len(door.get("/tracker", headers={"HTTP_COOKIE": 'uid="' + "x" * 5000}, pk="t").text) == 32
+    assert door.get("/total", pk="t", period="today").json == 5
+
+
+def test_both_services_describe_themselves(door: Door) -> None:
+    described = door.get("/openapi.json").json
+    assert described["openapi"] == "3.1.0"
+    assert set(described["paths"]) == {
+        *("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/pks", "/metrics_of"),
+        *("/count_now", "/tracker"),
+    }
+    assert hail_openapi.document()["openapi"] == "3.1.0"
+    assert set(hail_openapi.HitGiven.__struct_fields__) == set(FIELDS) == set(hail_openapi.HitAsked.__struct_fields__)
+
+
 def test_head_and_options_do_not_count() -> None:
     door = Door()
-    assert door.call("HEAD", "/count_now", pk="t").status == 200
+    assert door.call("HEAD", "/count_now", pk="t").status == door.call("HEAD", "/tracker", pk="t").status == 200
     options = door.call("OPTIONS", "/count_now", pk="t")
     assert (options.status, options.headers["Access-Control-Allow-Methods"]) == (204, "GET, POST, OPTIONS")
     assert door.get("/pks").json == []
@@ -287,10 +453,11 @@ def test_reading_asks_for_the_read_key_and_counting_for_the_write_key(locked: Do
         ({"HTTP_AUTHORIZATION": "Bearer w"}, 401, 200),
         ({"HTTP_AUTHORIZATION": "Bearer a"}, 200, 200),
     ):
-        for path in ("/plotpoints", "/totals", "/pks", "/metrics_of", "/"):
+        for path in ("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/metrics_of", "/"):
             parameters = {} if path == "/" else {"pk": "t"}
             assert locked.get(path, headers=headers, **parameters).status == read
-        assert locked.get("/count_now", headers=headers, pk="t").status == write
+        for path in ("/count_now", "/tracker"):
+            assert locked.get(path, headers=headers, pk="t").status == write
     assert locked.get("/pks", key="r").status == 200
     assert locked.get("/pks").headers["Www-Authenticate"] == 'Bearer, Basic realm="whale"'
     assert locked.get("/healthz").status == 200
@@ -346,12 +513,26 @@ def away(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
     def refuse(*_: Any, **__: Any) -> Any:
         raise Unavailable("Redis: Connection refused to secret-host:6379")
 
-    for method in ("zone", "claim", "apply", "read", "children", "pks", "metrics"):
+    for method in ("zone", "claim", "apply", "read", "children", "descendants", "pks", "metrics"):
         monkeypatch.setattr(door.store, method, refuse)
     return door
 
 
-@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/pks", "/metrics_of", "/count_now", "/", "/readyz"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/plotpoints",
+        "/dataset",
+        "/totals",
+        "/total",
+        "/subdimensions",
+        "/metrics_of",
+        "/count_now",
+        "/tracker",
+        "/",
+        "/readyz",
+    ],
+)
 def test_while_the_store_is_away_it_is_503_with_retry_after(away: Door, path: str) -> None:
     answer = away.get(path, **({} if path in ("/", "/readyz") else {"pk": "t"}))
     assert (answer.status, answer.headers["Retry-After"], answer.json["code"]) == (503, "1", "unavailable")

@@ -1,25 +1,22 @@
-"""Points and totals, over any Store. Pure: no clock; the range says when.
+"""Points and totals, over any Store. Pure: no clock; the range says when, and which stored buckets answer.
 
 A question costs one read of the dictionary and, for each path below the ones it names, one sum over the range to find
 those that the answer keeps; only these are read in full. Never more with more hits.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whale.dimension import ROOT, Path, Pk
-from whale.errors import CallerError, TooManyPoints
-from whale.formula import Formula, parse_formula
-from whale.period import DAY, HOUR, MINUTE, MONTH, Interval, Range, interval_name, points, starts
+from whale.errors import CallerError, FormulaError, TooManyPoints
+from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, parse_formula
+from whale.period import Range, check_points, starts
 from whale.store.base import Store
 
 CELLS_A_READ = 1_000_000
 READ_FACTOR = 50  # cells that may be summed to choose a series, for each point that may be answered
-
-Number = int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +32,11 @@ class Bounds:
 class Question:
     """What is asked of a pk.
 
-    paths: () is the root.  metrics: names or ratios as `revenue/visitors`.
+    paths: () is the root.  metrics: formulas.
     depth: levels below the paths that are answered too.
     sort: `-metric` (the largest first) or `metric`; None: by the first metric, the largest first, the paths as asked.
     limit: how many paths below the asked ones the answer keeps; 0 keeps all.
+    null: over zero is None, not 0.
     """
 
     account: str
@@ -48,11 +46,12 @@ class Question:
     depth: int = 0
     sort: str | None = None
     limit: int = 0
+    null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One path's numbers: for each formula as asked, one value a bucket, and the total of the range."""
+    """One path's numbers: for each formula as asked, one value a bucket, and the total of the range. None: undefined."""
 
     path: Path
     values: dict[str, list[Number]] = field(default_factory=dict)
@@ -72,67 +71,88 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
 
     A name never counted reads 0.  Raises CallerError (depth, limit, formula), TooManyPoints, Unavailable.
     """
-    _check(question, bounds)
-    edges = _edges(store, question, period, bounds)
+    buckets = _Buckets(store, question, period, bounds)
     formulas = _formulas(store, question, question.metrics)
-    paths = _chosen(store, question, period, edges, len(formulas), bounds)
-    _check_size(len(paths) * len(formulas) * len(edges), bounds)
-    metrics = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
+    paths = _chosen(store, question, buckets, len(formulas), bounds)
+    _check_size(len(paths) * len(formulas) * len(buckets.starts), bounds)
     found = []
-    for some in _portions(paths, len(metrics) * len(edges)):
-        cells = store.read(question.account, question.pk, some, metrics, period.interval, edges)
-        for path, rows, sums in zip(some, cells, _sums(cells).tolist(), strict=True):
-            values, amounts = dict(zip(metrics, rows, strict=True)), dict(zip(metrics, sums, strict=True))
+    for some, frame in buckets.frames(paths, formulas):
+        values = [formula.series(frame) for formula in formulas]
+        totals = [formula.totals(frame) for formula in formulas]
+        for row, path in enumerate(some):
             found.append(
-                Series(path, {f.text: f.series(values) for f in formulas}, {f.text: f.of(amounts) for f in formulas})
+                Series(
+                    path,
+                    {formula.text: numbers[row] for formula, numbers in zip(formulas, values, strict=True)},
+                    {formula.text: numbers[row] for formula, numbers in zip(formulas, totals, strict=True)},
+                )
             )
-    return Plot(edges, found)
+    return Plot(buckets.starts, found)
 
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
-    _check(question, bounds)
-    edges = _edges(store, question, period, bounds)
+    buckets = _Buckets(store, question, period, bounds)
     formulas = _formulas(store, question, question.metrics)
-    paths = _chosen(store, question, period, edges, 0, bounds)
+    paths = _chosen(store, question, buckets, 0, bounds)
     _check_size(len(paths) * len(formulas), bounds)
-    metrics = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
     found = []
-    for path, sums in zip(paths, _totals(store, question, paths, metrics, period, edges), strict=True):
-        amounts = dict(zip(metrics, sums.tolist(), strict=True))
-        found.append(Series(path, totals={formula.text: formula.of(amounts) for formula in formulas}))
+    for some, frame in buckets.frames(paths, formulas):
+        numbers = [formula.totals(frame) for formula in formulas]
+        for row, path in enumerate(some):
+            found.append(
+                Series(path, totals={formula.text: each[row] for formula, each in zip(formulas, numbers, strict=True)})
+            )
     return found
 
 
-def _check(question: Question, bounds: Bounds) -> None:
-    if not 0 <= question.depth <= bounds.levels:
-        raise CallerError(f"expected 0 to {bounds.levels}, got {question.depth}", "depth")
-    if question.limit < 0:
-        raise CallerError(f"expected 0 (all) or more, got {question.limit}", "limit")
+class _Buckets:
+    """The buckets of a range, and how the stored ones make them up."""
+
+    def __init__(self, store: Store, question: Question, period: Range, bounds: Bounds):
+        if not 0 <= question.depth <= bounds.levels:
+            raise CallerError(f"expected 0 to {bounds.levels}, got {question.depth}", "depth")
+        if question.limit < 0:
+            raise CallerError(f"expected 0 (all) or more, got {question.limit}", "limit")
+        check_points(period, bounds.points)
+        self.store, self.question, self.period = store, question, period
+        self.starts: Sequence[int] = period.starts
+        self.source = period.interval if period.source is None else period.source
+        self.stored, self._firsts = self.starts, None
+        zone = store.zone(question.account)
+        if self.source != period.interval or (period.source is not None and period.zone != zone):
+            self.stored = starts(self.source, period.start, period.end, zone)
+            if len(self.stored) != len(self.starts):
+                self._firsts = np.searchsorted(np.array(self.stored), np.array(self.starts))
+
+    def frames(self, paths: list[Path], formulas: Sequence[Formula]) -> Iterator[tuple[list[Path], Frame]]:
+        """The cells that the formulas need, for portions of the paths that keep one read small."""
+        metrics = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
+        size = max(1, CELLS_A_READ // max(1, len(metrics) * len(self.stored)))
+        for first in range(0, len(paths), size):
+            some = paths[first : first + size]
+            cells = self._read(some, metrics)
+            by_name = {name: cells[:, column] for column, name in enumerate(metrics)}
+            yield some, Frame(by_name, len(some), self.period, self.starts, self.question.null)
+
+    def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
+        asked = self.question
+        cells: Cells = self.store.read(asked.account, asked.pk, paths, metrics, self.source, self.stored)
+        if self._firsts is None:
+            return cells
+        if cells.size and float(np.abs(cells.astype(np.float64)).max()) * len(self.stored) >= 2.0**62:
+            cells = cells.astype(object)
+        summed: Cells = np.add.reduceat(cells, self._firsts, axis=-1)
+        return summed
 
 
-def _formulas(store: Store, question: Question, texts: Sequence[str]) -> list[Formula]:
-    known = store.metrics(question.account, question.pk) if any("/" in text for text in texts) else ()
-    return list(dict.fromkeys(parse_formula(text, known) for text in texts))
-
-
-def _edges(store: Store, question: Question, period: Range, bounds: Bounds) -> Sequence[int]:
-    zone = store.zone(question.account)
-    count = points(period.interval, period.start, period.end, zone)
-    if count > bounds.points:
-        wider = next((name for name, wide in WIDER if _width(period.interval) < wide), None)
-        hint = f"ask by {wider} or shorten the range" if wider else "shorten the range"
-        raise TooManyPoints(
-            f"this range by {interval_name(period.interval)} is {count} points, the limit is {bounds.points}: {hint}"
-        )
-    return starts(period.interval, period.start, period.end, zone)
-
-
-WIDER = (("minute", MINUTE), ("hour", HOUR), ("day", DAY), ("month", 28 * DAY))
-
-
-def _width(interval: Interval) -> int:
-    return 28 * DAY if interval == MONTH else int(interval)
+def _formulas(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:
+    plain = all(text.isidentifier() and text not in CONSTANTS for text in texts)
+    known = () if plain else store.metrics(question.account, question.pk)
+    try:
+        return list(dict.fromkeys(parse_formula(text, known) for text in texts))
+    except FormulaError as error:
+        raise error if field == "metrics" else FormulaError(str(error).removeprefix("metrics: "), field) from None
 
 
 def _check_size(count: int, bounds: Bounds) -> None:
@@ -143,17 +163,15 @@ def _check_size(count: int, bounds: Bounds) -> None:
         )
 
 
-def _chosen(
-    store: Store, question: Question, period: Range, edges: Sequence[int], points_a_path: int, bounds: Bounds
-) -> list[Path]:
-    """The asked paths, then the ones below them that sort first."""
+def _chosen(store: Store, question: Question, buckets: _Buckets, formulas: int, bounds: Bounds) -> list[Path]:
+    """The asked paths, then the ones below them that sort first. formulas: so many series a path are answered."""
     asked = list(dict.fromkeys(question.paths))
     below = _below(store, question, asked)
     if not question.limit:
-        _check_size((len(asked) + len(below)) * points_a_path, bounds)
+        _check_size((len(asked) + len(below)) * formulas * len(buckets.starts), bounds)
     if question.sort is None:
-        return asked + _sorted(store, question, below, period, edges, bounds)[: question.limit or None]
-    ordered = _sorted(store, question, asked + below, period, edges, bounds)
+        return asked + _sorted(store, question, below, buckets, bounds)[: question.limit or None]
+    ordered = _sorted(store, question, asked + below, buckets, bounds)
     first = set(asked)
     return [path for path in ordered if path in first] + [path for path in ordered if path not in first][
         : question.limit or None
@@ -161,63 +179,37 @@ def _chosen(
 
 
 def _below(store: Store, question: Question, asked: list[Path]) -> list[Path]:
+    if not question.depth:
+        return []
     found = dict.fromkeys(asked)
-    level = asked
-    for _ in range(question.depth):
-        level = [(*path, name) for path in level for name in store.children(question.account, question.pk, path)]
-        level = [path for path in level if path not in found]
-        found.update(dict.fromkeys(level))
+    for path in asked:
+        found.update(dict.fromkeys(store.descendants(question.account, question.pk, path, question.depth)))
     return list(found)[len(asked) :]
 
 
-def _sorted(
-    store: Store, question: Question, paths: list[Path], period: Range, edges: Sequence[int], bounds: Bounds
-) -> list[Path]:
-    """By the total over the range; of ratios by the ratio of sums. Equal ones by name."""
-    if len(paths) < 2:
-        return paths
+def _sorted(store: Store, question: Question, paths: list[Path], buckets: _Buckets, bounds: Bounds) -> list[Path]:
+    """By the total over the range; of ratios by the ratio of sums. Equal ones by name, undefined ones last."""
     asked = f"-{question.metrics[0]}" if question.sort is None else question.sort
     text = asked.removeprefix("-")
     if not text:
         raise CallerError(f"expected metric or -metric, got {asked!a}", "sort")
-    formula = _formulas(store, question, [text])[0]
-    work = len(paths) * len(formula.metrics) * len(edges)
+    formulas = _formulas(store, question, [text], "metrics" if question.sort is None else "sort")
+    if len(paths) < 2:
+        return paths
+    work = len(paths) * len(formulas[0].metrics) * len(buckets.stored)
     if work > READ_FACTOR * bounds.answer_points:
         raise TooManyPoints(
-            f"sorting {len(paths)} paths over {len(edges)} buckets reads {work} cells, the limit is "
+            f"sorting {len(paths)} paths over {len(buckets.stored)} buckets reads {work} cells, the limit is "
             f"{READ_FACTOR * bounds.answer_points}: ask by a wider interval or shorten the range"
         )
-    sums = _totals(store, question, paths, formula.metrics, period, edges).tolist()
-    score = {
-        path: formula.of(dict(zip(formula.metrics, row, strict=True))) for path, row in zip(paths, sums, strict=True)
-    }
-    return sorted(sorted(paths, key=_name), key=lambda path: score[path], reverse=asked.startswith("-"))
+    score: dict[Path, Number] = {}
+    for some, frame in buckets.frames(paths, formulas):
+        score.update(zip(some, formulas[0].totals(frame), strict=True))
+    named = sorted(paths, key=_name)
+    defined = [path for path in named if score[path] is not None]
+    ordered = sorted(defined, key=score.__getitem__, reverse=asked.startswith("-"))
+    return ordered + [path for path in named if score[path] is None]
 
 
 def _name(path: Path) -> tuple[str, ...]:
     return tuple(name or "" for name in path)
-
-
-def _totals(
-    store: Store, question: Question, paths: list[Path], metrics: Sequence[str], period: Range, edges: Sequence[int]
-) -> NDArray[np.int64]:
-    """Sums over the range, of shape (paths, metrics)."""
-    parts = [
-        _sums(store.read(question.account, question.pk, some, metrics, period.interval, edges))
-        for some in _portions(paths, len(metrics) * len(edges))
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, len(metrics)), np.int64)
-
-
-def _sums(cells: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sums over the buckets; Python's integers where 64 bits might not hold them."""
-    if cells.size and float(np.abs(cells.astype(np.float64)).max()) * cells.shape[-1] >= 2.0**62:
-        return cells.astype(object).sum(axis=-1)
-    total: NDArray[np.int64] = cells.sum(axis=-1)
-    return total
-
-
-def _portions(paths: list[Path], cells_a_path: int) -> list[list[Path]]:
-    """Paths in portions that keep one read small."""
-    size = max(1, CELLS_A_READ // max(1, cells_a_path))
-    return [paths[i : i + size] for i in range(0, len(paths), size)]

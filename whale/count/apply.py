@@ -61,6 +61,11 @@ class Applier:
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
         tallies, cells = self._added_up(account, messages, duplicates, now)
+        if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
+            half = len(messages) // 2
+            self._apply_group(account, messages[:half], now)
+            self._apply_group(account, messages[half:], now)
+            return
         again = self._store.apply(account, tallies, cells, now)
         while again:
             shard, seen = again.popitem()
@@ -110,6 +115,11 @@ class Applier:
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
         cells = denormalize(level, self._finest, self._settings.periods, self._store.zone(account), now)
         return tallies, cells
+
+
+def _size(cells: Cells) -> int:
+    """Sums in the interval that has most: what one apply makes Redis add, give or take the paths of a branch."""
+    return max((sum(map(len, level.values())) for level in cells.values()), default=0)
 
 
 class MergingApplier:

@@ -8,7 +8,7 @@ x 2 metrics (hits=1 is implied, revenue=5) x 2 buckets = 12 increments; the 12 a
 anything is expanded, and coarser buckets are added up from finer ones. A branch is the root, or one top-level dimension with all
 that a hit carries below it; hits share few of them.
 
-    hits ── coalesce ──► finest: (branch, bucket) -> {metric: amount} ── denormalize ──► the same for each interval ──► Store
+    hits ── coalesce ──► finest: bucket -> branch -> {metric: amount} ── denormalize ──► the same for each interval ──► Store
 
 Where a pk has several levels, each prefix is a pk of its own; and a parent keeps a reserved path (None, name) for each child pk,
 so that "which Product?" is one read.
@@ -55,8 +55,9 @@ class Branch:
         self.plan: tuple[object, Any] | None = None
 
 
-Level = dict[tuple[Branch, int], Amounts]
-Cells = dict[Interval, Level]
+Sums = dict[Branch, Amounts]
+Level = dict[int, Sums]  # by bucket
+Cells = dict[Interval, Level]  # levels may share their sums: read them, do not add to them
 
 
 def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
@@ -74,7 +75,7 @@ class Branches:
     def __init__(self, most: int = 200_000):
         self._most = most
         self._of_hit: dict[tuple[bytes, bytes], tuple[Branch, ...]] = {}
-        self._single: dict[tuple[Pk, tuple[Path, ...]], Branch] = {}
+        self._single: dict[tuple[bytes, str, bytes], Branch] = {}
 
     def trim(self) -> None:
         if len(self._of_hit) + len(self._single) > self._most:
@@ -85,23 +86,23 @@ class Branches:
         """pk, dimensions: their JSON in a message; raises msgspec.DecodeError where they are not of the wire form."""
         found = self._of_hit.get((pk, dimensions))
         if found is None:
-            names = _decode_pk(pk)
-            tree = _decode_dimensions(dimensions)
-            parts: list[tuple[Path, ...]] = [((),)]
-            parts += (tuple(paths_of({name: below})[1:]) for name, below in tree.items())
-            found = tuple(self._intern(names, part) for part in parts)
+            tops = _decode_tops(dimensions)
+            found = (self._one(pk, "", b""), *(self._one(pk, name, bytes(below)) for name, below in tops.items()))
             self._of_hit[pk, dimensions] = found
         return found
 
-    def _intern(self, pk: Pk, paths: tuple[Path, ...]) -> Branch:
-        key = pk, paths
+    def _one(self, pk: bytes, name: str, below: bytes) -> Branch:
+        """The branch of a top-level dimension and the text of what is below it; of no text, the root."""
+        key = pk, name, below
         branch = self._single.get(key)
         if branch is None:
-            branch = self._single[key] = Branch(pk, paths)
+            paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
+            branch = self._single[key] = Branch(_decode_pk(pk), paths)
         return branch
 
 
 _pk_decoder = msgspec.json.Decoder(tuple[str, ...])
+_decode_tops = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _dimensions_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 
@@ -165,11 +166,13 @@ def coalesce(
             unreadable.append(position)
             continue
         bucket, metrics = hit.at_ms // width, hit.metrics
+        sums = into.get(bucket)
+        if sums is None:
+            sums = into[bucket] = {}
         for branch in found:
-            key = branch, bucket
-            mine = into.get(key)
+            mine = sums.get(branch)
             if mine is None:
-                into[key] = metrics.copy()
+                sums[branch] = metrics.copy()
             else:
                 for name, amount in metrics.items():
                     mine[name] = mine.get(name, 0) + amount
@@ -184,7 +187,7 @@ def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str,
     """
     cells: Cells = {}
     days: Level = {}
-    finer = [(finest, {(branch, bucket * finest): sums for (branch, bucket), sums in level.items()})]
+    finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
     for interval, kept in periods:
         if isinstance(interval, int) and interval < DAY:
             source = next(found for width, found in reversed(finer) if interval % width == 0)
@@ -197,7 +200,7 @@ def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str,
             source = days = _coarser(_uncut(finer, zone), lambda at: day_start(at, zone))
         if kept is not None:
             oldest = now - kept - (interval if isinstance(interval, int) else 31 * DAY)
-            source = {key: sums for key, sums in source.items() if key[1] > oldest}
+            source = {start: sums for start, sums in source.items() if start > oldest}
         cells[interval] = source
     return cells
 
@@ -209,24 +212,27 @@ def _floor(width: int, at: int) -> int:
 def _uncut(finer: list[tuple[int, Level]], zone: str) -> Level:
     """The widest level of which no bucket is cut by a local midnight."""
     for width, level in reversed(finer):
-        starts = {start for _, start in level}
-        if all(day_start(start, zone) == day_start(start + width - 1, zone) for start in starts):
+        if all(day_start(start, zone) == day_start(start + width - 1, zone) for start in level):
             return level
     return finer[0][1]
 
 
 def _coarser(level: Level, start_of: Callable[[int], int]) -> Level:
-    coarser: Level = {}
-    starts: dict[int, int] = {}
-    for (branch, fine), sums in level.items():
-        start = starts.get(fine)
-        if start is None:
-            start = starts[fine] = start_of(fine)
-        key = branch, start
-        mine = coarser.get(key)
-        if mine is None:
-            coarser[key] = sums.copy()
-        else:
-            for name, amount in sums.items():
-                mine[name] = mine.get(name, 0) + amount
-    return coarser
+    """Where one finer bucket is all that came of a coarser one, as in live traffic, both have the same sums."""
+    parts: dict[int, list[Sums]] = {}
+    for fine, sums in level.items():
+        parts.setdefault(start_of(fine), []).append(sums)
+    return {start: found[0] if len(found) == 1 else _added(found) for start, found in parts.items()}
+
+
+def _added(parts: list[Sums]) -> Sums:
+    total = {branch: amounts.copy() for branch, amounts in parts[0].items()}
+    for sums in parts[1:]:
+        for branch, amounts in sums.items():
+            mine = total.get(branch)
+            if mine is None:
+                total[branch] = amounts.copy()
+            else:
+                for name, amount in amounts.items():
+                    mine[name] = mine.get(name, 0) + amount
+    return total

@@ -17,13 +17,14 @@ import io
 import json
 import os
 import sys
+import threading
 import time
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import IO, Any, NamedTuple
@@ -34,10 +35,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hail.hit import HitError, Reason
-from hail.message import decode_message, encode_message
+from hail.message import ACCOUNT, decode_message, encode_message
 from hail.publish import Broker
 from hail.settings import Settings, load
-from whale.client import ACCOUNT
 from whale.count.apply import Applier
 from whale.count.hailwail import Ship
 from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping
@@ -274,9 +274,12 @@ class ToStore:
 
     def put(self, bodies: Sequence[bytes], now: float) -> None:
         messages = [decode_message(body) for body in bodies]
-        known = sum(len(message.hits) for message in messages if self._store.seen(ACCOUNT, message.name))
+        known = [message for message in messages if self._store.seen(ACCOUNT, message.name)]
+        names = {message.name for message in known}
+        if self._store.shards == 1:  # else another shard may still be due
+            messages = [message for message in messages if message.name not in names]
         self._applier.apply(messages, now)
-        self.known += known
+        self.known += sum(len(message.hits) for message in known)
 
     def close(self) -> None:
         pass
@@ -302,17 +305,16 @@ class ToBroker:
         self._ship.close()
 
 
-def put_patiently(to: ToStore | ToBroker, bodies: Sequence[bytes], now: float) -> None:
-    """Tries again with backoff while the other side is away or full; raises Unavailable after PATIENCE_S."""
+def put_patiently(to: ToStore | ToBroker, bodies: Sequence[bytes], now: float, stopped: threading.Event) -> None:
+    """Tries again with backoff while the other side is away or full; raises Unavailable after PATIENCE_S, or stopped."""
     deadline, pause = time.monotonic() + PATIENCE_S, BACKOFF_S[0]
     while True:
         try:
             to.put(bodies, now)
             return
         except Unavailable as error:
-            if time.monotonic() > deadline:
+            if stopped.wait(pause) or time.monotonic() > deadline:
                 raise Unavailable(f"{error}: {AGAIN}") from None
-            time.sleep(pause)
             pause = min(2 * pause, BACKOFF_S[1])
 
 
@@ -372,9 +374,8 @@ def import_file(
     to: ToStore | ToBroker | None = None
     if not dry_run:
         to = ToBroker(settings) if settings.broker_url else ToStore(settings)
-    now = time.time()
-    hits = 0
-    with Shown(console, content.size) as shown, ThreadPoolExecutor(1) as pool:
+    now, stopped = time.time(), threading.Event()
+    with closing(to) if to else nullcontext(), Shown(console, content.size) as shown, ThreadPoolExecutor(1) as pool:
         refused = Refused(shown.say)
         under_way: Future[None] | None = None
         bodies: list[bytes] = []
@@ -384,7 +385,7 @@ def import_file(
             nonlocal under_way, bodies, waiting
             if under_way:
                 under_way.result()
-            under_way = pool.submit(put_patiently, to, bodies, now) if to and bodies else None
+            under_way = pool.submit(put_patiently, to, bodies, now, stopped) if to and bodies else None
             bodies, waiting = [], 0
 
         try:
@@ -398,8 +399,7 @@ def import_file(
             hand_on()
             hand_on()
         finally:
-            if to:
-                to.close()
+            stopped.set()
         hits = shown.rows - refused.by_reason.total()
     verb = to.verb if to else "would be counted"
     known = f" ({to.known:,} of them before)" if to and to.known else ""
@@ -432,7 +432,3 @@ def main(file: str, mapping_file: str, dry_run: bool, block_hits: int) -> None:
     except KeyboardInterrupt:
         click.echo(f"import: stopped; {AGAIN}", err=True)
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

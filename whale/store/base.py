@@ -95,6 +95,14 @@ class Store(Protocol):
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         """Names of the paths one level below a path, in the order they were first counted; `__other__` where it exists."""
 
+    def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
+        """The paths up to so many levels below a path, level by level, each as `children` orders it; one read."""
+
+    def keys_of(
+        self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
+    ) -> list[str]:
+        """Names of what holds those cells, for people who look into a store."""
+
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
         """Names of the pks one level below a pk; of () the top ones."""
 

@@ -15,6 +15,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
 | A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
+| A:{s}:waited | string | a write that replicas are waited for with, see redis.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
 
@@ -37,7 +38,7 @@ PAGE_BITS = 10
 PAGE = 1 << PAGE_BITS
 BUCKET_BITS = 16
 SEEN_BITS = 65_536
-ID_BUCKETS = 16_384
+ID_BUCKETS = 8192
 
 
 def digest(*parts: str | bytes, size: int) -> bytes:
@@ -89,19 +90,22 @@ class Keys:
     def aside(self, shard: int) -> str:
         return self._at(shard, "aside")
 
+    def waited(self, shard: int) -> str:
+        return self._at(shard, "waited")
+
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")
 
 
 @functools.lru_cache(maxsize=65_536)
 def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
-    """Block of a bucket and its position there: an hour of minutes, a day of quarters, 4 days of hours, 32 days, 16 months."""
+    """Block of a bucket and its position there: an hour of minutes, a day of quarters, 2 days of hours, 16 days, 16 months."""
     if isinstance(interval, int) and interval < DAY:
-        width = HOUR if interval < 900 else DAY if interval < HOUR else 4 * DAY
+        width = HOUR if interval < 900 else DAY if interval < HOUR else 2 * DAY
         return start // width, start % width // interval
     date = datetime.fromtimestamp(start, ZoneInfo(zone))
     if interval == DAY:
-        return date.toordinal() // 32, date.toordinal() % 32
+        return date.toordinal() // 16, date.toordinal() % 16
     months = date.year * 12 + date.month - 1
     return months // 16, months % 16
 
@@ -109,8 +113,8 @@ def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
 def block_end(interval: Interval, block: int) -> int:
     """Epoch seconds by which the last bucket of a block has surely ended."""
     if isinstance(interval, int) and interval < DAY:
-        width = HOUR if interval < 900 else DAY if interval < HOUR else 4 * DAY
+        width = HOUR if interval < 900 else DAY if interval < HOUR else 2 * DAY
         return (block + 1) * width
     if interval == DAY:
-        return ((block + 1) * 32 - 719_163 + 1) * DAY
+        return ((block + 1) * 16 - 719_163 + 1) * DAY
     return ((block + 1) * 16 // 12 - 1970 + 1) * 366 * DAY

@@ -90,7 +90,7 @@ class MemoryStore:
         self._seen.update((account, tally.name) for tally in tallies)
         self._tallies.setdefault(account, []).extend(tallies)
         for interval, level in reversed(cells.items()):  # the widest has every path, in the order they came
-            for (branch, start), amounts in level.items():
+            for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
                 for pk, paths in targets(self._fold_pk(account, branch.pk), branch.paths):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))
                     for path in dict.fromkeys(names.fold(path) for path in paths):
@@ -136,6 +136,19 @@ class MemoryStore:
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         names = self._names.get((account, pk))
         return list(names.paths.children.get(path, ())) if names else []
+
+    def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
+        found: list[Path] = []
+        level = [path]
+        for _ in range(levels):
+            level = [(*above, name) for above in level for name in self.children(account, pk, above)]
+            found += level
+        return found
+
+    def keys_of(
+        self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
+    ) -> list[str]:
+        return []
 
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
         directory = self._directory.get(account)

@@ -24,7 +24,7 @@ from redis.retry import Retry
 
 from hail.hit import Reason
 from hail.settings import DAY, Settings
-from whale.count.denormalize import Branch, Cells, targets
+from whale.count.denormalize import Branch, Cells, Sums, targets
 from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
 from whale.period import Interval
@@ -40,6 +40,7 @@ TALLY_TTL_S = 7 * DAY
 MAX_CACHED_NODES = 500_000
 TRIES = 20
 MAX_KNOWN_PKS = 1000
+REPLICA_TIMEOUT_MS = 1000
 DIRECTORY_S = 60
 FEW_NODES = 16
 
@@ -124,12 +125,16 @@ class _Known:
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]
 
+    def numbered(self, parent: str) -> list[tuple[str, str]]:
+        """Children of a node: name and number."""
+        return [(name, str(number)) for number, name in sorted(self._children.get(parent, ()))]
 
-_Plan = list[tuple[_Dictionary, int, tuple[int, ...]]]  # a dictionary, a page, nodes on it
-_Slots = dict[int, dict[int, int]]  # metric -> node -> amount, of one bucket and page
+
+# A branch's plan is (stamp, (rows, names)): where its cells go, and the metrics that all of these dictionaries know.
+_Plan = list[tuple[tuple[_Dictionary, int], tuple[str, ...]]]  # a dictionary and a page, nodes on it as "#5"
 _ShardPages = dict[
-    tuple[_Dictionary, Interval, int, int], dict[int, _Slots]
-]  # (…, interval, block, page) -> bucket -> slots
+    tuple[_Dictionary, Interval, int, int], dict[int, msgspec.Raw]
+]  # (..., block, page) -> bucket -> slots
 _Pages = dict[int, _ShardPages]
 
 
@@ -174,9 +179,12 @@ class RedisStore:
     @_reachable
     def check(self) -> None:
         """That the server was set up for as many shards and this layout; the first one to come says so for ever."""
-        self.client.hsetnx(layout.META, "shards", self.shards)
-        self.client.hsetnx(layout.META, "version", layout.VERSION)
-        shards, version = (int(value) for value in self.client.hmget(layout.META, "shards", "version"))
+        found = self.client.hmget(layout.META, "shards", "version")
+        if None in found:
+            self.client.hsetnx(layout.META, "shards", self.shards)
+            self.client.hsetnx(layout.META, "version", layout.VERSION)
+            found = self.client.hmget(layout.META, "shards", "version")
+        shards, version = map(int, found)
         if shards != self.shards:
             raise SetupError(
                 f"HAILWHALE_SHARDS is {self.shards}, but this Redis was begun with {shards}: set it to {shards}"
@@ -188,11 +196,18 @@ class RedisStore:
 
     @_reachable
     def zone(self, account: str) -> str:
+        zone = self._zones.get(account)
+        if zone is None:
+            found = self.client.hget(Keys(account, self.shards).account, "zone")
+            if found is None:  # nothing was counted yet
+                return str(self._settings.timezone)
+            zone = self._zones[account] = found.decode()
+        return zone
+
+    def _begin(self, account: str) -> None:
+        """Fixes the zone of an account that is counted for the first time."""
         if account not in self._zones:
-            key = Keys(account, self.shards).account
-            self.client.hsetnx(key, "zone", self._settings.timezone)
-            self._zones[account] = self.client.hget(key, "zone").decode()
-        return self._zones[account]
+            self.client.hsetnx(Keys(account, self.shards).account, "zone", self._settings.timezone)
 
     # ids
 
@@ -227,6 +242,7 @@ class RedisStore:
         self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
     ) -> dict[int, set[Name]]:
         keys = Keys(account, self.shards)
+        self._begin(account)
         self._trim(now)
         homes = {keys.home(tally.publisher) for tally in tallies}
         todo, done, refused = shards, set[int](), dict[int, set[Name]]()
@@ -281,44 +297,48 @@ class RedisStore:
             names.append(keys.block(shard, dictionary.id, interval, block, page))
             kept = self._kept[interval]
             row: list[Any] = [0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))]
-            for offset, slots in buckets.items():
-                flat_slots: list[Any] = []
-                for metric, column in slots.items():
-                    flat_slots += (
-                        metric,
-                        [text for node, amount in column.items() for text in (NODE[node], str(amount))],
-                    )
-                row += (offset, flat_slots)
+            for bucket in buckets.items():
+                row += bucket
             flat.append(row)
         head = [bits, [dictionary.token.decode() for dictionary in dictionaries], homed, int(now), TALLY_TTL_S]
-        return self._apply(names, [_pack(head), _pack(flat)])
+        answer = self._apply(names, [_pack(head), _pack(flat)])
+        if self._settings.wait_replicas:
+            self._await_replicas(keys.waited(shard))
+        return answer
+
+    def _await_replicas(self, key: str) -> None:
+        """Until as many replicas as are asked for have all that was written so far; raises Unavailable.
+
+        WAIT speaks of what its own connection wrote. Replicas take all writes in one order, so one more write, last, stands for all.
+        """
+        wanted = self._settings.wait_replicas
+        if isinstance(self.client, RedisCluster):
+            self.client.incr(key)
+            node = self.client.get_node_from_key(key)
+            reached = self.client.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS, target_nodes=node)
+        else:
+            with self.client.pipeline(transaction=False) as one_connection:
+                one_connection.incr(key)
+                one_connection.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS)
+                reached = one_connection.execute()[1]
+        if reached < wanted:
+            raise Unavailable(f"Redis: {reached} of {wanted} replicas have what was applied")
 
     def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> _Pages:
-        """Cells by shard, block and page, bucket, metric, node."""
+        """Cells by shard, block and page, and bucket; those of a bucket packed as apply.lua takes them."""
         zone = self.zone(account)
-        pages: dict[tuple[_Dictionary, Interval, int, int], _Slots] = {}
-        for interval, level in cells.items():
-            for (branch, start), amounts in level.items():
-                for dictionary, page, nodes in _plan_of(branch):
-                    key = dictionary, interval, start, page
-                    slots = pages.get(key)
-                    if slots is None:
-                        slots = pages[key] = {}
-                    known = dictionary.metrics
-                    for name, amount in amounts.items():
-                        metric = known[name]
-                        column = slots.get(metric)
-                        if column is None:
-                            slots[metric] = dict.fromkeys(nodes, amount)
-                        else:
-                            for node in nodes:
-                                column[node] = column.get(node, 0) + amount
+        expanded: dict[int, dict[tuple[_Dictionary, int], msgspec.Raw]] = {}
         grouped: _Pages = {}
-        for (dictionary, interval, start, page), slots in pages.items():
-            if shards is None or dictionary.shard in shards:
+        for interval, level in cells.items():
+            for start, sums in level.items():
+                found = expanded.get(id(sums))  # levels share their sums
+                if found is None:
+                    found = expanded[id(sums)] = _expanded(sums)
                 block, offset = place(interval, start, zone)
-                of_shard = grouped.setdefault(dictionary.shard, {})
-                of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
+                for (dictionary, page), slots in found.items():
+                    if shards is None or dictionary.shard in shards:
+                        of_shard = grouped.setdefault(dictionary.shard, {})
+                        of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
         return grouped
 
     # dictionaries
@@ -328,11 +348,15 @@ class RedisStore:
 
         False where a dictionary turned out to be gone: it is forgotten, ask again.
         """
-        wanted: dict[Branch, dict[str, None]] = {}
+        wanted: dict[Branch, dict[str, int]] = {}
+        stamp = self._stamp
         whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
         for level in reversed(cells.values()) if whole is None else [cells[whole]]:
-            for (branch, _), amounts in level.items():
-                wanted.setdefault(branch, {}).update(dict.fromkeys(amounts))
+            for sums in level.values():
+                for branch, amounts in sums.items():
+                    plan = branch.plan
+                    if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
+                        wanted.setdefault(branch, {}).update(amounts)
         fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
         if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
             return False
@@ -346,12 +370,12 @@ class RedisStore:
                 paths_of.setdefault(dictionary, {}).update(
                     (path, None) for path in paths if path not in dictionary.nodes
                 )
-        for branch, names in wanted.items():
+        for branch, needed in wanted.items():
             for dictionary in (
-                [row[0] for row in where[branch]] if branch in where else [row[0] for row in _plan_of(branch)]
+                [row[0] for row in where[branch]] if branch in where else [row[0][0] for row in _plan_of(branch)]
             ):
                 known = dictionary.metrics
-                metrics_of.setdefault(dictionary, {}).update((name, None) for name in names if name not in known)
+                metrics_of.setdefault(dictionary, {}).update((name, None) for name in needed if name not in known)
         for dictionary, names in metrics_of.items():
             new = paths_of.get(dictionary, {})
             if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
@@ -361,7 +385,10 @@ class RedisStore:
             sound = [(dictionary, paths) for dictionary, paths in found if not dictionary.broken]
             for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
                 lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
-            branch.plan = self._stamp if len(sound) == len(found) else None, _plan(sound)
+            branch.plan = self._stamp if len(sound) == len(found) else None, (_plan(sound), set())
+        for branch, needed in wanted.items():
+            assert branch.plan is not None
+            branch.plan[1][1].update(needed)
         for shard, count in lost.items():
             self.client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
         return True
@@ -520,6 +547,33 @@ class RedisStore:
         return [] if number is None else known.children(str(number))
 
     @_reachable
+    def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
+        known = self._knowledge(account, pk)
+        number = known.number(path) if known else None
+        if known is None or number is None:
+            return []
+        found: list[Path] = []
+        level = [(path, str(number))]
+        for _ in range(levels):
+            level = [((*above, name), below) for above, parent in level for name, below in known.numbered(parent)]
+            found += (path for path, _ in level)
+        return found
+
+    @_reachable
+    def keys_of(
+        self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
+    ) -> list[str]:
+        keys, known = Keys(account, self.shards), self._knowledge(account, pk)
+        if known is None:
+            return []
+        shard, pk_id = keys.pk(pk)
+        zone = self.zone(account)
+        pages = sorted({number >> PAGE_BITS for number in map(known.number, paths) if number is not None})
+        blocks = sorted({place(interval, start, zone)[0] for start in starts})
+        blocks_of = (keys.block(shard, pk_id, interval, block, page) for page in pages for block in blocks)
+        return [keys.dictionary(shard, pk_id), *blocks_of]
+
+    @_reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
         return self.children(account, (), parent)
 
@@ -572,7 +626,37 @@ def _text(raw: bytes) -> str:
 
 def _plan_of(branch: Branch) -> _Plan:
     assert branch.plan is not None
-    return branch.plan[1]
+    rows: _Plan = branch.plan[1][0]
+    return rows
+
+
+def _expanded(sums: Sums) -> dict[tuple[_Dictionary, int], msgspec.Raw]:
+    """The sums of one bucket as slots of pages: [metric, [node, amount, ...], ...], packed."""
+    pages: dict[tuple[_Dictionary, int], dict[int, dict[str, int]]] = {}
+    for branch, amounts in sums.items():
+        for where, nodes in _plan_of(branch):
+            slots = pages.get(where)
+            if slots is None:
+                slots = pages[where] = {}
+            known = where[0].metrics
+            for name, amount in amounts.items():
+                metric = known[name]
+                column = slots.get(metric)
+                if column is None:
+                    slots[metric] = dict.fromkeys(nodes, amount)
+                else:
+                    for node in nodes:
+                        column[node] = column.get(node, 0) + amount
+    packed = {}
+    for where, slots in pages.items():
+        flat: list[Any] = []
+        for metric, column in slots.items():
+            cells = [""] * (2 * len(column))
+            cells[::2] = column
+            cells[1::2] = map(str, column.values())
+            flat += (metric, cells)
+        packed[where] = msgspec.Raw(_pack(flat))
+    return packed
 
 
 def _plan(found: Iterable[tuple[_Dictionary, tuple[Path, ...]]]) -> _Plan:
@@ -582,7 +666,7 @@ def _plan(found: Iterable[tuple[_Dictionary, tuple[Path, ...]]]) -> _Plan:
         for path in paths:
             number = dictionary.nodes[path][0]
             pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
-        plan += ((dictionary, page, tuple(nodes)) for page, nodes in pages.items())
+        plan += (((dictionary, page), tuple(NODE[node] for node in nodes)) for page, nodes in pages.items())
     return plan
 
 

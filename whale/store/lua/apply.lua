@@ -15,7 +15,9 @@
 --
 -- A block begins as one hash for all its buckets. Past SPLIT fields it is split: a hash a bucket, and the block's own key becomes a
 -- bitmap that says which buckets are dense. A bucket past DENSE fields becomes a string of 64-bit slots a metric, where that is smaller.
-local SPLIT, DENSE, FIELD_BYTES = 512, 256, 48
+-- A field takes 8 bytes while a hash is packed, and FIELD_BYTES past SPLIT, the server's limit for that; but to add to a packed one it
+-- must be searched, so a string may be somewhat larger: PACKED_BYTES a field.
+local SPLIT, DENSE, FIELD_BYTES, PACKED_BYTES = 512, 256, 48, 36
 local head = cmsgpack.unpack(ARGV[1])
 local bits, tokens, tallies, now, tally_ttl = head[1], head[2], head[3], head[4], head[5]
 local M, D, T = #bits / 2, #tokens, #tallies
@@ -78,16 +80,21 @@ local function add_hash(key, cells, shift)
   end
 end
 
--- One metric's cells in calls of 1,000, failing ones by themselves.
+-- One metric's cells in calls of 1,000, failing ones by themselves. The words between them are written once.
+local args, written = {'OVERFLOW', 'FAIL'}, 2
 local function add_slots(key, mine)
   for first = 1, #mine, 2000 do
-    local args, n = {'OVERFLOW', 'FAIL'}, 2
+    local n = 2
     local last = math.min(first + 1999, #mine)
     for j = first, last, 2 do
-      args[n + 1] = 'INCRBY'; args[n + 2] = 'i64'; args[n + 3] = mine[j]; args[n + 4] = mine[j + 1]
+      if n == written then
+        args[n + 1] = 'INCRBY'; args[n + 2] = 'i64'
+        written = n + 4
+      end
+      args[n + 3] = mine[j]; args[n + 4] = mine[j + 1]
       n = n + 4
     end
-    local reply = redis.pcall('BITFIELD', key, unpack(args))
+    local reply = redis.pcall('BITFIELD', key, unpack(args, 1, n))
     if not reply.err then
       for j = 1, #reply do
         if not reply[j] then fault('overflow', key, mine[first + 2 * j - 2], mine[first + 2 * j - 1]) end
@@ -139,7 +146,7 @@ local function dense_is_smaller(cells)
     bytes = bytes + 100 + 8 * (highest + 1)
     fields = fields + #cells[m] / 2
   end
-  return bytes < fields * FIELD_BYTES
+  return bytes < fields * (fields > SPLIT and FIELD_BYTES or PACKED_BYTES)
 end
 
 local function add_bucket(block, offset, cells, ttl)
@@ -154,8 +161,10 @@ local function add_bucket(block, offset, cells, ttl)
   if type(before) == 'table' then return end
   if before == 0 and ttl > 0 then redis.call('EXPIRE', key, ttl) end
   local after = redis.call('HLEN', key)
-  -- looked at each time it has grown by a half
-  if after > DENSE and (before <= DENSE or math.floor(math.log(after) / 0.4) > math.floor(math.log(before) / 0.4)) then
+  -- looked at when it passes a limit, and each time it has grown by a half
+  local function passes(limit) return before <= limit and after > limit end
+  local grown = math.floor(math.log(after) / 0.4) > math.floor(math.log(before) / 0.4)
+  if passes(DENSE) or passes(SPLIT) or (after > DENSE and grown) then
     local all = grouped(redis.call('HGETALL', key))[0]
     if dense_is_smaller(all) then
       redis.call('DEL', key)

@@ -1,0 +1,116 @@
+"""Runs celery or hailwail with a fault at an exact place: python -m tests.faulty FAULT[:n] PROGRAM [words]
+
+before-apply    kill -9 of itself before the n-th apply of a group of messages
+between-shards  kill -9 when the n-th apply that touches several shards has done its first
+after-apply     kill -9 after the n-th apply returned: all is in the store, nobody has been told
+before-ack      kill -9 before the n-th message is acknowledged; some of its group may have been
+before-send     kill -9 before hailwail sends its n-th group to RabbitMQ
+after-send      kill -9 after RabbitMQ confirmed the n-th group of hailwail: shipped, and still in the spool
+twice           no kill: whatever is applied is applied again at once
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import kombu.message
+
+from whale.count.apply import Applier
+from whale.count.hailwail import Ship
+from whale.store.redis import RedisStore
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wrap(
+    owner: type, name: str, before: Callable[[int], Any] = lambda n: 0, after: Callable[[int], Any] = lambda n: 0
+) -> None:
+    """Has the method call before(n) and after(n) at its n-th call, from 1."""
+    original, calls = getattr(owner, name), 0
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        mine = calls
+        before(mine)
+        result = original(*args, **kwargs)
+        after(mine)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def between_shards(at: int) -> None:
+    """Counts applies that have cells on several shards; in the `at`-th, dies before the second of these shards."""
+    apply, apply_shard = RedisStore.apply, RedisStore._apply_shard
+    applies = shards = 0
+
+    def new_apply(*args: Any) -> Any:
+        nonlocal shards
+        shards = 0
+        return apply(*args)
+
+    def next_shard(*args: Any) -> Any:
+        nonlocal applies, shards
+        pages = args[4]
+        shards += bool(pages)
+        if shards == 2 and pages:
+            applies += 1
+            if applies == at:
+                die()
+        return apply_shard(*args)
+
+    RedisStore.apply, RedisStore._apply_shard = new_apply, next_shard  # type: ignore[assignment,method-assign]
+
+
+def apply_twice() -> None:
+    original = Applier.apply
+
+    def twice(self: Applier, messages: Any, now: float) -> None:
+        original(self, messages, now)
+        original(self, messages, now)
+
+    Applier.apply = twice  # type: ignore[method-assign]
+
+
+def install(fault: str, at: int) -> None:
+    def kill(n: int) -> None:
+        if n == at:
+            die()
+
+    match fault:
+        case "before-apply":
+            wrap(Applier, "apply", before=kill)
+        case "between-shards":
+            between_shards(at)
+        case "after-apply":
+            wrap(Applier, "apply", after=kill)
+        case "before-ack":
+            wrap(kombu.message.Message, "ack", before=kill)
+        case "before-send":
+            wrap(Ship, "_send", before=kill)
+        case "after-send":
+            wrap(Ship, "_send", after=kill)
+        case "twice":
+            apply_twice()
+        case _:
+            raise SystemExit(f"no such fault: {fault}")
+
+
+def main() -> None:
+    fault, _, at = sys.argv[1].partition(":")
+    install(fault, int(at or 1))
+    program, sys.argv = sys.argv[2], sys.argv[2:]
+    if program == "celery":
+        from celery.__main__ import main as run
+    else:
+        from whale.count.hailwail import main as run
+    run()
+
+
+if __name__ == "__main__":
+    main()

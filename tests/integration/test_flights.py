@@ -1,0 +1,297 @@
+"""Real input: 336,776 flights by each of the three ways in, equal to the last digit to what the file says.
+
+The expected figures come from the csv module and fractions alone.
+"""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from hail.settings import Settings, load
+from tests.fetch_flights import flights_zip
+from tests.servers import RabbitMQ, RedisServer, ServerMissing, free_port, wait_until
+from tests.wsgi import call
+from whale.client import Whale
+from whale.supervisor import hail_command, hailwail_command, worker_command
+from whale.web import make_app
+
+FLIGHTS = 336_776
+METRICS = ("distance", "dep_delay", "arr_delay")
+BATCH = 500
+CLIENTS = 8
+PERIODS = "((86400, None), ('1mo', None))"  # of flights in 2013 nothing finer is kept anyway
+MAPPING = Path(__file__).parents[2] / "examples" / "flights.toml"
+
+
+@dataclass
+class Figures:
+    """What is compared."""
+
+    totals: dict[str, int] = field(default_factory=dict)
+    months: dict[str, dict[int, int]] = field(default_factory=dict)
+    delay_by_carrier: dict[str, float] = field(default_factory=dict)
+    busiest: list[tuple[str, int]] = field(default_factory=list)
+
+
+def rows() -> Iterator[dict[str, str]]:
+    with zipfile.ZipFile(flights_zip()) as archive, archive.open("flights.csv") as file:
+        yield from csv.DictReader(io.TextIOWrapper(file, "utf-8"))
+
+
+@pytest.fixture(scope="module")
+def expected() -> Figures:
+    totals, busiest = Counter[str](), Counter[str]()
+    months: dict[str, Counter[int]] = {name: Counter() for name in ("hits", *METRICS)}
+    delays, flights = Counter[str](), Counter[str]()
+    for row in rows():
+        at = datetime.strptime(row["time_hour"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        month = int(at.replace(day=1, hour=0).timestamp()) * 1000
+        amounts = {"hits": 1} | {name: int(row[name]) for name in METRICS if row[name] not in ("", "NA")}
+        for name, amount in amounts.items():
+            totals[name] += amount
+            months[name][month] += amount
+        flights[row["carrier"]] += 1
+        delays[row["carrier"]] += amounts.get("arr_delay", 0)
+        busiest[row["dest"]] += 1
+    ratios = {carrier: float(Fraction(delays[carrier], count)) for carrier, count in flights.items()}
+    top = sorted(busiest.items(), key=lambda item: (-item[1], item[0]))[:10]
+    return Figures(dict(totals), {name: dict(found) for name, found in months.items()}, ratios, top)
+
+
+def test_the_file_is_the_one_we_know(expected: Figures) -> None:
+    assert expected.totals == {"hits": 336_776, "distance": 350_217_607, "dep_delay": 4_152_200, "arr_delay": 2_257_174}
+    assert len(expected.delay_by_carrier) == 16
+
+
+def answered(settings: Settings) -> Figures:
+    """The same figures from Whale, over HTTP."""
+    app = make_app(settings, Whale.connect(settings))
+
+    def get(path: str, **parameters: Any) -> Any:
+        answer = call(app, "GET", path, {name: _text(value) for name, value in parameters.items()})
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    year, by_month = "2013-01-01..2014-02-01", "1mo:20y"
+    metrics = ["hits", *METRICS]
+    totals = get("/totals", pk="flights", metrics=metrics, period=year)[year]["_"]
+    plot = get("/plotpoints", pk="flights", metrics=metrics, period=by_month)["_"]
+    months = {name: {start: value for start, value in plot[name] if value} for name in metrics}
+    ratios = {}
+    for text in get("/pks", pk="flights"):
+        carrier = json.loads(text)[1]
+        found = get("/totals", pk=["flights", carrier], metrics=["arr_delay/hits"], period=year)
+        ratios[carrier] = found[year]["_"]["arr_delay/hits"]
+    below = get("/plotpoints", pk="flights", dimensions=["origin"], metrics=["hits"], depth=2, period=by_month, limit=0)
+    destinations = Counter[str]()
+    for text, found in below.items():
+        path = json.loads(text) if text.startswith("[") else [text]
+        if len(path) == 3:
+            destinations[path[2]] += sum(value for _, value in found["hits"])
+    top = sorted(destinations.items(), key=lambda item: (-item[1], item[0]))[:10]
+    return Figures(totals, months, ratios, top)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def check(settings: Settings, expected: Figures) -> None:
+    found = answered(settings)
+    assert found.totals == expected.totals
+    assert found.months == expected.months
+    assert found.delay_by_carrier == expected.delay_by_carrier
+    assert found.busiest == expected.busiest
+    whale = Whale.connect(settings)
+    stored = whale.store.read("default", ("flights",), [(None, c) for c in expected.delay_by_carrier], ["hits"], "1mo",
+                              [start // 1000 for start in expected.months["hits"]])  # fmt: skip
+    assert int(stored.sum()) == FLIGHTS
+    publishers = whale.store.audit("default")
+    assert sum(row.hits for row in publishers) == sum(row.total for row in publishers) == FLIGHTS
+    assert (sum(sum(row.dropped.values()) for row in publishers), whale.store.faults("default")) == (0, {})
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    try:
+        server = RedisServer()
+    except ServerMissing as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    with server as running:
+        yield running
+
+
+class Farm:
+    """Settings, and the processes that were started with them."""
+
+    def __init__(self, folder: Path, redis_url: str, **more: str):
+        own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
+        chosen = {
+            "DATA_DIR": str(folder / "var"),
+            "REDIS_URL": redis_url,
+            "HAIL_BIND": f"127.0.0.1:{free_port()}",
+            "PERIODS": PERIODS,
+            **more,
+        }
+        self.environ = own | {f"HAILWHALE_{name}": value for name, value in chosen.items()}
+        self.settings = load(self.environ)
+        self._output = folder / "output"
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Farm":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        output = self._stack.enter_context(self._output.open("ab"))
+        process = subprocess.Popen(command, env=self.environ, stdout=output, stderr=output, start_new_session=True)
+        self._stack.callback(_end, process)
+        return process
+
+    def wait_for_hail(self) -> None:
+        def ready() -> bool:
+            try:
+                return requests.get(f"http://{self.settings.hail_bind}/readyz", timeout=5).status_code == 200
+            except requests.ConnectionError:
+                return False
+
+        wait_until(ready, what="Hail")
+
+    def said(self) -> str:
+        return self._output.read_text()
+
+    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "whale.cli", *words], env=self.environ, capture_output=True, text=True, timeout=110
+        )
+
+    def counted(self) -> int:
+        return sum(row.hits for row in Whale.connect(self.settings).store.audit("default"))
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def send_all(farm: Farm) -> None:
+    """Every flight by POST /batch, from several clients; a batch that Hail has no room for comes again."""
+    batches = _batches()
+    lock, wrong = threading.Lock(), list[str]()
+
+    def work() -> None:
+        with requests.Session() as session:
+            while not wrong:
+                with lock:
+                    body = next(batches, None)
+                if body is None:
+                    return
+                while (answer := session.post(f"http://{farm.settings.hail_bind}/batch", body)).status_code == 503:
+                    time.sleep(0.1)
+                if answer.status_code != 202 or answer.json()["accepted"] != body.count(b"\n"):
+                    wrong.append(answer.text)
+
+    threads = [threading.Thread(target=work) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def _batches() -> Iterator[bytes]:
+    lines: list[bytes] = []
+    for row in rows():
+        hit: dict[str, Any] = {"pk": ["flights", row["carrier"]], "at": row["time_hour"]}
+        hit["dimensions"] = {"origin": {row["origin"]: row["dest"]}}
+        if row["tailnum"] not in ("", "NA"):
+            hit["dimensions"]["plane"] = row["tailnum"]
+        hit["metrics"] = {name: int(row[name]) for name in METRICS if row[name] not in ("", "NA")}
+        lines.append(json.dumps(hit).encode() + b"\n")
+        if len(lines) == BATCH:
+            yield b"".join(lines)
+            lines = []
+    if lines:
+        yield b"".join(lines)
+
+
+def closes(farm: Farm) -> None:
+    audit = farm.run("audit", "--json", "--wait", "20")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    whole = json.loads(audit.stdout)["all"]
+    assert (whole["accepted"], whole["counted"], whole["missing"]) == (FLIGHTS, FLIGHTS, 0)
+
+
+@pytest.mark.timeout(240)
+def test_flights_through_hail_rabbitmq_and_celery(
+    tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, expected: Figures
+) -> None:
+    with Farm(tmp_path, own_redis.url, BROKER_URL=rabbitmq.url, QUEUE=unique) as farm:
+        farm.start(worker_command(farm.settings))
+        farm.start(hailwail_command(farm.settings))  # what a slow moment sent to the spool
+        farm.start(hail_command(farm.settings))
+        farm.wait_for_hail()
+        send_all(farm)
+        wait_until(lambda: farm.counted() == FLIGHTS, 120, "all flights")
+        check(farm.settings, expected)
+        closes(farm)
+
+
+@pytest.mark.timeout(240)
+def test_flights_through_the_embedded_path(tmp_path: Path, own_redis: RedisServer, expected: Figures) -> None:
+    with Farm(tmp_path, own_redis.url) as farm:
+        farm.start(hailwail_command(farm.settings))
+        farm.start(hail_command(farm.settings))
+        farm.wait_for_hail()
+        send_all(farm)
+        wait_until(lambda: farm.counted() == FLIGHTS, 120, "all flights")
+        check(farm.settings, expected)
+        closes(farm)
+
+
+@pytest.mark.timeout(240)
+def test_flights_imported_killed_and_imported_again_count_once(
+    tmp_path: Path, own_redis: RedisServer, expected: Figures
+) -> None:
+    words = ("import", str(flights_zip()), "--mapping", str(MAPPING))
+    with Farm(tmp_path, own_redis.url) as farm:
+        killed = farm.start([sys.executable, "-m", "whale.cli", *words])
+        wait_until(lambda: 20_000 < farm.counted() < FLIGHTS, 60, "some of the flights")
+        killed.kill()
+        killed.wait()
+        before = farm.counted()
+        assert before < FLIGHTS
+        again = farm.run(*words)
+        assert again.returncode == 0, again.stderr
+        assert f"336,776 of 336,776 rows counted ({before:,} of them before), refused: none" in again.stderr
+        check(farm.settings, expected)
+        again = farm.run(*words)
+        assert "336,776 of 336,776 rows counted (336,776 of them before), refused: none" in again.stderr
+        check(farm.settings, expected)
+        closes(farm)

@@ -1,0 +1,114 @@
+"""The commands that README.md and the tutorial print are run, on a real `hailwhale up`, and answer what is printed below them.
+
+A block ```sh that is followed by a block ```json or ```text is a command and its answer. White space does not matter,
+`…` stands for anything, and a time in milliseconds for any time.
+"""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RedisServer, free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
+MAIN = [sys.executable, "-c", "from whale.cli import main; main()"]
+EXAMPLE = re.compile(r"^```sh\n(.*?)^```\n```(?:json|text)\n(.*?)^```$", re.M | re.S)
+ASKS = re.compile(r"127\.0\.0\.1:8086|hailwhale audit")
+
+
+def examples(document: str) -> list[tuple[str, str]]:
+    return EXAMPLE.findall((ROOT / document).read_text())
+
+
+def pattern(expected: str) -> re.Pattern[str]:
+    text = re.escape("".join(expected.split()))
+    return re.compile(re.sub(r"\b1[0-9]{12}\b", "[0-9]{13}", text).replace("…", ".*"))
+
+
+class Shell:
+    """Runs commands as they are printed, on other ports."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
+        self.environ = {
+            **own,
+            "HAILWHALE_HAIL_BIND": self.hail,
+            "HAILWHALE_WHALE_BIND": self.whale,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run(self, command: str) -> str:
+        for printed, real in (("127.0.0.1:8085", self.hail), ("127.0.0.1:8086", self.whale)):
+            command = command.replace(printed, real)
+        command = command.replace(".venv/bin/hailwhale", shlex.join(MAIN)).replace("curl ", "curl -sS ")
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.folder,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    now = datetime.now(UTC)
+    if (now.hour, now.minute) >= (23, 58):
+        pytest.skip("what was counted today is read after midnight")
+    shell = Shell(tmp_path)
+    output = tmp_path / "output"
+    with output.open("wb") as stream:
+        up = subprocess.Popen([*MAIN, "up"], cwd=tmp_path, env=shell.environ, stdout=stream, stderr=stream)
+    try:
+        wait_until(lambda: "read:" in output.read_text() or up.poll() is not None, 60, "up")
+        assert up.poll() is None, output.read_text()
+        yield shell
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(60)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/tutorial.md"])
+def test_each_printed_command_answers_what_is_printed(shell: Shell, document: str) -> None:
+    found = examples(document)
+    assert len(found) >= 10
+    for command, expected in found:
+        deadline = time.monotonic() + 10
+        answered = shell.run(command)
+        # A question may come before what it asks for is counted; what counts is sent once.
+        while ASKS.search(command) and "import" not in command and time.monotonic() < deadline:
+            if pattern(expected).fullmatch("".join(answered.split())):
+                break
+            time.sleep(0.05)
+            answered = shell.run(command)
+        assert pattern(expected).fullmatch("".join(answered.split())), f"{command}\n{answered}"
+
+
+def test_the_python_of_the_library_page_runs(redis_server: RedisServer) -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.M | re.S)
+    database = redis_server.url.removesuffix("/0") + "/9"  # its own, since it names what it counts
+    with redis_server.client(db=9) as client:
+        assert client.dbsize() == 0
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("redis://127.0.0.1:6379/0", database)],
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr

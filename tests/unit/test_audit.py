@@ -1,0 +1,168 @@
+"""The audit's arithmetic, on the memory store and a spool folder that is made here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hail.message import Message, decode_message, encode_message
+from hail.settings import Settings, load
+from hail.spool import SpoolFolder, SpoolWriter
+from whale.count.apply import Applier
+from whale.count.audit import Audit, Found, Line, as_json, audit, close, sentences, spooled_messages
+from whale.store.memory import MemoryStore
+
+NOW = 1_795_300_800.0
+ONE, TWO = "1" * 16, "2" * 16
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return load({}).replace(data_dir=str(tmp_path))
+
+
+@pytest.fixture
+def store(settings: Settings) -> MemoryStore:
+    return MemoryStore(settings)
+
+
+def body(publisher: str, seq: int, total: int, hits: int, id_: str | None = None, account: str = "default") -> bytes:
+    tail = f',"{id_}"' if id_ else ""
+    hit = f'[["a"],{{}},{{"hits":1}},{int(NOW * 1000)}{tail}]'.encode()
+    return encode_message(publisher, seq, account, total, int(NOW * 1000), [hit] * hits)
+
+
+def message(publisher: str, seq: int, total: int, hits: int, id_: str | None = None) -> Message:
+    return decode_message(body(publisher, seq, total, hits, id_))
+
+
+def apply(store: MemoryStore, settings: Settings, *messages: Message) -> None:
+    Applier(store, settings).apply(messages, NOW)
+
+
+def line(done: Audit, publisher: str) -> tuple[int, ...]:
+    return next(found for found in done.lines if found.publisher == publisher).values()
+
+
+def test_nothing_closes(store: MemoryStore) -> None:
+    done = close(store, "default", Found())
+    assert (done.closes, done.lines, done.whole.values()) == (True, [], (0,) * 8)
+
+
+def test_every_place_is_added_up(store: MemoryStore, settings: Settings) -> None:
+    apply(store, settings, message(ONE, 0, 5, 5), message(ONE, 1, 8, 3, "same"))
+    spooled, dead = [message(ONE, 2, 12, 4)], [message(ONE, 3, 18, 6), message(TWO, 0, 2, 2)]
+    done = close(store, "default", Found(spooled, dead))
+    #                         accepted, counted, duplicate, dropped, in flight, spooled, dead, missing
+    assert line(done, ONE) == (18, 6, 2, 0, 0, 4, 6, 0)
+    assert line(done, TWO) == (2, 0, 0, 0, 0, 0, 2, 0)
+    assert done.whole.values() == (20, 6, 2, 0, 0, 4, 8, 0)
+    assert done.closes
+
+
+def test_a_message_in_several_places_counts_in_the_furthest(store: MemoryStore, settings: Settings) -> None:
+    first, second = message(ONE, 0, 5, 5), message(ONE, 1, 7, 2)
+    apply(store, settings, first)
+    done = close(store, "default", Found([first, second, second], [first, second]))
+    assert line(done, ONE) == (7, 5, 0, 0, 0, 2, 0, 0)
+
+
+def test_what_is_missing_is_in_flight_only_while_messages_wait(store: MemoryStore, settings: Settings) -> None:
+    apply(store, settings, message(ONE, 1, 9, 4))
+    lost = close(store, "default", Found(queued=0))
+    assert (lost.closes, line(lost, ONE)) == (False, (9, 4, 0, 0, 0, 0, 0, 5))
+    assert sentences(lost)[0] == f"{ONE}: accepted hits that are nowhere, lost or still held: 5"
+    waiting = close(store, "default", Found(queued=1))
+    assert (waiting.closes, line(waiting, ONE)) == (True, (9, 4, 0, 0, 5, 0, 0, 0))
+
+
+def test_more_than_was_accepted_does_not_close_even_where_the_whole_does(
+    store: MemoryStore, settings: Settings
+) -> None:
+    apply(store, settings, message(ONE, 0, 2, 3), message(TWO, 0, 3, 2))
+    done = close(store, "default", Found(queued=1))
+    assert (done.closes, line(done, ONE)[-1]) == (False, -1)
+    assert f"{ONE}: hits that are there, but were never accepted: 1" in sentences(done)
+    assert sentences(done)[-1] == "the sums do not close"
+
+
+def test_unreadable_hits_of_a_message_are_dropped_by_name(store: MemoryStore, settings: Settings) -> None:
+    bad = encode_message(ONE, 0, "default", 2, 0, [b'[["a"],{},{"hits":1},1]', b'[5,{},{"hits":1},1]'])
+    apply(store, settings, decode_message(bad))
+    done = close(store, "default", Found())
+    assert line(done, ONE) == (2, 1, 0, 1, 0, 0, 0, 0)
+    assert "dropped: 1 undecodable" in sentences(done)
+
+
+def test_the_spool_is_read_while_it_is_written_and_other_accounts_are_left_out(
+    store: MemoryStore, settings: Settings
+) -> None:
+    writer = SpoolWriter(SpoolFolder(settings.data_dir), ONE, file_mb=2, limit_mb=10)
+    bodies = [body(ONE, 0, 5, 5), b"not a message", body(ONE, 1, 6, 1), body(TWO, 0, 9, 9, account="other")]
+    writer.reserve(map(len, bodies))
+    writer.append(bodies)
+    apply(store, settings, decode_message(bodies[0]))
+    messages, unreadable = spooled_messages(settings)
+    done = close(store, "default", Found(messages, unreadable=unreadable))
+    assert line(done, ONE) == (6, 5, 0, 0, 0, 1, 0, 0)
+    assert (done.unreadable, len(done.lines)) == (1, 1)
+    writer.seal()
+    assert spooled_messages(settings) == (messages, 1)
+
+
+def test_it_waits_for_what_is_on_its_way(
+    store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whale.count.audit.POLL_S", 0)
+    looks = []
+
+    def look() -> Found:
+        looks.append(1)
+        if len(looks) == 2:
+            apply(store, settings, message(ONE, 0, 5, 5))
+        return Found(queued=0)
+
+    apply(store, settings, message(ONE, 1, 9, 4))
+    monkeypatch.setattr("whale.count.audit.STILL_S", 0)
+    assert audit(store, "default", look, wait_s=30).closes
+    assert len(looks) == 2
+
+
+def test_with_a_broker_it_waits_until_the_sums_stand_still(
+    store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whale.count.audit.POLL_S", 0)
+    monkeypatch.setattr("whale.count.audit.STILL_S", 0.2)
+    looks = []
+
+    def look() -> Found:
+        looks.append(1)
+        if len(looks) == 2:  # a worker had it in hand, where RabbitMQ does not count it
+            apply(store, settings, message(ONE, 1, 9, 4))
+        return Found(queued=0)
+
+    apply(store, settings, message(ONE, 0, 5, 5))
+    assert audit(store, "default", look, wait_s=30).whole.counted == 9
+
+
+def test_json_has_every_number(store: MemoryStore, settings: Settings) -> None:
+    apply(store, settings, message(ONE, 0, 5, 5))
+    row = {
+        "accepted": 5,
+        "counted": 5,
+        "duplicate": 0,
+        "dropped": {},
+        "in_flight": 0,
+        "spooled": 0,
+        "dead_lettered": 0,
+        "missing": 0,
+    }
+    assert json.loads(json.dumps(as_json(close(store, "default", Found())))) == {
+        "closes": True,
+        "all": {"publisher": "all", **row},
+        "publishers": [{"publisher": ONE, **row}],
+        "queued_messages": None,
+        "unreadable_messages": 0,
+        "faults": {},
+    }
+    assert Line("x").missing == 0

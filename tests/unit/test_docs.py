@@ -1,0 +1,182 @@
+"""The documents name every setting, route, reason, key and command that there is, and none that there is not."""
+
+import importlib
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import bottle
+import pytest
+
+import hail.web
+import whale.asked
+import whale.web
+from hail.hit import Reason
+from hail.publish import Publisher
+from hail.settings import NAMES, PREFIX, TABLE, load
+from whale import errors
+from whale.cli import main
+from whale.client import Whale
+from whale.count import hailwail
+from whale.store import keys
+from whale.store.memory import MemoryStore
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+ALL = "\n".join(DOCUMENTS.values())
+MISSPELT_ON_PURPOSE = {"HAIL_BNID"}
+SETTINGS = load({})
+COMMANDS = {name: getattr(command, "module", None) for name, command in main.commands.items()}
+
+
+def section(document: str, title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", DOCUMENTS[document], re.M | re.S)
+    assert found, f"{document} has no section {title}"
+    return found[1]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the tables in a text, without head."""
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n") if line.startswith("|")]
+    return [row for i, row in enumerate(cells) if not set(row[0]) <= {"-", " "} and not _is_head(cells, i)]
+
+
+def _is_head(cells: list[list[str]], i: int) -> bool:
+    return i + 1 < len(cells) and set(cells[i + 1][0]) <= {"-", " "}
+
+
+# Settings
+
+
+def test_the_table_of_settings_is_the_one_in_the_code() -> None:
+    shown = {row[0].strip("`"): row[1:4] for row in rows(DOCUMENTS["docs/settings.md"])}
+    expected = {
+        PREFIX + setting.name: [
+            f"`{setting.default}`" if setting.default != "" else "empty",
+            setting.unit,
+            setting.meaning,
+        ]
+        for setting in TABLE
+    }
+    assert shown == expected
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_name_no_setting_that_does_not_exist(document: str) -> None:
+    named = set(re.findall(rf"{PREFIX}([A-Z_]*[A-Z])", DOCUMENTS[document]))
+    assert named - NAMES.keys() - MISSPELT_ON_PURPOSE == set()
+
+
+# Routes
+
+
+def routes(app: bottle.Bottle) -> set[str]:
+    return {f"{route.method} {route.rule}" for route in app.routes if route.method not in ("HEAD", "OPTIONS")}
+
+
+HAIL = routes(hail.web.make_app(SETTINGS, Publisher(SETTINGS)))
+WHALE = routes(whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTINGS)))
+
+
+def headed(title: str) -> set[str]:
+    headings = re.findall(r"^### (.*)$", section("docs/http.md", title), re.M)
+    return {" ".join(found) for heading in headings for found in re.findall(r"(GET|POST) (/\S*?)(?=,|$)", heading)}
+
+
+def test_each_route_has_a_heading_and_each_heading_a_route() -> None:
+    assert headed("Hail") == HAIL
+    assert headed("Whale") == WHALE
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_addresses_in_documents_are_routes(document: str) -> None:
+    for port, known in (("8085", HAIL), ("8086", WHALE)):
+        rules = {route.partition(" ")[2] for route in known}
+        assert set(re.findall(rf"127\.0\.0\.1:{port}(/[\w.]*)", DOCUMENTS[document])) <= rules
+
+
+def test_parameters_of_questions_are_those_of_the_table() -> None:
+    shown = {name for row in rows(section("docs/http.md", "Whale")) for name in re.findall(r"`(\w+)`", row[0])}
+    types = [each for name, each in vars(whale.asked).items() if name.endswith("Asked")]
+    taken = {name for each in types for name in each.__struct_fields__}
+    assert taken - shown == set()
+
+
+# Reasons
+
+
+def whale_codes() -> set[str]:
+    classes = [errors.CallerError, *errors.CallerError.__subclasses__()]
+    return {each.code for each in classes} | {"unavailable"}
+
+
+def test_each_reason_has_a_heading_and_each_heading_a_reason() -> None:
+    headings = re.findall(r"^### (.*)$", section("docs/http.md", "Reasons"), re.M)
+    assert sorted(headings) == sorted({str(reason) for reason in Reason} | whale_codes())
+
+
+def test_each_metric_is_in_the_documents() -> None:
+    source = (ROOT / "hail/counters.py").read_text() + (ROOT / "whale/web.py").read_text()
+    names = set(re.findall(r'(?:Counter|Histogram)\(\s*"(hailwhale_\w+)"', source))
+    shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", DOCUMENTS["docs/http.md"])}
+    assert shown == names
+
+
+# Commands
+
+
+def options_of(command: str) -> set[str]:
+    module = COMMANDS[command]
+    real = importlib.import_module(module).main if module else main.commands[command]
+    return {option for parameter in real.params for option in parameter.opts} | {"--help", "-h"}
+
+
+def test_each_command_is_in_the_documents() -> None:
+    for command in COMMANDS:
+        assert re.search(rf"hailwhale {command}\b", ALL), command
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_name_no_command_or_option_that_does_not_exist(document: str) -> None:
+    text = DOCUMENTS[document]
+    for command, rest in re.findall(r"(?:bin/|`|- )hailwhale ([a-z]+)([^`\n|]*)", text):
+        assert command in COMMANDS
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= options_of(command)
+    known = {option for parameter in hailwail.main.params for option in parameter.opts}
+    for rest in re.findall(r"hailwail((?: --[a-z]+)+)", text):
+        assert set(rest.split()) <= known
+
+
+# Keys
+
+
+def plain(text: str) -> str:
+    for shown, written in (("×", "x"), ("→", "->"), ("…", "..."), ("`", "")):
+        text = text.replace(shown, written)
+    return text
+
+
+def test_the_table_of_keys_is_the_one_in_the_code() -> None:
+    shown = [[plain(cell) for cell in row] for row in rows(section("docs/storage.md", "Keys"))]
+    written = [[plain(cell) for cell in row] for row in rows(keys.__doc__ or "")]
+    assert [row[:2] for row in shown] == [row[:2] for row in written]
+    assert len(shown) > 5
+
+
+# Links
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[document]):
+        path, _, anchor = unquote(target).partition("#")
+        if "://" in target:
+            continue
+        linked = (ROOT / document).parent / path if path else ROOT / document
+        assert linked.exists(), f"{target} in {document}"
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target

@@ -1,0 +1,329 @@
+"""A mapping and a file: each row is exactly the hit that Hail would make of it, and what is wrong is one sentence."""
+
+import gzip
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from hail.hit import HitError, encode_hit, parse_hit
+from hail.message import decode_message
+from hail.settings import load
+from whale.count.importer import Refused, blocks, check_keys_exist, import_file, main, publisher_of, scan
+from whale.count.mapping import HitMaker, RowMapping, load_mapping
+from whale.errors import SetupError
+
+SETTINGS = load({})
+NOW = 1_795_300_800.0
+FLIGHTS = Path(__file__).parents[2] / "examples" / "flights.toml"
+SHOP = """
+pk = ["shop", { column = "who" }]
+missing = ["", "NA"]
+id = "order"
+[dimensions]
+place = ["country", "city"]
+device = "device"
+[metrics]
+revenue = "money"
+hits = "times"
+[at]
+column = "when"
+format = "%d.%m.%Y %H:%M"
+zone = "Europe/Berlin"
+"""
+HEADER = "who,country,city,device,money,times,when,order\n"
+
+
+def mapping_of(folder: Path, text: str = SHOP) -> RowMapping:
+    path = folder / "m.toml"
+    path.write_text(text)
+    return load_mapping(str(path), SETTINGS)
+
+
+def hits_of(folder: Path, data: bytes, name: str = "f.csv", text: str = SHOP) -> tuple[list[Any], list[str]]:
+    """The hits of a file, as JSON, and what was said of rows that were refused."""
+    path = folder / name
+    path.write_bytes(data)
+    mapping, said = mapping_of(folder, text), list[str]()
+    found = []
+    content = scan(str(path), mapping)
+    for block in blocks(str(path), content, mapping, 2, SETTINGS, NOW, Refused(said.append)):
+        if block.body:
+            found += json.loads(block.body)["hits"]
+    return found, [line.replace(str(path), "F") for line in said]
+
+
+def test_a_row_becomes_a_hit(tmp_path: Path) -> None:
+    row = b"ann,US,LA,phone,12.50,3,01.07.2026 12:00,o1\n"
+    assert hits_of(tmp_path, HEADER.encode() + row) == (
+        [
+            [
+                ["shop", "ann"],
+                {"device": {"phone": {}}, "place": {"US": {"LA": {}}}},
+                {"hits": 3, "revenue": 12_500_000},
+                1_782_900_000_000,  # 10:00 UTC
+                "o1",
+            ]
+        ],
+        [],
+    )
+
+
+def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
+    rows = b"ann,US,NA,,,NA,01.07.2026 12:00,\nann,NA,LA,phone,1,,01.07.2026 12:00,NA\n"
+    at = 1_782_900_000_000
+    assert hits_of(tmp_path, HEADER.encode() + rows)[0] == [
+        [["shop", "ann"], {"place": {"US": {}}}, {"hits": 1}, at],
+        [["shop", "ann"], {"device": {"phone": {}}}, {"hits": 1, "revenue": 1_000_000}, at],
+    ]
+
+
+def test_a_bad_row_is_named_and_takes_no_neighbour_along(tmp_path: Path) -> None:
+    rows = [
+        "ann,US,,,1,,01.07.2026 12:00,",
+        'ann,US,,,"12,50",,01.07.2026 12:00,',
+        "NA,US,,,1,,01.07.2026 12:00,",
+        "ann,US,,,1,,yesterday,",
+        "ann,US",
+        f"ann,{'x' * 201},,,1,,01.07.2026 12:00,",
+        "ann,US,,,1e10,,01.07.2026 12:00,",
+        "ann,US,,,1,1.5,01.07.2026 12:00,",
+        "",
+        "ann,US,,,2,,01.07.2026 12:00,",
+    ]
+    found, said = hits_of(tmp_path, (HEADER + "\n".join(rows) + "\n").encode())
+    assert [hit[2]["revenue"] for hit in found] == [1_000_000, 2_000_000]
+    assert said == [
+        "F:3: bad_metrics: metrics.revenue: expected a number, got '12,50'",
+        "F:4: bad_pk: pk: expected a name in column 'who', got 'NA'",
+        "F:5: bad_time: at: expected %d.%m.%Y %H:%M, got 'yesterday'",
+        "F:6: bad_row: expected 8 values, got 2",
+        f"F:7: name_too_long: dimensions.'place': expected at most 200 bytes, got 201: '{'x' * 56}...",
+        "F:8: number_out_of_range: metrics.revenue: expected a number between -9.0e9 and 9.0e9, got 10000000000.0",
+        "F:9: bad_metrics: metrics.hits: expected a whole number, got 1.5",
+    ]
+
+
+ND = 'pk = [{column="who"}]\nat = "at.ms"\n[dimensions]\nplace = "geo.country"\n[metrics]\nmoney = "money"\n'
+
+
+def test_ndjson_has_nested_keys_and_its_own_types(tmp_path: Path) -> None:
+    lines = [
+        '{"who": true, "geo": {"country": "US"}, "money": 1.5, "at.ms": "2026-07-01"}',
+        '{"who": 5, "geo": {"country": null}, "money": null, "at": {"ms": "2026-07-01T02:00:00+02:00"}}',
+        "",
+        "[1]",
+        '{"who": ["a"], "at": {"ms": "2026-07-01"}}',
+        '{"who": "\\u0000{}|", "money": true, "at.ms": "2026-07-01"}',
+        '{"who": "\\u0000{}|", "at.ms": "2026-07-01"}',
+    ]
+    found, said = hits_of(tmp_path, "\n".join(lines).encode(), "f.ndjson", ND)
+    at = 1_782_864_000_000
+    assert found == [
+        [["true"], {"place": {"US": {}}}, {"hits": 1, "money": 1_500_000}, at],
+        [["5"], {}, {"hits": 1}, at],
+        [["\0{}|"], {}, {"hits": 1}, at],
+    ]
+    assert [line.split(": ")[:2] for line in said] == [["F:4", "bad_json"], ["F:5", "bad_row"], ["F:6", "bad_metrics"]]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "ms"),
+    [
+        ("iso", "2026-07-01T12:00:00.250Z", 1_782_907_200_250),
+        ("iso", "2026-07-01T12:00", 1_782_900_000_000),
+        ("epoch", "1782900000.5", 1_782_900_000_500),
+        ("epoch_ms", "1782900000500", 1_782_900_000_500),
+        ("%Y%m%d", "20260701", 1_782_856_800_000),
+    ],
+)
+def test_times_are_read_in_many_forms(tmp_path: Path, form: str, text: str, ms: int) -> None:
+    mapping = mapping_of(tmp_path, f'pk = "p"\n[at]\ncolumn = "t"\nformat = "{form}"\nzone = "Europe/Berlin"\n')
+    assert json.loads(HitMaker(mapping, ["t"], SETTINGS, NOW).wire([text]))[3] == ms
+
+
+texts = st.one_of(
+    st.none(), st.sampled_from(["", "NA", "1", "-2.5", ".5", "1e3", "nan", "1_0", "٣", "9" * 400]), st.text()
+)
+
+
+@given(st.tuples(texts, texts, texts, texts, texts))
+def test_every_row_equals_what_hail_makes_of_it(row: tuple[str | None, ...]) -> None:
+    mapping = load_mapping(str(FLIGHTS), SETTINGS)
+    carrier, origin, dest, plane, money = row
+    columns = ["carrier", "origin", "dest", "tailnum", "distance", "dep_delay", "arr_delay", "time_hour"]
+    values = [carrier, origin, dest, plane, money, "3", "", "2013-01-01T10:00:00Z"]
+    gone = (None, "", "NA")
+    dimensions: dict[str, Any] = {}
+    if origin not in gone:
+        dimensions["origin"] = [origin] if dest in gone else [origin, dest]
+    if plane not in gone:
+        dimensions["plane"] = plane
+    metrics: dict[str, Any] = {"dep_delay": 3}
+    try:
+        if carrier in gone:
+            raise ValueError("pk")
+        if money not in gone:
+            assert money is not None
+            if "_" in money or not money.isascii() or money != money.strip():
+                raise ValueError(money)
+            metrics["distance"] = float(money)
+        at = "2013-01-01T10:00:00Z"
+        hit = {"pk": ["flights", carrier], "dimensions": dimensions, "metrics": metrics, "at": at}
+        expected = json.loads(encode_hit(parse_hit(hit, SETTINGS, NOW)))
+    except (HitError, ValueError):
+        with pytest.raises(HitError):
+            HitMaker(mapping, columns, SETTINGS, NOW).wire(values)
+        return
+    assert json.loads(HitMaker(mapping, columns, SETTINGS, NOW).wire(values)) == expected
+
+
+def packed(kind: str, data: bytes) -> bytes:
+    if kind == "gz":
+        return gzip.compress(data)
+    if kind != "zip":
+        return data
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inside.csv", data)
+        archive.writestr("__MACOSX/._inside.csv", b"x")
+    return buffer.getvalue()
+
+
+def test_an_import_has_the_same_name_however_its_file_is_packed(tmp_path: Path) -> None:
+    data = HEADER.encode() + b"ann,US,,,1,,01.07.2026 12:00,\n" * 5
+    mapping, names = mapping_of(tmp_path), set()
+    for kind, name in (("csv", "a.csv"), ("gz", "b.csv.gz"), ("zip", "c.zip")):
+        path = tmp_path / name
+        path.write_bytes(packed(kind, data))
+        content = scan(str(path), mapping)
+        assert (content.size, content.format) == (len(data), "csv")
+        found = list(blocks(str(path), content, mapping, 2, SETTINGS, NOW, Refused(print)))
+        messages = [decode_message(block.body or b"") for block in found]
+        assert [(m.seq, m.total, len(m.hits), m.lasting) for m in messages] == [
+            (0, 2, 2, True),
+            (1, 4, 2, True),
+            (2, 5, 1, True),
+        ]
+        names |= {message.publisher for message in messages}
+    assert names == {publisher_of(content, mapping, 2)}
+    assert publisher_of(content, mapping, 3) not in names
+    assert publisher_of(content, mapping_of(tmp_path, SHOP + "# said\n"), 2) in names
+    assert publisher_of(content, mapping_of(tmp_path, SHOP.replace("Berlin", "Paris")), 2) not in names
+
+
+def test_a_block_keeps_its_name_when_rows_before_it_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    good, bad = "ann,US,,,1,,01.07.2026 12:00,\n", "ann\n"
+    path.write_text(HEADER + bad * 2 + bad + good + good)
+    mapping = mapping_of(tmp_path)
+    found = list(blocks(str(path), scan(str(path), mapping), mapping, 2, SETTINGS, NOW, Refused(lambda _: None)))
+    assert [(b.rows, b.body and (decode_message(b.body).seq, decode_message(b.body).total)) for b in found] == [
+        (2, None),
+        (2, (1, 1)),
+        (1, (2, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("missing =", "mising ="), "mising is not a key of a mapping: did you mean missing?"),
+        (("zone =", "zon ="), "at.zon is not a key of a mapping: did you mean at.zone?"),
+        (('{ column = "who" }', '{ colum = "who" }'), "pk[1].colum is not a key of a mapping"),
+        (('pk = ["shop", { column = "who" }]', ""), "pk: expected what is counted"),
+        (('device = "device"', "device = 5"), "dimensions.device: expected text, got 5"),
+        (('revenue = "money"', "revenue = []"), "metrics.revenue: expected text, got []"),
+        (("%d.%m.%Y %H:%M", "european"), "at.format: expected iso, epoch, epoch_ms or as"),
+        (("Europe/Berlin", "Europe/Berln"), "at.zone: expected an IANA zone such as Europe/Berlin, got 'Europe/Berln'"),
+        (('column = "when"', ""), "at.column: expected text, got nothing"),
+        (('["", "NA"]', '"NA"'), "missing: expected a list of texts"),
+        (('id = "order"', 'delimiter = ";;"'), "delimiter: expected one character, got ';;'"),
+        (('id = "order"', 'encoding = "utf-9"'), "encoding: expected the name of one"),
+        (('id = "order"', 'format = "xml"'), "format: expected csv or ndjson, got 'xml'"),
+        (("missing", "= missing"), "expected TOML as in examples/flights.toml"),
+        (('["country", "city"]', str(["a"] * 8)), "expected at most 8 levels"),
+    ],
+)
+def test_a_mapping_that_cannot_be_used_is_one_sentence(tmp_path: Path, change: tuple[str, str], said: str) -> None:
+    with pytest.raises(SetupError) as error:
+        mapping_of(tmp_path, SHOP.replace(*change))
+    assert said in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / 'm.toml'}: ")
+
+
+def flipped(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+def encrypted(archive: bytes) -> bytes:
+    """Its first file says that it is."""
+    central = archive.index(b"PK\x01\x02")
+    return archive[:6] + b"\x01" + archive[7 : central + 8] + b"\x01" + archive[central + 9 :]
+
+
+FILES: list[tuple[str, bytes, str]] = [
+    ("f.csv", b"", "is empty"),
+    ("f.csv", b"\n \n", "is empty"),
+    ("f.csv.gz", packed("gz", b""), "is empty"),
+    ("f.csv", b"who,when\na,b\n", "no column 'country', which dimensions.place of M asks for, in: who, when"),
+    ("f.csv", (HEADER[:-1] + ",who\n").encode(), "2 columns 'who', which pk[1] of M asks for"),
+    ("f.csv", HEADER.encode() + "ä\n".encode("latin-1"), "line 2 is not utf-8: name the file's encoding in M"),
+    ("f.csv", b"\x89PNG\r\n\x1a\n\xff", "line 1 is not utf-8"),
+    ("f.csv", b'"', "expected CSV, with a header in line 1"),
+    ("f.csv.gz", packed("gz", HEADER.encode() * 100)[:-9], "cannot be unpacked, it is damaged"),
+    ("f.csv.gz", b"not gzip", "cannot be unpacked, it is damaged or of another kind: Not a gzipped file"),
+    ("f.zip", b"not zip", "cannot be unpacked, it is damaged or of another kind: File is not a zip file"),
+    ("f.zip", flipped(packed("zip", HEADER.encode() * 100), 60), "cannot be unpacked, it is damaged"),
+    ("f.zip", encrypted(packed("zip", HEADER.encode())), "is encrypted, password required"),
+    ("f.ndjson", b'{"who": 1}\n', "no row has 'country', which dimensions.place of M asks for"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "said"), FILES)
+def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    path, mapping = tmp_path / name, mapping_of(tmp_path)
+    path.write_bytes(data)
+    with pytest.raises(SetupError) as error:
+        import_file(str(path), mapping, SETTINGS, 2, True, Console(file=io.StringIO()))
+    assert said in str(error.value).replace(str(tmp_path / "m.toml"), "M")
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_a_zip_holds_one_file(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        archive.writestr("a.csv", "a")
+        archive.writestr("b.csv", "b")
+    with pytest.raises(SetupError, match="expected a zip with one file in it, got 2"):
+        scan(str(tmp_path / "f.zip"), mapping_of(tmp_path))
+
+
+def test_a_key_that_is_rare_is_found(tmp_path: Path) -> None:
+    path, mapping = tmp_path / "f.ndjson", mapping_of(tmp_path, ND)
+    path.write_text('{"who": 1, "money": 2, "at.ms": 3}\n' * 5000 + '{"geo": {"country": 1}}\n')
+    check_keys_exist(str(path), mapping)
+
+
+def test_a_dry_run_counts_nothing_and_says_what_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAILWHALE_DATA_DIR", str(tmp_path / "nothing"))
+    mapping_of(tmp_path)
+    good = "ann,US,,,1,,01.07.2026 12:00,\n"
+    (tmp_path / "f.csv").write_text(HEADER + good * 3)
+    words = [str(tmp_path / "f.csv"), "--mapping", str(tmp_path / "m.toml")]
+    said = CliRunner().invoke(main, [*words, "--dry-run"])
+    assert (said.exit_code, "3 of 3 rows would be counted, refused: none" in said.stderr) == (0, True)
+    (tmp_path / "f.csv").write_text(HEADER + good * 3 + "ann\n" * 30)
+    said = CliRunner().invoke(main, [*words, "--dry-run"])
+    assert said.exit_code == 1
+    assert "3 of 33 rows would be counted, refused: 30 bad_row" in said.stderr
+    assert said.stderr.count(": bad_row: ") == 20
+    said = CliRunner().invoke(main, words)
+    assert isinstance(said.exception, SetupError)
+    assert "start it with `hailwhale up`" in str(said.exception)

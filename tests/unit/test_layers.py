@@ -1,0 +1,127 @@
+"""Data flows one way, and the core is pure: read from the imports and the names that each module uses."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = {str(path.relative_to(ROOT)): path for folder in ("hail", "whale") for path in (ROOT / folder).rglob("*.py")}
+
+PURE = {
+    "hail/hit.py",
+    "hail/message.py",
+    "whale/dimension.py",
+    "whale/errors.py",
+    "whale/formula.py",
+    "whale/page.py",
+    "whale/period.py",
+    "whale/answer/series.py",
+    "whale/count/denormalize.py",
+    "whale/count/mapping.py",
+    "whale/store/base.py",
+    "whale/store/keys.py",
+    "whale/store/memory.py",
+}
+# Who may look at a clock or draw at random, and what for. Everybody else is told.
+EDGES = {
+    "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
+    "hail/spool.py": "names of files",
+    "hail/web.py": "the clock of hits",
+    "whale/answer/explain.py": "how long each step of an answer took",
+    "whale/cli.py": "the command line",
+    "whale/client.py": "the clock of questions",
+    "whale/count/apply.py": "waiting for the store",
+    "whale/count/audit.py": "waiting for what is in flight",
+    "whale/count/direct.py": "the name of a publisher",
+    "whale/count/hailwail.py": "waiting for files; how old they are",
+    "whale/count/importer.py": "how fast it goes; waiting for the other side",
+    "whale/count/worker.py": "waiting for the store",
+    "whale/doctor.py": "how old things are",
+    "whale/embedded.py": "waiting for Redis",
+    "whale/store/redis.py": "tokens of dictionaries; waiting for Redis",
+    "whale/supervisor.py": "waiting for parts, and starting them again",
+    "whale/web.py": "the clock of questions",
+}
+CLOCKS = {"time", "random", "secrets", "uuid"}  # modules
+LOOKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "os.urandom"}
+
+
+def imports(module: str) -> set[str]:
+    """Full names of what a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: expected full names"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def within(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def looks_at_a_clock(module: str) -> bool:
+    if any(within(name, *CLOCKS) for name in imports(module)):
+        return True
+    tree = ast.parse(MODULES[module].read_text())
+    names = (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return any(name in LOOKS or name.removeprefix("datetime.") in LOOKS for name in names)
+
+
+def offences(folder: str, *forbidden: str) -> list[str]:
+    return [
+        f"{module} imports {name}"
+        for module in sorted(MODULES)
+        if module.startswith(folder)
+        for name in sorted(imports(module))
+        if within(name, *forbidden)
+    ]
+
+
+def test_hail_knows_nothing_of_whale() -> None:
+    assert offences("hail/", "whale") == []
+
+
+def test_hail_has_no_redis_and_no_celery() -> None:
+    assert offences("hail/", "redis", "celery") == []
+
+
+def test_counting_and_answering_know_nothing_of_each_other() -> None:
+    assert offences("whale/count/", "whale.answer") == []
+    assert offences("whale/answer/", "whale.count") == []
+
+
+def test_answers_know_no_server() -> None:
+    servers = ("redis", "celery", "kombu", "amqp", "bottle", "gunicorn", "whale.store.redis", "whale.web")
+    assert offences("whale/answer/", *servers) == []
+
+
+def test_the_store_knows_neither_answers_nor_doors() -> None:
+    assert offences("whale/store/", "whale.answer", "whale.web", "whale.client", "bottle", "celery", "kombu") == []
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_the_core_is_pure(module: str) -> None:
+    assert not looks_at_a_clock(module)
+    assert not [name for name in imports(module) if within(name, "redis", "celery", "kombu", "bottle", "os", "socket")]
+
+
+def test_only_the_edges_look_at_a_clock_or_draw_at_random() -> None:
+    assert PURE - MODULES.keys() == set()
+    assert not PURE & EDGES.keys()
+    assert sorted(module for module in MODULES if looks_at_a_clock(module) and module not in EDGES) == []
+    assert EDGES.keys() - MODULES.keys() == set()
+
+
+def test_only_edges_read_the_environment() -> None:
+    readers = {
+        module
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+    }
+    assert not readers & PURE
+    assert "hail/settings.py" not in readers

@@ -1,0 +1,63 @@
+"""Answers that are remembered for a while: least recently used first out, by function and arguments."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any
+
+import msgspec
+
+MOST = 1000
+
+
+class Cache:
+    """For many threads. clock: epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float], most: int = MOST):
+        self._clock, self._most = clock, most
+        self._entries: OrderedDict[bytes, tuple[float, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(
+        self, key: bytes | None, answer: Callable[[], Any], lifetime_s: Callable[[], float], force: bool = False
+    ) -> Any:
+        """The remembered answer, or a new one where there is none or it is forced. key: None remembers nothing."""
+        if key is None:
+            return answer()
+        now = self._clock()
+        with self._lock:
+            until, found = self._entries.get(key, (0.0, None))
+            if until > now and not force:
+                self._entries.move_to_end(key)
+                return _copy(found)
+        found = answer()
+        with self._lock:
+            self._entries[key] = now + lifetime_s(), _copy(found)
+            self._entries.move_to_end(key)
+            while len(self._entries) > self._most:
+                self._entries.popitem(last=False)
+        return found
+
+
+def argument_key(function: str, arguments: Mapping[str, Any]) -> bytes | None:
+    """The same for the same question; None where an argument cannot be written down."""
+    try:
+        return msgspec.json.encode([function, sorted(arguments.items())], enc_hook=_type_name)
+    except (TypeError, ValueError, UnicodeError):
+        return None
+
+
+def _type_name(value: Any) -> str:
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise TypeError(type(value).__name__)
+
+
+def _copy(value: Any) -> Any:
+    """Maps and lists anew, so that a caller may change what it got."""
+    if isinstance(value, dict):
+        made = copy(value)
+        made.update((name, _copy(item)) for name, item in value.items())
+        return made
+    return [_copy(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,97 @@
+"""What answered a question, and how long each stage took: a Store that watches what is read from another."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from whale.period import Range, interval_name
+from whale.store.base import Store
+
+KEYS_SHOWN = 20
+
+
+class Watch:
+    """Stages of one question, and the reads of its store."""
+
+    def __init__(self, store: Store):
+        self.reads: list[dict[str, Any]] = []
+        self.names = 0
+        self._seconds = {"parse": 0.0, "names": 0.0, "read": 0.0, "answer": 0.0, "encode": 0.0}
+        self._inner = store
+        self._last = time.perf_counter()
+        self.store = cast(Store, _Watched(self, store))
+
+    def stage(self, name: str) -> None:
+        """What ran since the last call was this stage."""
+        now = time.perf_counter()
+        self._seconds[name] += now - self._last
+        self._last = now
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        self.stage("answer")
+        found = call()
+        self.stage(name)
+        return found
+
+    def read(self, account: str, pk: Any, paths: Any, metrics: Any, interval: Any, starts: Any) -> Any:
+        begun = self._seconds["read"]
+        found = self.around("read", lambda: self._inner.read(account, pk, paths, metrics, interval, starts))
+        keys = self._inner.keys_of(account, pk, paths, interval, starts)
+        self.reads.append(
+            {
+                "interval": interval_name(interval),
+                "buckets": len(starts),
+                "first": iso(starts[0]) if len(starts) else None,
+                "last": iso(starts[-1]) if len(starts) else None,
+                "paths": len(paths),
+                "metrics": list(metrics),
+                "pages": len({key.rpartition(":")[2] for key in keys[1:]}),
+                "keys": len(keys),
+                "first_keys": keys[:KEYS_SHOWN],
+                "ms": round((self._seconds["read"] - begun) * 1000, 3),
+            }
+        )
+        self._last = time.perf_counter()
+        return found
+
+    def said(self, ranges: dict[str, Range], now: float) -> dict[str, Any]:
+        """As JSON holds it. ranges: by the period as it was asked."""
+        return {
+            "as_of": iso(now),
+            "ranges": {
+                period: {
+                    "interval": interval_name(found.interval),
+                    "answered_from": interval_name(found.source or found.interval),
+                    "start": iso(found.start),
+                    "end": iso(found.end),
+                    "zone": found.zone,
+                    "points": found.points,
+                    "complete": found.end <= now,
+                }
+                for period, found in ranges.items()
+            },
+            "reads": self.reads,
+            "name_calls": self.names,
+            "stages_ms": {name: round(seconds * 1000, 3) for name, seconds in self._seconds.items()},
+        }
+
+
+class _Watched:
+    def __init__(self, watch: Watch, store: Store):
+        self._watch, self._store = watch, store
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "read":
+            return self._watch.read
+        method = getattr(self._store, name)
+
+        def watched(*args: Any) -> Any:
+            self._watch.names += 1
+            return self._watch.around("names", lambda: method(*args))
+
+        return watched
+
+
+def iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

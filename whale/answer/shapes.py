@@ -1,0 +1,101 @@
+"""The shapes of a series: a map or a list of labelled points, or [epoch ms, number] pairs. Pure.
+
+A label is the local time of the bucket as C's ctime writes it, `Wed Jun 17 00:00:00 2015`; an hour that a zone has
+twice also says its offset the second time.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from whale.dimension import Pk, path_text, pk_text
+from whale.formula import Number
+from whale.period import Range, tz
+
+TOTAL = "Total"
+V = TypeVar("V")
+
+
+class ByPath(dict[str, V]):
+    """path -> what was asked of it. The root answers to `_`, and to the pk's own name where no path has that."""
+
+    def __init__(self, pk: Pk, rows: Iterable[tuple[str, V]]):
+        super().__init__(rows)
+        self._root_names = (pk_text(pk), pk[-1])
+
+    def __missing__(self, name: str) -> V:
+        if name in self._root_names and "_" in self:
+            return self["_"]
+        raise KeyError(name)
+
+
+def labels(at: Range, starts: Sequence[int], flot_time: bool) -> list[Any]:
+    """One a bucket: epoch ms, or text."""
+    if flot_time:
+        return [start * 1000 for start in starts]
+    zone = tz(at.zone)
+    times = [datetime.fromtimestamp(start, zone) for start in starts]
+    return [f"{time.ctime()} {time:%z}" if time.fold else time.ctime() for time in times]
+
+
+def times(at: Range, starts: Sequence[int]) -> list[datetime]:
+    """One a bucket: aware, in the zone that was asked."""
+    zone = tz(at.zone)
+    return [datetime.fromtimestamp(start, zone) for start in starts]
+
+
+def points(names: Sequence[Any], values: Sequence[Number], total: Any, points_type: type, descending: bool) -> Any:
+    """points_type: dict or a subclass: label -> number; else a list of (label, number).
+
+    total: added as a last row, `...` for none.
+    """
+    rows = list(zip(names, values, strict=True))
+    if descending:
+        rows.reverse()
+    if total is not ...:
+        rows.append((TOTAL, total))
+    return points_type(rows) if issubclass(points_type, dict) else rows
+
+
+def path_below(path: Sequence[str | None], above: Sequence[str | None]) -> str:
+    """A path as its parent calls it: the child's name, or the text of the rest."""
+    rest = tuple(path[len(above) :])
+    return rest[0] if len(rest) == 1 and rest[0] else path_text(rest)
+
+
+def flot_json(
+    rows: Iterable[tuple[str, dict[str, list[Number]], dict[str, Number]]],
+    names: Sequence[Any],
+    descending: bool = False,
+    with_totals: bool = False,
+) -> bytes:
+    """{path: {metric: [[label, number], ...]}} as JSON. rows: path, values and totals by metric.
+
+    By hand, for most of a large answer is the same labels again: a third of the time of building lists first.
+    """
+    shown = [msgspec.json.encode(name).decode() for name in (reversed(names) if descending else names)]
+    template = "[" + ",".join(f"[{name.replace('%', '%%')},%s]" for name in shown)
+    end = f',["{TOTAL}",%s]]' if with_totals and shown else f'["{TOTAL}",%s]]' if with_totals else "]"
+    zeros = template % ((0,) * len(shown))
+    found = []
+    for path, values, totals in rows:
+        series = []
+        for metric, numbers in values.items():
+            if any(numbers) or None in numbers:
+                text = template % tuple(["null" if n is None else n for n in _ordered(numbers, descending)])
+            else:
+                text = zeros
+            total = totals.get(metric)
+            series.append(f"{_key(metric)}:{text}{end % ('null' if total is None else total) if with_totals else end}")
+        found.append(f"{_key(path)}:{{{','.join(series)}}}")
+    return f"{{{','.join(found)}}}".encode()
+
+
+def _ordered(numbers: list[Number], descending: bool) -> Iterable[Number]:
+    return reversed(numbers) if descending else numbers
+
+
+def _key(name: str) -> str:
+    return msgspec.json.encode(name).decode()

@@ -1,0 +1,110 @@
+"""What each route of Whale takes, as the msgspec types that check it; openapi.py describes the API from them.
+
+Text parameters that hold names (`pk`, `dimensions`, `metrics`) are JSON, or Python-like as people type it, when they
+open with a bracket, else one name.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Dimensions = Annotated[
+    str, Meta(description="Paths: a name, a list (one path), a list of lists, or an object. Empty or `_`: the root.")
+]
+Metrics = Annotated[str, Meta(description="Metrics or formulas: one, a list, or {'a': 'b'} for a/b. Empty: hits.")]
+Pk = Annotated[str, Meta(description="What is counted: a name, or a list of names.", examples=["shop"])]
+Period = Annotated[
+    str,
+    Meta(
+        description="today, thirty, 1h:1d, 2026-01-01..2026-02-01, ...; with |zone too.", examples=["thirty", "today"]
+    ),
+]
+Zone = Annotated[str, Meta(description="IANA zone, as Europe/Berlin.")]
+Offset = Annotated[str, Meta(description="Offset from UTC: -0700, +05:30, hours -7, or hundredths of hours -700.")]
+Undefined = Annotated[Literal["zero", "null"], Meta(description="What a quotient over zero is.")]
+Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was read, and the time of each stage.")]
+Depth = Annotated[int, Meta(description="Levels below the paths that are answered too.")]
+Time = Annotated[str, Meta(description="Epoch seconds, or ISO 8601 (without an offset: UTC).")]
+
+
+class Subject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A pk, paths of it, and formulas. The singular names mean the same."""
+
+    pk: Pk
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    metrics: Metrics = ""
+    metric: Metrics = ""
+
+
+class PlotpointsAsked(Subject, kw_only=True):
+    period: Period = ""
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    depth: Depth = 0
+    sort: Annotated[str, Meta(description="metric or -metric, the largest first; default: minus the first metric.")] = (
+        ""
+    )
+    limit: Annotated[int, Meta(description="Paths below the asked ones that are kept; 0 keeps all.")] = 10
+    points_type: Annotated[
+        Literal["list", "dict"], Meta(description="list: [[label, number], ...]; dict: {label: number}.")
+    ] = "list"
+    flot_time: Annotated[bool, Meta(description="Labels are epoch ms, else local time as text.")] = True
+    descending: Annotated[bool, Meta(description="The newest bucket first.")] = False
+    with_totals: Annotated[bool, Meta(description="A last row `Total`.")] = False
+    undefined: Undefined = "zero"
+    explain: Explain = False
+
+
+class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Annotated[str, Meta(description="Default: the setting DEFAULT_TABLE.")] = ""
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    value: Annotated[str, Meta(description="A metric or a formula.")] = "hits"
+    period: Period = ""
+    start_at: Time = ""
+    depth: Depth = 0
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    undefined: Undefined = "zero"
+    explain: Explain = False
+
+
+class TotalsAsked(Subject, kw_only=True):
+    period: Annotated[str, Meta(description="One period, or several with commas.")] = ""
+    periods: Annotated[str, Meta(description="Several: a list, or with commas. None: those of the seed.")] = ""
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    undefined: Undefined = "zero"
+    explain: Explain = False
+
+
+class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    metric: Annotated[str, Meta(description="A metric or a formula.")] = "hits"
+    period: Period = ""
+    at: Time = ""
+    index: Annotated[int | None, Meta(description="One bucket of the period: 0 the first, -1 the last.")] = None
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    undefined: Undefined = "zero"
+    explain: Explain = False
+
+
+class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    depth: Depth = 1
+    all: Annotated[bool, Meta(description="Everything below, and the path itself.")] = False
+
+
+class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Annotated[str, Meta(description="The pk whose child pks are listed; none: the top ones.")] = ""
+
+
+class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk

@@ -1,0 +1,341 @@
+"""`hailwhale doctor`: checks the settings, Redis, RabbitMQ, the spool and the dead messages, and says what to do.
+
+It changes nothing, unless --replay is asked for. Exit codes: 0 all is well, 1 something is wrong, 2 a setting cannot
+be read.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import redis
+from redis.cluster import RedisCluster
+from rich.console import Console
+
+from hail.access import check_bind
+from hail.message import ACCOUNT
+from hail.publish import dead_name
+from hail.settings import MONTH, Settings, SettingsError, load
+from hail.spool import MEGABYTE, SpoolFolder
+from whale.count.dead import Letter, Queues
+from whale.count.hailwail import head_of
+from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
+from whale.errors import SetupError, Unavailable
+from whale.store.keys import META, Keys
+from whale.store.redis import CLUSTER_SCHEME, connect
+
+ANSWER_S = 3.0
+OLDEST_RABBITMQ = (3, 10)
+SPOOL_WAITS_S = 60.0
+NEARLY_FULL = 0.9
+FINE, ADVICE, WRONG = "ok", "note", "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about one thing. state: FINE, ADVICE (it works, and could be better) or WRONG."""
+
+    state: str
+    about: str
+    text: str
+
+
+Findings = Iterator[Finding]
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """(7, 0, 15) of "7.0.15"; what follows a letter is left out."""
+    parts = []
+    for part in text.split("."):
+        if not part.isdecimal():
+            break
+        parts.append(int(part))
+    return tuple(parts)
+
+
+# Settings
+
+
+def settings_findings(settings: Settings) -> Findings:
+    for bind in (settings.hail_bind, settings.whale_bind):
+        try:
+            check_bind(bind, settings)
+        except SettingsError as error:
+            yield Finding(WRONG, "settings", str(error))
+    if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):
+        yield Finding(ADVICE, "settings", "HAILWHALE_PERIODS keeps neither days nor months for ever: old counts go")
+    yield Finding(FINE, "settings", "every HAILWHALE_ name is a setting, and every value can be read")
+
+
+# Redis
+
+
+def redis_findings(settings: Settings) -> Findings:
+    try:
+        url = settings.redis_url or redis_url_of(settings.data_dir)
+    except SetupError as error:
+        yield Finding(WRONG, "Redis", str(error))
+        return
+    try:
+        for name, client in _redis_nodes(url):
+            yield from _node_findings(name, client, ours=not settings.redis_url)
+        yield from _store_findings(settings.replace(redis_url=url))
+    except (redis.RedisError, OSError, Unavailable) as error:
+        text = str(error).removeprefix("Redis: ")
+        yield Finding(WRONG, "Redis", f"{_without_password(url)} does not answer ({text}): start it, or set the URL")
+    except (SetupError, ValueError) as error:
+        yield Finding(WRONG, "Redis", str(error))
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _redis_nodes(url: str) -> Iterator[tuple[str, Any]]:
+    options: dict[str, Any] = {"socket_timeout": ANSWER_S, "socket_connect_timeout": ANSWER_S}
+    if not url.startswith(CLUSTER_SCHEME):
+        yield "Redis", redis.Redis.from_url(url, **options)
+        return
+    cluster = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
+    for node in cluster.get_primaries():
+        yield f"Redis {node.name}", cluster.get_redis_connection(node)
+
+
+def _node_findings(name: str, client: Any, ours: bool) -> Findings:
+    info = client.info()
+    version = version_of(str(info["redis_version"]))
+    if version < OLDEST:
+        yield Finding(WRONG, name, f"it is {info['redis_version']}, and 6.2 is the oldest that works: install a newer")
+    else:
+        yield Finding(FINE, name, f"version {info['redis_version']} answers")
+    used, most = int(info["used_memory"]), int(info.get("maxmemory") or 0)
+    if most and used > NEARLY_FULL * most:
+        yield Finding(
+            WRONG, name, f"{used:,} of {most:,} bytes are used: raise maxmemory, for when it is full nothing counts"
+        )
+    listpack = "hash-max-listpack-entries" if version >= (7, 0) else "hash-max-ziplist-entries"
+    try:
+        config = {key: _config(client, key) for key in ("appendonly", "appendfsync", "maxmemory-policy", listpack)}
+    except redis.ResponseError as error:
+        yield Finding(ADVICE, name, f"its settings cannot be read ({error}): check appendonly, maxmemory-policy")
+        return
+    yield from _config_findings(name, config, listpack)
+
+
+def _config(client: Any, key: str) -> str:
+    return str(client.config_get(key).get(key, ""))
+
+
+def _config_findings(name: str, config: dict[str, str], listpack: str) -> Findings:
+    how = "CONFIG SET {} {}, and in redis.conf for the next start"
+    if config["appendonly"] != "yes":
+        text = "no append-only file: what it counted is gone when it stops: " + how.format("appendonly", "yes")
+        yield Finding(WRONG, name, text)
+    elif config["appendfsync"] != "always":
+        text = f"appendfsync is {config['appendfsync']}: a crash of the machine may lose 2 s of counts that were taken"
+        yield Finding(ADVICE, name, f"{text}: {how.format('appendfsync', 'always')}")
+    else:
+        yield Finding(FINE, name, "each write is on disk before it is answered")
+    if config["maxmemory-policy"] != "noeviction":
+        text = f"maxmemory-policy is {config['maxmemory-policy']}: it may throw counts away"
+        yield Finding(WRONG, name, f"{text}: {how.format('maxmemory-policy', 'noeviction')}")
+    if int(config[listpack] or 0) < LISTPACK_ENTRIES:
+        text = f"{listpack} is {config[listpack]}: counts take several times the memory"
+        yield Finding(WRONG, name, f"{text}: {how.format(listpack, LISTPACK_ENTRIES)}")
+
+
+def _store_findings(settings: Settings) -> Findings:
+    client = next(_redis_nodes(settings.redis_url))[1]
+    if settings.redis_url.startswith(CLUSTER_SCHEME):
+        client = RedisCluster.from_url("redis://" + settings.redis_url.removeprefix(CLUSTER_SCHEME))
+    if not client.exists(META):
+        yield Finding(FINE, "store", "nothing was counted yet")
+        return
+    store = connect(settings, ANSWER_S)  # says so where the number of shards, or the layout, is another
+    yield Finding(FINE, "store", f"shards: {store.shards}")
+    zone = client.hget(Keys(ACCOUNT, store.shards).account, "zone")  # store.zone would make the account
+    if zone is not None and zone.decode() != settings.timezone:
+        text = f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was made in {zone.decode()} and stays there"
+        yield Finding(ADVICE, "store", text)
+    for reason, count in sorted(store.faults(ACCOUNT).items()):
+        yield Finding(WRONG, "store", f"{count:,} cells could not be added ({reason}): the last 1,000 are kept aside")
+
+
+# RabbitMQ
+
+
+def broker_findings(settings: Settings) -> Findings:
+    if not settings.broker_url:
+        yield Finding(FINE, "RabbitMQ", "none is set: the spool is the queue")
+        return
+    try:
+        with Queues(settings) as queues:
+            yield from _broker_findings(settings, queues)
+    except Unavailable as error:
+        yield Finding(WRONG, "RabbitMQ", f"{error}: start it, or set HAILWHALE_BROKER_URL; hits go to the spool")
+
+
+def _broker_findings(settings: Settings, queues: Queues) -> Findings:
+    if version_of(queues.version) < OLDEST_RABBITMQ:
+        yield Finding(WRONG, "RabbitMQ", f"it is {queues.version}, and 3.10 is the oldest that works: install a newer")
+    else:
+        yield Finding(FINE, "RabbitMQ", f"version {queues.version} answers")
+    for name in (settings.queue, dead_name(settings)):
+        state = queues.state(name)
+        if state is None:
+            yield Finding(ADVICE, f"queue {name}", "it is not there yet: Hail and the worker make it when they start")
+            continue
+        difference = queues.difference(name)
+        if difference:
+            text = f"it was made with other settings ({difference}): empty and delete it, or set them back"
+            yield Finding(WRONG, f"queue {name}", text)
+        waiting, consumers = state
+        if name != settings.queue:
+            yield from _dead_findings(name, waiting)
+        elif not consumers:
+            text = f"no worker reads it, {waiting:,} messages wait: start `hailwhale worker`"
+            yield Finding(WRONG, f"queue {name}", text)
+        elif waiting > NEARLY_FULL * settings.queue_max_messages:
+            text = f"{waiting:,} of {settings.queue_max_messages:,} messages wait: start more workers"
+            yield Finding(WRONG, f"queue {name}", text)
+        else:
+            yield Finding(FINE, f"queue {name}", f"{waiting:,} messages wait, {consumers} workers read")
+
+
+def _dead_findings(name: str, dead: int) -> Findings:
+    if dead:
+        text = f"{dead:,} messages were set aside: `hailwhale doctor --dead` shows them, --replay counts them again"
+        yield Finding(WRONG, f"queue {name}", text)
+    else:
+        yield Finding(FINE, f"queue {name}", "no dead messages")
+
+
+# The spool
+
+
+def spool_findings(settings: Settings, now: float) -> Findings:
+    folder = SpoolFolder(settings.data_dir)
+    try:
+        names, size = folder.names(), folder.size()
+        damaged = sorted(path.name for path in folder.path.glob("*.damaged"))
+    except OSError as error:
+        yield Finding(WRONG, "spool", f"{folder.path} cannot be read: {error.strerror}")
+        return
+    if damaged:
+        yield Finding(
+            WRONG, "spool", f"damaged files are kept aside in {folder.path}: {', '.join(damaged)}; look, then remove"
+        )
+    if size > NEARLY_FULL * settings.spool_max_mb * MEGABYTE:
+        text = f"{size / MEGABYTE:,.1f} of {settings.spool_max_mb:,} MB are used; when it is full hits are refused"
+        yield Finding(WRONG, "spool", f"{text}: run hailwail, or raise HAILWHALE_SPOOL_MAX_MB")
+    age_s = now - oldest_s(folder, names, now)
+    if age_s > settings.spool_max_age_s:
+        text = f"{len(names)} files, the oldest of {age_text(age_s)}, which is too old: run `hailwail --force`"
+        yield Finding(WRONG, "spool", text)
+    elif age_s > SPOOL_WAITS_S:
+        text = f"{len(names)} files, the oldest of {age_text(age_s)}: nothing hands them on: run hailwail --follow"
+        yield Finding(WRONG, "spool", text if settings.broker_url else f"{text} --apply, or `hailwhale up`")
+    else:
+        yield Finding(FINE, "spool", f"{len(names)} files, {size / MEGABYTE:.1f} MB")
+
+
+def oldest_s(folder: SpoolFolder, names: list[str], now: float) -> float:
+    """When the oldest message was accepted; now, where there is none: a process of Hail has a file ready, but empty."""
+    for name in names:
+        file = folder.open(name)
+        if file is not None:
+            messages = file.rest().messages
+            file.close()
+            if messages and (head := head_of(messages[0])):
+                return head.at / 1000
+    return now
+
+
+def age_text(seconds: float) -> str:
+    """ "3 h" of 11000: in the largest unit of which there are two."""
+    for width, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * width:
+            return f"{seconds / width:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def findings(settings: Settings, now: float) -> Findings:
+    """Everything that was looked at."""
+    yield from settings_findings(settings)
+    yield from redis_findings(settings)
+    yield from broker_findings(settings)
+    yield from spool_findings(settings, now)
+
+
+# The dead
+
+
+def letter_text(letter: Letter, now: float) -> str:
+    """One line about a dead message."""
+    hits = f"{len(letter.message.hits):,} hits" if letter.message else f"cannot be read, {len(letter.body):,} bytes"
+    age = age_text(now - letter.at) + " ago" if letter.at else "at an unknown time"
+    return f"{letter.name}: {hits}, {letter.reason}, {age}"
+
+
+def show_dead(settings: Settings, names: tuple[str, ...], replay: bool, now: float, say: Callable[[str], None]) -> int:
+    """Lists, and replays, the dead messages of these names, or all; the exit code. Raises SetupError, Unavailable."""
+    if not settings.broker_url:
+        raise SetupError("HAILWHALE_BROKER_URL is not set: without RabbitMQ there are no dead messages")
+    letters: list[Letter] = []
+
+    def wanted(letter: Letter) -> bool:
+        if names and letter.name not in names:
+            return False
+        letters.append(letter)
+        say(letter_text(letter, now))
+        return True
+
+    with Queues(settings) as queues:
+        if replay:
+            replayed = queues.replay(wanted)
+        else:
+            for letter in queues.dead():
+                wanted(letter)
+    absent = set(names) - {letter.name for letter in letters}
+    for name in sorted(absent):
+        say(f"{name}: is not among the dead messages")
+    if not replay:
+        say(f"{len(letters):,} dead messages")
+        return 1 if letters or absent else 0
+    left = len(letters) - replayed
+    say(f"{replayed:,} messages replayed" + (f", {left:,} cannot be read and stay" if left else ""))
+    return 1 if left or absent else 0
+
+
+@click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--dead", is_flag=True, help="Show the dead messages.")
+@click.option("--replay", is_flag=True, help="Hand the dead messages to the queue again; none counts twice.")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def main(dead: bool, replay: bool, names: tuple[str, ...]) -> None:
+    """Check this machine and the servers, and say what to do; exit 1 if something is wrong.
+
+    NAME: with --dead or --replay, only these messages.
+    """
+    settings, now = load(os.environ), time.time()
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    if names and not (dead or replay):
+        raise click.UsageError("names of messages go with --dead or --replay")
+    if dead or replay:
+        sys.exit(show_dead(settings, names, replay, now, say))
+    wrong = 0
+    styles = {FINE: "green", ADVICE: "yellow", WRONG: "bold red"}
+    for finding in findings(settings, now):
+        wrong += finding.state == WRONG
+        console.print(f"{finding.state:5}", style=styles[finding.state], end=" ")
+        say(f"{finding.about}: {finding.text}")
+    say(f"{wrong} wrong" if wrong else "all is well")
+    sys.exit(1 if wrong else 0)

@@ -1,0 +1,49 @@
+"""Whale's HTTP API as OpenAPI 3.1, made from the msgspec types that check what comes in."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from hail.openapi import Problem, answer, common, hit_operations, parameters, schema_of
+from whale import asked
+
+QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
+    "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Series: {path: {metric: points}}."),
+    "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One series, by time."),
+    "/totals": (asked.TotalsAsked, dict[str, dict[str, dict[str, int | float | None]]], "Totals of several periods."),
+    "/total": (asked.TotalAsked, int | float | None | dict[str, Any], "One number."),
+    "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
+    "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
+    "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole description, as JSON holds it."""
+    paths: dict[str, Any] = {}
+    for path, (kind, body, summary) in QUESTIONS.items():
+        paths[path] = {
+            "get": {
+                "operationId": path[1:],
+                "summary": summary,
+                "parameters": parameters(kind),
+                "responses": {
+                    "200": answer("The answer.", body),
+                    "304": {"description": "As If-None-Match says, nothing changed."},
+                    **common(400, 401, 503),
+                },
+            }
+        }
+    paths["/count_now"] = hit_operations("count_now", "Counts one hit at once.", "OK", (200, 200))
+    paths["/tracker"] = hit_operations(
+        "tracker", "Counts one hit of a visitor, kept by a cookie.", "uid", (200, 200), True
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "HailWhale: Whale", "version": version("hailwhale"), "license": {"name": "MIT"}},
+        "paths": paths,
+        "components": {"schemas": {"Problem": schema_of(Problem)}},
+    }
