@@ -53,6 +53,7 @@ class Load:
         self.accepted: set[int] = set()
         self.unanswered: set[int] = set()
         self.refused: set[int] = set()
+        self.begun = -1  # the highest number of a hit that may have been sent
         self.twice = 0
         self.requests: list[Request] = []
         self.errors: list[str] = []
@@ -79,6 +80,11 @@ class Load:
         """Waits until so many more were accepted."""
         until = len(self.accepted) + hits
         wait_until(lambda: len(self.accepted) >= until or self.errors, 40, f"{hits} more accepted hits")
+
+    def counting(self, store: Store) -> None:
+        """Waits until more is counted than now."""
+        before = self.total(store)
+        wait_until(lambda: self.total(store) > before, 40, "hits to be counted")
 
     def slowest(self, since: float, until: float, quantile: float = 0.99) -> float:
         """Seconds within which that share of the requests sent in this time was answered; there were at least 20."""
@@ -118,6 +124,8 @@ class Load:
             time.sleep(BATCH_PAUSE_S)
 
     def _hit(self, number: int) -> dict[str, Any]:
+        with self._lock:
+            self.begun = max(self.begun, number)
         hit: dict[str, Any] = {
             "pk": [self.pk, str(number % PKS)],
             "dimensions": {"n": {str(number // GROUP): str(number)}},

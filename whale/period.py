@@ -159,10 +159,7 @@ def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]
     """
     if isinstance(interval, int) and interval < DAY:
         return range(start, end, interval)
-    first = bucket_start(interval, start, zone)
-    if first < start:
-        first = next_start(interval, first, zone)
-    return list(_walk(interval, first, end, zone))
+    return _listed(interval, start, end, zone)
 
 
 def points(interval: Interval, start: int, end: int, zone: str) -> int:
@@ -188,10 +185,16 @@ def interval_name(interval: Interval) -> str:
     return f"{interval // UNITS[unit]}{unit}"
 
 
-def _walk(interval: Interval, at: int, end: int, zone: str) -> Iterator[int]:
-    while at < end:
-        yield at
+@lru_cache(maxsize=128)
+def _listed(interval: Interval, start: int, end: int, zone: str) -> tuple[int, ...]:
+    at = bucket_start(interval, start, zone)
+    if at < start:
         at = next_start(interval, at, zone)
+    found = []
+    while at < end:
+        found.append(at)
+        at = next_start(interval, at, zone)
+    return tuple(found)
 
 
 def _day(at: int, zone: str) -> int:
@@ -268,7 +271,7 @@ def parse_period(
         if start_at is not None:
             found = _since(found, start_at)
         check_points(found, max_points)
-        return _with_source(found, now, zone, kept, period)
+        return _with_source(found, now, zone, kept)
     except (OverflowError, OSError):
         raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(text)}") from None
 
@@ -298,7 +301,7 @@ def _parse(text: str, now: float, zone: str, stored_zone: str, kept: dict[Interv
         case "today":
             hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
             # Where no stored bucket begins with this day's hours, the day itself is the answer.
-            return hours if _fitting(hours, stored_zone, kept) else Range(DAY, today, tomorrow, zone)
+            return hours if any(_fitting(hours, stored_zone, kept)) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
             return Range(DAY, day_start(today - 1, zone), today, zone)
         case "wtd":
@@ -395,40 +398,44 @@ def _since(asked: Range, at: float) -> Range:
     return Range(asked.interval, start, asked.end, asked.zone)
 
 
-def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None], period: str) -> Range:
-    fitting = _fitting(asked, zone, kept)
-    name = interval_name(asked.interval)
-    if not fitting:
-        names = ", ".join(map(interval_name, kept))
-        if any(_made_of(asked.interval, stored) for stored in kept):
-            raise PeriodError(
-                f"buckets of {name} in {asked.zone} begin inside stored ones (account in {zone}, kept are {names}): "
-                "ask in the account's zone"
-            )
-        raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
-    for stored in fitting:
+def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
+    """The range with the widest stored interval that answers it."""
+    gone: list[Interval] = []
+    for stored in _fitting(asked, zone, kept):
         retention = kept[stored]
-        if retention is None or next_start(stored, asked.start, zone) > now - retention:
-            count = points(stored, asked.start, asked.end, zone)
-            if count > MAX_SOURCE_POINTS:
-                raise TooManyPoints(
-                    f"this range is summed from {count} stored buckets of {interval_name(stored)}, the limit is "
-                    f"{MAX_SOURCE_POINTS}: shorten the range"
-                )
-            return Range(asked.interval, asked.start, asked.end, asked.zone, stored)
-    longest = max(fitting, key=lambda stored: kept[stored] or 0)
-    begins = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
-    made = "" if longest == asked.interval else f", of which {name} in {asked.zone} is summed,"
-    raise PeriodError(
-        f"buckets of {interval_name(longest)}{made} are kept for {_length(kept[longest] or 0)}, "
-        f"the period begins at {begins}"
-    )
+        if retention is not None and next_start(stored, asked.start, zone) <= now - retention:
+            gone.append(stored)
+            continue
+        count = points(stored, asked.start, asked.end, zone)
+        if count > MAX_SOURCE_POINTS:
+            raise TooManyPoints(
+                f"this range is summed from {count} stored buckets of {interval_name(stored)}, the limit is "
+                f"{MAX_SOURCE_POINTS}: shorten the range"
+            )
+        return Range(asked.interval, asked.start, asked.end, asked.zone, stored)
+    name = interval_name(asked.interval)
+    if gone:
+        longest = max(gone, key=lambda stored: kept[stored] or 0)
+        begins = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
+        made = "" if longest == asked.interval else f", of which {name} in {asked.zone} is summed,"
+        raise PeriodError(
+            f"buckets of {interval_name(longest)}{made} are kept for {_length(kept[longest] or 0)}, "
+            f"the period begins at {begins}"
+        )
+    names = ", ".join(map(interval_name, kept))
+    if any(_made_of(asked.interval, stored) for stored in kept):
+        raise PeriodError(
+            f"buckets of {name} in {asked.zone} begin inside stored ones (account in {zone}, kept are {names}): "
+            "ask in the account's zone"
+        )
+    raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
 
 
-def _fitting(asked: Range, zone: str, kept: Iterable[Interval]) -> list[Interval]:
+def _fitting(asked: Range, zone: str, kept: Iterable[Interval]) -> Iterator[Interval]:
     """The stored intervals of which every asked bucket is a sum, the widest first."""
-    ordered = sorted(kept, key=width, reverse=True)
-    return [stored for stored in ordered if _made_of(asked.interval, stored) and _edges_fit(asked, stored, zone)]
+    for stored in sorted(kept, key=width, reverse=True):
+        if _made_of(asked.interval, stored) and _edges_fit(asked, stored, zone):
+            yield stored
 
 
 def _made_of(interval: Interval, stored: Interval) -> bool:

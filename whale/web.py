@@ -293,8 +293,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return bottle.HTTPResponse(encoded, 200, headers)
 
     def plotpoints() -> Any:
-        watch, now = Watch(whale.store), whale.clock()
-        asked = asked_as(PlotpointsAsked)
+        asked, now = asked_as(PlotpointsAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
         question = whale.question(
             **subject(asked), depth=asked.depth, sort=asked.sort or None, limit=asked.limit, undefined=asked.undefined
         )
@@ -325,8 +325,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
 
     def dataset() -> Any:
-        watch, now = Watch(whale.store), whale.clock()
-        asked = asked_as(DatasetAsked)
+        asked, now = asked_as(DatasetAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
         value = asked.value or "hits"
         pk = lenient("pk", asked.pk or settings.default_table)
         dimensions = _typed("dimensions", asked.dimensions or asked.dimension)
@@ -349,8 +349,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
 
     def totals() -> Any:
-        watch, now = Watch(whale.store), whale.clock()
-        asked = asked_as(TotalsAsked)
+        asked, now = asked_as(TotalsAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
         question = whale.question(**subject(asked), undefined=asked.undefined)
         ranges = whale.ranges_of(periods_of(asked), asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
@@ -363,8 +363,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return answer_of(watch, asked, ranges, now, lambda: msgspec.json.encode(found))
 
     def total() -> Any:
-        watch, now = Watch(whale.store), whale.clock()
-        asked = asked_as(TotalAsked)
+        asked, now = asked_as(TotalAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
         metric = asked.metric or "hits"
         pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
         question = whale.question(pk, path, [metric], undefined=asked.undefined)

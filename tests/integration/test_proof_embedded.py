@@ -59,8 +59,7 @@ def test_hailwail_killed_at_random_moments(farm: Farm, unique: str) -> None:
     store, chance = connect(farm.settings), random.Random(unique)
     with farm.load(unique) as load:
         for _ in range(4):
-            before = load.total(store)
-            wait_until(lambda before=before: load.total(store) > before, what="hailwail to count")
+            load.counting(store)
             time.sleep(chance.uniform(0, 0.2))
             farm.hailwail.kill9()
             farm.hailwail.start()

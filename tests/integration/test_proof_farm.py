@@ -72,8 +72,7 @@ def test_a_worker_killed_at_random_moments(farm: Farm, unique: str) -> None:
     store, chance = connect(farm.settings), random.Random(unique)
     with farm.load(unique) as load:
         for _ in range(4):
-            before = load.total(store)
-            wait_until(lambda before=before: load.total(store) > before, what="the worker to count")
+            load.counting(store)
             time.sleep(chance.uniform(0, 0.2))
             farm.worker.kill9()
             farm.worker.start()
@@ -145,8 +144,7 @@ def test_hailwail_killed_while_it_ships_and_two_at_once(farm: Farm, unique: str)
             farm.other_hailwail.start()
             load.more(50)
             unlock_spool(farm)
-            left = set(farm.spool.names())
-            wait_until(lambda left=left: left - set(farm.spool.names()), what="a file to be shipped")
+            a_file_is_shipped(farm)
             farm.hailwail.kill9()
             farm.other_hailwail.kill9()
         farm.hailwail.start()
@@ -156,6 +154,11 @@ def test_hailwail_killed_while_it_ships_and_two_at_once(farm: Farm, unique: str)
         load.more(50)
     farm.settle(load)
     farm.other_hailwail.stop()
+
+
+def a_file_is_shipped(farm: Farm) -> None:
+    left = set(farm.spool.names())
+    wait_until(lambda: left - set(farm.spool.names()), what="a file to be shipped")
 
 
 def unlock_spool(farm: Farm) -> None:

@@ -57,7 +57,7 @@ def order(**question: Any) -> list[tuple[str | None, ...]]:
 def test_a_series_has_a_value_for_every_bucket() -> None:
     store = counted({"metrics": {"v": 20}, "at": NOW - DAY}, {"metrics": {"v": 0.5}}, {"metrics": {"v": 0.1}})
     plot = plotpoints(store, asked(metrics=["v", "hits", "v/hits", "never"]), SEVEN)
-    assert plot.starts == [int(NOW // DAY - back) * DAY for back in range(7, -1, -1)]
+    assert list(plot.starts) == [int(NOW // DAY - back) * DAY for back in range(7, -1, -1)]
     assert shown(plot) == [
         (
             (),

@@ -12,15 +12,15 @@ KEYS_SHOWN = 20
 
 
 class Watch:
-    """Stages of one question, and the reads of its store."""
+    """Stages of one question, and the reads of its store. explain: whether anyone wants to know."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, explain: bool):
         self.reads: list[dict[str, Any]] = []
         self.names = 0
         self._seconds = {"parse": 0.0, "names": 0.0, "read": 0.0, "answer": 0.0, "encode": 0.0}
         self._inner = store
         self._last = time.perf_counter()
-        self.store = cast(Store, _Watched(self, store))
+        self.store = cast(Store, _Watched(self, store)) if explain else store
 
     def stage(self, name: str) -> None:
         """What ran since the last call was this stage."""

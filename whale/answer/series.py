@@ -75,18 +75,13 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
     formulas = _formulas(store, question, question.metrics)
     paths = _chosen(store, question, buckets, len(formulas), bounds)
     _check_size(len(paths) * len(formulas) * len(buckets.starts), bounds)
+    texts = [formula.text for formula in formulas]
     found = []
     for some, frame in buckets.frames(paths, formulas):
-        values = [formula.series(frame) for formula in formulas]
-        totals = [formula.totals(frame) for formula in formulas]
-        for row, path in enumerate(some):
-            found.append(
-                Series(
-                    path,
-                    {formula.text: numbers[row] for formula, numbers in zip(formulas, values, strict=True)},
-                    {formula.text: numbers[row] for formula, numbers in zip(formulas, totals, strict=True)},
-                )
-            )
+        values = zip(*(formula.series(frame) for formula in formulas), strict=True)
+        sums = zip(*(formula.totals(frame) for formula in formulas), strict=True)
+        for path, row, total in zip(some, values, sums, strict=True):
+            found.append(Series(path, dict(zip(texts, row, strict=True)), dict(zip(texts, total, strict=True))))
     return Plot(buckets.starts, found)
 
 
@@ -96,13 +91,11 @@ def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bou
     formulas = _formulas(store, question, question.metrics)
     paths = _chosen(store, question, buckets, 0, bounds)
     _check_size(len(paths) * len(formulas), bounds)
+    texts = [formula.text for formula in formulas]
     found = []
     for some, frame in buckets.frames(paths, formulas):
-        numbers = [formula.totals(frame) for formula in formulas]
-        for row, path in enumerate(some):
-            found.append(
-                Series(path, totals={formula.text: each[row] for formula, each in zip(formulas, numbers, strict=True)})
-            )
+        for path, row in zip(some, zip(*(formula.totals(frame) for formula in formulas), strict=True), strict=True):
+            found.append(Series(path, totals=dict(zip(texts, row, strict=True))))
     return found
 
 
@@ -136,6 +129,7 @@ class _Buckets:
             yield some, Frame(by_name, len(some), self.period, self.starts, self.question.null)
 
     def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
+        """Cells of the asked buckets, of shape (paths, metrics, buckets)."""
         asked = self.question
         cells: Cells = self.store.read(asked.account, asked.pk, paths, metrics, self.source, self.stored)
         if self._firsts is None:

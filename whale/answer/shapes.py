@@ -73,29 +73,25 @@ def flot_json(
 ) -> bytes:
     """{path: {metric: [[label, number], ...]}} as JSON. rows: path, values and totals by metric.
 
-    By hand, for most of a large answer is the same labels again: a third of the time of building lists first.
+    By hand, for most of a large answer is the same labels again: two thirds of the time of pairs that are then encoded.
     """
-    shown = [msgspec.json.encode(name).decode() for name in (reversed(names) if descending else names)]
-    template = "[" + ",".join(f"[{name.replace('%', '%%')},%s]" for name in shown)
-    end = f',["{TOTAL}",%s]]' if with_totals and shown else f'["{TOTAL}",%s]]' if with_totals else "]"
-    zeros = template % ((0,) * len(shown))
+    shown = [_json(name).replace(b"%", b"%%") for name in (reversed(names) if descending else names)]
+    template = b"[" + b",".join([b"[%s,%%b]" % name for name in shown])
+    zeros = template % ((b"0",) * len(shown))
+    total = (b"," if shown else b"") + _json([TOTAL, 0])[:-2] + b"%b]]"
+    keys: dict[str, bytes] = {}
     found = []
     for path, values, totals in rows:
         series = []
         for metric, numbers in values.items():
+            if metric not in keys:
+                keys[metric] = _json(metric)
+            text = zeros
             if any(numbers) or None in numbers:
-                text = template % tuple(["null" if n is None else n for n in _ordered(numbers, descending)])
-            else:
-                text = zeros
-            total = totals.get(metric)
-            series.append(f"{_key(metric)}:{text}{end % ('null' if total is None else total) if with_totals else end}")
-        found.append(f"{_key(path)}:{{{','.join(series)}}}")
-    return f"{{{','.join(found)}}}".encode()
+                text = template % tuple(_json(numbers[::-1] if descending else numbers)[1:-1].split(b","))
+            series.append(keys[metric] + b":" + text + (total % _json(totals[metric]) if with_totals else b"]"))
+        found.append(_json(path) + b":{" + b",".join(series) + b"}")
+    return b"{" + b",".join(found) + b"}"
 
 
-def _ordered(numbers: list[Number], descending: bool) -> Iterable[Number]:
-    return reversed(numbers) if descending else numbers
-
-
-def _key(name: str) -> str:
-    return msgspec.json.encode(name).decode()
+_json = msgspec.json.Encoder().encode

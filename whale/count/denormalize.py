@@ -188,9 +188,15 @@ def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str,
     cells: Cells = {}
     days: Level = {}
     finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
+    newest = max(finer[0][1], default=0)
     for interval, kept in periods:
+        width = interval if isinstance(interval, int) else 31 * DAY
+        oldest = -math.inf if kept is None else now - kept - width
+        if newest <= oldest:
+            cells[interval] = {}
+            continue
         if isinstance(interval, int) and interval < DAY:
-            source = next(found for width, found in reversed(finer) if interval % width == 0)
+            source = next(found for fine, found in reversed(finer) if interval % fine == 0)
             if interval != finest:
                 source = _coarser(source, functools.partial(_floor, interval))
                 finer.append((interval, source))
@@ -198,10 +204,7 @@ def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str,
             source = _coarser(days or _uncut(finer, zone), lambda at: month_start(at, zone))
         else:
             source = days = _coarser(_uncut(finer, zone), lambda at: day_start(at, zone))
-        if kept is not None:
-            oldest = now - kept - (interval if isinstance(interval, int) else 31 * DAY)
-            source = {start: sums for start, sums in source.items() if start > oldest}
-        cells[interval] = source
+        cells[interval] = source if kept is None else {start: sums for start, sums in source.items() if start > oldest}
     return cells
 
 
