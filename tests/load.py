@@ -4,7 +4,7 @@
         load.more(300)          # waits until 300 more are accepted
         ...                     # break something
         load.more(300)
-    load.check(store)           # each accepted hit is counted once, an unanswered one at most once, others never
+    load.settle(store)          # each accepted hit is counted once, an unanswered one at most once, others never
 
 Some hits carry an id; those are sent again until they are answered, as a client would, and some of them twice although
 they were. Hits go in by GET, POST, pixel and batch.
@@ -169,18 +169,20 @@ class Load:
         """Hits at the root of the load's pk, or of a pk below it."""
         return int(self._sums(store, (self.pk, *pk), [()])[0][0])
 
-    def settled(self, store: Store) -> bool:
-        """Whether as many are counted as were accepted, and no message is counted in one pk and not yet in another."""
-        return self.total(store) >= len(self.accepted) and not self.torn(store)
-
     def torn(self, store: Store) -> bool:
         """Whether something is counted in one pk and not in another."""
         return self.total(store) != sum(self.total(store, (name,)) for name in self._below(store))
 
-    def missing(self, store: Store, lost: Collection[int] = ()) -> set[int]:
-        """Accepted hits that are not counted yet, in the load's pk or below."""
-        below = [self._hits(store, (self.pk, name)) for name in self._below(store)]
-        return self.accepted.difference(lost, self._hits(store, (self.pk,)).keys() & set().union(*below))
+    def settle(self, store: Store, lost: Collection[int] = (), timeout_s: float = 25.0) -> None:
+        """Waits for `check` to hold: what is still on its way may arrive. What is counted twice stays so."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self.check(store, lost)
+            except AssertionError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
 
     def check(self, store: Store, lost: Collection[int] = ()) -> None:
         """Each accepted hit is counted once, an unanswered one at most once, others never.
@@ -218,12 +220,6 @@ class Load:
         groups = store.children(ACCOUNT, pk, ("n",))
         return [("n", group, value) for group in groups for value in store.children(ACCOUNT, pk, ("n", group))]
 
-    def _hits(self, store: Store, pk: Pk) -> Counter[int]:
-        paths = self._paths(store, pk)
-        return Counter(
-            {int(str(path[2])): int(n) for path, n in zip(paths, self._sums(store, pk, paths)[0], strict=True) if n}
-        )
-
     def _checked(self, store: Store, pk: Pk) -> Counter[int]:
         """The hits of one pk, after its paths, metrics and intervals were compared with each other."""
         paths = self._paths(store, pk)
@@ -236,7 +232,7 @@ class Load:
             f"{pk}: the root is not the sum of its values"
         )
         assert (self._sums(store, pk, paths, 60)[0] == hits).all(), f"{pk}: minutes do not add up to days"
-        return self._hits(store, pk)
+        return Counter({int(str(path[2])): int(n) for path, n in zip(paths, hits, strict=True) if n})
 
     def _sums(self, store: Store, pk: Pk, paths: list[Path], interval: int = DAY) -> Any:
         """(hits of each path, weight of each path) since the load began."""

@@ -65,8 +65,7 @@ def put_back_an_older_aof(farm: Farm, counting: Program, unique: str) -> None:
     counted = [("a", "again"), ("b", "again"), ("b", "fresh"), ("c", "fresh")]
     wait_until(lambda: all(sums("", metric, p) >= both[metric] for p, metric in counted), what="the new names")
     wait_until(lambda: all(sums("", metric) >= 2 * n for metric, n in both.items()), what="the new names above")
-    wait_until(lambda: not load.missing(store, unsure), what="the load to be counted")
-    load.check(store, lost=unsure)
+    load.settle(store, lost=unsure)
     for n in (*OLD, *FORGOTTEN, *FRESH):
         name = f"name {n}"
         assert [sums(name, "again", p) for p in "abc"] == [1, 1, 0], name

@@ -26,6 +26,7 @@ from hail.hit import HitError, encode_hit, parse_hit, parse_time
 from hail.settings import Settings, load
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
+from whale.answer.once import once
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
@@ -250,9 +251,9 @@ class Whale:
         """
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
-        found = {}
+        found, store = {}, once(self.store)
         for name, range_ in self.ranges_of(asked, tz, tzoffset).items():
-            rows = series.totals(self.store, question, range_, self.bounds)
+            rows = series.totals(store, question, range_, self.bounds)
             found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows))
         return found
 

@@ -38,6 +38,7 @@ from hail.settings import Settings, load
 from whale import openapi
 from whale.answer import series
 from whale.answer.explain import Watch, iso
+from whale.answer.once import once
 from whale.answer.shapes import flot_json, labels, path_below, points, times
 from whale.asked import (
     DatasetAsked,
@@ -354,10 +355,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         question = whale.question(**subject(asked), undefined=asked.undefined)
         ranges = whale.ranges_of(periods_of(asked), asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
+        store = once(watch.store)
         found = {
-            name: {
-                path_text(row.path): row.totals for row in series.totals(watch.store, question, period, whale.bounds)
-            }
+            name: {path_text(row.path): row.totals for row in series.totals(store, question, period, whale.bounds)}
             for name, period in ranges.items()
         }
         return answer_of(watch, asked, ranges, now, lambda: msgspec.json.encode(found))

@@ -7,6 +7,7 @@ import pytest
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import load
+from whale.answer.once import once
 from whale.answer.series import Bounds, Plot, Question, plotpoints, totals
 from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
 from whale.errors import CallerError, TooManyPoints
@@ -148,6 +149,23 @@ def test_buckets_that_are_not_stored_are_sums_of_stored_ones() -> None:
     assert values("2015-06-14..2015-06-18", "-0700") == [4, 0, 3, 0]
     assert values("2015-06-14..2015-06-18|Asia/Kathmandu") == [4, 0, 0, 3]
     assert values("30m:2015-06-16T23:00..2015-06-17T00:30") == [1, 0, 2]
+
+
+def test_what_one_question_has_read_it_does_not_read_again() -> None:
+    reads: list[int] = []
+
+    class Watched(MemoryStore):
+        def read(self, account: str, pk: Any, paths: Any, metrics: Any, interval: Any, starts: Any) -> Any:
+            reads.append(len(starts))
+            return super().read(account, pk, paths, metrics, interval, starts)
+
+    store = Watched(SETTINGS)
+    store.__dict__.update(counted({"metrics": {"v": 2}}, {"metrics": {"v": 3}, "at": NOW - 20 * DAY}).__dict__)
+    seen = once(store)
+    periods = ("1d:1y", "1d:1mo", "seven", "1h:1d", "mtd", "yesterday", "year")
+    found = [totals(seen, asked(metrics=["v"]), parse_period(text, NOW, "UTC", SETTINGS.periods)) for text in periods]
+    assert [rows[0].totals["v"] for rows in found] == [5, 5, 2, 2, 2, 0, 5]
+    assert reads == [366, 25]
 
 
 def test_sums_beyond_64_bits_are_exact() -> None:
