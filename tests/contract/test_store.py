@@ -186,3 +186,13 @@ def test_days_are_those_of_the_accounts_zone(settings: Settings, unique: str) ->
     Applier(store, settings).apply([decode_message(encode_message(PUBLISHER, 0, unique, 3, 0, wire))], now)
     assert store.zone(unique) == "Asia/Kolkata"
     assert store.read(unique, ("t",), [()], ["hits"], DAY, [at - DAY, at])[0, 0].tolist() == [1, 2]
+
+
+def test_a_large_apply_is_done_in_parts(settings: Settings, store: Store, unique: str) -> None:
+    hits = [[{"pk": "t", "dimensions": {"page": f"p{n}-{i}"}} for i in range(20)] for n in range(5)]
+    messages = [message(part, settings, unique, seq, 20 * seq + 20) for seq, part in enumerate(hits)]
+    small = settings.replace(apply_max_cells=30)
+    Applier(store, small).apply(messages, NOW)
+    Applier(store, small).apply(messages, NOW)
+    assert sums(store, unique, ("t",), [(), ("page",), ("page", "p4-19")]) == [100, 100, 1]
+    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 5, 100, 4, 100, {})]
