@@ -390,11 +390,17 @@ class Whale:
     ) -> Range:
         """The range that a period means now (or at a time), in the account's zone or the one that is asked."""
         zone = self.store.zone(self.account)
-        now = self.clock() if at is None else self._moment(at, "at")
+        then = None if at is None else self._moment(at, "at")
         begin = None if start_at is None else self._moment(start_at, "start_at")
-        asked_zone = _zone(tz, tzoffset)
         return parse_period(
-            _period_text(period), now, zone, self.settings.periods, asked_zone, self.bounds.points, begin
+            _period_text(period),
+            self.clock(),
+            zone,
+            self.settings.periods,
+            _zone(tz, tzoffset),
+            self.bounds.points,
+            begin,
+            then,
         )
 
     def ranges_of(

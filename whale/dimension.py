@@ -39,12 +39,15 @@ def path_text(path: Path) -> str:
     name = path[0]
     if len(path) == 1 and name and name != ROOT_TEXT and not name.startswith("["):
         return name
-    return json.dumps(path, ensure_ascii=False)
+    return _dumps(path)
+
+
+_dumps = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def pk_text(pk: Pk) -> str:
     """A pk as in answers: a single name as itself, else the JSON text of the list."""
-    return pk[0] if len(pk) == 1 and pk[0] and not pk[0].startswith("[") else json.dumps(pk, ensure_ascii=False)
+    return pk[0] if len(pk) == 1 and pk[0] and not pk[0].startswith("[") else _dumps(pk)
 
 
 def parse_path(text: str, field: str = "dimensions") -> Path:

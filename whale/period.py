@@ -12,7 +12,7 @@ asked ones do (`Range.source`), else it is refused: a day is never shifted witho
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
@@ -256,18 +256,22 @@ def parse_period(
     asked_zone: str = "",
     max_points: int = MAX_POINTS,
     start_at: float | None = None,
+    at: float | None = None,
 ) -> Range:
     """The range that a period means at `now`, as the table in docs/http.md, and the stored interval that answers it.
 
     zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
     asked_zone: a name or an offset; the period may also end in `|zone`.  start_at: only from the bucket with it on.
+    at: the period as it was then; what is kept is still told by `now`.
     Raises PeriodError (unknown; not kept, or not so far back; no stored bucket fits) and TooManyPoints.
     """
     period, _, after = str(DEFAULT if text is None else text).strip().partition("|")
     in_zone = zone_asked(after, zone) if after else zone_asked(asked_zone, zone) if asked_zone else zone
     kept = dict(periods)
     try:
-        found = _parse(period.strip(), now, in_zone, zone, kept)
+        found = _parse(
+            period.strip(), now if at is None else at, in_zone, lambda asked: _source_of(asked, now, zone, kept)
+        )
         if start_at is not None:
             found = _since(found, start_at)
         check_points(found, max_points)
@@ -294,14 +298,14 @@ def width(interval: Interval) -> int:
     return interval if isinstance(interval, int) else {MONTH: 28 * DAY, YEAR: 365 * DAY}[interval]
 
 
-def _parse(text: str, now: float, zone: str, stored_zone: str, kept: dict[Interval, float | None]) -> Range:
+def _parse(text: str, now: float, zone: str, source_of: Callable[[Range], Interval | None]) -> Range:
     today = day_start(int(now // 1), zone)
     tomorrow = next_start(DAY, today, zone)
     match text:
         case "today":
             hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
-            # Where no stored bucket begins with this day's hours, the day itself is the answer.
-            return hours if any(_fitting(hours, stored_zone, kept)) else Range(DAY, today, tomorrow, zone)
+            # Where no stored bucket that is still kept begins with this day's hours, the day itself is the answer.
+            return hours if source_of(hours) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
             return Range(DAY, day_start(today - 1, zone), today, zone)
         case "wtd":
@@ -400,19 +404,15 @@ def _since(asked: Range, at: float) -> Range:
 
 def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
     """The range with the widest stored interval that answers it."""
-    gone: list[Interval] = []
-    for stored in _fitting(asked, zone, kept):
-        retention = kept[stored]
-        if retention is not None and next_start(stored, asked.start, zone) <= now - retention:
-            gone.append(stored)
-            continue
-        count = points(stored, asked.start, asked.end, zone)
+    if source := _source_of(asked, now, zone, kept):
+        count = points(source, asked.start, asked.end, zone)
         if count > MAX_SOURCE_POINTS:
             raise TooManyPoints(
-                f"this range is summed from {count} stored buckets of {interval_name(stored)}, the limit is "
+                f"this range is summed from {count} stored buckets of {interval_name(source)}, the limit is "
                 f"{MAX_SOURCE_POINTS}: shorten the range"
             )
-        return Range(asked.interval, asked.start, asked.end, asked.zone, stored)
+        return Range(asked.interval, asked.start, asked.end, asked.zone, source)
+    gone = list(_fitting(asked, zone, kept))
     name = interval_name(asked.interval)
     if gone:
         longest = max(gone, key=lambda stored: kept[stored] or 0)
@@ -429,6 +429,15 @@ def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float
             "ask in the account's zone"
         )
     raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
+
+
+def _source_of(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Interval | None:
+    """The widest stored interval that answers, if there is one."""
+    for stored in _fitting(asked, zone, kept):
+        retention = kept[stored]
+        if retention is None or next_start(stored, asked.start, zone) > now - retention:
+            return stored
+    return None
 
 
 def _fitting(asked: Range, zone: str, kept: Iterable[Interval]) -> Iterator[Interval]:

@@ -16,6 +16,7 @@ counted reads 0 or empty.
 """
 
 import difflib
+import gc
 import hashlib
 import logging
 import os
@@ -513,6 +514,7 @@ class Application:
                 url = settings.redis_url or redis_url_of(settings.data_dir)
                 settings = settings.replace(redis_url=url)
                 self._app = make_app(settings, Whale.connect(settings, timeout_s=STORE_TIMEOUT_S))
+                gc.freeze()  # what is loaded by now stays: a full collection then takes a fraction of its 20 ms
             return self._app
 
 

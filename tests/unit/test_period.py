@@ -249,6 +249,15 @@ def test_an_unknown_zone_is_refused(zone: str) -> None:
     assert refused.value.field in ("tz", "tzoffset")
 
 
+def test_what_a_period_was_then_is_answered_by_what_is_kept_now() -> None:
+    then = NOW - 200 * DAY
+    found = parse_period("today", NOW, "UTC", PERIODS, at=then)
+    assert (found.interval, list(found.starts)) == (DAY, [then - then % DAY])
+    assert parse_period("today", NOW, "UTC", PERIODS, at=NOW - 50 * DAY).interval == HOUR
+    with pytest.raises(PeriodError, match="buckets of 1h are kept for 90d"):
+        parse_period("1h:1d", NOW, "UTC", PERIODS, at=then)
+
+
 def test_a_period_may_begin_later() -> None:
     found = parse_period("seven", NOW, "UTC", PERIODS, start_at=at("2015-06-15T12:00"))
     assert list(found.starts) == [at(f"2015-06-{day}") for day in (15, 16, 17)]

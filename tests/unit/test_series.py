@@ -184,7 +184,7 @@ def test_an_answer_that_is_too_large_is_refused_with_what_to_do() -> None:
     with pytest.raises(TooManyPoints, match="the answer would be 40 points, the limit is 39: ask for fewer"):
         plotpoints(COUNTRIES, asked(paths=[("country",)], depth=1), SEVEN, Bounds(answer_points=39))
     question = asked(paths=[("country",)], depth=1, limit=1, metrics=["revenue/visitors"])
-    with pytest.raises(TooManyPoints, match="sorting 4 paths over 8 buckets reads 64 cells, the limit is 50"):
+    with pytest.raises(TooManyPoints, match="sorting 5 paths over 8 buckets reads 80 cells, the limit is 50"):
         plotpoints(COUNTRIES, question, SEVEN, Bounds(answer_points=1))
 
 

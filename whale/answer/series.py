@@ -4,7 +4,7 @@ A question costs one read of the dictionary and, for each path below the ones it
 those that the answer keeps; only these are read in full. Never more with more hits.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,23 +73,32 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
     """
     buckets = _Buckets(store, question, period, bounds)
     formulas = _formulas(store, question, question.metrics)
-    paths = _chosen(store, question, buckets, len(formulas), bounds)
+    order = _Order(store, question)
+    if question.limit:
+        paths = _chosen(store, question, order, buckets, bounds)
+    else:  # all are read, so that what orders them may be read with them
+        paths = list(dict.fromkeys([*question.paths, *_below(store, question)]))
     _check_size(len(paths) * len(formulas) * len(buckets.starts), bounds)
     texts = [formula.text for formula in formulas]
-    found = []
-    for some, frame in buckets.frames(paths, formulas):
+    found: dict[Path, Series] = {}
+    score: dict[Path, Number] = {}
+    for some, frame in buckets.frames(paths, [*formulas, *([] if question.limit else [order.formula])]):
         values = zip(*(formula.series(frame) for formula in formulas), strict=True)
         sums = zip(*(formula.totals(frame) for formula in formulas), strict=True)
         for path, row, total in zip(some, values, sums, strict=True):
-            found.append(Series(path, dict(zip(texts, row, strict=True)), dict(zip(texts, total, strict=True))))
-    return Plot(buckets.starts, found)
+            found[path] = Series(path, dict(zip(texts, row, strict=True)), dict(zip(texts, total, strict=True)))
+        if not question.limit:
+            score.update(zip(some, order.formula.totals(frame), strict=True))
+    if not question.limit:
+        paths = order.of(paths, score)
+    return Plot(buckets.starts, [found[path] for path in paths])
 
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
     buckets = _Buckets(store, question, period, bounds)
     formulas = _formulas(store, question, question.metrics)
-    paths = _chosen(store, question, buckets, 0, bounds)
+    paths = _chosen(store, question, _Order(store, question), buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
     texts = [formula.text for formula in formulas]
     found = []
@@ -157,52 +166,54 @@ def _check_size(count: int, bounds: Bounds) -> None:
         )
 
 
-def _chosen(store: Store, question: Question, buckets: _Buckets, formulas: int, bounds: Bounds) -> list[Path]:
-    """The asked paths, then the ones below them that sort first. formulas: so many series a path are answered."""
-    asked = list(dict.fromkeys(question.paths))
-    below = _below(store, question, asked)
-    if not question.limit:
-        _check_size((len(asked) + len(below)) * formulas * len(buckets.starts), bounds)
-    if question.sort is None:
-        return asked + _sorted(store, question, below, buckets, bounds)[: question.limit or None]
-    ordered = _sorted(store, question, asked + below, buckets, bounds)
-    first = set(asked)
-    return [path for path in ordered if path in first] + [path for path in ordered if path not in first][
-        : question.limit or None
-    ]
-
-
-def _below(store: Store, question: Question, asked: list[Path]) -> list[Path]:
-    if not question.depth:
-        return []
-    found = dict.fromkeys(asked)
-    for path in asked:
-        found.update(dict.fromkeys(store.descendants(question.account, question.pk, path, question.depth)))
-    return list(found)[len(asked) :]
-
-
-def _sorted(store: Store, question: Question, paths: list[Path], buckets: _Buckets, bounds: Bounds) -> list[Path]:
+class _Order:
     """By the total over the range; of ratios by the ratio of sums. Equal ones by name, undefined ones last."""
-    asked = f"-{question.metrics[0]}" if question.sort is None else question.sort
-    text = asked.removeprefix("-")
-    if not text:
-        raise CallerError(f"expected metric or -metric, got {asked!a}", "sort")
-    formulas = _formulas(store, question, [text], "metrics" if question.sort is None else "sort")
-    if len(paths) < 2:
+
+    def __init__(self, store: Store, question: Question):
+        asked = f"-{question.metrics[0]}" if question.sort is None else question.sort
+        text = asked.removeprefix("-")
+        if not text:
+            raise CallerError(f"expected metric or -metric, got {asked!a}", "sort")
+        self.formula = _formulas(store, question, [text], "metrics" if question.sort is None else "sort")[0]
+        self._descending = asked.startswith("-")
+        self._asked = list(dict.fromkeys(question.paths))
+        self.as_asked = question.sort is None
+
+    def of(self, paths: list[Path], score: Mapping[Path, Number]) -> list[Path]:
+        """The asked paths (in their own order where no sort is asked), then those below them."""
+        named = sorted(paths, key=_name)
+        defined = [path for path in named if score[path] is not None]
+        ordered = sorted(defined, key=score.__getitem__, reverse=self._descending)
+        ordered += [path for path in named if score[path] is None]
+        asked = set(self._asked)
+        first = self._asked if self.as_asked else [path for path in ordered if path in asked]
+        return first + [path for path in ordered if path not in asked]
+
+
+def _chosen(store: Store, question: Question, order: _Order, buckets: _Buckets, bounds: Bounds) -> list[Path]:
+    """The asked paths, then the ones below them that sort first, up to the limit."""
+    asked = list(dict.fromkeys(question.paths))
+    paths = list(dict.fromkeys([*asked, *_below(store, question)]))
+    if len(paths) < 2 or (order.as_asked and len(paths) == len(asked)):
         return paths
-    work = len(paths) * len(formulas[0].metrics) * len(buckets.stored)
+    work = len(paths) * len(order.formula.metrics) * len(buckets.stored)
     if work > READ_FACTOR * bounds.answer_points:
         raise TooManyPoints(
             f"sorting {len(paths)} paths over {len(buckets.stored)} buckets reads {work} cells, the limit is "
             f"{READ_FACTOR * bounds.answer_points}: ask by a wider interval or shorten the range"
         )
     score: dict[Path, Number] = {}
-    for some, frame in buckets.frames(paths, formulas):
-        score.update(zip(some, formulas[0].totals(frame), strict=True))
-    named = sorted(paths, key=_name)
-    defined = [path for path in named if score[path] is not None]
-    ordered = sorted(defined, key=score.__getitem__, reverse=asked.startswith("-"))
-    return ordered + [path for path in named if score[path] is None]
+    for some, frame in buckets.frames(paths, [order.formula]):
+        score.update(zip(some, order.formula.totals(frame), strict=True))
+    return order.of(paths, score)[: len(asked) + question.limit if question.limit else None]
+
+
+def _below(store: Store, question: Question) -> list[Path]:
+    """The paths below the asked ones, as deep as is asked."""
+    if not question.depth:
+        return []
+    levels = (store.descendants(question.account, question.pk, path, question.depth) for path in question.paths)
+    return [path for level in levels for path in level]
 
 
 def _name(path: Path) -> tuple[str, ...]:
