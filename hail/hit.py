@@ -65,6 +65,7 @@ class Reason(StrEnum):
     # after it was accepted
     DUPLICATE = "duplicate"
     UNDECODABLE = "undecodable"
+    RESET = "reset"
     OVERFLOW = "overflow"
     WRONG_TYPE = "wrong_type"
 

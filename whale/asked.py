@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from hail.openapi import Amounts, Name, Names
+
 Dimensions = Annotated[
     str, Meta(description="Paths: a name, a list (one path), a list of lists, or an object. Empty or `_`: the root.")
 ]
@@ -108,3 +110,24 @@ class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
+
+
+class ResetGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What /reset takes, as a JSON body holds it."""
+
+    pk: Annotated[Name | list[Name], Meta(description="What is forgotten, with all pks below it.")]
+    dimensions: Annotated[Names | None, Meta(description="One path of the pk is forgotten instead.")] = None
+    dimension: Names | None = None
+
+
+class UpdateGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What /update_count_to takes, as a JSON body holds it."""
+
+    pk: Annotated[Name | list[Name], Meta(description="What is set.")]
+    dimensions: Annotated[Names | None, Meta(description="One path; the root where it is left out.")] = None
+    dimension: Names | None = None
+    metrics: Amounts | None = None
+    metric: Amounts | None = None
+    period: Annotated[str | int | None, Meta(description="Whose interval is meant; days where it is left out.")] = None
+    at: Annotated[int | float | str | None, Meta(description="A time in the bucket; default: now.")] = None
+    id: Annotated[Name | None, Meta(description="Of this operation: the same again changes nothing.")] = None

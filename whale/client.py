@@ -13,17 +13,18 @@ machine's, as Python has it). `metric`, `dimension` and `period` may be written 
 
 import inspect
 import os
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from hail.hit import HitError, encode_hit, parse_hit, parse_time
-from hail.settings import Settings, load
+from hail.hit import MILLION, Hit, HitError, encode_hit, parse_hit, parse_time
+from hail.settings import DAY, Settings, load
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.once import once
@@ -35,8 +36,17 @@ from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, metrics_asked, ratio_text
-from whale.period import Range, parse_period, width, zone_asked
-from whale.store.base import Store
+from whale.period import (
+    Interval,
+    Range,
+    bucket_start,
+    interval_name,
+    next_start,
+    parse_period,
+    width,
+    zone_asked,
+)
+from whale.store.base import Change, Store
 from whale.store.redis import connect as connect_store
 
 if TYPE_CHECKING:
@@ -145,6 +155,91 @@ class Whale:
         hit = parse_hit({**given, "at": _plain_time(given.get("at"))}, self.settings, now)
         self._direct_now().count(self.account, [hit], now)
 
+    # changing
+
+    @on_default
+    def update_count_to(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        period: Period | bool = None,
+        at: Any = None,
+        id: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+    ) -> dict[str, Number]:
+        """Sets metrics of one path in one bucket; returns what that added, by metric.
+
+        period: whose interval is meant, which must be kept; default: days.  at: a time in the bucket; default: now.
+        id: of this operation: the same again changes nothing and returns the same.
+        Raises HitError, CallerError, Unavailable: then the same id says whether it was done.
+        """
+        given = _hit(pk, _one(dimensions, dimension), _one(metrics, metric), at, {"id": id})
+        hit, interval = self._to_set(given), self._interval_to_set(period)
+        path: Path = ()
+        below = hit.dimensions
+        while below:
+            if len(below) > 1:
+                raise CallerError(f"expected one path, got {len(below)} side by side", "dimensions")
+            path = (*path, *below)
+            below = next(iter(below.values()))
+        named = given["metrics"]
+        amounts = dict(hit.metrics)
+        if "hits" not in ({named} if isinstance(named, str) else named or ()):
+            del amounts["hits"]
+        if not amounts:
+            raise CallerError("expected what to set, as {'revenue': 5}", "metrics")
+        zone = self.store.zone(self.account)
+        start = bucket_start(interval, hit.at_ms / 1000, zone)
+        end = next_start(interval, start, zone)
+        now, wider = self.clock(), {}
+        for other, kept in self.settings.periods:
+            if kept is not None and next_start(other, bucket_start(other, start, zone), zone) <= now - kept:
+                if other == interval:
+                    raise PeriodError(f"buckets of {interval_name(interval)} are kept for {kept:g} s", "at")
+            elif width(other) > width(interval):
+                wider[other] = bucket_start(other, start, zone)
+                if wider[other] != bucket_start(other, end - 1, zone):
+                    names = interval_name(interval), interval_name(other)
+                    raise PeriodError("a bucket of {} that lies in two of {} cannot be set".format(*names))
+        operation = hit.id or secrets.token_hex(16)
+        change = Change(operation, hit.pk, path, interval, start, end, amounts, wider)
+        return {name: number_of(name, amount) for name, amount in self.store.set(self.account, change, now).items()}
+
+    def _to_set(self, given: Mapping[str, Any]) -> Hit:
+        hit = parse_hit({**given, "at": _plain_time(given.get("at"))}, self.settings, self.clock())
+        if hit.skewed:
+            raise CallerError("expected a time that is not ahead", "at")
+        return hit
+
+    def _interval_to_set(self, period: Any) -> Interval:
+        kept = dict(self.settings.periods)
+        if period in (None, False, ""):
+            return DAY if DAY in kept else min(kept, key=width)
+        interval = self.range_of(period[0] if _is_pair(period) else period).interval
+        if interval not in kept:
+            names = ", ".join(map(interval_name, kept))
+            raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {names}")
+        return interval
+
+    @on_default
+    def reset(self, /, pk: Any, dimensions: Any = None, *, dimension: Any = None) -> None:
+        """Forgets a pk and all pks below it; or one path of a pk and the paths below it. What is above keeps its sums.
+
+        Hits that were accepted before and are counted later do not count there.
+        """
+        now, names = self.clock(), pk_asked(pk)
+        paths = paths_asked(_one(dimensions, dimension))
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
+        (path,) = paths
+        parse_hit({"pk": list(names), "dimensions": list(path)}, self.settings, now)  # names within their limits
+        self.store.reset(self.account, names, path or None, now)
+        self._direct_now()  # its thread frees the memory, where no worker does
+
     # series
 
     @on_default
@@ -184,7 +279,7 @@ class Whale:
             return points(names, row.values[name], total, points_type, descending)
 
         rows = [(path_text(row.path), {name: shaped(row, name) for name in row.values}) for row in plot.series]
-        return ByPath(question.pk, rows)
+        return ByPath(question.pk, rows, *self.adjusted(question, [found]))
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -252,9 +347,11 @@ class Whale:
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
         found, store = {}, once(self.store)
-        for name, range_ in self.ranges_of(asked, tz, tzoffset).items():
+        ranges = self.ranges_of(asked, tz, tzoffset)
+        touched = self.adjusted(question, ranges.values())
+        for (name, range_), adjusted in zip(ranges.items(), touched, strict=True):
             rows = series.totals(store, question, range_, self.bounds)
-            found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows))
+            found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted)
         return found
 
     @on_default
@@ -352,6 +449,11 @@ class Whale:
         return self.store.metrics(self.account, pk_asked(pk))
 
     # what the other doors share
+
+    def adjusted(self, question: Question, ranges: Iterable[Range]) -> list[bool]:
+        """Whether each range is read from finer buckets than ones in which something was set."""
+        marks = [(found.source or found.interval, found.start, found.end) for found in ranges]
+        return self.store.adjusted(self.account, question.pk, marks)
 
     def question(
         self,
@@ -523,6 +625,13 @@ def _one(plural: Any, singular: Any) -> Any:
 
 def _hit(pk: Any, dimensions: Any, metrics: Any, at: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     return {"pk": pk, "dimensions": dimensions, "metrics": metrics, "at": None if at is False else at, **more}
+
+
+def number_of(metric: str, amount: int) -> Number:
+    """An amount as it is stored, as a number."""
+    if metric == "hits" or not amount % MILLION:
+        return amount if metric == "hits" else amount // MILLION
+    return amount / MILLION
 
 
 def _plain_time(value: Any) -> Any:

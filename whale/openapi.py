@@ -20,6 +20,14 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
 }
 
 
+def _posted(name: str, summary: str, kind: type[msgspec.Struct], said: Any) -> dict[str, Any]:
+    """A route that changes what is counted. kind: what its body holds."""
+    good = answer("Done.", said, "text/plain" if said is None else "application/json")
+    body = {"required": True, "content": {"application/json": {"schema": schema_of(kind)}}}
+    responses = {"200": good, **common(400, 401, 413, 503)}
+    return {"post": {"operationId": name, "summary": summary, "requestBody": body, "responses": responses}}
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -41,6 +49,8 @@ def document() -> dict[str, Any]:
     paths["/tracker"] = hit_operations(
         "tracker", "Counts one hit of a visitor, kept by a cookie.", "uid", (200, 200), True
     )
+    paths["/update_count_to"] = _posted("update_count_to", "Sets one bucket.", asked.UpdateGiven, dict[str, Any])
+    paths["/reset"] = _posted("reset", "Forgets a pk, or a path of it.", asked.ResetGiven, None)
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": version("hailwhale"), "license": {"name": "MIT"}},

@@ -8,6 +8,8 @@
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /tracker        the visitor's uid: counted (also POST)
+    POST /update_count_to  {"added": {metric: number}}: a bucket was set
+    POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
 What each takes is in whale/asked.py. Promise: a question never writes. `OK` from /count_now means counted. A caller's
@@ -69,7 +71,7 @@ PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete",
+    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Adjusted",
 }
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
@@ -271,13 +273,26 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def asked_as(kind: type[A]) -> A:
         return asked_of(bottle.request.environ.get("QUERY_STRING", ""), kind)
 
-    def answer_of(watch: Watch, asked: Any, ranges: Mapping[str, Range], now: float, body: Callable[[], bytes]) -> Any:
+    def answer_of(
+        watch: Watch,
+        asked: Any,
+        question: series.Question,
+        ranges: Mapping[str, Range],
+        now: float,
+        body: Callable[[], bytes],
+    ) -> Any:
         """An answer with what it rests on: a cache asks again while its last bucket is open."""
         watch.stage("answer")
+        adjusted = whale.adjusted(question, ranges.values())
+        watch.stage("read")
         encoded = body()
         watch.stage("encode")
         if asked.explain:
-            explained = msgspec.json.encode(watch.said(dict(ranges), now))
+            said = watch.said(dict(ranges), now)
+            for row, touched in zip(said["ranges"].values(), adjusted, strict=True):
+                if touched:
+                    row["adjusted"] = True
+            explained = msgspec.json.encode(said)
             encoded = b'{"answer":' + encoded + b',"explain":' + explained + b"}"
         end = max((found.end for found in ranges.values()), default=0)
         closed_s = now - end
@@ -290,6 +305,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             "X-Whale-As-Of": iso(int(now)),
             "X-Whale-Complete": "true" if closed_s >= 0 else "false",
         }
+        if any(adjusted):
+            headers["X-Adjusted"] = "true"
         if headers["ETag"] in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
             return bottle.HTTPResponse("", 304, headers)
         return bottle.HTTPResponse(encoded, 200, headers)
@@ -324,7 +341,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             }
             return msgspec.json.encode(shaped)
 
-        return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
+        return answer_of(watch, asked, question, {asked.period or "thirty": period}, now, body)
 
     def dataset() -> Any:
         asked, now = asked_as(DatasetAsked), whale.clock()
@@ -348,7 +365,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
                 return msgspec.json.encode(rows[above])
             return msgspec.json.encode({path_below(path, above): row for path, row in rows.items() if path != above})
 
-        return answer_of(watch, asked, {asked.period or "thirty": period}, now, body)
+        return answer_of(watch, asked, question, {asked.period or "thirty": period}, now, body)
 
     def totals() -> Any:
         asked, now = asked_as(TotalsAsked), whale.clock()
@@ -361,7 +378,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             name: {path_text(row.path): row.totals for row in series.totals(store, question, period, whale.bounds)}
             for name, period in ranges.items()
         }
-        return answer_of(watch, asked, ranges, now, lambda: msgspec.json.encode(found))
+        return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(found))
 
     def total() -> Any:
         asked, now = asked_as(TotalAsked), whale.clock()
@@ -375,7 +392,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=then)
         watch.stage("parse")
         found = whale.one_total(question, period, asked.index, watch.store)
-        return answer_of(watch, asked, {asked.period or "thirty": period}, now, lambda: msgspec.json.encode(found))
+        return answer_of(
+            watch, asked, question, {asked.period or "thirty": period}, now, lambda: msgspec.json.encode(found)
+        )
 
     def subdimensions() -> Any:
         asked = asked_as(SubdimensionsAsked)
@@ -400,6 +419,27 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def count_now() -> Any:
         whale.count_hit(hit_given(bottle.request.environ, settings.max_body_bytes))
         return _text("OK", headers=CORS)
+
+    def same_site() -> None:
+        """Where nothing asks for a key, a page of another site must not change what is here."""
+        if not locked and bottle.request.environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
+            raise Problem(401, Reason.UNAUTHORIZED, "pages of other sites need the admin key, which is not set")
+
+    def update_count_to() -> Any:
+        same_site()
+        given = hit_given(bottle.request.environ, settings.max_body_bytes, ("period",))
+        for field in given.keys() - {*FIELDS, "period"}:
+            raise CallerError(f"is not a field here: expected one of {', '.join(FIELDS)}, period", ascii(field)[1:-1])
+        given = {name: value for name, value in given.items() if name not in ("visitor", "event")}
+        return _json({"added": whale.update_count_to(given.pop("pk", None), **given)})
+
+    def reset() -> Any:
+        same_site()
+        given = hit_given(bottle.request.environ, settings.max_body_bytes)
+        for field in given.keys() - {"pk", "dimensions", "dimension"}:
+            raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])
+        whale.reset(given.pop("pk", None), **given)
+        return _text("OK")
 
     def page() -> Any:
         host = bottle.request.environ.get("HTTP_HOST", "")
@@ -426,6 +466,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
         # Bottle would answer HEAD by GET, and count
         app.route(f"/{answer.__name__}", "HEAD", lambda: _text("", headers=CORS))
+    app.route("/update_count_to", "POST", answering("write", update_count_to))
+    app.route("/reset", "POST", answering("admin", reset))
     app.route("/", "GET", answering("read", page))
 
     @app.get("/openapi.json")

@@ -19,6 +19,7 @@ PURE = {
     "whale/answer/series.py",
     "whale/count/denormalize.py",
     "whale/count/mapping.py",
+    "whale/count/resets.py",
     "whale/store/base.py",
     "whale/store/keys.py",
     "whale/store/memory.py",
@@ -39,7 +40,9 @@ EDGES = {
     "whale/count/worker.py": "waiting for the store",
     "whale/doctor.py": "how old things are",
     "whale/embedded.py": "waiting for Redis",
+    "whale/store/changes.py": "tokens and generations of dictionaries",
     "whale/store/redis.py": "tokens of dictionaries; waiting for Redis",
+    "whale/store/sweep.py": "tokens of dictionaries",
     "whale/supervisor.py": "waiting for parts, and starting them again",
     "whale/web.py": "the clock of questions",
 }

@@ -19,10 +19,14 @@ V = TypeVar("V")
 
 
 class ByPath(dict[str, V]):
-    """path -> what was asked of it. The root answers to `_`, and to the pk's own name where no path has that."""
+    """path -> what was asked of it. The root answers to `_`, and to the pk's own name where no path has that.
 
-    def __init__(self, pk: Pk, rows: Iterable[tuple[str, V]]):
+    adjusted: in a wider bucket of this time something was set, so that these finer ones may not add up to it.
+    """
+
+    def __init__(self, pk: Pk, rows: Iterable[tuple[str, V]], adjusted: bool = False):
         super().__init__(rows)
+        self.adjusted = adjusted
         self._root_names = (pk_text(pk), pk[-1])
 
     def __missing__(self, name: str) -> V:

@@ -6,9 +6,11 @@ and in whatever company the messages come again. When it raises Unavailable noth
     claim(ids) → coalesce(hits) → denormalize → store.apply(names of messages, cells)
 
 Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
-nothing, and that shard is applied again without them.
+nothing, and that shard is applied again without them. Where it knows of a reset that came meanwhile, it is applied again without
+what that leaves out: hits accepted before it, by Hail's clock, which are dropped as `reset` where they then count nowhere.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -16,14 +18,18 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 
 from hail.hit import Reason
-from hail.message import Message
+from hail.message import ACCOUNT, Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
+from whale.count.resets import Older, Reset
 from whale.errors import Unavailable
 from whale.store.base import Name, Store, Tally
 
 MAX_MESSAGES = 2000
 MAX_ACCOUNTS = 1000
+SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
+
+log = logging.getLogger(__name__)
 
 
 class Applier:
@@ -33,6 +39,20 @@ class Applier:
         self._store, self._settings = store, settings
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._finest = finest_of(settings.periods)
+        self._sweep_at = 0.0
+
+    def sweep(self, now: float) -> float:
+        """Frees some of what resets left, when it is time for that: a small step. Seconds until the next one."""
+        if time.monotonic() >= self._sweep_at:
+            try:
+                busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
+            except Unavailable:
+                busy = False
+            except Exception:  # applying goes on
+                log.exception("what resets left is not freed")
+                busy = False
+            self._sweep_at = time.monotonic() + (SWEEP_STEP_S if busy else SWEEP_IDLE_S)
+        return max(0.0, self._sweep_at - time.monotonic())
 
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
@@ -60,20 +80,20 @@ class Applier:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
-        tallies, cells = self._added_up(account, messages, duplicates, now)
+        tallies, cells, resets = self._added_up(account, messages, duplicates, now)
         if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
             self._apply_group(account, messages[half:], now)
             return
-        again = self._store.apply(account, tallies, cells, now)
+        again = self._store.apply(account, tallies, cells, now, None, resets)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells = self._added_up(account, rest, duplicates, now)
-                more = self._store.apply(account, tallies, cells, now, {shard}).get(shard)
-                if not more:
+                tallies, cells, resets = self._added_up(account, rest, duplicates, now)
+                more = self._store.apply(account, tallies, cells, now, {shard}, resets).get(shard)
+                if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
 
@@ -100,21 +120,31 @@ class Applier:
 
     def _added_up(
         self, account: str, messages: Sequence[Message], duplicates: dict[Name, set[int]], now: float
-    ) -> tuple[list[Tally], Cells]:
+    ) -> tuple[list[Tally], Cells, frozenset[Reset]]:
+        """What the messages add, and the resets that this has heeded."""
         level: Level = {}
         tallies = []
+        resets = self._store.resets(account)
+        branches = self._branches[account]
+        newest = max((reset.at_ms for reset in resets), default=0)
+        older: dict[tuple[Reset, ...], Older] = {}
         for message in messages:
             left_out = duplicates.get(message.name, ())
-            unreadable = coalesce(message.hits, self._branches[account], self._finest, level, left_out)
+            later = tuple(reset for reset in resets if message.at < reset.at_ms) if message.at < newest else ()
+            before = older.setdefault(later, Older(branches, later)) if later else None
+            already = before.left_out if before else 0
+            unreadable = coalesce(message.hits, before or branches, self._finest, level, left_out)
             dropped: dict[str, int] = {}
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
             if unreadable:
                 dropped[Reason.UNDECODABLE] = len(unreadable)
+            if before and before.left_out > already:
+                dropped[Reason.RESET] = before.left_out - already
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
         cells = denormalize(level, self._finest, self._settings.periods, self._store.zone(account), now)
-        return tallies, cells
+        return tallies, cells, resets
 
 
 def _size(cells: Cells) -> int:
@@ -143,7 +173,10 @@ class MergingApplier:
 
     def _work(self) -> None:
         while True:
-            group = [self._waiting.get()]
+            try:
+                group = [self._waiting.get(timeout=self._applier.sweep(self._clock()) + 0.001)]
+            except queue.Empty:
+                continue
             hits = len(group[0][0].hits)
             while hits < self._settings.apply_max_hits:
                 try:

@@ -17,7 +17,7 @@ so that "which Product?" is one read.
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -26,6 +26,9 @@ from hail.message import WireHit
 from hail.settings import DAY, MONTH, Period
 from whale.dimension import Path, Pk, paths_of
 from whale.period import Interval, bucket_start, day_start, month_start
+
+if TYPE_CHECKING:
+    from whale.count.resets import Reset
 
 Amounts = dict[str, int]
 QUARTER = 900  # every zone's offset is whole quarters of an hour
@@ -46,12 +49,13 @@ class Branch:
     """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
 
     Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
+    resets: these leave some of it out, see resets.py.
     """
 
-    __slots__ = ("paths", "pk", "plan")
+    __slots__ = ("paths", "pk", "plan", "resets")
 
-    def __init__(self, pk: Pk, paths: tuple[Path, ...]):
-        self.pk, self.paths = pk, paths
+    def __init__(self, pk: Pk, paths: tuple[Path, ...], resets: "tuple[Reset, ...]" = ()):
+        self.pk, self.paths, self.resets = pk, paths, resets
         self.plan: tuple[object, Any] | None = None
 
 
@@ -67,6 +71,12 @@ def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, .
         if depth < len(pk) and paths == ((),):
             below = ((), (None, pk[depth]))
         yield pk[:depth], below
+
+
+class BranchesOf(Protocol):
+    """What gives the branches of a hit by their texts: Branches, or resets.Older."""
+
+    def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]: ...
 
 
 class Branches:
@@ -149,7 +159,7 @@ def finest_of(periods: Iterable[Period]) -> int:
 
 
 def coalesce(
-    hits: Iterable[WireHit], branches: Branches, finest: int, into: Level, left_out: Collection[int] = ()
+    hits: Iterable[WireHit], branches: BranchesOf, finest: int, into: Level, left_out: Collection[int] = ()
 ) -> list[int]:
     """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
 

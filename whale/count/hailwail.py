@@ -45,6 +45,9 @@ class Sink(Protocol):
     def put(self, bodies: list[bytes]) -> tuple[int, int]:
         """Makes them durable there; how many hits, and how many bodies no program can read. Raises Unavailable."""
 
+    def sweep(self) -> None:
+        """Does a little of what is to be done between."""
+
     def close(self) -> None: ...
 
 
@@ -105,6 +108,9 @@ class Ship:
             self._broker = None
             raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
 
+    def sweep(self) -> None:
+        pass
+
     def close(self) -> None:
         if self._broker:
             self._broker.cut()
@@ -130,6 +136,10 @@ class Apply:
             self._applier = Applier(connect(self._settings), self._settings)
         self._applier.apply(messages, self._clock())
         return sum(len(message.hits) for message in messages), len(bodies) - len(messages)
+
+    def sweep(self) -> None:
+        if self._applier:
+            self._applier.sweep(self._clock())
 
     def close(self) -> None:
         pass
@@ -184,6 +194,10 @@ class Hailwail:
                 group, bodies, size = [], [], 0
         self._put(bodies, group)
         return any_
+
+    def sweep(self) -> None:
+        """Frees a little of what resets left, where the sink is the store."""
+        self._sink.sweep()
 
     def _file(self, name: str) -> SpoolFile | None:
         if name not in self._open and (file := self._folder.open(name)):
@@ -246,6 +260,7 @@ def follow(hailwail: Hailwail, poll_s: float, stopped: Callable[[], bool]) -> bo
         last = stopped()
         try:
             hailwail.once()
+            hailwail.sweep()
             if backoff_s:
                 say("back again")
             backoff_s = 0.0

@@ -7,7 +7,7 @@ Caps close over `__other__`: where a parent has `max_children` children, a pk `m
 `max_pks` pks, what is new counts in `__other__` beside them (and what lies deeper ends there), so sums always close.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,10 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.count.denormalize import Cells
+from whale.count.resets import Reset
 from whale.dimension import Path, Pk
-from whale.period import Interval
+from whale.period import Interval, width
 
 OTHER = "__other__"
+MAX_RESETS = 1000
+RESET_KEPT_S = 31 * 86_400
+"""How long a reset is remembered: a message that comes later, from a dead-letter queue, counts."""
+OPERATION_KEPT_S = 31 * 86_400
 Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
 
@@ -54,6 +59,44 @@ class PublisherAudit:
     dropped: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Change:
+    """Cells of one bucket that are set, under the id of an operation.
+
+    amounts: by metric, as stored.  wider: the kept intervals that are coarser, and the bucket of each that contains this one.
+    """
+
+    id: str
+    pk: Pk
+    path: Path
+    interval: Interval
+    start: int
+    end: int
+    amounts: Mapping[str, int]
+    wider: Mapping[Interval, int] = field(default_factory=dict)
+
+    @property
+    def prefixes(self) -> list[Path]:
+        """The path and those above it, the root first."""
+        return [self.path[:depth] for depth in range(len(self.path) + 1)]
+
+    @property
+    def buckets(self) -> dict[Interval, int]:
+        return {self.interval: self.start, **self.wider}
+
+
+Mark = tuple[Interval, int, int]
+"""A bucket in which something was set, or a range of buckets: interval, start, end."""
+
+
+def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
+    """Whether each range overlaps a bucket that was set and is wider than its own: then it does not add up to that one."""
+    return [
+        any(width(wide) > width(interval) and first < end and start < last for wide, first, last in marks)
+        for interval, start, end in ranges
+    ]
+
+
 class Store(Protocol):
     """Every method raises whale.errors.Unavailable while the store cannot be reached."""
 
@@ -68,15 +111,47 @@ class Store(Protocol):
         First wins, for `dedupe_window_s` and the age a spool may have. A message finds its own claims again.
         """
 
+    def resets(self, account: str) -> frozenset[Reset]:
+        """The resets that this process knows of; `apply` says where there are others."""
+
     def apply(
-        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+        self,
+        account: str,
+        tallies: Sequence[Tally],
+        cells: Cells,
+        now: float,
+        shards: Collection[int] | None = None,
+        resets: frozenset[Reset] = frozenset(),
     ) -> dict[int, set[Name]]:
         """Adds the cells of some messages, on each shard all or nothing, and each message once.
 
         tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
+        resets: those that the cells have heeded.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
-        caller applies that shard again without them.
+        caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
         """
+
+    def set(self, account: str, change: Change, now: float) -> dict[str, int]:
+        """Sets the cells of one path and bucket to some amounts, as one atomic step among hits.
+
+        The difference to what was there is added as a hit of that path would be: to the paths above it, to the wider
+        buckets that contain this one, and in the pks above. Finer buckets stay, and `adjusted` says so.
+        Returns the difference by metric. The same id again changes nothing and returns the same; with other content it
+        is CallerError, as a path or a metric that only counts in `__other__`.
+        """
+
+    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
+        """Whether each range, read at an interval, overlaps a wider bucket in which something was set. One read."""
+
+    def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
+        """Forgets a pk and all pks below it; or a path of one pk and all paths below it. What is above keeps its sums.
+
+        When this returns readers see nothing of it, and `apply` takes no hit of a message accepted before it there.
+        Raises CallerError where more than MAX_RESETS are remembered.
+        """
+
+    def sweep(self, account: str, now: float) -> bool:
+        """A small step of freeing what resets left. False when there is nothing to do now."""
 
     def read(
         self,

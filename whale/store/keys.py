@@ -11,6 +11,11 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:r:PK:I:B:P | hash, or string | one block of buckets of page P; once split: one bit a dense bucket | I's retention after it |
 | ...:OFF | hash | one bucket of a split block, few cells: field metric * 1,024 + node | as its block |
 | ...:OFF:M | string | one bucket and metric, many cells: 64-bit slots, one a node | as its block |
+| A:{s}:op:PK:OP | string | what an operation that set cells has changed, in this pk; OP: hash of its id and its pk | 31 days |
+| A:{s}:scratch | string | used within a script that sets | none, gone when it ends |
+| A:{s}:resets | hash | resets of the last 31 days: Z and the pk and path, JSON -> ms; "g": tokens, as of a dictionary | none |
+| A:{0}:trash | zset | what resets left and the sweeper frees: shard, PK, generation, number of a node, JSON; by when | none |
+| A:{0}:sweeping | string | the sweeper that is at work | 10 s |
 | A:{s}:seen:PUB:N | string | one bit for each of 65,536 messages of a publisher | longest spool age + a day; an import: none |
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
@@ -20,6 +25,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes. In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
+Once a pk was reset, PK is followed by a dot and its generation in the keys of its blocks.
 """
 
 import base64
@@ -50,6 +56,11 @@ def digest(*parts: str | bytes, size: int) -> bytes:
     return state.digest()
 
 
+def generation(pk_id: str, gen: str) -> str:
+    """How a pk stands in the keys of its blocks: as in its dictionary's, until it was reset."""
+    return f"{pk_id}.{gen}" if gen else pk_id
+
+
 class Keys:
     """Builders for one account. shards: how many hash slots the store is spread over."""
 
@@ -74,6 +85,27 @@ class Keys:
 
     def block(self, shard: int, pk_id: str, interval: Interval, block: int, page: int) -> str:
         return self._at(shard, f"r:{pk_id}:{interval}:{block}:{page}")
+
+    def operation(self, shard: int, pk_id: str, raw: bytes) -> str:
+        return self._at(shard, f"op:{pk_id}:{base64.urlsafe_b64encode(raw).decode()}")
+
+    def scratch(self, shard: int) -> str:
+        return self._at(shard, "scratch")
+
+    def resets(self, shard: int) -> str:
+        return self._at(shard, "resets")
+
+    @property
+    def trash(self) -> str:
+        return self._at(0, "trash")
+
+    @property
+    def sweeping(self) -> str:
+        return self._at(0, "sweeping")
+
+    def blocks(self, shard: int, pk_id: str) -> str:
+        """What all blocks of a pk, in one generation, begin with. pk_id: see `generation`."""
+        return self._at(shard, f"r:{pk_id}:")
 
     def seen(self, shard: int, publisher: str, seq: int) -> str:
         return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")

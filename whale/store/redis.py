@@ -9,6 +9,7 @@ trip and never a wrong number.
 import base64
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from importlib import resources
@@ -24,13 +25,15 @@ from redis.retry import Retry
 
 from hail.hit import Reason
 from hail.settings import DAY, Settings
-from whale.count.denormalize import Branch, Cells, Sums, targets
+from whale.count.denormalize import Branch, Cells, Sums
+from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
 from whale.period import Interval
 from whale.store import keys as layout
-from whale.store.base import OTHER, Name, PublisherAudit, Tally
+from whale.store.base import OTHER, Change, Mark, Name, PublisherAudit, Tally, touched
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
+from whale.store.sweep import Sweeper
 
 log = logging.getLogger(__name__)
 CLUSTER_SCHEME = "redis+cluster://"
@@ -65,11 +68,12 @@ def _reachable(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class _Script:
-    """A Lua file, loaded where it runs first."""
+    """A Lua file, or several that run as one, loaded where it runs first."""
 
-    def __init__(self, client: Any, name: str):
+    def __init__(self, client: Any, *names: str):
         self._client = client
-        self._text = (resources.files("whale.store") / "lua" / f"{name}.lua").read_text()
+        folder = resources.files("whale.store") / "lua"
+        self._text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
         self._sha = redis.Redis().register_script(self._text).sha
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
@@ -82,16 +86,32 @@ class _Script:
 class _Dictionary:
     """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
 
-    __slots__ = ("broken", "id", "key", "metrics", "nodes", "pk", "shard", "token")
+    __slots__ = ("blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "token")
 
     def __init__(self, pk: Pk, keys: Keys):
         self.pk = pk
         self.shard, self.id = keys.pk(pk)
         self.key = keys.dictionary(self.shard, self.id)
+        self.blocks = self.id  # how it stands in keys of blocks
         self.token = b""
         self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
         self.metrics: dict[str, int] = {}
         self.broken = False
+
+
+class _ResetLog:
+    """What this process knows of the resets on one shard: right while Redis knows its token."""
+
+    __slots__ = ("key", "resets", "token")
+
+    def __init__(self, key: str, fields: dict[bytes, bytes]):
+        self.key, self.token = key, fields[b"g"]
+        self.resets = frozenset(
+            Reset(*_reset_of(name[1:]), int(at_ms)) for name, at_ms in fields.items() if name != b"g"
+        )
+
+
+_reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
 
 
 class _Known:
@@ -99,6 +119,7 @@ class _Known:
 
     def __init__(self, fields: dict[bytes, bytes]):
         self.token = fields[b"g"][:8]
+        self.generation = fields.get(b"gen", b"").decode()
         self.metrics: dict[str, int] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
@@ -121,6 +142,10 @@ class _Known:
                 return None
             parent = str(number)
         return None if parent == "p" else int(parent)
+
+    def parent(self, path: Path) -> str:
+        """As which the path's parent stands in the dictionary."""
+        return "p" if path[:-1] == (None,) else str(self.number(path[:-1]))
 
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]
@@ -175,6 +200,10 @@ class RedisStore:
         self._directory_until = 0.0
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._known: dict[tuple[str, Pk], _Known] = {}
+        self._reset_logs: dict[tuple[str, int], _ResetLog] = {}
+        self._changing = threading.Lock()
+        self._inner: RedisStore | None = None
+        self._sweepers: dict[str, Sweeper] = {}
 
     @_reachable
     def check(self) -> None:
@@ -239,7 +268,13 @@ class RedisStore:
 
     @_reachable
     def apply(
-        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+        self,
+        account: str,
+        tallies: Sequence[Tally],
+        cells: Cells,
+        now: float,
+        shards: Collection[int] | None = None,
+        resets: frozenset[Reset] = frozenset(),
     ) -> dict[int, set[Name]]:
         keys = Keys(account, self.shards)
         self._begin(account)
@@ -254,10 +289,19 @@ class RedisStore:
             for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):
                 mine = pages.get(shard, {})
                 dictionaries = list(dict.fromkeys(dictionary for dictionary, *_ in mine))
-                answer = self._apply_shard(keys, shard, tallies, mine, dictionaries, now)
+                log_of = self._resets_on(account, keys, shard)
+                if not log_of.resets <= resets:
+                    done.add(shard)
+                    refused[shard] = set()
+                    continue
+                answer = self._apply_shard(keys, shard, tallies, mine, [*dictionaries, log_of], now)
                 if answer[0] == b"stale":
                     for i in answer[1:]:
-                        self._forget(account, dictionaries[i])
+                        if i == len(dictionaries):
+                            del self._reset_logs[account, shard]
+                            self._forget_directory()
+                        else:
+                            self._forget(account, dictionaries[i])
                     stale = True
                     continue
                 done.add(shard)
@@ -275,7 +319,7 @@ class RedisStore:
         shard: int,
         tallies: Sequence[Tally],
         pages: _ShardPages,
-        dictionaries: Sequence[_Dictionary],
+        dictionaries: Sequence["_Dictionary | _ResetLog"],
         now: float,
     ) -> Any:
         seen_ttl = int(self._settings.spool_max_age_s) + DAY
@@ -294,7 +338,7 @@ class RedisStore:
         names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))
         flat = []
         for (dictionary, interval, block, page), buckets in pages.items():
-            names.append(keys.block(shard, dictionary.id, interval, block, page))
+            names.append(keys.block(shard, dictionary.blocks, interval, block, page))
             kept = self._kept[interval]
             row: list[Any] = [0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))]
             for bucket in buckets.items():
@@ -341,6 +385,45 @@ class RedisStore:
                         of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
         return grouped
 
+    @_reachable
+    def resets(self, account: str) -> frozenset[Reset]:
+        logs = [log.resets for (name, _), log in self._reset_logs.items() if name == account]
+        return frozenset().union(*logs)
+
+    def _resets_on(self, account: str, keys: Keys, shard: int) -> _ResetLog:
+        found = self._reset_logs.get((account, shard))
+        if found is None:
+            key = keys.resets(shard)
+            self.client.hsetnx(key, "g", secrets.token_hex(4))
+            found = self._reset_logs[account, shard] = _ResetLog(key, self.client.hgetall(key))
+        return found
+
+    # changing
+
+    @_reachable
+    def set(self, account: str, change: Change, now: float) -> dict[str, int]:
+        with self._changing:
+            return self._changer().set(account, change, now)
+
+    @_reachable
+    def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
+        with self._changing:
+            self._changer().reset(account, pk, path, now)
+
+    def _changer(self) -> "RedisStore":
+        from whale.store.changes import Changer
+
+        if self._inner is None:
+            self._inner = Changer(self.client, self._settings)
+        return self._inner
+
+    @_reachable
+    def sweep(self, account: str, now: float) -> bool:
+        if account not in self._sweepers:
+            keys = Keys(account, self.shards)
+            self._sweepers[account] = Sweeper(self.client, _Script(self.client, "sweep"), keys)
+        return self._sweepers[account].step(now)
+
     # dictionaries
 
     def _resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
@@ -364,7 +447,7 @@ class RedisStore:
         paths_of: dict[_Dictionary, dict[Path, None]] = {}
         metrics_of: dict[_Dictionary, dict[str, None]] = {}
         for branch in fresh:
-            targeted = targets(self._folded[account, branch.pk], branch.paths)
+            targeted = kept_targets(self._folded[account, branch.pk], branch)
             where[branch] = [(self._dictionary(account, keys, pk), paths) for pk, paths in targeted]
             for dictionary, paths in where[branch]:
                 paths_of.setdefault(dictionary, {}).update(
@@ -439,7 +522,7 @@ class RedisStore:
         text = msgspec.json.encode(dictionary.pk).decode()
         ask = _pack([secrets.token_hex(4), text, *caps, items])
         try:
-            token, numbers, still_known = self._intern([dictionary.key], [ask, dictionary.token])
+            token, numbers, still_known, gen = self._intern([dictionary.key], [ask, dictionary.token])
         except redis.ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
@@ -450,6 +533,7 @@ class RedisStore:
             self._forget(account, dictionary)
             return False
         dictionary.token, dictionary.broken = token, False
+        dictionary.blocks = layout.generation(dictionary.id, gen.decode())
         for part, position in asked.items():
             number = numbers[position - 1]
             nodes[part] = (number, False) if number >= 0 else (-1 - number, True)
@@ -510,6 +594,7 @@ class RedisStore:
                 if number is not None:
                     pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
             parts = [(page, block) for page in pages for block in buckets]
+            blocks_id = layout.generation(pk_id, known.generation)
             if not numbers or not parts:
                 if attempt == 0:
                     continue
@@ -517,7 +602,7 @@ class RedisStore:
             names = [keys.dictionary(shard, pk_id)]
             ask: list[Any] = [list(numbers)]
             for page, block in parts:
-                names.append(keys.block(shard, pk_id, interval, block, page))
+                names.append(keys.block(shard, blocks_id, interval, block, page))
                 nodes = list(pages[page]) if len(pages[page]) <= FEW_NODES else []
                 ask.append((list(buckets[block]), nodes))
             answer = self._read(names, [known.token, _pack(ask)])
@@ -570,11 +655,17 @@ class RedisStore:
         if known is None:
             return []
         shard, pk_id = keys.pk(pk)
+        blocks_id = layout.generation(pk_id, known.generation)
         zone = self.zone(account)
         pages = sorted({number >> PAGE_BITS for number in map(known.number, paths) if number is not None})
         blocks = sorted({place(interval, start, zone)[0] for start in starts})
-        blocks_of = (keys.block(shard, pk_id, interval, block, page) for page in pages for block in blocks)
+        blocks_of = (keys.block(shard, blocks_id, interval, block, page) for page in pages for block in blocks)
         return [keys.dictionary(shard, pk_id), *blocks_of]
+
+    @_reachable
+    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
+        keys = Keys(account, self.shards)
+        return touched(_marks_of(self.client.hget(keys.dictionary(*keys.pk(pk)), "s")), ranges)
 
     @_reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
@@ -620,6 +711,16 @@ class RedisStore:
             for reason, count in self.client.hgetall(keys.faults(shard)).items():
                 sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
         return sums
+
+
+def _marks_of(text: bytes | None) -> list[Mark]:
+    """The marks of a dictionary's field `s`."""
+    found: list[Mark] = []
+    for mark in (text or b"").decode().split(";")[:-1]:
+        interval, start, end = mark.split(":")
+        name: Interval = int(interval) if interval.isdecimal() else interval
+        found.append((name, int(start), int(end)))
+    return found
 
 
 def _text(raw: bytes) -> str:

@@ -7,10 +7,11 @@
 --            "g"                the last 16 tokens of 8 characters, one an allocation, newest first: who knows one of them knows
 --                               true numbers; after a reset, a failover or an older AOF nobody's token is found
 --            "pk"               the pk, JSON
+--            "gen"              the generation of its blocks, after a reset; "s": the buckets in which something was set, see set.lua
 -- ARGV[1]  msgpack [token, pk, max_children, max_nodes, max_metrics, items]; items: flat parent, name, ...; a parent is a number,
 --          or -k for the node of the k-th item of this call, or "p", or "m"
 -- ARGV[2]  a token that the caller knows numbers by, or empty
--- Returns  {newest token, {number of each item}, 1}, or {"", {}, 0} where ARGV[2] is not known: nothing is written then. A folded item comes as -1 - number, and so does all below it.
+-- Returns  {newest token, {number of each item}, 1, generation}, or {"", {}, 0, ""} where ARGV[2] is not known: nothing is written then. A folded item comes as -1 - number, and so does all below it.
 --          Error WRONGTYPE where the key holds something else; nothing is written then.
 -- Cost     one HGET an item, three or four writes a new one.
 --
@@ -22,7 +23,7 @@ local max_children, max_nodes, max_metrics = ask[3], ask[4], ask[5]
 local OTHER = '__other__'
 
 local tokens = redis.call('HGET', key, 'g')
-if ARGV[2] ~= '' and not (tokens and tokens:find(ARGV[2], 1, true)) then return {'', {}, 0} end
+if ARGV[2] ~= '' and not (tokens and tokens:find(ARGV[2], 1, true)) then return {'', {}, 0, ''} end
 local changed = false
 if not tokens then
   redis.call('HSET', key, 't', 1, 'c', 0, 'mc', 1, 'm:hits', 0, 'pk', ask[2])
@@ -92,8 +93,9 @@ for i = 1, #items, 2 do
     end
   end
 end
+local generation = redis.call('HGET', key, 'gen') or ''
 if changed then
   redis.call('HSET', key, 'g', (token .. tokens):sub(1, 128))
-  return {token, found, 1}
+  return {token, found, 1, generation}
 end
-return {tokens:sub(1, 8), found, 1}
+return {tokens:sub(1, 8), found, 1, generation}

@@ -1,0 +1,65 @@
+"""What a reset leaves out of hits that were accepted before it and are counted after it. Pure.
+
+A reset of a pk takes the pks below it along. What lies above keeps its sums: a hit of `Product/123` that was accepted
+before the reset of `Product/123` still counts in `Product`, whenever it comes; its reserved node there goes. A reset of
+a path takes the paths below it along, in that one pk. So what a reset leaves does not depend on when hits are counted.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from whale.count.denormalize import Branch, Branches, targets
+from whale.dimension import Path, Pk
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """path: None for the whole pk.  at_ms: hits of messages accepted before it do not count there."""
+
+    pk: Pk
+    path: Path | None
+    at_ms: int
+
+
+def kept_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
+    """Where a branch counts, without what its resets leave out. pk: as which its pk counts."""
+    for target, paths in targets(pk, branch.paths):
+        for reset in branch.resets:
+            paths = _left(target, paths, reset)
+        if paths:
+            yield target, paths
+
+
+def _left(target: Pk, paths: tuple[Path, ...], reset: Reset) -> tuple[Path, ...]:
+    if reset.path is None:
+        if target[: len(reset.pk)] == reset.pk:
+            return ()
+        gone: Path = (None, reset.pk[-1])
+        return tuple(path for path in paths if path != gone) if target == reset.pk[:-1] else paths
+    if target != reset.pk:
+        return paths
+    return tuple(path for path in paths if path[: len(reset.path)] != reset.path)
+
+
+class Older:
+    """The branches of hits that were accepted before some resets. left_out: hits, asked for so far, that count nowhere."""
+
+    def __init__(self, branches: Branches, resets: tuple[Reset, ...]):
+        self.left_out = 0
+        self._branches, self._resets = branches, resets
+        self._cut: dict[Branch, Branch | None] = {}
+
+    def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
+        """As Branches.of; of nothing where the hit counts nowhere."""
+        cut = [self._without(branch) for branch in self._branches.of(pk, dimensions)]
+        found = tuple(branch for branch in cut if branch is not None)
+        self.left_out += not found
+        return found
+
+    def _without(self, branch: Branch) -> Branch | None:
+        if branch not in self._cut:
+            cut = Branch(branch.pk, branch.paths, self._resets)
+            kept = list(kept_targets(branch.pk, cut))
+            whole = kept == list(targets(branch.pk, branch.paths))
+            self._cut[branch] = branch if whole else cut if kept else None
+        return self._cut[branch]

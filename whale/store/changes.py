@@ -1,0 +1,237 @@
+"""What changes cells otherwise than by hits, in Redis: set and reset. What each promises is in base.py.
+
+A RedisStore of its own, so that it has its own memory of dictionaries and no worker's is touched by another thread.
+
+A reset goes in steps, each of which may be repeated. Writing the record on every shard comes first, since from then on no
+worker applies a hit there that was accepted before: it is refused until it has read the record, and forgets the directory too.
+
+    record on each shard → forget the dictionaries (new generation) → take the pk out of the directory → new token on each
+    shard, so that who learned the directory meanwhile asks again → list again what was counted meanwhile
+"""
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from whale.dimension import Path, Pk
+from whale.errors import CallerError, Unavailable
+from whale.store import keys as layout
+from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change
+from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
+from whale.store.redis import TALLY_TTL_S, TRIES, RedisStore, _Dictionary, _Known, _pack, _Script
+
+_json = msgspec.json.Encoder().encode
+
+
+class Changer(RedisStore):
+    """Not for several threads at once."""
+
+    def __init__(self, client: Any, settings: Any):
+        super().__init__(client, settings)
+        self._set, self._reset = _Script(client, "set", "apply"), _Script(client, "reset")
+
+    # setting
+
+    def set(self, account: str, change: Change, now: float) -> dict[str, int]:
+        keys = Keys(account, self.shards)
+        self._begin(account)
+        self._trim(now)
+        wide = sorted((str(interval), start) for interval, start in change.wider.items())
+        content = change.path, str(change.interval), change.start, sorted(change.amounts.items()), wide
+        fingerprint = digest(_json(content), size=9).hex()
+        differences = self._set_in(account, keys, change, len(change.pk), None, fingerprint, now)
+        added = dict(zip(sorted(change.amounts), differences, strict=True))
+        for depth in range(len(change.pk) - 1, 0, -1):
+            self._set_in(account, keys, change, depth, added, fingerprint, now)
+        return added
+
+    def _set_in(
+        self,
+        account: str,
+        keys: Keys,
+        change: Change,
+        depth: int,
+        added: dict[str, int] | None,
+        fingerprint: str,
+        now: float,
+    ) -> list[int]:
+        """Sets in the whole pk; or in one above it adds the differences that this made. The record's differences."""
+        pk = change.pk[:depth]
+        paths = change.prefixes + ([(None, change.pk[depth])] if depth < len(change.pk) else [])
+        shard, pk_id = keys.pk(pk)
+        record = keys.operation(shard, pk_id, digest(change.id, *change.pk, size=12))
+        for _ in range(TRIES):
+            dictionary = self._learned(account, keys, pk, paths, change.amounts)
+            if dictionary is None:
+                continue
+            if added is None:
+                _check_own(change, dictionary, self._folded[account, pk])
+            if self._run_set(keys, change, dictionary, paths, added, fingerprint, record, now):
+                break
+        else:
+            raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was set")
+        found, *differences = (self.client.get(record) or b"").decode().split(" ")
+        if found != fingerprint:
+            raise CallerError("was used for another operation", "id")
+        return [int(difference) for difference in differences]
+
+    def _learned(
+        self, account: str, keys: Keys, pk: Pk, paths: Iterable[Path], metrics: Iterable[str]
+    ) -> _Dictionary | None:
+        if not self._fold(account, keys, [pk]):
+            return None
+        dictionary = self._dictionary(account, keys, self._folded[account, pk])
+        new = [path for path in paths if path not in dictionary.nodes]
+        names = [name for name in metrics if name not in dictionary.metrics]
+        if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
+            return None
+        if dictionary.broken:
+            raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
+        return dictionary
+
+    def _run_set(
+        self,
+        keys: Keys,
+        change: Change,
+        dictionary: _Dictionary,
+        paths: list[Path],
+        added: dict[str, int] | None,
+        fingerprint: str,
+        record: str,
+        now: float,
+    ) -> bool:
+        """False where the dictionary has changed."""
+        pages: dict[int, dict[int, dict[str, int]]] = {}  # page -> metric -> slot -> difference
+        for name in change.amounts:
+            for number in dict.fromkeys(dictionary.nodes[path][0] for path in paths):
+                slots = pages.setdefault(number >> PAGE_BITS, {}).setdefault(dictionary.metrics[name], {})
+                slot = f"#{number % PAGE}"
+                slots[slot] = slots.get(slot, 0) + (added[name] if added else 0)
+        zone = self.zone(keys.account_name)
+        own, offset = dictionary.nodes[change.path][0], place(change.interval, change.start, zone)[1]
+        names = [dictionary.key, keys.publishers(dictionary.shard), keys.faults(dictionary.shard)]
+        names.append(keys.aside(dictionary.shard))
+        blocks, own_block = [], 0
+        for interval, start in change.buckets.items():
+            block, position = place(interval, start, zone)
+            kept = self._kept[interval]
+            ttl = 0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))
+            for page, metrics in pages.items():
+                names.append(keys.block(dictionary.shard, dictionary.blocks, interval, block, page))
+                cells: list[Any] = []
+                for metric, slots in metrics.items():
+                    cells += (metric, [text for slot, amount in slots.items() for text in (slot, str(amount))])
+                blocks.append([ttl, position, cells])
+                if added is None and interval == change.interval and page == own >> PAGE_BITS:
+                    own_block = len(blocks)
+        names += (record, keys.scratch(dictionary.shard))
+        mark = f"{change.interval}:{change.start}:{change.end};"
+        ask: list[Any] = [fingerprint, OPERATION_KEPT_S, mark, own_block, offset, own % PAGE]
+        for name in sorted(change.amounts):
+            ask += (dictionary.metrics[name], str(change.amounts[name]))
+        if added is not None and not any(added.values()):
+            ask[2] = ""
+        head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S]
+        answer = self._set(names, [_pack(head), _pack(blocks), _pack(ask)])
+        if answer[0] == b"stale":
+            self._forget(keys.account_name, dictionary)
+            return False
+        if answer[0] == b"overflow":
+            raise CallerError("the difference to what is there does not fit into 64 bits", "metrics")
+        if self._settings.wait_replicas:
+            self._await_replicas(keys.waited(dictionary.shard))
+        return True
+
+    # resetting
+
+    def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
+        keys = Keys(account, self.shards)
+        self._record(keys, pk, path, now)
+        if path is not None:
+            self._forget_node(keys, pk, path, now)
+            return
+        names = {pk, *self._below(keys, pk)}
+        for name in names:
+            self._forget_pk(keys, name, now)
+        if len(pk) > 1:
+            self._forget_node(keys, pk[:-1], (None, pk[-1]), now)
+        number = self._forget_node(keys, (), pk, now)
+        self._record(keys, pk, path, now)
+        if number is not None:
+            names.update(self._below(keys, pk, number))
+        again = [name for name in sorted(names) if self.client.hexists(keys.dictionary(*keys.pk(name)), "g")]
+        if again:
+            self._learn(account, _Dictionary((), keys), dict.fromkeys(again), ())
+
+    def _record(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
+        """Says on every shard that there is a reset; a new token makes workers read it before they apply anything."""
+        field = b"Z" + _json((pk, path))
+        for shard in range(self.shards):
+            key = keys.resets(shard)
+            known = self.client.hgetall(key)
+            known.pop(b"g", None)
+            old = [name for name, at_ms in known.items() if int(at_ms) < (now - RESET_KEPT_S) * 1000]
+            if field not in known and len(known) - len(old) >= MAX_RESETS:
+                raise CallerError(f"{MAX_RESETS} resets of the last days are remembered, and no more", "pk")
+            at_ms = max(int(now * 1000), int(known.get(field, 0)))
+            self.client.hset(key, mapping={field: at_ms, "g": secrets.token_hex(4)})
+            if old:
+                self.client.hdel(key, *old)
+
+    def _below(self, keys: Keys, pk: Pk, number: int | None = None) -> list[Pk]:
+        """The pks below a pk, in the directory; or below the node that it was there."""
+        fields = self.client.hgetall(keys.dictionary(*keys.pk(())))
+        if b"g" not in fields:
+            return []
+        known = _Known(fields)
+        number = known.number(pk) if number is None else number
+        found: list[Pk] = []
+        level = [] if number is None else [(pk, str(number))]
+        while level:
+            level = [((*above, name), below) for above, parent in level for name, below in known.numbered(parent)]
+            found += (name for name, _ in level)
+        return found
+
+    def _forget_pk(self, keys: Keys, pk: Pk, now: float) -> None:
+        shard, pk_id = keys.pk(pk)
+        key = keys.dictionary(shard, pk_id)
+        for _ in range(TRIES):
+            tokens, gen = self.client.hmget(key, "g", "gen")
+            if tokens is None:
+                return
+            gen = (gen or b"").decode()
+            self.client.zadd(keys.trash, {_json((shard, pk_id, gen, 0)): now})
+            if self._reset([key], ["all", gen, secrets.token_hex(4)]):
+                return
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was reset")
+
+    def _forget_node(self, keys: Keys, pk: Pk, path: Path, now: float) -> int | None:
+        """Takes a path out of a dictionary; the number that it had."""
+        shard, pk_id = keys.pk(pk)
+        key = keys.dictionary(shard, pk_id)
+        for _ in range(TRIES):
+            fields = self.client.hgetall(key)
+            if b"g" not in fields:
+                return None
+            known = _Known(fields)
+            number, parent = known.number(path), known.parent(path)
+            if number is None:
+                return None
+            self.client.zadd(keys.trash, {_json((shard, pk_id, known.generation, number)): now})
+            ask = ["node", known.generation, secrets.token_hex(4), number, parent, path[-1]]
+            if self._reset([key], ask):
+                return number
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was reset")
+
+
+def _check_own(change: Change, dictionary: _Dictionary, folded: Pk) -> None:
+    """That what is set has a place of its own: a cell of `__other__` is not one path's."""
+    if folded != change.pk:
+        raise CallerError(f"is beyond the cap of pks, and counts in {OTHER}", "pk")
+    if dictionary.nodes[change.path][1]:
+        raise CallerError(f"is beyond the cap of paths, and counts in {OTHER}", "dimensions")
+    for name in change.amounts:
+        if dictionary.metrics[name] == 63 and name != OTHER:
+            raise CallerError(f"is beyond the cap of metrics, and counts in {OTHER}", f"metrics.{name}")

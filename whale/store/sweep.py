@@ -1,0 +1,155 @@
+"""Frees what resets left, in small steps between applies. Safe at any time, twice at once, and killed anywhere: what is gone
+is gone, and the next sweeper begins with what is left.
+
+The trash names what was abandoned: a generation of a pk, whose keys go by UNLINK; or a node of a dictionary, of which the
+fields of all below it go (so that the caps of the pk have room again) and then the cells, as far as they lie in hashes or
+fill whole strings. Keys are found by SCAN, since nothing lists them.
+"""
+
+import secrets
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import msgspec
+from redis.cluster import RedisCluster
+
+from whale.store.keys import PAGE, PAGE_BITS, Keys, generation
+
+LEASE_S = 10
+BATCH = 1000
+SCAN_COUNT = 500
+FEW = 100
+UNFINISHED_S = 3600.0
+
+_Entry = tuple[int, str, str, int]  # shard, pk in keys, generation, node or 0
+_entry = msgspec.json.Decoder(_Entry).decode
+
+
+class Sweeper:
+    """The work of one process for one account."""
+
+    def __init__(self, client: Any, script: Any, keys: Keys):
+        self._client, self._script, self._keys = client, script, keys
+        self._work: Iterator[None] | None = None
+
+    def step(self, now: float) -> bool:
+        """One step; False when there is nothing to do, or another one does it."""
+        if self._work is None:
+            keys = self._keys
+            if not self._client.exists(keys.trash) or not self._client.set(keys.sweeping, 1, nx=True, ex=LEASE_S):
+                return False
+            self._work = self._steps(now)
+        else:
+            self._client.set(self._keys.sweeping, 1, ex=LEASE_S)
+        try:
+            next(self._work)
+            return True
+        except StopIteration:
+            self._end()
+            return False
+        except Exception:
+            self._work = None  # begun anew by whoever comes first
+            raise
+
+    def _end(self) -> None:
+        self._work = None
+        self._client.delete(self._keys.sweeping)
+
+    def _steps(self, now: float) -> Iterator[None]:
+        whole: dict[bytes, _Entry] = {}
+        for raw, since in self._client.zrange(self._keys.trash, 0, BATCH - 1, withscores=True):
+            entry = _entry(raw)
+            current = (self._client.hget(self._keys.dictionary(*entry[:2]), "gen") or b"").decode() == entry[2]
+            yield
+            if not current and not entry[3]:
+                whole[raw] = entry
+                continue
+            done = not current or (entry[3] and (yield from self._node(entry)))
+            if done or now - since > UNFINISHED_S:  # else it is of a reset that goes on, or never came to its end
+                self._client.zrem(self._keys.trash, raw)
+        if whole:
+            yield from self._generations(list(whole.values()))
+            self._client.zrem(self._keys.trash, *whole)
+
+    def _generations(self, entries: list[_Entry]) -> Iterator[None]:
+        keys = self._keys
+        prefixes = {keys.blocks(shard, generation(pk_id, gen)) for shard, pk_id, gen, _ in entries}
+        for found in self._scan(prefixes):
+            for first in range(0, len(found), FEW):
+                self._client.unlink(*found[first : first + FEW])
+                yield
+            yield
+
+    def _scan(self, prefixes: set[str]) -> Iterator[list[str]]:
+        """Keys that begin so, a little at a time; those of one list are of one shard."""
+        match = f"{next(iter(prefixes))}*" if len(prefixes) == 1 else f"{self._keys.account_name}:*:r:*"
+        for client in self._servers(prefixes):
+            cursor = 0
+            while True:
+                cursor, names = client.scan(cursor, match=match, count=SCAN_COUNT)
+                by_shard: dict[str, list[str]] = {}
+                for name in map(bytes.decode, names):
+                    parts = name.split(":", 4)
+                    if len(parts) == 5 and ":".join(parts[:4]) + ":" in prefixes:
+                        by_shard.setdefault(parts[1], []).append(name)
+                yield from by_shard.values()
+                yield []
+                if cursor == 0:
+                    break
+
+    def _servers(self, prefixes: set[str]) -> list[Any]:
+        if not isinstance(self._client, RedisCluster):
+            return [self._client]
+        nodes = {node.name: node for node in (self._client.get_node_from_key(prefix) for prefix in prefixes)}
+        return [self._client.get_redis_connection(node) for node in nodes.values()]
+
+    def _node(self, entry: _Entry) -> Generator[None, None, bool]:
+        """False where the node is not abandoned."""
+        shard, pk_id, gen, top = entry
+        key = self._keys.dictionary(shard, pk_id)
+        children: dict[int, list[tuple[str, int]]] = {}
+        linked = False
+        cursor = 0
+        while True:
+            cursor, fields = self._client.hscan(key, cursor, count=SCAN_COUNT)
+            for raw, value in fields.items():
+                parent, colon, name = raw.decode().partition(":")
+                if not colon or parent == "m":
+                    continue
+                linked = linked or int(value) == top
+                if parent != "p":
+                    children.setdefault(int(parent), []).append((name, int(value)))
+            yield
+            if cursor == 0:
+                break
+        if linked:
+            return False
+        numbers = [top]
+        gone: list[str] = [f"r{top}"]
+        for number in numbers:
+            for name, below in children.get(number, ()):
+                numbers.append(below)
+                gone += (f"{number}:{name}", f"r{below}")
+        for last in range(
+            len(gone), 0, -FEW
+        ):  # the deepest first, so that what is left can still be found from the top
+            token = secrets.token_hex(4) if last <= FEW else ""  # there is room again: workers look anew
+            if self._script([key], ["fields", gen, token, *gone[max(0, last - FEW) : last]]) == -1:
+                return True
+            yield
+        if pk_id != self._keys.pk(())[1]:
+            yield from self._cells(self._keys.blocks(shard, generation(pk_id, gen)), numbers)
+        return True
+
+    def _cells(self, prefix: str, numbers: list[int]) -> Iterator[None]:
+        pages: dict[int, list[int]] = {}
+        for number in numbers:
+            pages.setdefault(number >> PAGE_BITS, []).append(number % PAGE)
+        packed = {page: msgspec.msgpack.encode(nodes) for page, nodes in pages.items()}
+        for found in self._scan({prefix}):
+            for name in found:
+                _interval, _block, page, *rest = name.removeprefix(prefix).split(":")
+                if int(page) in packed:
+                    self._script([name], ["dense" if len(rest) == 2 else "hash", packed[int(page)]])
+                    yield
+            yield
