@@ -12,7 +12,7 @@ from whale import asked
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Series: {path: {metric: points}}."),
     "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One series, by time."),
-    "/totals": (asked.TotalsAsked, dict[str, dict[str, dict[str, int | float | None]]], "Totals of several periods."),
+    "/totals": (asked.TotalsAsked, dict[str, dict[str, Any]], "Totals of several periods."),
     "/total": (asked.TotalAsked, int | float | None | dict[str, Any], "One number."),
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),

@@ -196,3 +196,22 @@ def test_flush_hail_counts_what_is_spooled_now(
     publisher.close()
     assert (answer.status, answer.text) == (200, "OK\nhailwail: 1 messages with 1 hits applied, 1 files done\n")
     assert tmp_path.name in connect(settings).pks("default")
+
+
+def test_what_was_spooled_before_a_reset_is_dropped_when_it_comes(
+    environ: dict[str, str], spool: Spool, unique: str
+) -> None:
+    store = connect(settings_of(environ))
+    spool.write(3)
+    spool.seal()
+    assert run(environ, "--apply").returncode == 0
+    spool.write(4)
+    store.reset(unique, ("a",), None, time.time() + 0.001)
+    time.sleep(0.002)
+    spool.write(5)
+    spool.seal()
+    assert run(environ, "--apply").returncode == 0
+    (audit,) = store.audit(unique)
+    assert (audit.hits, audit.total, audit.dropped) == (12, 12, {"reset": 4})
+    day = int(time.time() // 86_400 * 86_400)
+    assert store.read(unique, ("a",), [()], ["hits"], 86_400, [day]).tolist() == [[[5]]]

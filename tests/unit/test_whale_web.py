@@ -404,7 +404,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
     assert described["openapi"] == "3.1.0"
     assert set(described["paths"]) == {
         *("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/pks", "/metrics_of"),
-        *("/count_now", "/tracker"),
+        *("/count_now", "/tracker", "/update_count_to", "/reset"),
     }
     assert hail_openapi.document()["openapi"] == "3.1.0"
     assert set(hail_openapi.HitGiven.__struct_fields__) == set(FIELDS) == set(hail_openapi.HitAsked.__struct_fields__)

@@ -132,14 +132,16 @@ class Apply:
                 messages.append(decode_message(body))
             except BadMessage as error:
                 say(f"{Reason.UNDECODABLE}: {error}")
-        if self._applier is None:
-            self._applier = Applier(connect(self._settings), self._settings)
-        self._applier.apply(messages, self._clock())
+        self._connected().apply(messages, self._clock())
         return sum(len(message.hits) for message in messages), len(bodies) - len(messages)
 
     def sweep(self) -> None:
-        if self._applier:
-            self._applier.sweep(self._clock())
+        self._connected().sweep(self._clock())
+
+    def _connected(self) -> Applier:
+        if self._applier is None:
+            self._applier = Applier(connect(self._settings), self._settings)
+        return self._applier
 
     def close(self) -> None:
         pass

@@ -148,6 +148,12 @@ class Changer(RedisStore):
 
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         keys = Keys(account, self.shards)
+        self._reset_all(account, keys, pk, path, now)
+        if self._settings.wait_replicas:
+            for shard in range(self.shards):
+                self._await_replicas(keys.waited(shard))
+
+    def _reset_all(self, account: str, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         self._record(keys, pk, path, now)
         if path is not None:
             self._forget_node(keys, pk, path, now)
