@@ -38,6 +38,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     id: str | None = None
     visitor: str | None = None
     event: str | None = None
+    others: dict[str, tuple[str, int | str]] | None = None
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True):

@@ -251,11 +251,12 @@ class Whale:
         """
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
-        found, store = {}, once(self.store)
-        for name, range_ in self.ranges_of(asked, tz, tzoffset).items():
-            rows = series.totals(store, question, range_, self.bounds)
-            found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows))
-        return found
+        ranges = self.ranges_of(asked, tz, tzoffset)
+        found = series.totals_of(once(self.store), question, ranges, self.bounds, asked is not None)
+        return {
+            name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows))
+            for name, rows in found.items()
+        }
 
     @on_default
     def total(
@@ -368,7 +369,8 @@ class Whale:
         if undefined not in ("zero", "null"):
             raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
         paths, names = paths_asked(dimensions), metrics_asked(metrics)
-        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, undefined == "null")
+        null = undefined == "null"
+        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock())
 
     def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
         """The total of the first path and metric of a question; or one of its buckets."""

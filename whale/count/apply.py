@@ -19,6 +19,7 @@ from hail.hit import Reason
 from hail.message import Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
+from whale.count.marks import Marks, mark, unsound_of
 from whale.errors import Unavailable
 from whale.store.base import Name, Store, Tally
 
@@ -60,19 +61,19 @@ class Applier:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
-        tallies, cells = self._added_up(account, messages, duplicates, now)
+        tallies, cells, marks = self._added_up(account, messages, duplicates, now)
         if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
             self._apply_group(account, messages[half:], now)
             return
-        again = self._store.apply(account, tallies, cells, now)
+        again = self._store.apply(account, tallies, cells, now, marks=marks)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells = self._added_up(account, rest, duplicates, now)
-                more = self._store.apply(account, tallies, cells, now, {shard}).get(shard)
+                tallies, cells, marks = self._added_up(account, rest, duplicates, now)
+                more = self._store.apply(account, tallies, cells, now, {shard}, marks).get(shard)
                 if not more:
                     break
                 rest = [message for message in rest if message.name not in more]
@@ -100,12 +101,18 @@ class Applier:
 
     def _added_up(
         self, account: str, messages: Sequence[Message], duplicates: dict[Name, set[int]], now: float
-    ) -> tuple[list[Tally], Cells]:
+    ) -> tuple[list[Tally], Cells, Marks]:
         level: Level = {}
+        marks = Marks()
         tallies = []
+        branches, finest = self._branches[account], self._finest
+        periods, zone = self._settings.periods, self._store.zone(account)
         for message in messages:
-            left_out = duplicates.get(message.name, ())
-            unreadable = coalesce(message.hits, self._branches[account], self._finest, level, left_out)
+            left_out: Collection[int] = duplicates.get(message.name, ())
+            unsound = unsound_of(message.hits)
+            counted_not = {*left_out, *unsound} if unsound else left_out
+            unreadable = unsound + coalesce(message.hits, branches, finest, level, counted_not)
+            mark(message, branches, finest, periods, zone, now, level, marks, counted_not)
             dropped: dict[str, int] = {}
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
@@ -113,8 +120,7 @@ class Applier:
                 dropped[Reason.UNDECODABLE] = len(unreadable)
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
-        cells = denormalize(level, self._finest, self._settings.periods, self._store.zone(account), now)
-        return tallies, cells
+        return tallies, denormalize(level, finest, periods, zone, now), marks
 
 
 def _size(cells: Cells) -> int:

@@ -25,6 +25,7 @@ from hail.hit import Dimensions
 from hail.message import WireHit
 from hail.settings import DAY, MONTH, Period
 from whale.dimension import Path, Pk, paths_of
+from whale.metric import is_narrow
 from whale.period import Interval, bucket_start, day_start, month_start
 
 Amounts = dict[str, int]
@@ -76,11 +77,22 @@ class Branches:
         self._most = most
         self._of_hit: dict[tuple[bytes, bytes], tuple[Branch, ...]] = {}
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
+        self._below: dict[tuple[Branch, Path, str], Branch] = {}
 
     def trim(self) -> None:
-        if len(self._of_hit) + len(self._single) > self._most:
+        if len(self._of_hit) + len(self._single) + len(self._below) > self._most:
             self._of_hit.clear()
             self._single.clear()
+            self._below.clear()
+
+    def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:
+        """A branch of the reserved paths of a bin, below those paths of a branch where bins are kept."""
+        key = branch, reserved, bin_
+        found = self._below.get(key)
+        if found is None:
+            paths = tuple((*path, *reserved, bin_) for path in branch.paths if is_narrow(path))
+            found = self._below[key] = Branch(branch.pk, paths)
+        return found
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """pk, dimensions: their JSON in a message; raises msgspec.DecodeError where they are not of the wire form."""

@@ -5,6 +5,9 @@ A store keeps, per account: pks; for each pk a dictionary of nodes (its paths) a
 
 Caps close over `__other__`: where a parent has `max_children` children, a pk `max_nodes` nodes or `max_metrics` metrics, an account
 `max_pks` pks, what is new counts in `__other__` beside them (and what lies deeper ends there), so sums always close.
+
+A metric has one kind in a pk, the one of its first use (whale/metric.py). What comes as another kind is not counted: cells of
+`mixed_kinds`. Metrics that are no sums do not fold: past `max_metrics` theirs are cells of `too_many_metrics`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.count.denormalize import Cells
+from whale.count.marks import Marks
 from whale.dimension import Path, Pk
 from whale.period import Interval
 
@@ -69,11 +73,18 @@ class Store(Protocol):
         """
 
     def apply(
-        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+        self,
+        account: str,
+        tallies: Sequence[Tally],
+        cells: Cells,
+        now: float,
+        shards: Collection[int] | None = None,
+        marks: Marks | None = None,
     ) -> dict[int, set[Name]]:
         """Adds the cells of some messages, on each shard all or nothing, and each message once.
 
         tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
+        marks: of the same messages; they may be made of a message that is not applied, since it was or will be.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
         caller applies that shard again without them.
         """
@@ -91,6 +102,31 @@ class Store(Protocol):
 
         starts: epoch seconds of bucket starts, ascending.  Amounts as stored: `hits` plain, other metrics in millionths.
         """
+
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        """Of a min, max or last: for each path the value of each bucket, in millionths; None where there is none."""
+
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        """For each path how many names the union of each group of buckets has, give or take 0.81 %.
+
+        groups: starts of buckets.  None where names are not kept: too deep, or past `max_distinct_nodes`.
+        """
+
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        """Kinds of a pk's metrics that are no sums. metrics: only these matter, which may save asking."""
+
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        """For each path the bins of a quantile metric. How full they are: `read` hits of (*bins_of(path, metric), bin)."""
 
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         """Names of the paths one level below a path, in the order they were first counted; `__other__` where it exists."""
@@ -119,4 +155,4 @@ class Store(Protocol):
         """Every publisher that was heard of within the last week."""
 
     def faults(self, account: str) -> dict[str, int]:
-        """Cells that could not be added, by reason (overflow, wrong_type), since the account was made."""
+        """Cells that could not be added, by reason (overflow, wrong_type, mixed_kinds, too_many_metrics), since the account was made."""

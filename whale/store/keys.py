@@ -11,6 +11,9 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:r:PK:I:B:P | hash, or string | one block of buckets of page P; once split: one bit a dense bucket | I's retention after it |
 | ...:OFF | hash | one bucket of a split block, few cells: field metric * 1,024 + node | as its block |
 | ...:OFF:M | string | one bucket and metric, many cells: 64-bit slots, one a node | as its block |
+| A:{s}:v:PK:I:B:P | hash | values of min, max and last in such a block: field as in a block | as the block |
+| A:{s}:u:PK | set | nodes that have distinct counts: node:metric | none |
+| ...:I:START:N:M | string | HyperLogLog of one bucket, node and metric | I's retention after it, hours a week |
 | A:{s}:seen:PUB:N | string | one bit for each of 65,536 messages of a publisher | longest spool age + a day; an import: none |
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
@@ -74,6 +77,15 @@ class Keys:
 
     def block(self, shard: int, pk_id: str, interval: Interval, block: int, page: int) -> str:
         return self._at(shard, f"r:{pk_id}:{interval}:{block}:{page}")
+
+    def values(self, shard: int, pk_id: str, interval: Interval, block: int, page: int) -> str:
+        return self._at(shard, f"v:{pk_id}:{interval}:{block}:{page}")
+
+    def distinct_nodes(self, shard: int, pk_id: str) -> str:
+        return self._at(shard, f"u:{pk_id}")
+
+    def distinct(self, shard: int, pk_id: str, interval: Interval, start: int, node: int, metric: int) -> str:
+        return self._at(shard, f"u:{pk_id}:{interval}:{start}:{node}:{metric}")
 
     def seen(self, shard: int, publisher: str, seq: int) -> str:
         return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")

@@ -5,9 +5,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.settings import Settings
+from hail.hit import Reason
+from hail.settings import DISTINCT, QUANTILE, SUM, Settings
 from whale.count.denormalize import Cells, targets
+from whale.count.marks import Marks, Value, marked, stays
 from whale.dimension import Path, Pk
+from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.store.base import OTHER, Name, PublisherAudit, Tally
 
@@ -39,9 +42,30 @@ class _PkNames:
         self.paths = _Names(settings.max_children, settings.max_nodes)
         self.metrics = _Names(settings.max_metrics, settings.max_metrics)
         self.metrics.known((), "hits")
+        self.bins = _Names(settings.max_children, settings.max_bins)
+        self.kinds: dict[str, str] = {}
+        self.distinct: set[tuple[Path, str]] = set()
+        self._max_metrics = settings.max_metrics
+
+    def metric(self, name: str, kind: str) -> str | Reason:
+        """The name that a metric counts under, or why it does not count."""
+        known = self.metrics.children[()]
+        if name in known:
+            return name if self.kinds.get(name, SUM) == kind else Reason.MIXED_KINDS
+        if kind == SUM:
+            return self.metrics.known((), name)
+        if name == OTHER:
+            return Reason.MIXED_KINDS
+        if len(known) - (OTHER in known) >= self._max_metrics:
+            return Reason.TOO_MANY_METRICS
+        self.kinds[name] = kind
+        return self.metrics.known((), name)
 
     def fold(self, path: Path) -> Path:
         """The path, cut after the first name that is folded into `__other__`."""
+        if bin_ := split_bin(path):
+            above = bins_of(self.fold(bin_[0]), bin_[1])
+            return (*above, self.bins.known(above, bin_[2]))
         known: Path = path[:1] if path[:1] == (None,) else ()
         for name in path[len(known) :]:
             assert name is not None
@@ -65,6 +89,8 @@ class MemoryStore:
         self._ids: dict[tuple[str, str], tuple[Name, float]] = {}
         self._tallies: dict[str, list[Tally]] = {}
         self._faults: dict[str, dict[str, int]] = {}
+        self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
+        self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
@@ -82,7 +108,13 @@ class MemoryStore:
         return taken
 
     def apply(
-        self, account: str, tallies: Sequence[Tally], cells: Cells, now: float, shards: Collection[int] | None = None
+        self,
+        account: str,
+        tallies: Sequence[Tally],
+        cells: Cells,
+        now: float,
+        shards: Collection[int] | None = None,
+        marks: Marks | None = None,
     ) -> dict[int, set[Name]]:
         seen = {tally.name for tally in tallies if (account, tally.name) in self._seen}
         if seen:
@@ -94,9 +126,34 @@ class MemoryStore:
                 for pk, paths in targets(self._fold_pk(account, branch.pk), branch.paths):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))
                     for path in dict.fromkeys(names.fold(path) for path in paths):
+                        bin_ = split_bin(path)
                         for metric, amount in amounts.items():
-                            self._add((account, pk, path, interval, start, names.metrics.known((), metric)), amount)
+                            known = names.metric(bin_[1], QUANTILE) if bin_ else names.metric(metric, SUM)
+                            if isinstance(known, Reason):
+                                self._fault(account, known)
+                            else:
+                                key = account, pk, path, interval, start, metric if bin_ else known
+                                self._add(key, amount)
+        if marks:
+            self._make(account, marks)
         return {}
+
+    def _make(self, account: str, marks: Marks) -> None:
+        for spot in marks.spots:
+            for pk, paths in marked(self._fold_pk(account, spot.branch.pk), spot):
+                names = self._names.setdefault((account, pk), _PkNames(self._settings))
+                known = names.metric(spot.metric, spot.kind)
+                for path in dict.fromkeys(names.fold(path) for path in paths):
+                    key = account, pk, path, spot.interval, spot.start, spot.metric
+                    if isinstance(known, Reason):
+                        self._fault(account, known)
+                    elif spot.kind != DISTINCT:
+                        self._values[key] = stays(spot.kind, self._values.get(key), marks.values[spot])
+                    elif (path, spot.metric) in names.distinct or len(
+                        names.distinct
+                    ) < self._settings.max_distinct_nodes:
+                        names.distinct.add((path, spot.metric))
+                        self._unions.setdefault(key, set()).update(marks.names[spot])
 
     def _fold_pk(self, account: str, pk: Pk) -> Pk:
         directory = self._directory.setdefault(account, _Names(self._settings.max_children, self._settings.max_pks))
@@ -112,8 +169,11 @@ class MemoryStore:
         if value in INT64:
             self._cells[key] = value
         else:
-            faults = self._faults.setdefault(key[0], {})
-            faults["overflow"] = faults.get("overflow", 0) + 1
+            self._fault(key[0], Reason.OVERFLOW)
+
+    def _fault(self, account: str, reason: Reason) -> None:
+        faults = self._faults.setdefault(account, {})
+        faults[reason] = faults.get(reason, 0) + 1
 
     def read(
         self,
@@ -132,6 +192,44 @@ class MemoryStore:
             for path in paths
         ]
         return np.array(values, np.int64).reshape(len(paths), len(metrics), len(starts))
+
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        found = [[self._values.get((account, pk, path, interval, start, metric)) for start in starts] for path in paths]
+        return [[None if value is None else int(value[-1]) for value in row] for row in found]
+
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        names = self._names.get((account, pk))
+        is_full = names is not None and len(names.distinct) >= self._settings.max_distinct_nodes
+        found: list[list[int | None]] = []
+        for path in paths:
+            is_kept = names is not None and (path, metric) in names.distinct
+            if not is_kept:
+                found.append([None if is_full or not is_narrow(path) else 0] * len(groups))
+                continue
+            unions = (
+                set[str]().union(*(self._unions.get((account, pk, path, interval, at, metric), ()) for at in group))
+                for group in groups
+            )
+            found.append([len(union) for union in unions])
+        return found
+
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        names = self._names.get((account, pk))
+        return dict(names.kinds) if names else {}
+
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        names = self._names.get((account, pk))
+        return [list(names.bins.children.get(bins_of(path, metric), ())) if names else [] for path in paths]
 
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         names = self._names.get((account, pk))
