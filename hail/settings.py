@@ -51,6 +51,9 @@ TABLE = (
     Setting("WRITE_KEY", "", "secret", "asked by Hail for each hit; needed off loopback"),
     Setting("READ_KEY", "", "secret", "asked by Whale for each question; needed off loopback"),
     Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
+    # what is shown of single hits
+    Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
+    Setting("MAX_SPIED_VISITORS", 1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay"),
     # what one hit may carry
     Setting("MAX_BODY_BYTES", 1_000_000, "bytes", "a request body, after inflating"),
     Setting("MAX_BATCH_HITS", 500, "hits", "hits in one batch request"),
@@ -133,6 +136,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         values[name] = _number(variable, text, NAMES[name].default)
     values["PERIODS"] = _periods(values["PERIODS"])
     values["KINDS"] = _kinds(values["KINDS"])
+    if values["SPY"] not in ("0", "1"):
+        raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
+    values["SPY"] = values["SPY"] == "1"
     if not 1 <= values["MAX_METRICS"] <= 63:
         raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
     try:

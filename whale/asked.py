@@ -108,3 +108,8 @@ class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
+
+
+class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    visitor: Annotated[str, Meta(description="Whose hits; none: those of the account.")] = ""
+    limit: Annotated[int, Meta(description="How many, at most 200.")] = 100

@@ -13,6 +13,7 @@ machine's, as Python has it). `metric`, `dimension` and `period` may be written 
 
 import inspect
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from hail.hit import HitError, encode_hit, parse_hit, parse_time
+from hail.hit import HitError, Reason, encode_hit, name_of, parse_hit, parse_time
 from hail.settings import Settings, load
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
@@ -36,6 +37,7 @@ from whale.embedded import redis_url_of
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, metrics_asked, ratio_text
 from whale.period import Range, parse_period, width, zone_asked
+from whale.spy import KEPT, refused, shown
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store
 
@@ -351,6 +353,29 @@ class Whale:
     def metrics_of(self, pk: Any) -> list[str]:
         """The metrics of a pk, `hits` first."""
         return self.store.metrics(self.account, pk_asked(pk))
+
+    # single hits
+
+    @on_default
+    def get_spy(self, visitor: Any = None, limit: int = KEPT) -> list[dict[str, Any]]:
+        """The last hits of a visitor, or of the account, the newest first: what came, and whether it counted or why not.
+
+        What a trace holds is in whale/spy.py. Of the account: at most 100 that counted, and 100 that did not.
+        """
+        if not self.settings.spy:
+            raise CallerError("nothing is kept, as HAILWHALE_SPY is 0", "spy")
+        if not 1 <= limit <= 2 * KEPT:
+            raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        return shown(self.store.spied(self.account, whose), limit)
+
+    def spy_refused(self, error: HitError, given: Mapping[str, Any]) -> None:
+        """Keeps for the spy what another door refused; where that does not work, nothing is kept."""
+        if self.settings.spy:
+            now = self.clock()
+            with suppress(Unavailable):
+                name = f"whale-{secrets.token_hex(8)}"
+                self.store.spy_add(self.account, refused(name, now, error.reason, error.field, given), now)
 
     # what the other doors share
 

@@ -17,6 +17,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),
+    "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, counted or not and why."),
 }
 
 

@@ -6,6 +6,7 @@
     GET  /total          number
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
+    GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /tracker        the visitor's uid: counted (also POST)
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
@@ -46,6 +47,7 @@ from whale.asked import (
     MetricsAsked,
     PksAsked,
     PlotpointsAsked,
+    SpyAsked,
     SubdimensionsAsked,
     Subject,
     TotalAsked,
@@ -400,15 +402,26 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def metrics_of() -> Any:
         return _json(whale.metrics_of(lenient("pk", asked_as(MetricsAsked).pk)))
 
+    def spy() -> Any:
+        asked = asked_as(SpyAsked)
+        return _json(whale.get_spy(asked.visitor or None, asked.limit))
+
+    def count(given: Mapping[str, Any]) -> None:
+        try:
+            whale.count_hit(given)
+        except HitError as error:
+            whale.spy_refused(error, given)
+            raise
+
     def tracker() -> Any:
         given = hit_given(bottle.request.environ, settings.max_body_bytes, ("uid",))
         uid = uid_of(bottle.request.environ, given.pop("uid", None))
-        whale.count_hit({"visitor": uid, **given})
+        count({"visitor": uid, **given})
         cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
         return _text(uid, headers={**CORS, "Set-Cookie": cookie})
 
     def count_now() -> Any:
-        whale.count_hit(hit_given(bottle.request.environ, settings.max_body_bytes))
+        count(hit_given(bottle.request.environ, settings.max_body_bytes))
         return _text("OK", headers=CORS)
 
     def page() -> Any:
@@ -428,7 +441,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def preflight() -> Any:
         return bottle.HTTPResponse("", 204, {**CORS, **PREFLIGHT})
 
-    for answer in (plotpoints, dataset, totals, total, subdimensions, pks, metrics_of):
+    for answer in (plotpoints, dataset, totals, total, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", "GET", answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer in (count_now, tracker):

@@ -7,6 +7,8 @@ and in whatever company the messages come again. When it raises Unavailable noth
 
 Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
 nothing, and that shard is applied again without them.
+
+What became of the hits is handed to the spy afterwards (witness.py), for people to look at.
 """
 
 import queue
@@ -20,6 +22,7 @@ from hail.message import Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
 from whale.count.marks import Marks, mark, unsound_of
+from whale.count.witness import Witness
 from whale.errors import Unavailable
 from whale.store.base import Name, Store, Tally
 
@@ -32,6 +35,7 @@ class Applier:
 
     def __init__(self, store: Store, settings: Settings):
         self._store, self._settings = store, settings
+        self.witness = Witness(store)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._finest = finest_of(settings.periods)
 
@@ -61,7 +65,8 @@ class Applier:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
-        tallies, cells, marks = self._added_up(account, messages, duplicates, now)
+        unreadable: dict[Name, list[int]] = {}
+        tallies, cells, marks = self._added_up(account, messages, duplicates, now, unreadable)
         if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
@@ -72,11 +77,17 @@ class Applier:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks = self._added_up(account, rest, duplicates, now)
+                tallies, cells, marks = self._added_up(account, rest, duplicates, now, unreadable)
                 more = self._store.apply(account, tallies, cells, now, {shard}, marks).get(shard)
                 if not more:
                     break
                 rest = [message for message in rest if message.name not in more]
+        if self._settings.spy:
+            dropped: dict[Name, dict[int, Reason]] = {}
+            for reason, found in ((Reason.DUPLICATE, duplicates), (Reason.UNDECODABLE, unreadable)):
+                for name, positions in found.items():
+                    dropped.setdefault(name, {}).update(dict.fromkeys(positions, reason))
+            self.witness.saw(account, messages, dropped, now)
 
     def _duplicates(self, account: str, messages: Sequence[Message], now: float) -> dict[Name, set[int]]:
         """Positions, in each message, of hits whose id is owned by another message, or came earlier in this one."""
@@ -100,7 +111,12 @@ class Applier:
         return duplicates
 
     def _added_up(
-        self, account: str, messages: Sequence[Message], duplicates: dict[Name, set[int]], now: float
+        self,
+        account: str,
+        messages: Sequence[Message],
+        duplicates: dict[Name, set[int]],
+        now: float,
+        unreadable: dict[Name, list[int]],
     ) -> tuple[list[Tally], Cells, Marks]:
         level: Level = {}
         marks = Marks()
@@ -111,13 +127,14 @@ class Applier:
             left_out: Collection[int] = duplicates.get(message.name, ())
             unsound = unsound_of(message.hits)
             counted_not = {*left_out, *unsound} if unsound else left_out
-            unreadable = unsound + coalesce(message.hits, branches, finest, level, counted_not)
+            bad = unsound + coalesce(message.hits, branches, finest, level, counted_not)
             mark(message, branches, finest, periods, zone, now, level, marks, counted_not)
             dropped: dict[str, int] = {}
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
-            if unreadable:
-                dropped[Reason.UNDECODABLE] = len(unreadable)
+            if bad:
+                unreadable[message.name] = bad
+                dropped[Reason.UNDECODABLE] = len(bad)
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
         return tallies, denormalize(level, finest, periods, zone, now), marks

@@ -21,6 +21,7 @@ from whale.count.denormalize import Cells
 from whale.count.marks import Marks
 from whale.dimension import Path, Pk
 from whale.period import Interval
+from whale.spy import Traces
 
 OTHER = "__other__"
 Name = tuple[str, int]
@@ -156,3 +157,9 @@ class Store(Protocol):
 
     def faults(self, account: str) -> dict[str, int]:
         """Cells that could not be added, by reason (overflow, wrong_type, mixed_kinds, too_many_metrics), since the account was made."""
+
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
+
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        """Traces of a visitor; of None, of the account: what counted, then what did not. Each oldest first."""

@@ -21,8 +21,12 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:waited | string | a write that replicas are waited for with, see redis.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
+| A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |
+| A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
+| ...:V | list | the last 100 hits of a visitor | a day |
 
-A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes. In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
+A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
+In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
 """
 
 import base64
@@ -51,6 +55,11 @@ def digest(*parts: str | bytes, size: int) -> bytes:
         raw = part if isinstance(part, bytes) else part.encode()
         state.update(len(raw).to_bytes(4, "big") + raw)
     return state.digest()
+
+
+def visitor_id(visitor: str) -> str:
+    """How a visitor stands in keys."""
+    return base64.urlsafe_b64encode(digest(visitor, size=12)).decode()
 
 
 class Keys:
@@ -104,6 +113,14 @@ class Keys:
 
     def waited(self, shard: int) -> str:
         return self._at(shard, "waited")
+
+    def spy(self) -> tuple[str, str, str]:
+        """What counts, what does not, and the visitors: all on one shard of the account."""
+        shard, _ = self.pk(())
+        return self._at(shard, "spy:counted"), self._at(shard, "spy:others"), self._at(shard, "spy:visitors")
+
+    def spied_visitor(self, visitor: str) -> str:
+        return f"{self.spy()[2]}:{visitor_id(visitor)}"
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

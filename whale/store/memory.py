@@ -1,5 +1,6 @@
 """The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
 
+from collections import deque
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from whale.count.marks import Marks, Value, marked, stays
 from whale.dimension import Path, Pk
 from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
+from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.base import OTHER, Name, PublisherAudit, Tally
 
 INT64 = range(-(2**63), 2**63)
@@ -91,6 +93,9 @@ class MemoryStore:
         self._faults: dict[str, dict[str, int]] = {}
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
+        self._spied: dict[
+            tuple[str, str | bool], tuple[float, deque[bytes]]
+        ] = {}  # a bool: the account's, did they count
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
@@ -274,3 +279,20 @@ class MemoryStore:
 
     def faults(self, account: str) -> dict[str, int]:
         return dict(self._faults.get(account, {}))
+
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        lists: dict[str | bool, list[str]] = {True: traces.counted, False: traces.others}
+        lists.update(traces.visitors)
+        for whose, texts in lists.items():
+            _, kept = self._spied.pop((account, whose), (now, deque[bytes](maxlen=KEPT)))
+            kept.extend(text.encode() for text in texts)
+            self._spied[account, whose] = now, kept
+        visitors = [key for key in self._spied if key[0] == account and isinstance(key[1], str)]
+        for key in visitors[: -self._settings.max_spied_visitors]:
+            del self._spied[key]
+        for key in [key for key, (heard, _) in self._spied.items() if heard <= now - KEPT_S]:
+            del self._spied[key]
+
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        lists = (True, False) if visitor is None else (visitor,)
+        return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]

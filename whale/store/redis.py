@@ -30,6 +30,7 @@ from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, next_start
+from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
 from whale.store.base import OTHER, Name, PublisherAudit, Tally
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
@@ -194,8 +195,8 @@ class RedisStore:
         self._settings = settings
         self._kept = dict(settings.periods)
         self._distinct_kept = distinct_periods(settings.periods)
-        self._intern, self._apply, self._claim, self._read, self._mark = (
-            _Script(client, name) for name in ("intern", "apply", "claim", "read", "mark")
+        self._intern, self._apply, self._claim, self._read, self._mark, self._spy = (
+            _Script(client, name) for name in ("intern", "apply", "claim", "read", "mark", "spy")
         )
         self._zones: dict[str, str] = {}
         self._folded: dict[tuple[str, Pk], Pk] = {}
@@ -894,6 +895,25 @@ class RedisStore:
             for reason, count in self.client.hgetall(keys.faults(shard)).items():
                 sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
         return sums
+
+    # the spy
+
+    @_reachable
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        keys = Keys(account, self.shards)
+        ask: list[Any] = [KEPT, KEPT_S, self._settings.max_spied_visitors, int(now), traces.counted, traces.others]
+        for visitor, texts in traces.visitors.items():
+            ask += (layout.visitor_id(visitor), texts)
+        try:
+            self._spy(keys.spy(), [_pack(ask)])
+        except redis.ResponseError as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    @_reachable
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        keys = Keys(account, self.shards)
+        lists = keys.spy()[:2] if visitor is None else (keys.spied_visitor(visitor),)
+        return [text for key in lists for text in self.client.lrange(key, 0, -1)]
 
 
 def _text(raw: bytes) -> str:
