@@ -48,6 +48,7 @@ class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
     pk: msgspec.Raw | None = None
     dimensions: msgspec.Raw | None = None
     metrics: dict[str, int] | None = None
+    others: dict[str, tuple[str, int | str]] | None = None
     hit_at: int | None = None
     field: str = ""
     came: str | None = None
@@ -102,9 +103,10 @@ def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | 
     name = f"{message.publisher}-{message.seq}.{position}"
     at, said = message.at, str(outcome or COUNTED)
     hit_at = hit.at_ms if abs(hit.at_ms - at) >= 1000 else None
-    trace = _Trace(at, name, said, hit.visitor, hit.event, hit.id, hit.pk, hit.dimensions, hit.metrics, hit_at)
-    if len(hit.pk) + len(hit.dimensions) > MAX_TRACE_BYTES or len(hit.metrics) > 10:
-        trace.pk = trace.dimensions = trace.metrics = None
+    trace = _Trace(at, name, said, hit.visitor, hit.event, hit.id, hit.pk, hit.dimensions, hit.metrics)
+    trace.others, trace.hit_at = hit.others, hit_at
+    if len(hit.pk) + len(hit.dimensions) > MAX_TRACE_BYTES or len(hit.metrics) + len(hit.others or ()) > 10:
+        trace.pk = trace.dimensions = trace.metrics = trace.others = None
         trace.cut = True
     return _text(trace)
 
@@ -134,6 +136,8 @@ def shown(traces: Iterable[str | bytes], limit: int = KEPT) -> list[dict[str, An
         amounts = trace.get("metrics")
         if amounts:
             trace["metrics"] = {name: amount if name == "hits" else _number(amount) for name, amount in amounts.items()}
+        for name, (kind, value) in (trace.pop("others", None) or {}).items():
+            trace.setdefault("metrics", {})[name] = {kind: value if isinstance(value, str) else _number(value)}
         found[str(trace.get("name"))] = trace
     return sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1][:limit]
 

@@ -70,6 +70,12 @@ def test_a_trace_that_came_twice_is_shown_once_and_what_cannot_be_read_not_at_al
     ]
 
 
+def test_metrics_of_other_kinds_are_shown_as_a_hit_carries_them() -> None:
+    hit = {"pk": "t", "visitor": "v", "metrics": {"visitors": "is_unique", "load": {"max": 0.5}, "m": 2}}
+    (trace,) = shown(traces_of([message([hit], SETTINGS, "a")], {}).counted)
+    assert trace["metrics"] == {"hits": 1, "m": 2, "visitors": {"distinct": "v"}, "load": {"max": 0.5}}
+
+
 class Deaf(MemoryStore):
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         raise Unavailable("gone")
