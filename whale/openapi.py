@@ -21,6 +21,17 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
 }
 
 
+def explained(said: dict[str, Any]) -> dict[str, Any]:
+    """The same response, or with `explain` the same inside {answer, explain}."""
+    content = said["content"]["application/json"]
+    whole = {
+        "type": "object",
+        "required": ["answer", "explain"],
+        "properties": {"answer": content["schema"], "explain": {"type": "object"}},
+    }
+    return {**said, "content": {"application/json": {**content, "schema": {"anyOf": [content["schema"], whole]}}}}
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -32,7 +43,9 @@ def document() -> dict[str, Any]:
                 "summary": summary,
                 "parameters": parameters(kind),
                 "responses": {
-                    "200": answer("The answer.", body),
+                    "200": explained(answer("The answer.", body))
+                    if "explain" in kind.__struct_fields__
+                    else answer("The answer.", body),
                     "304": {"description": "As If-None-Match says, nothing changed."},
                     **common(400, 401, 503),
                 },
