@@ -36,6 +36,7 @@ setup(
         ],
         "server": ["granian>=2.5"],
         "test": [
+            "django>=5",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "pytest>=8",
@@ -43,6 +44,7 @@ setup(
             "requests>=2.32",
             "ruff>=0.11",
             "schemathesis>=4",
+            "sqlalchemy>=2",
         ],
     },
     entry_points={

@@ -4,13 +4,14 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event]
+    [pk, dimensions, metrics, at, id, visitor, event, others]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
-    metrics      name -> integer: `hits` as it is, every other metric in millionths
+    metrics      name -> integer: `hits` as it is, every other metric in millionths; sums only
     at           milliseconds since the epoch
     id, visitor, event   text or null; trailing nulls are left out
+    others       metrics that are no sums: name -> [kind, value], or null; of distinct the text to count, else millionths
 """
 
 import ast
@@ -24,7 +25,7 @@ from typing import Any
 
 import msgspec
 
-from hail.settings import Settings
+from hail.settings import DISTINCT, KINDS, SUM, Settings
 
 MILLION = 1_000_000
 MAX_NUMBER = 9_000_000_000
@@ -37,6 +38,7 @@ FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "vis
 _FIELDS = frozenset(FIELDS)
 
 Dimensions = dict[str, "Dimensions"]
+Others = dict[str, tuple[str, int | str]]
 
 
 class Reason(StrEnum):
@@ -68,6 +70,7 @@ class Reason(StrEnum):
     RESET = "reset"
     OVERFLOW = "overflow"
     WRONG_TYPE = "wrong_type"
+    MIXED_KINDS = "mixed_kinds"
 
 
 class HitError(Exception):
@@ -84,7 +87,7 @@ class Hit:
 
     pk: 1 or more names.  dimensions: nested, a leaf is {}.  metrics: amounts, `hits` plain, others in millionths.
     at_ms: milliseconds since the epoch.  cells: pk prefixes x paths x metrics x intervals, before anything is added up.
-    skewed: its time was ahead of the clock and was set to now.
+    skewed: its time was ahead of the clock and was set to now.  others: metrics that are no sums, by kind.
     """
 
     pk: tuple[str, ...]
@@ -96,6 +99,7 @@ class Hit:
     event: str | None = None
     cells: int = 1
     skewed: bool = False
+    others: Others | None = None
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -104,7 +108,7 @@ _decode = msgspec.json.Decoder(strict=True).decode
 
 def encode_hit(hit: Hit) -> bytes:
     """The wire form of one hit, at the top of this module."""
-    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event]
+    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others]
     while row[-1] is None:
         row.pop()
     return _encode(row)
@@ -122,12 +126,12 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
     metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
     pk = _pk(given.get("pk"), settings)
     tree, paths = _dimensions(dimensions, settings)
-    amounts = _metrics(metrics, settings)
-    cells = len(pk) * (paths + 1) * len(amounts) * len(settings.periods)
+    visitor = _label(given.get("visitor"), "visitor", settings)
+    amounts, others = _metrics(metrics, visitor, settings)
+    count = len(amounts) + len(others)
+    cells = len(pk) * (paths + 1) * count * len(settings.periods)
     if cells > settings.max_cells_per_hit:
-        sizes = (
-            f"{len(pk)} pk prefixes x {paths + 1} paths x {len(amounts)} metrics x {len(settings.periods)} intervals"
-        )
+        sizes = f"{len(pk)} pk prefixes x {paths + 1} paths x {count} metrics x {len(settings.periods)} intervals"
         raise HitError(
             Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
         )
@@ -138,10 +142,11 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
         amounts,
         math.floor(min(at, now) * 1000),
         _label(given.get("id"), "id", settings),
-        _label(given.get("visitor"), "visitor", settings),
+        visitor,
         _label(given.get("event"), "event", settings),
         cells,
         at > now,
+        others or None,
     )
 
 
@@ -295,9 +300,11 @@ def _count(tree: Dimensions, settings: Settings) -> int:
     return paths
 
 
-def _metrics(value: Any, settings: Settings) -> dict[str, int]:
+def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[str, int], Others]:
+    """Sums, and metrics of other kinds."""
+    others: Others = {}
     if value is None:
-        return {"hits": 1}
+        return {"hits": 1}, others
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list):
@@ -312,8 +319,49 @@ def _metrics(value: Any, settings: Settings) -> dict[str, int]:
     for name, number in value.items():
         if not _is_plain(name, settings):
             name = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
-        amounts[name] = _amount(name, number)
-    return amounts
+        if type(number) in _NUMBERS and name not in settings.kinds:  # most metrics
+            amounts[name] = _amount(name, number)
+            continue
+        kind, found = _of_kind(name, number, visitor, settings)
+        if kind == SUM:
+            amounts[name] = _amount(name, found)
+        else:
+            others[name] = kind, found if kind == DISTINCT else _amount(name, found)
+    return amounts, others
+
+
+_NUMBERS = (int, float)
+_WRITTEN = {"unique": DISTINCT, **{kind: kind for kind in KINDS if kind != SUM}}
+
+
+def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> tuple[str, Any]:
+    """The kind of a metric in a hit, and its number or the name to count; raises HitError."""
+    declared = "sum" if name == "hits" else settings.kinds.get(name)
+    if value == "is_unique":
+        kind, found = DISTINCT, visitor
+        if visitor is None:
+            raise HitError(Reason.BAD_METRICS, _metric(name), "is_unique counts visitors, and the hit has no visitor")
+    elif isinstance(value, dict):
+        (written, found), *more = value.items() or [(None, None)]
+        if more or written not in _WRITTEN:
+            raise HitError(
+                Reason.BAD_METRICS,
+                _metric(name),
+                f'expected a number or one of {", ".join(_WRITTEN)} as {{"max": 5}}, got {_shown(value)}',
+            )
+        kind = _WRITTEN[written]
+        if kind == DISTINCT:
+            found = name_of(found, f"{_metric(name)}.{written}", settings, Reason.BAD_METRICS)
+    elif declared == DISTINCT:
+        expected = f'{name[:60]} is declared distinct: expected "is_unique" or {{"unique": name}}, got {_shown(value)}'
+        raise HitError(Reason.BAD_METRICS, _metric(name), expected)
+    else:
+        return declared or SUM, value
+    if declared not in (None, kind):
+        raise HitError(
+            Reason.BAD_METRICS, _metric(name), f"is of kind {declared}, came as {kind}: a metric has one kind"
+        )
+    return kind, found
 
 
 def _amount(name: str, number: Any) -> int:

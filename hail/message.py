@@ -6,14 +6,19 @@ publisher, seq   its name for ever, however often it is sent: 64 random bits dra
 total            hits of this publisher up to and with this message: what the audit closes on
 at               when Hail accepted it, ms since the epoch
 lasting          its name is remembered for ever (an import), not only for a few days
+refused          absent in most: what Hail refused lately, at most 20, for people who ask where their hit went. Such a message
+                 may have no hits
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
 VERSION = 1
 CONTENT_TYPE = "application/x-hailwhale"
+MAX_REFUSALS = 20  # of a message
+CAME_BYTES = 200
 ACCOUNT = "default"  # of all hits, until there are several accounts
 
 
@@ -38,6 +43,17 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     id: str | None = None
     visitor: str | None = None
     event: str | None = None
+    others: dict[str, tuple[str, int | str]] | None = None
+
+
+class Refusal(msgspec.Struct, array_like=True, gc=False):
+    """One hit that Hail refused. came: the beginning of what came, at most CAME_BYTES; visitor: where it can be told."""
+
+    at_ms: _At
+    code: str
+    field: str
+    came: str
+    visitor: str | None = None
 
 
 class Message(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,6 +67,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     at: _At
     hits: list[WireHit]
     lasting: bool = False
+    refused: list[Refusal] = []
 
     @property
     def name(self) -> tuple[str, int]:
@@ -61,10 +78,21 @@ _decode = msgspec.json.Decoder(Message).decode
 _header = msgspec.json.Encoder().encode
 
 
+def encode_refusal(refusal: Refusal) -> bytes:
+    return _header(refusal)
+
+
 def encode_message(
-    publisher: str, seq: int, account: str, total: int, at_ms: int, hits: list[bytes], lasting: bool = False
+    publisher: str,
+    seq: int,
+    account: str,
+    total: int,
+    at_ms: int,
+    hits: list[bytes],
+    lasting: bool = False,
+    refused: Sequence[bytes] = (),
 ) -> bytes:
-    """hits: wire forms of `encode_hit`."""
+    """hits: wire forms of `encode_hit`.  refused: of `encode_refusal`."""
     head = {
         "v": VERSION,
         "publisher": publisher,
@@ -74,7 +102,8 @@ def encode_message(
         "at": at_ms,
         "lasting": lasting,
     }
-    return b"".join((_header(head)[:-1], b',"hits":[', b",".join(hits), b"]}"))
+    told = b',"refused":[%b]' % b",".join(refused) if refused else b""
+    return b"".join((_header(head)[:-1], told, b',"hits":[', b",".join(hits), b"]}"))
 
 
 def decode_message(body: bytes) -> Message:

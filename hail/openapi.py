@@ -16,7 +16,10 @@ Names = Annotated[
 ]
 Amounts = Annotated[
     dict[str, Any] | list[Name] | str,
-    Meta(description="name: number; or names that count 1 each. hits: 1 is added unless it is given."),
+    Meta(
+        description='name: number, "is_unique", or a kind and its value as {"max": 5}; or names that count 1 each. hits: 1 is '
+        "added unless it is given."
+    ),
 ]
 
 

@@ -22,13 +22,13 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import kombu
 
 from hail import counters
 from hail.hit import Reason
-from hail.message import CONTENT_TYPE, encode_message
+from hail.message import CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolFull, SpoolWriter
 
@@ -43,6 +43,7 @@ SEAL_AFTER_S = 5.0
 ANSWER_S = 5.0
 PAUSE_S = 0.001
 RETRY_AFTER_S = 2
+TELL_S = 1.0
 
 
 def exchange(settings: Settings) -> kombu.Exchange:
@@ -239,6 +240,15 @@ class Publisher:
         if unit.refused:
             raise NotAccepted(unit.refused)
 
+    def note(self, account: str, refusal: Refusal) -> None:
+        """A hit that was refused, to be told to those who ask where it went; goes with a later message, or is lost."""
+        if not self._settings.spy or self._closed:
+            return
+        engine = self._engine
+        if engine is None or not engine.thread.is_alive():
+            engine = self._start()
+        engine.note(account, encode_refusal(refusal))
+
     def start(self) -> None:
         """Connects before the first hit comes."""
         if self._engine is None and not self._closed:
@@ -308,6 +318,8 @@ class _Engine:
         self._sealed = threading.Event()
         self._waiting: deque[_Unit] = deque()
         self._waiting_hits = 0
+        self._refusals: deque[tuple[str, bytes]] = deque(maxlen=MAX_REFUSALS)
+        self._told_at = 0.0
         self._lock = threading.Lock()
         self._awake = threading.Condition(self._lock)
         self._idle = False
@@ -332,6 +344,13 @@ class _Engine:
             self._waiting.append(unit)
             self._waiting_hits += len(unit.hits)
             if self._idle:
+                self._idle = False
+                self._awake.notify()
+
+    def note(self, account: str, refusal: bytes) -> None:
+        with self._lock:
+            self._refusals.append((account, refusal))
+            if self._idle and time.monotonic() - self._told_at >= TELL_S:
                 self._idle = False
                 self._awake.notify()
 
@@ -401,6 +420,8 @@ class _Engine:
                 _answer(units, refused)
             try:
                 self._tend(idle=not units)
+                if not units:
+                    self._tell()
             except Exception:
                 log.exception("the spool in %s", self._settings.data_dir)
             if not units and self._closing:
@@ -455,10 +476,34 @@ class _Engine:
 
     def _commit(self, units: list[_Unit]) -> Reason | None:
         """Makes a group durable; None, or the reason why not."""
+        account = units[0].account
+        return self._keep(account, self._parts(units), self._refusals_of(account))
+
+    def _refusals_of(self, account: str) -> list[bytes]:
+        """Those that the next message of an account carries."""
+        if not self._refusals:
+            return []
+        with self._lock:
+            found = [refusal for whose, refusal in self._refusals if whose == account]
+            others = [row for row in self._refusals if row[0] != account]
+            self._refusals.clear()
+            self._refusals.extend(others)
+        return found
+
+    def _tell(self) -> None:
+        """Where no hit has come for a while: a message without hits, which carries what was refused. At most one a second."""
+        now = time.monotonic()
+        if self._refusals and now - self._told_at >= TELL_S:
+            self._told_at = now
+            account = self._refusals[0][0]
+            self._keep(account, [[]], self._refusals_of(account))
+
+    def _keep(self, account: str, parts: list[list[bytes]], refused: Sequence[bytes]) -> Reason | None:
+        """Makes messages of so many hits each durable, the first with what was refused; None, or the reason why not."""
         began = time.monotonic()
-        parts = self._parts(units)
+        told = sum(len(refusal) + 1 for refusal in refused)
         try:
-            self._spool.reserve(sum(len(hit) + 1 for hit in part) + HEADER_BYTES for part in parts)
+            self._spool.reserve(sum(len(hit) + 1 for hit in part) + HEADER_BYTES + told for part in parts)
             self.spool_state = "ok"
         except SpoolFull as error:
             if self.spool_state == "ok":
@@ -468,7 +513,8 @@ class _Engine:
         messages, total, at_ms = [], self._total, int(self._clock() * 1000)
         for part in parts:
             total += len(part)
-            body = encode_message(self._name, self._seq, units[0].account, total, at_ms, part)
+            body = encode_message(self._name, self._seq, account, total, at_ms, part, refused=refused)
+            refused = ()
             messages.append((f"{self._name}-{self._seq}", body))
             self._seq += 1
         kept = "broker" if self._publish(messages) else "spool"

@@ -5,6 +5,7 @@ Every setting is an environment variable `HAILWHALE_<NAME>`. Nothing else in the
 
 import ast
 import difflib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from zoneinfo import ZoneInfo
 
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
+KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
 
 class SettingsError(Exception):
@@ -48,6 +51,9 @@ TABLE = (
     Setting("WRITE_KEY", "", "secret", "asked by Hail for each hit; needed off loopback"),
     Setting("READ_KEY", "", "secret", "asked by Whale for each question; needed off loopback"),
     Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
+    # what is shown of single hits
+    Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
+    Setting("MAX_SPIED_VISITORS", 1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay"),
     # what one hit may carry
     Setting("MAX_BODY_BYTES", 1_000_000, "bytes", "a request body, after inflating"),
     Setting("MAX_BATCH_HITS", 500, "hits", "hits in one batch request"),
@@ -82,6 +88,9 @@ TABLE = (
     Setting("MAX_NODES", 50_000, "nodes", "paths of one pk; beyond: __other__"),
     Setting("MAX_PKS", 100_000, "pks", "pks of an account; beyond: __other__"),
     Setting("MAX_METRICS", 63, "metrics", "metrics of one pk (at most 63); beyond: __other__"),
+    Setting("KINDS", "", "{name: kind}", "kinds of metrics: sum (the rest), distinct, min, max, last, quantile"),
+    Setting("MAX_DISTINCT_NODES", 1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"),
+    Setting("MAX_BINS", 50_000, "bins", "bins of a pk's quantile metrics; beyond: null"),
     Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
     Setting(
         "APPLY_MAX_CELLS",
@@ -126,6 +135,10 @@ def load(environ: Mapping[str, str]) -> Settings:
             raise SettingsError(f"{variable} is not a setting{hint}")
         values[name] = _number(variable, text, NAMES[name].default)
     values["PERIODS"] = _periods(values["PERIODS"])
+    values["KINDS"] = _kinds(values["KINDS"])
+    if values["SPY"] not in ("0", "1"):
+        raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
+    values["SPY"] = values["SPY"] == "1"
     if not 1 <= values["MAX_METRICS"] <= 63:
         raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
     try:
@@ -147,6 +160,19 @@ def _number(variable: str, text: str, default: Any) -> Any:
     if not 0 <= value < float("inf") or (default and not value):
         raise SettingsError(f"{variable}: expected {'more than 0' if default else '0 or more'}, got {text!r}")
     return value
+
+
+def _kinds(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text or "{}")
+        if isinstance(found, dict) and all(kind in KINDS for kind in found.values()):
+            if found.get("hits", SUM) == SUM:
+                return found
+            raise SettingsError(f"{PREFIX}KINDS: hits is always a sum, got {found['hits']!r}")
+    except (ValueError, RecursionError, TypeError):
+        pass
+    expected = '{"time_on_page": "quantile", "visitors": "distinct"}'
+    raise SettingsError(f"{PREFIX}KINDS: expected {expected}, of the kinds {', '.join(KINDS)}; got {text!r}")
 
 
 def _periods(text: str) -> tuple[Period, ...]:

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_plus, unquote_to_bytes
 
 import bottle
 import msgspec
@@ -31,6 +31,7 @@ from prometheus_client import multiprocess
 
 from hail import access, counters, openapi
 from hail.hit import FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_hit
+from hail.message import CAME_BYTES, Refusal
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
 
@@ -56,6 +57,7 @@ FAULT = {
 }
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback"))
+LONG_BODY = 10_000
 KNOWN_MAX = 4096
 KNOWN_BYTES = 500
 FLUSH_S = 120
@@ -126,6 +128,27 @@ def _shape(query: str) -> str:
         elif "%" in name or name in PARAMETERS:
             return ""
     return "&".join(kept)
+
+
+def came_of_query(query: str) -> str:
+    """The fields of a hit in a query or a form, as people read them; never the key, nor what is not ours."""
+    pairs = (
+        (unquote_plus(name), unquote_plus(value)) for name, _, value in (p.partition("=") for p in query.split("&"))
+    )
+    return "&".join(f"{name}={value}" for name, value in pairs if name in FIELDS)
+
+
+def came_of_body(body: bytes | msgspec.Raw) -> tuple[str, str | None]:
+    """The beginning of a body, and the visitor where it names one."""
+    text = bytes(body)
+    try:
+        given = _decode(text) if len(text) <= LONG_BODY else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        return text[: CAME_BYTES + 1].decode("utf-8", "ignore"), None
+    given.pop("key", None)
+    return msgspec.json.encode(given).decode("utf-8", "ignore"), given.get("visitor")
 
 
 def hit_of(given: Mapping[str, str], settings: Settings, now: float) -> Hit:
@@ -247,11 +270,31 @@ class Doors:
         if skewed:
             counters.SKEWED.inc(skewed)
 
-    def count_query(self, environ: Mapping[str, Any]) -> None:
-        """One hit from the query string.
+    def note(self, error: HitError | Refused, came: str, visitor: Any) -> None:
+        """Remembers what was refused, for those who ask where their hit went."""
+        if self.settings.spy:
+            known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= self.settings.max_name_bytes else None
+            cut = came.encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
+            row = Refusal(int(self.clock() * 1000), str(error.reason), error.field or "", cut, known)
+            self.publisher.note(ACCOUNT, row)
 
-        Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text.
-        """
+    def note_query(self, error: Refused, query: str) -> None:
+        """`note`, of a hit in a query or a form, as WSGI gives it."""
+        if self.settings.spy:
+            text = query.encode("latin-1", "replace").decode("utf-8", "replace")[: 100 * CAME_BYTES]
+            visitor = parse_qs(text, errors="replace").get("visitor", [None])[0]
+            self.note(error, came_of_query(text), visitor)
+
+    def count_query(self, environ: Mapping[str, Any]) -> None:
+        """One hit from the query string."""
+        try:
+            self._count_query(environ)
+        except Refused as error:
+            self.note_query(error, environ.get("QUERY_STRING", ""))
+            raise
+
+    def _count_query(self, environ: Mapping[str, Any]) -> None:
+        """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text."""
         now = self.clock()
         query = environ.get("QUERY_STRING", "")
         shape = "" if self._locked else _shape(query)
@@ -275,23 +318,39 @@ class Doors:
 
     def count_body(self, environ: Mapping[str, Any]) -> None:
         """One hit from a JSON or form body; from the query when there is no body."""
+        body, is_form = b"", False
         try:
-            given = parameters(environ.get("QUERY_STRING", ""))
-            self.check_key(environ, given)
-            body = read_body(environ, self.settings.max_body_bytes)
-            is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-            if not body:
-                hit = hit_of(given, self.settings, self.clock())
-            elif is_form and not body.lstrip().startswith(b"{"):
-                hit = hit_of(parameters(body.decode("latin-1")), self.settings, self.clock())
+            try:
+                given = parameters(environ.get("QUERY_STRING", ""))
+                self.check_key(environ, given)
+                body = read_body(environ, self.settings.max_body_bytes)
+                said_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+                is_form = said_form and not body.lstrip().startswith(b"{")
+                if not body:
+                    hit = hit_of(given, self.settings, self.clock())
+                elif is_form:
+                    hit = hit_of(parameters(body.decode("latin-1")), self.settings, self.clock())
+                else:
+                    hit = self._hit(body)
+            except HitError as error:
+                raise Refused(error.reason, str(error), error.field) from None
+            self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+        except Refused as error:
+            if body and not is_form:
+                self.note(error, *came_of_body(body))
             else:
-                hit = self._hit(body)
-        except HitError as error:
-            raise Refused(error.reason, str(error), error.field) from None
-        self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+                self.note_query(error, body.decode("latin-1") or environ.get("QUERY_STRING", ""))
+            raise
 
     def count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         """Many hits; how many were accepted, and one result an item."""
+        try:
+            return self._count_batch(environ)
+        except Refused as error:
+            self.note(error, "a batch", None)
+            raise
+
+    def _count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         try:
             self.check_key(environ, parameters(environ.get("QUERY_STRING", "")))
             body = read_body(environ, self.settings.max_body_bytes)
@@ -311,6 +370,7 @@ class Doors:
                 results.append({"status": "accepted"})
             except HitError as error:
                 counters.REFUSED_BY[error.reason].inc()
+                self.note(error, *came_of_body(item))
                 results.append(
                     {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
                 )

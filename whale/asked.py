@@ -131,3 +131,8 @@ class UpdateGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     period: Annotated[str | int | None, Meta(description="Whose interval is meant; days where it is left out.")] = None
     at: Annotated[int | float | str | None, Meta(description="A time in the bucket; default: now.")] = None
     id: Annotated[Name | None, Meta(description="Of this operation: the same again changes nothing.")] = None
+
+
+class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    visitor: Annotated[str, Meta(description="Whose hits; none: those of the account.")] = ""
+    limit: Annotated[int, Meta(description="How many, at most 200.")] = 100

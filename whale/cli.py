@@ -122,6 +122,7 @@ main.add_command(
 main.add_command(
     _Elsewhere("doctor", "whale.doctor", "Check this machine and the servers; show and replay dead messages.")
 )
+main.add_command(_Elsewhere("tail", "whale.tail", "Show the last hits, counted or not and why."))
 
 if __name__ == "__main__":
     main()

@@ -23,7 +23,7 @@ from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from hail.hit import MILLION, Hit, HitError, encode_hit, parse_hit, parse_time
+from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
 from hail.settings import DAY, Settings, load
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
@@ -46,7 +46,8 @@ from whale.period import (
     width,
     zone_asked,
 )
-from whale.store.base import Change, Store
+from whale.spy import KEPT, refused, shown
+from whale.store.base import Change, Store, not_a_sum
 from whale.store.redis import connect as connect_store
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ class Whale:
         """
         given = _hit(pk, _one(dimensions, dimension), _one(metrics, metric), at, {"id": id})
         hit, interval = self._to_set(given), self._interval_to_set(period)
+        for name, (kind, _) in (hit.others or {}).items():
+            raise not_a_sum(name, kind)
         path: Path = ()
         below = hit.dimensions
         while below:
@@ -346,13 +349,13 @@ class Whale:
         """
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
-        found, store = {}, once(self.store)
         ranges = self.ranges_of(asked, tz, tzoffset)
-        touched = self.adjusted(question, ranges.values())
-        for (name, range_), adjusted in zip(ranges.items(), touched, strict=True):
-            rows = series.totals(store, question, range_, self.bounds)
-            found[name] = ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted)
-        return found
+        found = series.totals_of(once(self.store), question, ranges, self.bounds, asked is not None)
+        adjusted = dict(zip(ranges, self.adjusted(question, ranges.values()), strict=True))
+        return {
+            name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted[name])
+            for name, rows in found.items()
+        }
 
     @on_default
     def total(
@@ -448,6 +451,29 @@ class Whale:
         """The metrics of a pk, `hits` first."""
         return self.store.metrics(self.account, pk_asked(pk))
 
+    # single hits
+
+    @on_default
+    def get_spy(self, visitor: Any = None, limit: int = KEPT) -> list[dict[str, Any]]:
+        """The last hits of a visitor, or of the account, the newest first: what came, and whether it counted or why not.
+
+        What a trace holds is in whale/spy.py. Of the account: at most 100 that counted, and 100 that did not.
+        """
+        if not self.settings.spy:
+            raise CallerError("nothing is kept, as HAILWHALE_SPY is 0", "spy")
+        if not 1 <= limit <= 2 * KEPT:
+            raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        return shown(self.store.spied(self.account, whose), limit)
+
+    def spy_refused(self, error: HitError, given: Mapping[str, Any]) -> None:
+        """Keeps for the spy what another door refused; where that does not work, nothing is kept."""
+        if self.settings.spy:
+            now = self.clock()
+            with suppress(Unavailable):
+                name = f"whale-{secrets.token_hex(8)}"
+                self.store.spy_add(self.account, refused(name, now, error.reason, error.field, given), now)
+
     # what the other doors share
 
     def adjusted(self, question: Question, ranges: Iterable[Range]) -> list[bool]:
@@ -470,7 +496,8 @@ class Whale:
         if undefined not in ("zero", "null"):
             raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
         paths, names = paths_asked(dimensions), metrics_asked(metrics)
-        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, undefined == "null")
+        null = undefined == "null"
+        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock())
 
     def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
         """The total of the first path and metric of a question; or one of its buckets."""

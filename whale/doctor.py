@@ -163,7 +163,7 @@ def _store_findings(settings: Settings) -> Findings:
         text = f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was made in {zone.decode()} and stays there"
         yield Finding(ADVICE, "store", text)
     for reason, count in sorted(store.faults(ACCOUNT).items()):
-        yield Finding(WRONG, "store", f"{count:,} cells could not be added ({reason}): the last 1,000 are kept aside")
+        yield Finding(WRONG, "store", f"{count:,} cells could not be added ({reason}): docs/http.md says why")
 
 
 # RabbitMQ

@@ -1,7 +1,8 @@
 """Formulas over metrics: `revenue`, `(revenue-cost)/hits`, `v:sum`, `ma7(v)`, `v/days`. Parsed once, nothing evaluated.
 
     formula  = term {("+" | "-") term}          term  = factor {("*" | "/") factor}
-    factor   = "-" factor | "(" formula ")" | "ma" digits "(" formula ")" | number | name [":" level]
+    factor   = "-" factor | "(" formula ")" | "ma" digits "(" formula ")" | "p" number "(" name ")" | number
+             | name [":" level]
     level    = sum, add, cumulative, + (running total) | last, set, level, _ (last value that is not 0) | count (plain)
     name     = `any text`, "any text", or text without + - * / ( ) : ` "
 
@@ -11,6 +12,9 @@ average is its value at the last bucket. Over zero: 0, or null where that is ask
 
 Names may hold anything. A name that was counted is read wherever it stands, so with a metric `a/b` the formula `a/b` is
 that metric, and the ratio is written `a / b`; a constant (`days`) gives way to a metric of its name in the same way.
+
+A metric that is no sum (whale/metric.py) merges as its kind does: visitors of a month are the union of its days. It has no
+level. Of a quantile metric the name alone is how many values there were, and `p95(name)` the one that 95 % do not exceed.
 
 Constants are per bucket, in a total of the whole range: seconds minutes hours days weeks months years; _count, the
 number of buckets; _days_in_month, of the month in which the bucket (the last one) begins.
@@ -25,11 +29,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.settings import QUANTILE, SUM
 from whale.errors import FormulaError
 from whale.period import DAY, MONTH, WEEK, YEAR, Range, tz
 
@@ -48,6 +53,7 @@ CONSTANTS = frozenset((*UNITS, "_count", "_days_in_month"))
 _NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?=[\s+\-*/():]|$)", re.ASCII)
 _NAME = re.compile(r"[^+\-*/():`\"]+")
 _WINDOW = re.compile(r"ma([0-9]{1,9})", re.ASCII)
+_PERCENT = re.compile(r"p([0-9]{1,9}(?:\.[0-9]{1,9})?)", re.ASCII)
 _OPERATORS = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 Number = int | float
@@ -55,14 +61,25 @@ Cells = NDArray[Any]  # int64 or Python integers, the last axis is buckets
 Floats = NDArray[np.float64]
 Step = tuple[str, Any]
 """One step of a formula in reverse Polish order: (number, x), (metric, (name, level)), (constant, name), (op, +-*/),
-(negate, None), (average, (buckets, steps))."""
+(negate, None), (average, (buckets, steps)), (quantile, (metric, share))."""
+
+
+class Others(Protocol):
+    """Metrics that are no sums: numbers by path and bucket, or by path. Not a number: unknown."""
+
+    @property
+    def kinds(self) -> Mapping[str, str]: ...
+
+    def numbers(self, metric: str, total: bool) -> Floats: ...
+
+    def quantile(self, metric: str, share: float, total: bool) -> Floats: ...
 
 
 @dataclass(frozen=True)
 class Frame:
     """What formulas are evaluated on. cells: metric -> amounts of shape (paths, buckets).  at, starts: the buckets.
 
-    null: over zero is null, not 0.
+    null: over zero is null, not 0.  others: metrics that are no sums, which have no cells.
     """
 
     cells: Mapping[str, Cells]
@@ -70,6 +87,7 @@ class Frame:
     at: Range
     starts: Sequence[int]
     null: bool = False
+    others: Others | None = None
     _constants: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
     def constant(self, name: str, total: bool) -> Any:
@@ -114,6 +132,20 @@ def parse_formula(text: str, known: Collection[str] = ()) -> Formula:
         raise FormulaError(f"expected at most {LONGEST} characters, got {len(text)}")
     special = tuple(name for name in known if name in CONSTANTS or not _NAME.fullmatch(name))
     return _parse(text, special) if len(text) <= REMEMBERED else _Parser(text, special).formula()
+
+
+def check_kinds(steps: Sequence[Step], known: Collection[str], kinds: Mapping[str, str], field: str) -> None:
+    """Refuses what a kind of metric cannot do. known: names that were counted.  kinds: of those that are no sums."""
+    for step, what in steps:
+        if step == "average":
+            check_kinds(what[1], known, kinds, field)
+        elif step == "metric" and what[1] and what[0] in kinds:
+            raise FormulaError(f"{what[0][:60]} is of kind {kinds[what[0]]}: :{what[1]} is for sums", field)
+        elif step == "quantile" and what[0] in known and kinds.get(what[0]) != QUANTILE:
+            kind = kinds.get(what[0], SUM)
+            raise FormulaError(
+                f"p{what[1] * 100:g}({what[0][:60]}): expected a quantile metric, got one of kind {kind}", field
+            )
 
 
 def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
@@ -233,6 +265,8 @@ class _Parser:
         self.at = begun + len(name)
         if (window := _WINDOW.fullmatch(name)) and self.text[self.at :].lstrip().startswith("("):
             return self._average(int(window[1]), begun)
+        if (percent := _PERCENT.fullmatch(name)) and self.text[self.at :].lstrip().startswith("("):
+            return self._quantile(float(percent[1]), begun)
         if name in CONSTANTS and self.text[self.at : self.at + 1] != ":":
             return "constant", name
         return self._metric(name)
@@ -250,6 +284,23 @@ class _Parser:
             raise self._error("expected )")
         self.averaging = False
         return "average", (buckets, tuple(steps))
+
+    def _quantile(self, percent: float, begun: int) -> Step:
+        if percent > 100:
+            self.at = begun
+            raise self._error("expected p0 to p100")
+        self._skip()
+        self.at += 1
+        self._skip()
+        inside = self.at
+        kind, what = self._operand()
+        if kind != "metric" or what[1]:
+            self.at = inside
+            raise self._error("expected the name of a quantile metric")
+        self._skip()
+        if not self._take(")"):
+            raise self._error("expected )")
+        return "quantile", (what[0], percent / 100)
 
     def _metric(self, name: str) -> Step:
         level = ""
@@ -320,8 +371,9 @@ def _series(steps: Sequence[Step], frame: Frame, window: int = 1) -> _Value:
     stack: list[_Value] = []
     for kind, what in steps:
         match kind:
-            case "metric":
-                found = _leaf(frame.cells[what[0]], *what)
+            case "metric" | "quantile":
+                other = _other(frame, kind, what, False)
+                found = _leaf(frame.cells[what[0]], *what) if other is None else other
                 stack.append(found if window == 1 else _averaged(found, window))
             case "constant":
                 stack.append(frame.constant(what, False))
@@ -336,7 +388,11 @@ def _total(steps: Sequence[Step], frame: Frame) -> _Value:
     stack: list[_Value] = []
     for kind, what in steps:
         match kind:
-            case "metric":
+            case "metric" | "quantile":
+                other = _other(frame, kind, what, True)
+                if other is not None:
+                    stack.append(other)
+                    continue
                 found = _leaf(frame.cells[what[0]], *what)
                 stack.append(_last(found) if what[1] else _Exact(sums(found.value), found.unit))
             case "constant":
@@ -383,6 +439,19 @@ def _combined(operator: str, left: _Value, right: _Value, null: bool) -> _Value:
     return a + b if operator == "+" else a - b if operator == "-" else a * b
 
 
+def _other(frame: Frame, kind: str, what: Any, total: bool) -> Floats | None:
+    """The numbers of a metric that is no sum; None of a sum."""
+    name, more = what
+    others = frame.others
+    if kind == "quantile":
+        if others is None or name not in others.kinds:  # never counted
+            return np.full((frame.paths,) if total else (frame.paths, len(frame.starts)), np.nan if frame.null else 0.0)
+        return others.quantile(name, more, total)
+    if others is None or name not in others.kinds:
+        return None
+    return others.numbers(name, total)
+
+
 def _leaf(cells: Cells, name: str, level: str) -> _Exact:
     if level == "sum":
         cells = np.cumsum(_roomy(cells, cells.shape[-1]), axis=-1)
@@ -392,14 +461,26 @@ def _leaf(cells: Cells, name: str, level: str) -> _Exact:
     return _Exact(cells, 1 if name == "hits" else MILLION)
 
 
-def _averaged(found: _Exact, window: int) -> Floats:
-    """The mean of each bucket and the ones before it, up to `window`, as far as the range has them."""
+def _averaged(found: _Exact | Floats, window: int) -> Floats:
+    """The mean of each bucket and the ones before it, up to `window`, as far as the range has them (and knows them)."""
+    if not isinstance(found, _Exact):
+        known = ~np.isnan(found)
+        count = _windowed(np.cumsum(known, axis=-1), window)
+        added = _windowed(np.cumsum(np.where(known, found, 0.0), axis=-1), window)
+        out: Floats = np.full(found.shape, np.nan)
+        np.divide(added, count, out=out, where=count > 0)
+        return out
     buckets = found.value.shape[-1]
-    running = np.cumsum(_roomy(found.value, buckets), axis=-1)
-    added = running.copy()
-    added[..., window:] -= running[..., :-window]
+    added = _windowed(np.cumsum(_roomy(found.value, buckets), axis=-1), window)
     means: Floats = np.asarray(added, np.float64) / (np.minimum(np.arange(1, buckets + 1), window) * found.unit)
     return means
+
+
+def _windowed(running: NDArray[Any], window: int) -> NDArray[Any]:
+    """Sums of each bucket and those before it, up to `window`, of running sums."""
+    added = running.copy()
+    added[..., window:] -= running[..., :-window]
+    return added
 
 
 def sums(cells: Cells) -> Cells:

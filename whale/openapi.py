@@ -17,6 +17,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),
+    "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, counted or not and why."),
 }
 
 
@@ -26,6 +27,17 @@ def _posted(name: str, summary: str, kind: type[msgspec.Struct], said: Any) -> d
     body = {"required": True, "content": {"application/json": {"schema": schema_of(kind)}}}
     responses = {"200": good, **common(400, 401, 413, 503)}
     return {"post": {"operationId": name, "summary": summary, "requestBody": body, "responses": responses}}
+
+
+def explained(said: dict[str, Any]) -> dict[str, Any]:
+    """The same response, or with `explain` the same inside {answer, explain}."""
+    content = said["content"]["application/json"]
+    whole = {
+        "type": "object",
+        "required": ["answer", "explain"],
+        "properties": {"answer": content["schema"], "explain": {"type": "object"}},
+    }
+    return {**said, "content": {"application/json": {**content, "schema": {"anyOf": [content["schema"], whole]}}}}
 
 
 @cache
@@ -39,7 +51,9 @@ def document() -> dict[str, Any]:
                 "summary": summary,
                 "parameters": parameters(kind),
                 "responses": {
-                    "200": answer("The answer.", body),
+                    "200": explained(answer("The answer.", body))
+                    if "explain" in kind.__struct_fields__
+                    else answer("The answer.", body),
                     "304": {"description": "As If-None-Match says, nothing changed."},
                     **common(400, 401, 503),
                 },

@@ -85,7 +85,7 @@ def _row(row: Row) -> str:
     others = "".join(
         f'<span class="metric">{_shown(name)} {_number(value)}</span>'
         for name, value in row.today.items()
-        if name != "hits"
+        if name != "hits" and value is not None
     )
     name = _shown(row.pk[0] if len(row.pk) == 1 else pk_text(row.pk))
     if row.more:

@@ -6,6 +6,7 @@
     GET  /total          number
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
+    GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /tracker        the visitor's uid: counted (also POST)
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
@@ -48,6 +49,7 @@ from whale.asked import (
     MetricsAsked,
     PksAsked,
     PlotpointsAsked,
+    SpyAsked,
     SubdimensionsAsked,
     Subject,
     TotalAsked,
@@ -56,7 +58,7 @@ from whale.asked import (
 from whale.client import Whale
 from whale.dimension import Pk, path_text, pk_text
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, PathError, Unavailable
+from whale.errors import CallerError, PathError, PeriodError, Unavailable
 from whale.page import POLICY, Row, render
 from whale.period import Range
 
@@ -71,7 +73,7 @@ PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 CORS = {
     "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Adjusted",
+    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Adjusted",
 }
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
@@ -307,6 +309,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         }
         if any(adjusted):
             headers["X-Adjusted"] = "true"
+        if estimates := series.estimates(whale.store, question):
+            rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in estimates.items())
+            headers["X-Whale-Estimated"] = ", ".join(rows)
         if headers["ETag"] in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
             return bottle.HTTPResponse("", 304, headers)
         return bottle.HTTPResponse(encoded, 200, headers)
@@ -371,13 +376,11 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         asked, now = asked_as(TotalsAsked), whale.clock()
         watch = Watch(whale.store, asked.explain)
         question = whale.question(**subject(asked), undefined=asked.undefined)
-        ranges = whale.ranges_of(periods_of(asked), asked.tz, asked.tzoffset, at=now)
+        periods = periods_of(asked)
+        ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
-        store = once(watch.store)
-        found = {
-            name: {path_text(row.path): row.totals for row in series.totals(store, question, period, whale.bounds)}
-            for name, period in ranges.items()
-        }
+        answered = series.totals_of(once(watch.store), question, ranges, whale.bounds, periods is not None)
+        found = {name: {path_text(row.path): row.totals for row in rows} for name, rows in answered.items()}
         return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(found))
 
     def total() -> Any:
@@ -409,15 +412,26 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def metrics_of() -> Any:
         return _json(whale.metrics_of(lenient("pk", asked_as(MetricsAsked).pk)))
 
+    def spy() -> Any:
+        asked = asked_as(SpyAsked)
+        return _json(whale.get_spy(asked.visitor or None, asked.limit))
+
+    def count(given: Mapping[str, Any]) -> None:
+        try:
+            whale.count_hit(given)
+        except HitError as error:
+            whale.spy_refused(error, given)
+            raise
+
     def tracker() -> Any:
         given = hit_given(bottle.request.environ, settings.max_body_bytes, ("uid",))
         uid = uid_of(bottle.request.environ, given.pop("uid", None))
-        whale.count_hit({"visitor": uid, **given})
+        count({"visitor": uid, **given})
         cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
         return _text(uid, headers={**CORS, "Set-Cookie": cookie})
 
     def count_now() -> Any:
-        whale.count_hit(hit_given(bottle.request.environ, settings.max_body_bytes))
+        count(hit_given(bottle.request.environ, settings.max_body_bytes))
         return _text("OK", headers=CORS)
 
     def same_site() -> None:
@@ -458,7 +472,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def preflight() -> Any:
         return bottle.HTTPResponse("", 204, {**CORS, **PREFLIGHT})
 
-    for answer in (plotpoints, dataset, totals, total, subdimensions, pks, metrics_of):
+    for answer in (plotpoints, dataset, totals, total, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", "GET", answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer in (count_now, tracker):
@@ -520,7 +534,13 @@ def _seen_from(host: str, bind: str) -> str:
 
 def _row(whale: Whale, pk: Pk, more: int = 0) -> Row:
     metrics = whale.metrics_of(pk)[:PAGE_METRICS]
-    return Row(pk, whale.totals(pk, metrics=metrics, periods=["today"])["today"]["_"], more)
+    try:
+        today = whale.totals(pk, metrics=metrics, periods=["today"])["today"]["_"]
+    except PeriodError:  # names of a distinct count are not kept for such hours as this zone's day has
+        kinds = whale.store.kinds(whale.account, pk)
+        sums = [metric for metric in metrics if metric not in kinds]
+        today = whale.totals(pk, metrics=sums, periods=["today"])["today"]["_"]
+    return Row(pk, today, more)
 
 
 def _metrics() -> bytes:

@@ -17,8 +17,10 @@ from whale.client import Whale
 from whale.count.apply import Applier
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
+from whale.metric import bins_of
 from whale.period import bucket_start, next_start
 from whale.store.base import OTHER, Change, Store
+from whale.store.redis import RedisStore
 
 ACCOUNTS = itertools.count()
 COUNTRY: list[Path] = [(), ("country",), ("country", "US"), ("country", "DE")]
@@ -311,7 +313,95 @@ def test_resets_leave_the_same_whenever_the_hits_before_them_are_counted(
     assert found[0] == found[1]
 
 
+KINDS = {"visitors": {"unique": "a"}, "level": {"last": 5}, "q": {"quantile": 5}}
+
+
+def kept(store: Store, account: str, path: Path = (), pk: Pk = ("t",)) -> tuple[int | None, int | None, int]:
+    """Of today at a path: how many visitors, the last level, how many values of q."""
+    today = [bucket_start(DAY, NOW, "UTC")]
+    visitors = store.read_distinct(account, pk, [path], "visitors", DAY, [today])[0][0]
+    level = store.read_values(account, pk, [path], "level", DAY, today)[0][0]
+    bins = [(*bins_of(path, "q"), bin_) for bin_ in store.bins(account, pk, [path], "q")[0]]
+    return visitors, level, int(store.read(account, pk, bins, ["hits"], DAY, today).sum())
+
+
+NONE_KEPT = 0, None, 0
+
+
+def test_a_reset_pk_with_metrics_of_every_kind_is_empty_at_once_and_counts_anew(
+    settings: Settings, store: Store, unique: str
+) -> None:
+    hit = {"pk": ["t", "child"], "dimensions": {"c": "x"}, "metrics": KINDS}
+    counted, waiting = (message_at(NOW - 50, [hit], settings, unique, seq) for seq in range(2))
+    applier, reader = Applier(store, settings), open_store(settings) if settings.redis_url else store
+    applier.apply([counted], NOW - 49)
+    assert kept(reader, unique) == kept(reader, unique, ("c", "x"), ("t", "child")) == (1, 5 * MILLION, 1)
+    store.reset(unique, ("t",), None, NOW - 40)
+    assert reader.kinds(unique, ("t",)) == reader.kinds(unique, ("t", "child")) == {}
+    for _ in range(2):
+        for pk in (("t",), ("t", "child")):
+            assert [kept(reader, unique, path, pk) for path in ((), ("c",), ("c", "x"))] == [NONE_KEPT] * 3
+        applier.apply([counted, waiting], NOW - 39)
+        drain(store, unique)
+    assert store.audit(unique)[0].dropped == {"reset": 1}
+    if isinstance(store, RedisStore):
+        names = [name.decode() for name in store.client.scan_iter(f"{unique}:*")]
+        assert [name for name in names if name.split(":")[2] in ("r", "v", "u")] == []
+    new = {**hit, "metrics": {**KINDS, "visitors": {"unique": "b"}, "level": {"last": 3}}}
+    applier.apply([message_at(NOW - 30, [new], settings, unique, 2)], NOW - 29)
+    assert kept(reader, unique) == kept(reader, unique, ("c", "x"), ("t", "child")) == (1, 3 * MILLION, 1)
+
+
+def test_a_reset_path_takes_metrics_of_every_kind_along(settings: Settings, unique: str) -> None:
+    settings = settings.replace(max_distinct_nodes=4, max_bins=4)
+    store = open_store(settings)
+    applier = Applier(store, settings)
+    hits = [{"pk": "t", "dimensions": {"c": name}, "metrics": KINDS} for name in ("x", "y")]
+    counted, waiting = (message_at(NOW - 50, hits, settings, unique, seq) for seq in range(2))
+    applier.apply([counted], NOW - 49)
+    store.reset(unique, ("t",), ("c", "x"), NOW - 40)
+    for seen in (1, 2):
+        values = [kept(store, unique, path) for path in ((), ("c",), ("c", "x"), ("c", "y"))]
+        both, one = (1, 5 * MILLION, 2 * seen), (1, 5 * MILLION, seen)
+        assert values[:2] + values[3:] == [both, both, one]
+        assert values[2][1:] == (None, 0)
+        applier.apply([counted, waiting], NOW - 39)
+        drain(store, unique)
+    if isinstance(store, RedisStore):
+        names = [name.decode() for name in store.client.scan_iter(f"{unique}:*:[uv]:*")]
+        members = {member for name in names if name.count(":") == 3 for member in store.client.smembers(name)}
+        counts = {":".join(name.split(":")[-2:]).encode() for name in names if name.split(":")[2] == "u"}
+        assert len(members) == 3
+        assert {count for count in counts if b"}" not in count and not count.startswith(b"u:")} == members
+        fields = [field for name in names if ":v:" in name for field in store.client.hkeys(name)]
+        assert len({int(field) % 1024 for field in fields}) == 3
+    again = [{"pk": "t", "dimensions": {"c": "z"}, "metrics": KINDS}]  # there is room for it again
+    applier.apply([message_at(NOW - 30, again, settings, unique, 2)], NOW - 29)
+    assert kept(store, unique, ("c", "z")) == (1, 5 * MILLION, 1)
+    assert store.bins(unique, ("t",), [("c", "z")], "q") != [[OTHER]]
+
+
 # The library
+
+
+def test_a_metric_that_is_no_sum_cannot_be_set(settings: Settings, store: Store, unique: str) -> None:
+    whale = Whale(store, settings, unique, lambda: NOW)
+    whale.count_now(["t", "child"], {"c": "x"}, {"visitors": {"unique": "a"}})
+    asked: list[dict[str, Any]] = [{"metrics": {"visitors": 5}}, {"metrics": {"visitors": {"unique": "b"}}}]
+    for wrong in [*asked, {"metrics": {"visitors": 5}, "dimensions": {"c": "x"}}]:
+        with pytest.raises(CallerError, match="is of kind distinct: only a metric of kind sum can be set") as raised:
+            whale.update_count_to(["t", "child"], **wrong)
+        assert raised.value.field == "metrics.visitors"
+    assert whale.total(["t", "child"], "visitors", period="1d:1d") == 1
+    whale.count_now(["t", "other"], None, {"hits": 1})
+    before = store.faults(unique).get("mixed_kinds", 0)
+    assert whale.update_count_to(["t", "other"], metrics={"visitors": 5, "revenue": 2}) == {"visitors": 5, "revenue": 2}
+    assert whale.total(["t", "other"], "visitors", period="1d:1d") == 5
+    assert whale.total(["t"], "visitors", period="1d:1d") == 1
+    assert whale.total(["t"], "revenue", period="1d:1d") == 2
+    assert store.faults(unique)["mixed_kinds"] - before == 4  # the root and the child's node, by day and month
+    whale.reset(["t"])
+    assert whale.update_count_to(["t", "child"], metrics={"visitors": 5}) == {"visitors": 5}
 
 
 def test_the_library_sets_and_resets(settings: Settings, store: Store, unique: str) -> None:

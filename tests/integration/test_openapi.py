@@ -29,6 +29,7 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "30"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 BOUNDED = settings(
     max_examples=EXAMPLES,
+    derandomize=True,
     deadline=timedelta(seconds=5),
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

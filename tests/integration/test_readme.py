@@ -100,7 +100,7 @@ def test_each_printed_command_answers_what_is_printed(shell: Shell, document: st
 
 
 def test_the_python_of_the_library_page_runs(redis_server: RedisServer) -> None:
-    (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.M | re.S)
+    program = "\n".join(re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/library.md").read_text(), re.M | re.S))
     database = redis_server.url.removesuffix("/0") + "/11"  # its own, since it names what it counts
     with redis_server.client(db=11) as client:
         assert client.dbsize() == 0

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 import whale
-from hail.hit import HitError
 from hail.settings import load
 from tests.servers import RedisServer
 from whale import HailWhale, Whale, client
@@ -159,11 +158,6 @@ def check_the_first(found: dict[str, Any]) -> None:
     assert list(counted.values()) == [3, 3, 3, 2]
 
 
-def test_the_examples_of_the_first_readme_but_its_distinct_count(connect: Connect) -> None:
-    check_the_first(read_the_first(connect, FIRST_SITE.replace("'visitors': 'is_unique',", "")))
-
-
-@pytest.mark.xfail(raises=HitError, reason="distinct counts are not counted yet")
 def test_the_examples_of_the_first_readme(connect: Connect) -> None:
     check_the_first(read_the_first(connect, FIRST_SITE))
     assert HailWhale.total("analytics", "visitors", ["pageviews"], "3600:3600") == 2

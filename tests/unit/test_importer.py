@@ -185,6 +185,16 @@ def test_every_row_equals_what_hail_makes_of_it(row: tuple[str | None, ...]) -> 
     assert json.loads(HitMaker(mapping, columns, SETTINGS, NOW).wire(values)) == expected
 
 
+def test_columns_are_of_the_kinds_that_are_declared(tmp_path: Path) -> None:
+    settings = SETTINGS.replace(kinds={"money": "quantile", "who": "distinct"})
+    text = 'pk = "p"\n[metrics]\nmoney = "m"\nwho = "w"\nplain = "n"\n[at]\ncolumn = "t"\n'
+    (tmp_path / "k.toml").write_text(text)
+    mapping = load_mapping(str(tmp_path / "k.toml"), settings)
+    row = json.loads(HitMaker(mapping, ["m", "w", "n", "t"], settings, NOW).wire(["2.5", "ann", "3", "2020-01-01"]))
+    others = {"money": ["quantile", 2_500_000], "who": ["distinct", "ann"]}
+    assert row[2:] == [{"hits": 1, "plain": 3_000_000}, 1_577_836_800_000, None, None, None, others]
+
+
 def packed(kind: str, data: bytes) -> bytes:
     if kind == "gz":
         return gzip.compress(data)

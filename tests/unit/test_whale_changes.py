@@ -80,6 +80,7 @@ BAD = [
     ("/update_count_to", {"pk": "p"}, "metrics"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": None}}, "metrics.m"),
     ("/update_count_to", {"pk": "p", "metrics": {"hits": 0.5}}, "metrics.hits"),
+    ("/update_count_to", {"pk": "p", "metrics": {"m": {"unique": "a"}}}, "metrics.m"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": 1}, "dimensions": {"a": ["b"], "c": "d"}}, "dimensions"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": 1}, "period": "5s"}, "period"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": 1}, "period": {}}, "period"),

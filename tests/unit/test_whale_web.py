@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hail import openapi as hail_openapi
 from hail.hit import FIELDS
 from hail.settings import load
+from tests.servers import wait_until
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.errors import Unavailable
@@ -403,7 +404,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
     described = door.get("/openapi.json").json
     assert described["openapi"] == "3.1.0"
     assert set(described["paths"]) == {
-        *("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/pks", "/metrics_of"),
+        *("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/pks", "/metrics_of", "/spy"),
         *("/count_now", "/tracker", "/update_count_to", "/reset"),
     }
     assert hail_openapi.document()["openapi"] == "3.1.0"
@@ -549,3 +550,32 @@ def test_a_fault_of_ours_is_500_without_its_inside(door: Door, monkeypatch: pyte
     answer = door.get("/pks")
     assert (answer.status, answer.json["detail"]) == (500, "see the log")
     assert "inside" not in answer.text
+
+
+def test_spy_shows_what_came_of_a_visitors_hits(door: Door) -> None:
+    assert door.get("/tracker", pk="shop", uid="v1", metrics='{"revenue": 0.5}', id="a").status == 200
+    assert door.get("/tracker", pk="shop", uid="v1", id="a").status == 200
+    assert door.get("/tracker", pk="shop", uid="v1", metrics='{"revenue": "12,50"}', key="secret").status == 400
+    assert door.get("/count_now", pk="[]").status == 400
+    wait_until(lambda: len(door.get("/spy").json) == 6, 1, "those and the two of the fixture")
+    seen = sorted(
+        door.get("/spy", visitor="v1").json, key=lambda trace: str(trace["outcome"])
+    )  # they are of one moment
+    assert [trace["outcome"] for trace in seen] == ["bad_metrics", "counted", "duplicate"]
+    assert seen[0]["field"] == "metrics.revenue"
+    assert seen[0]["came"] == '{"visitor":"v1","pk":"shop","metrics":{"revenue":"12,50"}}'
+    assert (seen[1]["pk"], seen[1]["metrics"], seen[1]["id"]) == (["shop"], {"hits": 1, "revenue": 0.5}, "a")
+    assert len(door.get("/spy", limit="2").json) == 2
+    assert door.get("/spy", visitor="nobody").json == []
+
+
+def test_spy_asks_for_the_read_key_and_can_be_switched_off() -> None:
+    locked = Door(read_key="r", write_key="w", admin_key="a")
+    assert locked.get("/spy", key="w").status == 401
+    assert locked.get("/spy", key="r").status == 200
+    off = Door(spy="0")
+    off.count("shop")
+    assert off.store.spied("default") == []
+    answer = off.get("/spy")
+    assert (answer.status, answer.json["detail"]) == (400, "spy: nothing is kept, as HAILWHALE_SPY is 0")
+    assert Door().get("/spy", limit="201").status == 400

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from whale.answer.kinds import OtherMetrics
 from whale.dimension import ROOT, Path, Pk
-from whale.errors import CallerError, FormulaError, TooManyPoints
-from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, parse_formula
+from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
+from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula
+from whale.metric import ERRORS
 from whale.period import Range, check_points, starts
 from whale.store.base import Store
 
@@ -36,7 +38,7 @@ class Question:
     depth: levels below the paths that are answered too.
     sort: `-metric` (the largest first) or `metric`; None: by the first metric, the largest first, the paths as asked.
     limit: how many paths below the asked ones the answer keeps; 0 keeps all.
-    null: over zero is None, not 0.
+    null: over zero is None, not 0.  now: epoch seconds, where it matters what is kept; None: unknown.
     """
 
     account: str
@@ -47,6 +49,7 @@ class Question:
     sort: str | None = None
     limit: int = 0
     null: bool = False
+    now: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,29 @@ def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bou
     return found
 
 
+def totals_of(
+    store: Store, question: Question, periods: Mapping[str, Range], bounds: Bounds, is_each_asked: bool
+) -> dict[str, list[Series]]:
+    """`totals` of some ranges. is_each_asked: else those are left out that do not keep what is asked."""
+    found = {}
+    for name, period in periods.items():
+        try:
+            found[name] = totals(store, question, period, bounds)
+        except PeriodError:
+            if is_each_asked:
+                raise
+    return found
+
+
+def estimates(store: Store, question: Question) -> dict[str, float]:
+    """The metrics of an answer that are estimated, and their standard or largest relative error."""
+    kinds = store.kinds(question.account, question.pk, [])
+    if not kinds:
+        return {}
+    names = (name for formula in _formulas(store, question, question.metrics) for name in formula.metrics)
+    return {name: ERRORS[kinds[name]] for name in names if kinds.get(name) in ERRORS}
+
+
 class _Buckets:
     """The buckets of a range, and how the stored ones make them up."""
 
@@ -130,12 +156,28 @@ class _Buckets:
     def frames(self, paths: list[Path], formulas: Sequence[Formula]) -> Iterator[tuple[list[Path], Frame]]:
         """The cells that the formulas need, for portions of the paths that keep one read small."""
         metrics = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
+        asked = self.question
+        kinds = self.store.kinds(asked.account, asked.pk, metrics) if metrics not in ([], ["hits"]) else {}
+        metrics = [name for name in metrics if name not in kinds]
         size = max(1, CELLS_A_READ // max(1, len(metrics) * len(self.stored)))
         for first in range(0, len(paths), size):
             some = paths[first : first + size]
             cells = self._read(some, metrics)
             by_name = {name: cells[:, column] for column, name in enumerate(metrics)}
-            yield some, Frame(by_name, len(some), self.period, self.starts, self.question.null)
+            firsts = range(len(self.stored)) if self._firsts is None else self._firsts.tolist()
+            others = OtherMetrics(
+                self.store,
+                asked.account,
+                asked.pk,
+                some,
+                kinds,
+                self.source,
+                self.stored,
+                firsts,
+                asked.null,
+                asked.now,
+            )
+            yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, others)
 
     def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
         """Cells of the asked buckets, of shape (paths, metrics, buckets)."""
@@ -153,9 +195,14 @@ def _formulas(store: Store, question: Question, texts: Sequence[str], field: str
     plain = all(text.isidentifier() and text not in CONSTANTS for text in texts)
     known = () if plain else store.metrics(question.account, question.pk)
     try:
-        return list(dict.fromkeys(parse_formula(text, known) for text in texts))
+        found = list(dict.fromkeys(parse_formula(text, known) for text in texts))
     except FormulaError as error:
         raise error if field == "metrics" else FormulaError(str(error).removeprefix("metrics: "), field) from None
+    if known:
+        kinds = store.kinds(question.account, question.pk, known)
+        for formula in found:
+            check_kinds(formula.steps, known, kinds, field)
+    return found
 
 
 def _check_size(count: int, bounds: Bounds) -> None:

@@ -8,6 +8,8 @@ and in whatever company the messages come again. When it raises Unavailable noth
 Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
 nothing, and that shard is applied again without them. Where it knows of a reset that came meanwhile, it is applied again without
 what that leaves out: hits accepted before it, by Hail's clock, which are dropped as `reset` where they then count nowhere.
+
+What became of the hits is handed to the spy afterwards (witness.py), for people to look at.
 """
 
 import logging
@@ -21,7 +23,9 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
+from whale.count.marks import Marks, mark, unsound_of
 from whale.count.resets import Older, Reset
+from whale.count.witness import Witness
 from whale.errors import Unavailable
 from whale.store.base import Name, Store, Tally
 
@@ -37,6 +41,7 @@ class Applier:
 
     def __init__(self, store: Store, settings: Settings):
         self._store, self._settings = store, settings
+        self.witness = Witness(store)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._finest = finest_of(settings.periods)
         self._sweep_at = 0.0
@@ -80,22 +85,29 @@ class Applier:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
-        tallies, cells, resets = self._added_up(account, messages, duplicates, now)
+        unreadable: dict[Name, list[int]] = {}
+        tallies, cells, marks, resets = self._added_up(account, messages, duplicates, now, unreadable)
         if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
             self._apply_group(account, messages[half:], now)
             return
-        again = self._store.apply(account, tallies, cells, now, None, resets)
+        again = self._store.apply(account, tallies, cells, now, resets=resets, marks=marks)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, resets = self._added_up(account, rest, duplicates, now)
-                more = self._store.apply(account, tallies, cells, now, {shard}, resets).get(shard)
+                tallies, cells, marks, resets = self._added_up(account, rest, duplicates, now, unreadable)
+                more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
+        if self._settings.spy:
+            dropped: dict[Name, dict[int, Reason]] = {}
+            for reason, found in ((Reason.DUPLICATE, duplicates), (Reason.UNDECODABLE, unreadable)):
+                for name, positions in found.items():
+                    dropped.setdefault(name, {}).update(dict.fromkeys(positions, reason))
+            self.witness.saw(account, messages, dropped, now)
 
     def _duplicates(self, account: str, messages: Sequence[Message], now: float) -> dict[Name, set[int]]:
         """Positions, in each message, of hits whose id is owned by another message, or came earlier in this one."""
@@ -119,32 +131,43 @@ class Applier:
         return duplicates
 
     def _added_up(
-        self, account: str, messages: Sequence[Message], duplicates: dict[Name, set[int]], now: float
-    ) -> tuple[list[Tally], Cells, frozenset[Reset]]:
+        self,
+        account: str,
+        messages: Sequence[Message],
+        duplicates: dict[Name, set[int]],
+        now: float,
+        unreadable: dict[Name, list[int]],
+    ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
         """What the messages add, and the resets that this has heeded."""
         level: Level = {}
+        marks = Marks()
         tallies = []
         resets = self._store.resets(account)
-        branches = self._branches[account]
         newest = max((reset.at_ms for reset in resets), default=0)
         older: dict[tuple[Reset, ...], Older] = {}
+        branches, finest = self._branches[account], self._finest
+        periods, zone = self._settings.periods, self._store.zone(account)
         for message in messages:
-            left_out = duplicates.get(message.name, ())
+            left_out: Collection[int] = duplicates.get(message.name, ())
             later = tuple(reset for reset in resets if message.at < reset.at_ms) if message.at < newest else ()
             before = older.setdefault(later, Older(branches, later)) if later else None
             already = before.left_out if before else 0
-            unreadable = coalesce(message.hits, before or branches, self._finest, level, left_out)
+            unsound = unsound_of(message.hits)
+            counted_not = {*left_out, *unsound} if unsound else left_out
+            bad = unsound + coalesce(message.hits, before or branches, finest, level, counted_not)
+            reset = before.left_out - already if before else 0  # before `mark`, which asks for the same hits again
+            mark(message, before or branches, finest, periods, zone, now, level, marks, counted_not)
             dropped: dict[str, int] = {}
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
-            if unreadable:
-                dropped[Reason.UNDECODABLE] = len(unreadable)
-            if before and before.left_out > already:
-                dropped[Reason.RESET] = before.left_out - already
+            if bad:
+                unreadable[message.name] = bad
+                dropped[Reason.UNDECODABLE] = len(bad)
+            if reset:
+                dropped[Reason.RESET] = reset
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
-        cells = denormalize(level, self._finest, self._settings.periods, self._store.zone(account), now)
-        return tallies, cells, resets
+        return tallies, denormalize(level, finest, periods, zone, now), marks, resets
 
 
 def _size(cells: Cells) -> int:

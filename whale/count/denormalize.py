@@ -25,6 +25,7 @@ from hail.hit import Dimensions
 from hail.message import WireHit
 from hail.settings import DAY, MONTH, Period
 from whale.dimension import Path, Pk, paths_of
+from whale.metric import is_narrow
 from whale.period import Interval, bucket_start, day_start, month_start
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class BranchesOf(Protocol):
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]: ...
 
+    def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch: ...
+
 
 class Branches:
     """Branches of hits by their wire text. Bounded: forgets all when it holds `most` texts, between batches only."""
@@ -86,11 +89,21 @@ class Branches:
         self._most = most
         self._of_hit: dict[tuple[bytes, bytes], tuple[Branch, ...]] = {}
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
+        self._below: dict[tuple[Branch, Path, str], Branch] = {}
 
     def trim(self) -> None:
-        if len(self._of_hit) + len(self._single) > self._most:
+        if len(self._of_hit) + len(self._single) + len(self._below) > self._most:
             self._of_hit.clear()
             self._single.clear()
+            self._below.clear()
+
+    def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:
+        """A branch of the reserved paths of a bin, below those paths of a branch where bins are kept."""
+        key = branch, reserved, bin_
+        found = self._below.get(key)
+        if found is None:
+            found = self._below[key] = branch_below(branch, reserved, bin_)
+        return found
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """pk, dimensions: their JSON in a message; raises msgspec.DecodeError where they are not of the wire form."""
@@ -109,6 +122,11 @@ class Branches:
             paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
             branch = self._single[key] = Branch(_decode_pk(pk), paths)
         return branch
+
+
+def branch_below(branch: Branch, reserved: Path, bin_: str) -> Branch:
+    paths = tuple((*path, *reserved, bin_) for path in branch.paths if is_narrow(path))
+    return Branch(branch.pk, paths, branch.resets)
 
 
 _pk_decoder = msgspec.json.Decoder(tuple[str, ...])

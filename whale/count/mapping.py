@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from hail.hit import Hit, HitError, Reason, name_of, parse_hit
-from hail.settings import Settings
+from hail.settings import DISTINCT, SUM, Settings
 from whale.errors import SetupError
 
 KEYS = ("pk", "dimensions", "metrics", "at", "id", "missing", "format", "delimiter", "encoding")
@@ -190,12 +190,17 @@ def _check_bounds(mapping: RowMapping, settings: Settings) -> None:
     most = {
         "pk": [part.text if not part.is_column else "x" for part in mapping.pk],
         "dimensions": {name: ["x"] * len(columns) for name, columns in mapping.dimensions.items()},
-        "metrics": dict.fromkeys(mapping.metrics, 1),
+        "metrics": {name: _value(name, 1, settings) for name in mapping.metrics},
     }
     try:
         parse_hit(most, settings, 0)
     except HitError as error:
         raise ValueError(str(error)) from None
+
+
+def _value(name: str, value: Any, settings: Settings) -> Any:
+    """A metric of a row as a hit has it: of a distinct count the column holds names."""
+    return {"unique": value} if settings.kinds.get(name) == DISTINCT else value
 
 
 class HitMaker:
@@ -231,19 +236,22 @@ class HitMaker:
                 branch = _remember(branches, values, self._branch(name, values))
             if branch:
                 dimensions.append(branch)
-        metrics = [self._hits] if self._hits else []
+        metrics, others = [self._hits] if self._hits else [], list[bytes]()
         for name, at, amounts in self._metrics:
             amount = amounts.get(row[at])
             if amount is None:
                 amount = _remember(amounts, row[at], self._amount(name, row[at]))
             if amount:
-                metrics.append(amount)
+                (metrics if self._settings.kinds.get(name, SUM) == SUM else others).append(amount)
         time = self._times.get(row[self._at])
         if time is None:
             time = _remember(self._times, row[self._at], self._time(row[self._at]))
         parts = [pk, b"{%b}" % b",".join(dimensions), b"{%b}" % b",".join(metrics), time]
         if self._id is not None and (id_ := row[self._id]) is not None and id_ not in self._mapping.missing:
             parts.append(_json(name_of(id_, "id", self._settings, Reason.BAD_ID)))
+        if others:
+            parts += [b"null"] * (7 - len(parts))
+            parts.append(b"{%b}" % b",".join(others))
         return b"[%b]" % b",".join(parts)
 
     # The JSON of one part each, by parse_hit; empty where a value is missing.
@@ -275,10 +283,14 @@ class HitMaker:
     def _amount(self, name: str, value: Value) -> bytes:
         if value is None or self._missing(value):
             return b'"hits":1' if name == "hits" else b""
+        kind = self._settings.kinds.get(name, SUM)
+        if kind == DISTINCT:
+            return _json(self._hit(metrics={name: {"unique": value}}).others)[1:-1]
         if not NUMBER.fullmatch(value):
             raise HitError(Reason.BAD_METRICS, f"metrics.{name}", f"expected a number, got {_shown(value)}")
         number = int(value) if value.isdigit() and len(value) < 18 else float(value)
-        return _json({name: self._hit(metrics={name: number}).metrics[name]})[1:-1]
+        hit = self._hit(metrics={name: number})
+        return _json({name: hit.metrics[name]} if kind == SUM else hit.others)[1:-1]
 
     def _time(self, value: Value) -> bytes:
         if value is None or self._missing(value):

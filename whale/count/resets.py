@@ -8,7 +8,7 @@ a path takes the paths below it along, in that one pk. So what a reset leaves do
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from whale.count.denormalize import Branch, Branches, targets
+from whale.count.denormalize import Branch, Branches, branch_below, targets
 from whale.dimension import Path, Pk
 
 
@@ -48,12 +48,23 @@ class Older:
         self.left_out = 0
         self._branches, self._resets = branches, resets
         self._cut: dict[Branch, Branch | None] = {}
+        self._below: dict[tuple[Branch, Path, str], Branch] = {}
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """As Branches.of; of nothing where the hit counts nowhere."""
         cut = [self._without(branch) for branch in self._branches.of(pk, dimensions)]
         found = tuple(branch for branch in cut if branch is not None)
         self.left_out += not found
+        return found
+
+    def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:
+        """As Branches.below, of a branch of `of`: what the resets leave out of it they leave out below."""
+        if not branch.resets:
+            return self._branches.below(branch, reserved, bin_)
+        key = branch, reserved, bin_
+        found = self._below.get(key)
+        if found is None:
+            found = self._below[key] = branch_below(branch, reserved, bin_)
         return found
 
     def _without(self, branch: Branch) -> Branch | None:

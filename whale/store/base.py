@@ -5,6 +5,9 @@ A store keeps, per account: pks; for each pk a dictionary of nodes (its paths) a
 
 Caps close over `__other__`: where a parent has `max_children` children, a pk `max_nodes` nodes or `max_metrics` metrics, an account
 `max_pks` pks, what is new counts in `__other__` beside them (and what lies deeper ends there), so sums always close.
+
+A metric has one kind in a pk, the one of its first use (whale/metric.py). What comes as another kind is not counted: cells of
+`mixed_kinds`. Metrics that are no sums do not fold: past `max_metrics` theirs are cells of `too_many_metrics`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.count.denormalize import Cells
+from whale.count.marks import Marks
 from whale.count.resets import Reset
 from whale.dimension import Path, Pk
+from whale.errors import CallerError
 from whale.period import Interval, width
+from whale.spy import Traces
 
 OTHER = "__other__"
 MAX_RESETS = 1000
@@ -97,6 +103,11 @@ def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
     ]
 
 
+def not_a_sum(metric: str, kind: str) -> CallerError:
+    """What says that a metric cannot be set."""
+    return CallerError(f"is of kind {kind}: only a metric of kind sum can be set", f"metrics.{metric}")
+
+
 class Store(Protocol):
     """Every method raises whale.errors.Unavailable while the store cannot be reached."""
 
@@ -122,11 +133,13 @@ class Store(Protocol):
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
+        marks: Marks | None = None,
     ) -> dict[int, set[Name]]:
         """Adds the cells of some messages, on each shard all or nothing, and each message once.
 
         tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
         resets: those that the cells have heeded.
+        marks: of the same messages; they may be made of a message that is not applied, since it was or will be.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
         caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
         """
@@ -137,7 +150,8 @@ class Store(Protocol):
         The difference to what was there is added as a hit of that path would be: to the paths above it, to the wider
         buckets that contain this one, and in the pks above. Finer buckets stay, and `adjusted` says so.
         Returns the difference by metric. The same id again changes nothing and returns the same; with other content it
-        is CallerError, as a path or a metric that only counts in `__other__`.
+        is CallerError, as a path or a metric that only counts in `__other__`, and a metric that is no sum.
+        A pk above that has the metric as another kind does not get it: cells of `mixed_kinds`.
         """
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
@@ -167,6 +181,31 @@ class Store(Protocol):
         starts: epoch seconds of bucket starts, ascending.  Amounts as stored: `hits` plain, other metrics in millionths.
         """
 
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        """Of a min, max or last: for each path the value of each bucket, in millionths; None where there is none."""
+
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        """For each path how many names the union of each group of buckets has, give or take 0.81 %.
+
+        groups: starts of buckets.  None where names are not kept: too deep, or past `max_distinct_nodes`.
+        """
+
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        """Kinds of a pk's metrics that are no sums. metrics: only these matter, which may save asking."""
+
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        """For each path the bins of a quantile metric. How full they are: `read` hits of (*bins_of(path, metric), bin)."""
+
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         """Names of the paths one level below a path, in the order they were first counted; `__other__` where it exists."""
 
@@ -194,4 +233,10 @@ class Store(Protocol):
         """Every publisher that was heard of within the last week."""
 
     def faults(self, account: str) -> dict[str, int]:
-        """Cells that could not be added, by reason (overflow, wrong_type), since the account was made."""
+        """Cells that could not be added, by reason (overflow, wrong_type, mixed_kinds, too_many_metrics), since the account was made."""
+
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
+
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        """Traces of a visitor; of None, of the account: what counted, then what did not. Each oldest first."""

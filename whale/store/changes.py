@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
+from hail.hit import Reason
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.store import keys as layout
-from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change
+from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, not_a_sum
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
-from whale.store.redis import TALLY_TTL_S, TRIES, RedisStore, _Dictionary, _Known, _pack, _Script
+from whale.store.redis import MIXED, TALLY_TTL_S, TRIES, RedisStore, _Dictionary, _Known, _pack, _Script
 
 _json = msgspec.json.Encoder().encode
 
@@ -67,6 +68,8 @@ class Changer(RedisStore):
             if dictionary is None:
                 continue
             if added is None:
+                if not self._are_sums(account, change, dictionary):
+                    continue
                 _check_own(change, dictionary, self._folded[account, pk])
             if self._run_set(keys, change, dictionary, paths, added, fingerprint, record, now):
                 break
@@ -91,6 +94,17 @@ class Changer(RedisStore):
             raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
         return dictionary
 
+    def _are_sums(self, account: str, change: Change, dictionary: _Dictionary) -> bool:
+        """Raises CallerError for a metric of another kind; False where the dictionary has changed."""
+        for name in change.amounts:
+            if dictionary.metrics[name] == MIXED:
+                kind = self.client.hget(dictionary.key, f"k:{name}")
+                if kind is None:
+                    self._forget(account, dictionary)
+                    return False
+                raise not_a_sum(name, kind.decode())
+        return True
+
     def _run_set(
         self,
         keys: Keys,
@@ -104,7 +118,14 @@ class Changer(RedisStore):
     ) -> bool:
         """False where the dictionary has changed."""
         pages: dict[int, dict[int, dict[str, int]]] = {}  # page -> metric -> slot -> difference
-        for name in change.amounts:
+        lost: list[Any] = []
+        counted = [name for name in change.amounts if dictionary.metrics[name] != MIXED]
+        if len(counted) < len(
+            change.amounts
+        ):  # in a pk above, which has that metric as another kind: as a hit's amount
+            nodes = len({dictionary.nodes[path][0] for path in paths})
+            lost = [Reason.MIXED_KINDS, (len(change.amounts) - len(counted)) * nodes * len(change.buckets)]
+        for name in counted:
             for number in dict.fromkeys(dictionary.nodes[path][0] for path in paths):
                 slots = pages.setdefault(number >> PAGE_BITS, {}).setdefault(dictionary.metrics[name], {})
                 slot = f"#{number % PAGE}"
@@ -131,9 +152,9 @@ class Changer(RedisStore):
         ask: list[Any] = [fingerprint, OPERATION_KEPT_S, mark, own_block, offset, own % PAGE]
         for name in sorted(change.amounts):
             ask += (dictionary.metrics[name], str(change.amounts[name]))
-        if added is not None and not any(added.values()):
+        if added is not None and not any(added[name] for name in counted):
             ask[2] = ""
-        head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S]
+        head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S, lost]
         answer = self._set(names, [_pack(head), _pack(blocks), _pack(ask)])
         if answer[0] == b"stale":
             self._forget(keys.account_name, dictionary)

@@ -16,6 +16,9 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:resets | hash | resets of the last 31 days: Z and the pk and path, JSON -> ms; "g": tokens, as of a dictionary | none |
 | A:{0}:trash | zset | what resets left and the sweeper frees: shard, PK, generation, number of a node, JSON; by when | none |
 | A:{0}:sweeping | string | the sweeper that is at work | 10 s |
+| A:{s}:v:PK:I:B:P | hash | values of min, max and last in such a block: field as in a block | as the block |
+| A:{s}:u:PK | set | nodes that have distinct counts: node:metric | none |
+| ...:I:START:N:M | string | HyperLogLog of one bucket, node and metric | I's retention after it, hours a week |
 | A:{s}:seen:PUB:N | string | one bit for each of 65,536 messages of a publisher | longest spool age + a day; an import: none |
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
@@ -23,9 +26,13 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:waited | string | a write that replicas are waited for with, see redis.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
+| A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |
+| A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
+| ...:V | list | the last 100 hits of a visitor | a day |
 
-A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes. In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
-Once a pk was reset, PK is followed by a dot and its generation in the keys of its blocks.
+A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
+In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
+Once a pk was reset, PK is followed by a dot and its generation in the keys of its blocks, values and distinct counts.
 """
 
 import base64
@@ -59,6 +66,11 @@ def digest(*parts: str | bytes, size: int) -> bytes:
 def generation(pk_id: str, gen: str) -> str:
     """How a pk stands in the keys of its blocks: as in its dictionary's, until it was reset."""
     return f"{pk_id}.{gen}" if gen else pk_id
+
+
+def visitor_id(visitor: str) -> str:
+    """How a visitor stands in keys."""
+    return base64.urlsafe_b64encode(digest(visitor, size=12)).decode()
 
 
 class Keys:
@@ -103,9 +115,18 @@ class Keys:
     def sweeping(self) -> str:
         return self._at(0, "sweeping")
 
-    def blocks(self, shard: int, pk_id: str) -> str:
-        """What all blocks of a pk, in one generation, begin with. pk_id: see `generation`."""
-        return self._at(shard, f"r:{pk_id}:")
+    def below(self, shard: int, pk_id: str, kind: str) -> str:
+        """What all blocks (kind r), values (v) or HyperLogLogs (u) of a pk, in one generation, begin with. pk_id: see `generation`."""
+        return self._at(shard, f"{kind}:{pk_id}:")
+
+    def values(self, shard: int, pk_id: str, interval: Interval, block: int, page: int) -> str:
+        return self._at(shard, f"v:{pk_id}:{interval}:{block}:{page}")
+
+    def distinct_nodes(self, shard: int, pk_id: str) -> str:
+        return self._at(shard, f"u:{pk_id}")
+
+    def distinct(self, shard: int, pk_id: str, interval: Interval, start: int, node: int, metric: int) -> str:
+        return self._at(shard, f"u:{pk_id}:{interval}:{start}:{node}:{metric}")
 
     def seen(self, shard: int, publisher: str, seq: int) -> str:
         return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")
@@ -124,6 +145,14 @@ class Keys:
 
     def waited(self, shard: int) -> str:
         return self._at(shard, "waited")
+
+    def spy(self) -> tuple[str, str, str]:
+        """What counts, what does not, and the visitors: all on one shard of the account."""
+        shard, _ = self.pk(())
+        return self._at(shard, "spy:counted"), self._at(shard, "spy:others"), self._at(shard, "spy:visitors")
+
+    def spied_visitor(self, visitor: str) -> str:
+        return f"{self.spy()[2]}:{visitor_id(visitor)}"
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

@@ -1,19 +1,37 @@
 """The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
 
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.settings import Settings
+from hail.hit import Reason
+from hail.settings import DISTINCT, QUANTILE, SUM, Settings
 from whale.count.denormalize import Cells
+from whale.count.marks import Marks, Value, marked, stays
 from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
+from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
-from whale.store.base import MAX_RESETS, OTHER, RESET_KEPT_S, Change, Mark, Name, PublisherAudit, Tally, touched
+from whale.spy import KEPT, KEPT_S, Traces
+from whale.store.base import (
+    MAX_RESETS,
+    OTHER,
+    RESET_KEPT_S,
+    Change,
+    Mark,
+    Name,
+    PublisherAudit,
+    Tally,
+    not_a_sum,
+    touched,
+)
 
 INT64 = range(-(2**63), 2**63)
+_Key = tuple[str, Pk, Path, Interval, int, str]
+"""Account, pk, path, interval, start, metric."""
 
 
 class _Names:
@@ -41,9 +59,12 @@ class _Names:
         if path[-1] not in names:
             return
         names.remove(str(path[-1]))
+        self.forget_below(path)
+        self.nodes -= path[-1] != OTHER
+
+    def forget_below(self, path: tuple[str | None, ...]) -> None:
         for parent in [parent for parent in self.children if parent[: len(path)] == path]:
             self.nodes -= sum(name != OTHER for name in self.children.pop(parent))
-        self.nodes -= path[-1] != OTHER
 
 
 class _PkNames:
@@ -51,9 +72,30 @@ class _PkNames:
         self.paths = _Names(settings.max_children, settings.max_nodes)
         self.metrics = _Names(settings.max_metrics, settings.max_metrics)
         self.metrics.known((), "hits")
+        self.bins = _Names(settings.max_children, settings.max_bins)
+        self.kinds: dict[str, str] = {}
+        self.distinct: set[tuple[Path, str]] = set()
+        self._max_metrics = settings.max_metrics
+
+    def metric(self, name: str, kind: str) -> str | Reason:
+        """The name that a metric counts under, or why it does not count."""
+        known = self.metrics.children[()]
+        if name in known:
+            return name if self.kinds.get(name, SUM) == kind else Reason.MIXED_KINDS
+        if kind == SUM:
+            return self.metrics.known((), name)
+        if name == OTHER:
+            return Reason.MIXED_KINDS
+        if len(known) - (OTHER in known) >= self._max_metrics:
+            return Reason.TOO_MANY_METRICS
+        self.kinds[name] = kind
+        return self.metrics.known((), name)
 
     def fold(self, path: Path) -> Path:
         """The path, cut after the first name that is folded into `__other__`."""
+        if bin_ := split_bin(path):
+            above = bins_of(self.fold(bin_[0]), bin_[1])
+            return (*above, self.bins.known(above, bin_[2]))
         known: Path = path[:1] if path[:1] == (None,) else ()
         for name in path[len(known) :]:
             assert name is not None
@@ -80,6 +122,11 @@ class MemoryStore:
         self._operations: dict[tuple[str, Pk, str], tuple[Change, dict[str, int]]] = {}
         self._marks: dict[tuple[str, Pk], set[Mark]] = {}
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
+        self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
+        self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
+        self._spied: dict[
+            tuple[str, str | bool], tuple[float, deque[bytes]]
+        ] = {}  # a bool: the account's, did they count
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
@@ -107,6 +154,7 @@ class MemoryStore:
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
+        marks: Marks | None = None,
     ) -> dict[int, set[Name]]:
         if not self.resets(account) <= resets:
             return {0: set()}
@@ -120,9 +168,34 @@ class MemoryStore:
                 for pk, paths in kept_targets(self._fold_pk(account, branch.pk), branch):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))
                     for path in dict.fromkeys(names.fold(path) for path in paths):
+                        bin_ = split_bin(path)
                         for metric, amount in amounts.items():
-                            self._add((account, pk, path, interval, start, names.metrics.known((), metric)), amount)
+                            known = names.metric(bin_[1], QUANTILE) if bin_ else names.metric(metric, SUM)
+                            if isinstance(known, Reason):
+                                self._fault(account, known)
+                            else:
+                                key = account, pk, path, interval, start, metric if bin_ else known
+                                self._add(key, amount)
+        if marks:
+            self._make(account, marks)
         return {}
+
+    def _make(self, account: str, marks: Marks) -> None:
+        for spot in marks.spots:
+            for pk, paths in marked(self._fold_pk(account, spot.branch.pk), spot):
+                names = self._names.setdefault((account, pk), _PkNames(self._settings))
+                known = names.metric(spot.metric, spot.kind)
+                for path in dict.fromkeys(names.fold(path) for path in paths):
+                    key = account, pk, path, spot.interval, spot.start, spot.metric
+                    if isinstance(known, Reason):
+                        self._fault(account, known)
+                    elif spot.kind != DISTINCT:
+                        self._values[key] = stays(spot.kind, self._values.get(key), marks.values[spot])
+                    elif (path, spot.metric) in names.distinct or len(
+                        names.distinct
+                    ) < self._settings.max_distinct_nodes:
+                        names.distinct.add((path, spot.metric))
+                        self._unions.setdefault(key, set()).update(marks.names[spot])
 
     def _fold_pk(self, account: str, pk: Pk) -> Pk:
         directory = self._directory.setdefault(account, _Names(self._settings.max_children, self._settings.max_pks))
@@ -138,8 +211,11 @@ class MemoryStore:
         if value in INT64:
             self._cells[key] = value
         else:
-            faults = self._faults.setdefault(key[0], {})
-            faults["overflow"] = faults.get("overflow", 0) + 1
+            self._fault(key[0], Reason.OVERFLOW)
+
+    def _fault(self, account: str, reason: Reason) -> None:
+        faults = self._faults.setdefault(account, {})
+        faults[reason] = faults.get(reason, 0) + 1
 
     def set(self, account: str, change: Change, now: float) -> dict[str, int]:
         done = self._operations.get((account, change.pk, change.id))
@@ -156,7 +232,10 @@ class MemoryStore:
         if names.fold(change.path) != change.path:
             raise CallerError("is beyond the cap of paths, and counts in __other__", "dimensions")
         for name in change.amounts:
-            if names.metrics.known((), name) != name:
+            known = names.metric(name, SUM)
+            if isinstance(known, Reason):
+                raise not_a_sum(name, names.kinds[name])
+            if known != name:
                 raise CallerError("is beyond the cap of metrics, and counts in __other__", f"metrics.{name}")
         where = account, change.pk, change.path, change.interval, change.start
         added = {name: amount - self._cells.get((*where, name), 0) for name, amount in change.amounts.items()}
@@ -164,11 +243,16 @@ class MemoryStore:
             pk = change.pk[:depth]
             names = self._names.setdefault((account, pk), _PkNames(self._settings))
             paths = change.prefixes + ([(None, change.pk[depth])] if depth < len(change.pk) else [])
+            known_as = {name: names.metric(name, SUM) for name in added}
             for path in dict.fromkeys(map(names.fold, paths)):
                 for interval, start in change.buckets.items():
                     for name, amount in added.items():
-                        self._add((account, pk, path, interval, start, names.metrics.known((), name)), amount)
-            if any(added.values()):
+                        known = known_as[name]
+                        if isinstance(known, Reason):
+                            self._fault(account, known)
+                        else:
+                            self._add((account, pk, path, interval, start, known), amount)
+            if any(amount for name, amount in added.items() if not isinstance(known_as[name], Reason)):
                 self._marks.setdefault((account, pk), set()).add((change.interval, change.start, change.end))
         return added
 
@@ -188,17 +272,23 @@ class MemoryStore:
         for other in [other for _, other in self._names if other[: len(pk)] == pk]:
             self._names.pop((account, other), None)
             self._marks.pop((account, other), None)
-        self._cells = {key: value for key, value in self._cells.items() if key[0] != account or key[1][: len(pk)] != pk}
+        self._drop(lambda key: key[0] == account and key[1][: len(pk)] == pk)
         self._forget(account, pk[:-1], (None, pk[-1]))
         if account in self._directory:
             self._directory[account].forget(pk)
 
     def _forget(self, account: str, pk: Pk, path: Path) -> None:
         if (account, pk) in self._names:
-            self._names[account, pk].paths.forget(path)
-        self._cells = {
-            key: value for key, value in self._cells.items() if key[:2] != (account, pk) or key[2][: len(path)] != path
-        }
+            names = self._names[account, pk]
+            names.paths.forget(path)
+            names.bins.forget_below(path)
+            names.distinct = {kept for kept in names.distinct if kept[0][: len(path)] != path}
+        self._drop(lambda key: key[:2] == (account, pk) and key[2][: len(path)] == path)
+
+    def _drop(self, is_gone: Callable[[_Key], bool]) -> None:
+        self._cells = {key: value for key, value in self._cells.items() if not is_gone(key)}
+        self._values = {key: value for key, value in self._values.items() if not is_gone(key)}
+        self._unions = {key: value for key, value in self._unions.items() if not is_gone(key)}
 
     def sweep(self, account: str, now: float) -> bool:
         return False
@@ -220,6 +310,44 @@ class MemoryStore:
             for path in paths
         ]
         return np.array(values, np.int64).reshape(len(paths), len(metrics), len(starts))
+
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        found = [[self._values.get((account, pk, path, interval, start, metric)) for start in starts] for path in paths]
+        return [[None if value is None else int(value[-1]) for value in row] for row in found]
+
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        names = self._names.get((account, pk))
+        is_full = names is not None and len(names.distinct) >= self._settings.max_distinct_nodes
+        found: list[list[int | None]] = []
+        for path in paths:
+            is_kept = names is not None and (path, metric) in names.distinct
+            if not is_kept:
+                found.append([None if is_full or not is_narrow(path) else 0] * len(groups))
+                continue
+            unions = (
+                set[str]().union(*(self._unions.get((account, pk, path, interval, at, metric), ()) for at in group))
+                for group in groups
+            )
+            found.append([len(union) for union in unions])
+        return found
+
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        names = self._names.get((account, pk))
+        return dict(names.kinds) if names else {}
+
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        names = self._names.get((account, pk))
+        return [list(names.bins.children.get(bins_of(path, metric), ())) if names else [] for path in paths]
 
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         names = self._names.get((account, pk))
@@ -264,3 +392,20 @@ class MemoryStore:
 
     def faults(self, account: str) -> dict[str, int]:
         return dict(self._faults.get(account, {}))
+
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        lists: dict[str | bool, list[str]] = {True: traces.counted, False: traces.others}
+        lists.update(traces.visitors)
+        for whose, texts in lists.items():
+            _, kept = self._spied.pop((account, whose), (now, deque[bytes](maxlen=KEPT)))
+            kept.extend(text.encode() for text in texts)
+            self._spied[account, whose] = now, kept
+        visitors = [key for key in self._spied if key[0] == account and isinstance(key[1], str)]
+        for key in visitors[: -self._settings.max_spied_visitors]:
+            del self._spied[key]
+        for key in [key for key, (heard, _) in self._spied.items() if heard <= now - KEPT_S]:
+            del self._spied[key]
+
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        lists = (True, False) if visitor is None else (visitor,)
+        return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]

@@ -10,10 +10,10 @@ import base64
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import wraps
 from importlib import resources
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,12 +24,15 @@ from redis.cluster import RedisCluster
 from redis.retry import Retry
 
 from hail.hit import Reason
-from hail.settings import DAY, Settings
+from hail.settings import DAY, DISTINCT, QUANTILE, Settings
 from whale.count.denormalize import Branch, Cells, Sums
+from whale.count.marks import Marks, Spot, Value, marked
 from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
-from whale.period import Interval
+from whale.metric import distinct_periods, is_narrow, split_bin
+from whale.period import Interval, next_start
+from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
 from whale.store.base import OTHER, Change, Mark, Name, PublisherAudit, Tally, touched
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
@@ -46,6 +49,9 @@ MAX_KNOWN_PKS = 1000
 REPLICA_TIMEOUT_MS = 1000
 DIRECTORY_S = 60
 FEW_NODES = 16
+MIXED, FULL = -100_000, -100_001
+LOST = {MIXED: Reason.MIXED_KINDS, FULL: Reason.TOO_MANY_METRICS}
+MARKS_A_CALL, NAMES_A_ROW, COMMANDS_A_READ = 2000, 1000, 2000
 
 _pack = msgspec.msgpack.Encoder().encode
 P = ParamSpec("P")
@@ -83,6 +89,10 @@ class _Script:
             return self._client.eval(self._text, len(keys), *keys, *args)
 
 
+_Kinded = tuple[str, str]
+"""A metric that is no sum, and its kind. Below 0 its number is why it does not count: MIXED, FULL."""
+
+
 class _Dictionary:
     """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
 
@@ -95,7 +105,7 @@ class _Dictionary:
         self.blocks = self.id  # how it stands in keys of blocks
         self.token = b""
         self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
-        self.metrics: dict[str, int] = {}
+        self.metrics: dict[str | _Kinded, int] = {}
         self.broken = False
 
 
@@ -121,17 +131,27 @@ class _Known:
         self.token = fields[b"g"][:8]
         self.generation = fields.get(b"gen", b"").decode()
         self.metrics: dict[str, int] = {}
+        self.kinds: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
         for field, value in fields.items():
             parent, colon, name = field.decode().partition(":")
+            if parent.startswith("r"):  # of runs
+                continue
             if parent == "m" and colon:
                 self.metrics[name] = int(value)
+            elif parent == "k" and colon:
+                self.kinds[name] = value.decode()
             elif colon:
+                if parent.startswith("q"):  # "q<parent>:<metric>:<bin>"
+                    parent, _, name = field.decode().rpartition(":")
                 self._numbers[parent, name] = int(value)
                 self._children.setdefault(parent, []).append((int(value), name))
 
     def number(self, path: Path) -> int | None:
+        if bin_ := split_bin(path):
+            number = self.number(bin_[0])
+            return None if number is None else self._numbers.get((f"q{number}:{bin_[1]}", bin_[2]))
         parent = "0"
         for name in path:
             if name is None:
@@ -161,6 +181,15 @@ _ShardPages = dict[
     tuple[_Dictionary, Interval, int, int], dict[int, msgspec.Raw]
 ]  # (..., block, page) -> bucket -> slots
 _Pages = dict[int, _ShardPages]
+_Lost = dict[int, dict[str, int]]  # by shard and reason, cells
+_Expanded = tuple[dict[tuple[_Dictionary, int], msgspec.Raw], list[tuple[int, str, int]]]  # lost: shard, reason, cells
+
+
+class _MarkCalls(NamedTuple):
+    """What mark.lua is to write on one shard: fields of hashes; names (dictionary, key, row)."""
+
+    values: dict[tuple[_Dictionary, Interval, int, int], list[Any]]
+    names: list[tuple[_Dictionary, str, list[Any]]]
 
 
 def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
@@ -190,8 +219,9 @@ class RedisStore:
         self.shards = int(settings.shards)
         self._settings = settings
         self._kept = dict(settings.periods)
-        self._intern, self._apply, self._claim, self._read = (
-            _Script(client, name) for name in ("intern", "apply", "claim", "read")
+        self._distinct_kept = distinct_periods(settings.periods)
+        self._intern, self._apply, self._claim, self._read, self._mark, self._spy = (
+            _Script(client, name) for name in ("intern", "apply", "claim", "read", "mark", "spy")
         )
         self._zones: dict[str, str] = {}
         self._folded: dict[tuple[str, Pk], Pk] = {}
@@ -275,6 +305,7 @@ class RedisStore:
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
+        marks: Marks | None = None,
     ) -> dict[int, set[Name]]:
         keys = Keys(account, self.shards)
         self._begin(account)
@@ -284,7 +315,9 @@ class RedisStore:
         for _ in range(TRIES):
             if not self._resolve(account, keys, cells):
                 continue
-            pages = self._pages(account, cells, todo)
+            pages, lost = self._pages(account, cells, todo)
+            if marks and not self._make(account, keys, marks, now, todo, lost, resets):
+                continue
             stale = False
             for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):
                 mine = pages.get(shard, {})
@@ -294,7 +327,8 @@ class RedisStore:
                     done.add(shard)
                     refused[shard] = set()
                     continue
-                answer = self._apply_shard(keys, shard, tallies, mine, [*dictionaries, log_of], now)
+                checked: list[_Dictionary | _ResetLog] = [*dictionaries, log_of]
+                answer = self._apply_shard(keys, shard, tallies, mine, checked, now, lost.get(shard, {}))
                 if answer[0] == b"stale":
                     for i in answer[1:]:
                         if i == len(dictionaries):
@@ -321,6 +355,7 @@ class RedisStore:
         pages: _ShardPages,
         dictionaries: Sequence["_Dictionary | _ResetLog"],
         now: float,
+        lost: dict[str, int],
     ) -> Any:
         seen_ttl = int(self._settings.spool_max_age_s) + DAY
         bits: list[int] = []
@@ -344,7 +379,14 @@ class RedisStore:
             for bucket in buckets.items():
                 row += bucket
             flat.append(row)
-        head = [bits, [dictionary.token.decode() for dictionary in dictionaries], homed, int(now), TALLY_TTL_S]
+        head: list[Any] = [
+            bits,
+            [dictionary.token.decode() for dictionary in dictionaries],
+            homed,
+            int(now),
+            TALLY_TTL_S,
+        ]
+        head.append([part for row in lost.items() for part in row])
         answer = self._apply(names, [_pack(head), _pack(flat)])
         if self._settings.wait_replicas:
             self._await_replicas(keys.waited(shard))
@@ -368,22 +410,157 @@ class RedisStore:
         if reached < wanted:
             raise Unavailable(f"Redis: {reached} of {wanted} replicas have what was applied")
 
-    def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> _Pages:
-        """Cells by shard, block and page, and bucket; those of a bucket packed as apply.lua takes them."""
+    def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> tuple[_Pages, _Lost]:
+        """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
         zone = self.zone(account)
-        expanded: dict[int, dict[tuple[_Dictionary, int], msgspec.Raw]] = {}
+        expanded: dict[int, _Expanded] = {}
         grouped: _Pages = {}
+        lost: _Lost = {}
         for interval, level in cells.items():
             for start, sums in level.items():
                 found = expanded.get(id(sums))  # levels share their sums
                 if found is None:
                     found = expanded[id(sums)] = _expanded(sums)
                 block, offset = place(interval, start, zone)
-                for (dictionary, page), slots in found.items():
+                for shard, reason, count in found[1]:
+                    _lose(lost, shard, reason, count)
+                for (dictionary, page), slots in found[0].items():
                     if shards is None or dictionary.shard in shards:
                         of_shard = grouped.setdefault(dictionary.shard, {})
                         of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
-        return grouped
+        return grouped, lost
+
+    def _make(
+        self,
+        account: str,
+        keys: Keys,
+        marks: Marks,
+        now: float,
+        shards: Collection[int] | None,
+        lost: _Lost,
+        resets: frozenset[Reset],
+    ) -> bool:
+        """Makes marks, after `_resolve`; False where a dictionary turned out to be gone, or a reset came.
+
+        lost: adds what could not be made. None is made on a shard that knows of other resets than those that the marks have
+        heeded: it will be refused.
+        """
+        zone = self.zone(account)
+        where: dict[tuple[Branch, str, str], list[tuple[_Dictionary, list[Path]]]] = {}
+        unknown: dict[_Dictionary, dict[_Kinded, None]] = {}
+        for spot in marks.spots:
+            key = spot.branch, spot.metric, spot.kind
+            if key in where:
+                continue
+            found = marked(self._folded[account, spot.branch.pk], spot)
+            where[key] = [(self._dictionary(account, keys, pk), paths) for pk, paths in found]
+            for dictionary, _ in where[key]:
+                if (spot.metric, spot.kind) not in dictionary.metrics:
+                    unknown.setdefault(dictionary, {})[spot.metric, spot.kind] = None
+        for dictionary, metrics in unknown.items():
+            if not dictionary.broken and not self._learn(account, dictionary, (), metrics):
+                return False
+        calls: dict[int, _MarkCalls] = {}
+        for spot in marks.spots:
+            for dictionary, paths in where[spot.branch, spot.metric, spot.kind]:
+                if dictionary.broken or (shards is not None and dictionary.shard not in shards):
+                    continue
+                metric = dictionary.metrics[spot.metric, spot.kind]
+                nodes = dict.fromkeys(dictionary.nodes[path][0] for path in paths)
+                if metric < 0:
+                    _lose(lost, dictionary.shard, LOST[metric], len(nodes))
+                    continue
+                mine = calls.setdefault(dictionary.shard, _MarkCalls({}, []))
+                if spot.kind == DISTINCT:
+                    kept = self._distinct_kept[spot.interval]
+                    end = next_start(spot.interval, spot.start, zone)
+                    ttl = 0 if kept is None else max(1, int(end + kept - now))
+                    names = list(marks.names[spot])
+                    for node in nodes:
+                        key_ = keys.distinct(
+                            dictionary.shard, dictionary.blocks, spot.interval, spot.start, node, metric
+                        )
+                        for first in range(0, len(names), NAMES_A_ROW):
+                            some = names[first : first + NAMES_A_ROW]
+                            mine.names.append((dictionary, key_, [f"{node}:{metric}", ttl, *some]))
+                else:
+                    self._values_of(keys, dictionary, spot, marks, metric, nodes, mine, zone)
+        for shard, call in calls.items():
+            log_of = self._resets_on(account, keys, shard)
+            if not log_of.resets <= resets:
+                continue
+            for stale in self._send_marks(keys, shard, call, log_of, now):
+                if isinstance(stale, _ResetLog):
+                    del self._reset_logs[account, shard]
+                    self._forget_directory()
+                else:
+                    self._forget(account, stale)
+                return False
+        return True
+
+    def _values_of(
+        self,
+        keys: Keys,
+        dictionary: _Dictionary,
+        spot: Spot,
+        marks: Marks,
+        metric: int,
+        nodes: Iterable[int],
+        into: _MarkCalls,
+        zone: str,
+    ) -> None:
+        block, offset = place(spot.interval, spot.start, zone)
+        text = _value_text(marks.values[spot])
+        for node in nodes:
+            row = into.values.setdefault((dictionary, spot.interval, block, node >> PAGE_BITS), [])
+            row += (offset << layout.BUCKET_BITS | metric << PAGE_BITS | node % PAGE, spot.kind, text)
+
+    def _send_marks(
+        self, keys: Keys, shard: int, call: _MarkCalls, log_of: _ResetLog, now: float
+    ) -> Iterator[_Dictionary | _ResetLog]:
+        """Gives what Redis does not know any more: dictionaries, or the resets."""
+        hashes = []
+        for (dictionary, interval, block, page), row in call.values.items():
+            kept = self._kept[interval]
+            ttl = 0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))
+            key = keys.values(shard, dictionary.blocks, interval, block, page)
+            for first in range(0, len(row), 3 * MARKS_A_CALL):
+                hashes.append((dictionary, key, [ttl, *row[first : first + 3 * MARKS_A_CALL]]))
+        rows = [(True, *row) for row in hashes] + [(False, *row) for row in call.names]
+        while rows:
+            some, size = [], 0
+            while rows and size < MARKS_A_CALL:
+                some.append(rows.pop())
+                size += len(some[-1][3])
+            dictionaries = list(dict.fromkeys(dictionary for _, dictionary, *_ in some))
+            values = [(key, row) for is_value, _, key, row in some if is_value]
+            names = [
+                (key, [dictionaries.index(dictionary) + 1, *row])
+                for is_value, dictionary, key, row in some
+                if not is_value
+            ]
+            checked: list[_Dictionary | _ResetLog] = [*dictionaries, log_of]
+            answer = self._mark(
+                [
+                    *(known.key for known in checked),
+                    *(keys.distinct_nodes(shard, dictionary.blocks) for dictionary in dictionaries),
+                    keys.faults(shard),
+                    *(key for key, _ in values + names),
+                ],
+                [
+                    _pack(
+                        [
+                            [known.token.decode() for known in checked],
+                            self._settings.max_distinct_nodes,
+                            [row for _, row in values],
+                            [row for _, row in names],
+                        ]
+                    )
+                ],
+            )
+            if answer[0] == b"stale":
+                yield from (checked[i] for i in answer[1:])
+                return
 
     @_reachable
     def resets(self, account: str) -> frozenset[Reset]:
@@ -431,7 +608,7 @@ class RedisStore:
 
         False where a dictionary turned out to be gone: it is forgotten, ask again.
         """
-        wanted: dict[Branch, dict[str, int]] = {}
+        wanted: dict[Branch, dict[str | _Kinded, int]] = {}
         stamp = self._stamp
         whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
         for level in reversed(cells.values()) if whole is None else [cells[whole]]:
@@ -445,8 +622,10 @@ class RedisStore:
             return False
         where: dict[Branch, list[tuple[_Dictionary, tuple[Path, ...]]]] = {}
         paths_of: dict[_Dictionary, dict[Path, None]] = {}
-        metrics_of: dict[_Dictionary, dict[str, None]] = {}
+        metrics_of: dict[_Dictionary, dict[str | _Kinded, None]] = {}
         for branch in fresh:
+            if branch.paths and (bin_ := split_bin(branch.paths[0])):
+                wanted[branch][bin_[1], QUANTILE] = 0
             targeted = kept_targets(self._folded[account, branch.pk], branch)
             where[branch] = [(self._dictionary(account, keys, pk), paths) for pk, paths in targeted]
             for dictionary, paths in where[branch]:
@@ -497,10 +676,26 @@ class RedisStore:
             found = self._dictionaries[account, pk] = _Dictionary(pk, keys)
         return found
 
-    def _learn(self, account: str, dictionary: _Dictionary, paths: Iterable[Path], metrics: Iterable[str]) -> bool:
+    def _learn(
+        self, account: str, dictionary: _Dictionary, paths: Iterable[Path], metrics: Iterable[str | _Kinded]
+    ) -> bool:
         """Asks for the numbers of nodes and metrics; False where Redis no longer knows what this process knew."""
+        found = [(path, split_bin(path)) for path in paths]
+        if any(bin_ for _, bin_ in found):  # bins hang on nodes, which must be known first
+            plain = [path for path, bin_ in found if not bin_]
+            below = dict.fromkeys(bin_[0] for _, bin_ in found if bin_ and bin_[0] not in dictionary.nodes)
+            if not self._learn(account, dictionary, dict.fromkeys([*plain, *below]), metrics):
+                return False
+            if dictionary.broken:
+                return True
+            paths, metrics = [path for path, bin_ in found if bin_], ()
         nodes, items, asked = dictionary.nodes, list[Any](), dict[Path, int]()
         for path in paths:
+            if bin_ := split_bin(path):
+                number = nodes[bin_[0]][0]
+                items += (f"q{number}:{bin_[1]}", bin_[2])
+                asked[path] = len(items) // 2
+                continue
             for depth in range(1, len(path) + 1):
                 part = path[:depth]
                 if part in nodes or part in asked or part == (None,):
@@ -513,11 +708,12 @@ class RedisStore:
                 asked[part] = len(items) // 2
         names = list(metrics)
         for name in names:
-            items += ("m", name)
+            items += ("m", name) if isinstance(name, str) else (f"m:{name[1]}", name[0])
         caps = (
             self._settings.max_children,
             self._settings.max_nodes if dictionary.pk else self._settings.max_pks,
             self._settings.max_metrics,
+            self._settings.max_bins,
         )
         text = msgspec.json.encode(dictionary.pk).decode()
         ask = _pack([secrets.token_hex(4), text, *caps, items])
@@ -538,7 +734,7 @@ class RedisStore:
             number = numbers[position - 1]
             nodes[part] = (number, False) if number >= 0 else (-1 - number, True)
         for name, number in zip(names, numbers[len(asked) :], strict=True):
-            dictionary.metrics[name] = number if number >= 0 else -1 - number
+            dictionary.metrics[name] = number if number >= 0 or number <= MIXED else -1 - number
         self._cached_nodes += len(asked)
         return True
 
@@ -627,6 +823,106 @@ class RedisStore:
         return known
 
     @_reachable
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        keys, zone = Keys(account, self.shards), self.zone(account)
+        shard, pk_id = keys.pk(pk)
+        places = [place(interval, start, zone) for start in starts]
+        for _ in range(TRIES):
+            out: list[list[int | None]] = [[None] * len(starts) for _ in paths]
+            known = self._knowledge(account, pk)
+            if known is None or metric not in known.metrics:
+                return out
+            base = known.metrics[metric] << PAGE_BITS
+            blocks_id = layout.generation(pk_id, known.generation)
+            asked: dict[str, list[tuple[int, int, int]]] = {}
+            for row, path in enumerate(paths):
+                number = known.number(path)
+                if number is None:
+                    continue
+                for column, (block, offset) in enumerate(places):
+                    key = keys.values(shard, blocks_id, interval, block, number >> PAGE_BITS)
+                    field = offset << layout.BUCKET_BITS | base | number % PAGE
+                    asked.setdefault(key, []).append((field, row, column))
+            commands = [("HMGET", key, *(field for field, *_ in cells)) for key, cells in asked.items()]
+            answers = self._read_all(keys.dictionary(shard, pk_id), known, commands)
+            if answers is None:
+                continue
+            for cells, values in zip(asked.values(), answers, strict=True):
+                for (_, row, column), raw in zip(cells, values, strict=True):
+                    if raw is not None:
+                        out[row][column] = _value_of(raw)
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    @_reachable
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        keys = Keys(account, self.shards)
+        shard, pk_id = keys.pk(pk)
+        for _ in range(TRIES):
+            out: list[list[int | None]] = [[0 if is_narrow(path) else None] * len(groups) for path in paths]
+            known = self._knowledge(account, pk)
+            if known is None or metric not in known.metrics:
+                return out
+            column = known.metrics[metric]
+            rows = {row: number for row, path in enumerate(paths) if (number := known.number(path)) is not None}
+            blocks_id = layout.generation(pk_id, known.generation)
+            nodes = keys.distinct_nodes(shard, blocks_id)
+            members = [f"{number}:{column}" for number in rows.values()]
+            kept = [bool(found) for found in self.client.smismember(nodes, members)] if members else []
+            is_full = not all(kept) and self.client.scard(nodes) >= self._settings.max_distinct_nodes
+            commands, places = [], []
+            for (row, number), is_kept in zip(rows.items(), kept, strict=True):
+                if not is_kept:
+                    if is_full:
+                        out[row] = [None] * len(groups)
+                    continue
+                for place_, group in enumerate(groups):
+                    if group:
+                        names = [keys.distinct(shard, blocks_id, interval, start, number, column) for start in group]
+                        commands.append(("PFCOUNT", *names))
+                        places.append((row, place_))
+            answers = self._read_all(keys.dictionary(shard, pk_id), known, commands)
+            if answers is None:
+                continue
+            for (row, place_), count in zip(places, answers, strict=True):
+                out[row][place_] = count
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    def _read_all(self, dictionary: str, known: _Known, commands: Sequence[tuple[Any, ...]]) -> list[Any] | None:
+        """Answers to commands on one shard; None where its dictionary has changed meanwhile."""
+        answers: list[Any] = []
+        for first in range(0, len(commands), COMMANDS_A_READ):
+            with self.client.pipeline(transaction=False) as pipe:
+                for command in commands[first : first + COMMANDS_A_READ]:
+                    pipe.execute_command(*command)
+                answers += pipe.execute()
+        tokens = self.client.hget(dictionary, "g")
+        return answers if tokens is not None and tokens[:8] == known.token else None
+
+    @_reachable
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        known = self._known.get((account, pk)) if metrics is not None else None
+        if known is None or not known.metrics.keys() >= set(metrics or ()):  # a kind, once given, stays
+            known = self._knowledge(account, pk)
+        return known.kinds if known else {}
+
+    @_reachable
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        known = self._knowledge(account, pk)
+        return [known.children(f"q{known.number(path)}:{metric}") if known else [] for path in paths]
+
+    @_reachable
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         known = self._knowledge(account, pk)
         if known is None:
@@ -712,6 +1008,25 @@ class RedisStore:
                 sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
         return sums
 
+    # the spy
+
+    @_reachable
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        keys = Keys(account, self.shards)
+        ask: list[Any] = [KEPT, KEPT_S, self._settings.max_spied_visitors, int(now), traces.counted, traces.others]
+        for visitor, texts in traces.visitors.items():
+            ask += (layout.visitor_id(visitor), texts)
+        try:
+            self._spy(keys.spy(), [_pack(ask)])
+        except redis.ResponseError as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    @_reachable
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        keys = Keys(account, self.shards)
+        lists = keys.spy()[:2] if visitor is None else (keys.spied_visitor(visitor),)
+        return [text for key in lists for text in self.client.lrange(key, 0, -1)]
+
 
 def _marks_of(text: bytes | None) -> list[Mark]:
     """The marks of a dictionary's field `s`."""
@@ -734,8 +1049,26 @@ def _plan_of(branch: Branch) -> _Plan:
     return rows
 
 
-def _expanded(sums: Sums) -> dict[tuple[_Dictionary, int], msgspec.Raw]:
-    """The sums of one bucket as slots of pages: [metric, [node, amount, ...], ...], packed."""
+def _lose(lost: _Lost, shard: int, reason: str, count: int) -> None:
+    mine = lost.setdefault(shard, {})
+    mine[reason] = mine.get(reason, 0) + count
+
+
+def _value_text(value: Value) -> str:
+    """A value as mark.lua takes it. Of a last: fixed widths, so that texts sort as values do."""
+    if len(value) == 1:
+        return str(value[0])
+    at, publisher, seq, position, amount = value
+    assert isinstance(at, int)
+    return f"{at + 2**44:012x}{publisher}{seq:010x}{position:05x}{amount}"
+
+
+def _value_of(raw: bytes) -> int:
+    return int(raw[43:] if len(raw) > 43 else raw)
+
+
+def _expanded(sums: Sums) -> _Expanded:
+    """The sums of one bucket as slots of pages: [metric, [node, amount, ...], ...], packed; and what is lost."""
     pages: dict[tuple[_Dictionary, int], dict[int, dict[str, int]]] = {}
     for branch, amounts in sums.items():
         for where, nodes in _plan_of(branch):
@@ -752,22 +1085,31 @@ def _expanded(sums: Sums) -> dict[tuple[_Dictionary, int], msgspec.Raw]:
                     for node in nodes:
                         column[node] = column.get(node, 0) + amount
     packed = {}
+    lost: list[tuple[int, str, int]] = []
     for where, slots in pages.items():
         flat: list[Any] = []
         for metric, column in slots.items():
+            if metric < 0 or where[1] < 0:
+                lost.append((where[0].shard, LOST[min(metric, where[1])], len(column)))
+                continue
             cells = [""] * (2 * len(column))
             cells[::2] = column
             cells[1::2] = map(str, column.values())
             flat += (metric, cells)
-        packed[where] = msgspec.Raw(_pack(flat))
-    return packed
+        if flat:
+            packed[where] = msgspec.Raw(_pack(flat))
+    return packed, lost
 
 
 def _plan(found: Iterable[tuple[_Dictionary, tuple[Path, ...]]]) -> _Plan:
+    """Bins of a metric that has another kind are planned on a page below 0: the number that says why they are lost."""
     plan: _Plan = []
     for dictionary, paths in found:
         pages: dict[int, dict[int, None]] = {}
         for path in paths:
+            if (bin_ := split_bin(path)) and (refusal := dictionary.metrics[bin_[1], QUANTILE]) < 0:
+                plan.append(((dictionary, refusal), (repr(path),)))
+                continue
             number = dictionary.nodes[path][0]
             pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
         plan += (((dictionary, page), tuple(NODE[node] for node in nodes)) for page, nodes in pages.items())

@@ -2,8 +2,8 @@
 is gone, and the next sweeper begins with what is left.
 
 The trash names what was abandoned: a generation of a pk, whose keys go by UNLINK; or a node of a dictionary, of which the
-fields of all below it go (so that the caps of the pk have room again) and then the cells, as far as they lie in hashes or
-fill whole strings. Keys are found by SCAN, since nothing lists them.
+fields of all below it go (so that the caps of the pk have room again) and then the cells and values, as far as they lie in
+hashes or fill whole strings, and the distinct counts. Keys are found by SCAN, since nothing lists them.
 """
 
 import secrets
@@ -19,6 +19,7 @@ LEASE_S = 10
 BATCH = 1000
 SCAN_COUNT = 500
 FEW = 100
+KINDS = "rvu"  # of keys: blocks, values, HyperLogLogs
 UNFINISHED_S = 3600.0
 
 _Entry = tuple[int, str, str, int]  # shard, pk in keys, generation, node or 0
@@ -72,17 +73,22 @@ class Sweeper:
             self._client.zrem(self._keys.trash, *whole)
 
     def _generations(self, entries: list[_Entry]) -> Iterator[None]:
-        keys = self._keys
-        prefixes = {keys.blocks(shard, generation(pk_id, gen)) for shard, pk_id, gen, _ in entries}
-        for found in self._scan(prefixes):
+        pks = {(shard, generation(pk_id, gen)) for shard, pk_id, gen, _ in entries}
+        for shard, pk_id in sorted(pks):
+            self._client.unlink(self._keys.distinct_nodes(shard, pk_id))
+            yield
+        for found in self._scan(pks):
             for first in range(0, len(found), FEW):
                 self._client.unlink(*found[first : first + FEW])
                 yield
             yield
 
-    def _scan(self, prefixes: set[str]) -> Iterator[list[str]]:
-        """Keys that begin so, a little at a time; those of one list are of one shard."""
-        match = f"{next(iter(prefixes))}*" if len(prefixes) == 1 else f"{self._keys.account_name}:*:r:*"
+    def _scan(self, pks: set[tuple[int, str]]) -> Iterator[list[str]]:
+        """Keys of what these pks (shard, as in the keys of blocks) have, a little at a time; those of one list are of one shard."""
+        prefixes = {self._keys.below(shard, pk_id, kind) for shard, pk_id in pks for kind in KINDS}
+        match = f"{self._keys.account_name}:*:[{KINDS}]:*"
+        if len(pks) == 1:
+            match = self._keys.below(*next(iter(pks)), f"[{KINDS}]") + "*"
         for client in self._servers(prefixes):
             cursor = 0
             while True:
@@ -107,18 +113,19 @@ class Sweeper:
         """False where the node is not abandoned."""
         shard, pk_id, gen, top = entry
         key = self._keys.dictionary(shard, pk_id)
-        children: dict[int, list[tuple[str, int]]] = {}
+        children: dict[int, list[tuple[str, int]]] = {}  # the field that leads to a node, and its number
         linked = False
         cursor = 0
         while True:
             cursor, fields = self._client.hscan(key, cursor, count=SCAN_COUNT)
             for raw, value in fields.items():
-                parent, colon, name = raw.decode().partition(":")
-                if not colon or parent == "m":
+                field = raw.decode()
+                parent, colon, _ = field.partition(":")
+                if not colon or parent[0] in "mkr":  # metrics, their kinds, runs
                     continue
                 linked = linked or int(value) == top
                 if parent != "p":
-                    children.setdefault(int(parent), []).append((name, int(value)))
+                    children.setdefault(int(parent.removeprefix("q")), []).append((field, int(value)))
             yield
             if cursor == 0:
                 break
@@ -127,9 +134,13 @@ class Sweeper:
         numbers = [top]
         gone: list[str] = [f"r{top}"]
         for number in numbers:
-            for name, below in children.get(number, ()):
+            for field, below in children.get(number, ()):
                 numbers.append(below)
-                gone += (f"{number}:{name}", f"r{below}")
+                gone += (field, f"r{below}")
+            # runs of bins, "rq<number>:<metric>"
+            gone += {f"r{field.rpartition(':')[0]}": None for field, _ in children.get(number, ()) if field[0] == "q"}
+        blocks_id = generation(pk_id, gen)
+        yield from self._distinct_nodes(self._keys.distinct_nodes(shard, blocks_id), set(numbers))
         for last in range(
             len(gone), 0, -FEW
         ):  # the deepest first, so that what is left can still be found from the top
@@ -138,18 +149,37 @@ class Sweeper:
                 return True
             yield
         if pk_id != self._keys.pk(())[1]:
-            yield from self._cells(self._keys.blocks(shard, generation(pk_id, gen)), numbers)
+            yield from self._cells(shard, blocks_id, numbers)
         return True
 
-    def _cells(self, prefix: str, numbers: list[int]) -> Iterator[None]:
+    def _distinct_nodes(self, key: str, numbers: set[int]) -> Iterator[None]:
+        """Makes room for distinct counts of other nodes."""
+        cursor = 0
+        while True:
+            cursor, members = self._client.sscan(key, cursor, count=SCAN_COUNT)
+            abandoned = [member for member in members if int(member.partition(b":")[0]) in numbers]
+            if abandoned:
+                self._client.srem(key, *abandoned)
+            yield
+            if cursor == 0:
+                break
+
+    def _cells(self, shard: int, blocks_id: str, numbers: list[int]) -> Iterator[None]:
+        abandoned = set(numbers)
         pages: dict[int, list[int]] = {}
         for number in numbers:
             pages.setdefault(number >> PAGE_BITS, []).append(number % PAGE)
         packed = {page: msgspec.msgpack.encode(nodes) for page, nodes in pages.items()}
-        for found in self._scan({prefix}):
+        counts = self._keys.below(shard, blocks_id, "u")
+        for found in self._scan({(shard, blocks_id)}):
             for name in found:
-                _interval, _block, page, *rest = name.removeprefix(prefix).split(":")
-                if int(page) in packed:
+                _interval, _block, page, *rest = name.split(":")[4:]
+                if name.startswith(counts):
+                    _interval, _start, node, _metric = name.removeprefix(counts).split(":")
+                    if int(node) in abandoned:
+                        self._client.unlink(name)
+                        yield
+                elif int(page) in packed:
                     self._script([name], ["dense" if len(rest) == 2 else "hash", packed[int(page)]])
                     yield
             yield

@@ -2,8 +2,9 @@
 --
 -- KEYS     M seen bitmaps, one a message; D dictionaries, one a pk; T tallies, one a message homed here; the shard's pubs, faults and
 --          aside; then one block a (pk, interval, block, page)
--- ARGV[1]  msgpack [[bit, ttl, ...], [token, ...], [[publisher, seq, total, [field, n, ...]], ...], now, tally ttl]
---          bit and ttl of each message (ttl 0: for ever); a token that each dictionary must know; each tally
+-- ARGV[1]  msgpack [[bit, ttl, ...], [token, ...], [[publisher, seq, total, [field, n, ...]], ...], now, tally ttl, [reason, n, ...]]
+--          bit and ttl of each message (ttl 0: for ever); a token that each dictionary must know; each tally; how many
+--          cells the caller lost
 -- ARGV[2]  msgpack, one a block: [ttl or 0, offset, [metric, ["#node", "delta", ...], metric, ...], offset, ...]: deltas are decimal
 --          text, since Lua's numbers are doubles and 2^53 + 1 would become 2^53
 -- Returns  {"seen", i, ...}: these messages (the first 1,000 of them) were applied before, nothing is written
@@ -57,6 +58,8 @@ for i = 1, T do
   redis.pcall('ZADD', pubs, now, tally[1])
 end
 if T > 0 then redis.pcall('ZREMRANGEBYSCORE', pubs, '-inf', now - tally_ttl) end
+
+for i = 1, #head[6], 2 do redis.pcall('HINCRBY', faults_key, head[6][i], head[6][i + 1]) end
 
 local function wrong_type(reply)
   return reply.err:find('WRONGTYPE', 1, true) and 'wrong_type' or 'overflow'

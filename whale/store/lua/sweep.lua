@@ -1,6 +1,6 @@
 -- Frees a little of what resets left: fields of a dictionary that nobody reaches, or cells under abandoned numbers.
 --
--- KEYS[1]  "fields": a dictionary; "hash": a block or bucket that is a hash; "dense": the slots of one metric
+-- KEYS[1]  "fields": a dictionary; "hash": a block, bucket or values, as a hash; "dense": the slots of one metric
 -- ARGV     "fields", the generation, a new token or empty, field, ...; or "hash" or "dense", msgpack [node, ...] (numbers below 1,024)
 -- Returns  how many fields or slots are gone; -1 where the dictionary has another generation
 -- Cost     one HDEL a call of "fields"; the fields of one hash; one BITFIELD a 1,000 slots.
@@ -9,15 +9,20 @@
 local key, verb = KEYS[1], ARGV[1]
 if verb == 'fields' then
   if (redis.call('HGET', key, 'gen') or '') ~= ARGV[2] then return -1 end
-  local gone, nodes = 0, 0
+  local gone, nodes, bins = 0, 0, 0
   for i = 4, #ARGV do
     if redis.call('HDEL', key, ARGV[i]) == 1 then
       gone = gone + 1
-      local colon = ARGV[i]:find(':', 1, true)
-      if colon and ARGV[i]:sub(colon + 1) ~= '__other__' then nodes = nodes + 1 end
+      local first, colon = ARGV[i]:sub(1, 1), ARGV[i]:find(':', 1, true)
+      if first == 'q' then -- "q<parent>:<metric>:<bin>"
+        if ARGV[i]:match('([^:]*)$') ~= '__other__' then bins = bins + 1 end
+      elseif first ~= 'r' and colon and ARGV[i]:sub(colon + 1) ~= '__other__' then
+        nodes = nodes + 1
+      end
     end
   end
   if nodes > 0 then redis.call('HINCRBY', key, 'c', -nodes) end
+  if bins > 0 then redis.call('HINCRBY', key, 'b', -bins) end
   if ARGV[3] ~= '' then redis.call('HSET', key, 'g', ARGV[3]) end
   return gone
 end

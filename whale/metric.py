@@ -1,0 +1,91 @@
+"""Kinds of metric: what is kept of each, where, and how buckets are merged. Pure.
+
+| kind | kept, for each path and bucket | over several buckets | where |
+| --- | --- | --- | --- |
+| sum | the sum | sum | every path |
+| min, max | the least, the greatest value | the least, the greatest | every path |
+| last | the value of the latest hit | the latest | every path |
+| quantile | how many values fell in each bin | bins are added up | the root, and down to two names below it |
+| distinct | a HyperLogLog of names | the union | as quantile; by hour, day and month |
+
+A quantile is a DDSketch: bin i of positive values holds (g^(i-1), g^i] millionths with g = 1.01 / 0.99, and the answer is its middle,
+so it is off by at most 1 % of the true value. Each bin is a reserved node (*path, None, metric, bin) whose hits are counted as any
+others are: `p17` of positive values, `n17` of negative ones, `z` of zero.  Source: Masson, Rim, Lee, DDSketch, VLDB 2019.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hail.settings import DAY, DISTINCT, HOUR, MONTH, QUANTILE, Period
+from whale.dimension import Path
+
+NARROW_LEVELS = 2  # names of the longest path where distinct counts and quantiles are kept
+RELATIVE_ERROR = 0.01
+ERRORS = {DISTINCT: 0.0081, QUANTILE: RELATIVE_ERROR}
+DISTINCT_KEPT: dict[int | str, float | None] = {HOUR: 7 * DAY, DAY: None, MONTH: None}
+_LOG_GAMMA = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
+
+
+def distinct_periods(periods: Iterable[Period]) -> dict[int | str, float | None]:
+    """Of the intervals kept those of distinct counts, and for how long."""
+    found = {}
+    for interval, kept in periods:
+        if interval in DISTINCT_KEPT:
+            most = DISTINCT_KEPT[interval]
+            found[interval] = most if kept is None else kept if most is None else min(kept, most)
+    return found
+
+
+def is_narrow(path: Path) -> bool:
+    """Whether distinct counts and quantiles are kept there."""
+    return len(path) <= NARROW_LEVELS and None not in path
+
+
+def bins_of(path: Path, metric: str) -> Path:
+    """The reserved path above the bins of a quantile metric."""
+    return (*path, None, metric)
+
+
+def split_bin(path: Path) -> tuple[Path, str, str] | None:
+    """(path, metric, bin) of a reserved path of a bin; None of any other."""
+    if len(path) < 3 or path[-3] is not None:
+        return None
+    metric, bin_ = path[-2:]
+    return path[:-3], str(metric), str(bin_)
+
+
+def bin_of(amount: int) -> str:
+    """The bin of a value in millionths."""
+    if amount == 0:
+        return "z"
+    return f"{'p' if amount > 0 else 'n'}{math.ceil(math.log(abs(amount)) / _LOG_GAMMA)}"
+
+
+def value_of(bin_: str) -> float:
+    """What a bin stands for, in millionths; not a number for `__other__`."""
+    if bin_ == "z":
+        return 0.0
+    if bin_[:1] not in "pn" or not bin_[1:].isdecimal():
+        return math.nan
+    middle = math.exp(int(bin_[1:]) * _LOG_GAMMA) * (1 - RELATIVE_ERROR)  # 2 g^i / (g + 1)
+    return middle if bin_[0] == "p" else -middle
+
+
+def quantiles(
+    values: Sequence[float] | NDArray[np.float64], counts: NDArray[np.int64], share: float
+) -> NDArray[np.float64]:
+    """The value below which a share (0 to 1) of what was counted lies, a column: of bins x columns.
+
+    Not a number where nothing was counted.
+    """
+    if not len(values):
+        return np.full(counts.shape[1:], np.nan)
+    order = np.argsort(values)
+    running = np.cumsum(counts[order], axis=0)
+    total = running[-1]
+    ranks = np.floor(share * (total - 1))
+    places = np.minimum((running <= ranks).sum(axis=0), len(values) - 1)
+    return np.where(total > 0, np.asarray(values, np.float64)[order][places], np.nan)

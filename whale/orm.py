@@ -1,0 +1,132 @@
+"""Counted: a mixin by which an object of a program counts on itself and on its relations. For any ORM, or none.
+
+class Product(Counted, Base):
+    ...
+
+product.count_now({"country": "US"}, {"revenue": 5})          pk ["Product", "123"]
+product.count_now_related(user, {"country": "US"})            the same pk, dimensions {"User": {"7": {"country": "US"}}}
+product.plotpoints(period="seven")
+product.plotpoints_related(user, "country")                   paths ["User", "7", "country"]
+
+Every call takes what the same call of Whale takes after its pk. `Whale.totals("Product")` has all products together.
+"""
+
+from typing import Any, ClassVar
+
+from whale.client import Whale
+from whale.errors import CallerError
+
+
+class Counted:
+    """What every counted object can do. A class may say otherwise how it is named and where it counts:
+
+    counted_by: the attribute that is its id.  counted_as: its name; else that of its class.
+    counted_on: a Whale; else the default connection.
+    """
+
+    counted_by: ClassVar[str] = "id"
+    counted_as: ClassVar[str] = ""
+    counted_on: ClassVar[Whale | None] = None
+
+    def counted_pk(self) -> list[str]:
+        """[name of its class, its id]; raises CallerError for an object that was not saved."""
+        return pk_of(self)
+
+    # counting
+
+    def count_now(self, dimensions: Any = None, metrics: Any = None, at: Any = None, **more: Any) -> None:
+        _whale(self).count_now(pk_of(self), dimensions, metrics, at, **more)
+
+    def count(self, dimensions: Any = None, metrics: Any = None, at: Any = None, **more: Any) -> None:
+        _whale(self).count(pk_of(self), dimensions, metrics, at, **more)
+
+    def count_now_related(
+        self, other: Any, dimensions: Any = None, metrics: Any = None, at: Any = None, **more: Any
+    ) -> None:
+        """Counts once on itself, along the related object. other: one, or a list of several."""
+        self.count_now(related(other, dimensions), metrics, at, **more)
+
+    def count_related(
+        self, other: Any, dimensions: Any = None, metrics: Any = None, at: Any = None, **more: Any
+    ) -> None:
+        self.count(related(other, dimensions), metrics, at, **more)
+
+    # answers
+
+    def plotpoints(self, dimensions: Any = None, metrics: Any = None, *args: Any, **more: Any) -> Any:
+        return _whale(self).plotpoints(pk_of(self), dimensions, metrics, *args, **more)
+
+    def plotpoints_related(
+        self, other: Any, dimensions: Any = None, metrics: Any = None, *args: Any, **more: Any
+    ) -> Any:
+        return self.plotpoints(related(other, dimensions), metrics, *args, **more)
+
+    def scalar_plotpoints(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).scalar_plotpoints(pk_of(self), *args, **more)
+
+    def ratio_plotpoints(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).ratio_plotpoints(pk_of(self), *args, **more)
+
+    def totals(self, dimensions: Any = None, metrics: Any = None, *args: Any, **more: Any) -> Any:
+        return _whale(self).totals(pk_of(self), dimensions, metrics, *args, **more)
+
+    def totals_related(self, other: Any, dimensions: Any = None, metrics: Any = None, *args: Any, **more: Any) -> Any:
+        return self.totals(related(other, dimensions), metrics, *args, **more)
+
+    def total(self, metric: str = "hits", dimension: Any = None, *args: Any, **more: Any) -> Any:
+        return _whale(self).total(pk_of(self), metric, dimension, *args, **more)
+
+    def total_related(self, other: Any, metric: str = "hits", dimension: Any = None, *args: Any, **more: Any) -> Any:
+        return self.total(metric, related(other, dimension), *args, **more)
+
+    def today(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).today(pk_of(self), *args, **more)
+
+    def yesterday(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).yesterday(pk_of(self), *args, **more)
+
+    def get_subdimensions(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).get_subdimensions(pk_of(self), *args, **more)
+
+    def all_subdimensions(self, *args: Any, **more: Any) -> Any:
+        return _whale(self).all_subdimensions(pk_of(self), *args, **more)
+
+
+def pk_of(model: Any) -> list[str]:
+    """Under what an object is counted; raises CallerError for one that was not saved."""
+    kind = type(model)
+    name = getattr(kind, "counted_as", "") or kind.__name__
+    attribute = getattr(kind, "counted_by", "id")
+    found = getattr(model, attribute, None)
+    if found is None or _is_new(model):
+        raise CallerError(
+            f"this {name} was not saved yet: save it, then count it (it is known by its {attribute})", "pk"
+        )
+    return [name, str(found)]
+
+
+def related(other: Any, dimensions: Any = None) -> Any:
+    """Dimensions below a related object, or below each of several: {its class: {its id: dimensions}}."""
+    below = {} if dimensions in (None, "_", []) else dimensions
+    several = isinstance(below, list | tuple) and all(isinstance(path, list | tuple) for path in below)
+    paths: list[list[Any]] = []
+    tree: dict[str, dict[str, Any]] = {}
+    for each in other if isinstance(other, list | tuple | set) else [other]:
+        name, id_ = pk_of(each)
+        if several:
+            paths += [[name, id_, *path] for path in below]
+        else:
+            tree.setdefault(name, {})[id_] = below
+    return paths if several else tree
+
+
+def _whale(model: Any) -> Any:
+    return type(model).counted_on or Whale
+
+
+def _is_new(model: Any) -> bool:
+    """Not in the database yet, as Django and SQLAlchemy say it: an id may be there before the row is."""
+    alchemy = getattr(model, "_sa_instance_state", None)
+    if alchemy is not None:
+        return bool(alchemy.transient or alchemy.pending)
+    return getattr(getattr(model, "_state", None), "adding", False) is True

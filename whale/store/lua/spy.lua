@@ -1,0 +1,34 @@
+-- Keeps the newest traces: of the account, and of each visitor; and no more visitors than the bound.
+--
+-- KEYS[1] list: what was counted   KEYS[2] list: what was not   KEYS[3] zset: visitors by when they were last heard of
+-- A visitor's list is KEYS[3]:<id>.
+-- ARGV[1] msgpack: [kept, ttl s, most visitors, now, counted, others, id, traces, id, traces, ...]
+-- Cost: O(traces), plus O(visitors that leave).
+
+local ask = cmsgpack.unpack(ARGV[1])
+local kept, ttl, most, now = ask[1], ask[2], ask[3], ask[4]
+
+local function keep(key, traces)
+  if #traces > 0 then
+    redis.call('RPUSH', key, unpack(traces))
+    redis.call('LTRIM', key, -kept, -1)
+    redis.call('EXPIRE', key, ttl)
+  end
+end
+
+keep(KEYS[1], ask[5])
+keep(KEYS[2], ask[6])
+for i = 7, #ask, 2 do
+  keep(KEYS[3] .. ':' .. ask[i], ask[i + 1])
+  redis.call('ZADD', KEYS[3], now, ask[i])
+end
+if #ask > 6 then
+  redis.call('EXPIRE', KEYS[3], ttl)
+  local surplus = redis.call('ZCARD', KEYS[3]) - most
+  if surplus > 0 then
+    local gone = redis.call('ZPOPMIN', KEYS[3], surplus)
+    for i = 1, #gone, 2 do
+      redis.call('DEL', KEYS[3] .. ':' .. gone[i])
+    end
+  end
+end
