@@ -49,12 +49,12 @@ def between_shards(at: int) -> None:
     apply, apply_shard = RedisStore.apply, RedisStore._apply_shard
     applies = shards = 0
 
-    def new_apply(*args: Any) -> Any:
+    def new_apply(*args: Any, **kwargs: Any) -> Any:
         nonlocal shards
         shards = 0
-        return apply(*args)
+        return apply(*args, **kwargs)
 
-    def next_shard(*args: Any) -> Any:
+    def next_shard(*args: Any, **kwargs: Any) -> Any:
         nonlocal applies, shards
         pages = args[4]
         shards += bool(pages)
@@ -62,7 +62,7 @@ def between_shards(at: int) -> None:
             applies += 1
             if applies == at:
                 die()
-        return apply_shard(*args)
+        return apply_shard(*args, **kwargs)
 
     RedisStore.apply, RedisStore._apply_shard = new_apply, next_shard  # type: ignore[assignment,method-assign]
 
