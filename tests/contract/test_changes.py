@@ -1,6 +1,7 @@
 """Setting and resetting, on every store, beside hits that go on."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -205,6 +206,9 @@ def test_hits_accepted_before_a_reset_are_dropped_and_counted_as_reset(
     assert sums(store, unique, ("Other",), [()]) == [2]
     audit = store.audit(unique)[0]
     assert (audit.hits, audit.total, audit.dropped) == (4, 4, {"reset": 1})
+    applier.witness.tell()
+    outcomes = [json.loads(trace)["outcome"] for trace in store.spied(unique)]
+    assert set(outcomes) == {"counted", "reset"}
 
 
 def test_what_is_above_a_reset_pk_or_path_keeps_its_sums_whenever_hits_are_counted(

@@ -85,8 +85,8 @@ class Applier:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
         duplicates = self._duplicates(account, messages, now)
-        unreadable: dict[Name, list[int]] = {}
-        tallies, cells, marks, resets = self._added_up(account, messages, duplicates, now, unreadable)
+        lost: dict[Name, dict[int, Reason]] = {}
+        tallies, cells, marks, resets = self._added_up(account, messages, duplicates, now, lost)
         if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
@@ -97,16 +97,15 @@ class Applier:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks, resets = self._added_up(account, rest, duplicates, now, unreadable)
+                tallies, cells, marks, resets = self._added_up(account, rest, duplicates, now, lost)
                 more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
         if self._settings.spy:
-            dropped: dict[Name, dict[int, Reason]] = {}
-            for reason, found in ((Reason.DUPLICATE, duplicates), (Reason.UNDECODABLE, unreadable)):
-                for name, positions in found.items():
-                    dropped.setdefault(name, {}).update(dict.fromkeys(positions, reason))
+            dropped = {name: dict.fromkeys(positions, Reason.DUPLICATE) for name, positions in duplicates.items()}
+            for name, reasons in lost.items():
+                dropped.setdefault(name, {}).update(reasons)
             self.witness.saw(account, messages, dropped, now)
 
     def _duplicates(self, account: str, messages: Sequence[Message], now: float) -> dict[Name, set[int]]:
@@ -136,9 +135,9 @@ class Applier:
         messages: Sequence[Message],
         duplicates: dict[Name, set[int]],
         now: float,
-        unreadable: dict[Name, list[int]],
+        lost: dict[Name, dict[int, Reason]],
     ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
-        """What the messages add, and the resets that this has heeded."""
+        """What the messages add, and the resets that this has heeded. lost: adds hits that are not duplicates and do not count."""
         level: Level = {}
         marks = Marks()
         tallies = []
@@ -161,10 +160,13 @@ class Applier:
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
             if bad:
-                unreadable[message.name] = bad
+                lost.setdefault(message.name, {}).update(dict.fromkeys(bad, Reason.UNDECODABLE))
                 dropped[Reason.UNDECODABLE] = len(bad)
-            if reset:
+            if before and reset:
                 dropped[Reason.RESET] = reset
+                if self._settings.spy:
+                    gone = before.nowhere(message.hits, {*counted_not, *bad})
+                    lost.setdefault(message.name, {}).update(dict.fromkeys(gone, Reason.RESET))
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
         return tallies, denormalize(level, finest, periods, zone, now), marks, resets

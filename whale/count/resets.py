@@ -5,9 +5,10 @@ before the reset of `Product/123` still counts in `Product`, whenever it comes; 
 a path takes the paths below it along, in that one pk. So what a reset leaves does not depend on when hits are counted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from hail.message import WireHit
 from whale.count.denormalize import Branch, Branches, branch_below, targets
 from whale.dimension import Path, Pk
 
@@ -56,6 +57,14 @@ class Older:
         found = tuple(branch for branch in cut if branch is not None)
         self.left_out += not found
         return found
+
+    def nowhere(self, hits: Sequence[WireHit], left_out: Collection[int]) -> list[int]:
+        """Positions of readable hits that count nowhere, of those not left out."""
+        return [
+            position
+            for position, hit in enumerate(hits)
+            if position not in left_out and not self.of(bytes(hit.pk), bytes(hit.dimensions))
+        ]
 
     def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:
         """As Branches.below, of a branch of `of`: what the resets leave out of it they leave out below."""

@@ -814,6 +814,7 @@ class RedisStore:
         key = keys.dictionary(*keys.pk(pk))
         tokens = self.client.hget(key, "g")
         if tokens is None:
+            self._known.pop((account, pk), None)
             return None
         known = self._known.get((account, pk))
         if known is None or known.token != tokens[:8]:
