@@ -491,9 +491,9 @@ class _Engine:
         return found
 
     def _tell(self) -> None:
-        """Where no hit has come for a while: a message without hits, which carries what was refused. At most one a second."""
+        """Where no hit comes: a message without hits, which carries what was refused. At most one a second, and one at the end."""
         now = time.monotonic()
-        if self._refusals and now - self._told_at >= TELL_S:
+        if self._refusals and (self._closing or now - self._told_at >= TELL_S):
             self._told_at = now
             account = self._refusals[0][0]
             self._keep(account, [[]], self._refusals_of(account))
