@@ -55,7 +55,6 @@ class Load:
         self.refused: set[int] = set()
         self.begun = -1  # the highest number of a hit that may have been sent
         self.twice = 0
-        self.again: set[int] = set()  # hits that were sent more than once, under their id
         self.requests: list[Request] = []
         self.errors: list[str] = []
         self._began = time.time()
@@ -104,7 +103,6 @@ class Load:
             call = ways[number % len(ways)](hit)
             self._send(link, call, [number], "id" in hit)
             if number % 30 == 10 and "id" in hit and number in self.accepted:
-                self.again.add(number)
                 self._send(link, call, [number], True)
                 self.twice += 1
             time.sleep(SINGLE_PAUSE_S)
@@ -190,12 +188,10 @@ class Load:
         """Each accepted hit is counted once, an unanswered one at most once, others never.
 
         Every pk, level, metric and interval must agree. To be called when nothing is under way.
-        lost: hits that a Redis may have forgotten after it had them, in one pk and not in another: nothing twice, then, but
-        what was also sent twice, since it may have forgotten the id too, between its claim and the apply.
+        lost: hits that a Redis may have forgotten after it had them, in one pk and not in another: nothing twice, then.
         """
         counts = self.counted(store, lost)
-        forgotten = self.again.intersection(lost)
-        twice = {number: n for number, n in counts.items() if n != 1 and number not in forgotten}
+        twice = {number: n for number, n in counts.items() if n != 1}
         assert not twice, f"{len(twice)} hits are counted more than once: {list(twice.items())[:5]}"
         missing = self.accepted.difference(counts, lost)
         said = f"{len(missing)} of {len(self.accepted)} accepted hits are not counted: {sorted(missing)[:5]}"
