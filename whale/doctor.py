@@ -25,8 +25,9 @@ from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
 from whale.errors import SetupError, Unavailable
+from whale.store.connection import CLUSTER_SCHEME
 from whale.store.keys import META, Keys
-from whale.store.redis import CLUSTER_SCHEME, connect
+from whale.store.redis import connect
 
 ANSWER_S = 3.0
 OLDEST_RABBITMQ = (3, 10)

@@ -7,6 +7,7 @@ HailWhaleError
         FormulaError    a formula that cannot be read
         TooManyPoints   an answer larger than its bound
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
+        Interrupted     the store was away within a piece of work, which is to begin again
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
 """
 
@@ -52,6 +53,10 @@ class TooManyPoints(CallerError):
 
 class Unavailable(HailWhaleError):
     """Ours, and it may pass: HTTP 503."""
+
+
+class Interrupted(Unavailable):
+    """The store was lost and found within a piece of work that stands on one state of it: begin it again."""
 
 
 class SetupError(HailWhaleError):

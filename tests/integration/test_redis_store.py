@@ -11,8 +11,7 @@ from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
-from whale.store import connect
-from whale.store import redis as redis_store
+from whale.store import connect, numbers
 from whale.store.base import PublisherAudit
 from whale.store.keys import Keys, place
 from whale.store.redis import RedisStore
@@ -163,7 +162,7 @@ def test_buckets_expire_by_their_own_time_and_the_clock_that_was_given(
 def test_the_caches_of_a_worker_are_bounded(
     settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "MAX_CACHED_NODES", 50)
+    monkeypatch.setattr(numbers, "MAX_CACHED_NODES", 50)
     applier = Applier(store, settings)
     for step in range(10):
         applier.apply([message(page_hits(step * 10, step * 10 + 30), settings, unique, step)], NOW)
@@ -172,7 +171,7 @@ def test_the_caches_of_a_worker_are_bounded(
 
 
 def test_ids_beyond_the_budget_are_counted_unchecked(settings: Settings, store: RedisStore, unique: str) -> None:
-    small = RedisStore(store.client, settings.replace(max_ids=3 * 4 * 5))
+    small = RedisStore(store.connection, settings.replace(max_ids=3 * 4 * 5))
     names = [(f"id{i}", (PUBLISHER, 0)) for i in range(100)]
     assert small.claim(unique, names, NOW) == set()
     taken = small.claim(unique, [(hit_id, (PUBLISHER, 1)) for hit_id, _ in names], NOW)

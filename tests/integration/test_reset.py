@@ -224,7 +224,7 @@ def test_a_reset_cut_off_anywhere_is_completed_by_the_next(
         applier = Applier(redis_store(settings), settings)
         applier.apply([message_of(1, 0, NOW, settings, account)], NOW)
         left = [calls]
-        inner = store._changer()
+        inner = store._changer
         send = inner.client.execute_command
 
         def cut(*args: Any, left: list[int] = left, send: Any = send, **more: Any) -> Any:

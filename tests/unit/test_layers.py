@@ -43,7 +43,7 @@ EDGES = {
     "whale/doctor.py": "how old things are",
     "whale/embedded.py": "waiting for Redis",
     "whale/store/changes.py": "tokens and generations of dictionaries",
-    "whale/store/redis.py": "tokens of dictionaries; waiting for Redis",
+    "whale/store/numbers.py": "tokens of dictionaries",
     "whale/store/sweep.py": "tokens of dictionaries",
     "whale/tail.py": "waiting for hits",
     "whale/supervisor.py": "waiting for parts, and starting them again",

@@ -26,7 +26,7 @@ from whale.count.denormalize import Branches, Cells, Level, coalesce, denormaliz
 from whale.count.marks import Marks, mark, unsound_of
 from whale.count.resets import Older, Reset
 from whale.count.witness import Witness
-from whale.errors import Unavailable
+from whale.errors import Interrupted, Unavailable
 from whale.store.base import Name, Store, Tally
 
 MAX_MESSAGES = 2000
@@ -68,7 +68,10 @@ class Applier:
             waiting = list(named.values())
             while waiting:
                 group = self._group(waiting)
-                self._apply_group(account, waiting[:group], now)
+                try:
+                    self._apply_steadily(account, waiting[:group], now)
+                except Interrupted:
+                    self._apply_steadily(account, waiting[:group], now)
                 waiting = waiting[group:]
 
     def _group(self, waiting: Sequence[Message]) -> int:
@@ -79,6 +82,11 @@ class Applier:
             if position and hits > self._settings.apply_max_hits:
                 return position
         return min(len(waiting), MAX_MESSAGES)
+
+    def _apply_steadily(self, account: str, messages: Sequence[Message], now: float) -> None:
+        """From the claim on: an id that the store claimed and forgot again could be claimed by another message too."""
+        with self._store.steady():
+            self._apply_group(account, messages, now)
 
     def _apply_group(self, account: str, messages: Sequence[Message], now: float) -> None:
         if len(self._branches) > MAX_ACCOUNTS:

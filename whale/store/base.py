@@ -11,6 +11,7 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -115,6 +116,13 @@ class Store(Protocol):
 
     def zone(self, account: str) -> str:
         """The account's IANA zone, fixed when the account was made (at its first use)."""
+
+    def steady(self) -> AbstractContextManager[None]:
+        """Work within stands on one state of the store: where that may have been lost meanwhile, a method raises Unavailable.
+
+        So what was claimed is still claimed when it is applied. On a Redis Cluster this holds for each server by itself:
+        one that goes back to an older state and keeps its connections from nobody is noticed, one that nobody asked is not.
+        """
 
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
         """Claims hit ids for their messages; returns the positions of those that another message owns.

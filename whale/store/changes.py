@@ -1,6 +1,6 @@
 """What changes cells otherwise than by hits, in Redis: set and reset. What each promises is in base.py.
 
-A RedisStore of its own, so that it has its own memory of dictionaries and no worker's is touched by another thread.
+A Writer of its own, so that it has its own memory of dictionaries and no worker's is touched by another thread.
 
 A reset goes in steps, each of which may be repeated. Writing the record on every shard comes first, since from then on no
 worker applies a hit there that was accepted before: it is refused until it has read the record, and forgets the directory too.
@@ -16,22 +16,26 @@ from typing import Any
 import msgspec
 
 from hail.hit import Reason
+from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.store import keys as layout
 from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, not_a_sum
+from whale.store.connection import Connection, Script, pack
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
-from whale.store.redis import MIXED, TALLY_TTL_S, TRIES, RedisStore, _Dictionary, _Known, _pack, _Script
+from whale.store.numbers import MIXED, TRIES, Dictionary
+from whale.store.reader import Known
+from whale.store.writer import TALLY_TTL_S, Writer
 
 _json = msgspec.json.Encoder().encode
 
 
-class Changer(RedisStore):
+class Changer(Writer):
     """Not for several threads at once."""
 
-    def __init__(self, client: Any, settings: Any):
-        super().__init__(client, settings)
-        self._set, self._reset = _Script(client, "set", "apply"), _Script(client, "reset")
+    def __init__(self, connection: Connection, settings: Settings):
+        super().__init__(connection, settings)
+        self._set, self._reset = Script(self.client, "set", "apply"), Script(self.client, "reset")
 
     # setting
 
@@ -82,7 +86,7 @@ class Changer(RedisStore):
 
     def _learned(
         self, account: str, keys: Keys, pk: Pk, paths: Iterable[Path], metrics: Iterable[str]
-    ) -> _Dictionary | None:
+    ) -> Dictionary | None:
         if not self._fold(account, keys, [pk]):
             return None
         dictionary = self._dictionary(account, keys, self._folded[account, pk])
@@ -94,7 +98,7 @@ class Changer(RedisStore):
             raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
         return dictionary
 
-    def _are_sums(self, account: str, change: Change, dictionary: _Dictionary) -> bool:
+    def _are_sums(self, account: str, change: Change, dictionary: Dictionary) -> bool:
         """Raises CallerError for a metric of another kind; False where the dictionary has changed."""
         for name in change.amounts:
             if dictionary.metrics[name] == MIXED:
@@ -109,7 +113,7 @@ class Changer(RedisStore):
         self,
         keys: Keys,
         change: Change,
-        dictionary: _Dictionary,
+        dictionary: Dictionary,
         paths: list[Path],
         added: dict[str, int] | None,
         fingerprint: str,
@@ -155,13 +159,13 @@ class Changer(RedisStore):
         if added is not None and not any(added[name] for name in counted):
             ask[2] = ""
         head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S, lost]
-        answer = self._set(names, [_pack(head), _pack(blocks), _pack(ask)])
+        answer = self._set(names, [pack(head), pack(blocks), pack(ask)])
         if answer[0] == b"stale":
             self._forget(keys.account_name, dictionary)
             return False
         if answer[0] == b"overflow":
             raise CallerError("the difference to what is there does not fit into 64 bits", "metrics")
-        if self._settings.wait_replicas:
+        if self.settings.wait_replicas:
             self._await_replicas(keys.waited(dictionary.shard))
         return True
 
@@ -170,7 +174,7 @@ class Changer(RedisStore):
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         keys = Keys(account, self.shards)
         self._reset_all(account, keys, pk, path, now)
-        if self._settings.wait_replicas:
+        if self.settings.wait_replicas:
             for shard in range(self.shards):
                 self._await_replicas(keys.waited(shard))
 
@@ -190,7 +194,7 @@ class Changer(RedisStore):
             names.update(self._below(keys, pk, number))
         again = [name for name in sorted(names) if self.client.hexists(keys.dictionary(*keys.pk(name)), "g")]
         if again:
-            self._learn(account, _Dictionary((), keys), dict.fromkeys(again), ())
+            self._learn(account, Dictionary((), keys), dict.fromkeys(again), ())
 
     def _record(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """Says on every shard that there is a reset; a new token makes workers read it before they apply anything."""
@@ -212,7 +216,7 @@ class Changer(RedisStore):
         fields = self.client.hgetall(keys.dictionary(*keys.pk(())))
         if b"g" not in fields:
             return []
-        known = _Known(fields)
+        known = Known(fields)
         number = known.number(pk) if number is None else number
         found: list[Pk] = []
         level = [] if number is None else [(pk, str(number))]
@@ -242,7 +246,7 @@ class Changer(RedisStore):
             fields = self.client.hgetall(key)
             if b"g" not in fields:
                 return None
-            known = _Known(fields)
+            known = Known(fields)
             number, parent = known.number(path), known.parent(path)
             if number is None:
                 return None
@@ -253,7 +257,7 @@ class Changer(RedisStore):
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was reset")
 
 
-def _check_own(change: Change, dictionary: _Dictionary, folded: Pk) -> None:
+def _check_own(change: Change, dictionary: Dictionary, folded: Pk) -> None:
     """That what is set has a place of its own: a cell of `__other__` is not one path's."""
     if folded != change.pk:
         raise CallerError(f"is beyond the cap of pks, and counts in {OTHER}", "pk")

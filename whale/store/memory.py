@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +131,9 @@ class MemoryStore:
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
+
+    def steady(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
         window = self._settings.dedupe_window_s + self._settings.spool_max_age_s

@@ -1,0 +1,110 @@
+"""Redis goes back to an older state in the middle of an apply: between the claim of ids and the cells, or between two shards."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hail.settings import Settings, load
+from tests.contract.hits import NOW, message, sums
+from tests.servers import RedisCluster, RedisServer
+from whale.count.apply import Applier
+from whale.errors import Unavailable
+from whale.store.redis import RedisStore, connect
+
+HITS = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def settings(server: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_SHARDS": "4"})
+
+
+def goes_back(server: RedisServer, copies: Path) -> None:
+    """Ends the server and starts it with the log that was copied."""
+    server.kill9()
+    folder = server.folder / "appendonlydir"
+    shutil.rmtree(folder)
+    shutil.copytree(copies, folder)
+    server.start()
+
+
+def once(method: Callable[..., Any], at: int, then: Callable[[], None]) -> Callable[..., Any]:
+    """The method, which after its call number `at` (from 1) calls `then`, once."""
+    calls = 0
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        result = method(*args, **kwargs)
+        calls += 1
+        if calls == at:
+            then()
+        return result
+
+    return called
+
+
+@pytest.mark.parametrize(("method", "at"), [("claim", 1), ("_apply_shard", 1), ("_apply_shard", 3)])
+def test_what_was_claimed_or_applied_before_is_done_again(
+    server: RedisServer,
+    settings: Settings,
+    unique: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    at: int,
+) -> None:
+    applier = Applier(connect(settings), settings)
+    applier.apply([message([{"pk": f"pk{i}"} for i in range(20)], settings, unique, 0)], NOW)
+    shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
+    back = once(getattr(RedisStore, method), at, lambda: goes_back(server, tmp_path / "aof"))
+    monkeypatch.setattr(RedisStore, method, back)
+    applier.apply([message(HITS, settings, unique, 1, 40)], NOW)
+    Applier(connect(settings), settings).apply([message(HITS, settings, unique, 2, 60)], NOW)
+    assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [2] * 20
+
+
+def test_a_connection_lost_between_two_applies_is_made_again(
+    server: RedisServer, settings: Settings, unique: str
+) -> None:
+    applier = Applier(connect(settings), settings)
+    applier.apply([message(HITS, settings, unique, 0)], NOW)
+    server.kill9()
+    with pytest.raises(Unavailable):
+        applier.apply([message([{"pk": "new", "id": "new"}], settings, unique, 1)], NOW)
+    server.start()
+    applier.apply([message([{"pk": "new", "id": "new"}], settings, unique, 1)], NOW)
+    assert sums(connect(settings), unique, ("new",), [()]) == [1]
+
+
+def test_a_server_of_a_cluster_that_comes_back_has_the_apply_begun_again(
+    redis_cluster: RedisCluster, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = redis_cluster.url.replace("redis://", "redis+cluster://")
+    settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
+    store = connect(settings)
+    claims = []
+
+    def cut() -> None:
+        for node in store.client.get_primaries():
+            store.client.get_redis_connection(node).connection_pool.disconnect()
+
+    claim = once(RedisStore.claim, 1, cut)
+    monkeypatch.setattr(RedisStore, "claim", lambda *args: claims.append(1) or claim(*args))
+    applier = Applier(store, settings)
+    for _ in range(3):
+        try:
+            applier.apply([message(HITS, settings, unique, 0)], NOW)
+            break
+        except Unavailable:
+            continue
+    assert len(claims) > 1
+    assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20

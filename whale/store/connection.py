@@ -1,0 +1,136 @@
+"""How the store reaches Redis: the client, the scripts, and what counts as being away."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from importlib import resources
+from typing import Any, ParamSpec, TypeVar
+
+import msgspec
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from hail.settings import Settings
+from whale.errors import Interrupted, SetupError, Unavailable
+from whale.store.keys import Keys
+
+CLUSTER_SCHEME = "redis+cluster://"
+
+pack = msgspec.msgpack.Encoder().encode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Reconnected(redis.ConnectionError):
+    """Within `steady`."""
+
+
+def reachable(method: Callable[P, R]) -> Callable[P, R]:
+    """Says Unavailable for what passes by itself: no connection, loading, failing over, out of memory."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except _Reconnected as error:
+            raise Interrupted(f"Redis: {error}") from error
+        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
+            raise Unavailable(f"Redis: {error}") from error
+        except (redis.exceptions.ClusterError, redis.exceptions.RedisClusterException) as error:
+            raise Unavailable(f"Redis Cluster: {error}") from error
+
+    return guarded
+
+
+class Connection:
+    """A client of Redis or Redis Cluster, which connects again by itself, except within `steady`."""
+
+    def __init__(self, url: str, timeout_s: float):
+        self._mine = threading.local()
+        self._is_lost = True
+        options: dict[str, Any] = {
+            "socket_timeout": timeout_s,
+            "socket_connect_timeout": min(timeout_s, 2.0),
+            "redis_connect_func": self._on_connect,
+        }
+        self._is_cluster = url.startswith(CLUSTER_SCHEME)
+        try:
+            if self._is_cluster:
+                self.client: Any = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
+            else:
+                retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), 2)
+                self.client = redis.Redis.from_url(url, retry=retry, **options)
+        except ValueError as error:
+            raise SetupError(f"HAILWHALE_REDIS_URL: {error}") from None
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Within, this thread talks to servers it was connected to before: where one is lost, it raises Interrupted.
+
+        A server that was away may have come back with less than it knew.
+        """
+        if self._is_lost:
+            self._connect_all()
+        self._mine.is_steady = True
+        try:
+            yield
+        finally:
+            self._mine.is_steady = False
+
+    @reachable
+    def _connect_all(self) -> None:
+        self._is_lost = False
+        self.client.ping(**({"target_nodes": RedisCluster.PRIMARIES} if self._is_cluster else {}))
+
+    def _on_connect(self, connection: Any) -> None:
+        if not self._is_cluster:  # a cluster's client does it before it calls this
+            connection.on_connect()
+        if getattr(self._mine, "is_steady", False):
+            self._is_lost = True
+            raise _Reconnected("the connection was lost while hits were applied")
+
+
+class Script:
+    """A Lua file, or several that run as one, loaded where it runs first."""
+
+    def __init__(self, client: Any, *names: str):
+        self._client = client
+        folder = resources.files("whale.store") / "lua"
+        self._text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+        self._sha = redis.Redis().register_script(self._text).sha
+
+    def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        try:
+            return self._client.evalsha(self._sha, len(keys), *keys, *args)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(self._text, len(keys), *keys, *args)
+
+
+class Connected:
+    """What every part of the store stands on. zone: an account's, kept once it is known."""
+
+    def __init__(self, connection: Connection, settings: Settings):
+        self.connection, self.client, self.settings = connection, connection.client, settings
+        self.shards = int(settings.shards)
+        self._zones: dict[str, str] = {}
+
+    @reachable
+    def zone(self, account: str) -> str:
+        zone = self._zones.get(account)
+        if zone is None:
+            found = self.client.hget(Keys(account, self.shards).account, "zone")
+            if found is None:  # nothing was counted yet
+                return str(self.settings.timezone)
+            zone = self._zones[account] = found.decode()
+        return zone
+
+    def _begin(self, account: str) -> None:
+        """Fixes the zone of an account that is counted for the first time."""
+        if account not in self._zones:
+            self.client.hsetnx(Keys(account, self.shards).account, "zone", self.settings.timezone)

@@ -1,0 +1,275 @@
+"""Numbers of nodes and metrics, as Redis gives them out: the dictionaries that a worker remembers.
+
+A dictionary in the cache is right as long as Redis still knows its token; apply.lua and mark.lua check that, and what is stale
+is asked for again by name. So a reset, a failover or an older AOF under a running worker costs a round trip and never a wrong
+number.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import redis
+
+from hail.hit import Reason
+from hail.settings import QUANTILE, Settings
+from whale.count.denormalize import Branch, Cells
+from whale.count.resets import Reset, kept_targets
+from whale.dimension import Path, Pk
+from whale.errors import Unavailable
+from whale.metric import split_bin
+from whale.store import keys as layout
+from whale.store.base import OTHER
+from whale.store.connection import Connected, Connection, Script, pack, reachable
+from whale.store.keys import PAGE, PAGE_BITS, Keys
+
+log = logging.getLogger(__name__)
+NODE = tuple(f"#{node}" for node in range(PAGE))
+MAX_CACHED_NODES = 500_000
+TRIES = 20
+DIRECTORY_S = 60
+MIXED, FULL = -100_000, -100_001
+
+
+Kinded = tuple[str, str]
+"""A metric that is no sum, and its kind. Below 0 its number is why it does not count: MIXED, FULL."""
+
+
+class Dictionary:
+    """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
+
+    __slots__ = ("blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "token")
+
+    def __init__(self, pk: Pk, keys: Keys):
+        self.pk = pk
+        self.shard, self.id = keys.pk(pk)
+        self.key = keys.dictionary(self.shard, self.id)
+        self.blocks = self.id  # how it stands in keys of blocks
+        self.token = b""
+        self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
+        self.metrics: dict[str | Kinded, int] = {}
+        self.broken = False
+
+
+class ResetLog:
+    """What this process knows of the resets on one shard: right while Redis knows its token."""
+
+    __slots__ = ("key", "resets", "token")
+
+    def __init__(self, key: str, fields: dict[bytes, bytes]):
+        self.key, self.token = key, fields[b"g"]
+        self.resets = frozenset(
+            Reset(*_reset_of(name[1:]), int(at_ms)) for name, at_ms in fields.items() if name != b"g"
+        )
+
+
+_reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
+
+
+# A branch's plan is (stamp, (rows, names)): where its cells go, and the metrics that all of these dictionaries know.
+Plan = list[tuple[tuple[Dictionary, int], tuple[str, ...]]]  # a dictionary and a page, nodes on it as "#5"
+
+
+class Numbers(Connected):
+    """The cache, and how it is filled. Not for several threads at once."""
+
+    def __init__(self, connection: Connection, settings: Settings):
+        super().__init__(connection, settings)
+        self._intern = Script(self.client, "intern")
+        self._folded: dict[tuple[str, Pk], Pk] = {}
+        self._dictionaries: dict[tuple[str, Pk], Dictionary] = {}
+        self._cached_nodes = 0
+        self._directory_until = 0.0
+        self._stamp = object()  # plans of branches carry it, and are made anew when it changes
+        self._reset_logs: dict[tuple[str, int], ResetLog] = {}
+
+    @reachable
+    def resets(self, account: str) -> frozenset[Reset]:
+        logs = [log.resets for (name, _), log in self._reset_logs.items() if name == account]
+        return frozenset().union(*logs)
+
+    def _resets_on(self, account: str, keys: Keys, shard: int) -> ResetLog:
+        found = self._reset_logs.get((account, shard))
+        if found is None:
+            key = keys.resets(shard)
+            self.client.hsetnx(key, "g", secrets.token_hex(4))
+            found = self._reset_logs[account, shard] = ResetLog(key, self.client.hgetall(key))
+        return found
+
+    def _resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
+        """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
+
+        False where a dictionary turned out to be gone: it is forgotten, ask again.
+        """
+        wanted: dict[Branch, dict[str | Kinded, int]] = {}
+        stamp = self._stamp
+        whole = next((interval for interval, kept in reversed(self.settings.periods) if kept is None), None)
+        for level in reversed(cells.values()) if whole is None else [cells[whole]]:
+            for sums in level.values():
+                for branch, amounts in sums.items():
+                    plan = branch.plan
+                    if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
+                        wanted.setdefault(branch, {}).update(amounts)
+        fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
+        if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
+            return False
+        where: dict[Branch, list[tuple[Dictionary, tuple[Path, ...]]]] = {}
+        paths_of: dict[Dictionary, dict[Path, None]] = {}
+        metrics_of: dict[Dictionary, dict[str | Kinded, None]] = {}
+        for branch in fresh:
+            if branch.paths and (bin_ := split_bin(branch.paths[0])):
+                wanted[branch][bin_[1], QUANTILE] = 0
+            targeted = kept_targets(self._folded[account, branch.pk], branch)
+            where[branch] = [(self._dictionary(account, keys, pk), paths) for pk, paths in targeted]
+            for dictionary, paths in where[branch]:
+                paths_of.setdefault(dictionary, {}).update(
+                    (path, None) for path in paths if path not in dictionary.nodes
+                )
+        for branch, needed in wanted.items():
+            for dictionary in (
+                [row[0] for row in where[branch]] if branch in where else [row[0][0] for row in plan_of(branch)]
+            ):
+                known = dictionary.metrics
+                metrics_of.setdefault(dictionary, {}).update((name, None) for name in needed if name not in known)
+        for dictionary, names in metrics_of.items():
+            new = paths_of.get(dictionary, {})
+            if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
+                return False
+        lost: dict[int, int] = {}
+        for branch, found in where.items():
+            sound = [(dictionary, paths) for dictionary, paths in found if not dictionary.broken]
+            for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
+                lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
+            branch.plan = self._stamp if len(sound) == len(found) else None, (_plan(sound), set())
+        for branch, needed in wanted.items():
+            assert branch.plan is not None
+            branch.plan[1][1].update(needed)
+        for shard, count in lost.items():
+            self.client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
+        return True
+
+    def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
+        """Learns as which pk each pk counts: itself, or cut at the first name that the directory has folded."""
+        unknown = [pk for pk in pks if (account, pk) not in self._folded]
+        if not unknown:
+            return True
+        directory = self._dictionary(account, keys, ())
+        if not self._learn(account, directory, dict.fromkeys(unknown), ()):
+            return False
+        if directory.broken:
+            raise Unavailable(f"Redis: the key {directory.key} holds something else: remove it")
+        for pk in unknown:
+            depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
+            self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
+        return True
+
+    def _dictionary(self, account: str, keys: Keys, pk: Pk) -> Dictionary:
+        found = self._dictionaries.get((account, pk))
+        if found is None:
+            found = self._dictionaries[account, pk] = Dictionary(pk, keys)
+        return found
+
+    def _learn(
+        self, account: str, dictionary: Dictionary, paths: Iterable[Path], metrics: Iterable[str | Kinded]
+    ) -> bool:
+        """Asks for the numbers of nodes and metrics; False where Redis no longer knows what this process knew."""
+        found = [(path, split_bin(path)) for path in paths]
+        if any(bin_ for _, bin_ in found):  # bins hang on nodes, which must be known first
+            plain = [path for path, bin_ in found if not bin_]
+            below = dict.fromkeys(bin_[0] for _, bin_ in found if bin_ and bin_[0] not in dictionary.nodes)
+            if not self._learn(account, dictionary, dict.fromkeys([*plain, *below]), metrics):
+                return False
+            if dictionary.broken:
+                return True
+            paths, metrics = [path for path, bin_ in found if bin_], ()
+        nodes, items, asked = dictionary.nodes, list[Any](), dict[Path, int]()
+        for path in paths:
+            if bin_ := split_bin(path):
+                number = nodes[bin_[0]][0]
+                items += (f"q{number}:{bin_[1]}", bin_[2])
+                asked[path] = len(items) // 2
+                continue
+            for depth in range(1, len(path) + 1):
+                part = path[:depth]
+                if part in nodes or part in asked or part == (None,):
+                    continue
+                above = part[:-1]
+                if above in nodes and nodes[above][1]:
+                    nodes[part] = nodes[above]
+                    continue
+                items += ("p" if above == (None,) else nodes[above][0] if above in nodes else -asked[above], part[-1])
+                asked[part] = len(items) // 2
+        names = list(metrics)
+        for name in names:
+            items += ("m", name) if isinstance(name, str) else (f"m:{name[1]}", name[0])
+        caps = (
+            self.settings.max_children,
+            self.settings.max_nodes if dictionary.pk else self.settings.max_pks,
+            self.settings.max_metrics,
+            self.settings.max_bins,
+        )
+        text = msgspec.json.encode(dictionary.pk).decode()
+        ask = pack([secrets.token_hex(4), text, *caps, items])
+        try:
+            token, numbers, still_known, gen = self._intern([dictionary.key], [ask, dictionary.token])
+        except redis.ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            log.error("the key %s holds something else: its cells are lost until it is removed", dictionary.key)
+            dictionary.broken = True
+            return True
+        if not still_known:
+            self._forget(account, dictionary)
+            return False
+        dictionary.token, dictionary.broken = token, False
+        dictionary.blocks = layout.generation(dictionary.id, gen.decode())
+        for part, position in asked.items():
+            number = numbers[position - 1]
+            nodes[part] = (number, False) if number >= 0 else (-1 - number, True)
+        for name, number in zip(names, numbers[len(asked) :], strict=True):
+            dictionary.metrics[name] = number if number >= 0 or number <= MIXED else -1 - number
+        self._cached_nodes += len(asked)
+        return True
+
+    def _forget(self, account: str, dictionary: Dictionary) -> None:
+        """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""
+        self._dictionaries.pop((account, dictionary.pk), None)
+        self._forget_directory()
+
+    def _forget_directory(self) -> None:
+        self._folded.clear()
+        for account, pk in [key for key in self._dictionaries if not key[1]]:
+            del self._dictionaries[account, pk]
+        self._stamp = object()
+
+    def _trim(self, now: float) -> None:
+        """Bounds the cache; and asks for the directory anew each minute, as no shard checks its token."""
+        if self._cached_nodes > MAX_CACHED_NODES:
+            self._dictionaries.clear()
+            self._cached_nodes = 0
+        if self._cached_nodes == 0 or now >= self._directory_until:
+            self._forget_directory()
+            self._directory_until = now + DIRECTORY_S
+
+
+def plan_of(branch: Branch) -> Plan:
+    assert branch.plan is not None
+    rows: Plan = branch.plan[1][0]
+    return rows
+
+
+def _plan(found: Iterable[tuple[Dictionary, tuple[Path, ...]]]) -> Plan:
+    """Bins of a metric that has another kind are planned on a page below 0: the number that says why they are lost."""
+    plan: Plan = []
+    for dictionary, paths in found:
+        pages: dict[int, dict[int, None]] = {}
+        for path in paths:
+            if (bin_ := split_bin(path)) and (refusal := dictionary.metrics[bin_[1], QUANTILE]) < 0:
+                plan.append(((dictionary, refusal), (repr(path),)))
+                continue
+            number = dictionary.nodes[path][0]
+            pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
+        plan += (((dictionary, page), tuple(NODE[node] for node in nodes)) for page, nodes in pages.items())
+    return plan

@@ -1,0 +1,355 @@
+"""Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hail.settings import Settings
+from whale.dimension import Path, Pk
+from whale.errors import Unavailable
+from whale.metric import is_narrow, split_bin
+from whale.period import Interval
+from whale.store import keys as layout
+from whale.store.base import Mark, touched
+from whale.store.connection import Connected, Connection, Script, pack, reachable
+from whale.store.keys import PAGE, PAGE_BITS, Keys, place
+
+TRIES = 20
+MAX_KNOWN_PKS = 1000
+FEW_NODES = 16
+COMMANDS_A_READ = 2000
+
+
+class Known:
+    """A whole dictionary as a reader needs it, true while `token` is the newest."""
+
+    def __init__(self, fields: dict[bytes, bytes]):
+        self.token = fields[b"g"][:8]
+        self.generation = fields.get(b"gen", b"").decode()
+        self.metrics: dict[str, int] = {}
+        self.kinds: dict[str, str] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._children: dict[str, list[tuple[int, str]]] = {}
+        for field, value in fields.items():
+            parent, colon, name = field.decode().partition(":")
+            if parent.startswith("r"):  # of runs
+                continue
+            if parent == "m" and colon:
+                self.metrics[name] = int(value)
+            elif parent == "k" and colon:
+                self.kinds[name] = value.decode()
+            elif colon:
+                if parent.startswith("q"):  # "q<parent>:<metric>:<bin>"
+                    parent, _, name = field.decode().rpartition(":")
+                self._numbers[parent, name] = int(value)
+                self._children.setdefault(parent, []).append((int(value), name))
+
+    def number(self, path: Path) -> int | None:
+        if bin_ := split_bin(path):
+            number = self.number(bin_[0])
+            return None if number is None else self._numbers.get((f"q{number}:{bin_[1]}", bin_[2]))
+        parent = "0"
+        for name in path:
+            if name is None:
+                parent = "p"
+                continue
+            number = self._numbers.get((parent, name))
+            if number is None:
+                return None
+            parent = str(number)
+        return None if parent == "p" else int(parent)
+
+    def parent(self, path: Path) -> str:
+        """As which the path's parent stands in the dictionary."""
+        return "p" if path[:-1] == (None,) else str(self.number(path[:-1]))
+
+    def children(self, parent: str) -> list[str]:
+        return [name for _, name in sorted(self._children.get(parent, ()))]
+
+    def numbered(self, parent: str) -> list[tuple[str, str]]:
+        """Children of a node: name and number."""
+        return [(name, str(number)) for number, name in sorted(self._children.get(parent, ()))]
+
+
+class Reader(Connected):
+    """For many threads."""
+
+    def __init__(self, connection: Connection, settings: Settings):
+        super().__init__(connection, settings)
+        self._read = Script(self.client, "read")
+        self._known: dict[tuple[str, Pk], Known] = {}
+
+    @reachable
+    def read(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        out = np.zeros((len(paths), len(metrics), len(starts)), np.int64)
+        keys = Keys(account, self.shards)
+        shard, pk_id = keys.pk(pk)
+        zone = self.zone(account)
+        buckets: dict[int, dict[int, int]] = {}
+        for column, start in enumerate(starts):
+            block, offset = place(interval, start, zone)
+            buckets.setdefault(block, {})[offset] = column
+        for attempt in range(TRIES):
+            # What is remembered is tried first, for read.lua says when it is old: a round trip less.
+            known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
+            if known is None:
+                return out
+            numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
+            pages: dict[int, dict[int, int]] = {}
+            for row, path in enumerate(paths):
+                number = known.number(path)
+                if number is not None:
+                    pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
+            parts = [(page, block) for page in pages for block in buckets]
+            blocks_id = layout.generation(pk_id, known.generation)
+            if not numbers or not parts:
+                if attempt == 0:
+                    continue
+                return out
+            names = [keys.dictionary(shard, pk_id)]
+            ask: list[Any] = [list(numbers)]
+            for page, block in parts:
+                names.append(keys.block(shard, blocks_id, interval, block, page))
+                nodes = list(pages[page]) if len(pages[page]) <= FEW_NODES else []
+                ask.append((list(buckets[block]), nodes))
+            answer = self._read(names, [known.token, pack(ask)])
+            if answer is None:
+                continue
+            for (page, block), part in zip(parts, answer, strict=True):
+                _fill(out, part, pages[page], numbers, buckets[block])
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    def _knowledge(self, account: str, pk: Pk) -> Known | None:
+        keys = Keys(account, self.shards)
+        key = keys.dictionary(*keys.pk(pk))
+        tokens = self.client.hget(key, "g")
+        if tokens is None:
+            self._known.pop((account, pk), None)
+            return None
+        known = self._known.get((account, pk))
+        if known is None or known.token != tokens[:8]:
+            if len(self._known) >= MAX_KNOWN_PKS:
+                self._known.clear()
+            known = self._known[account, pk] = Known(self.client.hgetall(key))
+        return known
+
+    @reachable
+    def read_values(
+        self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
+    ) -> list[list[int | None]]:
+        keys, zone = Keys(account, self.shards), self.zone(account)
+        shard, pk_id = keys.pk(pk)
+        places = [place(interval, start, zone) for start in starts]
+        for _ in range(TRIES):
+            out: list[list[int | None]] = [[None] * len(starts) for _ in paths]
+            known = self._knowledge(account, pk)
+            if known is None or metric not in known.metrics:
+                return out
+            base = known.metrics[metric] << PAGE_BITS
+            blocks_id = layout.generation(pk_id, known.generation)
+            asked: dict[str, list[tuple[int, int, int]]] = {}
+            for row, path in enumerate(paths):
+                number = known.number(path)
+                if number is None:
+                    continue
+                for column, (block, offset) in enumerate(places):
+                    key = keys.values(shard, blocks_id, interval, block, number >> PAGE_BITS)
+                    field = offset << layout.BUCKET_BITS | base | number % PAGE
+                    asked.setdefault(key, []).append((field, row, column))
+            commands = [("HMGET", key, *(field for field, *_ in cells)) for key, cells in asked.items()]
+            answers = self._read_all(keys.dictionary(shard, pk_id), known, commands)
+            if answers is None:
+                continue
+            for cells, values in zip(asked.values(), answers, strict=True):
+                for (_, row, column), raw in zip(cells, values, strict=True):
+                    if raw is not None:
+                        out[row][column] = _value_of(raw)
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    @reachable
+    def read_distinct(
+        self,
+        account: str,
+        pk: Pk,
+        paths: Sequence[Path],
+        metric: str,
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+    ) -> list[list[int | None]]:
+        keys = Keys(account, self.shards)
+        shard, pk_id = keys.pk(pk)
+        for _ in range(TRIES):
+            out: list[list[int | None]] = [[0 if is_narrow(path) else None] * len(groups) for path in paths]
+            known = self._knowledge(account, pk)
+            if known is None or metric not in known.metrics:
+                return out
+            column = known.metrics[metric]
+            rows = {row: number for row, path in enumerate(paths) if (number := known.number(path)) is not None}
+            blocks_id = layout.generation(pk_id, known.generation)
+            nodes = keys.distinct_nodes(shard, blocks_id)
+            members = [f"{number}:{column}" for number in rows.values()]
+            kept = [bool(found) for found in self.client.smismember(nodes, members)] if members else []
+            is_full = not all(kept) and self.client.scard(nodes) >= self.settings.max_distinct_nodes
+            commands, places = [], []
+            for (row, number), is_kept in zip(rows.items(), kept, strict=True):
+                if not is_kept:
+                    if is_full:
+                        out[row] = [None] * len(groups)
+                    continue
+                for place_, group in enumerate(groups):
+                    if group:
+                        names = [keys.distinct(shard, blocks_id, interval, start, number, column) for start in group]
+                        commands.append(("PFCOUNT", *names))
+                        places.append((row, place_))
+            answers = self._read_all(keys.dictionary(shard, pk_id), known, commands)
+            if answers is None:
+                continue
+            for (row, place_), count in zip(places, answers, strict=True):
+                out[row][place_] = count
+            return out
+        raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    def _read_all(self, dictionary: str, known: Known, commands: Sequence[tuple[Any, ...]]) -> list[Any] | None:
+        """Answers to commands on one shard; None where its dictionary has changed meanwhile."""
+        answers: list[Any] = []
+        for first in range(0, len(commands), COMMANDS_A_READ):
+            with self.client.pipeline(transaction=False) as pipe:
+                for command in commands[first : first + COMMANDS_A_READ]:
+                    pipe.execute_command(*command)
+                answers += pipe.execute()
+        tokens = self.client.hget(dictionary, "g")
+        return answers if tokens is not None and tokens[:8] == known.token else None
+
+    @reachable
+    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+        known = self._known.get((account, pk)) if metrics is not None else None
+        if known is None or not known.metrics.keys() >= set(metrics or ()):  # a kind, once given, stays
+            known = self._knowledge(account, pk)
+        return known.kinds if known else {}
+
+    @reachable
+    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
+        known = self._knowledge(account, pk)
+        return [known.children(f"q{known.number(path)}:{metric}") if known else [] for path in paths]
+
+    @reachable
+    def children(self, account: str, pk: Pk, path: Path) -> list[str]:
+        known = self._knowledge(account, pk)
+        if known is None:
+            return []
+        number = known.number(path)
+        return [] if number is None else known.children(str(number))
+
+    @reachable
+    def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
+        known = self._knowledge(account, pk)
+        number = known.number(path) if known else None
+        if known is None or number is None:
+            return []
+        found: list[Path] = []
+        level = [(path, str(number))]
+        for _ in range(levels):
+            level = [((*above, name), below) for above, parent in level for name, below in known.numbered(parent)]
+            found += (path for path, _ in level)
+        return found
+
+    @reachable
+    def keys_of(
+        self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
+    ) -> list[str]:
+        keys, known = Keys(account, self.shards), self._knowledge(account, pk)
+        if known is None:
+            return []
+        shard, pk_id = keys.pk(pk)
+        blocks_id = layout.generation(pk_id, known.generation)
+        zone = self.zone(account)
+        pages = sorted({number >> PAGE_BITS for number in map(known.number, paths) if number is not None})
+        blocks = sorted({place(interval, start, zone)[0] for start in starts})
+        blocks_of = (keys.block(shard, blocks_id, interval, block, page) for page in pages for block in blocks)
+        return [keys.dictionary(shard, pk_id), *blocks_of]
+
+    @reachable
+    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
+        keys = Keys(account, self.shards)
+        return touched(_marks_of(self.client.hget(keys.dictionary(*keys.pk(pk)), "s")), ranges)
+
+    @reachable
+    def pks(self, account: str, parent: Pk = ()) -> list[str]:
+        return self.children(account, (), parent)
+
+    @reachable
+    def metrics(self, account: str, pk: Pk) -> list[str]:
+        known = self._knowledge(account, pk)
+        return sorted(known.metrics, key=known.metrics.__getitem__) if known else []
+
+
+def _marks_of(text: bytes | None) -> list[Mark]:
+    """The marks of a dictionary's field `s`."""
+    found: list[Mark] = []
+    for mark in (text or b"").decode().split(";")[:-1]:
+        interval, start, end = mark.split(":")
+        name: Interval = int(interval) if interval.isdecimal() else interval
+        found.append((name, int(start), int(end)))
+    return found
+
+
+def _value_of(raw: bytes) -> int:
+    return int(raw[43:] if len(raw) > 43 else raw)
+
+
+def _fill(
+    out: NDArray[np.int64], part: Any, rows: dict[int, int], metrics: dict[int, int], columns: dict[int, int]
+) -> None:
+    """Puts what read.lua says of one block and page into its places. rows, metrics, columns: number -> index in `out`."""
+    if not part:
+        return
+    if part[0] == 0:
+        _fill_fields(out, part[1], part[2], rows, metrics, columns)
+        return
+    at = np.fromiter(rows, np.int64)
+    to = np.fromiter(rows.values(), np.int64)
+    few = len(rows) <= FEW_NODES
+    for bucket, column in zip(part[1:], columns.values(), strict=True):
+        if not bucket:
+            continue
+        if bucket[0] == 0:
+            _fill_fields(out, bucket[1], bucket[2], rows, metrics, {0: column})
+            continue
+        for raw, metric in zip(bucket[1:], metrics.values(), strict=True):
+            slots = np.frombuffer(raw, ">i8")
+            if few:
+                out[to, metric, column] = slots
+            else:
+                there = at < len(slots)
+                out[to[there], metric, column] = slots[at[there]]
+
+
+def _fill_fields(
+    out: NDArray[np.int64],
+    fields: Any,
+    values: Any,
+    rows: dict[int, int],
+    metrics: dict[int, int],
+    columns: dict[int, int],
+) -> None:
+    for field, value in zip(fields, values, strict=True):
+        if value is None:
+            continue
+        number = int(field)
+        row = rows.get(number % PAGE)
+        metric = metrics.get(number >> PAGE_BITS & 63)
+        column = columns.get(number >> layout.BUCKET_BITS)
+        if row is not None and metric is not None and column is not None:
+            out[row, metric, column] = int(value)
