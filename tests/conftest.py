@@ -41,6 +41,12 @@ def redis_server() -> Iterator[RedisServer]:
     yield from started(RedisServer)
 
 
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """Redis 7, AOF always, for one test alone."""
+    yield from started(RedisServer)
+
+
 @pytest.fixture(scope="session")
 def redis_62() -> Iterator[RedisServer]:
     """Redis 6.2, from a wheel."""

@@ -12,7 +12,7 @@ from hail.message import encode_message
 from hail.publish import Broker, BrokerFailed, dead_name
 from hail.settings import DAY, Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
-from tests.servers import RabbitMQ, RedisCluster, RedisServer, ServerMissing, free_port, wait_until
+from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
 from whale.client import Whale
 from whale.doctor import WRONG, findings
 from whale.supervisor import worker_command
@@ -24,18 +24,6 @@ ONE = "1" * 16
 def body(seq: int, hits: int = 1, total: int | None = None) -> bytes:
     hit = b'[["doctored"],{},{"hits":1},%d]' % int(NOW * 1000)
     return encode_message(ONE, seq, "default", total or seq + hits, int(NOW * 1000), [hit] * hits)
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    try:
-        server = RedisServer()
-    except ServerMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with server as running:
-        yield running
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ import requests
 
 from hail.settings import Settings, load
 from tests.fetch_flights import flights_zip
-from tests.servers import RabbitMQ, RedisServer, ServerMissing, free_port, wait_until
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.wsgi import call
 from whale.client import Whale
 from whale.supervisor import hail_command, hailwail_command, worker_command
@@ -127,18 +127,6 @@ def check(settings: Settings, expected: Figures) -> None:
     publishers = whale.store.audit("default")
     assert sum(row.hits for row in publishers) == sum(row.total for row in publishers) == FLIGHTS
     assert (sum(sum(row.dropped.values()) for row in publishers), whale.store.faults("default")) == (0, {})
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    try:
-        server = RedisServer()
-    except ServerMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    with server as running:
-        yield running
 
 
 class Farm:

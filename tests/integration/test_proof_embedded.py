@@ -6,11 +6,8 @@ scenario the load's book is compared with the store value by value and the audit
 
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +17,7 @@ import pytest
 from hail.message import decode_message
 from hail.spool import HEAD, SpoolFolder, read_records
 from tests.farm import ROOT, Farm
+from tests.killing import kill_at_an_exact_place, kill_at_random_moments, kill_hail_and_its_master
 from tests.older_aof import put_back_an_older_aof
 from tests.servers import RedisServer, find_redis_62, wait_until
 from whale.store.redis import connect
@@ -44,40 +42,16 @@ def farm(running: Farm) -> Farm:
 
 
 def test_a_hail_process_killed_by_itself_and_with_its_master(farm: Farm, unique: str) -> None:
-    with farm.load(unique) as load:
-        for _ in range(2):
-            load.more(100)
-            os.kill(farm.hail.children()[0], signal.SIGKILL)
-            load.more(100)
-            farm.hail.kill9()
-            farm.hail.start()
-        load.more(100)
-    farm.settle(load)
+    kill_hail_and_its_master(farm, unique)
 
 
 def test_hailwail_killed_at_random_moments(farm: Farm, unique: str) -> None:
-    store, chance = connect(farm.settings), random.Random(unique)
-    with farm.load(unique) as load:
-        for _ in range(4):
-            load.counting(store)
-            time.sleep(chance.uniform(0, 0.2))
-            farm.hailwail.kill9()
-            farm.hailwail.start()
-        load.more(50)
-    farm.settle(load)
+    kill_at_random_moments(farm, farm.hailwail, unique)
 
 
 @pytest.mark.parametrize("fault", ["before-apply:3", "between-shards:3", "after-apply:3"])
 def test_hailwail_killed_at_an_exact_place(farm: Farm, unique: str, fault: str) -> None:
-    farm.hailwail.kill9()
-    farm.hailwail.start(fault)
-    with farm.load(unique) as load:
-        farm.hailwail.dies()
-        if fault.startswith("between"):
-            assert load.torn(connect(farm.settings))
-        farm.hailwail.start()
-        load.more(50)
-    farm.settle(load)
+    kill_at_an_exact_place(farm, farm.hailwail, fault, unique)
 
 
 def test_two_hailwails_at_once(farm: Farm, unique: str) -> None:

@@ -5,11 +5,10 @@ load's book is compared with the store value by value and the audit closes; afte
 """
 
 import os
-import random
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import amqp
@@ -18,10 +17,11 @@ import pytest
 from hail import publish
 from hail.message import CONTENT_TYPE
 from tests.farm import Farm
+from tests.killing import kill_at_an_exact_place, kill_at_random_moments, kill_hail_and_its_master
+from tests.load import Load
 from tests.older_aof import put_back_an_older_aof
 from tests.proxy import Proxy
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
-from whale.store.redis import connect
 
 ANSWERED_S = 1.0  # promised are 0.25 s, beside the work of a busy test machine
 SHARDS = 4
@@ -69,28 +69,12 @@ class Copies:
 
 
 def test_a_worker_killed_at_random_moments(farm: Farm, unique: str) -> None:
-    store, chance = connect(farm.settings), random.Random(unique)
-    with farm.load(unique) as load:
-        for _ in range(4):
-            load.counting(store)
-            time.sleep(chance.uniform(0, 0.2))
-            farm.worker.kill9()
-            farm.worker.start()
-        load.more(50)
-    farm.settle(load)
+    kill_at_random_moments(farm, farm.worker, unique)
 
 
 @pytest.mark.parametrize("fault", ["before-apply:2", "between-shards:2", "after-apply:2", "before-ack:9"])
 def test_a_worker_killed_at_an_exact_place(farm: Farm, unique: str, fault: str) -> None:
-    farm.worker.kill9()
-    farm.worker.start(fault)
-    with farm.load(unique) as load:
-        farm.worker.dies()
-        if fault.startswith("between"):
-            assert load.torn(connect(farm.settings))
-        farm.worker.start()
-        load.more(50)
-    farm.settle(load)
+    kill_at_an_exact_place(farm, farm.worker, fault, unique)
 
 
 def test_five_kills_of_a_worker_dead_letter_nothing(farm: Farm, unique: str) -> None:
@@ -104,15 +88,7 @@ def test_five_kills_of_a_worker_dead_letter_nothing(farm: Farm, unique: str) -> 
 
 
 def test_a_hail_process_killed_by_itself_and_with_its_master(farm: Farm, unique: str) -> None:
-    with farm.load(unique) as load:
-        for _ in range(2):
-            load.more(100)
-            os.kill(farm.hail.children()[0], signal.SIGKILL)
-            load.more(100)
-            farm.hail.kill9()
-            farm.hail.start()
-        load.more(100)
-    farm.settle(load)
+    kill_hail_and_its_master(farm, unique)
 
 
 def test_what_a_killed_hail_had_spooled_is_shipped_by_hailwail(farm: Farm, unique: str) -> None:
@@ -167,32 +143,31 @@ def unlock_spool(farm: Farm) -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def test_a_stopped_broker_holds_up_no_request(farm: Farm, rabbitmq: RabbitMQ, unique: str) -> None:
+def all_are_answered_while(farm: Farm, unique: str, disturbed: Callable[[Load], None]) -> None:
+    """Every request of a disturbed time is accepted, and soon."""
     with farm.load(unique) as load:
         load.more(100)
-        rabbitmq.sigstop()
         began = time.monotonic()
-        load.more(600)
+        disturbed(load)
         ended = time.monotonic()
-        rabbitmq.sigcont()
         load.more(100)
     assert load.slowest(began, ended) < ANSWERED_S
     assert not load.refused
     assert not load.unanswered
     farm.settle(load)
+
+
+def test_a_stopped_broker_holds_up_no_request(farm: Farm, rabbitmq: RabbitMQ, unique: str) -> None:
+    def stopped(load: Load) -> None:
+        rabbitmq.sigstop()
+        load.more(600)
+        rabbitmq.sigcont()
+
+    all_are_answered_while(farm, unique, stopped)
 
 
 def test_a_restarted_broker(farm: Farm, rabbitmq: RabbitMQ, unique: str) -> None:
-    with farm.load(unique) as load:
-        load.more(100)
-        began = time.monotonic()
-        rabbitmq.restart()
-        ended = time.monotonic()
-        load.more(100)
-    assert load.slowest(began, ended) < ANSWERED_S
-    assert not load.refused
-    assert not load.unanswered
-    farm.settle(load)
+    all_are_answered_while(farm, unique, lambda _: rabbitmq.restart())
 
 
 def test_a_broker_under_a_memory_alarm(farm: Farm, rabbitmq: RabbitMQ, unique: str) -> None:
