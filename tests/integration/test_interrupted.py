@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hail.settings import Settings, load
-from tests.contract.hits import NOW, message, sums
-from tests.servers import RedisCluster, RedisServer
+from tests.contract.hits import NOW, PUBLISHER, message, sums
+from tests.servers import RedisCluster, RedisServer, wait_until
 from whale.count.apply import Applier
-from whale.errors import Unavailable
+from whale.errors import SetupError, Unavailable
 from whale.store.redis import RedisStore, connect
 
 HITS = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
@@ -85,26 +85,56 @@ def test_a_connection_lost_between_two_applies_is_made_again(
     assert sums(connect(settings), unique, ("new",), [()]) == [1]
 
 
-def test_a_server_of_a_cluster_that_comes_back_has_the_apply_begun_again(
+def test_a_connection_of_a_cluster_that_is_cut_is_made_again(
     redis_cluster: RedisCluster, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = redis_cluster.url.replace("redis://", "redis+cluster://")
     settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
     store = connect(settings)
-    claims = []
 
     def cut() -> None:
         for node in store.client.get_primaries():
             store.client.get_redis_connection(node).connection_pool.disconnect()
 
-    claim = once(RedisStore.claim, 1, cut)
-    monkeypatch.setattr(RedisStore, "claim", lambda *args: claims.append(1) or claim(*args))
-    applier = Applier(store, settings)
-    for _ in range(3):
-        try:
-            applier.apply([message(HITS, settings, unique, 0)], NOW)
-            break
-        except Unavailable:
-            continue
-    assert len(claims) > 1
+    monkeypatch.setattr(RedisStore, "claim", once(RedisStore.claim, 1, cut))
+    Applier(store, settings).apply([message(HITS, settings, unique, 0)], NOW)
     assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20
+
+
+def test_a_server_of_a_cluster_that_was_started_again_interrupts(unique: str) -> None:
+    with RedisCluster() as cluster:
+        url = cluster.url.replace("redis://", "redis+cluster://")
+        settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
+        store = connect(settings)
+        names = [(f"id{i}", (PUBLISHER, 0)) for i in range(100)]
+        with store.steady():
+            store.claim(unique, names, NOW)
+            cluster.stop()
+            cluster.start()
+            with pytest.raises(Unavailable):
+                store.claim(unique, names, NOW)
+        wait_until(lambda: claimed(store, unique, names), what="the cluster")
+
+
+def claimed(store: RedisStore, account: str, names: list[tuple[str, tuple[str, int]]]) -> bool:
+    try:
+        with store.steady():
+            return store.claim(account, names, NOW) == set()
+    except Unavailable:
+        return False
+
+
+def test_other_threads_may_hold_the_connections(settings: Settings, unique: str) -> None:
+    store = connect(settings)
+    pool = store.client.connection_pool
+    held = [pool.get_connection() for _ in range(3)]
+    Applier(store, settings).apply([message(HITS, settings, unique, 0)], NOW)
+    for connection in held:
+        pool.release(connection)
+    assert sums(store, unique, ("pk0",), [()]) == [1]
+
+
+def test_a_user_without_the_right_to_ask_is_told(server: RedisServer, settings: Settings) -> None:
+    server.client().execute_command("ACL", "SETUSER", "meek", "on", ">word", "~*", "+@all", "-info")
+    with pytest.raises(SetupError, match="its user lacks a right"):
+        connect(settings.replace(redis_url=server.url.replace("redis://", "redis://meek:word@")))

@@ -121,7 +121,7 @@ class Store(Protocol):
         """Work within stands on one state of the store: where that may have been lost meanwhile, a method raises Unavailable.
 
         So what was claimed is still claimed when it is applied. On a Redis Cluster this holds for each server by itself:
-        one that goes back to an older state and keeps its connections from nobody is noticed, one that nobody asked is not.
+        one that was started again is noticed when it is asked, and not before.
         """
 
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:

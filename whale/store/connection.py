@@ -1,5 +1,6 @@
 """How the store reaches Redis: the client, the scripts, and what counts as being away."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,11 +48,15 @@ def reachable(method: Callable[P, R]) -> Callable[P, R]:
 
 
 class Connection:
-    """A client of Redis or Redis Cluster, which connects again by itself, except within `steady`."""
+    """A client of Redis or Redis Cluster, which connects again by itself, except within `steady`.
+
+    A connection cannot outlive its server. So work on connections that there were before, or on new ones to the same run of
+    a server, stands on one state of it.
+    """
 
     def __init__(self, url: str, timeout_s: float):
         self._mine = threading.local()
-        self._is_lost = True
+        self._runs: dict[Any, bytes] = {}  # address -> the run of the server last seen there
         options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": min(timeout_s, 2.0),
@@ -71,29 +76,27 @@ class Connection:
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        """Within, this thread talks to servers it was connected to before: where one is lost, it raises Interrupted.
+        """Within, this thread only talks to servers that run since before; where one was started again, it raises Interrupted.
 
-        A server that was away may have come back with less than it knew.
+        A server that was started again may know less than it did.
         """
-        if self._is_lost:
-            self._connect_all()
-        self._mine.is_steady = True
+        self._mine.runs = self._runs.copy()
         try:
             yield
         finally:
-            self._mine.is_steady = False
-
-    @reachable
-    def _connect_all(self) -> None:
-        self._is_lost = False
-        self.client.ping(**({"target_nodes": RedisCluster.PRIMARIES} if self._is_cluster else {}))
+            self._mine.runs = None
 
     def _on_connect(self, connection: Any) -> None:
         if not self._is_cluster:  # a cluster's client does it before it calls this
             connection.on_connect()
-        if getattr(self._mine, "is_steady", False):
-            self._is_lost = True
-            raise _Reconnected("the connection was lost while hits were applied")
+        connection.send_command("INFO", "server")
+        found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response(disable_decoding=True))
+        run = found[1] if found else b""
+        address = getattr(connection, "path", None) or (connection.host, connection.port)
+        self._runs[address] = run
+        runs = getattr(self._mine, "runs", None)
+        if runs is not None and runs.setdefault(address, run) != run:
+            raise _Reconnected("the server was started again while hits were applied")
 
 
 class Script:

@@ -31,7 +31,10 @@ FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the messa
 def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
     """A store on settings.redis_url; raises SetupError where the server does not fit, Unavailable where there is none."""
     store = RedisStore(Connection(settings.redis_url, timeout_s), settings)
-    store.check()
+    try:
+        store.check()
+    except redis.exceptions.NoPermissionError as error:
+        raise SetupError(f"HAILWHALE_REDIS_URL: its user lacks a right: {error}") from None
     return store
 
 
