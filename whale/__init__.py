@@ -15,12 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from whale.client import HailWhale, Whale, connect
     from whale.errors import CallerError, HailWhaleError, PeriodError, SetupError, Unavailable
+    from whale.period import Span
 
 _HOMES = {
     **dict.fromkeys(("Whale", "HailWhale", "connect"), "whale.client"),
     **dict.fromkeys(("HailWhaleError", "CallerError", "PeriodError", "Unavailable", "SetupError"), "whale.errors"),
+    "Span": "whale.period",
 }
-__all__ = ["CallerError", "HailWhale", "HailWhaleError", "PeriodError", "SetupError", "Unavailable", "Whale", "connect"]
+__all__ = [
+    "CallerError",
+    "HailWhale",
+    "HailWhaleError",
+    "PeriodError",
+    "SetupError",
+    "Span",
+    "Unavailable",
+    "Whale",
+    "connect",
+]
 
 
 def __getattr__(name: str) -> Any:

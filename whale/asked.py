@@ -28,6 +28,13 @@ Undefined = Annotated[Literal["zero", "null"], Meta(description="What a quotient
 Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was read, and the time of each stage.")]
 Depth = Annotated[int, Meta(description="Levels below the paths that are answered too.")]
 Time = Annotated[str, Meta(description="Epoch seconds, or ISO 8601 (without an offset: UTC).")]
+Start = Annotated[
+    str,
+    Meta(description="The range begins with the bucket of this time: epoch seconds or ISO 8601, local without offset."),
+]
+Finish = Annotated[str, Meta(description="The range ends before this time; default: with the bucket of now.")]
+Width = Annotated[str, Meta(description="Of a range: minute, hour, day, week, month, year, or as 15m; default: day.")]
+Buckets = Annotated[int | None, Meta(description="How many buckets from `start` on, instead of a finish.")]
 
 
 class Subject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +49,10 @@ class Subject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class PlotpointsAsked(Subject, kw_only=True):
     period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
     depth: Depth = 0
@@ -67,6 +78,10 @@ class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     period: Period = ""
     start_at: Time = ""
     depth: Depth = 0
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
@@ -76,6 +91,10 @@ class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class TotalsAsked(Subject, kw_only=True):
     period: Annotated[str, Meta(description="One period, or several with commas.")] = ""
     periods: Annotated[str, Meta(description="Several: a list, or with commas. None: those of the seed.")] = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
@@ -90,6 +109,10 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     period: Period = ""
     at: Time = ""
     index: Annotated[int | None, Meta(description="One bucket of the period: 0 the first, -1 the last.")] = None
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
     undefined: Undefined = "zero"

@@ -39,6 +39,7 @@ from whale.formula import Number, metrics_asked, ratio_text
 from whale.period import (
     Interval,
     Range,
+    Span,
     bucket_start,
     interval_name,
     next_start,
@@ -60,8 +61,8 @@ CACHED_S = 60.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Period = str | int | Sequence[Any] | None
-"""As text; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
+Period = str | int | Sequence[Any] | Span | None
+"""As text; a Span; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
 
 
 class on_default(Generic[P, R]):
@@ -522,7 +523,7 @@ class Whale:
         then = None if at is None else self._moment(at, "at")
         begin = None if start_at is None else self._moment(start_at, "start_at")
         return parse_period(
-            _period_text(period),
+            period if isinstance(period, Span) else _period_text(period),
             self.clock(),
             zone,
             self.settings.periods,

@@ -14,8 +14,9 @@ asked ones do (`Range.source`), else it is refused: a day is never shifted witho
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from whale.errors import PeriodError, TooManyPoints
@@ -26,6 +27,7 @@ UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK, "mo": 31 * DAY, "y
 UNIT_WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "mo": "months", "y": "years"}
 FIRST_YEAR, LAST_YEAR = 1900, 9000
 FIRST = -2_208_988_800  # 1900-01-01
+LAST = 221_845_392_000  # 9000-01-01
 
 Interval = int | str
 Kept = Iterable[tuple[Interval, float | None]]
@@ -55,6 +57,25 @@ class Range:
     def points(self) -> int:
         """How many buckets it has, without listing them."""
         return points(self.interval, self.start, self.end, self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range as a start, and a finish or a number of buckets; `interval` is how wide these are. Stands for a period.
+
+    start, finish: epoch seconds, ISO 8601 or a datetime; text without an offset is local time of the zone that is asked.
+    The bucket that contains the start is the first. The finish is not in it; left out it is now, and the bucket of now
+    is the last. interval: minute, hour, day, week, month, year, or as in a period: `15m`.
+    """
+
+    start: Any
+    finish: Any = None
+    interval: str = "day"
+    buckets: int | None = None
+
+    def __str__(self) -> str:
+        last = f"+{self.buckets}" if self.finish is None and self.buckets is not None else self.finish
+        return f"{self.interval}:{self.start}..{'' if last is None else last}"
 
 
 # Zones
@@ -142,14 +163,14 @@ def bucket_start(interval: Interval, at: float, zone: str) -> int:
     return second - second % interval
 
 
-def next_start(interval: Interval, start: int, zone: str) -> int:
-    """Where the bucket after the one that begins at `start` begins."""
+def next_start(interval: Interval, start: int, zone: str, count: int = 1) -> int:
+    """Where the bucket after the one that begins at `start` begins; or so many buckets after it."""
     if interval in CALENDAR_DAYS:
-        return _midnight(_day(start, zone) + CALENDAR_DAYS[interval], zone)
+        return _midnight(_day(start, zone) + count * CALENDAR_DAYS[interval], zone)
     if isinstance(interval, str):
-        return _midnight(_month(date.fromordinal(_day(start, zone)), MONTHS[interval]).toordinal(), zone)
+        return _midnight(_month(date.fromordinal(_day(start, zone)), count * MONTHS[interval]).toordinal(), zone)
     assert isinstance(interval, int)
-    return start + interval
+    return start + count * interval
 
 
 def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]:
@@ -249,7 +270,7 @@ _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2})?"
 
 
 def parse_period(
-    text: str | int | None,
+    text: str | int | Span | None,
     now: float,
     zone: str,
     periods: Kept,
@@ -265,19 +286,25 @@ def parse_period(
     at: the period as it was then; what is kept is still told by `now`.
     Raises PeriodError (unknown; not kept, or not so far back; no stored bucket fits) and TooManyPoints.
     """
-    period, _, after = str(DEFAULT if text is None else text).strip().partition("|")
+    period, _, after = ("" if isinstance(text, Span) else DEFAULT if text is None else str(text)).strip().partition("|")
     in_zone = zone_asked(after, zone) if after else zone_asked(asked_zone, zone) if asked_zone else zone
-    kept = dict(periods)
+    kept, then = dict(periods), now if at is None else at
     try:
-        found = _parse(
-            period.strip(), now if at is None else at, in_zone, lambda asked: _source_of(asked, now, zone, kept)
-        )
+        if isinstance(text, Span):
+            found = _of_span(text, then, in_zone, max_points)
+        else:
+            found = _parse(period.strip(), then, in_zone, lambda asked: _source_of(asked, now, zone, kept))
         if start_at is not None:
             found = _since(found, start_at)
         check_points(found, max_points)
         return _with_source(found, now, zone, kept)
     except (OverflowError, OSError):
-        raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(text)}") from None
+        where = "start" if isinstance(text, Span) else "period"
+        raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(str(text))}", where) from None
+    except (PeriodError, TooManyPoints) as error:
+        if isinstance(text, Span) and error.field == "period":
+            raise type(error)(str(error).removeprefix("period: "), "interval") from None
+        raise
 
 
 def check_points(found: Range, limit: int) -> None:
@@ -341,6 +368,65 @@ def _back(interval: Interval, length_s: int, now: float, zone: str) -> Range:
     return Range(interval, bucket_start(interval, (now if local else last) - length_s, zone), end, zone)
 
 
+def _of_span(asked: Span, now: float, zone: str, max_points: int) -> Range:
+    if asked.finish is not None and asked.buckets is not None:
+        raise PeriodError("came with buckets: one of them says where the range ends", "finish")
+    name = str(asked.interval)
+    try:
+        interval = _interval(f"1{name}" if name.isalpha() else name, name)
+    except PeriodError:
+        words = "expected minute, hour, day, week, month or year, or as 15m"
+        raise PeriodError(f"{words}, got {_shown(asked.interval)}", "interval") from None
+    first = _moment(asked.start, zone, "start")
+    start = bucket_start(interval, first, zone)
+    if asked.buckets is not None:
+        if type(asked.buckets) is not int or asked.buckets < 1:
+            raise PeriodError(f"expected a number of 1 or more, got {_shown(asked.buckets)}", "buckets")
+        if asked.buckets > max_points:
+            raise TooManyPoints(f"expected at most {max_points}, got {_shown(asked.buckets)}", "buckets")
+        try:
+            return Range(interval, start, next_start(interval, start, zone, asked.buckets), zone)
+        except ValueError:  # past what a calendar has
+            raise OverflowError from None
+    if asked.finish is None:
+        if first > now:
+            raise PeriodError("expected a time that is not ahead, or a finish or a number of buckets", "start")
+        return Range(interval, start, next_start(interval, bucket_start(interval, now, zone), zone), zone)
+    end = _moment(asked.finish, zone, "finish")
+    if end <= first:
+        raise PeriodError(f"expected a time after the start, got {_shown(asked.finish)}", "finish")
+    return Range(interval, start, _edge(interval, end, zone), zone)
+
+
+def _moment(value: Any, zone: str, field: str) -> float:
+    """Epoch seconds of a number, of ISO 8601 (without an offset: local time) or of a datetime."""
+    expected = f"expected epoch seconds or ISO 8601 in the years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(value)}"
+    if isinstance(value, bool) or not isinstance(value, str | int | float | datetime):
+        raise PeriodError(expected, field)
+    try:
+        at = value.timestamp() if isinstance(value, datetime) else float(value)
+    except (ValueError, OverflowError):
+        try:
+            when = datetime.fromisoformat(str(value))
+            at = when.timestamp() if when.tzinfo else _local(when, zone)
+        except (ValueError, OverflowError):
+            raise PeriodError(expected, field) from None
+    if not FIRST <= at < LAST:
+        raise PeriodError(expected, field)
+    return at
+
+
+def _local(at: datetime, zone: str) -> float:
+    """The instant of a local time; of midnight where that day begins."""
+    return at.replace(tzinfo=tz(zone)).timestamp() if at.time() != time.min else _midnight(at.toordinal(), zone)
+
+
+def _edge(interval: Interval, end: float, zone: str) -> int:
+    """Where the last bucket before an end ends; the end itself where it is an edge."""
+    cut = bucket_start(interval, end, zone)
+    return cut if cut == end else next_start(interval, cut, zone)
+
+
 def _interval(text: str, period: str) -> Interval:
     """`1mo`, `1w`, `15m`, or seconds as `86400`."""
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text)
@@ -380,14 +466,10 @@ def _date(text: str, form: str, period: str) -> datetime:
 
 def _between(interval: Interval, first: datetime, last: datetime, zone: str, period: str) -> Range:
     """From the bucket with `first` to before `last`; where that is no edge, to the end of its bucket."""
-    start, end = (
-        int(at.replace(tzinfo=tz(zone)).timestamp()) if at.hour or at.minute else _midnight(at.toordinal(), zone)
-        for at in (first, last)
-    )
+    start, end = int(_local(first, zone)), int(_local(last, zone))
     if end <= start:
         raise PeriodError(f"expected the end after the start, got {_shown(period)}")
-    start, cut = bucket_start(interval, start, zone), bucket_start(interval, end, zone)
-    return Range(interval, start, end if cut == end else next_start(interval, cut, zone), zone)
+    return Range(interval, bucket_start(interval, start, zone), _edge(interval, end, zone), zone)
 
 
 # What is stored

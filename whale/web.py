@@ -60,7 +60,7 @@ from whale.dimension import Pk, path_text, pk_text
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, PathError, PeriodError, Unavailable
 from whale.page import POLICY, Row, render
-from whale.period import Range
+from whale.period import Range, Span
 
 log = logging.getLogger("whale.web")
 
@@ -164,8 +164,25 @@ def _typed(name: str, text: str) -> Any:
     return lenient(name, text) if text else None
 
 
+def period_of(asked: Any) -> str | Span | None:
+    """A period, or a range from start on; None where none is asked."""
+    if not asked.start:
+        for name in ("finish", "interval", "buckets"):
+            if getattr(asked, name) not in ("", None):
+                raise PeriodError("goes with start", name)
+        return asked.period or None
+    if asked.period:
+        raise PeriodError("came with period: ask by one of them", "start")
+    return Span(asked.start, asked.finish or None, asked.interval or "day", asked.buckets)
+
+
 def periods_of(asked: TotalsAsked) -> list[Any] | None:
     """The periods of /totals: one, or several as a JSON list or with commas; None where none is asked."""
+    one = period_of(asked)
+    if isinstance(one, Span):
+        if asked.periods:
+            raise PeriodError("came with periods: ask by one of them", "start")
+        return [one]
     if asked.period and asked.periods:
         raise CallerError("came twice, as periods and as period", "periods")
     text = asked.periods or asked.period
@@ -322,7 +339,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         question = whale.question(
             **subject(asked), depth=asked.depth, sort=asked.sort or None, limit=asked.limit, undefined=asked.undefined
         )
-        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=now)
+        period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
         plot = series.plotpoints(watch.store, question, period, whale.bounds)
 
@@ -346,7 +363,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             }
             return msgspec.json.encode(shaped)
 
-        return answer_of(watch, asked, question, {asked.period or "thirty": period}, now, body)
+        return answer_of(watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, body)
 
     def dataset() -> Any:
         asked, now = asked_as(DatasetAsked), whale.clock()
@@ -358,7 +375,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
         start_at = lenient("at", asked.start_at) if asked.start_at else None
-        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=now, start_at=start_at)
+        period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now, start_at=start_at)
         watch.stage("parse")
         plot = series.plotpoints(watch.store, question, period, whale.bounds)
 
@@ -370,7 +387,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
                 return msgspec.json.encode(rows[above])
             return msgspec.json.encode({path_below(path, above): row for path, row in rows.items() if path != above})
 
-        return answer_of(watch, asked, question, {asked.period or "thirty": period}, now, body)
+        return answer_of(watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, body)
 
     def totals() -> Any:
         asked, now = asked_as(TotalsAsked), whale.clock()
@@ -392,11 +409,11 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
         then = lenient("at", asked.at) if asked.at else now
-        period = whale.range_of(asked.period or None, asked.tz, asked.tzoffset, at=then)
+        period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=then)
         watch.stage("parse")
         found = whale.one_total(question, period, asked.index, watch.store)
         return answer_of(
-            watch, asked, question, {asked.period or "thirty": period}, now, lambda: msgspec.json.encode(found)
+            watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(found)
         )
 
     def subdimensions() -> Any:

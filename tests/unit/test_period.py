@@ -15,6 +15,7 @@ from whale.period import (
     WEEK,
     YEAR,
     Range,
+    Span,
     bucket_start,
     day_start,
     interval_name,
@@ -341,3 +342,98 @@ def test_a_bucket_holds_its_start_and_not_its_end() -> None:
     assert bucket_start(HOUR, datetime(2015, 6, 17, 10, 42, tzinfo=UTC).timestamp(), "UTC") == at("2015-06-17T10:00")
     assert bucket_start(HOUR, at("2015-06-17T11:00"), "UTC") == at("2015-06-17T11:00")
     assert bucket_start(60, -0.5, "UTC") == -60
+
+
+# A start, and a finish or a number of buckets
+
+
+def span(start: object, zone: str = "UTC", asked: str = "", periods: Any = PERIODS, **more: Any) -> Range:
+    return parse_period(Span(start, **more), NOW, zone, periods, asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last", "count"),
+    [
+        (Span("2015-06-15T10:42:30", "2015-06-15T13:00", "hour"), "2015-06-15T10:00", "2015-06-15T12:00", 3),
+        (Span("2015-06-15T10:42", "2015-06-15T13:00:01", "hour"), "2015-06-15T10:00", "2015-06-15T13:00", 4),
+        (Span("2015-06-17T13:59:59Z", interval="15m"), "2015-06-17T13:45", "2015-06-17T14:30", 4),
+        (Span(NOW - 90, interval="minute"), "2015-06-17T14:33", "2015-06-17T14:35", 3),
+        (Span(str(NOW - 90), interval="minutes"), "2015-06-17T14:33", "2015-06-17T14:35", 3),
+        (Span("2015-06-10"), "2015-06-10", "2015-06-17", 8),
+        (Span("2015-06-10", "2015-06-12"), "2015-06-10", "2015-06-11", 2),
+        (Span("2015-06-10", buckets=3), "2015-06-10", "2015-06-12", 3),
+        (Span("2012-04-04", interval="week", buckets=5), "2012-04-02", "2012-04-30", 5),
+        (Span("2012-04-02", interval="1mo", buckets=5), "2012-04-01", "2012-08-01", 5),
+        (Span("2013-05-05", interval="year"), "2013-01-01", "2015-01-01", 3),
+        (Span(datetime(2015, 6, 16, 9, tzinfo=ZoneInfo("Europe/Berlin")), buckets=1), "2015-06-16", "2015-06-16", 1),
+        (Span("2015-06-17", buckets=30), "2015-06-17", "2015-07-16", 30),
+    ],
+)
+def test_a_range_begins_with_the_bucket_of_its_start(asked: Span, first: str, last: str, count: int) -> None:
+    found = parse_period(asked, NOW, "UTC", PERIODS)
+    assert (listed(found)[0], listed(found)[-1], len(listed(found))) == (at(first), at(last), count)
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@given(
+    first=st.integers(NOW - 80 * DAY, NOW),
+    length=st.integers(1, 70 * DAY),
+    interval=st.sampled_from(["15m", "hour", "day", "week", "month", "year"]),
+)
+def test_a_range_has_each_bucket_that_it_touches_and_no_other(
+    zone: str, first: int, length: int, interval: str
+) -> None:
+    for_ever = [(900, None), (HOUR, None), (DAY, None), (MONTH, None)]
+    found = span(first, zone, periods=for_ever, finish=first + length, interval=interval)
+    names = listed(found, zone)
+    edges = [*names, found.end]
+    wide = next_start(found.interval, names[0], zone) - names[0]
+    touched, step = {bucket_start(found.interval, first, zone)}, min(HOUR, wide) // 4
+    touched |= {bucket_start(found.interval, moment, zone) for moment in range(first, first + length, step)}
+    touched |= {bucket_start(found.interval, first + length - 1, zone)}
+    assert set(names) == touched
+    assert edges == sorted(set(edges))
+    assert span(first, zone, periods=for_ever, interval=interval, buckets=len(names)) == found
+
+
+def test_a_start_without_an_offset_is_of_the_zone_that_is_asked() -> None:
+    found = span("2015-06-16", asked="America/Phoenix", finish="2015-06-17")
+    assert (found.start, found.points) == (at("2015-06-16T07:00"), 1)
+    assert span("2015-06-16T00:00Z", asked="America/Phoenix", buckets=1).start == at("2015-06-15T07:00")
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"start": "2015-06-16", "finish": "2015-06-15"}, "finish"),
+        ({"start": "2015-06-16", "finish": "2015-06-16"}, "finish"),
+        ({"start": "2015-06-16", "finish": "2015-06-17", "buckets": 1}, "finish"),
+        ({"start": "2015-06-18"}, "start"),
+        ({"start": "yesterday"}, "start"),
+        ({"start": "nan"}, "start"),
+        ({"start": "1e400"}, "start"),
+        ({"start": "9999-12-31", "buckets": 1}, "start"),
+        ({"start": "1899-12-31"}, "start"),
+        ({"start": 1_434_551_720_000}, "start"),
+        ({"start": True}, "start"),
+        ({"start": [1]}, "start"),
+        ({"start": "2015-06-16", "finish": "\0"}, "finish"),
+        ({"start": "2015-06-16", "interval": "fortnight"}, "interval"),
+        ({"start": "2015-06-16", "interval": "7m"}, "interval"),
+        ({"start": "2015-06-16", "interval": "2d"}, "interval"),
+        ({"start": "2015-06-16", "interval": "9" * 9 + "y"}, "interval"),
+        ({"start": "2015-06-16", "interval": ""}, "interval"),
+        ({"start": "2015-05-16", "interval": "minute", "buckets": 5}, "interval"),
+        ({"start": "1915-06-16", "interval": "minute"}, "interval"),
+        ({"start": "2015-06-16", "buckets": 0}, "buckets"),
+        ({"start": "2015-06-16", "buckets": -1}, "buckets"),
+        ({"start": "2015-06-16", "buckets": 10_001}, "buckets"),
+        ({"start": "2015-06-16", "interval": "year", "buckets": 9_000}, "start"),
+    ],
+)
+def test_a_range_that_cannot_be_answered_names_its_part(asked: dict[str, Any], field: str) -> None:
+    with pytest.raises((PeriodError, TooManyPoints)) as error:
+        span(**asked)
+    assert error.value.field == field
+    assert str(error.value).startswith(f"{field}: ")
+    assert len(str(error.value)) < 300

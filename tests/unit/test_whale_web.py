@@ -305,6 +305,49 @@ def test_points_come_in_every_shape(door: Door) -> None:
     )
 
 
+def test_a_range_is_a_start_and_a_finish_or_a_number_of_buckets(door: Door) -> None:
+    asked = {"pk": "test", "metric": "dollars", "start": "2015-06-16T10:42"}
+    assert door.get("/total", **asked).json == 700
+    assert door.get("/total", **asked, interval="hour", finish="2015-06-16T12:00").json == 500
+    assert door.get("/total", **asked, interval="hour", buckets=1).json == 500
+    assert door.get("/totals", **asked, interval="hour", buckets=3).json == {
+        "hour:2015-06-16T10:42..+3": {"_": {"dollars": 500}}
+    }
+    found = door.get("/plotpoints", **asked, interval="week", explain=1).json
+    assert found["answer"]["_"]["dollars"] == [[1_434_326_400_000, 700]]
+    assert list(found["explain"]["ranges"]) == ["week:2015-06-16T10:42.."]
+    assert door.get(
+        "/dataset", pk="test", value="dollars", start="1434450000", finish="1434455000", interval="15m"
+    ).json == [
+        ["2015-06-16T10:15:00+00:00", 0],
+        ["2015-06-16T10:30:00+00:00", 0],
+        ["2015-06-16T10:45:00+00:00", 0],
+        ["2015-06-16T11:00:00+00:00", 0],
+        ["2015-06-16T11:15:00+00:00", 0],
+        ["2015-06-16T11:30:00+00:00", 0],
+    ]
+
+
+@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/dataset"])
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"finish": "2015-06-16"}, "finish"),
+        ({"interval": "day"}, "interval"),
+        ({"buckets": "5"}, "buckets"),
+        ({"start": "2015-06-16", "period": "today"}, "start"),
+        ({"start": "2015-06-16", "finish": "2015-06-15"}, "finish"),
+        ({"start": "2015-06-16", "buckets": "x"}, "buckets"),
+        ({"start": "2015-06-16", "buckets": "1" * 400}, "buckets"),
+        ({"start": "1915-06-16", "interval": "minute"}, "interval"),
+        ({"start": "2015-06-16", "tz": "../../etc/passwd"}, "tz"),
+    ],
+)
+def test_a_range_that_is_none_is_refused_by_its_field(door: Door, path: str, asked: dict[str, str], field: str) -> None:
+    answer = door.get(path, pk="test", **asked)
+    assert (answer.status, answer.json["field"]) == (400, field)
+
+
 def test_over_zero_is_null_where_that_is_asked(door: Door) -> None:
     asked = {"pk": "test", "metrics": '["dollars/hits", "a/b"]', "period": "2015-06-15..2015-06-18"}
     found = door.get("/plotpoints", **asked, undefined="null", with_totals="1").json["_"]
