@@ -26,6 +26,8 @@ Zone = Annotated[str, Meta(description="IANA zone, as Europe/Berlin.")]
 Offset = Annotated[str, Meta(description="Offset from UTC: -0700, +05:30, hours -7, or hundredths of hours -700.")]
 Undefined = Annotated[Literal["zero", "null"], Meta(description="What a quotient over zero is.")]
 Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was read, and the time of each stage.")]
+Cached = Annotated[bool, Meta(description="The answer that this process remembers, for a fifth of the interval.")]
+Unmemoize = Annotated[bool, Meta(description="Asked anew, and remembered for `cached`.")]
 Depth = Annotated[int, Meta(description="Levels below the paths that are answered too.")]
 Time = Annotated[str, Meta(description="Epoch seconds, or ISO 8601 (without an offset: UTC).")]
 Start = Annotated[
@@ -68,6 +70,8 @@ class PlotpointsAsked(Subject, kw_only=True):
     with_totals: Annotated[bool, Meta(description="A last row `Total`.")] = False
     undefined: Undefined = "zero"
     explain: Explain = False
+    cached: Cached = False
+    unmemoize: Unmemoize = False
 
 
 class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +103,8 @@ class TotalsAsked(Subject, kw_only=True):
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
     explain: Explain = False
+    cached: Cached = False
+    unmemoize: Unmemoize = False
 
 
 class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +123,8 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
     explain: Explain = False
+    cached: Cached = False
+    unmemoize: Unmemoize = False
 
 
 class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

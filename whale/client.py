@@ -410,15 +410,20 @@ class Whale:
         bound = inspect.signature(method.function).bind(self, *args, **more)
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         key = argument_key(method.function.__name__, arguments)
+        asked = _one(arguments.get("periods"), arguments.get("period"))
+        zone = arguments.get("tz"), arguments.get("tzoffset")
+        return self._cache.get(
+            key,
+            lambda: method.function(*bound.args, **bound.kwargs),
+            lambda _: self.lifetime_s(asked, *zone),
+            unmemoize,
+        )
 
-        def lifetime_s() -> float:
-            asked = _one(arguments.get("periods"), arguments.get("period"))
-            if asked is None:
-                return CACHED_S
-            zone = arguments.get("tz"), arguments.get("tzoffset")
-            return min(width(found.interval) for found in self.ranges_of(asked, *zone).values()) / 5
-
-        return self._cache.get(key, lambda: method.function(*bound.args, **bound.kwargs), lifetime_s, unmemoize)
+    def lifetime_s(self, periods: Any, tz: str | None = None, tzoffset: Any = None) -> float:
+        """How long an answer about some periods may be remembered."""
+        if periods is None:
+            return CACHED_S
+        return min(width(found.interval) for found in self.ranges_of(periods, tz, tzoffset).values()) / 5
 
     # names
 

@@ -12,6 +12,7 @@ import whale
 from hail.hit import HitError
 from hail.settings import load
 from whale import HailWhale, Whale, client
+from whale.answer.cache import Cache
 from whale.errors import CallerError, FormulaError, PathError, PeriodError
 from whale.store.memory import MemoryStore
 
@@ -215,3 +216,19 @@ def test_count_hands_a_hit_to_the_queue(tmp_path: Any) -> None:
     assert made.pks() == []
     spooled = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert spooled.count(b'[["t"],{},{"hits":1,"v":1000000}') == 2
+
+
+def test_a_cache_holds_no_more_than_it_may_weigh() -> None:
+    cache = Cache(lambda: 0.0, 10, len)
+    asked: list[bytes] = []
+
+    def get(key: bytes, size: int, force: bool = False) -> None:
+        cache.get(key, lambda: asked.append(key) or "x" * size, lambda _: 60, force)
+
+    for key, size in ((b"a", 4), (b"b", 4), (b"a", 4), (b"huge", 11), (b"c", 4), (b"a", 4), (b"b", 4)):
+        get(key, size)
+    assert asked == [b"a", b"b", b"huge", b"c", b"b"]  # c pushed b out, which was asked longest ago
+    get(b"b", 10, force=True)
+    get(b"b", 10)
+    get(b"a", 4)
+    assert asked[5:] == [b"b", b"a"]

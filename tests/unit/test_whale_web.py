@@ -31,7 +31,8 @@ class Door:
     def __init__(self, **settings: str):
         self.settings = load({f"HAILWHALE_{name.upper()}": value for name, value in settings.items()})
         self.store = MemoryStore(self.settings)
-        self.whale = Whale(self.store, self.settings, clock=lambda: NOW)
+        self.now = NOW
+        self.whale = Whale(self.store, self.settings, clock=lambda: self.now)
         self.app = make_app(self.settings, self.whale)
 
     def call(
@@ -396,16 +397,52 @@ def test_another_zone_has_its_own_days(door: Door) -> None:
     assert detail.startswith("period: buckets of 1h, of which 1d in America/Phoenix is summed, are kept for 90d")
 
 
-def test_an_answer_says_whether_it_is_complete_and_may_be_kept_when_it_is(door: Door) -> None:
+def test_an_answer_says_whether_it_is_complete_and_is_checked_by_its_tag(door: Door) -> None:
     open_, closed = (door.get("/totals", pk="test", period=period) for period in ("today", "yesterday"))
     assert open_.headers["X-Whale-As-Of"] == "2015-06-17T14:35:20Z"
     assert (open_.headers["X-Whale-Complete"], open_.headers["Cache-Control"]) == ("false", "no-cache")
-    assert (closed.headers["X-Whale-Complete"], closed.headers["Cache-Control"]) == ("true", "private, max-age=52520")
+    assert (closed.headers["X-Whale-Complete"], closed.headers["Cache-Control"]) == ("true", "no-cache")
     known = {"HTTP_IF_NONE_MATCH": closed.headers["Etag"]}
     again = door.get("/totals", headers=known, pk="test", period="yesterday")
     assert (again.status, again.body) == (304, b"")
     door.count("test", None, {"dollars": 1}, "2015-06-16T10:00Z")
     assert door.get("/totals", headers=known, pk="test", period="yesterday", metric="dollars").status == 200
+
+
+def test_a_remembered_answer_stays_for_a_fifth_of_the_interval_or_until_it_is_forced(door: Door) -> None:
+    for path, asked, kept_s, left_s in (
+        ("/totals", {"period": "thirty"}, 17_280, "17280"),
+        ("/plotpoints", {"period": "hour", "points_type": "dict"}, 12, "12"),
+        ("/total", {}, 60, "60"),
+    ):
+        door.now = NOW
+        asked = {"pk": f"c{path}", **asked, "cached": "1"}
+        door.count(f"c{path}")
+        first = door.get(path, **asked)
+        assert (first.status, first.headers["Cache-Control"]) == (200, f"private, max-age={left_s}")
+        door.count(f"c{path}")
+        door.now = NOW + kept_s - 1
+        again = door.get(path, **asked)
+        assert (again.body, again.headers["X-Whale-As-Of"]) == (first.body, "2015-06-17T14:35:20Z")
+        assert again.headers["Cache-Control"] == "private, max-age=1"
+        tagged = door.get(path, headers={"HTTP_IF_NONE_MATCH": first.headers["Etag"]}, **asked)
+        assert (tagged.status, tagged.body) == (304, b"")
+        assert door.get(path, **{**asked, "cached": "0"}).body != first.body
+        door.now = NOW + kept_s
+        second = door.get(path, **asked)
+        assert second.body != first.body
+        door.count(f"c{path}")
+        assert door.get(path, **asked).body == second.body
+        forced = door.get(path, **asked, unmemoize="1")
+        assert forced.body != second.body
+        assert door.get(path, **asked).body == forced.body
+
+
+def test_what_was_refused_is_not_remembered_and_other_questions_have_their_own_answers(door: Door) -> None:
+    assert door.get("/totals", pk="test", metrics="a/", cached="1").status == 400
+    assert door.get("/totals", pk="test", period="nonsense", cached="1").json["field"] == "period"
+    one = door.get("/total", pk="test", metric="dollars", cached="1").json
+    assert (one, door.get("/total", pk="test", metric="hits", cached="1").json) == (700, 2)
 
 
 def test_explain_says_what_answered(door: Door) -> None:

@@ -12,17 +12,21 @@ MOST = 1000
 
 
 class Cache:
-    """For many threads. clock: epoch seconds."""
+    """For many threads. clock: epoch seconds.  most: of what `weigh` says of all answers together; else answers."""
 
-    def __init__(self, clock: Callable[[], float], most: int = MOST):
-        self._clock, self._most = clock, most
+    def __init__(self, clock: Callable[[], float], most: int = MOST, weigh: Callable[[Any], int] = lambda _: 1):
+        self._clock, self._most, self._weigh = clock, most, weigh
+        self._weight = 0
         self._entries: OrderedDict[bytes, tuple[float, Any]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(
-        self, key: bytes | None, answer: Callable[[], Any], lifetime_s: Callable[[], float], force: bool = False
+        self, key: bytes | None, answer: Callable[[], Any], lifetime_s: Callable[[Any], float], force: bool = False
     ) -> Any:
-        """The remembered answer, or a new one where there is none or it is forced. key: None remembers nothing."""
+        """The remembered answer, or a new one where there is none or it is forced. key: None remembers nothing.
+
+        lifetime_s: of an answer.
+        """
         if key is None:
             return answer()
         now = self._clock()
@@ -32,11 +36,16 @@ class Cache:
                 self._entries.move_to_end(key)
                 return _copy(found)
         found = answer()
+        entry, weight = (now + lifetime_s(found), _copy(found)), self._weigh(found)
         with self._lock:
-            self._entries[key] = now + lifetime_s(), _copy(found)
-            self._entries.move_to_end(key)
-            while len(self._entries) > self._most:
-                self._entries.popitem(last=False)
+            if key in self._entries:
+                self._weight -= self._weigh(self._entries.pop(key)[1])
+            if weight > self._most:
+                return found
+            self._entries[key] = entry
+            self._weight += weight
+            while self._weight > self._most:
+                self._weight -= self._weigh(self._entries.popitem(last=False)[1][1])
         return found
 
 
