@@ -16,7 +16,8 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
 
 import ast
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -36,6 +37,7 @@ LENIENT_NESTING = 20
 FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
 
 _FIELDS = frozenset(FIELDS)
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
 Dimensions = dict[str, "Dimensions"]
 Others = dict[str, tuple[str, int | str]]
@@ -270,11 +272,15 @@ def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, set
                 continue
             where = (*field, name)
             child = _child(name, tree, where, settings)
+            if level == 1 and name in settings.bands:
+                below = bands(below, settings.bands[name], _where(where))
             if level < settings.max_levels and _is_plain(below, settings):  # most values: no need to call
                 child.setdefault(below, {})
             else:
                 _plant(below, child, where, level + 1, settings)
     elif isinstance(value, (list, tuple)):
+        if level == 1 and len(value) > 1 and isinstance(value[0], str) and value[0] in settings.bands:
+            value = [value[0], *bands(value[1:], settings.bands[value[0]], _where(field))]
         _plant(value[1:], _child(value[0], tree, field, settings), field, level + 1, settings)
     else:
         _child(value, tree, field, settings)
@@ -283,6 +289,29 @@ def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, set
 def _child(value: Any, tree: Dimensions, field: tuple[str, ...], settings: Settings) -> Dimensions:
     name = value if _is_plain(value, settings) else name_of(value, _where(field), settings, Reason.BAD_DIMENSIONS)
     return tree.setdefault(name, {})
+
+
+def bands(value: Any, widths: Sequence[int], field: str) -> list[str]:
+    """The bands of a number, widths in millionths: of 37.5 in 1000, 100 and 10 `0..1000`, `0..100`, `30..40`.
+
+    A band holds its first number and not its last.  Raises HitError.
+    """
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        raise HitError(Reason.BAD_DIMENSIONS, field, f"counts in bands: expected a number, got {_shown(value)}")
+    if not abs(value) <= MAX_NUMBER:
+        raise HitError(Reason.NUMBER_OUT_OF_RANGE, field, f"expected -9.0e9 to 9.0e9, got {_shown(value)}")
+    found = _millionths(value)
+    firsts = [found // width * width for width in widths]
+    return [f"{_decimal(first)}..{_decimal(first + width)}" for first, width in zip(firsts, widths, strict=True)]
+
+
+def _decimal(millionths: int) -> str:
+    whole, rest = divmod(abs(millionths), MILLION)
+    return f"{'-' if millionths < 0 else ''}{whole}" + (f".{rest:06}".rstrip("0") if rest else "")
 
 
 def _where(field: tuple[str, ...]) -> str:
@@ -375,6 +404,10 @@ def _amount(name: str, number: Any) -> int:
         if number != int(number):
             raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a whole number, got {_shown(number)}")
         return int(number)
+    return _millionths(number)
+
+
+def _millionths(number: int | float) -> int:
     if isinstance(number, int) or number.is_integer():
         return int(number) * MILLION
     return int((Decimal(repr(number)) * MILLION).to_integral_value(ROUND_HALF_EVEN))

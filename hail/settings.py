@@ -8,12 +8,15 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
+MAX_BAND = 10**15  # millionths
 KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
 
@@ -89,6 +92,9 @@ TABLE = (
     Setting("MAX_PKS", 100_000, "pks", "pks of an account; beyond: __other__"),
     Setting("MAX_METRICS", 63, "metrics", "metrics of one pk (at most 63); beyond: __other__"),
     Setting("KINDS", "", "{name: kind}", "kinds of metrics: sum (the rest), distinct, min, max, last, quantile"),
+    Setting(
+        "BANDS", "", "{dimension: widths}", "dimensions of numbers, which count in bands so wide, the widest first"
+    ),
     Setting("MAX_DISTINCT_NODES", 1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"),
     Setting("MAX_BINS", 50_000, "bins", "bins of a pk's quantile metrics; beyond: null"),
     Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
@@ -136,6 +142,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         values[name] = _number(variable, text, NAMES[name].default)
     values["PERIODS"] = _periods(values["PERIODS"])
     values["KINDS"] = _kinds(values["KINDS"])
+    values["BANDS"] = _bands(values["BANDS"], values["MAX_LEVELS"])
     if values["SPY"] not in ("0", "1"):
         raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
     values["SPY"] = values["SPY"] == "1"
@@ -173,6 +180,22 @@ def _kinds(text: str) -> dict[str, str]:
         pass
     expected = '{"time_on_page": "quantile", "visitors": "distinct"}'
     raise SettingsError(f"{PREFIX}KINDS: expected {expected}, of the kinds {', '.join(KINDS)}; got {text!r}")
+
+
+def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
+    """Widths in millionths."""
+    expected = f'{PREFIX}BANDS: expected {{"price": [1000, 100, 10]}}, widths that divide the one before, got {text!r}'
+    try:
+        given = json.loads(text or "{}", parse_float=Decimal)
+        found = {name: tuple(int(width * 1_000_000) for width in widths) for name, widths in given.items()}
+        exact = all(width * 1_000_000 == whole for name in found for width, whole in zip(given[name], found[name], strict=True))
+        nested = all(wide > narrow and wide % narrow == 0 for row in found.values() for wide, narrow in pairwise(row))
+        within = all(row and row[-1] > 0 and row[0] <= MAX_BAND and len(row) < levels for row in found.values())
+    except (ValueError, ArithmeticError, RecursionError, TypeError, AttributeError):
+        raise SettingsError(expected) from None
+    if not (exact and nested and within):
+        raise SettingsError(f"{expected}: at most {levels - 1} of them, with six decimals, up to 1e9")
+    return found
 
 
 def _periods(text: str) -> tuple[Period, ...]:

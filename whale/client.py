@@ -240,7 +240,8 @@ class Whale:
         if len(paths) != 1:
             raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
         (path,) = paths
-        parse_hit({"pk": list(names), "dimensions": list(path)}, self.settings, now)  # names within their limits
+        plain = self.settings.replace(bands={})  # a band is named here, not a number
+        parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
         self.store.reset(self.account, names, path or None, now)
         self._direct_now()  # its thread frees the memory, where no worker does
 

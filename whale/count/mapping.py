@@ -189,7 +189,7 @@ def _check_bounds(mapping: RowMapping, settings: Settings) -> None:
     """That the largest hit this mapping can make is within bounds, so that no row needs to be asked."""
     most = {
         "pk": [part.text if not part.is_column else "x" for part in mapping.pk],
-        "dimensions": {name: ["x"] * len(columns) for name, columns in mapping.dimensions.items()},
+        "dimensions": {name: ["1"] * len(columns) for name, columns in mapping.dimensions.items()},
         "metrics": {name: _value(name, 1, settings) for name in mapping.metrics},
     }
     try:
