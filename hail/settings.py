@@ -188,7 +188,9 @@ def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     try:
         given = json.loads(text or "{}", parse_float=Decimal)
         found = {name: tuple(int(width * 1_000_000) for width in widths) for name, widths in given.items()}
-        exact = all(width * 1_000_000 == whole for name in found for width, whole in zip(given[name], found[name], strict=True))
+        exact = all(
+            width * 1_000_000 == whole for name in found for width, whole in zip(given[name], found[name], strict=True)
+        )
         nested = all(wide > narrow and wide % narrow == 0 for row in found.values() for wide, narrow in pairwise(row))
         within = all(row and row[-1] > 0 and row[0] <= MAX_BAND and len(row) < levels for row in found.values())
     except (ValueError, ArithmeticError, RecursionError, TypeError, AttributeError):

@@ -3,7 +3,8 @@
 A case has `now` and `zone`, `hits` as Hail takes them (`times`: so often; `at` missing: now), and `asks`: a path of
 Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is, or of
 /plotpoints the `values` of all points, the `last` value, or how many `points` each series has. The order of paths
-counts. A step `count` counts more hits between two asks.
+counts. Steps between the asks: `count` counts more hits; `set` (with what was `added`) and `reset` do what /update_count_to
+and /reset do. `settings` of a case are beside the usual ones. An ask with a `problem` is refused: its code and field.
 """
 
 import json
@@ -38,6 +39,10 @@ class Stack(Protocol):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer: ...
 
+    def set(self, given: dict[str, Any]) -> Any: ...
+
+    def reset(self, given: dict[str, Any]) -> None: ...
+
 
 class InProcess:
     """The library's count_now, and Whale's HTTP application."""
@@ -52,6 +57,12 @@ class InProcess:
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer:
         return call(self.app, "GET", path, parameters)
+
+    def set(self, given: dict[str, Any]) -> Any:
+        return self.whale.update_count_to(**given)
+
+    def reset(self, given: dict[str, Any]) -> None:
+        self.whale.reset(**given)
 
 
 class OverHttp(InProcess):
@@ -74,6 +85,17 @@ class OverHttp(InProcess):
         while self.hailwail.once():
             pass
 
+    def set(self, given: dict[str, Any]) -> Any:
+        return self._post("/update_count_to", given).json["added"]
+
+    def reset(self, given: dict[str, Any]) -> None:
+        assert self._post("/reset", given).text == "OK"
+
+    def _post(self, path: str, given: dict[str, Any]) -> Answer:
+        answer = call(self.app, "POST", path, body=json.dumps(given).encode(), CONTENT_TYPE="application/json")
+        assert answer.status == 200, answer.text
+        return answer
+
 
 MakeStack = Callable[[dict[str, Any]], Stack]
 
@@ -86,7 +108,8 @@ def make_stack(
     with ExitStack() as closing:
 
         def make(case: dict[str, Any]) -> Stack:
-            settings = load({"HAILWHALE_TIMEZONE": case["zone"], "HAILWHALE_DATA_DIR": str(tmp_path)})
+            more = {f"HAILWHALE_{name}": value for name, value in case.get("settings", {}).items()}
+            settings = load({"HAILWHALE_TIMEZONE": case["zone"], "HAILWHALE_DATA_DIR": str(tmp_path), **more})
             now = datetime.fromisoformat(case["now"]).timestamp()
             if request.param == "memory":
                 return InProcess(MemoryStore(settings), settings, unique, now)
@@ -106,6 +129,15 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
         if "count" in step:
             stack.count([{"at": case["now"], **hit} for given in step["count"] for hit in repeated(given)])
             continue
+        if "set" in step:
+            assert stack.set(step["set"]) == step["added"], step
+            continue
+        if "reset" in step:
+            stack.reset(step["reset"])
+            continue
+        if "problem" in step:
+            assert problem(stack.ask(step["ask"], texts(step["with"]))) == step["problem"], step
+            continue
         (form,) = FORMS.keys() & step.keys()
         shown = FORMS[form](answered(stack, step["ask"], step["with"]))
         assert shown == step[form], step
@@ -116,9 +148,17 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
 def answered(stack: Stack, ask: str, given: dict[str, Any]) -> Any:
     if not ask.startswith("/"):
         return getattr(stack.whale, ask)(**given)
-    answer = stack.ask(ask, {name: v if isinstance(v, str) else json.dumps(v) for name, v in given.items()})
+    answer = stack.ask(ask, texts(given))
     assert answer.status == 200, answer.text
     return answer.json
+
+
+def texts(given: dict[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+
+
+def problem(answer: Answer) -> list[Any]:
+    return [answer.status, answer.json["code"], answer.json.get("field")]
 
 
 def repeated(given: dict[str, Any]) -> list[dict[str, Any]]:
