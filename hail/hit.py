@@ -54,6 +54,7 @@ class Reason(StrEnum):
     BAD_TIME = "bad_time"
     BAD_ID = "bad_id"
     BAD_CALLBACK = "bad_callback"
+    BAD_PIXEL = "bad_pixel"
     UNKNOWN_FIELD = "unknown_field"
     NAME_TOO_LONG = "name_too_long"
     NUMBER_OUT_OF_RANGE = "number_out_of_range"

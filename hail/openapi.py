@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+SEALED = "By GET `pixel` may say what is counted, in place of pk, dimensions and metrics: a token of `hailwhale pixel`."
+
 Name = str | int | float | bool
 Names = Annotated[
     Name | list[Any] | dict[str, Any], Meta(description="A name, one path as a list, or a nested object.")
@@ -145,7 +147,7 @@ def hit_operations(
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
-    count = hit_operations("count", "Takes one hit; 2xx: it is durable.", "OK", (200, 202))
+    count = hit_operations("count", f"Takes one hit; 2xx: it is durable. {SEALED}", "OK", (200, 202))
     query = parameters(HitAsked)
     batch = {
         "type": "object",
@@ -160,7 +162,7 @@ def document() -> dict[str, Any]:
             "/count.gif": {
                 "get": {
                     "operationId": "pixel",
-                    "summary": "Takes one hit, answers an image whatever happens; X-Hail says what did.",
+                    "summary": f"Takes one hit, answers an image whatever happens; X-Hail says what did. {SEALED}",
                     "parameters": query,
                     "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
                 }

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
+PIXEL_KEY_LETTERS = 32
 MAX_BAND = 10**15  # millionths
 KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
@@ -54,6 +55,9 @@ TABLE = (
     Setting("WRITE_KEY", "", "secret", "asked by Hail for each hit; needed off loopback"),
     Setting("READ_KEY", "", "secret", "asked by Whale for each question; needed off loopback"),
     Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
+    Setting(
+        "PIXEL_KEY", "", "secret", "seals pixels that hide what they count (`hailwhale pixel`); empty: there are none"
+    ),
     # what is shown of single hits
     Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
     Setting("MAX_SPIED_VISITORS", 1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay"),
@@ -142,6 +146,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         values[name] = _number(variable, text, NAMES[name].default)
     values["PERIODS"] = _periods(values["PERIODS"])
     values["KINDS"] = _kinds(values["KINDS"])
+    if 0 < len(values["PIXEL_KEY"]) < PIXEL_KEY_LETTERS:
+        raise SettingsError(
+            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random letters, as `openssl rand -hex 32` prints them"
+        )
     values["BANDS"] = _bands(values["BANDS"], values["MAX_LEVELS"])
     if values["SPY"] not in ("0", "1"):
         raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")

@@ -32,6 +32,7 @@ from prometheus_client import multiprocess
 from hail import access, counters, openapi
 from hail.hit import FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_hit
 from hail.message import CAME_BYTES, Refusal
+from hail.pixel import hit_of_pixel
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
 
@@ -54,9 +55,10 @@ FAULT = {
     "metrics": Reason.BAD_METRICS,
     "dimension": Reason.BAD_DIMENSIONS,
     "dimensions": Reason.BAD_DIMENSIONS,
+    "pixel": Reason.BAD_PIXEL,
 }
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
-PARAMETERS = frozenset((*FIELDS, "key", "callback"))
+PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 LONG_BODY = 10_000
 KNOWN_MAX = 4096
 KNOWN_BYTES = 500
@@ -305,8 +307,11 @@ class Doors:
             return
         try:
             given = parameters(query)
-            self.check_key(environ, given)
-            hit = hit_of(given, self.settings, now)
+            if "pixel" in given:
+                hit = hit_of_pixel(given, self.settings, ACCOUNT, now)
+            else:
+                self.check_key(environ, given)
+                hit = hit_of(given, self.settings, now)
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
         wire = encode_hit(hit)

@@ -9,8 +9,12 @@ from typing import Any, NoReturn
 import click
 
 from hail import access
+from hail.hit import HitError, lenient
+from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
 from whale.errors import SetupError, Unavailable
+
+ACCOUNT = "default"
 
 
 class _Group(click.Group):
@@ -82,6 +86,23 @@ def worker(threads: int | None) -> None:
     if not settings.broker_url:
         raise SettingsError("the worker reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`")
     _become(worker_command(settings))
+
+
+@main.command()
+@click.argument("pk")
+@click.option("--dimensions", metavar="JSON", help="Its dimensions, as /count takes them.")
+@click.option("--metrics", metavar="JSON", help="Its metrics; left out: hits alone.")
+def pixel(pk: str, dimensions: str | None, metrics: str | None) -> None:
+    """Print a token that counts PK and hides it: for /count.gif?pixel=TOKEN, /count and /tracker.
+
+    PK is a name, or a JSON list. Needs HAILWHALE_PIXEL_KEY, the same as Hail and Whale have.
+    """
+    given = {"pk": pk, "dimensions": dimensions, "metrics": metrics}
+    try:
+        hit = {name: lenient(name, value) for name, value in given.items() if value}
+        click.echo(token_of(hit, load(os.environ), ACCOUNT))
+    except HitError as error:
+        raise SetupError(str(error)) from None
 
 
 def _with(**options: Any) -> Settings:

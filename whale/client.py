@@ -24,6 +24,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
+from hail.pixel import token_of
 from hail.settings import DAY, Settings, load
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
@@ -156,6 +157,14 @@ class Whale:
         now = self.clock()
         hit = parse_hit({**given, "at": _plain_time(given.get("at"))}, self.settings, now)
         self._direct_now().count(self.account, [hit], now)
+
+    @on_default
+    def pixel(self, pk: Any, dimensions: Any = None, metrics: Any = None) -> str:
+        """A token that counts this for whoever sends it, as /count.gif?pixel=TOKEN, and does not show it.
+
+        Raises HitError; SettingsError without the setting PIXEL_KEY.
+        """
+        return token_of({"pk": pk, "dimensions": dimensions, "metrics": metrics}, self.settings, self.account)
 
     # changing
 

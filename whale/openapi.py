@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hail.openapi import Problem, answer, common, hit_operations, parameters, schema_of
+from hail.openapi import SEALED, Problem, answer, common, hit_operations, parameters, schema_of
 from whale import asked
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
@@ -61,7 +61,7 @@ def document() -> dict[str, Any]:
         }
     paths["/count_now"] = hit_operations("count_now", "Counts one hit at once.", "OK", (200, 200))
     paths["/tracker"] = hit_operations(
-        "tracker", "Counts one hit of a visitor, kept by a cookie.", "uid", (200, 200), True
+        "tracker", f"Counts one hit of a visitor, kept by a cookie. {SEALED}", "uid", (200, 200), True
     )
     paths["/update_count_to"] = _posted("update_count_to", "Sets one bucket.", asked.UpdateGiven, dict[str, Any])
     paths["/reset"] = _posted("reset", "Forgets a pk, or a path of it.", asked.ResetGiven, None)

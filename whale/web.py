@@ -40,6 +40,7 @@ from prometheus_client import Counter, Histogram, multiprocess
 
 from hail import access
 from hail.hit import FIELDS, HitError, Reason, lenient
+from hail.pixel import fields_of_pixel
 from hail.settings import Settings, load
 from whale import openapi
 from whale.answer import series
@@ -283,14 +284,15 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             expected = f"expected the {doors[0]} key, as Bearer, Basic password or key="
             raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
 
-    def answering(door: str, answer: Callable[[], Any]) -> Callable[[], Any]:
-        """Checks the key, and turns what is raised into the answer it means."""
+    def answering(door: str | None, answer: Callable[[], Any]) -> Callable[[], Any]:
+        """Checks the key of a door, and turns what is raised into the answer it means."""
         seconds = ANSWER_SECONDS.labels(answer.__name__)
 
         def answered() -> Any:
             try:
                 with seconds.time():
-                    check_key(door)
+                    if door:
+                        check_key(door)
                     found = answer()
                 tag = found.headers.get("ETag")
                 if tag and tag in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
@@ -477,7 +479,13 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             raise
 
     def tracker() -> Any:
-        given = hit_given(bottle.request.environ, settings.max_body_bytes, ("uid",))
+        query = bottle.request.environ.get("QUERY_STRING", "")
+        if "pixel" in dict(parse_qsl(query, errors="replace")):
+            asked = parameters(query, (*FIELDS, "uid", "pixel"))
+            given = fields_of_pixel(asked, settings, whale.account) | {"uid": asked.get("uid")}
+        else:
+            check_key("write")
+            given = hit_given(bottle.request.environ, settings.max_body_bytes, ("uid",))
         uid = uid_of(bottle.request.environ, given.pop("uid", None))
         count({"visitor": uid, **given})
         cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
@@ -533,8 +541,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     for answer in (*questions, dataset, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", "GET", answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
-    for answer in (count_now, tracker):
-        app.route(f"/{answer.__name__}", ["GET", "POST"], answering("write", answer))
+    for answer, door in ((count_now, "write"), (tracker, None)):  # a pixel needs no key
+        app.route(f"/{answer.__name__}", ["GET", "POST"], answering(door, answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
         # Bottle would answer HEAD by GET, and count
         app.route(f"/{answer.__name__}", "HEAD", lambda: _text("", headers=CORS))

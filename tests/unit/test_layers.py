@@ -27,6 +27,7 @@ PURE = {
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
 EDGES = {
+    "hail/pixel.py": "nonces",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
     "hail/spool.py": "names of files",
     "hail/web.py": "the clock of hits",
