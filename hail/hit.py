@@ -34,6 +34,7 @@ OLDEST_S = -2_208_988_800  # 1900-01-01
 YEAR_S = 366 * 86_400
 LENIENT_TEXT_BYTES = 16_384
 LENIENT_NESTING = 20
+LENIENT_BITS = 10_000  # Python refuses to write much larger numbers
 FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
 
 _FIELDS = frozenset(FIELDS)
@@ -176,7 +177,28 @@ def lenient(field: str, text: str) -> Any:
         raise HitError(Reason.BAD_JSON, field, shown) from None
     if not isinstance(value, (dict, list)):
         raise HitError(reason, field, shown)
+    if not _is_plain_literal(value):
+        raise HitError(Reason.BAD_JSON, field, shown)
     return value
+
+
+def _is_plain_literal(value: Any) -> bool:
+    """Whether a literal holds what JSON can say too: no sets, bytes, complex or huge numbers, no halves of letters."""
+    if isinstance(value, dict):
+        keys = all(type(key) in (str, int, float) and _is_plain_literal(key) for key in value)
+        return keys and all(map(_is_plain_literal, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain_literal, value))
+    if isinstance(value, str):
+        return is_text(value)
+    if isinstance(value, int):
+        return value.bit_length() <= LENIENT_BITS
+    return value is None or isinstance(value, float)
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8: it holds no half of a letter."""
+    return value.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _nesting(text: str) -> int:

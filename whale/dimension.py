@@ -8,10 +8,11 @@ else (`_`, or one that begins with `[`), is the JSON text of the list: `["countr
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hail.hit import Dimensions
+from hail.hit import Dimensions, is_text
 from whale.errors import PathError
 
 Pk = tuple[str, ...]
@@ -53,14 +54,14 @@ def pk_text(pk: Pk) -> str:
 def parse_path(text: str, field: str = "dimensions") -> Path:
     """A path from the text of `path_text`; raises PathError."""
     if not text.startswith("["):
-        return ROOT if text in (ROOT_TEXT, "") else (text,)
+        return ROOT if text in (ROOT_TEXT, "") else (_name(text, field),)
     return _names(_decoded(text, field), field)
 
 
 def parse_pk(text: str, field: str = "pk") -> Pk:
     """A pk from the text of `pk_text`; raises PathError."""
     names = _names(_decoded(text, field), field) if text.startswith("[") else (text,)
-    if not names or not all(names):
+    if not names or not all(names) or not is_text(text):
         raise PathError(f"expected a name or a list of names, got {text[:60]!a}", field)
     return names
 
@@ -124,8 +125,8 @@ def _name(value: Any, field: str) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    if isinstance(value, int | float):
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return repr(value)
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value and is_text(value):
         return value
     raise PathError(f"expected a name, got {ascii(value)[:60]}", field)

@@ -34,6 +34,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.hit import is_text
 from hail.settings import QUANTILE, SUM
 from whale.errors import FormulaError
 from whale.period import DAY, MONTH, WEEK, YEAR, Range, tz
@@ -155,13 +156,13 @@ def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
     """
     if value is None or value in ("", [], {}):
         return ["hits"]
+    for name in value if isinstance(value, Mapping | list | tuple) else [value]:
+        if not isinstance(name, str) or not is_text(name):
+            raise FormulaError(f"expected names, got {ascii(name)[:60]}", field)
     if isinstance(value, Mapping):
         found = [ratio_text(name, by) if isinstance(by, str) and by else name for name, by in value.items()]
     else:
         found = list(value) if isinstance(value, list | tuple) else [value]
-    for name in found:
-        if not isinstance(name, str):
-            raise FormulaError(f"expected names, got {ascii(name)[:60]}", field)
     return list(dict.fromkeys(found))
 
 

@@ -218,6 +218,20 @@ def test_count_hands_a_hit_to_the_queue(tmp_path: Any) -> None:
     assert spooled.count(b'[["t"],{},{"hits":1,"v":1000000}') == 2
 
 
+def test_half_a_letter_is_no_name() -> None:
+    shop = Whale(MemoryStore(load({})), load({}), clock=lambda: NOW)
+    for pk, dimension, metric in (
+        ("\ud800", "a", "m"),
+        ("a", "\ud800", "m"),
+        ("a", ["b", "\ud800"], "m"),
+        ("a", "b", "\ud800"),
+    ):
+        with pytest.raises(CallerError):
+            shop.total(pk, metric, dimension)
+    with pytest.raises(CallerError):
+        shop.pks("\ud800")
+
+
 def test_a_cache_holds_no_more_than_it_may_weigh() -> None:
     cache = Cache(lambda: 0.0, 10, len)
     asked: list[bytes] = []

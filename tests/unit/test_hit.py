@@ -38,6 +38,14 @@ def test_the_wire_form_is_the_documented_one() -> None:
     assert hit.cells == 2 * 6 * 2 * len(SETTINGS.periods)
 
 
+def test_literals_hold_what_json_can_say() -> None:
+    assert lenient("metrics", "{'a': .5, 5: True, 'b': (1, None)}") == {"a": 0.5, 5: True, "b": (1, None)}
+    for text in ("[1j]", "['\\ud800']", "{(1,): 2}", "{None: 1}", "[...]", "[b'']", "[0x" + "f" * 3000 + "]"):
+        with pytest.raises(HitError, match="expected JSON") as caught:
+            lenient("metrics", text)
+        assert caught.value.field == "metrics"
+
+
 def test_hits_is_implied_unless_it_is_given() -> None:
     assert parsed(pk="a").metrics == {"hits": 1}
     assert parsed(pk="a", metrics=["x", "y"]).metrics == {"hits": 1, "x": 1_000_000, "y": 1_000_000}

@@ -349,6 +349,39 @@ def test_a_range_that_is_none_is_refused_by_its_field(door: Door, path: str, ask
     assert (answer.status, answer.json["field"]) == (400, field)
 
 
+ODD = [
+    *("['\\ud800']", "{'a': '\\ud800'}", "{'\\ud800': 1}", "[1j]", "[b'x']", "[{1, 2}]", "['a', ...]", "{(1, 2): 3}"),
+    *(
+        "{None: 1}",
+        "{True: 1}",
+        "[1e400]",
+        "[-1e400]",
+        "[nan]",
+        "['a', {'b': 1j}]",
+        "{'a': {5: 1j}}",
+        "[",
+        "{",
+        "[]]",
+        "[0x" + "f" * 3000 + "]",
+    ),
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("field", ["pk", "dimensions", "metrics"])
+def test_what_python_can_write_and_json_cannot_is_refused_by_its_field(door: Door, field: str, text: str) -> None:
+    given = {"pk": "t", field: text}
+    for path in ("/plotpoints", "/totals", "/count_now", "/tracker"):
+        answer = door.get(path, **given)
+        assert (answer.status, answer.json["field"].partition(".")[0].partition("[")[0]) == (400, field), (path, text)
+    assert door.get("/total", pk="t", period="today").json == 0
+
+
+def test_a_ratio_of_a_number_is_refused(door: Door) -> None:
+    answer = door.get("/totals", pk="test", metrics="{5: 'hits'}")
+    assert (answer.status, answer.json["field"]) == (400, "metrics")
+
+
 def test_over_zero_is_null_where_that_is_asked(door: Door) -> None:
     asked = {"pk": "test", "metrics": '["dollars/hits", "a/b"]', "period": "2015-06-15..2015-06-18"}
     found = door.get("/plotpoints", **asked, undefined="null", with_totals="1").json["_"]
