@@ -40,9 +40,10 @@ Buckets = Annotated[int | None, Meta(description="How many buckets from `start` 
 
 
 class Subject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A pk, paths of it, and formulas. The singular names mean the same."""
+    """A pk, or several, paths of it, and formulas. The singular names mean the same."""
 
-    pk: Pk
+    pk: Pk = ""
+    pks: Annotated[str, Meta(description="Instead of pk: up to 100, as a list. Answer: {pk: the answer}.")] = ""
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
     metrics: Metrics = ""

@@ -33,7 +33,7 @@ from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
-from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked
+from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, metrics_asked, ratio_text
@@ -367,6 +367,16 @@ class Whale:
             name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted[name])
             for name, rows in found.items()
         }
+
+    @on_default
+    def totals_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, dict[str, ByPath[Any]]]:
+        """{pk: `totals`} of up to 100 pks."""
+        return {pk_text(pk): self.totals(pk, *args, **more) for pk in pks_asked(pks)}
+
+    @on_default
+    def plotpoints_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, ByPath[dict[str, Any]]]:
+        """{pk: `plotpoints`} of up to 100 pks."""
+        return {pk_text(pk): self.plotpoints(pk, *args, **more) for pk in pks_asked(pks)}
 
     @on_default
     def total(

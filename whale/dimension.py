@@ -19,6 +19,7 @@ Pk = tuple[str, ...]
 Path = tuple[str | None, ...]
 ROOT: Path = ()
 ROOT_TEXT = "_"
+MAX_PKS_ASKED = 100
 
 
 def paths_of(tree: Dimensions) -> list[Path]:
@@ -74,6 +75,15 @@ def pk_asked(value: Any, field: str = "pk") -> Pk:
     if not names:
         raise PathError("expected a name or a list of names, got nothing", field)
     return names
+
+
+def pks_asked(value: Any, field: str = "pks") -> list[Pk]:
+    """Several pks, each once; raises PathError."""
+    if not isinstance(value, list | tuple) or not value:
+        raise PathError(f'expected a list of pks as ["a", ["b", "c"]], got {ascii(value)[:60]}', field)
+    if len(value) > MAX_PKS_ASKED:
+        raise PathError(f"expected at most {MAX_PKS_ASKED}, got {len(value)}", field)
+    return list(dict.fromkeys(pk_asked(pk, field) for pk in value))
 
 
 def paths_asked(value: Any, field: str = "dimensions") -> list[Path]:

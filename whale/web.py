@@ -60,7 +60,7 @@ from whale.asked import (
     TotalsAsked,
 )
 from whale.client import Whale
-from whale.dimension import Pk, path_text, pk_text
+from whale.dimension import Pk, path_text, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, PathError, PeriodError, Unavailable
 from whale.page import POLICY, Row, render
@@ -165,12 +165,20 @@ def asked_of(query: str, kind: type[A]) -> A:
 
 
 def subject(asked: Subject) -> dict[str, Any]:
-    """pk, dimensions and metrics, decoded; raises HitError."""
+    """Dimensions and metrics, decoded; raises HitError."""
     return {
-        "pk": lenient("pk", asked.pk),
         "dimensions": _typed("dimensions", asked.dimensions or asked.dimension),
         "metrics": _typed("metrics", asked.metrics or asked.metric),
     }
+
+
+def pks_of(asked: Subject) -> list[Pk]:
+    """The pk, or the pks; raises CallerError, HitError."""
+    if asked.pk and asked.pks:
+        raise CallerError("came twice, as pks and as pk", "pks")
+    if asked.pks:
+        return pks_asked(lenient("pks", asked.pks))
+    return [pk_asked(lenient("pk", asked.pk) or None)]
 
 
 def _typed(name: str, text: str) -> Any:
@@ -209,6 +217,14 @@ def periods_of(asked: TotalsAsked) -> list[Any] | None:
     if len(found) > MAX_PERIODS:
         raise CallerError(f"expected at most {MAX_PERIODS}, got {len(found)}", "periods")
     return found
+
+
+def by_pk(asked: Subject, questions: list[series.Question], bodies: list[bytes]) -> bytes:
+    """The one answer; or {pk: answer} where several pks were asked."""
+    if not asked.pks:
+        return bodies[0]
+    names = [msgspec.json.encode(pk_text(question.pk)) for question in questions]
+    return b"{" + b",".join(name + b":" + body for name, body in zip(names, bodies, strict=True)) + b"}"
 
 
 def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -314,14 +330,17 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def answer_of(
         watch: Watch,
         asked: Any,
-        question: series.Question,
+        question: series.Question | list[series.Question],
         ranges: Mapping[str, Range],
         now: float,
         body: Callable[[], bytes],
     ) -> Any:
         """An answer with what it rests on: a cache asks again while its last bucket is open."""
         watch.stage("answer")
-        adjusted = whale.adjusted(question, ranges.values())
+        questions = question if isinstance(question, list) else [question]
+        adjusted = [
+            any(each) for each in zip(*(whale.adjusted(one, ranges.values()) for one in questions), strict=True)
+        ]
         watch.stage("read")
         encoded = body()
         watch.stage("encode")
@@ -342,7 +361,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         }
         if any(adjusted):
             headers["X-Adjusted"] = "true"
-        if estimates := series.estimates(whale.store, question):
+        if estimates := {
+            name: error for one in questions for name, error in series.estimates(whale.store, one).items()
+        }:
             rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in estimates.items())
             headers["X-Whale-Estimated"] = ", ".join(rows)
         return bottle.HTTPResponse(encoded, 200, headers)
@@ -374,14 +395,19 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def plotpoints() -> Any:
         asked, now = asked_as(PlotpointsAsked), whale.clock()
         watch = Watch(whale.store, asked.explain)
-        question = whale.question(
-            **subject(asked), depth=asked.depth, sort=asked.sort or None, limit=asked.limit, undefined=asked.undefined
-        )
+        given: dict[str, Any] = {
+            "depth": asked.depth,
+            "sort": asked.sort or None,
+            "limit": asked.limit,
+            "undefined": asked.undefined,
+        }
+        questions = [whale.question(pk, **subject(asked), **given) for pk in pks_of(asked)]
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
-        plot = series.plotpoints(watch.store, question, period, whale.bounds)
+        share = whale.bounds.shared(len(questions))
+        plots = [series.plotpoints(watch.store, question, period, share) for question in questions]
 
-        def body() -> bytes:
+        def one(plot: series.Plot) -> bytes:
             names = labels(period, plot.starts, asked.flot_time)
             if asked.points_type == "list":
                 rows = ((path_text(row.path), row.values, row.totals) for row in plot.series)
@@ -401,7 +427,10 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             }
             return msgspec.json.encode(shaped)
 
-        return answer_of(watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, body)
+        def body() -> bytes:
+            return by_pk(asked, questions, [one(plot) for plot in plots])
+
+        return answer_of(watch, asked, questions, {str(period_of(asked) or "thirty"): period}, now, body)
 
     def dataset() -> Any:
         asked, now = asked_as(DatasetAsked), whale.clock()
@@ -430,13 +459,19 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     def totals() -> Any:
         asked, now = asked_as(TotalsAsked), whale.clock()
         watch = Watch(whale.store, asked.explain)
-        question = whale.question(**subject(asked), undefined=asked.undefined)
+        questions = [whale.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
         periods = periods_of(asked)
         ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now)
         watch.stage("parse")
-        answered = series.totals_of(once(watch.store), question, ranges, whale.bounds, periods is not None)
-        found = {name: {path_text(row.path): row.totals for row in rows} for name, rows in answered.items()}
-        return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(found))
+        share, found = whale.bounds.shared(len(questions)), []
+        for question in questions:
+            answered = series.totals_of(once(watch.store), question, ranges, share, periods is not None)
+            found.append({name: {path_text(row.path): row.totals for row in rows} for name, rows in answered.items()})
+
+        def body() -> bytes:
+            return by_pk(asked, questions, [msgspec.json.encode(each) for each in found])
+
+        return answer_of(watch, asked, questions, ranges, now, body)
 
     def total() -> Any:
         asked, now = asked_as(TotalAsked), whale.clock()

@@ -382,6 +382,48 @@ def test_a_ratio_of_a_number_is_refused(door: Door) -> None:
     assert (answer.status, answer.json["field"]) == (400, "metrics")
 
 
+def test_several_pks_are_answered_in_one_call(door: Door) -> None:
+    door.count(["Product", "1"], None, {"dollars": 5})
+    pks = '["test", ["Product", "1"], "nobody", "test"]'
+    asked = {"metrics": '["dollars", "dollars/hits"]', "period": "today"}
+    found = door.get("/totals", pks=pks, **asked)
+    assert found.json == {
+        "test": {"today": {"_": {"dollars": 200, "dollars/hits": 200}}},
+        '["Product", "1"]': {"today": {"_": {"dollars": 5, "dollars/hits": 5}}},
+        "nobody": {"today": {"_": {"dollars": 0, "dollars/hits": 0}}},
+    }
+    assert (
+        door.whale.totals_of(["test", ["Product", "1"], "nobody"], None, ["dollars", "dollars/hits"], "today")
+        == found.json
+    )
+    series = door.get("/plotpoints", pks=pks, **asked, depth=1, explain=1).json["answer"]
+    for pk in ("test", '["Product", "1"]', "nobody"):
+        assert series[pk] == door.get("/plotpoints", pk=pk, **asked, depth=1).json
+    assert list(series) == ["test", '["Product", "1"]', "nobody"]
+    assert door.whale.plotpoints_of(["test"], metric="dollars", period="yesterday") == {
+        "test": {"_": {"dollars": {"Tue Jun 16 00:00:00 2015": 500}}}
+    }
+
+
+def test_several_pks_share_the_bound_of_one_answer() -> None:
+    door = Door(max_answer_points="3200")
+    for count, status in ((100, 200), (101, 400)):
+        assert door.get("/plotpoints", pks=json.dumps([f"p{i}" for i in range(count)])).status == status
+    many = door.get("/plotpoints", pks=json.dumps([f"p{i}" for i in range(100)]), metrics='["a", "b"]')
+    assert (many.status, many.json["code"]) == (400, "too_many_points")
+    for wrong in (
+        {"pks": "a"},
+        {"pks": "[]"},
+        {"pks": "{}"},
+        {"pks": '["a"]', "pk": "a"},
+        {"pks": "[[]]"},
+        {"pks": "[1e400]"},
+    ):
+        for path in ("/plotpoints", "/totals"):
+            answer = door.get(path, **wrong)
+            assert (answer.status, answer.json["field"]) == (400, "pks"), wrong
+
+
 def test_over_zero_is_null_where_that_is_asked(door: Door) -> None:
     asked = {"pk": "test", "metrics": '["dollars/hits", "a/b"]', "period": "2015-06-15..2015-06-18"}
     found = door.get("/plotpoints", **asked, undefined="null", with_totals="1").json["_"]

@@ -5,7 +5,7 @@ those that the answer keeps; only these are read in full. Never more with more h
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,6 +28,10 @@ class Bounds:
     points: int = 10_000
     answer_points: int = 200_000
     levels: int = 8
+
+    def shared(self, answers: int) -> "Bounds":
+        """What each of several answers may cost, so that all together cost no more than one may."""
+        return replace(self, answer_points=self.answer_points // answers)
 
 
 @dataclass(frozen=True, slots=True)
