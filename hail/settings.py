@@ -195,7 +195,9 @@ def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     expected = f'{PREFIX}BANDS: expected {{"price": [1000, 100, 10]}}, widths that divide the one before, got {text!r}'
     try:
         given = json.loads(text or "{}", parse_float=Decimal)
-        found = {name: tuple(int(width * 1_000_000) for width in widths) for name, widths in given.items()}
+        found = {
+            name: tuple(int(min(width, MAX_BAND) * 1_000_000) for width in widths) for name, widths in given.items()
+        }
         exact = all(
             width * 1_000_000 == whole for name in found for width, whole in zip(given[name], found[name], strict=True)
         )

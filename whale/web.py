@@ -8,7 +8,7 @@
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
-    GET  /tracker        the visitor's uid: counted (also POST)
+    GET  /tracker        the visitor's uid: counted (also POST; by GET with a sealed pixel)
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
