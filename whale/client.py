@@ -285,7 +285,8 @@ class Whale:
         asked = _one(dimensions, dimension), _one(metrics, metric)
         question = self.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
         found = self.range_of(period, tz, tzoffset)
-        plot = series.plotpoints(self.store, question, found, self.bounds)
+        store = once(self.store)
+        plot = series.plotpoints(store, question, found, self.bounds)
         names = labels(found, plot.starts, flot_time)
 
         def shaped(row: series.Series, name: str) -> Any:
@@ -293,7 +294,7 @@ class Whale:
             return points(names, row.values[name], total, points_type, descending)
 
         rows = [(path_text(row.path), {name: shaped(row, name) for name in row.values}) for row in plot.series]
-        return ByPath(question.pk, rows, *self.adjusted(question, [found]))
+        return ByPath(question.pk, rows, *self.adjusted(question, [found], store))
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -361,8 +362,9 @@ class Whale:
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
         ranges = self.ranges_of(asked, tz, tzoffset)
-        found = series.totals_of(once(self.store), question, ranges, self.bounds, asked is not None)
-        adjusted = dict(zip(ranges, self.adjusted(question, ranges.values()), strict=True))
+        store = once(self.store)
+        found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
+        adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
         return {
             name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted[name])
             for name, rows in found.items()
@@ -502,10 +504,10 @@ class Whale:
 
     # what the other doors share
 
-    def adjusted(self, question: Question, ranges: Iterable[Range]) -> list[bool]:
-        """Whether each range is read from finer buckets than ones in which something was set."""
+    def adjusted(self, question: Question, ranges: Iterable[Range], store: Store) -> list[bool]:
+        """Whether each range is read from finer buckets than ones in which something was set. store: that answered."""
         marks = [(found.source or found.interval, found.start, found.end) for found in ranges]
-        return self.store.adjusted(self.account, question.pk, marks)
+        return store.adjusted(self.account, question.pk, marks)
 
     def question(
         self,

@@ -46,7 +46,6 @@ from whale import openapi
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.explain import Watch, iso
-from whale.answer.once import once
 from whale.answer.shapes import flot_json, labels, path_below, points, times
 from whale.asked import (
     DatasetAsked,
@@ -339,7 +338,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch.stage("answer")
         questions = question if isinstance(question, list) else [question]
         adjusted = [
-            any(each) for each in zip(*(whale.adjusted(one, ranges.values()) for one in questions), strict=True)
+            any(each)
+            for each in zip(*(whale.adjusted(one, ranges.values(), watch.store) for one in questions), strict=True)
         ]
         watch.stage("read")
         encoded = body()
@@ -362,7 +362,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         if any(adjusted):
             headers["X-Adjusted"] = "true"
         if estimates := {
-            name: error for one in questions for name, error in series.estimates(whale.store, one).items()
+            name: error for one in questions for name, error in series.estimates(watch.store, one).items()
         }:
             rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in estimates.items())
             headers["X-Whale-Estimated"] = ", ".join(rows)
@@ -465,7 +465,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch.stage("parse")
         share, found = whale.bounds.shared(len(questions)), []
         for question in questions:
-            answered = series.totals_of(once(watch.store), question, ranges, share, periods is not None)
+            answered = series.totals_of(watch.store, question, ranges, share, periods is not None)
             found.append({name: {path_text(row.path): row.totals for row in rows} for name, rows in answered.items()})
 
         def body() -> bytes:

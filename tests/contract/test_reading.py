@@ -3,7 +3,8 @@
 from hail.settings import DAY, Settings
 from tests.contract.hits import NOW, message
 from whale.count.apply import Applier
-from whale.store.base import Store
+from whale.period import HOUR, MONTH, month_start
+from whale.store.base import Change, Store
 
 
 def test_descendants_are_the_paths_below_level_by_level(settings: Settings, store: Store, unique: str) -> None:
@@ -29,3 +30,36 @@ def test_keys_of_cells_exist(settings: Settings, store: Store, unique: str) -> N
     assert all(store.client.exists(key) for key in keys)  # type: ignore[attr-defined]
     assert len(keys) == (2 if settings.redis_url else 0)
     assert store.keys_of(unique, ("nobody",), [()], DAY, [day]) == []
+
+
+def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
+    settings: Settings, store: Store, unique: str
+) -> None:
+    values = [{"a": f"v{n}"} for n in range(1500)]  # one hour and day are dense then
+    hits = [{"pk": "t", "dimensions": tree, "metrics": {"m": n}} for n, tree in enumerate(values)]
+    hits += [{"pk": "t", "dimensions": "b", "metrics": {"m": 2.5}, "at": NOW - 3600 * n} for n in range(30)]
+    Applier(store, settings).apply([message(hits, settings, unique)], NOW)
+    today, hour = int(NOW // DAY * DAY), int(NOW // HOUR * HOUR)
+    spans = [
+        (DAY, [today - 40 * DAY, today - DAY, today]),
+        (HOUR, range(hour - 47 * HOUR, hour + 1, HOUR)),
+        (HOUR, [hour]),
+        (MONTH, [month_start(today, "UTC")]),
+        (60, []),
+    ]
+    few, many = [("b",), ("nowhere",), ()], [("a", f"v{n}") for n in range(0, 1500, 30)]
+    for paths in (few, many, [*few, *many]):
+        for metrics in (["m", "hits", "never"], ["never"], []):
+            cells, marks = store.read_several(unique, ("t",), paths, metrics, spans)
+            assert list(marks) == []
+            for (interval, starts), found in zip(spans, cells, strict=True):
+                assert found.shape == (len(paths), len(metrics), len(starts))
+                alone = [store.read(unique, ("t",), [path], metrics, interval, starts) for path in paths]
+                assert [row.tolist() for row in found] == [rows[0].tolist() for rows in alone]
+    assert store.read_several(unique, ("t",), [("b",)], ["m"], spans[:3])[0][0].tolist() == [
+        [[0, 35_000_000, 40_000_000]]
+    ]
+    store.set(unique, Change("one", ("t",), ("b",), DAY, today, today + DAY, {"m": 1_000_000}, {}), NOW)
+    for metrics in (["m"], ["never"]):
+        assert list(store.read_several(unique, ("t",), few, metrics, spans)[1]) == [(DAY, today, today + DAY)]
+    assert [list(part) for part in store.read_several(unique, ("nobody",), few, ["m"], [])] == [[], []]

@@ -8,7 +8,7 @@ from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import load
 from whale.answer.once import once
-from whale.answer.series import Bounds, Plot, Question, plotpoints, totals
+from whale.answer.series import Bounds, Plot, Question, plotpoints, totals, totals_of
 from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
 from whale.errors import CallerError, TooManyPoints
 from whale.period import DAY, Range, parse_period
@@ -166,6 +166,33 @@ def test_what_one_question_has_read_it_does_not_read_again() -> None:
     found = [totals(seen, asked(metrics=["v"]), parse_period(text, NOW, "UTC", SETTINGS.periods)) for text in periods]
     assert [rows[0].totals["v"] for rows in found] == [5, 5, 2, 2, 2, 0, 5]
     assert reads == [366, 25]
+
+
+def test_ranges_are_read_together_and_what_is_too_much_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[list[int]] = []
+
+    class Watched(MemoryStore):
+        def read_several(self, account: str, pk: Any, paths: Any, metrics: Any, spans: Any) -> Any:
+            reads.append([len(starts) for _, starts in spans])
+            return super().read_several(account, pk, paths, metrics, spans)
+
+    store = Watched(SETTINGS)
+    store.__dict__.update(counted({"metrics": {"v": 2}}, {"metrics": {"v": 3}, "at": NOW - 20 * DAY}).__dict__)
+    periods = {text: parse_period(text, NOW, "UTC", SETTINGS.periods) for text in ("seven", "1d:1y", "1h:1d", "24h")}
+    question = asked(metrics=["v", "v/hits"])
+    for most, expected in ((1_000_000, [[366, 25]]), (800, [[366], [25], [8]]), (0, [[8], [366], [25], [25]])):
+        monkeypatch.setattr("whale.answer.once.MOST_CELLS", most)
+        monkeypatch.setattr("whale.answer.series.MOST_CELLS", most)
+        found = totals_of(once(store), question, periods, Bounds(), True)
+        assert {name: rows[0].totals["v"] for name, rows in found.items()} == {
+            "seven": 2,
+            "1d:1y": 5,
+            "1h:1d": 2,
+            "24h": 2,
+        }
+        assert sorted(reads) == sorted(expected)
+        reads.clear()
+    assert totals_of(once(store), question, {}, Bounds(), False) == {}
 
 
 def test_sums_beyond_64_bits_are_exact() -> None:

@@ -1,12 +1,13 @@
 """What answered a question, and how long each stage took: a Store that watches what is read from another."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from whale.answer.once import once
 from whale.period import Range, interval_name
-from whale.store.base import Store
+from whale.store.base import Buckets, Store
 
 KEYS_SHOWN = 20
 
@@ -20,7 +21,7 @@ class Watch:
         self._seconds = {"parse": 0.0, "names": 0.0, "read": 0.0, "answer": 0.0, "encode": 0.0}
         self._inner = store
         self._last = time.perf_counter()
-        self.store = cast(Store, _Watched(self, store)) if explain else store
+        self.store = once(cast(Store, _Watched(self, store)) if explain else store)
 
     def stage(self, name: str) -> None:
         """What ran since the last call was this stage."""
@@ -34,24 +35,26 @@ class Watch:
         self.stage(name)
         return found
 
-    def read(self, account: str, pk: Any, paths: Any, metrics: Any, interval: Any, starts: Any) -> Any:
+    def read_several(self, account: str, pk: Any, paths: Any, metrics: Any, spans: Sequence[Buckets]) -> Any:
         begun = self._seconds["read"]
-        found = self.around("read", lambda: self._inner.read(account, pk, paths, metrics, interval, starts))
-        keys = self._inner.keys_of(account, pk, paths, interval, starts)
-        self.reads.append(
-            {
-                "interval": interval_name(interval),
-                "buckets": len(starts),
-                "first": iso(starts[0]) if len(starts) else None,
-                "last": iso(starts[-1]) if len(starts) else None,
-                "paths": len(paths),
-                "metrics": list(metrics),
-                "pages": len({key.rpartition(":")[2] for key in keys[1:]}),
-                "keys": len(keys),
-                "first_keys": keys[:KEYS_SHOWN],
-                "ms": round((self._seconds["read"] - begun) * 1000, 3),
-            }
-        )
+        found = self.around("read", lambda: self._inner.read_several(account, pk, paths, metrics, spans))
+        took = self._seconds["read"] - begun
+        for interval, starts in spans:
+            keys = self._inner.keys_of(account, pk, paths, interval, starts)
+            self.reads.append(
+                {
+                    "interval": interval_name(interval),
+                    "buckets": len(starts),
+                    "first": iso(starts[0]) if len(starts) else None,
+                    "last": iso(starts[-1]) if len(starts) else None,
+                    "paths": len(paths),
+                    "metrics": list(metrics),
+                    "pages": len({key.rpartition(":")[2] for key in keys[1:]}),
+                    "keys": len(keys),
+                    "first_keys": keys[:KEYS_SHOWN],
+                    "ms": round(took * 1000, 3),
+                }
+            )
         self._last = time.perf_counter()
         return found
 
@@ -82,8 +85,8 @@ class _Watched:
         self._watch, self._store = watch, store
 
     def __getattr__(self, name: str) -> Any:
-        if name == "read":
-            return self._watch.read
+        if name == "read_several":
+            return self._watch.read_several
         method = getattr(self._store, name)
 
         def watched(*args: Any) -> Any:

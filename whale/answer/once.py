@@ -1,7 +1,7 @@
 """A Store for one question: what it has read it does not read again, as the days of a month are in those of a year."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Store
+from whale.store.base import Buckets, Mark, Store, touched
+
+MOST_CELLS = 1_000_000
+"""That are kept; what is read beyond is read again."""
 
 
 def once(store: Store) -> Store:
@@ -21,7 +24,9 @@ class _Once:
     def __init__(self, store: Store):
         self._store = store
         self._metrics: dict[tuple[str, Pk], list[str]] = {}
-        self._cells: dict[Any, tuple[Sequence[int], NDArray[np.int64]]] = {}
+        self._marks: dict[tuple[str, Pk], Collection[Mark]] = {}
+        self._kept = 0
+        self._cells: dict[Any, list[tuple[Sequence[int], NDArray[np.int64]]]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -32,6 +37,10 @@ class _Once:
             self._metrics[key] = self._store.metrics(account, pk)
         return self._metrics[key]
 
+    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
+        marks = self._marks.get((account, pk))
+        return self._store.adjusted(account, pk, ranges) if marks is None else touched(marks, ranges)
+
     def read(
         self,
         account: str,
@@ -41,13 +50,37 @@ class _Once:
         interval: Interval,
         starts: Sequence[int],
     ) -> NDArray[np.int64]:
-        key = account, pk, tuple(paths), tuple(metrics), interval
-        had, cells = self._cells.get(key, ((), None))
-        if cells is not None and starts:
-            first = bisect_left(had, starts[0])
-            if list(had[first : first + len(starts)]) == list(starts):
-                return cells[..., first : first + len(starts)]
-        found = self._store.read(account, pk, paths, metrics, interval, starts)
-        if len(starts) >= len(had):
-            self._cells[key] = starts, found
-        return found
+        (cells,), _ = self.read_several(account, pk, paths, metrics, [(interval, starts)])
+        return cells
+
+    def read_several(
+        self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
+    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
+        """The longest first, so that what lies in another is not read."""
+        what = account, pk, tuple(paths), tuple(metrics)
+        had = {interval: list(self._cells.get((what, interval), ())) for interval, _ in spans}
+        new: dict[Interval, list[Sequence[int]]] = {}
+        for interval, starts in sorted(spans, key=lambda span: -len(span[1])):
+            rows = [*(row for row, _ in had[interval]), *new.get(interval, ())]
+            if all(_first_in(row, starts) is None for row in rows):
+                new.setdefault(interval, []).append(starts)
+        if new:
+            asked = [(interval, starts) for interval, rows in new.items() for starts in rows]
+            read, self._marks[account, pk] = self._store.read_several(account, pk, paths, metrics, asked)
+            for (interval, starts), cells in zip(asked, read, strict=True):
+                had[interval].append((starts, cells))
+                self._kept += cells.size
+                if self._kept <= MOST_CELLS:
+                    self._cells.setdefault((what, interval), []).append((starts, cells))
+        return [_cut(had[interval], starts) for interval, starts in spans], self._marks.get((account, pk), ())
+
+
+def _cut(rows: Sequence[tuple[Sequence[int], NDArray[np.int64]]], starts: Sequence[int]) -> NDArray[np.int64]:
+    places = ((_first_in(row, starts), cells) for row, cells in rows)
+    return next(cells[..., first : first + len(starts)] for first, cells in places if first is not None)
+
+
+def _first_in(had: Sequence[int], starts: Sequence[int]) -> int | None:
+    """Where some buckets begin among others that hold them all."""
+    first = bisect_left(had, starts[0]) if starts else 0
+    return first if list(had[first : first + len(starts)]) == list(starts) else None

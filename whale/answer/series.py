@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from whale.answer.kinds import OtherMetrics
+from whale.answer.once import MOST_CELLS
 from whale.dimension import ROOT, Path, Pk
 from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
 from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula
@@ -103,7 +104,10 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
-    buckets = _Buckets(store, question, period, bounds)
+    return _totals(store, question, _Buckets(store, question, period, bounds), bounds)
+
+
+def _totals(store: Store, question: Question, buckets: "_Buckets", bounds: Bounds) -> list[Series]:
     formulas = _formulas(store, question, question.metrics)
     paths = _chosen(store, question, _Order(store, question), buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
@@ -118,11 +122,19 @@ def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bou
 def totals_of(
     store: Store, question: Question, periods: Mapping[str, Range], bounds: Bounds, is_each_asked: bool
 ) -> dict[str, list[Series]]:
-    """`totals` of some ranges. is_each_asked: else those are left out that do not keep what is asked."""
+    """`totals` of some ranges. is_each_asked: else those are left out that do not keep what is asked.
+
+    store: one that remembers, as whale/answer/once.py; then they are all read in one round trip, unless that is too much.
+    """
+    several = {name: _Buckets(store, question, period, bounds) for name, period in periods.items()}
+    paths, spans = list(dict.fromkeys(question.paths)), [(each.source, each.stored) for each in several.values()]
+    sums, _ = _metrics(store, question, _formulas(store, question, question.metrics))
+    if len(paths) * len(sums) * sum(len(stored) for _, stored in spans) <= MOST_CELLS:
+        store.read_several(question.account, question.pk, paths, sums, spans)
     found = {}
-    for name, period in periods.items():
+    for name, buckets in several.items():
         try:
-            found[name] = totals(store, question, period, bounds)
+            found[name] = _totals(store, question, buckets, bounds)
         except PeriodError:
             if is_each_asked:
                 raise
@@ -159,10 +171,8 @@ class _Buckets:
 
     def frames(self, paths: list[Path], formulas: Sequence[Formula]) -> Iterator[tuple[list[Path], Frame]]:
         """The cells that the formulas need, for portions of the paths that keep one read small."""
-        metrics = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
         asked = self.question
-        kinds = self.store.kinds(asked.account, asked.pk, metrics) if metrics not in ([], ["hits"]) else {}
-        metrics = [name for name in metrics if name not in kinds]
+        metrics, kinds = _metrics(self.store, asked, formulas)
         size = max(1, CELLS_A_READ // max(1, len(metrics) * len(self.stored)))
         for first in range(0, len(paths), size):
             some = paths[first : first + size]
@@ -193,6 +203,13 @@ class _Buckets:
             cells = cells.astype(object)
         summed: Cells = np.add.reduceat(cells, self._firsts, axis=-1)
         return summed
+
+
+def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> tuple[list[str], dict[str, str]]:
+    """The sums that formulas need, and the kinds of the metrics that are none."""
+    names = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
+    kinds = store.kinds(question.account, question.pk, names) if names not in ([], ["hits"]) else {}
+    return [name for name in names if name not in kinds], kinds
 
 
 def _formulas(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:

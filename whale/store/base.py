@@ -94,6 +94,8 @@ class Change:
 
 Mark = tuple[Interval, int, int]
 """A bucket in which something was set, or a range of buckets: interval, start, end."""
+Buckets = tuple[Interval, Sequence[int]]
+"""Buckets of one interval, by their starts, ascending."""
 
 
 def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
@@ -188,6 +190,11 @@ class Store(Protocol):
 
         starts: epoch seconds of bucket starts, ascending.  Amounts as stored: `hits` plain, other metrics in millionths.
         """
+
+    def read_several(
+        self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
+    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
+        """`read` of several such lists of buckets, at one moment and in one round trip; and the pk's marks then, for `touched`."""
 
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]

@@ -21,6 +21,7 @@ from whale.store.base import (
     MAX_RESETS,
     OTHER,
     RESET_KEPT_S,
+    Buckets,
     Change,
     Mark,
     Name,
@@ -314,6 +315,12 @@ class MemoryStore:
             for path in paths
         ]
         return np.array(values, np.int64).reshape(len(paths), len(metrics), len(starts))
+
+    def read_several(
+        self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
+    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
+        cells = [self.read(account, pk, paths, metrics, *span) for span in spans]
+        return cells, self._marks.get((account, pk), ())
 
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]

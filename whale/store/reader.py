@@ -1,6 +1,7 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
 from collections.abc import Collection, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,14 @@ from whale.errors import Unavailable
 from whale.metric import is_narrow, split_bin
 from whale.period import Interval
 from whale.store import keys as layout
-from whale.store.base import Mark, touched
+from whale.store.base import Buckets, Mark, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
 TRIES = 20
 MAX_KNOWN_PKS = 1000
 FEW_NODES = 16
+WHOLE, FIELDS, SPLIT = 0, 1, 2  # forms of a part that read.lua answers; the fourth is dense
 COMMANDS_A_READ = 2000
 
 
@@ -91,43 +93,56 @@ class Reader(Connected):
         interval: Interval,
         starts: Sequence[int],
     ) -> NDArray[np.int64]:
-        out = np.zeros((len(paths), len(metrics), len(starts)), np.int64)
+        (cells,), _ = self.read_several(account, pk, paths, metrics, [(interval, starts)])
+        return cells
+
+    @reachable
+    def read_several(
+        self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
+    ) -> tuple[list[NDArray[np.int64]], list[Mark]]:
+        found = [np.zeros((len(paths), len(metrics), len(starts)), np.int64) for _, starts in spans]
         keys = Keys(account, self.shards)
         shard, pk_id = keys.pk(pk)
         zone = self.zone(account)
-        buckets: dict[int, dict[int, int]] = {}
-        for column, start in enumerate(starts):
-            block, offset = place(interval, start, zone)
-            buckets.setdefault(block, {})[offset] = column
+        blocks: list[tuple[NDArray[np.int64], Interval, int, dict[int, int]]] = []
+        for out, (interval, starts) in zip(found, spans, strict=True):
+            buckets: dict[int, dict[int, int]] = {}
+            for column, start in enumerate(starts):
+                block, offset = place(interval, start, zone)
+                buckets.setdefault(block, {})[offset] = column
+            blocks += ((out, interval, block, columns) for block, columns in buckets.items())
         for attempt in range(TRIES):
             # What is remembered is tried first, for read.lua says when it is old: a round trip less.
             known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
             if known is None:
-                return out
+                return found, []
             numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
             pages: dict[int, dict[int, int]] = {}
             for row, path in enumerate(paths):
                 number = known.number(path)
                 if number is not None:
                     pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
-            parts = [(page, block) for page in pages for block in buckets]
-            blocks_id = layout.generation(pk_id, known.generation)
-            if not numbers or not parts:
+            if not (numbers and pages and blocks):
                 if attempt == 0:
                     continue
-                return out
+                return found, self._marks(account, pk)
+            blocks_id = layout.generation(pk_id, known.generation)
             names = [keys.dictionary(shard, pk_id)]
             ask: list[Any] = [list(numbers)]
-            for page, block in parts:
-                names.append(keys.block(shard, blocks_id, interval, block, page))
-                nodes = list(pages[page]) if len(pages[page]) <= FEW_NODES else []
-                ask.append((list(buckets[block]), nodes))
+            for page, rows in pages.items():
+                nodes = list(rows) if len(rows) <= FEW_NODES else []
+                for _, interval, block, columns in blocks:
+                    names.append(keys.block(shard, blocks_id, interval, block, page))
+                    ask.append((list(columns), nodes))
             answer = self._read(names, [known.token, pack(ask)])
             if answer is None:
                 continue
-            for (page, block), part in zip(parts, answer, strict=True):
-                _fill(out, part, pages[page], numbers, buckets[block])
-            return out
+            parts = iter(answer[1:])
+            for rows in pages.values():
+                wanted = _Wanted(rows, numbers)
+                for out, _, _, columns in blocks:
+                    _fill(out, next(parts), wanted, columns)
+            return found, _marks_of(answer[0])
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
     def _knowledge(self, account: str, pk: Pk) -> Known | None:
@@ -282,8 +297,11 @@ class Reader(Connected):
 
     @reachable
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
+        return touched(self._marks(account, pk), ranges)
+
+    def _marks(self, account: str, pk: Pk) -> list[Mark]:
         keys = Keys(account, self.shards)
-        return touched(_marks_of(self.client.hget(keys.dictionary(*keys.pk(pk)), "s")), ranges)
+        return _marks_of(self.client.hget(keys.dictionary(*keys.pk(pk)), "s"))
 
     @reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
@@ -309,47 +327,43 @@ def _value_of(raw: bytes) -> int:
     return int(raw[43:] if len(raw) > 43 else raw)
 
 
-def _fill(
-    out: NDArray[np.int64], part: Any, rows: dict[int, int], metrics: dict[int, int], columns: dict[int, int]
-) -> None:
-    """Puts what read.lua says of one block and page into its places. rows, metrics, columns: number -> index in `out`."""
+class _Wanted:
+    """What one page is read for. rows: number of a node on it -> index in the answer; metrics: number -> index."""
+
+    __slots__ = ("few", "metrics", "nodes", "places", "rows")
+
+    def __init__(self, rows: dict[int, int], metrics: dict[int, int]):
+        self.rows, self.metrics, self.few = rows, metrics, len(rows) <= FEW_NODES
+        self.nodes, self.places = np.fromiter(rows, np.int64), np.fromiter(rows.values(), np.int64)
+
+
+def _fill(out: NDArray[np.int64], part: Any, wanted: _Wanted, columns: dict[int, int]) -> None:
+    """Puts a part of what read.lua says into its places. columns: offset of a bucket in the block -> index in `out`."""
     if not part:
         return
-    if part[0] == 0:
-        _fill_fields(out, part[1], part[2], rows, metrics, columns)
-        return
-    at = np.fromiter(rows, np.int64)
-    to = np.fromiter(rows.values(), np.int64)
-    few = len(rows) <= FEW_NODES
-    for bucket, column in zip(part[1:], columns.values(), strict=True):
-        if not bucket:
-            continue
-        if bucket[0] == 0:
-            _fill_fields(out, bucket[1], bucket[2], rows, metrics, {0: column})
-            continue
-        for raw, metric in zip(bucket[1:], metrics.values(), strict=True):
+    form, found = part
+    if form == WHOLE:
+        for field, value in zip(found[::2], found[1::2], strict=True):
+            number = int(field)
+            row = wanted.rows.get(number % PAGE)
+            metric = wanted.metrics.get(number >> PAGE_BITS & 63)
+            column = columns.get(number >> layout.BUCKET_BITS)
+            if row is not None and metric is not None and column is not None:
+                out[row, metric, column] = int(value)
+    elif form == FIELDS:
+        places = product(columns.values(), wanted.metrics.values(), wanted.rows.values())
+        for (column, metric, row), value in zip(places, found, strict=True):
+            if value is not None:
+                out[row, metric, column] = int(value)
+    elif form == SPLIT:
+        for bucket, column in zip(found, columns.values(), strict=True):
+            _fill(out, bucket, wanted, {0: column})
+    else:
+        (column,) = columns.values()
+        for raw, metric in zip(found, wanted.metrics.values(), strict=True):
             slots = np.frombuffer(raw, ">i8")
-            if few:
-                out[to, metric, column] = slots
+            if wanted.few:
+                out[wanted.places, metric, column] = slots
             else:
-                there = at < len(slots)
-                out[to[there], metric, column] = slots[at[there]]
-
-
-def _fill_fields(
-    out: NDArray[np.int64],
-    fields: Any,
-    values: Any,
-    rows: dict[int, int],
-    metrics: dict[int, int],
-    columns: dict[int, int],
-) -> None:
-    for field, value in zip(fields, values, strict=True):
-        if value is None:
-            continue
-        number = int(field)
-        row = rows.get(number % PAGE)
-        metric = metrics.get(number >> PAGE_BITS & 63)
-        column = columns.get(number >> layout.BUCKET_BITS)
-        if row is not None and metric is not None and column is not None:
-            out[row, metric, column] = int(value)
+                there = wanted.nodes < len(slots)
+                out[wanted.places[there], metric, column] = slots[wanted.nodes[there]]

@@ -4,33 +4,27 @@
 -- ARGV[1]  the token that the dictionary must have as its newest
 -- ARGV[2]  msgpack [[metric, ...], [[offset, ...], [node, ...]], ...]: metrics; for each block its buckets, and the nodes wanted of its
 --          page (numbers below 1,024), none for all
--- Returns  false: the dictionary has changed. Else, a block: {} nothing, {0, fields, values} where it is one hash (fields
---          offset * 65,536 + slot), or {1, part, ...}, one a bucket: {} nothing, {0, fields, values} (fields slot), or
---          {1, bytes, ...} one a metric: 64-bit big-endian slots, of the wanted nodes or of all
+-- Returns  false: the dictionary has changed. Else {marks, part, ...}: its field "s", and a part a block, {} where there is nothing:
+--          {0, {field, value, ...}}  a whole hash; a field is offset * 65,536 + metric * 1,024 + node
+--          {1, {value, ...}}         the wanted fields of a hash, by bucket, metric and node; nil where there is none
+--          {2, {part, ...}}          a split block, a part a bucket, whose offset is then 0
+--          {3, {bytes, ...}}         a dense bucket, one a metric: 64-bit big-endian slots, of the wanted nodes or of all
 -- Cost     one HMGET, HGETALL, GET or GETRANGE a block and bucket.
 local dictionary = KEYS[1]
-local tokens = redis.call('HGET', dictionary, 'g')
+local tokens, marks = unpack(redis.call('HMGET', dictionary, 'g', 's'))
 if not tokens or tokens:sub(1, 8) ~= ARGV[1] then return false end
 local ask = cmsgpack.unpack(ARGV[2])
 local metrics = ask[1]
 
 local function hash(key, offsets, nodes)
-  if #nodes == 0 or #nodes * #offsets * #metrics > 400 then
-    local all = redis.call('HGETALL', key)
-    local fields, values = {}, {}
-    for j = 1, #all, 2 do
-      fields[#fields + 1] = all[j]
-      values[#values + 1] = all[j + 1]
-    end
-    return {0, fields, values}
-  end
+  if #nodes == 0 or #nodes * #offsets * #metrics > 400 then return {0, redis.call('HGETALL', key)} end
   local fields = {}
   for a = 1, #offsets do
     for b = 1, #metrics do
       for c = 1, #nodes do fields[#fields + 1] = offsets[a] * 65536 + metrics[b] * 1024 + nodes[c] end
     end
   end
-  return {0, fields, redis.call('HMGET', key, unpack(fields))}
+  return {1, redis.call('HMGET', key, unpack(fields))}
 end
 
 local function dense(key, nodes)
@@ -48,30 +42,30 @@ local function dense(key, nodes)
       parts[b] = table.concat(bytes)
     end
   end
-  return {1, unpack(parts)}
+  return {3, parts}
 end
 
-local found = {}
+local found = {marks or ''}
 for i = 2, #KEYS do
   local block, offsets, nodes = KEYS[i], ask[i][1], ask[i][2]
   local kind = redis.call('TYPE', block).ok
   if kind == 'hash' then
-    found[i - 1] = hash(block, offsets, nodes)
+    found[i] = hash(block, offsets, nodes)
   elseif kind == 'string' then
-    local parts = {1}
+    local parts = {}
     for a = 1, #offsets do
       local key = block .. ':' .. offsets[a]
       if redis.call('GETBIT', block, offsets[a]) == 1 then
-        parts[a + 1] = dense(key, nodes)
+        parts[a] = dense(key, nodes)
       elseif redis.call('TYPE', key).ok == 'hash' then
-        parts[a + 1] = hash(key, {0}, nodes)
+        parts[a] = hash(key, {0}, nodes)
       else
-        parts[a + 1] = {}
+        parts[a] = {}
       end
     end
-    found[i - 1] = parts
+    found[i] = {2, parts}
   else
-    found[i - 1] = {}
+    found[i] = {}
   end
 end
 return found
