@@ -527,11 +527,12 @@ def _listed(value: _Value, shape: tuple[int, ...]) -> list[Any]:
         cells = np.broadcast_to(np.asarray(value.value), shape)
         if value.unit == 1:
             return list(cells.tolist())
-        whole, rest = cells // value.unit, cells % value.unit
-        if not rest.any():
+        whole = cells // value.unit
+        broken = whole * value.unit != cells
+        if not broken.any():
             return list(whole.tolist())
-        out = (cells / value.unit).astype(object)
-        is_whole = rest == 0
+        out = whole.astype(object)
+        out[broken] = cells[broken] / value.unit
     else:
         floats = np.broadcast_to(np.asarray(value, np.float64), shape)
         if np.isinf(floats).any():
@@ -542,5 +543,5 @@ def _listed(value: _Value, shape: tuple[int, ...]) -> list[Any]:
             return list(whole.tolist())
         out = floats.astype(object)
         out[np.isnan(floats)] = None
-    out[is_whole] = whole[is_whole]
+        out[is_whole] = whole[is_whole]
     return list(out.tolist())

@@ -355,7 +355,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             **CORS,
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # a hit may come late, to a bucket that has ended
-            "ETag": f'"{hashlib.blake2b(encoded, digest_size=12).hexdigest()}"',
+            "ETag": f'"{hashlib.sha256(encoded).hexdigest()[:24]}"',
             "X-Whale-As-Of": iso(int(now)),
             "X-Whale-Complete": "true" if now >= max((found.end for found in ranges.values()), default=0) else "false",
         }

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,9 @@ def test_a_path_is_written_shortly_and_read_back(path: tuple[str, ...], text: st
 @given(st.lists(NAMES, max_size=8).map(tuple))
 def test_every_path_reads_back(path: tuple[str, ...]) -> None:
     assert parse_path(path_text(path)) == path
+    if len(path) > 1:
+        assert path_text(path) == json.dumps(path, ensure_ascii=False)
+        assert path_text((None, *path)) == json.dumps((None, *path), ensure_ascii=False)
 
 
 @given(st.lists(NAMES, min_size=1, max_size=8).map(tuple))

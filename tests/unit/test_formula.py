@@ -104,6 +104,9 @@ def test_sums_are_exact_and_whole_numbers_stay_whole() -> None:
     assert total("dollars", dollars=-300_000) == "-0.3"
     assert total("a-b", a=300_000, b=100_000) == "0.2"
     assert total("a+b", a=100_000, b=200_000) == "0.3"
+    for amount in (2**63 - 1, -(2**63), -(2**63) + 1, 2**63 // MILLION * MILLION, -(2**63 // MILLION) * MILLION):
+        exact = amount // MILLION if amount % MILLION == 0 else amount / MILLION
+        assert repr(evaluated("v", {"v": [amount]}, (), at)[0]) == repr([exact])
     assert total("hits", hits=2**62 + 1) == str(2**62 + 1)
     assert total("hits+hits", hits=2**62 + 1) == str(2**63 + 2)
     assert total("a-hits", a=2**62, hits=2**62) == repr((2**62 - 2**62 * MILLION) / MILLION)

@@ -34,6 +34,7 @@ class Known:
         self.kinds: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
+        self._found: dict[Path, int] = {}  # numbers that were asked
         for field, value in fields.items():
             parent, colon, name = field.decode().partition(":")
             if parent.startswith("r"):  # of runs
@@ -49,6 +50,14 @@ class Known:
                 self._children.setdefault(parent, []).append((int(value), name))
 
     def number(self, path: Path) -> int | None:
+        found = self._found.get(path)
+        if found is None:
+            found = self._number(path)
+            if found is not None:
+                self._found[path] = found
+        return found
+
+    def _number(self, path: Path) -> int | None:
         if bin_ := split_bin(path):
             number = self.number(bin_[0])
             return None if number is None else self._numbers.get((f"q{number}:{bin_[1]}", bin_[2]))
