@@ -183,6 +183,20 @@ def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]
     return _listed(interval, start, end, zone)
 
 
+def widest(days: Sequence[int], zone: str) -> list[tuple[Interval, int]]:
+    """Days, given by their starts in order, as the months that are whole among them and the days that are left."""
+    found: list[tuple[Interval, int]] = []
+    at = 0
+    while at < len(days):
+        month: Sequence[int] = ()
+        if month_start(days[at], zone) == days[at]:
+            month = starts(DAY, days[at], next_start(MONTH, days[at], zone), zone)
+        whole = len(month) > 0 and list(days[at : at + len(month)]) == list(month)
+        found.append((MONTH if whole else DAY, days[at]))
+        at += len(month) if whole else 1
+    return found
+
+
 def points(interval: Interval, start: int, end: int, zone: str) -> int:
     """How many buckets [start, end) takes, without listing them (a day that a zone left out is counted)."""
     if end <= start:

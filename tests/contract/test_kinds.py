@@ -23,7 +23,7 @@ from whale.count.apply import Applier
 from whale.dimension import Path
 from whale.errors import Unavailable
 from whale.metric import RELATIVE_ERROR, bins_of, quantiles, value_of
-from whale.period import bucket_start, parse_period
+from whale.period import bucket_start, parse_period, starts
 from whale.store.base import Store
 from whale.store.memory import MemoryStore
 
@@ -108,6 +108,30 @@ def test_distinct_counts_are_of_the_union_of_buckets(settings: Settings, store: 
     found = store.read_distinct(unique, ("t",), [()], "visitors", HOUR, [[hour] for hour in hours] + [hours])
     assert found == [[4, 4, 1, 9]]
     assert store.read_distinct(unique, ("t",), [()], "never", DAY, [days]) == [[0]]
+
+
+def test_a_union_of_many_days_is_the_same_number_however_it_is_read(settings: Settings, unique: str) -> None:
+    settings = settings.replace(timezone="America/New_York")
+    store, rng = open_store(settings), random.Random(7)
+    applier = Applier(store, settings)
+    for seq in range(4):
+        hits = [
+            {"pk": "t", "metrics": {"v": {"unique": str(rng.randrange(9000))}}, "at": NOW - back * DAY}
+            for back in range(100 * seq, 100 * seq + 100)
+            for _ in range(20)
+        ]
+        applier.apply([message(hits, settings, unique, seq)], NOW)
+    last = bucket_start(DAY, NOW, "America/New_York")
+    days = starts(DAY, last - 400 * DAY, last + DAY, "America/New_York")
+    groups = [days, days[3:-3], days[:200], days[200:228], [*days[:90], *days[91:]], days[-31:], days[::2]]
+    by_days: Store = store
+    if settings.redis_url:
+        periods = tuple(period for period in settings.periods if period[0] != MONTH)
+        by_days = open_store(settings.replace(periods=periods))
+    found = store.read_distinct(unique, ("t",), [()], "v", DAY, groups)
+    assert found == by_days.read_distinct(unique, ("t",), [()], "v", DAY, groups)
+    assert found[0][0] is not None
+    assert abs(found[0][0] - 5300) < 300
 
 
 def test_many_names_are_counted_with_a_small_error(settings: Settings, store: Store, unique: str) -> None:

@@ -24,6 +24,7 @@ from whale.period import (
     parse_period,
     points,
     starts,
+    widest,
     zone_of_offset,
 )
 
@@ -248,6 +249,21 @@ def test_an_unknown_zone_is_refused(zone: str) -> None:
     with pytest.raises(PeriodError) as refused:
         parse_period("today", NOW, "UTC", PERIODS, zone)
     assert refused.value.field in ("tz", "tzoffset")
+
+
+@given(
+    st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata", "Pacific/Apia", "America/Havana", "+05:30"]),
+    st.integers(1_300_000_000, 1_500_000_000),
+    st.integers(0, 430),
+    st.sets(st.integers(0, 430), max_size=2),
+)
+def test_months_and_days_are_the_same_days(zone: str, first: int, count: int, without: set[int]) -> None:
+    days = starts(DAY, bucket_start(DAY, first, zone), bucket_start(DAY, first + count * DAY, zone), zone)
+    asked = [day for position, day in enumerate(days) if position not in without]
+    found = widest(asked, zone)
+    covered = [starts(DAY, at, next_start(interval, at, zone), zone) for interval, at in found]
+    assert [day for some in covered for day in some] == asked
+    assert len([at for interval, at in found if interval == DAY]) <= 60 + 31 * len(without)
 
 
 def test_what_a_period_was_then_is_answered_by_what_is_kept_now() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.settings import Settings
+from hail.settings import DAY, MONTH, Settings
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
-from whale.metric import is_narrow, split_bin
-from whale.period import Interval
+from whale.metric import distinct_periods, is_narrow, split_bin
+from whale.period import Interval, widest
 from whale.store import keys as layout
 from whale.store.base import Buckets, Mark, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
@@ -91,6 +91,7 @@ class Reader(Connected):
         super().__init__(connection, settings)
         self._read = Script(self.client, "read")
         self._known: dict[tuple[str, Pk], Known] = {}
+        self._keeps_months = distinct_periods(settings.periods).get(MONTH, 0) is None
 
     @reachable
     def read(
@@ -212,7 +213,7 @@ class Reader(Connected):
         interval: Interval,
         groups: Sequence[Sequence[int]],
     ) -> list[list[int | None]]:
-        keys = Keys(account, self.shards)
+        keys, zone = Keys(account, self.shards), self.zone(account)
         shard, pk_id = keys.pk(pk)
         for _ in range(TRIES):
             out: list[list[int | None]] = [[0 if is_narrow(path) else None] * len(groups) for path in paths]
@@ -234,7 +235,10 @@ class Reader(Connected):
                     continue
                 for place_, group in enumerate(groups):
                     if group:
-                        names = [keys.distinct(shard, blocks_id, interval, start, number, column) for start in group]
+                        # Months have the names of their days, and a year of days would be 366 keys.
+                        by_month = interval == DAY and len(group) >= 28 and self._keeps_months
+                        buckets = widest(group, zone) if by_month else [(interval, start) for start in group]
+                        names = [keys.distinct(shard, blocks_id, *bucket, number, column) for bucket in buckets]
                         commands.append(("PFCOUNT", *names))
                         places.append((row, place_))
             answers = self._read_all(keys.dictionary(shard, pk_id), known, commands)
