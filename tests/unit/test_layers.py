@@ -22,6 +22,7 @@ PURE = {
     "whale/count/mapping.py",
     "whale/count/resets.py",
     "whale/store/base.py",
+    "whale/store/dated.py",
     "whale/store/keys.py",
     "whale/store/memory.py",
 }
@@ -43,6 +44,7 @@ EDGES = {
     "whale/count/worker.py": "waiting for the store",
     "whale/doctor.py": "how old things are",
     "whale/embedded.py": "waiting for Redis",
+    "whale/fasttrack.py": "the clock of what is tracked",
     "whale/store/changes.py": "tokens and generations of dictionaries",
     "whale/store/numbers.py": "tokens of dictionaries",
     "whale/store/sweep.py": "tokens of dictionaries",

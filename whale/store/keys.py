@@ -29,8 +29,13 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |
 | A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
 | ...:V | list | the last 100 hits of a visitor | a day |
+| A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
+| ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
+| A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
+| ...:W | hash | records of one user: microseconds since the epoch -> JSON | none |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
+Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
 In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
 Once a pk was reset, PK is followed by a dot and its generation in the keys of its blocks, values and distinct counts.
 """
@@ -39,6 +44,7 @@ import base64
 import functools
 import hashlib
 from datetime import datetime
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from hail.settings import DAY, HOUR
@@ -156,6 +162,30 @@ class Keys:
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")
+
+
+class DatedKeys:
+    """Builders of whale.fasttrack's keys. An id is the hash tag of all that is its own; of details it is the event."""
+
+    def __init__(self, account: str, prefix: str):
+        self.head = f"{account}:ft:{quote(prefix, safe='')}:"
+
+    def pair(self, uid: str, metric: str) -> str:
+        return f"{self.head}{{{_name('id', uid)}}}:m:{_name('metric', metric)}"
+
+    def quarter(self, pair: str, quarter: int) -> str:
+        """pair: its key."""
+        return f"{pair}:{quarter}"
+
+    def event(self, event: str) -> str:
+        return f"{self.head}{{{_name('event', event)}}}:d"
+
+    def records(self, event: str, user: str) -> str:
+        return f"{self.event(event)}:{_name('user', user)}"
+
+
+def _name(kind: str, name: str) -> str:
+    return base64.urlsafe_b64encode(digest(kind, name, size=12)).decode()
 
 
 @functools.lru_cache(maxsize=65_536)

@@ -1,0 +1,483 @@
+"""py-fasttrack's interface: dated metrics of ids, by its calls and its configurations, and those of its parent py-analytics.
+
+tracker = create_analytic_backend({
+    "backend": "fasttrack.backends.redis_backend.Redis",
+    "settings": {"defaults": {"host": "localhost", "port": 6379, "db": 0}},
+})
+tracker.track_metric(["1234", "4567"], ["comments", "likes"], datetime.date(2012, 4, 5))
+tracker.get_metric_by_week("1234", "comments", datetime.date(2012, 4, 2), limit=10)
+
+Ids and metrics are names of 1 to 200 bytes; 5 and "5" are one name. A date is a datetime.date, or a datetime, whose own date
+counts. Numbers are those of hits: up to +-9.0e9 with six decimals; an answer is an int where it is whole, else a float.
+Wherever an id or a metric may be a list, so may it be a tuple, a set or a generator.
+
+What a call changes of one id and metric is changed at once, or not at all. Each call is one round trip to Redis, two where said
+so; one more where the server does not know a script yet. Raises CallerError, which names the argument, and Unavailable: then
+a write was done or not.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from importlib import import_module
+from itertools import islice
+from typing import Any, Final
+from urllib.parse import quote
+
+from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, name_of, parse_time
+from hail.message import ACCOUNT
+from hail.settings import load
+from whale.errors import CallerError, SetupError
+from whale.formula import Number
+from whale.period import DAY, MONTH, WEEK, Interval
+from whale.store.connection import CLUSTER_SCHEME
+from whale.store.dated import DatedStore, MemoryDated, Pair, Values, starts_between, starts_from
+from whale.store.dated_redis import RedisDated, open_client
+
+PREFIX = "_analytics"
+TIMEOUT_S = 10.0
+MAX_PAIRS = 10_000
+"""Ids x metrics of a call."""
+MAX_POINTS = 10_000
+"""Buckets of one series, and days of a sync."""
+MAX_ANSWER_POINTS = 1_000_000
+"""Ids x metrics x buckets of a call."""
+MAX_RECORDS = 100_000
+"""Detail records of an event, unless the configuration says another number."""
+MAX_RECORD_BYTES = 65_536
+GROUPS: dict[str, Interval] = {"day": DAY, "week": WEEK, "month": MONTH}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NAMES = load({})
+
+Series = tuple[list[str], dict[str, Number]]
+"""Where its buckets begin, as 2012-04-02, in order; and what each holds, 0 where nothing is."""
+Details = Mapping[str, str | int | float | bool | None]
+
+
+class _Today:
+    """Where no date is given: that of the clock, in this machine's zone."""
+
+    def __repr__(self) -> str:
+        return "today"
+
+
+TODAY: Final = _Today()
+
+
+def create_analytic_backend(config: Mapping[str, Any]) -> Any:
+    """The backend that a configuration names: {"backend": class or dotted path, "settings": what the class is called with}.
+
+    The paths of py-fasttrack and py-analytics mean the classes here; any other path is imported.  Raises SetupError.
+    """
+    if not isinstance(config, Mapping) or not config.get("backend"):
+        raise SetupError('backend: expected {"backend": a class or its dotted path, "settings": {...}}')
+    backend, settings = config["backend"], config.get("settings", {})
+    if not isinstance(settings, Mapping):
+        raise SetupError(f"settings: expected a dict, got {_shown(settings)}")
+    if isinstance(backend, str):
+        backend = KNOWN.get(backend) or _imported(backend)
+    if not isinstance(backend, type):
+        raise SetupError(f"backend: expected a class or its dotted path, got {_shown(backend)}")
+    return backend(settings)
+
+
+class Tracker:
+    """The calls, on any store of dated cells. clock: epoch seconds. max_records: detail records that an event may have."""
+
+    def __init__(self, store: DatedStore, clock: Callable[[], float] = time.time, max_records: int = MAX_RECORDS):
+        self.store, self.clock, self.max_records = store, clock, max_records
+
+    # tracking
+
+    def track_count(self, unique_identifier: Any, metric: Any, inc_amt: Number = 1) -> Number:
+        """Adds to a count without dates; gives what it then holds. Apart from what track_metric counts of that name."""
+        return _number(self.store.count(_pair(unique_identifier, metric), _amount(inc_amt, "inc_amt")))
+
+    def track_metric(
+        self, unique_identifier: Any, metric: Any, date: date | _Today = TODAY, inc_amt: Number = 1
+    ) -> list[list[Number]]:
+        """Adds to a day of each id and metric, to its week, its month and the total.
+
+        Returns [[day, week, month, total], ...] as they then are: the first id with each metric, the second id, ...
+        """
+        pairs = _product(unique_identifier, metric)
+        return _numbers(self.store.add(pairs, self._day(date, "date"), _amount(inc_amt, "inc_amt")))
+
+    def set_metric_by_day(
+        self,
+        unique_identifier: Any,
+        metric: Any,
+        date: date,
+        count: Number,
+        sync_agg: bool = True,
+        update_counter: bool = True,
+    ) -> list[list[Number]]:
+        """Sets a day of each id and metric. sync_agg: sums its week and month up anew; update_counter: the total changes too.
+
+        Returns what track_metric does.
+        """
+        pairs, day = _product(unique_identifier, metric), _date(date, "date")
+        return _numbers(self.store.set_day(pairs, day, _amount(count, "count"), bool(sync_agg), bool(update_counter)))
+
+    def sync_agg_metric(self, unique_identifier: Any, metric: Any, start_date: date, end_date: date) -> None:
+        """Sums up anew, from their days, the weeks and months that hold a day from start_date to end_date."""
+        self._sync(unique_identifier, metric, start_date, end_date, weeks=True, months=True)
+
+    def sync_week_metric(self, unique_identifier: Any, metric: Any, start_date: date, end_date: date) -> None:
+        """sync_agg_metric of the weeks."""
+        self._sync(unique_identifier, metric, start_date, end_date, weeks=True)
+
+    def sync_month_metric(self, unique_identifier: Any, metric: Any, start_date: date, end_date: date) -> None:
+        """sync_agg_metric of the months."""
+        self._sync(unique_identifier, metric, start_date, end_date, months=True)
+
+    def clear_all(self) -> None:
+        """Removes all that was tracked under this prefix, some hundred keys at a time. What comes meanwhile may stay or go.
+
+        Walks over all keys of the server without blocking it: the one call of many round trips.
+        """
+        self.store.clear()
+
+    # reading
+
+    def get_metric_by_day(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 30) -> Series:
+        """So many days from a date on."""
+        return self._series([_pair(unique_identifier, metric)], from_date, limit, DAY)[0]
+
+    def get_metric_by_week(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 10) -> Series:
+        """So many weeks, from the Monday on or before a date; each is named by its Monday."""
+        return self._series([_pair(unique_identifier, metric)], from_date, limit, WEEK)[0]
+
+    def get_metric_by_month(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 10) -> Series:
+        """So many months, from that of a date on; each is named by its first day."""
+        return self._series([_pair(unique_identifier, metric)], from_date, limit, MONTH)[0]
+
+    def get_metrics(
+        self, metric_identifiers: Iterable[Any], from_date: date, limit: int = 10, group_by: str = "week"
+    ) -> list[Series]:
+        """The series of many (id, metric), in their order. group_by: day, week or month."""
+        interval = GROUPS.get(group_by.lower()) if isinstance(group_by, str) else None
+        if interval is None:
+            raise CallerError(f"expected day, week or month, got {_shown(group_by)}", "group_by")
+        return self._series(_pairs(metric_identifiers), from_date, limit, interval)
+
+    def get_count(
+        self, unique_identifier: Any, metric: Any, start_date: date | None = None, end_date: date | None = None
+    ) -> Number:
+        """Without dates all that was ever tracked, by track_metric and track_count; else the sum of the days between them.
+
+        Both dates are taken, in any order; without one the range is open on that side. Costs a hash of sums and its edges, not the days.
+        """
+        return self._counts([_pair(unique_identifier, metric)], start_date, end_date)[0]
+
+    def get_counts(
+        self, metric_identifiers: Iterable[Any], start_date: date | None = None, end_date: date | None = None
+    ) -> list[Number]:
+        """get_count of many (id, metric), in their order."""
+        return self._counts(_pairs(metric_identifiers), start_date, end_date)
+
+    # details
+
+    def track_uncountable(self, user_id: Any, event_id: Any, details: Details, now: Any = None) -> int:
+        """Keeps a record of a user and an event under its time: now, or the datetime, ISO 8601 or epoch seconds given.
+
+        details: {text: text, number, boolean or None}; it is read back as it was given. Where another record has the same
+        time, this one is kept a microsecond later.  Returns 1.
+        """
+        user, event, record = _name(user_id, "user_id"), _name(event_id, "event_id"), _record(details)
+        self.store.add_record(event, user, self._microseconds(now), record, self.max_records)
+        return 1
+
+    def get_uncountable_for_user(self, user_id: Any, event_id: Any) -> dict[datetime, dict[str, Any]]:
+        """{time in UTC: details}, in order of time."""
+        return _records(self.store.records_of(_name(event_id, "event_id"), _name(user_id, "user_id")))
+
+    def get_uncountable(self, event_id: Any) -> dict[str, dict[datetime, dict[str, Any]]]:
+        """{user: {time in UTC: details}} of all users of an event. Two round trips."""
+        found = self.store.records(_name(event_id, "event_id"))
+        return {user: _records(records) for user, records in found.items()}
+
+    def _counts(self, pairs: Sequence[Pair], start_date: Any, end_date: Any) -> list[Number]:
+        first = None if start_date is None else _date(start_date, "start_date")
+        last = None if end_date is None else _date(end_date, "end_date")
+        if first is None and last is None:
+            return [_number(total) for total in self.store.totals(pairs)]
+        if first is not None and last is not None:
+            first, last = min(first, last), max(first, last)
+        return [_number(total) for total in self.store.sums(pairs, first, last)]
+
+    def _series(self, pairs: Sequence[Pair], from_date: Any, limit: Any, interval: Interval) -> list[Series]:
+        day = _date(from_date, "from_date")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_POINTS:
+            raise CallerError(f"expected 0 to {MAX_POINTS}, got {_shown(limit)}", "limit")
+        if limit * len(pairs) > MAX_ANSWER_POINTS:
+            raise CallerError(
+                f"{len(pairs)} x {limit} buckets, the limit is {MAX_ANSWER_POINTS}: ask for less", "limit"
+            )
+        try:
+            starts = starts_from(interval, day, limit)
+        except OverflowError:
+            raise CallerError(
+                f"expected dates up to the year 9999, got {limit} buckets from {day} on", "limit"
+            ) from None
+        names = [start.isoformat() for start in starts]
+        found = self.store.series(pairs, interval, starts) if names else [[] for _ in pairs]
+        return [(list(names), dict(zip(names, map(_number, values), strict=True))) for values in found]
+
+    def _sync(
+        self, ids: Any, metric: Any, start_date: Any, end_date: Any, weeks: bool = False, months: bool = False
+    ) -> None:
+        pairs = _product(ids, metric)
+        first, last = sorted((_date(start_date, "start_date"), _date(end_date, "end_date")))
+        days = (last - first).days + 1
+        if days > MAX_POINTS or days * len(pairs) > MAX_ANSWER_POINTS:
+            raise CallerError(
+                f"{len(pairs)} x {days} days, the limits are {MAX_POINTS} days and {MAX_ANSWER_POINTS} in all: ask for less",
+                "end_date",
+            )
+        self.store.sync(
+            pairs,
+            starts_between(WEEK, first, last) if weeks else [],
+            starts_between(MONTH, first, last) if months else [],
+        )
+
+    def _day(self, given: Any, field: str) -> date:
+        return datetime.fromtimestamp(self.clock()).date() if given is TODAY else _date(given, field)
+
+    def _microseconds(self, now: Any) -> int:
+        clock = self.clock()
+        try:
+            value = clock if now is None else now.timestamp() if isinstance(now, datetime) else now
+            return round(parse_time(value, clock, "now") * MILLION)
+        except HitError as error:
+            raise _fault(error) from None
+        except (ValueError, OverflowError, OSError):  # of a datetime at the ends of the calendar
+            raise CallerError(f"expected 1900 to a year from now, got {_shown(now)}", "now") from None
+
+
+class Redis(Tracker):
+    """On Redis or Redis Cluster, under the settings of a configuration:
+
+    defaults     {host, port, db, username, password, timeout_s}, or {url}: redis://, rediss:// or redis+cluster://
+    hosts        a list, or {any: host}: each as defaults, which stand for what it leaves out; an id is kept on one of them
+    prefix       what begins its keys; two prefixes know nothing of each other
+    max_records  detail records that an event may have
+    """
+
+    def __init__(self, settings: Mapping[str, Any], clock: Callable[[], float] = time.time):
+        _known(settings, {"default", "defaults", "hosts", "prefix", "max_records"}, "settings")
+        defaults, hosts = settings.get("defaults", settings.get("default", {})), settings.get("hosts", [])
+        if isinstance(hosts, Mapping):
+            hosts = list(hosts.values())
+        if not isinstance(hosts, list | tuple):
+            raise SetupError(f"settings.hosts: expected a list, got {_shown(hosts)}")
+        if not defaults and not hosts:
+            raise SetupError('settings.defaults: expected {"host": ..., "port": ..., "db": ...}')
+        prefix = settings.get("prefix", PREFIX)
+        if not isinstance(prefix, str) or not 0 < len(prefix) <= 100:
+            raise SetupError(f"settings.prefix: expected 1 to 100 characters, got {_shown(prefix)}")
+        most, clients = _max_records(settings), dict[str, Any]()
+        for name, url, timeout_s in [_address(defaults, host) for host in hosts or [{}]]:
+            if name in clients:
+                raise SetupError(f"settings.hosts: {name} is there twice")
+            clients[name] = open_client(url, timeout_s)
+        super().__init__(RedisDated(clients, ACCOUNT, prefix), clock, most)
+
+
+class Memory(Tracker):
+    """In this process only: for tests and trials."""
+
+    def __init__(self, settings: Mapping[str, Any] | None = None, clock: Callable[[], float] = time.time):
+        super().__init__(MemoryDated(), clock, _max_records(settings or {}))
+
+
+class Dummy:
+    """Has every call of Tracker and does nothing; each gives None."""
+
+    def __init__(self, settings: Any = None):
+        pass
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_") or not callable(getattr(Tracker, name, None)):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return _nothing
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    return None
+
+
+KNOWN: dict[str, type] = {
+    "fasttrack.backends.redis_backend.Redis": Redis,
+    "fasttrack.backends.redis.Redis": Redis,  # as the second example of its README has it
+    "fasttrack.backends.dummy.Dummy": Dummy,
+    "analytics.backends.redis.Redis": Redis,
+    "analytics.backends.dummy.Dummy": Dummy,
+}
+
+
+# Configurations
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        known = ", ".join(KNOWN)
+        raise SetupError(f"backend: cannot import {_shown(path)} ({error}); here are {known}") from error
+
+
+def _known(given: Any, names: set[str], field: str) -> None:
+    if not isinstance(given, Mapping):
+        raise SetupError(f"{field}: expected a dict, got {_shown(given)}")
+    for name in given:
+        if name not in names:
+            raise SetupError(f"{field}: expected {', '.join(sorted(names))}, got {_shown(name)}")
+
+
+def _address(defaults: Any, host: Any) -> tuple[str, str, float]:
+    """Name of a host, its URL, its time-out."""
+    known = {"url", "host", "port", "db", "username", "password", "timeout_s"}
+    _known(defaults, known, "settings.defaults")
+    _known(host, known, "settings.hosts")
+    found = {**defaults, **host}
+    timeout_s = found.get("timeout_s", TIMEOUT_S)
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < math.inf:
+        raise SetupError(f"settings.defaults.timeout_s: expected seconds, got {_shown(timeout_s)}")
+    if "url" in found:
+        url = found["url"]
+        if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", CLUSTER_SCHEME)):
+            raise SetupError(
+                f"settings.defaults.url: expected redis://, rediss:// or {CLUSTER_SCHEME}, got {_shown(url)}"
+            )
+        return url.rpartition("@")[2], url, timeout_s
+    name = found.get("host", "localhost")
+    if not isinstance(name, str) or not name:
+        raise SetupError(f"settings.defaults.host: expected a name, got {_shown(name)}")
+    port, db = (_whole(found.get(field, default), field, most) for field, default, most in _PARTS)
+    secret = ":".join(quote(str(found.get(part) or ""), safe="") for part in ("username", "password"))
+    at = f"{f'[{name}]' if ':' in name else name}:{port}/{db}"
+    return at, f"redis://{secret}@{at}" if secret != ":" else f"redis://{at}", timeout_s
+
+
+_PARTS = (("port", 6379, 65_535), ("db", 0, 1_000_000))
+
+
+def _whole(value: Any, field: str, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+        raise SetupError(f"settings.defaults.{field}: expected 0 to {most}, got {_shown(value)}")
+    return value
+
+
+def _max_records(settings: Mapping[str, Any]) -> int:
+    most = settings.get("max_records", MAX_RECORDS)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise SetupError(f"settings.max_records: expected at least 1, got {_shown(most)}")
+    return most
+
+
+# Arguments
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int) and value.bit_length() > 200:  # text of a huge integer is slow, or refused
+        return "a huge integer"
+    return ascii(value)[:60]
+
+
+def _fault(error: HitError) -> CallerError:
+    return CallerError(str(error).removeprefix(f"{error.field}: "), error.field)
+
+
+def _name(value: Any, field: str) -> str:
+    try:
+        return name_of(value, field, NAMES, Reason.BAD_ID)
+    except HitError as error:
+        raise _fault(error) from None
+
+
+def _list(value: Any, field: str) -> list[Any]:
+    """What may be one name or several."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return [value]
+    return _bounded(value, field)
+
+
+def _bounded(values: Iterable[Any], field: str) -> list[Any]:
+    found = list(islice(values, MAX_PAIRS + 1))
+    if len(found) > MAX_PAIRS:
+        raise CallerError(f"expected at most {MAX_PAIRS}: ask in several calls", field)
+    return found
+
+
+def _product(ids: Any, metrics: Any) -> list[Pair]:
+    uids = [_name(uid, "unique_identifier") for uid in _list(ids, "unique_identifier")]
+    names = [_name(name, "metric") for name in _list(metrics, "metric")]
+    if len(uids) * len(names) > MAX_PAIRS:
+        raise CallerError(f"{len(uids)} ids x {len(names)} metrics, the limit is {MAX_PAIRS}", "unique_identifier")
+    return [(uid, name) for uid in uids for name in names]
+
+
+def _pair(uid: Any, metric: Any) -> Pair:
+    return _name(uid, "unique_identifier"), _name(metric, "metric")
+
+
+def _pairs(given: Any) -> list[Pair]:
+    field = "metric_identifiers"
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise CallerError(f"expected a list of (id, metric), got {_shown(given)}", field)
+    pairs = []
+    for i, pair in enumerate(_bounded(given, field)):
+        if not isinstance(pair, Sequence) or isinstance(pair, str | bytes) or len(pair) != 2:
+            raise CallerError(f"expected (id, metric), got {_shown(pair)}", f"{field}[{i}]")
+        pairs.append((_name(pair[0], f"{field}[{i}][0]"), _name(pair[1], f"{field}[{i}][1]")))
+    return pairs
+
+
+def _date(value: Any, field: str) -> date:
+    if isinstance(value, datetime):
+        return value.date()
+    if not isinstance(value, date):
+        raise CallerError(f"expected a datetime.date, got {_shown(value)}", field)
+    return value
+
+
+def _amount(value: Any, field: str) -> int:
+    """Millionths, as of a hit's metrics."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:  # nor NaN
+        raise CallerError(f"expected a number between -9.0e9 and 9.0e9, got {_shown(value)}", field)
+    return int((Decimal(repr(value)) * MILLION).to_integral_value(ROUND_HALF_EVEN))
+
+
+def _number(amount: int) -> Number:
+    return amount / MILLION if amount % MILLION else amount // MILLION
+
+
+def _numbers(found: Iterable[Values]) -> list[list[Number]]:
+    return [[_number(value) for value in values] for values in found]
+
+
+def _record(details: Any) -> str:
+    if not isinstance(details, Mapping):
+        raise CallerError(f"expected a dict, got {_shown(details)}", "details")
+    for name, value in details.items():
+        if not isinstance(name, str):
+            raise CallerError(f"expected text as names, got {_shown(name)}", "details")
+        if not (value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))):
+            raise CallerError(f"expected text or a number, got {_shown(value)}", f"details.{_shown(name)[1:-1]}")
+    try:
+        record = json.dumps(dict(details), ensure_ascii=False, separators=(",", ":"))
+        size = len(record.encode())
+    except ValueError:  # half of a surrogate pair; an integer of thousands of digits
+        raise CallerError("expected Unicode text, and numbers of some digits", "details") from None
+    if size > MAX_RECORD_BYTES:
+        raise CallerError(f"is {size} bytes as JSON, the limit is {MAX_RECORD_BYTES}", "details")
+    return record
+
+
+def _records(found: Mapping[int, str]) -> dict[datetime, dict[str, Any]]:
+    return {EPOCH + timedelta(microseconds=at): json.loads(record) for at, record in found.items()}
