@@ -128,6 +128,34 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     unmemoize: Unmemoize = False
 
 
+class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    by: Annotated[str, Meta(description="A metric or a formula: the order.")] = "hits"
+    columns: Annotated[str, Meta(description="More formulas to answer of each row: one, a list, or {'a': 'b'}.")] = ""
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    limit: Annotated[int, Meta(description="How many rows; 0 is all.")] = 10
+    offset: Annotated[int, Meta(description="How many rows to skip.")] = 0
+    threshold: Annotated[
+        float, Meta(description="Share of the parent, or difference to it, that is important: 0 to 1.")
+    ] = 0.1
+    min_support: Annotated[float, Meta(description="Rows of less support are left to `rest`.")] = 0
+    order: Annotated[
+        Literal["value", "confidence"], Meta(description="confidence: by the lower bound, ascending by the upper one.")
+    ] = "value"
+    ascending: Annotated[bool, Meta(description="The smallest first.")] = False
+    all: Annotated[bool, Meta(description="Everything below, not one level.")] = False
+    pks: Annotated[bool, Meta(description="The child pks, not paths.")] = False
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    explain: Explain = False
+
+
 class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
     dimensions: Dimensions = ""

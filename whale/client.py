@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from types import MethodType
@@ -26,16 +27,18 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
 from hail.pixel import token_of
 from hail.settings import DAY, Settings, load
+from whale.answer import rank as answer_rank
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.once import once
+from whale.answer.rank import Ranking, Row
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, PeriodError, Unavailable
+from whale.errors import CallerError, FormulaError, PeriodError, Unavailable
 from whale.formula import Number, metrics_asked, ratio_text
 from whale.period import (
     Interval,
@@ -408,6 +411,162 @@ class Whale:
         """The total of the day before."""
         return self.total(pk, metric, dimension, "yesterday", **more)
 
+    # ranking
+
+    @on_default
+    def rank(
+        self,
+        pk: Any,
+        by: str = "hits",
+        dimension: Any = None,
+        period: Period = None,
+        columns: Any = None,
+        limit: int = 10,
+        offset: int = 0,
+        *,
+        threshold: float = 0.1,
+        min_support: float = 0,
+        order: str = "value",
+        ascending: bool = False,
+        recursive: bool = False,
+        pks: bool = False,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
+        """{"rows": [{path, value, n, parts, columns, difference, effect, important}, ...], "other", "rest", "ended", "total", ...}.
+
+        What is below a path (or with pks the child pks), by a formula; columns: more formulas. As GET /rank answers it.
+        """
+        question, ranking = self.ranking(
+            pk,
+            by,
+            dimension,
+            columns,
+            limit=limit,
+            offset=offset,
+            threshold=threshold,
+            min_support=min_support,
+            order=order,
+            ascending=ascending,
+            recursive=recursive,
+            pks=pks,
+        )
+        found = self.range_of(period, tz, tzoffset)
+        ranked = answer_rank.rank(self.store, question, ranking, found, self.bounds)
+        return answer_rank.shown(ranked, question, ranking, found, self.clock())
+
+    @on_default
+    def rank_subdimensions_scalar(
+        self,
+        /,
+        pk: Any,
+        dimension: Any = None,
+        metric: str = "hits",
+        period: Period = None,
+        recursive: bool = True,
+        prune_parents: bool = True,
+        points: bool = False,
+        **zone: Any,
+    ) -> ByPath[dict[str, Any]]:
+        """{path: {score, value, count, effect, difference, important, dimension[, points]}} of all below a path.
+
+        recursive: not one level, and the path too.  prune_parents: what its children explain is not important.
+        zone: tz or tzoffset.
+        """
+        rows = self._rows_of(pk, metric, dimension, period, recursive, zone, [], prune_parents)
+        said: dict[str, dict[str, Any]] = {
+            path_text(row.path): {
+                **dict.fromkeys(("score", "value", "count"), row.value or 0),
+                "effect": row.effect or 0,
+                "difference": row.difference or 0,
+                "important": row.important,
+                "dimension": path_text(row.path),
+            }
+            for row in rows
+        }
+        if points:
+            plotted = self.plotpoints(pk, [list(row.path) for row in rows], [metric], period=period, **zone)
+            for path, row in said.items():
+                row["points"] = plotted[path][metric]
+        return ByPath(pk_asked(pk), said.items())
+
+    @on_default
+    def rank_subdimensions_ratio(
+        self,
+        /,
+        pk: Any,
+        numerator: str,
+        denominator: str = "hits",
+        dimension: Any = None,
+        period: Period = None,
+        recursive: bool = True,
+        points: bool = False,
+        **zone: Any,
+    ) -> ByPath[dict[str, Any]]:
+        """The same of a ratio: score is the ratio (0 over zero), value and count are what it is made of."""
+        both = [numerator, denominator]
+        ratio = ratio_text(*both)
+        rows = self._rows_of(pk, ratio, dimension, period, recursive, zone, both)
+        said: dict[str, dict[str, Any]] = {
+            path_text(row.path): {
+                "score": row.value or 0,
+                "value": row.columns[numerator] or 0,
+                "count": row.columns[denominator] or 0,
+                "effect": row.effect or 0,
+                "difference": row.difference or 0,
+                "important": row.important,
+                "dimension": path_text(row.path),
+            }
+            for row in rows
+        }
+        if points:
+            plotted = self.plotpoints(pk, [list(row.path) for row in rows], [*both, ratio], period=period, **zone)
+            for path, row in said.items():
+                row["points"] = plotted[path]
+        return ByPath(pk_asked(pk), said.items())
+
+    def _rows_of(
+        self,
+        pk: Any,
+        by: str,
+        dimension: Any,
+        period: Period,
+        recursive: bool,
+        zone: Mapping[str, Any],
+        columns: list[str],
+        prune: bool = True,
+    ) -> list[Row]:
+        """Every row, with recursion the path itself first."""
+        asked = self.ranking(pk, by, dimension, columns, limit=0, recursive=recursive, prune=prune)
+        found = answer_rank.rank(self.store, *asked, self.range_of(period, **zone), self.bounds)
+        return [*[found.total] * recursive, *found.rows, *([found.other] if found.other else [])]
+
+    @on_default
+    def zranked(
+        self,
+        pk: Any,
+        parent_dimension: Any = None,
+        metric: str = "hits",
+        period: Period = None,
+        at: Any = None,
+        start: int = 0,
+        size: int = 10,
+        sort_dir: str | None = None,
+        tzoffset: Any = None,
+        *,
+        tz: str | None = None,
+    ) -> list[str]:
+        """The paths of the rows from `start` on, `size` of them, by a metric or a formula. sort_dir: asc or desc (default)."""
+        if sort_dir not in (None, "", "asc", "desc", "ASC", "DESC"):
+            raise CallerError(f"expected asc or desc, got {ascii(sort_dir)[:60]}", "sort_dir")
+        if size < 1:
+            raise CallerError(f"expected 1 or more, got {size}", "size")
+        is_ascending = (sort_dir or "").lower() == "asc"
+        asked = self.ranking(pk, metric, parent_dimension, limit=size, offset=start, ascending=is_ascending)
+        found = self.range_of(period, tz, tzoffset, at=at)
+        rows = answer_rank.rank(self.store, *asked, found, self.bounds).rows
+        return [path_text(row.path) for row in rows]
+
     # remembered answers
 
     @on_default
@@ -426,6 +585,11 @@ class Whale:
     def cached_total(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> Number:
         """`total`, which remembers its answer for a fifth of the interval."""
         return self._cached(Whale.__dict__["total"], args, more, unmemoize)
+
+    @on_default
+    def cached_rank(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> dict[str, Any]:
+        """`rank`, which remembers its answer for a fifth of the interval."""
+        return self._cached(Whale.__dict__["rank"], args, more, unmemoize)
 
     def _cached(self, method: Any, args: tuple[Any, ...], more: dict[str, Any], unmemoize: bool) -> Any:
         """An entry lives a fifth of the interval, a minute where no period is asked; other arguments, other entry."""
@@ -526,6 +690,17 @@ class Whale:
         paths, names = paths_asked(dimensions), metrics_asked(metrics)
         null = undefined == "null"
         return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock())
+
+    def ranking(
+        self, pk: Any, by: str = "hits", dimension: Any = None, columns: Any = None, **more: Any
+    ) -> tuple[Question, Ranking]:
+        """What `rank` asks. more: fields of Ranking; raises CallerError."""
+        if not isinstance(by, str):
+            raise FormulaError(f"expected a metric or a formula, got {ascii(by)[:60]}", "by")
+        named = metrics_asked(columns, "columns") if columns else []
+        question = self.question(pk, undefined="null")
+        paths = paths_asked(dimension, "dimension")
+        return replace(question, paths=paths, metrics=[by, *named]), Ranking(by, named, **more)
 
     def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
         """The total of the first path and metric of a question; or one of its buckets."""

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import is_text
-from hail.settings import QUANTILE, SUM
+from hail.settings import DISTINCT, QUANTILE, SUM
 from whale.errors import FormulaError
 from whale.period import DAY, MONTH, WEEK, YEAR, Range, tz
 
@@ -115,6 +115,36 @@ class Formula:
     def totals(self, frame: Frame) -> list[Any]:
         """For each path the number of the whole range."""
         return self._listed(_total(self.steps, frame), (frame.paths,))
+
+    def numbers(self, frame: Frame) -> Floats:
+        """For each path the number of the whole range, as a float; not a number where it is undefined."""
+        return np.array(np.broadcast_to(_floats(_total(self.steps, frame)), (frame.paths,)))
+
+    def by_bucket(self, frame: Frame) -> Floats:
+        """By path and bucket, as floats."""
+        return np.array(np.broadcast_to(_floats(_series(self.steps, frame)), (frame.paths, len(frame.starts))))
+
+    @property
+    def is_of_totals(self) -> bool:
+        """Whether its total needs no more than the totals of its metrics."""
+        return not any(step == "average" or (step == "metric" and what[1]) for step, what in self.steps)
+
+    def quotient(self) -> "tuple[Formula, Formula] | None":
+        """What it divides and by what, where it is a ratio of metrics, perhaps times a constant."""
+        found = _quotient(self.steps)
+        if found is None:
+            return None
+        above, below = (Formula(self.text, _metrics_of(steps), tuple(steps)) for steps in found)
+        return above, below
+
+    def is_sum(self, kinds: Mapping[str, str]) -> bool:
+        """Whether it adds up metrics, perhaps times constants, so that it grows with what is counted."""
+        return _degree(self.steps, kinds) == 1
+
+    def check_divisors(self, field: str) -> None:
+        """Raises FormulaError where it divides by a constant that is 0."""
+        if _degree(self.steps, {}) is None:
+            raise FormulaError(f"{self.text[:60]!a} divides by 0", field)
 
     def _listed(self, value: "_Value", shape: tuple[int, ...]) -> list[Any]:
         try:
@@ -344,6 +374,88 @@ def _step(name: str) -> Step:
     return ("negate", None) if name == "negate" else ("op", name)
 
 
+# What a formula is made of
+
+
+def _metrics_of(steps: Sequence[Step]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for kind, what in steps:
+        if kind == "average":
+            found.update(dict.fromkeys(_metrics_of(what[1])))
+        elif kind in ("metric", "quantile"):
+            found[what[0]] = None
+    return tuple(found)
+
+
+def _operands(steps: Sequence[Step]) -> tuple[Sequence[Step], Sequence[Step]]:
+    """What the last operator stands between."""
+    begins: list[int] = []
+    for i, (kind, _) in enumerate(steps[:-1]):
+        if kind == "op":
+            begins.pop()
+        elif kind != "negate":
+            begins.append(i)
+    return steps[: begins[-1]], steps[begins[-1] : -1]
+
+
+def _quotient(steps: Sequence[Step]) -> tuple[list[Step], list[Step]] | None:
+    kind, what = steps[-1]
+    if kind == "negate":
+        inner = _quotient(steps[:-1])
+        return inner and ([*inner[0], steps[-1]], inner[1])
+    if kind != "op" or what not in "*/":
+        return None
+    left, right = _operands(steps)
+    if what == "/" and _metrics_of(right):
+        return list(left), list(right)
+    if not _metrics_of(right):  # (a / b) * 100
+        inner = _quotient(left)
+        return inner and ([*inner[0], *right, steps[-1]], inner[1])
+    if not _metrics_of(left):  # 100 * (a / b)
+        inner = _quotient(right)
+        return inner and ([*left, *inner[0], steps[-1]], inner[1])
+    return None
+
+
+def _degree(steps: Sequence[Step], kinds: Mapping[str, str]) -> int | None:
+    """0: a constant; 1: a sum of metrics times constants; 2: anything else; None: something is divided by a constant 0."""
+    stack: list[tuple[int, float]] = []  # degree, and the value of a constant; not a number: unknown
+    for kind, what in steps:
+        if kind == "number":
+            stack.append((0, float(what)))
+        elif kind == "constant":
+            stack.append((0, math.nan))
+        elif kind == "negate":
+            degree, value = stack.pop()
+            stack.append((degree, -value))
+        elif kind == "op":
+            (right, divisor), (left, value) = stack.pop(), stack.pop()
+            if what == "/" and right == 0 and divisor == 0:
+                return None
+            stack.append(_degree_of(what, left, right, value, divisor))
+        elif kind == "average":
+            if _degree(what[1], kinds) is None:
+                return None
+            stack.append((2, math.nan))
+        else:
+            grows = kind == "metric" and what[1] in ("", "sum") and kinds.get(what[0], SUM) in (SUM, DISTINCT, QUANTILE)
+            stack.append((1 if grows else 2, math.nan))
+    return stack[0][0]
+
+
+def _degree_of(operator: str, left: int, right: int, value: float, divisor: float) -> tuple[int, float]:
+    if left == right == 0:
+        both = np.float64(value), np.float64(divisor)
+        with np.errstate(all="ignore"):
+            found = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}[operator](*both)
+        return 0, float(found)
+    if operator in "+-":
+        return (1 if left == right == 1 else 2), math.nan
+    if operator == "*":
+        return (1 if left + right == 1 else 2), math.nan
+    return (1 if (left, right) == (1, 0) else 2), math.nan
+
+
 # Evaluating
 
 
@@ -403,6 +515,11 @@ def _total(steps: Sequence[Step], frame: Frame) -> _Value:
             case _:
                 _reduce(stack, kind, what, frame.null)
     return stack[0]
+
+
+def _floats(value: _Value) -> Floats:
+    found: Floats = np.asarray(value.floats if isinstance(value, _Exact) else value, np.float64)
+    return found
 
 
 def _last(value: _Value) -> _Value:

@@ -14,6 +14,11 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One series, by time."),
     "/totals": (asked.TotalsAsked, dict[str, dict[str, Any]], "Totals of several periods."),
     "/total": (asked.TotalAsked, int | float | None | dict[str, Any], "One number."),
+    "/rank": (
+        asked.RankAsked,
+        dict[str, Any],
+        "Rows below a path in the order of a formula, with all that they are made of.",
+    ),
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),

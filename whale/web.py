@@ -4,6 +4,7 @@
     GET  /dataset        [[time, number], ...], or {child: the same} with depth
     GET  /totals         {period: {path: {metric: number}}}
     GET  /total          number
+    GET  /rank           {"rows": [{path, value, n, parts, columns, ...}, ...], "other", "rest", "ended", "total"}
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
@@ -46,12 +47,15 @@ from whale import openapi
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.explain import Watch, iso
+from whale.answer.rank import rank as ranked
+from whale.answer.rank import shown
 from whale.answer.shapes import flot_json, labels, path_below, points, times
 from whale.asked import (
     DatasetAsked,
     MetricsAsked,
     PksAsked,
     PlotpointsAsked,
+    RankAsked,
     SpyAsked,
     SubdimensionsAsked,
     Subject,
@@ -489,6 +493,31 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(found)
         )
 
+    def rank() -> Any:
+        asked, now = asked_as(RankAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
+        question, ranking = whale.ranking(
+            lenient("pk", asked.pk),
+            asked.by or "hits",
+            _typed("dimensions", asked.dimensions or asked.dimension),
+            _typed("columns", asked.columns),
+            limit=asked.limit,
+            offset=asked.offset,
+            threshold=asked.threshold,
+            min_support=asked.min_support,
+            order=asked.order,
+            ascending=asked.ascending,
+            recursive=asked.all,
+            pks=asked.pks,
+        )
+        period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
+        watch.stage("parse")
+        found = ranked(watch.store, question, ranking, period, whale.bounds)
+        said = shown(found, question, ranking, period, now)
+        return answer_of(
+            watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(said)
+        )
+
     def subdimensions() -> Any:
         asked = asked_as(SubdimensionsAsked)
         pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
@@ -573,7 +602,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         remembered(TotalsAsked, periods_of, totals),
         remembered(TotalAsked, period_of, total),
     )
-    for answer in (*questions, dataset, subdimensions, pks, metrics_of, spy):
+    for answer in (*questions, dataset, rank, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", "GET", answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer, door in ((count_now, "write"), (tracker, None)):  # a pixel needs no key

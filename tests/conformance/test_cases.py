@@ -1,10 +1,11 @@
 """The cases under cases/: hits in, questions, exact answers. The same ones for every stack.
 
 A case has `now` and `zone`, `hits` as Hail takes them (`times`: so often; `at` missing: now), and `asks`: a path of
-Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is, or of
-/plotpoints the `values` of all points, the `last` value, or how many `points` each series has. The order of paths
-counts. Steps between the asks: `count` counts more hits; `set` (with what was `added`) and `reset` do what /update_count_to
-and /reset do. `settings` of a case are beside the usual ones. An ask with a `problem` is refused: its code and field.
+Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is; of /plotpoints
+the `values` of all points, the `last` value, or how many `points` each series has; of /rank the values of `rows`, or which
+are `important`; of a ranking of the seed its `scores`, and which are important. The order of paths counts. Steps between the
+asks: `count` counts more hits; `set` (with what was `added`) and `reset` do what /update_count_to and /reset do. `settings`
+of a case are beside the usual ones. An ask with a `problem` is refused: its code and field.
 """
 
 import json
@@ -179,4 +180,7 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "values": lambda answer: each(answer, lambda series: [value for _, value in series]),
     "last": lambda answer: each(answer, lambda series: series[-1][1]),
     "points": points,
+    "rows": lambda answer: {row["path"]: row["value"] for row in answer["rows"]},
+    "important": lambda answer: {row["path"]: row["important"] for row in answer["rows"]},
+    "scores": lambda answer: {path: [row["score"], row["important"]] for path, row in answer.items()},
 }

@@ -17,6 +17,8 @@ PURE = {
     "whale/page.py",
     "whale/period.py",
     "whale/spy.py",
+    "whale/answer/confidence.py",
+    "whale/answer/rank.py",
     "whale/answer/series.py",
     "whale/count/denormalize.py",
     "whale/count/mapping.py",

@@ -559,7 +559,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
     described = door.get("/openapi.json").json
     assert described["openapi"] == "3.1.0"
     assert set(described["paths"]) == {
-        *("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/pks", "/metrics_of", "/spy"),
+        *("/plotpoints", "/dataset", "/totals", "/total", "/rank", "/subdimensions", "/pks", "/metrics_of", "/spy"),
         *("/count_now", "/tracker", "/update_count_to", "/reset"),
     }
     assert hail_openapi.document()["openapi"] == "3.1.0"

@@ -38,6 +38,21 @@ class Watch:
     def read_several(self, account: str, pk: Any, paths: Any, metrics: Any, spans: Sequence[Buckets]) -> Any:
         begun = self._seconds["read"]
         found = self.around("read", lambda: self._inner.read_several(account, pk, paths, metrics, spans))
+        self._note(begun, account, pk, paths, metrics, spans)
+        return found
+
+    def read_below(
+        self, account: str, pk: Any, path: Any, levels: int, metrics: Any, interval: Any, groups: Any, most: int
+    ) -> Any:
+        begun = self._seconds["read"]
+        asked = account, pk, path, levels, metrics, interval, groups, most
+        paths, sums = self.around("read", lambda: self._inner.read_below(*asked))
+        starts = [start for group in groups for start in group]
+        self._note(begun, account, pk, paths, metrics, [(interval, starts)])
+        return paths, sums
+
+    def _note(self, begun: float, account: str, pk: Any, paths: Any, metrics: Any, spans: Sequence[Buckets]) -> None:
+        """Keeps what a read was of. begun: the seconds of all reads before it."""
         took = self._seconds["read"] - begun
         for interval, starts in spans:
             keys = self._inner.keys_of(account, pk, paths, interval, starts)
@@ -56,7 +71,6 @@ class Watch:
                 }
             )
         self._last = time.perf_counter()
-        return found
 
     def said(self, ranges: dict[str, Range], now: float) -> dict[str, Any]:
         """As JSON holds it. ranges: by the period as it was asked."""
@@ -85,8 +99,8 @@ class _Watched:
         self._watch, self._store = watch, store
 
     def __getattr__(self, name: str) -> Any:
-        if name == "read_several":
-            return self._watch.read_several
+        if name in ("read_several", "read_below"):
+            return getattr(self._watch, name)
         method = getattr(self._store, name)
 
         def watched(*args: Any) -> Any:

@@ -79,8 +79,8 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
 
     A name never counted reads 0.  Raises CallerError (depth, limit, formula), TooManyPoints, Unavailable.
     """
-    buckets = _Buckets(store, question, period, bounds)
-    formulas = _formulas(store, question, question.metrics)
+    buckets = Buckets(store, question, period, bounds)
+    formulas = formulas_of(store, question, question.metrics)
     order = _Order(store, question)
     if question.limit:
         paths = _chosen(store, question, order, buckets, bounds)
@@ -104,11 +104,11 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
-    return _totals(store, question, _Buckets(store, question, period, bounds), bounds)
+    return _totals(store, question, Buckets(store, question, period, bounds), bounds)
 
 
-def _totals(store: Store, question: Question, buckets: "_Buckets", bounds: Bounds) -> list[Series]:
-    formulas = _formulas(store, question, question.metrics)
+def _totals(store: Store, question: Question, buckets: "Buckets", bounds: Bounds) -> list[Series]:
+    formulas = formulas_of(store, question, question.metrics)
     paths = _chosen(store, question, _Order(store, question), buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
     texts = [formula.text for formula in formulas]
@@ -126,9 +126,9 @@ def totals_of(
 
     store: one that remembers, as whale/answer/once.py; then they are all read in one round trip, unless that is too much.
     """
-    several = {name: _Buckets(store, question, period, bounds) for name, period in periods.items()}
+    several = {name: Buckets(store, question, period, bounds) for name, period in periods.items()}
     paths, spans = list(dict.fromkeys(question.paths)), [(each.source, each.stored) for each in several.values()]
-    sums, _ = _metrics(store, question, _formulas(store, question, question.metrics))
+    sums, _ = _metrics(store, question, formulas_of(store, question, question.metrics))
     if len(paths) * len(sums) * sum(len(stored) for _, stored in spans) <= MOST_CELLS:
         store.read_several(question.account, question.pk, paths, sums, spans)
     found = {}
@@ -146,12 +146,15 @@ def estimates(store: Store, question: Question) -> dict[str, float]:
     kinds = store.kinds(question.account, question.pk, [])
     if not kinds:
         return {}
-    names = (name for formula in _formulas(store, question, question.metrics) for name in formula.metrics)
+    names = (name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics)
     return {name: ERRORS[kinds[name]] for name in names if kinds.get(name) in ERRORS}
 
 
-class _Buckets:
-    """The buckets of a range, and how the stored ones make them up."""
+class Buckets:
+    """The buckets of a range, and how the stored ones make them up.
+
+    source, stored: the stored interval that answers, and its buckets; firsts: where among them each of the range begins.
+    """
 
     def __init__(self, store: Store, question: Question, period: Range, bounds: Bounds):
         if not 0 <= question.depth <= bounds.levels:
@@ -178,20 +181,17 @@ class _Buckets:
             some = paths[first : first + size]
             cells = self._read(some, metrics)
             by_name = {name: cells[:, column] for column, name in enumerate(metrics)}
+            yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, self.others(some, kinds))
+
+    def others(
+        self, paths: Sequence[Path], kinds: Mapping[str, str], firsts: Sequence[int] | None = None
+    ) -> OtherMetrics:
+        """The metrics of these paths that are no sums. firsts: where each bucket begins, if not as the range has them."""
+        asked = self.question
+        if firsts is None:
             firsts = range(len(self.stored)) if self._firsts is None else self._firsts.tolist()
-            others = OtherMetrics(
-                self.store,
-                asked.account,
-                asked.pk,
-                some,
-                kinds,
-                self.source,
-                self.stored,
-                firsts,
-                asked.null,
-                asked.now,
-            )
-            yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, others)
+        where = self.store, asked.account, asked.pk, paths, kinds, self.source, self.stored, firsts
+        return OtherMetrics(*where, asked.null, asked.now)
 
     def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
         """Cells of the asked buckets, of shape (paths, metrics, buckets)."""
@@ -212,7 +212,7 @@ def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> t
     return [name for name in names if name not in kinds], kinds
 
 
-def _formulas(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:
+def formulas_of(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:
     plain = all(text.isidentifier() and text not in CONSTANTS for text in texts)
     known = () if plain else store.metrics(question.account, question.pk)
     try:
@@ -242,7 +242,7 @@ class _Order:
         text = asked.removeprefix("-")
         if not text:
             raise CallerError(f"expected metric or -metric, got {asked!a}", "sort")
-        self.formula = _formulas(store, question, [text], "metrics" if question.sort is None else "sort")[0]
+        self.formula = formulas_of(store, question, [text], "metrics" if question.sort is None else "sort")[0]
         self._descending = asked.startswith("-")
         self._asked = list(dict.fromkeys(question.paths))
         self.as_asked = question.sort is None
@@ -258,7 +258,7 @@ class _Order:
         return first + [path for path in ordered if path not in asked]
 
 
-def _chosen(store: Store, question: Question, order: _Order, buckets: _Buckets, bounds: Bounds) -> list[Path]:
+def _chosen(store: Store, question: Question, order: _Order, buckets: Buckets, bounds: Bounds) -> list[Path]:
     """The asked paths, then the ones below them that sort first, up to the limit."""
     asked = list(dict.fromkeys(question.paths))
     paths = list(dict.fromkeys([*asked, *_below(store, question)]))

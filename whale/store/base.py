@@ -13,7 +13,7 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ from whale.count.denormalize import Cells
 from whale.count.marks import Marks
 from whale.count.resets import Reset
 from whale.dimension import Path, Pk
-from whale.errors import CallerError
+from whale.errors import CallerError, TooManyPoints
 from whale.period import Interval, width
 from whale.spy import Traces
 
 OTHER = "__other__"
+CHILD_PKS: Path = (None,)
+"""Where the nodes of a pk's child pks stand."""
 MAX_RESETS = 1000
 RESET_KEPT_S = 31 * 86_400
 """How long a reset is remembered: a message that comes later, from a dead-letter queue, counts."""
@@ -109,6 +111,16 @@ def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
 def not_a_sum(metric: str, kind: str) -> CallerError:
     """What says that a metric cannot be set."""
     return CallerError(f"is of kind {kind}: only a metric of kind sum can be set", f"metrics.{metric}")
+
+
+def check_below(count: int, most: int) -> None:
+    """Raises TooManyPoints where a question would add up more paths than it may."""
+    if count > most:
+        raise TooManyPoints(
+            f"there are {count} paths below it, and over this period {most} may be added up: "
+            "ask one level, a path further down, by a wider interval, or a shorter period",
+            "dimension",
+        )
 
 
 class Store(Protocol):
@@ -195,6 +207,24 @@ class Store(Protocol):
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
     ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
         """`read` of several such lists of buckets, at one moment and in one round trip; and the pk's marks then, for `touched`."""
+
+    def read_below(
+        self,
+        account: str,
+        pk: Pk,
+        path: Path,
+        levels: int,
+        metrics: Sequence[str],
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+        most: int,
+    ) -> tuple[list[Path], NDArray[Any]]:
+        """A path, then the paths up to so many levels below it as `descendants` has them, and what their cells add up to.
+
+        path: CHILD_PKS is the root, then the nodes of the child pks.  groups: starts of buckets, ascending, in order.
+        Sums have the shape (paths, metrics, groups): int64, or Python's integers where 64 bits might not hold them.
+        Raises TooManyPoints where there are more than `most` paths.  One read of the pages, nothing for each path.
+        """
 
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]

@@ -114,6 +114,10 @@ class Script:
         except redis.exceptions.NoScriptError:
             return self._client.eval(self._text, len(keys), *keys, *args)
 
+    def queue(self, pipe: Any, keys: Sequence[str], args: Sequence[Any]) -> None:
+        """Within a pipeline, of a script that has run there."""
+        pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+
 
 class Connected:
     """What every part of the store stands on. zone: an account's, kept once it is known."""

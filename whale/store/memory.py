@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.base import (
+    CHILD_PKS,
     MAX_RESETS,
     OTHER,
     RESET_KEPT_S,
@@ -27,6 +29,7 @@ from whale.store.base import (
     Name,
     PublisherAudit,
     Tally,
+    check_below,
     not_a_sum,
     touched,
 )
@@ -321,6 +324,28 @@ class MemoryStore:
     ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
         cells = [self.read(account, pk, paths, metrics, *span) for span in spans]
         return cells, self._marks.get((account, pk), ())
+
+    def read_below(
+        self,
+        account: str,
+        pk: Pk,
+        path: Path,
+        levels: int,
+        metrics: Sequence[str],
+        interval: Interval,
+        groups: Sequence[Sequence[int]],
+        most: int,
+    ) -> tuple[list[Path], NDArray[Any]]:
+        paths = [() if path == CHILD_PKS else path, *self.descendants(account, pk, path, levels)]
+        check_below(len(paths) - 1, most)
+        found = np.empty((len(paths), len(metrics), len(groups)), object)
+        for row, each in enumerate(paths):
+            for column, metric in enumerate(metrics):
+                for place, group in enumerate(groups):
+                    cells = (self._cells.get((account, pk, each, interval, start, metric), 0) for start in group)
+                    found[row, column, place] = sum(cells)
+        fits = all(value in INT64 for value in found.flat)
+        return paths, found.astype(np.int64) if fits else found
 
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]

@@ -13,7 +13,7 @@ from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
 from whale.store import keys as layout
-from whale.store.base import Buckets, Mark, touched
+from whale.store.base import CHILD_PKS, Buckets, Mark, check_below, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
@@ -34,6 +34,7 @@ class Known:
         self.kinds: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
+        self._rows_of: dict[str, tuple[list[Path], NDArray[np.int64]]] = {}
         self._found: dict[Path, int] = {}  # numbers that were asked
         for field, value in fields.items():
             parent, colon, name = field.decode().partition(":")
@@ -75,6 +76,34 @@ class Known:
     def parent(self, path: Path) -> str:
         """As which the path's parent stands in the dictionary."""
         return "p" if path[:-1] == (None,) else str(self.number(path[:-1]))
+
+    def below(self, path: Path, levels: int, most: int) -> tuple[list[Path], NDArray[np.int64]] | None:
+        """A path and those up to so many levels below it, with their numbers; None where nobody knows it."""
+        above = () if path == CHILD_PKS else path
+        number = self.number(above)
+        if number is None:
+            return None
+        paths, numbers = [above], [np.array([number])]
+        level: list[tuple[Path, str]] = [(path, "p" if path == CHILD_PKS else str(number))]
+        for _ in range(levels):
+            rows = [self._rows(above, parent) for above, parent in level]
+            check_below(len(paths) - 1 + sum(len(below) for below, _ in rows), most)
+            level = []
+            for below, found in rows:
+                paths += below
+                numbers.append(found)
+                if levels > 1:
+                    level += zip(below, map(str, found.tolist()), strict=True)
+        return paths, np.concatenate(numbers)
+
+    def _rows(self, above: Path, parent: str) -> tuple[list[Path], NDArray[np.int64]]:
+        """The paths of a node's children, and their numbers, by number. Kept, for 10,000 take longer than their sums."""
+        if parent not in self._children:
+            return [], np.empty(0, np.int64)
+        if parent not in self._rows_of:
+            rows = sorted(self._children[parent])
+            self._rows_of[parent] = [(*above, name) for _, name in rows], np.array([number for number, _ in rows])
+        return self._rows_of[parent]
 
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]

@@ -1,6 +1,6 @@
 """The fast store: Redis (>= 6.2) or Redis Cluster. What each method promises is in base.py, where things lie in keys.py and lua/.
 
-Its parts: numbers.py knows the numbers of nodes and metrics, writer.py applies what hits add up to, reader.py answers,
+Its parts: numbers.py knows the numbers of nodes and metrics, writer.py applies what hits add up to, reader.py and below.py answer,
 changes.py sets and resets, sweep.py frees what resets left; connection.py is below them all.
 """
 
@@ -18,10 +18,10 @@ from whale.errors import SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
 from whale.store.base import Change, Name, PublisherAudit
+from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import Connection, Script, pack, reachable
 from whale.store.keys import Keys, digest
-from whale.store.reader import Reader
 from whale.store.sweep import Sweeper
 from whale.store.writer import Writer
 
@@ -38,7 +38,7 @@ def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
     return store
 
 
-class RedisStore(Writer, Reader):
+class RedisStore(Writer, Below):
     """whale.store.base.Store on a connection. One thread may write at a time, beside it many may read, set and reset."""
 
     def __init__(self, connection: Connection, settings: Settings):
