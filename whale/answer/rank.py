@@ -160,7 +160,8 @@ class _Rank:
         self._read()
         values, support = self._scores()
         top = CHILD_PKS if self.ranking.pks else self.paths[0]
-        other = next((at for at, path in enumerate(self.paths) if path[-1:] == (OTHER,) and path[:-1] == top), None)
+        folded = (*top, OTHER)
+        other = self.paths.index(folded) if folded in self.paths else None
         is_row = np.ones(len(self.paths), bool)
         is_row[[0] if other is None else [0, other]] = False
         candidates = np.flatnonzero(
