@@ -104,10 +104,10 @@ class Below(Reader):
                 span = sums.spans[page]
                 for offset, letter in zip(sums.buckets[block], form.decode(), strict=bool(form)):
                     if letter == "h":
-                        pipe.execute_command("HGETALL", f"{name}:{offset}")
+                        pipe.execute_command("HGETALL", layout.bucket(name, offset))
                         hashes.append((page, block, offset))
                     elif letter == "d":
-                        columns = [f"{name}:{offset}:{metric}" for metric in sums.columns]
+                        columns = [layout.column(name, offset, metric) for metric in sums.columns]
                         dense.append((page, block, offset))
                         if span is None:
                             whole += columns

@@ -79,6 +79,16 @@ def visitor_id(visitor: str) -> str:
     return base64.urlsafe_b64encode(digest(visitor, size=12)).decode()
 
 
+def bucket(block: str, offset: int) -> str:
+    """One bucket of a split block that has few cells."""
+    return f"{block}:{offset}"
+
+
+def column(block: str, offset: int, metric: int) -> str:
+    """One metric of a dense bucket."""
+    return f"{block}:{offset}:{metric}"
+
+
 class Keys:
     """Builders for one account. shards: how many hash slots the store is spread over."""
 
