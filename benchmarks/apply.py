@@ -51,7 +51,9 @@ def main() -> None:
     kinds = {"no": (False,), "yes": (True,), "both": (False, True)}[options.ids]
     with RedisServer(appendonly=options.appendonly) as redis:
         if options.profile:
-            profile(redis, options.profile, options.hits, kinds[-1])
+            size = options.profile
+            bodies_ = workload.messages(workload.settings(), min(size, MESSAGE), options.hits, kinds[-1])
+            profile(redis, bodies_, size, options.hits)
             return
         bodies = {
             (size, ids): workload.messages(workload.settings(), min(size, MESSAGE), options.hits, ids)
@@ -106,8 +108,7 @@ def baseline(script: str, redis: RedisServer, hits: int) -> dict[int, float]:
     return {int(size): float(rate) for size, rate in lines}
 
 
-def profile(redis: RedisServer, size: int, hits: int, ids: bool) -> None:
-    bodies = workload.messages(workload.settings(), min(size, MESSAGE), hits, ids)
+def profile(redis: RedisServer, bodies: list[bytes], size: int, hits: int) -> None:
     with redis.client() as client:
         client.config_resetstat()
         with cProfile.Profile() as watched:
