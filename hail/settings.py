@@ -106,7 +106,7 @@ TABLE = (
         "APPLY_MAX_CELLS",
         50_000,
         "sums",
-        "sums of one interval in one apply; more, and its messages are applied in two",
+        "sums and names of one interval in one apply; more, and its messages are applied in two",
     ),
     # what one answer may cost
     Setting("MAX_POINTS", 10_000, "points", "points of one series"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from hail.hit import MILLION
@@ -11,7 +12,7 @@ from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
-from whale.store import connect, numbers
+from whale.store import connect, marker, numbers
 from whale.store.base import PublisherAudit
 from whale.store.keys import Keys, place
 from whale.store.redis import RedisStore
@@ -168,6 +169,38 @@ def test_the_caches_of_a_worker_are_bounded(
         applier.apply([message(page_hits(step * 10, step * 10 + 30), settings, unique, step)], NOW)
         assert store._cached_nodes <= 50 + 40
     assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
+
+
+def test_one_call_makes_a_bounded_number_of_marks(
+    settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sizes = store._mark, list[int]()
+
+    def counting(keys: Any, args: Any) -> Any:
+        hashes, rows = msgspec.msgpack.decode(args[0])[2:4]
+        names = sum(len(which) * len(row[2]) for row in rows for which in row[3][1::2])
+        sizes.append(sum(len(values[2]) // 2 for _, _, values in hashes) + names)
+        assert max([len(which) for row in rows for which in row[3][1::2]], default=0) <= marker.A_ROW
+        return real(keys, args)
+
+    monkeypatch.setattr(store, "_mark", counting)
+    hits = [
+        {
+            "pk": "t",
+            "at": NOW - i * 3,
+            "dimensions": [[f"d{path}", f"{i % 20}"] for path in range(6)],
+            "metrics": {"who": {"unique": f"v{i}"}, "now": {"last": i}},
+        }
+        for i in range(1200)
+    ]
+    Applier(store, settings).apply([message(hits, settings, unique)], NOW)
+    assert max(sizes) <= marker.A_CALL + 3 * marker.A_ROW
+    assert sum(sizes) >= 3 * 1200 * (1 + 6 + 6)
+    day = int(NOW // DAY * DAY)
+    for path, expected in (((), 1200), (("d3",), 1200), (("d3", "7"), 60)):
+        ((found,),) = store.read_distinct(unique, ("t",), [path], "who", DAY, [[day]])
+        assert found == pytest.approx(expected, rel=0.03)
+    assert store.read_values(unique, ("t",), [(), ("d3", "7")], "now", DAY, [day]) == [[0], [7 * MILLION]]
 
 
 def test_ids_beyond_the_budget_are_counted_unchecked(settings: Settings, store: RedisStore, unique: str) -> None:

@@ -23,7 +23,7 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
-from whale.count.marks import Marks, mark, unsound_of
+from whale.count.marks import Gathered, Marks, unsound_of
 from whale.count.resets import Older, Reset
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
@@ -95,7 +95,7 @@ class Applier:
         duplicates = self._duplicates(account, messages, now)
         lost: dict[Name, dict[int, Reason]] = {}
         tallies, cells, marks, resets = self._added_up(account, messages, duplicates, now, lost)
-        if len(messages) > 1 and _size(cells) > self._settings.apply_max_cells:
+        if len(messages) > 1 and _size(cells) + marks.size > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
             self._apply_group(account, messages[half:], now)
@@ -147,7 +147,7 @@ class Applier:
     ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
         """What the messages add, and the resets that this has heeded. lost: adds hits that are not duplicates and do not count."""
         level: Level = {}
-        marks = Marks()
+        gathered = Gathered(self._settings.periods)
         tallies = []
         resets = self._store.resets(account)
         newest = max((reset.at_ms for reset in resets), default=0)
@@ -161,9 +161,10 @@ class Applier:
             already = before.left_out if before else 0
             unsound = unsound_of(message.hits)
             counted_not = {*left_out, *unsound} if unsound else left_out
-            bad = unsound + coalesce(message.hits, before or branches, finest, level, counted_not)
-            reset = before.left_out - already if before else 0  # before `mark`, which asks for the same hits again
-            mark(message, before or branches, finest, periods, zone, now, level, marks, counted_not)
+            of = before or branches
+            others = gathered.of(message.name, of, level)
+            bad = unsound + coalesce(message.hits, of, finest, level, counted_not, others)
+            reset = before.left_out - already if before else 0
             dropped: dict[str, int] = {}
             if left_out:
                 dropped[Reason.DUPLICATE] = len(left_out)
@@ -177,7 +178,7 @@ class Applier:
                     lost.setdefault(message.name, {}).update(dict.fromkeys(gone, Reason.RESET))
             publisher, seq = message.name
             tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
-        return tallies, denormalize(level, finest, periods, zone, now), marks, resets
+        return tallies, denormalize(level, finest, periods, zone, now), gathered.marks(zone, now), resets
 
 
 def _size(cells: Cells) -> int:

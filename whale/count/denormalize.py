@@ -17,7 +17,7 @@ so that "which Product?" is one read.
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from whale.count.resets import Reset
 
 Amounts = dict[str, int]
+Kept = TypeVar("Kept")
+"""What is kept of a branch in a bucket: Amounts; or names, or values, see marks.py."""
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
 
@@ -177,11 +179,17 @@ def finest_of(periods: Iterable[Period]) -> int:
 
 
 def coalesce(
-    hits: Iterable[WireHit], branches: BranchesOf, finest: int, into: Level, left_out: Collection[int] = ()
+    hits: Iterable[WireHit],
+    branches: BranchesOf,
+    finest: int,
+    into: Level,
+    left_out: Collection[int] = (),
+    others: Callable[[int, WireHit, tuple[Branch, ...]], None] | None = None,
 ) -> list[int]:
     """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
 
-    left_out: positions of hits that do not count.  Returns the positions of hits that are not of the wire form.
+    left_out: positions of hits that do not count.  others: takes position, hit and branches of those with metrics that are no sums.
+    Returns the positions of hits that are not of the wire form.
     """
     unreadable = []
     of, width = branches.of, finest * 1000
@@ -193,6 +201,8 @@ def coalesce(
         except msgspec.DecodeError:
             unreadable.append(position)
             continue
+        if others and hit.others:
+            others(position, hit, found)
         bucket, metrics = hit.at_ms // width, hit.metrics
         sums = into.get(bucket)
         if sums is None:
@@ -208,39 +218,51 @@ def coalesce(
 
 
 def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str, now: float) -> Cells:
-    """The same sums for each interval that still keeps them, by epoch seconds of the bucket's start.
+    """The same sums for each interval that still keeps them, by epoch seconds of the bucket's start; level: of `coalesce`."""
+    return by_interval(level, finest, periods, zone, now, _added)
 
-    level: of `coalesce`, at `finest` seconds.  Each interval is added up from the widest finer one that it is made of: a day from
+
+def by_interval(
+    level: dict[int, dict[Branch, Kept]],
+    finest: int,
+    periods: Iterable[Period],
+    zone: str,
+    now: float,
+    added: Callable[[list[dict[Branch, Kept]]], dict[Branch, Kept]],
+) -> dict[Interval, dict[int, dict[Branch, Kept]]]:
+    """A level at `finest` seconds for each interval that still keeps it, by epoch seconds of the bucket's start.
+
+    added: what several finer buckets make together.  Each interval is made from the widest finer one that it is made of: a day from
     hours where no hour is cut by the zone's midnight, else from quarters.
     """
-    cells: Cells = {}
-    days: Level = {}
+    found: dict[Interval, dict[int, dict[Branch, Kept]]] = {}
+    days: dict[int, dict[Branch, Kept]] = {}
     finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
     newest = max(finer[0][1], default=0)
     for interval, kept in periods:
         width = interval if isinstance(interval, int) else 31 * DAY
         oldest = -math.inf if kept is None else now - kept - width
         if newest <= oldest:
-            cells[interval] = {}
+            found[interval] = {}
             continue
         if isinstance(interval, int) and interval < DAY:
-            source = next(found for fine, found in reversed(finer) if interval % fine == 0)
+            source = next(fitting for fine, fitting in reversed(finer) if interval % fine == 0)
             if interval != finest:
-                source = _coarser(source, functools.partial(_floor, interval))
+                source = _coarser(source, functools.partial(_floor, interval), added)
                 finer.append((interval, source))
         elif interval == MONTH:
-            source = _coarser(days or _uncut(finer, zone), lambda at: month_start(at, zone))
+            source = _coarser(days or _uncut(finer, zone), lambda at: month_start(at, zone), added)
         else:
-            source = days = _coarser(_uncut(finer, zone), lambda at: day_start(at, zone))
-        cells[interval] = source if kept is None else {start: sums for start, sums in source.items() if start > oldest}
-    return cells
+            source = days = _coarser(_uncut(finer, zone), lambda at: day_start(at, zone), added)
+        found[interval] = source if kept is None else {start: sums for start, sums in source.items() if start > oldest}
+    return found
 
 
 def _floor(width: int, at: int) -> int:
     return at - at % width
 
 
-def _uncut(finer: list[tuple[int, Level]], zone: str) -> Level:
+def _uncut(finer: list[tuple[int, dict[int, Kept]]], zone: str) -> dict[int, Kept]:
     """The widest level of which no bucket is cut by a local midnight."""
     for width, level in reversed(finer):
         if all(day_start(start, zone) == day_start(start + width - 1, zone) for start in level):
@@ -248,12 +270,14 @@ def _uncut(finer: list[tuple[int, Level]], zone: str) -> Level:
     return finer[0][1]
 
 
-def _coarser(level: Level, start_of: Callable[[int], int]) -> Level:
-    """Where one finer bucket is all that came of a coarser one, as in live traffic, both have the same sums."""
-    parts: dict[int, list[Sums]] = {}
+def _coarser(
+    level: dict[int, Kept], start_of: Callable[[int], int], added: Callable[[list[Kept]], Kept]
+) -> dict[int, Kept]:
+    """Where one finer bucket is all that came of a coarser one, as in live traffic, both have the same object."""
+    parts: dict[int, list[Kept]] = {}
     for fine, sums in level.items():
         parts.setdefault(start_of(fine), []).append(sums)
-    return {start: found[0] if len(found) == 1 else _added(found) for start, found in parts.items()}
+    return {start: found[0] if len(found) == 1 else added(found) for start, found in parts.items()}
 
 
 def _added(parts: list[Sums]) -> Sums:

@@ -1,105 +1,132 @@
 """Hits' metrics that are no sums: bins of quantiles become cells like any other; the rest become marks. Pure.
 
+    hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── marks ──► the same for each interval
+
 A mark may be made any number of times: a name is in a set or not, the least of values is the least, and the last value is the one of
 the greatest (time, publisher, number of its message, position there). So marks need no memory of which messages made them.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-import msgspec
-
-from hail.message import Message, WireHit
+from hail.message import WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
-from whale.count.denormalize import Branch, BranchesOf, Level
+from whale.count.denormalize import Branch, BranchesOf, Level, by_interval, finest_of
 from whale.count.resets import kept_targets
 from whale.dimension import Path, Pk
 from whale.metric import bin_of, bins_of, distinct_periods, is_narrow
-from whale.period import Interval, bucket_start
+from whale.period import Interval
 
 Value = tuple[int | str, ...]
 """(amount,) of a min or max; (at ms, publisher, seq, position, amount) of a last: the greater is the later."""
 
-
-class Spot(NamedTuple):
-    """Where a mark is made: a metric in a bucket, at every path of a branch."""
-
-    branch: Branch
-    interval: Interval
-    start: int
-    metric: str
-    kind: str
+Names = dict[Branch, dict[str, set[str]]]  # of a bucket: what a distinct metric counts
+Values = dict[Branch, dict[tuple[str, str], Value]]  # of a bucket, by metric and kind: the one that stays
 
 
 @dataclass(frozen=True)
 class Marks:
-    """names: what distinct counts count.  values: the one that stays of min, max, last."""
+    """By interval and epoch seconds of the bucket's start. Buckets may share what they hold: read it, do not add to it."""
 
-    names: dict[Spot, set[str]] = field(default_factory=dict)
-    values: dict[Spot, Value] = field(default_factory=dict)
+    names: dict[Interval, dict[int, Names]] = field(default_factory=dict)
+    values: dict[Interval, dict[int, Values]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.values)
+        return any(self.names.values()) or any(self.values.values())
 
     @property
-    def spots(self) -> Iterator[Spot]:
-        yield from self.names
-        yield from self.values
+    def size(self) -> int:
+        """Names in the interval that has most."""
+        return max((sum(map(_size, level.values())) for level in self.names.values()), default=0)
 
 
-def mark(
-    message: Message,
-    branches: BranchesOf,
-    finest: int,
-    periods: Iterable[Period],
-    zone: str,
-    now: float,
-    level: Level,
-    marks: Marks,
-    left_out: Collection[int] = (),
-) -> None:
-    """Adds what a message's hits have beside sums: bins to a level of `coalesce`, the rest to marks.
+class Gathered:
+    """Of some messages what they have beside sums, in the finest buckets: names as sets, of values the one that stays."""
 
-    left_out: positions of hits that do not count.
-    """
-    typed = [position for position, hit in enumerate(message.hits) if hit.others]
-    if not typed:
-        return
-    kept = dict(periods)
-    narrow = distinct_periods(kept.items())
-    for position in typed:
-        hit = message.hits[position]
-        if position in left_out:
-            continue
-        try:
-            found = branches.of(bytes(hit.pk), bytes(hit.dimensions))
-        except msgspec.DecodeError:
-            continue  # `coalesce` tells
-        for metric, (kind, value) in (hit.others or {}).items():
-            if kind == QUANTILE:
-                assert isinstance(value, int)
-                sums = level.setdefault(hit.at_ms // (finest * 1000), {})
-                for branch in found:
-                    amounts = sums.setdefault(branches.below(branch, bins_of((), metric), bin_of(value)), {})
-                    amounts["hits"] = amounts.get("hits", 0) + 1
-                continue
-            for interval, age in (narrow if kind == DISTINCT else kept).items():
-                start = bucket_start(interval, hit.at_ms // 1000, zone)
-                if age is not None and start <= now - age - _width(interval):
-                    continue
-                for branch in found:
-                    spot = Spot(branch, interval, start, metric, kind)
-                    if kind == DISTINCT:
-                        marks.names.setdefault(spot, set()).add(str(value))
-                    elif kind == "last":
-                        _keep(marks, spot, (hit.at_ms, *message.name, position, value))
-                    else:
-                        _keep(marks, spot, (value,))
+    def __init__(self, periods: Iterable[Period]):
+        self._periods = tuple(periods)
+        self._finest = finest_of(self._periods)
+        self._narrow = distinct_periods(self._periods)
+        self._narrow_finest = finest_of(self._narrow.items())
+        self._names: dict[int, Names] = {}
+        self._values: dict[int, Values] = {}
+
+    def of(
+        self, name: tuple[str, int], branches: BranchesOf, level: Level
+    ) -> Callable[[int, WireHit, tuple[Branch, ...]], None]:
+        """Takes hits of the message of that name, as `coalesce` finds them. level: the one that is coalesced into, gets the bins."""
+
+        def gather(position: int, hit: WireHit, found: tuple[Branch, ...]) -> None:
+            for metric, (kind, value) in (hit.others or {}).items():
+                if kind == QUANTILE:
+                    assert isinstance(value, int)
+                    self._add_bin(metric, value, hit, found, branches, level)
+                elif kind != DISTINCT:
+                    candidate = (hit.at_ms, *name, position, value) if kind == "last" else (value,)
+                    self._add_value((metric, kind), candidate, hit, found)
+                elif self._narrow:
+                    self._add_name(metric, str(value), hit, found)
+
+        return gather
+
+    def _add_bin(
+        self, metric: str, value: int, hit: WireHit, found: Iterable[Branch], branches: BranchesOf, level: Level
+    ) -> None:
+        sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
+        reserved, bin_ = bins_of((), metric), bin_of(value)
+        for branch in found:
+            amounts = sums.setdefault(branches.below(branch, reserved, bin_), {})
+            amounts["hits"] = amounts.get("hits", 0) + 1
+
+    def _add_value(self, metric: tuple[str, str], value: Value, hit: WireHit, found: Iterable[Branch]) -> None:
+        values = self._values.setdefault(hit.at_ms // (self._finest * 1000), {})
+        for branch in found:
+            mine = values.get(branch)
+            if mine is None:
+                mine = values[branch] = {}
+            mine[metric] = stays(metric[1], mine.get(metric), value)
+
+    def _add_name(self, metric: str, name: str, hit: WireHit, found: Iterable[Branch]) -> None:
+        names = self._names.setdefault(hit.at_ms // (self._narrow_finest * 1000), {})
+        for branch in found:
+            mine = names.get(branch)
+            if mine is None:
+                mine = names[branch] = {}
+            known = mine.get(metric)
+            if known is None:
+                known = mine[metric] = set()
+            known.add(name)
+
+    def marks(self, zone: str, now: float) -> Marks:
+        """For each interval that still keeps them: a coarser bucket is made of finer ones, as sums are."""
+        return Marks(
+            by_interval(self._names, self._narrow_finest, self._narrow.items(), zone, now, _united),
+            by_interval(self._values, self._finest, self._periods, zone, now, _staying),
+        )
 
 
-def _keep(marks: Marks, spot: Spot, value: Value) -> None:
-    marks.values[spot] = stays(spot.kind, marks.values.get(spot), value)
+def _size(names: Names) -> int:
+    return sum(len(some) for metrics in names.values() for some in metrics.values())
+
+
+def _united(parts: list[Names]) -> Names:
+    found: Names = {}
+    for part in parts:
+        for branch, metrics in part.items():
+            mine = found.setdefault(branch, {})
+            for metric, names in metrics.items():
+                mine.setdefault(metric, set()).update(names)
+    return found
+
+
+def _staying(parts: list[Values]) -> Values:
+    found: Values = {}
+    for part in parts:
+        for branch, metrics in part.items():
+            mine = found.setdefault(branch, {})
+            for metric, value in metrics.items():
+                mine[metric] = stays(metric[1], mine.get(metric), value)
+    return found
 
 
 def stays(kind: str, one: Value | None, other: Value) -> Value:
@@ -122,13 +149,9 @@ def _is_sound(kind: str, value: int | str) -> bool:
     return kind in KINDS and kind != SUM and isinstance(value, str) == (kind == DISTINCT)
 
 
-def _width(interval: Interval) -> int:
-    return interval if isinstance(interval, int) else 31 * 86_400
-
-
-def marked(pk: Pk, spot: Spot) -> Iterator[tuple[Pk, list[Path]]]:
-    """The paths that a mark is made at, in each prefix of the pk as it counts."""
-    for prefix, paths in kept_targets(pk, spot.branch):
-        found = [path for path in paths if is_narrow(path)] if spot.kind == DISTINCT else list(paths)
+def narrow_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, list[Path]]]:
+    """Where names of a branch are counted: as resets.kept_targets, of the narrow paths."""
+    for target, paths in kept_targets(pk, branch):
+        found = [path for path in paths if is_narrow(path)]
         if found:
-            yield prefix, found
+            yield target, found

@@ -142,7 +142,11 @@ class Keys:
         return self._at(shard, f"u:{pk_id}")
 
     def distinct(self, shard: int, pk_id: str, interval: Interval, start: int, node: int, metric: int) -> str:
-        return self._at(shard, f"u:{pk_id}:{interval}:{start}:{node}:{metric}")
+        return f"{self.distinct_bucket(shard, pk_id, interval, start)}:{node}:{metric}"
+
+    def distinct_bucket(self, shard: int, pk_id: str, interval: Interval, start: int) -> str:
+        """What the HyperLogLogs of a bucket begin with: `:node:metric` is appended."""
+        return self._at(shard, f"u:{pk_id}:{interval}:{start}")
 
     def seen(self, shard: int, publisher: str, seq: int) -> str:
         return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")

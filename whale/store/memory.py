@@ -1,7 +1,7 @@
 """The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hail.hit import Reason
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
 from whale.count.denormalize import Cells
-from whale.count.marks import Marks, Value, marked, stays
+from whale.count.marks import Marks, Value, narrow_targets, stays
 from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
@@ -189,21 +189,35 @@ class MemoryStore:
         return {}
 
     def _make(self, account: str, marks: Marks) -> None:
-        for spot in marks.spots:
-            for pk, paths in marked(self._fold_pk(account, spot.branch.pk), spot):
-                names = self._names.setdefault((account, pk), _PkNames(self._settings))
-                known = names.metric(spot.metric, spot.kind)
-                for path in dict.fromkeys(names.fold(path) for path in paths):
-                    key = account, pk, path, spot.interval, spot.start, spot.metric
-                    if isinstance(known, Reason):
-                        self._fault(account, known)
-                    elif spot.kind != DISTINCT:
-                        self._values[key] = stays(spot.kind, self._values.get(key), marks.values[spot])
-                    elif (path, spot.metric) in names.distinct or len(
-                        names.distinct
-                    ) < self._settings.max_distinct_nodes:
-                        names.distinct.add((path, spot.metric))
-                        self._unions.setdefault(key, set()).update(marks.names[spot])
+        for interval, level in marks.names.items():
+            for start, branches in level.items():
+                for branch, metrics in branches.items():
+                    for pk, paths in narrow_targets(self._fold_pk(account, branch.pk), branch):
+                        for metric, names in metrics.items():
+                            for key, kept in self._places(account, pk, paths, interval, start, metric, DISTINCT):
+                                node = key[2], metric
+                                if node in kept.distinct or len(kept.distinct) < self._settings.max_distinct_nodes:
+                                    kept.distinct.add(node)
+                                    self._unions.setdefault(key, set()).update(names)
+        for interval, level_ in marks.values.items():
+            for start, branches_ in level_.items():
+                for branch, values in branches_.items():
+                    for pk, paths_ in kept_targets(self._fold_pk(account, branch.pk), branch):
+                        for (metric, kind), value in values.items():
+                            for key, _ in self._places(account, pk, paths_, interval, start, metric, kind):
+                                self._values[key] = stays(kind, self._values.get(key), value)
+
+    def _places(
+        self, account: str, pk: Pk, paths: Iterable[Path], interval: Interval, start: int, metric: str, kind: str
+    ) -> Iterator[tuple[_Key, _PkNames]]:
+        """Where marks of a metric are made, with the names of the pk; none where it has another kind."""
+        names = self._names.setdefault((account, pk), _PkNames(self._settings))
+        known = names.metric(metric, kind)
+        for path in dict.fromkeys(names.fold(path) for path in paths):
+            if isinstance(known, Reason):
+                self._fault(account, known)
+            else:
+                yield (account, pk, path, interval, start, metric), names
 
     def _fold_pk(self, account: str, pk: Pk) -> Pk:
         directory = self._directory.setdefault(account, _Names(self._settings.max_children, self._settings.max_pks))

@@ -16,6 +16,7 @@ import redis
 from hail.hit import Reason
 from hail.settings import QUANTILE, Settings
 from whale.count.denormalize import Branch, Cells
+from whale.count.marks import narrow_targets
 from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
@@ -68,8 +69,10 @@ class ResetLog:
 _reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
 
 
-# A branch's plan is (stamp, (rows, names)): where its cells go, and the metrics that all of these dictionaries know.
+# A branch's plan is (stamp, (rows, names, narrow)): where its cells go, the metrics that all of these dictionaries know, and where
+# its distinct counts are, once that was asked for.
 Plan = list[tuple[tuple[Dictionary, int], tuple[str, ...]]]  # a dictionary and a page, nodes on it as "#5"
+Narrow = list[tuple[Dictionary, tuple[int, ...]]]  # a dictionary and nodes
 
 
 class Numbers(Connected):
@@ -142,13 +145,24 @@ class Numbers(Connected):
             sound = [(dictionary, paths) for dictionary, paths in found if not dictionary.broken]
             for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
                 lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
-            branch.plan = self._stamp if len(sound) == len(found) else None, (_plan(sound), set())
+            branch.plan = self._stamp if len(sound) == len(found) else None, (_plan(sound), set(), [])
         for branch, needed in wanted.items():
             assert branch.plan is not None
             branch.plan[1][1].update(needed)
         for shard, count in lost.items():
             self.client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
         return True
+
+    def _narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
+        """Where a branch that has a plan has its distinct counts."""
+        assert branch.plan is not None
+        found: Narrow = branch.plan[1][2]
+        if not found:
+            for pk, paths in narrow_targets(self._folded[account, branch.pk], branch):
+                dictionary = self._dictionary(account, keys, pk)
+                if not dictionary.broken:
+                    found.append((dictionary, tuple(dict.fromkeys(dictionary.nodes[path][0] for path in paths))))
+        return found
 
     def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
         """Learns as which pk each pk counts: itself, or cut at the first name that the directory has folded."""

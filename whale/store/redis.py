@@ -1,7 +1,7 @@
 """The fast store: Redis (>= 6.2) or Redis Cluster. What each method promises is in base.py, where things lie in keys.py and lua/.
 
-Its parts: numbers.py knows the numbers of nodes and metrics, writer.py applies what hits add up to, reader.py and below.py answer,
-changes.py sets and resets, sweep.py frees what resets left; connection.py is below them all.
+Its parts: numbers.py knows the numbers of nodes and metrics, marker.py makes marks, writer.py applies what hits add up to,
+reader.py and below.py answer, changes.py sets and resets, sweep.py frees what resets left; connection.py is below them all.
 """
 
 import base64
