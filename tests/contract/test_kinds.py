@@ -28,6 +28,7 @@ from whale.store.base import Store
 from whale.store.memory import MemoryStore
 
 TODAY = int(NOW // DAY * DAY)
+PKS = 40  # on more than half of the shards, whatever their names
 ROOT: Path = ()
 
 
@@ -197,7 +198,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
     settings: Settings, store: Store, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = {"q": {"quantile": 7}, "visitors": {"unique": "v"}, "now": {"last": 3}}
-    hits = [{"pk": f"p{i}", "metrics": metrics} for i in range(12)]
+    hits = [{"pk": f"p{i}", "metrics": metrics} for i in range(PKS)]
     message_ = message(hits, settings, unique)
     if not isinstance(store, MemoryStore):
         real, calls = store._apply_shard, itertools.count()  # type: ignore[attr-defined]
@@ -214,7 +215,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
         monkeypatch.undo()
     Applier(store, settings).apply([message_], NOW)
     Applier(store, settings).apply([message_], NOW)
-    for i in range(12):
+    for i in range(PKS):
         assert sum(bins(store, unique, pk=f"p{i}").values()) == 1
         assert store.read_distinct(unique, (f"p{i}",), [()], "visitors", DAY, [[TODAY]]) == [[1]]
 
