@@ -24,6 +24,12 @@ Period = Annotated[
 ]
 Zone = Annotated[str, Meta(description="IANA zone, as Europe/Berlin.")]
 Offset = Annotated[str, Meta(description="Offset from UTC: -0700, +05:30, hours -7, or hundredths of hours -700.")]
+Compare = Annotated[
+    Literal["", "previous", "last_year"],
+    Meta(
+        description="Beside the period before, or the same one last year; both cut at the same time while it is open."
+    ),
+]
 Undefined = Annotated[Literal["zero", "null"], Meta(description="What a quotient over zero is.")]
 Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was read, and the time of each stage.")]
 Cached = Annotated[bool, Meta(description="The answer that this process remembers, for a fifth of the interval.")]
@@ -70,6 +76,7 @@ class PlotpointsAsked(Subject, kw_only=True):
     descending: Annotated[bool, Meta(description="The newest bucket first.")] = False
     with_totals: Annotated[bool, Meta(description="A last row `Total`.")] = False
     undefined: Undefined = "zero"
+    compare: Compare = ""
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False
@@ -103,6 +110,7 @@ class TotalsAsked(Subject, kw_only=True):
     tz: Zone = ""
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
+    compare: Compare = ""
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False
@@ -123,6 +131,7 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tz: Zone = ""
     tzoffset: Offset = ""
     undefined: Undefined = "zero"
+    compare: Compare = ""
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False

@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
 from hail.pixel import token_of
 from hail.settings import DAY, Settings, load
+from whale.answer import compare, series
 from whale.answer import rank as answer_rank
-from whale.answer import series
 from whale.answer.cache import Cache, argument_key
+from whale.answer.compare import Comparison, Scope
 from whale.answer.once import once
 from whale.answer.rank import Ranking, Row
 from whale.answer.series import Bounds, Question
@@ -277,27 +278,39 @@ class Whale:
         *,
         tz: str | None = None,
         undefined: str = "zero",
+        compare: str | None = None,
         dimension: Any = None,
         metric: Any = None,
-    ) -> ByPath[dict[str, Any]]:
+    ) -> Any:
         """{path: {metric: points}}: the asked paths, then those below them in sort order.
 
         points: {label: number}, or with points_type=list [(label, number), ...]; a label is local time as text, or with
         flot_time epoch ms.  with_totals adds a row `Total`.  undefined="null": None, not 0, over a zero denominator.
+        compare="previous" or "last_year": {"compared": …, "paths": {path: {metric: {"now": points, "before": points}}}}.
         """
         asked = _one(dimensions, dimension), _one(metrics, metric)
         question = self.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
         found = self.range_of(period, tz, tzoffset)
+
+        def shaped(plot: series.Plot) -> list[tuple[str, dict[str, Any]]]:
+            names = labels(found, plot.starts, flot_time)
+            return [
+                (
+                    path_text(row.path),
+                    {
+                        name: points(names, values, row.totals[name] if with_totals else ..., points_type, descending)
+                        for name, values in row.values.items()
+                    },
+                )
+                for row in plot.series
+            ]
+
         store = once(self.store)
+        if compare:
+            comparison = self.comparison(question, found, period, compare)
+            return self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
         plot = series.plotpoints(store, question, found, self.bounds)
-        names = labels(found, plot.starts, flot_time)
-
-        def shaped(row: series.Series, name: str) -> Any:
-            total = row.totals[name] if with_totals else ...
-            return points(names, row.values[name], total, points_type, descending)
-
-        rows = [(path_text(row.path), {name: shaped(row, name) for name in row.values}) for row in plot.series]
-        return ByPath(question.pk, rows, *self.adjusted(question, [found], store))
+        return ByPath(question.pk, shaped(plot), *self.adjusted(question, [found], store))
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -354,18 +367,23 @@ class Whale:
         *,
         tz: str | None = None,
         undefined: str = "zero",
+        compare: str | None = None,
         dimension: Any = None,
         metric: Any = None,
         period: Period = None,
-    ) -> dict[str, ByPath[dict[str, Number]]]:
+    ) -> dict[str, Any]:
         """{period as asked: {path: {metric: number}}}; without periods those of PERIODS that are kept.
 
         periods: one, or a list. A ratio is the ratio of sums.
+        compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
         """
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
         ranges = self.ranges_of(asked, tz, tzoffset)
         store = once(self.store)
+        if compare:
+            comparisons = self.comparisons(question, ranges, compare, asked is not None)
+            return self.compared_totals(question, comparisons, store, self.bounds)
         found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
         adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
         return {
@@ -396,18 +414,26 @@ class Whale:
         *,
         tz: str | None = None,
         undefined: str = "zero",
-    ) -> Number:
-        """One number: the total of a period, as it stood `at` a time; with an index that of one bucket, -1 the last."""
+        compare: str | None = None,
+    ) -> Any:
+        """One number: the total of a period, as it stood `at` a time; with an index that of one bucket, -1 the last.
+
+        compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
+        """
         question = self.question(pk, dimension, [metric], undefined=undefined)
-        return self.one_total(question, self.range_of(period, tz, tzoffset, at=at), index, self.store)
+        found = self.range_of(period, tz, tzoffset, at=at)
+        if compare:
+            comparison = self.comparison(question, found, period, compare, at)
+            return self.compared_total(question, comparison, index, self.store)
+        return self.one_total(question, found, index, self.store)
 
     @on_default
-    def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Number:
+    def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:
         """The total of the day so far, in the account's zone."""
         return self.total(pk, metric, dimension, "today", **more)
 
     @on_default
-    def yesterday(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Number:
+    def yesterday(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:
         """The total of the day before."""
         return self.total(pk, metric, dimension, "yesterday", **more)
 
@@ -710,6 +736,62 @@ class Whale:
         if not -len(values) <= index < len(values):
             raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
         return values[index]
+
+    def comparison(self, question: Question, asked: Range, period: Period, word: str, at: Any = None) -> Comparison:
+        """What a period, of which `asked` is the range, is compared with; at: as if it were asked then."""
+        now = self.clock()
+        then = now if at is None else self._moment(at, "at")
+        scope = Scope.of(self.store, question, dict(self.settings.periods), now, then)
+        return compare.compare(asked, _period_text(period), word, scope)
+
+    def comparisons(
+        self, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: float | None = None
+    ) -> dict[str, Comparison]:
+        """Of some periods. is_each_asked: else those are left out whose other one is not kept."""
+        found = {}
+        for period, asked in ranges.items():
+            try:
+                found[period] = self.comparison(question, asked, period, word, at)
+            except PeriodError:
+                if is_each_asked:
+                    raise
+        return found
+
+    def compared_totals(
+        self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds
+    ) -> dict[str, dict[str, Any]]:
+        """{period: {compared, paths}}."""
+        found = {}
+        for period, each in comparisons.items():
+            rows = compare.totals(store, question, each, bounds)
+            paths = ByPath(question.pk, ((path_text(path), row) for path, row in rows.items()))
+            found[period] = {"compared": each.said(), "paths": paths}
+        return found
+
+    def compared_total(
+        self, question: Question, comparison: Comparison, index: int | None, store: Store
+    ) -> dict[str, Any]:
+        """{compared, now, before, change, ratio} of the first path and metric of a question."""
+        if index is not None:
+            raise CallerError("not with compare: ask for a series", "index")
+        row = next(iter(compare.totals(store, question, comparison, self.bounds).values()))
+        return {"compared": comparison.said(), **next(iter(row.values()))}
+
+    def compared_plotpoints(
+        self,
+        question: Question,
+        comparison: Comparison,
+        store: Store,
+        bounds: Bounds,
+        shaped: Callable[[series.Plot], Iterable[tuple[str, dict[str, Any]]]],
+    ) -> dict[str, Any]:
+        """{compared, paths}. shaped: a plot as (path, {metric: points})."""
+        plots = compare.plotpoints(store, question, comparison, bounds)
+        rows = (
+            (path, {name: {"now": values, "before": before[name]} for name, values in now.items()})
+            for (path, now), (_, before) in zip(*map(shaped, plots), strict=True)
+        )
+        return {"compared": comparison.said(), "paths": ByPath(question.pk, rows)}
 
     def range_of(
         self,

@@ -40,6 +40,7 @@ class Range:
     """The half-open [start, end), in epoch seconds, on edges of the interval's buckets in the zone.
 
     Buckets below a day are cut from `start` on. source: the stored interval that answers, where it is another one.
+    parts: the ranges that it is read from, where its end cuts a bucket and no one stored interval answers all of it.
     """
 
     interval: Interval
@@ -47,6 +48,7 @@ class Range:
     end: int
     zone: str = "UTC"
     source: Interval | None = None
+    parts: tuple["Range", ...] = ()
 
     @property
     def starts(self) -> Sequence[int]:
@@ -136,15 +138,15 @@ def day_start(at: int, zone: str) -> int:
     if zone == "UTC":
         return at - at % DAY
     day = datetime.fromtimestamp(at, tz(zone)).date()
-    after = _midnight(day.toordinal() + 1, zone)  # begun already where a clock was put back over midnight
-    return after if after <= at else _midnight(day.toordinal(), zone)
+    after = midnight(day.toordinal() + 1, zone)  # begun already where a clock was put back over midnight
+    return after if after <= at else midnight(day.toordinal(), zone)
 
 
 @lru_cache(maxsize=65_536)
 def month_start(at: int, zone: str) -> int:
     """Where the local calendar month that contains `at` begins, in epoch seconds."""
-    day = date.fromordinal(_day(at, zone))
-    return _midnight(day.replace(day=1).toordinal(), zone)
+    day = date.fromordinal(day_of(at, zone))
+    return midnight(day.replace(day=1).toordinal(), zone)
 
 
 def bucket_start(interval: Interval, at: float, zone: str) -> int:
@@ -155,10 +157,10 @@ def bucket_start(interval: Interval, at: float, zone: str) -> int:
     if interval == MONTH:
         return month_start(second, zone)
     if interval == WEEK:
-        ordinal = _day(second, zone)
-        return _midnight(ordinal - (ordinal - 1) % 7, zone)
+        ordinal = day_of(second, zone)
+        return midnight(ordinal - (ordinal - 1) % 7, zone)
     if interval == YEAR:
-        return _midnight(date(date.fromordinal(_day(second, zone)).year, 1, 1).toordinal(), zone)
+        return midnight(date(date.fromordinal(day_of(second, zone)).year, 1, 1).toordinal(), zone)
     assert isinstance(interval, int)
     return second - second % interval
 
@@ -166,9 +168,9 @@ def bucket_start(interval: Interval, at: float, zone: str) -> int:
 def next_start(interval: Interval, start: int, zone: str, count: int = 1) -> int:
     """Where the bucket after the one that begins at `start` begins; or so many buckets after it."""
     if interval in CALENDAR_DAYS:
-        return _midnight(_day(start, zone) + count * CALENDAR_DAYS[interval], zone)
+        return midnight(day_of(start, zone) + count * CALENDAR_DAYS[interval], zone)
     if isinstance(interval, str):
-        return _midnight(_month(date.fromordinal(_day(start, zone)), count * MONTHS[interval]).toordinal(), zone)
+        return midnight(_month(date.fromordinal(day_of(start, zone)), count * MONTHS[interval]).toordinal(), zone)
     assert isinstance(interval, int)
     return start + count * interval
 
@@ -202,12 +204,12 @@ def points(interval: Interval, start: int, end: int, zone: str) -> int:
     if end <= start:
         return 0
     if isinstance(interval, str):
-        first, last = (date.fromordinal(_day(at, zone)) for at in (start, end - 1))
+        first, last = (date.fromordinal(day_of(at, zone)) for at in (start, end - 1))
         years = last.year - first.year
         return years + 1 if interval == YEAR else years * 12 + last.month - first.month + 1
     if interval in CALENDAR_DAYS:
         days = CALENDAR_DAYS[interval]
-        return (_day(end - 1, zone) - 1) // days - (_day(start, zone) - 1) // days + 1
+        return (day_of(end - 1, zone) - 1) // days - (day_of(start, zone) - 1) // days + 1
     assert isinstance(interval, int)
     return -(-(end - start) // interval)
 
@@ -232,10 +234,10 @@ def _listed(interval: Interval, start: int, end: int, zone: str) -> tuple[int, .
     return tuple(found)
 
 
-def _day(at: int, zone: str) -> int:
+def day_of(at: int, zone: str) -> int:
     """The ordinal of the local day that contains `at`."""
     day = datetime.fromtimestamp(at, UTC if zone == "UTC" else tz(zone)).date().toordinal()
-    return day + 1 if zone != "UTC" and _midnight(day + 1, zone) <= at else day
+    return day + 1 if zone != "UTC" and midnight(day + 1, zone) <= at else day
 
 
 def _month(day: date, months: int) -> date:
@@ -245,12 +247,11 @@ def _month(day: date, months: int) -> date:
 
 
 @lru_cache(maxsize=65_536)
-def _midnight(ordinal: int, zone: str) -> int:
+def midnight(ordinal: int, zone: str) -> int:
     """The first instant whose local date is that day or later."""
     day = date.fromordinal(ordinal)
     local = tz(zone)
-    midnight = datetime(day.year, day.month, day.day, tzinfo=local)
-    at = int(midnight.timestamp())
+    at = int(datetime(day.year, day.month, day.day, tzinfo=local).timestamp())
     if datetime.fromtimestamp(at, local).date() == day and datetime.fromtimestamp(at - 1, local).date() < day:
         return at
     low, high = at - 2 * DAY, at + 1  # midnight was skipped: look for the jump
@@ -307,11 +308,11 @@ def parse_period(
         if isinstance(text, Span):
             found = _of_span(text, then, in_zone, max_points)
         else:
-            found = _parse(period.strip(), then, in_zone, lambda asked: _source_of(asked, now, zone, kept))
+            found = _parse(period.strip(), then, in_zone, lambda asked: source_of(asked, now, zone, kept))
         if start_at is not None:
             found = _since(found, start_at)
         check_points(found, max_points)
-        return _with_source(found, now, zone, kept)
+        return with_source(found, now, zone, kept)
     except (OverflowError, OSError):
         where = "start" if isinstance(text, Span) else "period"
         raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(str(text))}", where) from None
@@ -339,14 +340,14 @@ def width(interval: Interval) -> int:
     return interval if isinstance(interval, int) else {MONTH: 28 * DAY, YEAR: 365 * DAY}[interval]
 
 
-def _parse(text: str, now: float, zone: str, source_of: Callable[[Range], Interval | None]) -> Range:
+def _parse(text: str, now: float, zone: str, kept_as: Callable[[Range], Interval | None]) -> Range:
     today = day_start(int(now // 1), zone)
     tomorrow = next_start(DAY, today, zone)
     match text:
         case "today":
             hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
             # Where no stored bucket that is still kept begins with this day's hours, the day itself is the answer.
-            return hours if source_of(hours) else Range(DAY, today, tomorrow, zone)
+            return hours if kept_as(hours) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
             return Range(DAY, day_start(today - 1, zone), today, zone)
         case "wtd":
@@ -377,7 +378,7 @@ def _back(interval: Interval, length_s: int, now: float, zone: str) -> Range:
     last = bucket_start(interval, now, zone)
     end = next_start(interval, last, zone)
     if interval == DAY and length_s % DAY == 0:  # by the calendar: a day of 23 hours is a day
-        return Range(interval, _midnight(_day(last, zone) - length_s // DAY, zone), end, zone)
+        return Range(interval, midnight(day_of(last, zone) - length_s // DAY, zone), end, zone)
     local = isinstance(interval, str) or interval >= DAY
     return Range(interval, bucket_start(interval, (now if local else last) - length_s, zone), end, zone)
 
@@ -432,7 +433,7 @@ def _moment(value: Any, zone: str, field: str) -> float:
 
 def _local(at: datetime, zone: str) -> float:
     """The instant of a local time; of midnight where that day begins."""
-    return at.replace(tzinfo=tz(zone)).timestamp() if at.time() != time.min else _midnight(at.toordinal(), zone)
+    return at.replace(tzinfo=tz(zone)).timestamp() if at.time() != time.min else midnight(at.toordinal(), zone)
 
 
 def _edge(interval: Interval, end: float, zone: str) -> int:
@@ -498,9 +499,9 @@ def _since(asked: Range, at: float) -> Range:
     return Range(asked.interval, start, asked.end, asked.zone)
 
 
-def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
-    """The range with the widest stored interval that answers it."""
-    if source := _source_of(asked, now, zone, kept):
+def with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
+    """The range with the widest stored interval that answers it; raises PeriodError, TooManyPoints."""
+    if source := source_of(asked, now, zone, kept):
         count = points(source, asked.start, asked.end, zone)
         if count > MAX_SOURCE_POINTS:
             raise TooManyPoints(
@@ -527,7 +528,7 @@ def _with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float
     raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
 
 
-def _source_of(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Interval | None:
+def source_of(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Interval | None:
     """The widest stored interval that answers, if there is one."""
     for stored in _fitting(asked, zone, kept):
         retention = kept[stored]

@@ -46,6 +46,7 @@ from hail.settings import Settings, load
 from whale import openapi
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
+from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso
 from whale.answer.rank import rank as ranked
 from whale.answer.rank import shown
@@ -222,6 +223,10 @@ def periods_of(asked: TotalsAsked) -> list[Any] | None:
     return found
 
 
+def encoded(answers: Iterable[Any]) -> list[bytes]:
+    return [msgspec.json.encode(answer) for answer in answers]
+
+
 def by_pk(asked: Subject, questions: list[series.Question], bodies: list[bytes]) -> bytes:
     """The one answer; or {pk: answer} where several pks were asked."""
     if not asked.pks:
@@ -396,6 +401,19 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
         return answered
 
+    def compared(
+        question: series.Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: Any
+    ) -> dict[str, Comparison]:
+        return whale.comparisons(question, ranges, word, is_each_asked, at) if word else {}
+
+    def both_ranges(comparisons: Mapping[str, Comparison]) -> dict[str, Range]:
+        """What the answer rests on: each period as it was asked, and the other one."""
+        return {
+            name: period
+            for text, each in comparisons.items()
+            for name, period in ((text, each.asked), (f"{text} {each.word}", each.before))
+        }
+
     def plotpoints() -> Any:
         asked, now = asked_as(PlotpointsAsked), whale.clock()
         watch = Watch(whale.store, asked.explain)
@@ -407,34 +425,54 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         }
         questions = [whale.question(pk, **subject(asked), **given) for pk in pks_of(asked)]
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
+        ranges = {str(period_of(asked) or "thirty"): period}
+        comparisons = [compared(question, ranges, asked.compare, True, now) for question in questions]
         watch.stage("parse")
         share = whale.bounds.shared(len(questions))
+
+        def shaped(plot: series.Plot) -> list[tuple[str, dict[str, Any]]]:
+            names = labels(period, plot.starts, asked.flot_time)
+            labelled, kind = (names, list) if asked.points_type == "list" else ([str(name) for name in names], dict)
+            return [
+                (
+                    path_text(row.path),
+                    {
+                        name: points(
+                            labelled, values, row.totals[name] if asked.with_totals else ..., kind, asked.descending
+                        )
+                        for name, values in row.values.items()
+                    },
+                )
+                for row in plot.series
+            ]
+
+        if asked.compare:
+            both = [
+                whale.compared_plotpoints(question, comparison, watch.store, share, shaped)
+                for question, each in zip(questions, comparisons, strict=True)
+                for comparison in each.values()
+            ]
+            return answer_of(
+                watch,
+                asked,
+                questions,
+                both_ranges(comparisons[0]),
+                now,
+                lambda: by_pk(asked, questions, encoded(both)),
+            )
         plots = [series.plotpoints(watch.store, question, period, share) for question in questions]
 
         def one(plot: series.Plot) -> bytes:
-            names = labels(period, plot.starts, asked.flot_time)
             if asked.points_type == "list":
+                names = labels(period, plot.starts, asked.flot_time)
                 rows = ((path_text(row.path), row.values, row.totals) for row in plot.series)
                 return flot_json(rows, names, asked.descending, asked.with_totals)
-            shaped = {
-                path_text(row.path): {
-                    name: points(
-                        [str(label) for label in names],
-                        values,
-                        row.totals[name] if asked.with_totals else ...,
-                        dict,
-                        asked.descending,
-                    )
-                    for name, values in row.values.items()
-                }
-                for row in plot.series
-            }
-            return msgspec.json.encode(shaped)
+            return msgspec.json.encode(dict(shaped(plot)))
 
         def body() -> bytes:
             return by_pk(asked, questions, [one(plot) for plot in plots])
 
-        return answer_of(watch, asked, questions, {str(period_of(asked) or "thirty"): period}, now, body)
+        return answer_of(watch, asked, questions, ranges, now, body)
 
     def dataset() -> Any:
         asked, now = asked_as(DatasetAsked), whale.clock()
@@ -466,14 +504,22 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         questions = [whale.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
         periods = periods_of(asked)
         ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now)
+        comparisons = [compared(question, ranges, asked.compare, periods is not None, now) for question in questions]
         watch.stage("parse")
         share, found = whale.bounds.shared(len(questions)), []
+        if asked.compare:
+            both = [
+                whale.compared_totals(question, each, watch.store, share)
+                for question, each in zip(questions, comparisons, strict=True)
+            ]
+            ranges = both_ranges(comparisons[0])
+            return answer_of(watch, asked, questions, ranges, now, lambda: by_pk(asked, questions, encoded(both)))
         for question in questions:
             answered = series.totals_of(watch.store, question, ranges, share, periods is not None)
             found.append({name: {path_text(row.path): row.totals for row in rows} for name, rows in answered.items()})
 
         def body() -> bytes:
-            return by_pk(asked, questions, [msgspec.json.encode(each) for each in found])
+            return by_pk(asked, questions, encoded(found))
 
         return answer_of(watch, asked, questions, ranges, now, body)
 
@@ -487,11 +533,16 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             raise CallerError("expected one path", "dimensions")
         then = lenient("at", asked.at) if asked.at else now
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=then)
+        ranges = {str(period_of(asked) or "thirty"): period}
+        comparisons = compared(question, ranges, asked.compare, True, then)
         watch.stage("parse")
-        found = whale.one_total(question, period, asked.index, watch.store)
-        return answer_of(
-            watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(found)
-        )
+        if comparisons:
+            (comparison,) = comparisons.values()
+            found: Any = whale.compared_total(question, comparison, asked.index, watch.store)
+            ranges = both_ranges(comparisons)
+        else:
+            found = whale.one_total(question, period, asked.index, watch.store)
+        return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(found))
 
     def rank() -> Any:
         asked, now = asked_as(RankAsked), whale.clock()

@@ -15,7 +15,7 @@ from whale.dimension import ROOT, Path, Pk
 from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
 from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula
 from whale.metric import ERRORS
-from whale.period import Range, check_points, starts
+from whale.period import Interval, Range, check_points, starts
 from whale.store.base import Store
 
 CELLS_A_READ = 1_000_000
@@ -127,7 +127,8 @@ def totals_of(
     store: one that remembers, as whale/answer/once.py; then they are all read in one round trip, unless that is too much.
     """
     several = {name: Buckets(store, question, period, bounds) for name, period in periods.items()}
-    paths, spans = list(dict.fromkeys(question.paths)), [(each.source, each.stored) for each in several.values()]
+    paths = list(dict.fromkeys(question.paths))
+    spans = [read for each in several.values() for read in each.reads if len(read[1])]
     sums, _ = _metrics(store, question, formulas_of(store, question, question.metrics))
     if len(paths) * len(sums) * sum(len(stored) for _, stored in spans) <= MOST_CELLS:
         store.read_several(question.account, question.pk, paths, sums, spans)
@@ -139,6 +140,13 @@ def totals_of(
             if is_each_asked:
                 raise
     return found
+
+
+def kinds_of(store: Store, question: Question) -> set[str]:
+    """The kinds other than sum of the metrics that a question names."""
+    names = {name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics}
+    kinds = store.kinds(question.account, question.pk, names) if names - {"hits"} else {}
+    return {kinds[name] for name in names if name in kinds}
 
 
 def estimates(store: Store, question: Question) -> dict[str, float]:
@@ -163,14 +171,14 @@ class Buckets:
             raise CallerError(f"expected 0 (all) or more, got {question.limit}", "limit")
         check_points(period, bounds.points)
         self.store, self.question, self.period = store, question, period
-        self.starts: Sequence[int] = period.starts
-        self.source = period.interval if period.source is None else period.source
-        self.stored, self._firsts = self.starts, None
+        self.starts: Sequence[int] = period.starts or (period.start,)  # of a period that has just begun: one, empty
         zone = store.zone(question.account)
-        if self.source != period.interval or (period.source is not None and period.zone != zone):
-            self.stored = starts(self.source, period.start, period.end, zone)
-            if len(self.stored) != len(self.starts):
-                self._firsts = np.searchsorted(np.array(self.stored), np.array(self.starts))
+        self.reads = [stored_of(part, zone) for part in period.parts or (period,)]
+        self.source = self.reads[0][0]
+        self.stored = [start for _, some in self.reads for start in some] if period.parts else self.reads[0][1]
+        self._firsts = None
+        if self.stored and len(self.stored) != len(self.starts):
+            self._firsts = np.searchsorted(np.array(self.stored), np.array(self.starts))
 
     def frames(self, paths: list[Path], formulas: Sequence[Formula]) -> Iterator[tuple[list[Path], Frame]]:
         """The cells that the formulas need, for portions of the paths that keep one read small."""
@@ -196,7 +204,10 @@ class Buckets:
     def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
         """Cells of the asked buckets, of shape (paths, metrics, buckets)."""
         asked = self.question
-        cells: Cells = self.store.read(asked.account, asked.pk, paths, metrics, self.source, self.stored)
+        if not self.stored:
+            return np.zeros((len(paths), len(metrics), 1), np.int64)
+        found, _ = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads)
+        cells: Cells = np.concatenate(found, axis=-1) if len(found) > 1 else found[0]
         if self._firsts is None:
             return cells
         if cells.size and float(np.abs(cells.astype(np.float64)).max()) * len(self.stored) >= 2.0**62:
@@ -210,6 +221,14 @@ def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> t
     names = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
     kinds = store.kinds(question.account, question.pk, names) if names not in ([], ["hits"]) else {}
     return [name for name in names if name not in kinds], kinds
+
+
+def stored_of(period: Range, zone: str) -> tuple[Interval, Sequence[int]]:
+    """The stored interval that answers, and its buckets, which are those of the account's zone."""
+    source = period.interval if period.source is None else period.source
+    if source != period.interval or (period.source is not None and period.zone != zone):
+        return source, starts(source, period.start, period.end, zone)
+    return source, period.starts
 
 
 def formulas_of(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:
