@@ -165,6 +165,28 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     explain: Explain = False
 
 
+class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk
+    metric: Annotated[str, Meta(description="A metric, or a formula: sums, or one sum over another.")] = "hits"
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    compare: Annotated[
+        Literal["", "previous", "last_year"],
+        Meta(description="With what: the period before (default), or last year's."),
+    ] = ""
+    against: Annotated[str, Meta(description="Another period instead, as it is.")] = ""
+    dimensions: Annotated[str, Meta(description="Whose values: paths. Empty: every top one that has values.")] = ""
+    dimension: Annotated[str, Meta(description="The same.")] = ""
+    depth: Annotated[int, Meta(description="Levels below a value that are looked into.")] = 3
+    limit: Annotated[int, Meta(description="Values of each dimension; 0 shows all.")] = 10
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    explain: Explain = False
+
+
 class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
     dimensions: Dimensions = ""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
 from hail.pixel import token_of
 from hail.settings import DAY, Settings, load
-from whale.answer import compare, series
+from whale.answer import compare, factors, series
 from whale.answer import rank as answer_rank
 from whale.answer.cache import Cache, argument_key
 from whale.answer.compare import Comparison, Scope
@@ -593,6 +593,33 @@ class Whale:
         rows = answer_rank.rank(self.store, *asked, found, self.bounds).rows
         return [path_text(row.path) for row in rows]
 
+    # what changed
+
+    @on_default
+    def factors(
+        self,
+        pk: Any,
+        metric: str = "hits",
+        period: Period = None,
+        *,
+        compare: str | None = None,
+        against: Period = None,
+        dimensions: Any = None,
+        depth: int = 3,
+        limit: int = 10,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        dimension: Any = None,
+    ) -> dict[str, Any]:
+        """Which values of which dimensions explain the change of a count or of a ratio; the shape is in docs/factors.md.
+
+        compare: "previous" (default) or "last_year"; or against: another period.  dimensions: default all at the top.
+        depth: levels below a value that are looked into.  limit: values of each dimension, 0 for all.
+        """
+        question, comparison = self.factors_asked(pk, metric, period, compare, against, tz, tzoffset)
+        paths = self.dimensions_asked(_one(dimensions, dimension))
+        return self.factors_of(question, comparison, paths, depth, limit, self.store)
+
     # remembered answers
 
     @on_default
@@ -756,6 +783,41 @@ class Whale:
                 if is_each_asked:
                     raise
         return found
+
+    def factors_asked(
+        self, pk: Any, metric: str, period: Period, word: str | None, against: Period, tz: str | None, tzoffset: Any
+    ) -> tuple[Question, Comparison]:
+        """The question, and the two ranges that it is about."""
+        if not isinstance(metric, str) or not metric:
+            raise CallerError(f"expected a metric or a formula, got {ascii(metric)[:60]}", "metric")
+        if word and against not in (None, ""):
+            raise CallerError("came twice, as compare and as against", "against")
+        question = self.question(pk, None, [metric], undefined="null")
+        asked, now = self.range_of(period, tz, tzoffset), self.clock()
+        scope = Scope(self.store.zone(self.account), dict(self.settings.periods), now, now)
+        if against in (None, ""):
+            return question, compare.compare(asked, _period_text(period), word or "previous", scope)
+        try:
+            other = self.range_of(against, tz, tzoffset)
+        except PeriodError as error:
+            raise PeriodError(str(error).removeprefix("period: "), "against") from None
+        return question, compare.against(asked, other, _period_text(against), scope)
+
+    def dimensions_asked(self, dimensions: Any) -> list[Path] | None:
+        """Paths whose values are meant; None: all at the top."""
+        return None if dimensions in (None, "", [], {}) else paths_asked(dimensions)
+
+    def factors_of(
+        self,
+        question: Question,
+        comparison: Comparison,
+        dimensions: list[Path] | None,
+        depth: int,
+        limit: int,
+        store: Store,
+    ) -> dict[str, Any]:
+        found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
+        return factors.said(found, question.metrics[0], comparison)
 
     def compared_totals(
         self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds

@@ -470,7 +470,7 @@ class _Exact:
         """The integers, multiplied, with room to add another such."""
         if factor == 1 and isinstance(self.value, int):
             return self.value
-        return _roomy(self.value, 2 * factor) * factor
+        return roomy(self.value, 2 * factor) * factor
 
     @property
     def floats(self) -> Any:
@@ -572,7 +572,7 @@ def _other(frame: Frame, kind: str, what: Any, total: bool) -> Floats | None:
 
 def _leaf(cells: Cells, name: str, level: str) -> _Exact:
     if level == "sum":
-        cells = np.cumsum(_roomy(cells, cells.shape[-1]), axis=-1)
+        cells = np.cumsum(roomy(cells, cells.shape[-1]), axis=-1)
     elif level == "last":
         places = np.maximum.accumulate(np.where(cells != 0, np.arange(cells.shape[-1]), -1), axis=-1)
         cells = np.where(places >= 0, np.take_along_axis(cells, np.maximum(places, 0), -1), 0)
@@ -589,7 +589,7 @@ def _averaged(found: _Exact | Floats, window: int) -> Floats:
         np.divide(added, count, out=out, where=count > 0)
         return out
     buckets = found.value.shape[-1]
-    added = _windowed(np.cumsum(_roomy(found.value, buckets), axis=-1), window)
+    added = _windowed(np.cumsum(roomy(found.value, buckets), axis=-1), window)
     means: Floats = np.asarray(added, np.float64) / (np.minimum(np.arange(1, buckets + 1), window) * found.unit)
     return means
 
@@ -603,11 +603,11 @@ def _windowed(running: NDArray[Any], window: int) -> NDArray[Any]:
 
 def sums(cells: Cells) -> Cells:
     """Sums over the buckets; Python's integers where 64 bits might not hold them."""
-    total: Cells = _roomy(cells, cells.shape[-1]).sum(axis=-1)
+    total: Cells = roomy(cells, cells.shape[-1]).sum(axis=-1)
     return total
 
 
-def _roomy(value: Any, times: int) -> Any:
+def roomy(value: Any, times: int) -> Any:
     """The integers as Python's own, where 64 bits might not hold so many of them."""
     if isinstance(value, int) or value.dtype == object or not value.size:
         return value

@@ -19,6 +19,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
         dict[str, Any],
         "Rows below a path in the order of a formula, with all that they are made of.",
     ),
+    "/factors": (asked.FactorsAsked, dict[str, Any], "Which values explain a change."),
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),

@@ -5,6 +5,7 @@
     GET  /totals         {period: {path: {metric: number}}}
     GET  /total          number
     GET  /rank           {"rows": [{path, value, n, parts, columns, ...}, ...], "other", "rest", "ended", "total"}
+    GET  /factors        {change, dimensions: [{dimension, explains, rows: [...]}, ...], ...}
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
@@ -53,6 +54,7 @@ from whale.answer.rank import shown
 from whale.answer.shapes import flot_json, labels, path_below, points, times
 from whale.asked import (
     DatasetAsked,
+    FactorsAsked,
     MetricsAsked,
     PksAsked,
     PlotpointsAsked,
@@ -569,6 +571,25 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(said)
         )
 
+    def factors() -> Any:
+        asked, now = asked_as(FactorsAsked), whale.clock()
+        watch = Watch(whale.store, asked.explain)
+        period = period_of(asked)
+        question, comparison = whale.factors_asked(
+            lenient("pk", asked.pk),
+            asked.metric or "hits",
+            period,
+            asked.compare,
+            asked.against,
+            asked.tz,
+            asked.tzoffset,
+        )
+        dimensions = whale.dimensions_asked(_typed("dimensions", asked.dimensions or asked.dimension))
+        watch.stage("parse")
+        found = whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
+        ranges = both_ranges({str(period or "thirty"): comparison})
+        return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(found))
+
     def subdimensions() -> Any:
         asked = asked_as(SubdimensionsAsked)
         pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
@@ -653,7 +674,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         remembered(TotalsAsked, periods_of, totals),
         remembered(TotalAsked, period_of, total),
     )
-    for answer in (*questions, dataset, rank, subdimensions, pks, metrics_of, spy):
+    for answer in (*questions, dataset, rank, factors, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", "GET", answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer, door in ((count_now, "write"), (tracker, None)):  # a pixel needs no key

@@ -226,7 +226,7 @@ def test_a_cache_buster_is_left_aside(door: Door) -> None:
 
 
 @given(
-    st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/subdimensions"]),
+    st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/factors", "/subdimensions"]),
     st.dictionaries(
         st.sampled_from(["pk", "dimensions", "metrics", "period", "sort", "depth", "limit", "tz", "tzoffset", "value"]),
         st.text(),
@@ -559,7 +559,18 @@ def test_both_services_describe_themselves(door: Door) -> None:
     described = door.get("/openapi.json").json
     assert described["openapi"] == "3.1.0"
     assert set(described["paths"]) == {
-        *("/plotpoints", "/dataset", "/totals", "/total", "/rank", "/subdimensions", "/pks", "/metrics_of", "/spy"),
+        *(
+            "/plotpoints",
+            "/dataset",
+            "/totals",
+            "/total",
+            "/rank",
+            "/factors",
+            "/subdimensions",
+            "/pks",
+            "/metrics_of",
+            "/spy",
+        ),
         *("/count_now", "/tracker", "/update_count_to", "/reset"),
     }
     assert hail_openapi.document()["openapi"] == "3.1.0"
@@ -609,7 +620,7 @@ def test_reading_asks_for_the_read_key_and_counting_for_the_write_key(locked: Do
         ({"HTTP_AUTHORIZATION": "Bearer w"}, 401, 200),
         ({"HTTP_AUTHORIZATION": "Bearer a"}, 200, 200),
     ):
-        for path in ("/plotpoints", "/dataset", "/totals", "/total", "/subdimensions", "/metrics_of", "/"):
+        for path in ("/plotpoints", "/dataset", "/totals", "/total", "/factors", "/subdimensions", "/metrics_of", "/"):
             parameters = {} if path == "/" else {"pk": "t"}
             assert locked.get(path, headers=headers, **parameters).status == read
         for path in ("/count_now", "/tracker"):

@@ -1,0 +1,88 @@
+"""How long Whale takes to say which of 10,000 values explain a change, over HTTP, by one client on one connection.
+
+    python -m benchmarks.factors                 200 of each question
+    python -m benchmarks.factors --asks 1000
+
+The hits: 10,000 values of a dimension on each of 60 days, 20 of them with 5 values below, with three metrics. One value loses half of its
+visitors in the second half, one a third of its sales, the others move by chance (fixed seed).
+"""
+
+import argparse
+import http.client
+import random
+import statistics
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+from benchmarks.report import Figure, report
+from benchmarks.services import Setup
+from hail.hit import encode_hit, parse_hit
+from hail.message import decode_message, encode_message
+from hail.settings import DAY, Settings
+from tests.servers import RedisServer
+from whale.count.apply import Applier
+from whale.store.redis import connect
+
+VALUES, DAYS, WARM, PK = 10_000, 60, 10, "many"
+PERIOD = {"pk": PK, "period": f"1d:{DAYS // 2 - 1}d"}
+ASKS = [
+    ("factors of a count, 10,000 values, 30 days and the 30 before", {**PERIOD, "metric": "visitors"}),
+    ("factors of a ratio, the same", {**PERIOD, "metric": "sales/visitors"}),
+    ("factors of a ratio, of closed days", {**PERIOD, "metric": "sales/visitors", "tz": "UTC"}),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--asks", type=int, default=200)
+    options = parser.parse_args()
+    figures = []
+    with RedisServer(appendonly="no") as redis:
+        setup = Setup(redis.url)
+        count(setup.settings)
+        with setup.whale():
+            for what, with_ in ASKS[:2]:
+                took = asked(setup.whale_port, with_, options.asks)
+                p99 = statistics.quantiles(took, n=100)[-1]
+                figures.append(Figure(f"{what}, p50", [statistics.median(took)], "ms"))
+                figures.append(Figure(f"{what}, p99", [p99], "ms", 100.0, less=True))
+    report("factors", figures)
+
+
+def count(settings: Settings) -> None:
+    """Counts the data, a message a day."""
+    applier, now, draw = Applier(connect(settings), settings), time.time(), random.Random(5)
+    for day in range(DAYS):
+        rows = []
+        for value in range(VALUES):
+            visitors = draw.randrange(10, 30) * (10 if value == 7 and day >= DAYS // 2 else 5 if value == 7 else 1)
+            sales = sum(draw.random() < (0.1 if value == 8 and day < DAYS // 2 else 0.2) for _ in range(visitors))
+            tree: Any = {f"v{value}": f"below{value % 5}"} if value < 20 else f"v{value}"
+            metrics = {"hits": visitors, "visitors": visitors, "sales": sales}
+            hit = {"pk": PK, "at": now - day * DAY, "dimensions": {"value": tree}, "metrics": metrics}
+            rows.append(encode_hit(parse_hit(hit, settings, now)))
+        for part, first in enumerate(range(0, VALUES, 2000)):
+            some = rows[first : first + 2000]
+            body = encode_message("0" * 16, day * 10 + part, "default", len(some), int(now * 1000), some)
+            applier.apply([decode_message(body)], now)
+
+
+def asked(port: int, with_: dict[str, str], times: int) -> list[float]:
+    """Milliseconds of each answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    took = []
+    for nth in range(WARM + times):
+        begun = time.perf_counter()
+        connection.request("GET", f"/factors?{urlencode(with_)}")
+        answer = connection.getresponse()
+        body = answer.read()
+        if nth >= WARM:
+            took.append((time.perf_counter() - begun) * 1000)
+        assert answer.status == 200, body
+    connection.close()
+    return took
+
+
+if __name__ == "__main__":
+    main()
