@@ -162,6 +162,7 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pks: Annotated[bool, Meta(description="The child pks, not paths.")] = False
     tz: Zone = ""
     tzoffset: Offset = ""
+    compare: Compare = ""
     explain: Explain = False
 
 

@@ -458,10 +458,12 @@ class Whale:
         pks: bool = False,
         tz: str | None = None,
         tzoffset: Any = None,
+        compare: str | None = None,
     ) -> dict[str, Any]:
         """{"rows": [{path, value, n, parts, columns, difference, effect, important}, ...], "other", "rest", "ended", "total", ...}.
 
         What is below a path (or with pks the child pks), by a formula; columns: more formulas. As GET /rank answers it.
+        compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}.
         """
         question, ranking = self.ranking(
             pk,
@@ -478,6 +480,9 @@ class Whale:
             pks=pks,
         )
         found = self.range_of(period, tz, tzoffset)
+        if compare:
+            comparison = self.ranks_compared(question, ranking, found, period, compare)
+            return self.compared_rank(question, ranking, comparison, self.store)
         ranked = answer_rank.rank(self.store, question, ranking, found, self.bounds)
         return answer_rank.shown(ranked, question, ranking, found, self.clock())
 
@@ -818,6 +823,22 @@ class Whale:
     ) -> dict[str, Any]:
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
         return factors.said(found, question.metrics[0], comparison)
+
+    def ranks_compared(
+        self, question: Question, ranking: Ranking, asked: Range, period: Period, word: str
+    ) -> Comparison:
+        """What a ranking of a period is compared with."""
+        now, fields = self.clock(), {"by": [ranking.by], "columns": ranking.columns}
+        scope = Scope.of(self.store, question, dict(self.settings.periods), now, None, fields)
+        return compare.compare(asked, _period_text(period), word, scope)
+
+    def compared_rank(
+        self, question: Question, ranking: Ranking, comparison: Comparison, store: Store
+    ) -> dict[str, Any]:
+        """The rows of now, each beside what it was before."""
+        ranked, rows = compare.ranked(store, question, ranking, comparison, self.bounds)
+        said = answer_rank.shown(ranked, question, ranking, comparison.now, self.clock(), rows)
+        return {"compared": comparison.said(), **said, "complete": comparison.complete}
 
     def compared_totals(
         self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds

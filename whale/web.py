@@ -564,12 +564,17 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             pks=asked.pks,
         )
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
-        watch.stage("parse")
-        found = ranked(watch.store, question, ranking, period, whale.bounds)
-        said = shown(found, question, ranking, period, now)
-        return answer_of(
-            watch, asked, question, {str(period_of(asked) or "thirty"): period}, now, lambda: msgspec.json.encode(said)
-        )
+        ranges = {str(period_of(asked) or "thirty"): period}
+        if asked.compare:
+            comparison = whale.ranks_compared(question, ranking, period, period_of(asked), asked.compare)
+            ranges = both_ranges(dict.fromkeys(ranges, comparison))
+            watch.stage("parse")
+            said = whale.compared_rank(question, ranking, comparison, watch.store)
+        else:
+            watch.stage("parse")
+            found = ranked(watch.store, question, ranking, period, whale.bounds)
+            said = shown(found, question, ranking, period, now)
+        return answer_of(watch, asked, question, ranges, now, lambda: msgspec.json.encode(said))
 
     def factors() -> Any:
         asked, now = asked_as(FactorsAsked), whale.clock()

@@ -77,6 +77,12 @@ def test_comparisons_are_those_of_memory(both: tuple[Whale, Whale]) -> None:
         assert here == there
         here, there = (whale.plotpoints("shop", dimensions="country", depth=1, **asked) for whale in both)
         assert here == there
+        for order in ("value", "confidence"):
+            rank = {"columns": ["money"], "period": period, "compare": "previous", "order": order, "limit": 5}
+            here, there = (whale.rank("shop", "sales/hits", "page", **rank) for whale in both)
+            assert flat(here) == {
+                at: pytest.approx(leaf) if isinstance(leaf, float) else leaf for at, leaf in flat(there).items()
+            }
 
 
 def test_the_row_that_a_second_read_finds_closes_too(settings: Settings, unique: str) -> None:

@@ -333,3 +333,57 @@ def test_a_day_that_has_just_begun_is_compared_with_nothing() -> None:
     asked = ["v", "v/hits", "v:sum", "ma7(v)", "v/days", "_count"]
     found = whale.totals("c", metrics=asked, periods=["today"], compare="previous")["today"]
     assert {name: row["now"] for name, row in found["paths"]["_"].items()} == {**dict.fromkeys(asked, 0), "_count": 1}
+
+
+# Rows of a ranking
+
+
+def shop() -> Door:
+    door = Door()
+    for country, revenue, visits, at in (
+        ("US", 30, 10, "2015-06-17T10:00Z"),
+        ("DE", 40, 8, "2015-06-17T14:20Z"),
+        ("DE", 900, 1, "2015-06-17T14:34Z"),
+        ("US", 50, 20, "2015-06-16T10:00Z"),
+        ("US", 700, 1, "2015-06-16T14:31Z"),
+        ("FR", 7, 7, "2015-06-16T10:00Z"),
+    ):
+        door.count(["shop", country], {"country": country}, {"revenue": revenue, "visits": visits}, at)
+    return door
+
+
+def test_rows_of_a_ranking_stand_beside_what_they_were() -> None:
+    door = shop()
+    asked = {
+        "pk": "shop",
+        "dimension": "country",
+        "by": "revenue/visits",
+        "columns": "revenue",
+        "period": "today",
+        "compare": "previous",
+    }
+    answer = door.get("/rank", **asked).json
+    assert [(row["path"], row["value"], row["compared"]["revenue/visits"]["before"]) for row in answer["rows"]] == [
+        ('["country", "DE"]', 5, None),
+        ('["country", "US"]', 3, 2.5),
+        ('["country", "FR"]', None, 1),
+    ]
+    assert answer["rows"][1]["compared"] == {
+        "revenue/visits": {"now": 3, "before": 2.5, "change": 0.5, "ratio": 1.2},
+        "revenue": {"now": 30, "before": 50, "change": -20, "ratio": 0.6},
+    }
+    assert answer["total"]["compared"]["revenue"] == {"now": 70, "before": 57, "change": 13, "ratio": 70 / 57}
+    assert (answer["compared"]["cut"], answer["complete"], answer["as_of"]) == ("15m", False, "2015-06-17T14:30:00Z")
+    assert "compared" not in door.get("/rank", **{**asked, "compare": ""}).json["rows"][0]
+    pks = door.whale.rank("shop", "revenue", pks=True, period="today", compare="previous", limit=1)
+    assert [(row["path"], row["compared"]["revenue"]["before"]) for row in pks["rows"]] == [('["shop", "DE"]', 0)]
+    sure = door.whale.rank("shop", "revenue/visits", "country", "seven", compare="previous", order="confidence")
+    assert [("low" in row) for row in sure["rows"]] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"), [({"by": "x/"}, "by"), ({"columns": "x/"}, "columns"), ({"compare": "next"}, "compare")]
+)
+def test_a_ranking_that_cannot_be_compared_names_the_field(parameters: dict[str, str], field: str) -> None:
+    answer = shop().get("/rank", **{"pk": "shop", "period": "today", "compare": "previous", **parameters})
+    assert (answer.status, answer.json["field"]) == (400, field)

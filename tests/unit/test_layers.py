@@ -19,6 +19,8 @@ PURE = {
     "whale/spy.py",
     "whale/answer/confidence.py",
     "whale/answer/rank.py",
+    "whale/answer/compare.py",
+    "whale/answer/factors.py",
     "whale/answer/series.py",
     "whale/count/denormalize.py",
     "whale/count/mapping.py",

@@ -9,14 +9,15 @@ ended of the finest interval that is kept on both sides; a time is the local one
 the same clock, though a day has 23 hours. Where the other month is too short it is taken whole: of 31 March so far meets all of February.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from hail.settings import DISTINCT
 from whale.answer import series
+from whale.answer.rank import Ranked, Ranking, rank
 from whale.answer.series import Bounds, Plot, Question
 from whale.dimension import Path
 from whale.errors import CallerError, PeriodError
@@ -94,9 +95,17 @@ class Scope:
     single: bool = False
 
     @classmethod
-    def of(cls, store: Store, question: Question, periods: Kept, now: float, at: float | None = None) -> "Scope":
-        """As the metrics of a question need it; raises FormulaError."""
-        kinds = series.kinds_of(store, question)
+    def of(
+        cls,
+        store: Store,
+        question: Question,
+        periods: Kept,
+        now: float,
+        at: float | None = None,
+        fields: Mapping[str, Sequence[str]] | None = None,
+    ) -> "Scope":
+        """As the formulas of a question need it (or those of these parameters); raises FormulaError."""
+        kinds = series.kinds_of(store, question, {"metrics": question.metrics} if fields is None else fields)
         kept = distinct_periods(periods.items()) if DISTINCT in kinds else dict(periods)
         return cls(store.zone(question.account), kept, now, now if at is None else at, bool(kinds))
 
@@ -139,11 +148,29 @@ def totals(store: Store, question: Question, comparison: Comparison, bounds: Bou
     }
 
 
+def ranked(
+    store: Store, question: Question, ranking: Ranking, comparison: Comparison, bounds: Bounds
+) -> tuple[Ranked, dict[Path, dict[str, Any]]]:
+    """The rows of now, in its order, and {path: {formula: {now, before, change, ratio}}} for each, `other` and the total."""
+    found = rank(store, question, ranking, comparison.now, bounds)
+    rows = [*found.rows, *([found.other] if found.other else []), found.total]
+    formulas = list(dict.fromkeys([ranking.by, *ranking.columns]))
+    again = replace(question, paths=[row.path for row in rows], metrics=formulas)
+    before = {each.path: each.totals for each in series.totals(store, again, comparison.before, bounds)}
+    return found, {
+        row.path: {
+            name: pair(row.value if name == ranking.by else row.columns[name], before[row.path][name])
+            for name in formulas
+        }
+        for row in rows
+    }
+
+
 def plotpoints(store: Store, question: Question, comparison: Comparison, bounds: Bounds) -> tuple[Plot, Plot]:
     """The series of both ranges, of the paths that now's keeps, in their order. Buckets meet by their position."""
     now = series.plotpoints(store, question, comparison.now, bounds)
     paths = [row.path for row in now.series]
-    again = Question(question.account, question.pk, paths, question.metrics, null=question.null, now=question.now)
+    again = replace(question, paths=paths, depth=0, sort=None, limit=0)
     return now, series.plotpoints(store, again, comparison.before, bounds)
 
 

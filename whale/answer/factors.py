@@ -284,9 +284,7 @@ class _Reading:
                 if not paths:
                     paths = found
                     out = np.zeros((len(paths), len(self.metrics), self._groups), np.int64)
-                if found != paths:
-                    rows = {each: row for row, each in enumerate(found)}
-                    cells = np.stack([cells[rows[each]] if each in rows else 0 * cells[0] for each in paths])
+                cells = series.same_paths(cells, found, paths)
                 out = out.astype(object) if cells.dtype == object else out
                 out[:, :, [group for group, _ in chosen]] += cells
         largest = max(sum(map(abs, row)) for row in self._factors)

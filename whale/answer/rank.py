@@ -187,14 +187,11 @@ class _Rank:
         asked, stored = self.question, self.buckets.stored
         count = max(1, min(PIECES, len(stored))) if self.sure else 1
         self.firsts = [piece * len(stored) // count for piece in range(count)]
-        groups = [stored[first:end] for first, end in zip(self.firsts, [*self.firsts[1:], len(stored)], strict=True)]
         cells = max(1, len(self.metrics)) * max(1, len(stored))
         most = min(MAX_BELOW, READ_FACTOR * self.bounds.answer_points // cells)
         where = CHILD_PKS if self.ranking.pks else asked.paths[0]
         levels = self.bounds.levels if self.ranking.recursive else 1
-        self.paths, self.cells = self.store.read_below(
-            asked.account, asked.pk, where, levels, self.metrics, self.buckets.source, groups, most
-        )
+        self.paths, self.cells = self.buckets.below(where, levels, self.metrics, self.firsts, most)
         self.totals: NDArray[Any] = sums(self.cells)
 
     def _frame(self, paths: Sequence[Path], cells: NDArray[Any], others: Others) -> Frame:
@@ -359,13 +356,21 @@ class _WithUnknown:
         return np.concatenate([found, np.full((self.more, *found.shape[1:]), np.nan)])
 
 
-def shown(ranked: Ranked, question: Question, ranking: Ranking, period: Range, now: float) -> dict[str, Any]:
-    """As JSON holds it: rows, other, rest, ended, total, as_of, complete."""
+def shown(
+    ranked: Ranked,
+    question: Question,
+    ranking: Ranking,
+    period: Range,
+    now: float,
+    compared: Mapping[Path, dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """As JSON holds it: rows, other, rest, ended, total, as_of, complete. compared: of rows, by path and formula."""
 
     def named(row: Row) -> dict[str, Any]:
         is_pk = ranking.pks and row.path
         text = pk_text((*question.pk, str(row.path[-1]))) if is_pk else path_text(row.path)
-        return {"path": text, **plain(row)}
+        more = {} if compared is None else {"compared": compared[row.path]}
+        return {"path": text, **plain(row), **more}
 
     def plain(row: Row) -> dict[str, Any]:
         return {"value": row.value, "n": row.n, "parts": row.parts, "columns": row.columns}

@@ -6,14 +6,16 @@ those that the answer keeps; only these are read in full. Never more with more h
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whale.answer.kinds import OtherMetrics
 from whale.answer.once import MOST_CELLS
 from whale.dimension import ROOT, Path, Pk
 from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
-from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula
+from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy
 from whale.metric import ERRORS
 from whale.period import Interval, Range, check_points, starts
 from whale.store.base import Store
@@ -142,9 +144,10 @@ def totals_of(
     return found
 
 
-def kinds_of(store: Store, question: Question) -> set[str]:
-    """The kinds other than sum of the metrics that a question names."""
-    names = {name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics}
+def kinds_of(store: Store, question: Question, fields: Mapping[str, Sequence[str]]) -> set[str]:
+    """The kinds other than sum of the metrics that formulas name. fields: formulas by the parameter they came in."""
+    asked = (formula for field, texts in fields.items() for formula in formulas_of(store, question, texts, field))
+    names = {name for formula in asked for name in formula.metrics}
     kinds = store.kinds(question.account, question.pk, names) if names - {"hits"} else {}
     return {kinds[name] for name in names if name in kinds}
 
@@ -191,6 +194,23 @@ class Buckets:
             by_name = {name: cells[:, column] for column, name in enumerate(metrics)}
             yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, self.others(some, kinds))
 
+    def below(
+        self, path: Path, levels: int, metrics: Sequence[str], firsts: Sequence[int], most: int
+    ) -> tuple[list[Path], NDArray[Any]]:
+        """What `Store.read_below` finds of groups of the stored buckets, of which each begins at one of `firsts`."""
+        asked, begun = self.question, 0
+        ends = [*firsts[1:], len(self.stored)]
+        paths: list[Path] = []
+        out: NDArray[Any] = np.zeros(0, np.int64)
+        for interval, some in self.reads:
+            groups = [
+                some[max(first - begun, 0) : max(end - begun, 0)] for first, end in zip(firsts, ends, strict=True)
+            ]
+            found, cells = self.store.read_below(asked.account, asked.pk, path, levels, metrics, interval, groups, most)
+            begun += len(some)
+            paths, out = (paths, roomy(out, 2) + same_paths(cells, found, paths)) if paths else (found, cells)
+        return paths, out
+
     def others(
         self, paths: Sequence[Path], kinds: Mapping[str, str], firsts: Sequence[int] | None = None
     ) -> OtherMetrics:
@@ -221,6 +241,14 @@ def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> t
     names = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
     kinds = store.kinds(question.account, question.pk, names) if names not in ([], ["hits"]) else {}
     return [name for name in names if name not in kinds], kinds
+
+
+def same_paths(cells: NDArray[Any], found: list[Path], paths: list[Path]) -> NDArray[Any]:
+    """The cells of some paths, though a read found others too, or not all of them."""
+    if found == paths:
+        return cells
+    rows = {path: row for row, path in enumerate(found)}
+    return np.stack([cells[rows[path]] if path in rows else np.zeros_like(cells[0]) for path in paths])
 
 
 def stored_of(period: Range, zone: str) -> tuple[Interval, Sequence[int]]:
