@@ -51,19 +51,26 @@ def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
     paths: dict[str, Any] = {}
     for path, (kind, body, summary) in QUESTIONS.items():
+        good = answer("The answer.", body)
+        responses = {
+            "200": explained(good) if "explain" in kind.__struct_fields__ else good,
+            "304": {"description": "As If-None-Match says, nothing changed."},
+            **common(400, 401, 503),
+        }
+        form = {"content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}}}
         paths[path] = {
             "get": {
                 "operationId": path[1:],
                 "summary": summary,
                 "parameters": parameters(kind),
-                "responses": {
-                    "200": explained(answer("The answer.", body))
-                    if "explain" in kind.__struct_fields__
-                    else answer("The answer.", body),
-                    "304": {"description": "As If-None-Match says, nothing changed."},
-                    **common(400, 401, 503),
-                },
-            }
+                "responses": responses,
+            },
+            "post": {
+                "operationId": f"{path[1:]}_by_form",
+                "summary": f"{summary} For what is too long for an address.",
+                "requestBody": form,
+                "responses": {**responses, **common(413)},
+            },
         }
     paths["/count_now"] = hit_operations("count_now", "Counts one hit at once.", "OK", (200, 200))
     paths["/tracker"] = hit_operations(

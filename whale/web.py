@@ -15,9 +15,9 @@
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
-What each takes is in whale/asked.py. Promise: a question never writes. `OK` from /count_now means counted. A caller's
-fault is 400 with the field, in an RFC 9457 body; 503 with Retry-After means that the store is away. What was never
-counted reads 0 or empty.
+What each takes is in whale/asked.py; a question that is too long for an address may be POSTed. Promise: a question never
+writes. `OK` from /count_now means counted. A caller's fault is 400 with the field, in an RFC 9457 body; 503 with Retry-After
+means that the store is away. What was never counted reads 0 or empty.
 """
 
 import difflib
@@ -76,6 +76,7 @@ log = logging.getLogger("whale.web")
 
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 MAX_PARAMETERS = 100
+FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
 MAX_PERIODS = 100
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
@@ -170,6 +171,23 @@ def asked_of(query: str, kind: type[A]) -> A:
         raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
 
 
+def query_of(environ: dict[str, Any], limit: int) -> str:
+    """The query of a question; what is too long for an address may be POSTed, as a form."""
+    query = str(environ.get("QUERY_STRING", ""))
+    if environ["REQUEST_METHOD"] != "POST":
+        return query
+    if FORM_KEPT not in environ:
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
+        body = _body(environ, limit)
+        if body and kind != FORM:
+            raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
+        try:
+            environ[FORM_KEPT] = body.decode("ascii")
+        except UnicodeDecodeError:
+            raise CallerError("expected a form, in ASCII with %", "body") from None
+    return "&".join(filter(None, (query, environ[FORM_KEPT])))
+
+
 def subject(asked: Subject) -> dict[str, Any]:
     """Dimensions and metrics, decoded; raises HitError."""
     return {
@@ -245,7 +263,7 @@ def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()
     names = (*FIELDS, *more)
     given = parameters(environ.get("QUERY_STRING", ""), names)
     body = _body(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
-    if body and not environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+    if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
         try:
             found = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -335,7 +353,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return answered
 
     def asked_as(kind: type[A]) -> A:
-        return asked_of(bottle.request.environ.get("QUERY_STRING", ""), kind)
+        return asked_of(query_of(bottle.request.environ, settings.max_body_bytes), kind)
 
     def answer_of(
         watch: Watch,
@@ -680,7 +698,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         remembered(TotalAsked, period_of, total),
     )
     for answer in (*questions, dataset, rank, factors, subdimensions, pks, metrics_of, spy):
-        app.route(f"/{answer.__name__}", "GET", answering("read", answer))
+        app.route(f"/{answer.__name__}", ["GET", "POST"], answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer, door in ((count_now, "write"), (tracker, None)):  # a pixel needs no key
         app.route(f"/{answer.__name__}", ["GET", "POST"], answering(door, answer))

@@ -221,6 +221,34 @@ def test_a_parameter_that_came_twice_and_bytes_that_are_no_text_are_400(door: Do
     assert door.get("/totals", query="a=1&" * 200).json["field"] == "query"
 
 
+def test_a_question_may_be_posted_as_a_form(door: Door) -> None:
+    door.get("/count_now", pk="t", metrics='{"dollars": 5}')
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded; charset=utf-8"}
+    assert call(door.app, "POST", "/totals", body=b"pk=t&metrics=dollars&period=today", **form).json == {
+        "today": {"_": {"dollars": 5}}
+    }
+    both = call(door.app, "POST", "/total", {"pk": "t"}, body=b"metric=dollars&cached=true", **form)
+    assert both.text == "5"
+    assert door.get("/total", pk="t", metric="dollars").json == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "field"),
+    [
+        (b"pk=t&metrics=" + b"a%2b" * 2500 + b"a", "application/x-www-form-urlencoded", "metrics"),
+        (b"pk=t&metrics=" + b"(" * 1000 + b"a" + b")" * 1000, "application/x-www-form-urlencoded", "metrics"),
+        (b'{"pk": "t"}', "application/json", "body"),
+        (b"pk=\xff", "application/x-www-form-urlencoded", "body"),
+        (b"pk=%ff", "application/x-www-form-urlencoded", "query"),
+        (b"pk=t&pk=t", "application/x-www-form-urlencoded", "pk"),
+        (b"", "", "pk"),
+    ],
+)
+def test_a_wrong_form_is_400_with_its_field(door: Door, body: bytes, kind: str, field: str) -> None:
+    answer = call(door.app, "POST", "/plotpoints", body=body, CONTENT_TYPE=kind)
+    assert (answer.status, answer.json["field"]) == (400, field)
+
+
 def test_a_cache_buster_is_left_aside(door: Door) -> None:
     assert door.get("/pks", _="1234").status == 200
 
