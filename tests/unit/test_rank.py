@@ -163,6 +163,12 @@ def test_ratios_as_the_seed_has_them() -> None:
     assert (found["c"]["score"], found["c"]["value"], found["c"]["important"]) == (0, 5, False)
 
 
+def test_a_ratio_above_a_parent_below_zero_is_above_it() -> None:
+    whale = counted([hit("a", money=-90), hit("b", money=30)])
+    rows = whale.rank("t", "money/hits")["rows"]
+    assert [(row["path"], row["difference"], row["effect"]) for row in rows] == [("b", 2.0, 60.0), ("a", -2.0, -60.0)]
+
+
 def test_the_older_names() -> None:
     whale = counted(COUNTRIES)
     assert whale.zranked("t", metric="revenue/visitors", size=2) == ["BR", "UK"]

@@ -331,7 +331,7 @@ class _Rank:
         if self.ratio and row.n is not None:
             row.effect = (value - overall) * row.n
         if overall:
-            row.difference = (value - overall) / overall
+            row.difference = (value - overall) / abs(overall)
             row.important = row.n is not None and row.n > IMPORTANT_SUPPORT and abs(row.difference) > share
 
 
