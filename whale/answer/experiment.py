@@ -1,0 +1,283 @@
+"""Reports of a decision from its counters: how each option does, whether it was shown as often as said, whether to stop. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from whale.answer import chance
+from whale.answer.evidence import FEWEST_HITS, Evidence
+from whale.answer.policy import VISIBLE, intervals
+from whale.dimension import Path
+from whale.errors import CallerError
+from whale.formula import Floats
+
+DRAWS = 4_000  # for expected losses and intervals of lifts
+SUSPICIOUS = 0.001  # a mismatch of shares this unlikely is told
+
+
+@dataclass(frozen=True)
+class Result:
+    """An option in a segment, by that segment's own counters. None where nothing is known.
+
+    reward, base: sums of numerator and denominator; rate: their ratio; low, high: its 95 % interval.
+    best: probability that its rate is the best of all.  loss: how much rate is lost on average by staying with it.
+    lift: rate / baseline's rate - 1, with its 95 % interval; None for the baseline, and where a rate may be 0 or less.
+    """
+
+    option: str
+    node: Path
+    trials: float
+    reward: float
+    base: float
+    rate: float | None
+    low: float | None
+    high: float | None
+    best: float | None
+    loss: float | None
+    lift: float | None
+    lift_low: float | None
+    lift_high: float | None
+
+
+def results(
+    evidence: Evidence, goal: Literal["max", "min"], random: np.random.Generator, baseline: str | None = None
+) -> list[Result]:
+    """One for each option and node. baseline: an option, None for the first. Costs nodes x options x 4,000 draws.
+
+    Best and loss compare the options that were tried in the segment, as if looked at once; to stop early see `standing`.
+    """
+    if baseline is not None and baseline not in evidence.options:
+        raise CallerError(f"{baseline[:60]!r} is no option", "baseline")
+    first = evidence.options.index(baseline) if baseline is not None else 0
+    low, high = intervals(evidence)
+    found = []
+    for j, node in enumerate(evidence.nodes):
+        best, loss, lifts = _compared(evidence, j, 1 if goal == "max" else -1, first, random)
+        for i, option in enumerate(evidence.options):
+            sums = float(evidence.trials[i, j]), float(evidence.rewards[i, j]), float(evidence.bases[i, j])
+            numbers = evidence.rates[i, j], low[i, j], high[i, j], best[i], loss[i], *lifts[i]
+            found.append(Result(option, node, *sums, *(None if np.isnan(x) else float(x) for x in numbers)))
+    return found
+
+
+def _compared(
+    evidence: Evidence, node: int, sign: int, first: int, random: np.random.Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Of one node by option: probability to be best, expected loss, and lift, low, high; not a number: unknown."""
+    count = len(evidence.options)
+    best, loss, lifts = np.full(count, np.nan), np.full(count, np.nan), np.full((count, 3), np.nan)
+    known = np.flatnonzero(evidence.bases[:, node] > 0)
+    noise, base, rate = evidence.noise, evidence.bases[known, node], evidence.rates[known, node]
+    if not len(known) or noise <= 0:
+        return best, loss, lifts
+    if evidence.lossy:
+        centre, deviation = rate, np.sqrt(noise / base)
+    else:  # cube roots, as in policy.py
+        shape = evidence.rewards[known, node] * evidence.rate / noise + 0.5
+        root = np.cbrt(shape * noise / evidence.rate / base)
+        centre, deviation = root * (1 - 1 / (9 * shape)), root / (3 * np.sqrt(shape))
+    best[known] = chance.greatest(sign * centre, deviation)
+    drawn = random.normal(centre, deviation, (DRAWS, len(known)))
+    if not evidence.lossy:
+        drawn = np.maximum(drawn, 0) ** 3
+    signed = sign * drawn
+    loss[known] = (signed.max(axis=1, keepdims=True) - signed).mean(axis=0)
+    place = np.flatnonzero(known == first)
+    if len(place) and not evidence.lossy and rate[place[0]] > 0:
+        below = np.maximum(drawn[:, place], 1e-300)
+        lifts[known, 0] = rate / rate[place[0]] - 1
+        lifts[known, 1:] = np.quantile(drawn / below - 1, [0.025, 0.975], axis=0).T
+        lifts[first] = np.nan
+    return best, loss, lifts
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Whether options were shown as often as their logged probabilities say. chance: of such a difference, or a greater one."""
+
+    chi_square: float
+    degrees: int
+    chance: float
+
+    @property
+    def suspicious(self) -> bool:
+        return self.chance < SUSPICIOUS
+
+
+def sample_ratio(shown: Mapping[str, float], probabilities: Mapping[str, float]) -> Shares:
+    """shown: decisions that went to each option; probabilities: the sum, over all decisions, of what each option had.
+
+    Valid however probabilities moved, since each decision is compared with its own; where they moved much the true chance is
+    smaller than told. An option that was shown against a probability of 0 has chance 0. Raises CallerError for other options.
+    """
+    if shown.keys() - probabilities.keys():
+        raise CallerError("an option was shown that has no logged probability", "options")
+    if any(shown.get(option, 0) > 0 and expected <= 0 for option, expected in probabilities.items()):
+        return Shares(float("inf"), 1, 0.0)
+    possible = {option: expected for option, expected in probabilities.items() if expected > 0}
+    value = sum((shown.get(option, 0) - expected) ** 2 / expected for option, expected in possible.items())
+    degrees = len(possible) - 1
+    return Shares(value, degrees, chance.chi_square_beyond(value, degrees) if degrees > 0 else 1.0)
+
+
+State = Literal["best", "beaten", "open"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An option where looking often is allowed. low, high: hold at all times at once.
+
+    state: best: surely better than all others; beaten: surely worse than one of them; open.
+    """
+
+    option: str
+    rate: float | None
+    low: float | None
+    high: float | None
+    state: State
+
+
+def standing(
+    evidence: Evidence,
+    goal: Literal["max", "min"] = "max",
+    error: float = 0.05,
+    planned: float = 5_000,
+    min_trials: float = 100,
+) -> Sequence[Standing]:
+    """Which options are decided at the root, for whoever looks daily and stops when something is.
+
+    With probability 1 - error none of this is ever wrong, whenever and however often it is asked and however the policy divided
+    the trials, for each option has an interval that holds over all its own trials. (Not of counters that forget.)
+    planned: hits an option at which the intervals are about as narrow as can be.  min_trials: below, an option is open and so is
+    the comparison with it: the intervals rest on the central limit theorem.
+    Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences",
+    Annals of Statistics 2024: the normal mixture of Robbins, which is also the mixture SPRT of Johari, Pekelis and Walsh.
+    """
+    hits, _, x, yy, xx, xy = evidence.sums[:, 0].T
+    known = (evidence.trials[:, 0] >= min_trials) & (x > 0)
+    hits, x = np.where(known, hits, 1.0), np.where(known, x, 1.0)
+    rates = np.where(known, evidence.rates[:, 0], 0.0)
+    left = np.maximum(yy - 2 * rates * xy + rates * rates * xx, 0)
+    usual = evidence.noise * x / hits  # of a hit, where the option's own hits are too few or all alike
+    variance = np.where(hits > FEWEST_HITS, np.maximum(left / np.maximum(hits - 1, 1), usual / 10), usual)
+    level = error / len(evidence.options)
+    mixed = -2 * np.log(level)
+    time = hits * (mixed + np.log(mixed + 1)) / planned
+    half = np.sqrt(variance * 2 * (time + 1) / (hits * time) * np.log(np.sqrt(time + 1) / level)) * hits / x
+    sign = 1 if goal == "max" else -1
+    low = np.where(known, sign * rates - half, -np.inf)
+    high = np.where(known, sign * rates + half, np.inf)
+    found = []
+    for i, option in enumerate(evidence.options):
+        others = np.arange(len(hits)) != i
+        best = len(hits) > 1 and bool(low[i] > high[others].max())
+        beaten = bool((low[others] > high[i]).any())
+        bounds = sorted((float(sign * low[i]), float(sign * high[i])))
+        state: State = "best" if best else "beaten" if beaten else "open"
+        tried = bool(known[i])
+        found.append(
+            Standing(option, float(rates[i]), bounds[0], bounds[1], state)
+            if tried
+            else Standing(option, None, None, None, state)
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a policy would have earned a decision. effective: how many even-weighted decisions the estimate rests on."""
+
+    value: float
+    low: float
+    high: float
+    effective: float
+
+
+FEW = 30  # effective decisions, below which an interval is not to be trusted
+
+
+def always(sums: Floats) -> Estimate | None:
+    """What showing one option always would have earned: self-normalised inverse propensity, from counters alone.
+
+    sums: (6,), the option's `evidence.moments` of y = reward / probability and x = 1 / probability, over the decisions that
+    chose it; so two metrics more a decision, and no log. None where it was never chosen.
+    95 % interval by the delta method; below about 30 effective decisions it is too narrow.
+    """
+    if not np.isfinite(sums).all():
+        raise CallerError("expected finite sums", "sums")
+    _, y, x, yy, xx, xy = (float(number) for number in sums)
+    if x <= 0 or xx <= 0:
+        return None
+    value = y / x
+    left = max(yy - 2 * value * xy + value * value * xx, 0.0)
+    effective = x * x / xx
+    return _estimate(value, left / (x * x) * effective / max(effective - 1, 1), effective, y >= 0)
+
+
+def _estimate(value: float, variance: float, effective: float, positive: bool) -> Estimate:
+    """Rewards that are never negative lean to the right, and so does the interval: that of a Gamma law, as of a count."""
+    if not positive or value <= 0 or variance <= 0:
+        half = VISIBLE * variance**0.5
+        return Estimate(value, value - half, value + half, effective)
+    counts = value * value / variance
+    shape = counts + 0.5
+    rate, middle, half = value * shape / counts, 1 - 1 / (9 * shape), VISIBLE / (3 * shape**0.5)
+    return Estimate(value, float(rate * max(middle - half, 0) ** 3), float(rate * (middle + half) ** 3), effective)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Decisions one by one. options: places, (n,).  probabilities: what each chosen option had, (n,).  rewards: (n,).
+
+    segments: (n,) small integers, what was known of each visitor; the model of `doubly_robust` is a mean for each segment and option.
+    Raises CallerError: lengths that differ, a probability outside (0, 1], a reward that is not finite.
+    """
+
+    options: np.ndarray[tuple[int], np.dtype[np.int64]]
+    probabilities: Floats
+    rewards: Floats
+    segments: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.options), len(self.probabilities), len(self.rewards), len(self.segments)}
+        if len(lengths) != 1 or not len(self.options):
+            raise CallerError("expected at least one decision, and as many of each column", "log")
+        if not ((self.probabilities > 0) & (self.probabilities <= 1)).all():
+            raise CallerError("expected logged probabilities above 0, up to 1", "log")
+        if not np.isfinite(self.rewards).all():
+            raise CallerError("expected finite rewards", "log")
+
+
+def self_normalised(log: Log, shares: Floats) -> Estimate | None:
+    """Of a policy that gives options these shares, (n, options), by decision; None where it never agrees with the log."""
+    weights = shares[np.arange(len(log.options)), log.options] / log.probabilities
+    y = weights * log.rewards
+    every = np.stack([weights, y, weights, y * y, weights * weights, y * weights])
+    return always(every.sum(axis=1))
+
+
+def doubly_robust(log: Log, shares: Floats) -> Estimate:
+    """The same, corrected by a model of rewards, so that it is narrower where the model is good and right where it is not.
+
+    The model: the mean of each segment and option, from the other half of the log, drawn towards the option's own mean by
+    ten decisions' weight.
+    """
+    count, options = shares.shape
+    segments = int(log.segments.max()) + 1
+    every = np.arange(count)
+    guesses = np.zeros((count, options))
+    for half in (0, 1):
+        learn = every % 2 != half
+        cell = log.segments[learn] * options + log.options[learn]
+        n = np.bincount(cell, minlength=segments * options).reshape(segments, options)
+        y = np.bincount(cell, log.rewards[learn], minlength=segments * options).reshape(segments, options)
+        overall = float(log.rewards[learn].mean()) if learn.any() else 0.0
+        own = (y.sum(axis=0) + 10 * overall) / (n.sum(axis=0) + 10)
+        guesses[~learn] = ((y + 10 * own) / (n + 10))[log.segments[~learn]]
+    weights = shares[every, log.options] / log.probabilities
+    values = (shares * guesses).sum(axis=1) + weights * (log.rewards - guesses[every, log.options])
+    effective = float(weights.sum() ** 2 / max((weights * weights).sum(), 1e-300))
+    variance = float(values.var(ddof=1)) / count if count > 1 else 0.0
+    return _estimate(float(values.mean()), variance, effective, bool((log.rewards >= 0).all()))
