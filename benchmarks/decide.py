@@ -235,7 +235,7 @@ def truth(world: World, seed: int) -> list[Floats]:
     return [1 / (1 + np.exp(-(logit + np.roll(own, turn, axis=0)))) for turn in range(4 if world.drift else 1)]
 
 
-def play(name: str, make: Maker, world: World, rounds: int, seed: int) -> tuple[float, float]:
+def play(make: Maker, world: World, rounds: int, seed: int) -> tuple[float, float]:
     """Regret of one player in one world, and microseconds of CPU a decision with its learning."""
     rates = truth(world, seed)
     random = np.random.default_rng([seed, 1])
@@ -281,6 +281,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=12, help="of the main world")
     parser.add_argument("--side-seeds", type=int, default=6, help="of each other world")
+    parser.add_argument(
+        "--first-seed", type=int, default=100, help="constants of the policy were chosen on seeds 0 to 5"
+    )
     parser.add_argument("--rounds", type=int, default=20_000)
     parser.add_argument("--worlds", nargs="*", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--stale", type=int, default=0, help="rounds that the policy goes on with what it has read")
@@ -292,9 +295,10 @@ def main() -> None:
     with ProcessPoolExecutor(asked.processes) as pool:
         for name in asked.worlds:
             world = replace(WORLDS[name], stale=max(WORLDS[name].stale, asked.stale))
-            seeds = range(asked.seeds if name == "main" else asked.side_seeds)
+            first = asked.first_seed
+            seeds = range(first, first + (asked.seeds if name == "main" else asked.side_seeds))
             runs = {
-                who: [pool.submit(play, who, make, world, asked.rounds, seed) for seed in seeds]
+                who: [pool.submit(play, make, world, asked.rounds, seed) for seed in seeds]
                 for who, make in players(world, asked.others, name == "main").items()
             }
             found = {who: [run.result() for run in some] for who, some in runs.items()}

@@ -176,7 +176,7 @@ def test_with_even_shares_the_estimate_is_the_mean() -> None:
     log = Log(np.zeros(8, np.int64), np.ones(8), rewards, np.zeros(8, np.int64))
     found = self_normalised(log, np.ones((8, 1)))
     assert found is not None
-    assert (found.value, found.effective) == (0.625, 8)
+    assert (found.value, found.effective, found.sound) == (0.625, 8, False)
     assert doubly_robust(log, np.ones((8, 1))).value == pytest.approx(0.625, abs=0.1)
 
 

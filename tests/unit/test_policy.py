@@ -233,13 +233,13 @@ def test_where_options_never_differ_by_country_a_country_says_less() -> None:
     wins[:, 0] = wins[:, 1:].sum(axis=1)
     alike = shown(wins.tolist(), trials.tolist(), paths)
     known = departures(alike)
-    assert known.variances["country", 2] < 0.02
+    assert known.variances["country", 2] < 0.05
     here = shown([[1_000, 20], [1_000, 30], [1_000, 25]], [[20_000, 500]] * 3, [(), UK])
     told = Evidence.of(here.options, here.nodes, here.sums, departures=known)
     assert np.ptp(beliefs_of(told).rate) < np.ptp(beliefs_of(here).rate)
     unlike = np.round(wins * np.exp(random.normal(0, 0.5, wins.shape))).astype(int)
     unlike[:, 0] = unlike[:, 1:].sum(axis=1)
-    assert 0.1 < departures(shown(unlike.tolist(), trials.tolist(), paths)).variances["country", 2] < 0.4
+    assert 0.2 < departures(shown(unlike.tolist(), trials.tolist(), paths)).variances["country", 2] < 1
 
 
 def test_noise_is_that_of_single_hits() -> None:

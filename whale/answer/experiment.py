@@ -86,7 +86,7 @@ def _compared(
     loss[known] = (signed.max(axis=1, keepdims=True) - signed).mean(axis=0)
     place = np.flatnonzero(known == first)
     if len(place) and not evidence.lossy and rate[place[0]] > 0:
-        below = np.maximum(drawn[:, place], 1e-300)
+        below = np.maximum(drawn[:, place], 1e-6 * rate[place])  # a millionth of it stands for nothing
         lifts[known, 0] = rate / rate[place[0]] - 1
         lifts[known, 1:] = np.quantile(drawn / below - 1, [0.025, 0.975], axis=0).T
         lifts[first] = np.nan
@@ -185,17 +185,24 @@ def standing(
     return found
 
 
+FEW = 30  # effective decisions
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """What a policy would have earned a decision. effective: how many even-weighted decisions the estimate rests on."""
+    """What a policy would have earned a decision, with its 95 % interval.
+
+    effective: how many decisions of even weight it rests on; below FEW it is not `sound`: the interval is too narrow.
+    """
 
     value: float
     low: float
     high: float
     effective: float
 
-
-FEW = 30  # effective decisions, below which an interval is not to be trusted
+    @property
+    def sound(self) -> bool:
+        return self.effective >= FEW
 
 
 def always(sums: Floats) -> Estimate | None:
@@ -203,7 +210,7 @@ def always(sums: Floats) -> Estimate | None:
 
     sums: (6,), the option's `evidence.moments` of y = reward / probability and x = 1 / probability, over the decisions that
     chose it; so two metrics more a decision, and no log. None where it was never chosen.
-    95 % interval by the delta method; below about 30 effective decisions it is too narrow.
+    The interval is by the delta method.
     """
     if not np.isfinite(sums).all():
         raise CallerError("expected finite sums", "sums")

@@ -21,8 +21,9 @@ from whale.dimension import Path
 from whale.errors import CallerError
 from whale.formula import Floats
 
-GUESSED_VARIANCE = 0.1  # of options, and of an option's departures in a context: of factors, so about 30 % either way
+GUESSED_VARIANCE = 0.1  # of options, and of an option's departures in a context: of factors
 GUESSED_CELLS = 2.0  # how many well known cells that guess is worth
+HEAVY = 3.0  # a few departures are large and most are none: a normal law of the variance that is seen would shrink those few too far
 LEAST_PART = 20  # a variance is at least a 20th of its guess, and at most 20 times
 STEADY = 100  # where rewards may be negative: after so many trials of usual noise an option is half believed
 VISIBLE = 1.96  # standard deviations either side: 95 %
@@ -180,8 +181,9 @@ class Spread:
 
     @property
     def variance(self) -> float:
+        """To shrink by."""
         found = (GUESSED_CELLS * self.guess + self.total) / self.cells
-        return min(max(found, self.guess / LEAST_PART), self.guess * LEAST_PART)
+        return HEAVY * min(max(found, self.guess / LEAST_PART), self.guess * LEAST_PART)
 
 
 def _variance(
@@ -243,16 +245,18 @@ def _by_differences(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Beli
     bases = evidence.bases
     rates = np.nan_to_num(evidence.rates)
     errors = np.divide(evidence.noise, bases, out=np.full(bases.shape, np.inf), where=bases > 0)
-    guess = max(evidence.noise * evidence.trials[:, 0].sum() / bases[:, 0].sum() / STEADY, 1e-300)
+    pooled = float(np.nan_to_num(evidence.rate))
+    a_trial = float(bases[:, 0].sum() / max(evidence.trials[:, 0].sum(), 1e-300)) or 1.0
+    guess = max(evidence.noise / a_trial / STEADY, 1e-300)
 
     def variance_of(node: int, apart: Floats) -> float:
         known = bases[:, node] > 0
         return _variance(evidence, node, learnt, guess, apart[known] ** 2, errors[known, node])
 
-    apart = np.where(bases[:, 0] > 0, rates[:, 0] - evidence.rate, 0.0)
+    apart = np.where(bases[:, 0] > 0, rates[:, 0] - pooled, 0.0)
     spread = variance_of(0, apart)
     trust = spread / (spread + errors[:, 0])
-    levels, variance, weights = [evidence.rate + trust * apart], spread * (1 - trust), [trust]
+    levels, variance, weights = [pooled + trust * apart], spread * (1 - trust), [trust]
     total = levels[0]
     for node, parent in list(enumerate(evidence.parents))[1:]:
         base = bases[:, node]

@@ -51,13 +51,14 @@ def weighted(evidence: Evidence, goal: str = "max") -> list[Reason]:
     pooled = float(np.nan_to_num(evidence.rate))
     own = rates[:, :1]
     effects = bases * ((rates - own) + (rates - pooled))
-    significance = (effects / 2) ** 2 / max(float(bases[:, 0].sum()), 1e-300)
+    total = float(bases[:, 0].sum()) or 1.0
+    significance = (effects / 2) ** 2 / total
     errors = np.sqrt(noise * bases)
     deviations = np.divide(bases * (rates - pooled), errors, out=np.zeros(errors.shape), where=errors > 0)
     enough = evidence.trials >= FEWEST
     speaks = enough & (np.abs(deviations) >= CERTAIN)
     speaks[:, 1:] &= np.abs(rates - own)[:, 1:] > APART * np.abs(own)
-    usual = float(np.abs(evidence.rewards[:, 0]).sum()) / max(float(bases[:, 0].sum()), 1e-300)
+    usual = float(np.abs(evidence.rewards[:, 0]).sum()) / total or 1.0
     found = []
     for i, option in enumerate(evidence.options):
         known = [node for node in range(1, len(evidence.nodes)) if speaks[i, node]]
