@@ -9,7 +9,7 @@ the option does there than its rate and the context's own effect (the same for a
 towards 1 by how little is known of it. Rewards that may be negative take the same way with differences in place of factors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,7 +101,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Beliefs:
-    """Of each option's rate in the context: a best guess, and the normal law of the rate, or of its cube root where `cubed`.
+    """Of each option's rate in the context: a best guess, and the normal law of its cube root, or of itself where rewards are lossy.
 
     weights: (options, nodes), see Row.
     """
@@ -110,7 +110,6 @@ class Beliefs:
     centre: Floats
     deviation: Floats
     weights: Floats
-    cubed: bool
 
 
 def choose(policy: Policy, evidence: Evidence, random: np.random.Generator) -> Choice:
@@ -148,7 +147,15 @@ def _probabilities(policy: Policy, evidence: Evidence, beliefs: Beliefs) -> Floa
 
 def beliefs_of(evidence: Evidence) -> Beliefs:
     """What is believed of each option in the context; see the top of the module."""
-    return _by_differences(evidence, {}) if evidence.lossy else _by_factors(evidence, {})
+    parts = _parts(evidence, {})
+    variance, weights = parts.variances.sum(axis=0), parts.weights.T
+    if evidence.lossy:
+        rate = parts.own.sum(axis=0)
+        return Beliefs(rate, rate, np.sqrt(variance), weights)
+    rate = parts.own.prod(axis=0) * (evidence.rate if evidence.noise > 0 else 1.0)
+    # The cube root of a Gamma number is very nearly normal. Source: Wilson and Hilferty, 1931.
+    root = np.cbrt(rate)
+    return Beliefs(rate, root * (1 - variance / 9), root * np.sqrt(variance / 9), weights)
 
 
 def departures(whole: Evidence) -> Departures:
@@ -158,7 +165,7 @@ def departures(whole: Evidence) -> Departures:
     Without it a policy guesses more, and explores more. About 20 us a node.
     """
     found: dict[Dimension, Spread] = {}
-    (_by_differences if whole.lossy else _by_factors)(whole, found)
+    _parts(whole, found)
     return Departures(whole.lossy, {dimension: spread.variance for dimension, spread in found.items()})
 
 
@@ -200,36 +207,42 @@ def _variance(
     return spread.variance
 
 
-def _by_factors(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Beliefs:
-    """A Gamma law for each factor: its shape is the reward in units of its noise. Laws are multiplied by their relative variances."""
+@dataclass(frozen=True)
+class Parts:
+    """What a belief is made of, (nodes, options) each: at the root the option's level, at a node its factor or difference there.
+
+    variances: of a factor relative to its square.  weights: how far a node's own counters decided, 0 to 1.
+    """
+
+    own: Floats
+    variances: Floats
+    weights: Floats
+
+
+def _parts(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Parts:
+    found = (_differences if evidence.lossy else _factors)(evidence, learnt)
+    own, variances, weights = (np.array(columns) for columns in zip(*found, strict=True))
+    return Parts(own, variances, weights)
+
+
+def _factors(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """A Gamma law for each factor: its shape is the reward in units of its noise."""
     noise = evidence.noise
     unit = evidence.rate / noise if noise > 0 else 0.0  # reward -> how many counts of a Poisson law it is worth
     counts, expected = evidence.rewards * unit, evidence.bases * (evidence.rate * unit if unit else 0.0)
-
-    def variance_of(node: int, usual: Floats) -> float:
+    levels: list[Floats] = []
+    for node, parent in enumerate(evidence.parents):
+        count, usual, rest = counts[:, node], expected[:, node], np.ones(len(counts))
+        if node:
+            usual = usual * levels[parent]
+            usual = usual * (count.sum() + 1) / (usual.sum() + 1)  # the context's own effect, on all options
+            rest = _rest(evidence, node, parent)
         known = usual > 0
-        count, mean = counts[known, node], usual[known]
-        return _variance(evidence, node, learnt, GUESSED_VARIANCE, (count / mean - 1) ** 2, 1 / mean)
-
-    root, below = counts[:, 0], expected[:, 0]
-    prior = 1 / variance_of(0, below)
-    factors, variance = [(prior + root) / (prior + below)], 1 / (prior + root)
-    weights = [below / (prior + below)]
-    total = factors[0]
-    for node, parent in list(enumerate(evidence.parents))[1:]:
-        usual = expected[:, node] * factors[parent]
-        usual = usual * (counts[:, node].sum() + 1) / (usual.sum() + 1)  # the context's own effect, on all options
-        rest = _rest(evidence, node, parent)
-        shape = 1 / (variance_of(node, usual) * rest)
-        factor = (shape + counts[:, node]) / (shape + usual)
-        factors.append(factors[parent] * factor)
-        total = total * factor
-        variance = variance + rest / (shape + counts[:, node])
-        weights.append(usual / (shape + usual))
-    rate = total * (evidence.rate if unit else 1.0)
-    # The cube root of a Gamma number is very nearly normal. Source: Wilson and Hilferty, 1931.
-    root_of_rate = np.cbrt(rate)
-    return Beliefs(rate, root_of_rate * (1 - variance / 9), root_of_rate * np.sqrt(variance / 9), _table(weights), True)
+        squares, errors = (count[known] / usual[known] - 1) ** 2, 1 / usual[known]
+        shape = 1 / (_variance(evidence, node, learnt, GUESSED_VARIANCE, squares, errors) * rest)
+        factor = (shape + count) / (shape + usual)
+        levels.append(levels[parent] * factor if node else factor)
+        yield factor, rest / (shape + count), usual / (shape + usual)
 
 
 def _rest(evidence: Evidence, node: int, parent: int) -> Floats:
@@ -240,41 +253,25 @@ def _rest(evidence: Evidence, node: int, parent: int) -> Floats:
     return found
 
 
-def _by_differences(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Beliefs:
-    """The same with normal laws and differences; noise / denominator is the variance of a rate."""
-    bases = evidence.bases
-    rates = np.nan_to_num(evidence.rates)
+def _differences(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """A normal law for each difference; noise / denominator is the variance of a rate."""
+    bases, rates = evidence.bases, np.nan_to_num(evidence.rates)
     errors = np.divide(evidence.noise, bases, out=np.full(bases.shape, np.inf), where=bases > 0)
     pooled = float(np.nan_to_num(evidence.rate))
     a_trial = float(bases[:, 0].sum() / max(evidence.trials[:, 0].sum(), 1e-300)) or 1.0
     guess = max(evidence.noise / a_trial / STEADY, 1e-300)
-
-    def variance_of(node: int, apart: Floats) -> float:
-        known = bases[:, node] > 0
-        return _variance(evidence, node, learnt, guess, apart[known] ** 2, errors[known, node])
-
-    apart = np.where(bases[:, 0] > 0, rates[:, 0] - pooled, 0.0)
-    spread = variance_of(0, apart)
-    trust = spread / (spread + errors[:, 0])
-    levels, variance, weights = [pooled + trust * apart], spread * (1 - trust), [trust]
-    total = levels[0]
-    for node, parent in list(enumerate(evidence.parents))[1:]:
-        base = bases[:, node]
-        apart = np.where(base > 0, rates[:, node] - levels[parent], 0.0)
-        if base.any():  # the context's own effect, on all options
-            apart = np.where(base > 0, apart - np.average(apart, weights=base), 0.0)
-        rest = _rest(evidence, node, parent)
-        spreads = variance_of(node, apart) * rest
-        trust = spreads / (spreads + errors[:, node])
-        levels.append(levels[parent] + trust * apart)
-        total = total + trust * apart
-        variance = variance + rest * spreads * (1 - trust)
-        weights.append(trust)
-    return Beliefs(total, total, np.sqrt(variance), _table(weights), False)
-
-
-def _table(columns: Sequence[Floats]) -> Floats:
-    return np.stack(columns, axis=1)
+    levels: list[Floats] = []
+    for node, parent in enumerate(evidence.parents):
+        base, known, rest = bases[:, node], bases[:, node] > 0, np.ones(len(bases))
+        apart = np.where(known, rates[:, node] - (levels[parent] if node else pooled), 0.0)
+        if node and known.any():  # the context's own effect, on all options
+            apart = np.where(known, apart - np.average(apart, weights=base), 0.0)
+            rest = _rest(evidence, node, parent)
+        spread = _variance(evidence, node, learnt, guess, apart[known] ** 2, errors[known, node]) * rest
+        trust = spread / (spread + errors[:, node])
+        own = trust * apart + (0.0 if node else pooled)
+        levels.append(levels[parent] + own if node else own)
+        yield own, rest * spread * (1 - trust), trust
 
 
 def rows_of(evidence: Evidence, weights: Floats) -> list[Row]:
