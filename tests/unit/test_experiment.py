@@ -18,6 +18,7 @@ from whale.answer.experiment import (
     self_normalised,
     standing,
 )
+from whale.answer.policy import Policy, probabilities
 from whale.errors import CallerError
 from whale.formula import Floats
 
@@ -114,6 +115,26 @@ def test_who_looks_daily_is_seldom_told_of_a_winner_among_equals() -> None:
         looks = (standing(shown(wins[:, [day]].tolist(), [[150 * (day + 1)]] * 3, [()])) for day in range(40))
         wrong += any(option.state != "open" for look in looks for option in look)
     assert wrong <= 10
+
+
+def test_who_looks_daily_at_a_learning_policy_is_seldom_told_of_a_winner_among_equals() -> None:
+    random = generator(13)
+    wrong = 0
+    for _ in range(80):
+        wins, trials, told = np.zeros(2), np.zeros(2), False
+        for _ in range(25):
+            evidence = shown(wins[:, None].tolist(), trials[:, None].tolist(), [()])
+            told |= any(option.state != "open" for option in standing(evidence))
+            today = random.multinomial(200, probabilities(Policy(), evidence))
+            wins, trials = wins + random.binomial(today, 0.1), trials + today
+        wrong += told
+    assert wrong <= 4
+
+
+@pytest.mark.parametrize("wrong", [{"error": 0.0}, {"error": 1.0}, {"planned": 0.0}, {"planned": math.nan}])
+def test_a_stop_rule_out_of_its_bounds_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(CallerError, match="expected a number"):
+        standing(shown([[1]], [[2]], [()]), **wrong)  # type: ignore[arg-type]
 
 
 def test_a_clear_winner_is_told_and_a_beaten_option_too() -> None:

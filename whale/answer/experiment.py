@@ -46,7 +46,8 @@ def results(
 ) -> list[Result]:
     """One for each option and node. baseline: an option, None for the first. Costs nodes x options x 4,000 draws.
 
-    Best and loss compare the options that were tried in the segment, as if looked at once; to stop early see `standing`.
+    Best and loss compare the options that were tried in the segment, as if looked at once; to stop early see `standing`. Rates are of
+    the visitors that met an option: where a policy reads the context, compare within a segment, or by `always`.
     """
     if baseline is not None and baseline not in evidence.options:
         raise CallerError(f"{baseline[:60]!r} is no option", "baseline")
@@ -149,12 +150,18 @@ def standing(
     """Which options are decided at the root, for whoever looks daily and stops when something is.
 
     With probability 1 - error none of this is ever wrong, whenever and however often it is asked and however the policy divided
-    the trials, for each option has an interval that holds over all its own trials. (Not of counters that forget.)
+    the trials, for each option has an interval that holds over all its own trials. Two conditions: counters that do not forget,
+    and options that met the same visitors. A policy that reads the context shows options to different visitors; then hand in the
+    sums of reward / probability and 1 / probability, as for `always`, which weigh all visitors alike.
     planned: hits an option at which the intervals are about as narrow as can be.  min_trials: below, an option is open and so is
     the comparison with it: the intervals rest on the central limit theorem.
     Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences",
     Annals of Statistics 2024: the normal mixture of Robbins, which is also the mixture SPRT of Johari, Pekelis and Walsh.
     """
+    if not 0 < error < 1:
+        raise CallerError(f"expected a number between 0 and 1, got {error}", "error")
+    if not 0 < planned < np.inf:
+        raise CallerError(f"expected a number of hits, got {planned}", "planned")
     hits, _, x, yy, xx, xy = evidence.sums[:, 0].T
     known = (evidence.trials[:, 0] >= min_trials) & (x > 0)
     hits, x = np.where(known, hits, 1.0), np.where(known, x, 1.0)
