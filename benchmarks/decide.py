@@ -277,6 +277,24 @@ def players(world: World, others: bool, only_main: bool) -> dict[str, Maker]:
     return found
 
 
+def choosing(options: int, nodes: int, times: int = 200) -> list[float]:
+    """Microseconds of CPU of `choose` with its rows, several times."""
+    random = np.random.default_rng(7)
+    paths = [(), *(("dimension", str(node)) for node in range(1, nodes))]
+    sums = np.zeros((options, nodes, 6))
+    for option in range(options):
+        for node in range(nodes):
+            wins = (random.random(2000 if node == 0 else 300) < 0.05).astype(float)
+            sums[option, node] = moments(wins, np.ones(len(wins))).sum(axis=0)
+    names, found = [str(option) for option in range(options)], []
+    for _ in range(5):
+        start = time.process_time()
+        for _ in range(times):
+            choose(Policy(), Evidence.of(names, paths, sums), random)
+        found.append((time.process_time() - start) / times * 1e6)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=12, help="of the main world")
@@ -290,7 +308,10 @@ def main() -> None:
     parser.add_argument("--others", action="store_true", help="mabwiser and vowpalwabbit, in the main world")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
-    figures: list[Figure] = []
+    figures = [
+        Figure(f"choose, {options} options x {nodes} nodes", choosing(options, nodes), "us of CPU", target, less=True)
+        for options, nodes, target in ((5, 5, 2_000), (50, 5, 10_000), (200, 5, None))
+    ]
     notes = []
     with ProcessPoolExecutor(asked.processes) as pool:
         for name in asked.worlds:
