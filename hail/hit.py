@@ -11,14 +11,15 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
     metrics      name -> integer: `hits` as it is, every other metric in millionths; sums only
     at           milliseconds since the epoch
     id, visitor, event   text or null; trailing nulls are left out
-    others       metrics that are no sums: name -> [kind, value], or null; of distinct the text to count, else millionths
+    others       metrics that are no sums: name -> [kind, value], or null; of distinct the text to count, else millionths.
+                 The outcome of a decision also has "__moments__": ["moments", 1], or 0 where its trial was counted before
 """
 
 import ast
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
@@ -36,6 +37,13 @@ LENIENT_TEXT_BYTES = 16_384
 LENIENT_NESTING = 20
 LENIENT_BITS = 10_000  # Python refuses to write much larger numbers
 FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
+DECIDED_FIELDS = ("decision", "option")  # beside those, of an outcome
+MOMENTS, DECIDED, EXPECTED = "__moments__", "__decided__", "__expected__"
+MOMENTS_KIND = "moments"
+RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
+"""Metrics of decisions that HailWhale itself counts; no hit may name them."""
+MOST_MOMENTS = 4
+"""Metrics of an outcome, the first by name, whose squares and products are counted."""
 
 _FIELDS = frozenset(FIELDS)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
@@ -152,6 +160,30 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
         at > now,
         others or None,
     )
+
+
+def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
+    """The outcome of a decision: `option` of `decision` of `pk`, or of `pk` alone, which then is the decision's name.
+
+    A hit of the pk [*pk, decision, option] that also has its moments counted.
+    """
+    fields = dict(given)
+    option, decision, pk = fields.pop("option", None), fields.pop("decision", None), fields.get("pk")
+    if option is None:
+        raise HitError(Reason.BAD_PK, "option", "expected the option that was chosen, got nothing")
+    names = [name_of(option, "option", settings, Reason.BAD_PK)]
+    if decision is not None:
+        names.insert(0, name_of(decision, "decision", settings, Reason.BAD_PK))
+    if pk is not None:
+        fields["pk"] = [*(pk if isinstance(pk, list | tuple) else [pk]), *names]
+    return with_moments(parse_hit(fields, settings, now), settings)
+
+
+def with_moments(hit: Hit, settings: Settings, own: int = 1) -> Hit:
+    """The same hit, with its moments counted. own: 0 where it adds to a trial that was counted before as one hit."""
+    some = min(MOST_MOMENTS, len(hit.metrics))
+    more = (1 + some + some * (some + 1) // 2) * len(hit.pk) * len(settings.periods)
+    return replace(hit, others={**(hit.others or {}), MOMENTS: (MOMENTS_KIND, own)}, cells=hit.cells + more)
 
 
 def lenient(field: str, text: str) -> Any:
@@ -371,6 +403,8 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
     for name, number in value.items():
         if not _is_plain(name, settings):
             name = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
+        if name in RESERVED:
+            raise HitError(Reason.BAD_METRICS, _metric(name), "is a name that HailWhale counts decisions under")
         if type(number) in _NUMBERS and name not in settings.kinds:  # most metrics
             amounts[name] = _amount(name, number)
             continue

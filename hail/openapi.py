@@ -39,6 +39,13 @@ class HitGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     event: Name | None = None
 
 
+class OutcomeGiven(HitGiven, kw_only=True, omit_defaults=True):
+    """The outcome of a decision: a hit of one of its options."""
+
+    option: Annotated[Name, Meta(description="The option that was shown.")]
+    decision: Annotated[Name, Meta(description="The decision's name; default: the pk is its name.")] | None = None
+
+
 class HitAsked(msgspec.Struct, kw_only=True):
     """One hit, as a query or a form holds it: text; JSON, or Python-like, where it opens with a bracket."""
 
@@ -51,6 +58,13 @@ class HitAsked(msgspec.Struct, kw_only=True):
     id: Annotated[str, Meta(description="Counts once, however often it comes.")] = ""
     visitor: str = ""
     event: str = ""
+
+
+class OutcomeAsked(HitAsked, kw_only=True):
+    """The same, as a query or a form holds it."""
+
+    option: Annotated[str, Meta(description="The option that was shown.", examples=["b"])]
+    decision: Annotated[str, Meta(description="The decision's name; default: the pk is its name.")] = ""
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -112,16 +126,23 @@ def common(*statuses: int) -> dict[str, Any]:
 
 
 def hit_operations(
-    name: str, summary: str, said: str, statuses: tuple[int, int], uid: bool = False, **more: str
+    name: str,
+    summary: str,
+    said: str,
+    statuses: tuple[int, int],
+    uid: bool = False,
+    given: type[msgspec.Struct] = HitGiven,
+    asked: type[msgspec.Struct] = HitAsked,
+    **more: str,
 ) -> dict[str, Any]:
-    """GET and POST of a route that takes one hit. statuses: of GET and of POST."""
+    """GET and POST of a route that takes one hit. statuses: of GET and of POST.  given, asked: as JSON, as a form or a query."""
     if uid:
         more = {"uid": "Who the visitor is; default: the cookie's, else someone new.", **more}
     body = {
         "required": False,
         "content": {
-            "application/json": {"schema": schema_of(HitGiven)},
-            "application/x-www-form-urlencoded": {"schema": schema_of(HitAsked)},
+            "application/json": {"schema": schema_of(given)},
+            "application/x-www-form-urlencoded": {"schema": schema_of(asked)},
         },
     }
     got, posted = statuses
@@ -129,7 +150,7 @@ def hit_operations(
         "get": {
             "operationId": name,
             "summary": summary,
-            "parameters": parameters(HitAsked, **more),
+            "parameters": parameters(asked, **more),
             "responses": {str(got): answer(said, None, "text/plain"), **common(400, 401, 503)},
         },
         "post": {
@@ -142,6 +163,12 @@ def hit_operations(
             },
         },
     }
+
+
+def outcome_operations(statuses: tuple[int, int]) -> dict[str, Any]:
+    """GET and POST of /count_decision."""
+    summary = "Takes the outcome of a decision: a hit of the option that was shown."
+    return hit_operations("count_decision", summary, "OK", statuses, given=OutcomeGiven, asked=OutcomeAsked)
 
 
 @cache
@@ -159,6 +186,7 @@ def document() -> dict[str, Any]:
         "info": {"title": "HailWhale: Hail", "version": version("hailwhale"), "license": {"name": "MIT"}},
         "paths": {
             "/count": count,
+            "/count_decision": outcome_operations((200, 202)),
             "/count.gif": {
                 "get": {
                     "operationId": "pixel",

@@ -108,6 +108,11 @@ TABLE = (
         "sums",
         "sums and names of one interval in one apply; more, and its messages are applied in two",
     ),
+    # decisions
+    Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),
+    Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),
+    Setting("MAX_DECISIONS", 200_000, "decisions", "decisions of an account that are kept; the newest stay"),
+    Setting("DECIDE_SNAPSHOT_S", 1.0, "s", "how old the counters may be that a decision rests on"),
     # what one answer may cost
     Setting("MAX_POINTS", 10_000, "points", "points of one series"),
     Setting("MAX_ANSWER_POINTS", 200_000, "points", "points of one answer"),

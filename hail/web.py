@@ -3,6 +3,7 @@
     GET /count          lenient parameters: 200 `OK`         GET /count.gif   always an image; `X-Hail: accepted`,
     POST /count         one hit, JSON or form: 202                            or `X-Hail: dropped; reason=...`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
+    /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 
 Promise: 2xx, or `X-Hail: accepted`, is given after the publisher has made the hit durable. Else nothing is promised:
@@ -30,7 +31,7 @@ import prometheus_client
 from prometheus_client import multiprocess
 
 from hail import access, counters, openapi
-from hail.hit import FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_hit
+from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_decided, parse_hit
 from hail.message import CAME_BYTES, Refusal
 from hail.pixel import hit_of_pixel
 from hail.publish import NotAccepted, Publisher
@@ -59,6 +60,8 @@ FAULT = {
 }
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
+OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
+ParseHit = Callable[[Mapping[str, Any], Settings, float], Hit]
 LONG_BODY = 10_000
 KNOWN_MAX = 4096
 KNOWN_BYTES = 500
@@ -98,14 +101,14 @@ def decode_json(body: bytes | msgspec.Raw, field: str = "body") -> Any:
         raise HitError(reason, field, f"expected JSON: {error}") from None
 
 
-def parameters(text: str) -> dict[str, str]:
+def parameters(text: str, names: frozenset[str] = PARAMETERS) -> dict[str, str]:
     """The named parameters of a query or form; an empty value is none, other names are left aside. Raises HitError."""
     found: dict[str, str] = {}
     for pair in text.split("&"):
         name, _, value = pair.partition("=")
         if "%" in name:
             name = unquote_to_bytes(name).decode("utf-8", "replace")
-        if name not in PARAMETERS or not value:
+        if name not in names or not value:
             continue
         if name in found:
             raise HitError(FAULT.get(name, Reason.BAD_ID), name, "came twice")
@@ -153,10 +156,11 @@ def came_of_body(body: bytes | msgspec.Raw) -> tuple[str, str | None]:
     return msgspec.json.encode(given).decode("utf-8", "ignore"), given.get("visitor")
 
 
-def hit_of(given: Mapping[str, str], settings: Settings, now: float) -> Hit:
+def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
     """A hit from parameters as people type them; raises HitError."""
-    fields = {name: lenient(name, value) if name in TYPED else value for name, value in given.items() if name in FIELDS}
-    return parse_hit(fields, settings, now)
+    names = FIELDS if parse is parse_hit else (*FIELDS, *DECIDED_FIELDS)
+    fields = {name: lenient(name, value) if name in TYPED else value for name, value in given.items() if name in names}
+    return parse(fields, settings, now)
 
 
 def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
@@ -321,22 +325,23 @@ class Doors:
             self._known[shape] = wire[: wire.rindex(b",") + 1], hit.cells
         self.keep([(wire, hit.cells)], hit.skewed)
 
-    def count_body(self, environ: Mapping[str, Any]) -> None:
+    def count_body(self, environ: Mapping[str, Any], parse: ParseHit = parse_hit) -> None:
         """One hit from a JSON or form body; from the query when there is no body."""
         body, is_form = b"", False
+        names = PARAMETERS if parse is parse_hit else OF_DECISION
         try:
             try:
-                given = parameters(environ.get("QUERY_STRING", ""))
+                given = parameters(environ.get("QUERY_STRING", ""), names)
                 self.check_key(environ, given)
                 body = read_body(environ, self.settings.max_body_bytes)
                 said_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
                 is_form = said_form and not body.lstrip().startswith(b"{")
                 if not body:
-                    hit = hit_of(given, self.settings, self.clock())
+                    hit = hit_of(given, self.settings, self.clock(), parse)
                 elif is_form:
-                    hit = hit_of(parameters(body.decode("latin-1")), self.settings, self.clock())
+                    hit = hit_of(parameters(body.decode("latin-1"), names), self.settings, self.clock(), parse)
                 else:
-                    hit = self._hit(body)
+                    hit = self._hit(body, parse)
             except HitError as error:
                 raise Refused(error.reason, str(error), error.field) from None
             self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
@@ -383,11 +388,11 @@ class Doors:
             self.keep([(encode_hit(hit), hit.cells) for hit in hits], sum(hit.skewed for hit in hits))
         return len(hits), results
 
-    def _hit(self, item: bytes | msgspec.Raw) -> Hit:
+    def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:
         given = decode_json(item)
         if not isinstance(given, dict):
             raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}")
-        return parse_hit(given, self.settings, self.clock())
+        return parse(given, self.settings, self.clock())
 
     def flush(self) -> tuple[bool, str]:
         """Runs hailwail once; did it work, and what it said. One at a time."""
@@ -457,6 +462,8 @@ class Hail(bottle.Bottle):
         for path, handler in self.short.items():
             self._add(path, "GET", handler)
         self._add("/count", "POST", self.count_posted)
+        self._add("/count_decision", "GET", self.decision)
+        self._add("/count_decision", "POST", self.decision_posted)
         self._add("/batch", "POST", self.batch)
         self._add("/count.js", "GET", self.script)
         for method in ("GET", "POST"):
@@ -465,7 +472,7 @@ class Hail(bottle.Bottle):
         self._add("/readyz", "GET", self.readyz)
         self._add("/metrics", "GET", self.metrics)
         self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), CORS))
-        for path in ("/count", "/count.gif", "/count.js", "/batch"):
+        for path in ("/count", "/count.gif", "/count.js", "/count_decision", "/batch"):
             self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
             self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count
 
@@ -497,6 +504,20 @@ class Hail(bottle.Bottle):
     def count_posted(self, environ: Environ) -> Answer:
         try:
             self.doors.count_body(environ)
+        except Refused as error:
+            return _refusal(error)
+        return ACCEPTED
+
+    def decision(self, environ: Environ) -> Answer:
+        try:
+            self.doors.count_body({**environ, "CONTENT_LENGTH": ""}, parse_decided)
+        except Refused as error:
+            return _refusal(error)
+        return OK
+
+    def decision_posted(self, environ: Environ) -> Answer:
+        try:
+            self.doors.count_body(environ, parse_decided)
         except Refused as error:
             return _refusal(error)
         return ACCEPTED

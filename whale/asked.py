@@ -228,3 +228,57 @@ class UpdateGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
 class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     visitor: Annotated[str, Meta(description="Whose hits; none: those of the account.")] = ""
     limit: Annotated[int, Meta(description="How many, at most 200.")] = 100
+
+
+class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Annotated[str, Meta(description="The decision's name; or with `decision`, what it is about.")]
+    options: Annotated[str, Meta(description="A list of names, as ['a', 'b', 'c'].", examples=["['a', 'b', 'c']"])]
+    decision: Annotated[str, Meta(description="The decision's name, where pk is what it is about.")] = ""
+    dimensions: Annotated[str, Meta(description="What is known of the visitor, as a hit has it.")] = ""
+    dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
+    by_metric: Annotated[str, Meta(description="What is good: earned/spent, or earned, which means earned/hits.")] = (
+        "value/hits"
+    )
+    goal: Annotated[str, Meta(description="max or min: whether much of it is good.")] = "max"
+    policy: Annotated[str, Meta(description="thompson, epsilon or seed.")] = "thompson"
+    period: Period = ""
+    visitor: Annotated[str, Meta(description="Gets the same option while that is sticky; counts as a trial.")] = ""
+    default: Annotated[str, Meta(description="The option that is answered while the store is away.")] = ""
+    trial: Annotated[bool | None, Meta(description="Whether the decision counts as a hit of its option.")] = None
+    exploration: Annotated[float, Meta(description="Of thompson: how much of its uncertainty is played, 0 to 1.")] = 0.5
+    floor: Annotated[float, Meta(description="Of thompson: the share that is spread evenly.")] = 0.005
+    epsilon: Annotated[float, Meta(description="Of epsilon: the share that is spread evenly.")] = 0.1
+    min_trials: Annotated[float, Meta(description="An option with fewer has its even share at least.")] = 0
+    bad_idea_threshold: Annotated[float, Meta(description="Of seed: the share of options known to be bad.")] = 0.05
+    test_idea_threshold: Annotated[float, Meta(description="Of seed: the share of options to be tested.")] = 0.05
+
+
+class Evidence(msgspec.Struct, kw_only=True):
+    """What the counters of one path say of one option. interval: 95 %.  weight: 0 to 1, how far this path decided."""
+
+    option: str
+    dimension: str
+    n: float
+    rate: float | None
+    interval: list[float | None] | None
+    weight: float
+
+
+class Decided(msgspec.Struct, kw_only=True):
+    """The answer of /decide. reason: chosen, sticky, or default."""
+
+    option: str
+    probability: float | None
+    decision_id: str | None
+    policy: str
+    reason: str
+    because: str
+    evidence: list[Evidence]
+
+
+class RewardGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What /reward takes, as a JSON body holds it."""
+
+    decision_id: Annotated[str, Meta(description="Of an answer of /decide.")]
+    metrics: Annotated[Amounts | None, Meta(description="What it earned.")] = None
+    metric: Amounts | None = None

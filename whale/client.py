@@ -12,6 +12,7 @@ machine's, as Python has it). `metric`, `dimension` and `period` may be written 
 """
 
 import inspect
+import math
 import os
 import secrets
 import threading
@@ -24,19 +25,36 @@ from functools import wraps
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from hail.hit import MILLION, Hit, HitError, Reason, encode_hit, name_of, parse_hit, parse_time
+import numpy as np
+
+from hail.hit import (
+    MILLION,
+    RESERVED,
+    Hit,
+    HitError,
+    Reason,
+    encode_hit,
+    name_of,
+    parse_decided,
+    parse_hit,
+    parse_time,
+)
 from hail.pixel import token_of
 from hail.settings import DAY, Settings, load
-from whale.answer import compare, factors, series
+from whale.answer import compare, factors, reasons, series
 from whale.answer import rank as answer_rank
 from whale.answer.cache import Cache, argument_key
 from whale.answer.compare import Comparison, Scope
 from whale.answer.once import once
+from whale.answer.outcomes import check_options, ratio_of
+from whale.answer.policy import Policy
 from whale.answer.rank import Ranking, Row
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
+from whale.count.trials import Trials
+from whale.decide import Asked, Decider, Decision
 from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, FormulaError, PeriodError, Unavailable
@@ -66,6 +84,7 @@ CACHED_S = 60.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Reasons = dict[Any, dict[str, Any]]
 Period = str | int | Sequence[Any] | Span | None
 """As text; a Span; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
 
@@ -92,11 +111,19 @@ class Whale:
     """Counts and answers for one account. For many threads; raises whale.errors and HitError."""
 
     def __init__(
-        self, store: Store, settings: Settings, account: str = ACCOUNT, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        settings: Settings,
+        account: str = ACCOUNT,
+        clock: Callable[[], float] = time.time,
+        random: np.random.Generator | None = None,
     ):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
+        self.random = np.random.default_rng() if random is None else random
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
         self._direct: Direct | None = None
+        self._decides: Decider | None = None
+        self._trials: Trials | None = None
         self._publisher: Publisher | None = None
         self._lock = threading.Lock()
         self._cache = Cache(clock)
@@ -145,11 +172,11 @@ class Whale:
 
     @on_default
     def count_record(self, record: Mapping[str, Any]) -> None:
-        """`count`, of a hit in the form of the HTTP API."""
+        """`count`, of a hit in the form of the HTTP API; with an `option`, of an outcome."""
         from hail.publish import NotAccepted
 
-        now = self.clock()
-        hit = parse_hit({**record, "at": _plain_time(record.get("at"))}, self.settings, now)
+        parse = parse_decided if "option" in record else parse_hit
+        hit = parse({**record, "at": _plain_time(record.get("at"))}, self.settings, self.clock())
         try:
             self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
         except NotAccepted as error:
@@ -169,6 +196,268 @@ class Whale:
         Raises HitError; SettingsError without the setting PIXEL_KEY.
         """
         return token_of({"pk": pk, "dimensions": dimensions, "metrics": metrics}, self.settings, self.account)
+
+    # decisions
+
+    @on_default
+    def count_decision(
+        self,
+        /,
+        pk: Any,
+        decided: Any = None,
+        metrics: Any = None,
+        dimensions: Any = None,
+        at: Any = None,
+        *,
+        option: Any = None,
+        decision: Any = None,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
+        """Counts the outcome of a decision, at once: a hit of the pk [*pk, decision, option], with its moments.
+
+        decided: {decision: option}, of several each is counted. Else option, of a decision, or of the pk itself.
+        """
+        given = _hit(pk, _one(dimensions, dimension), _one(metrics, metric), at, more)
+        if decided is None:
+            self.count_outcome({**given, "decision": decision, "option": option})
+            return
+        if not isinstance(decided, Mapping) or not decided:
+            raise CallerError(
+                f"expected what was decided, as {{'language': 'EN'}}, got {ascii(decided)[:60]}", "decided"
+            )
+        for name, chosen in decided.items():
+            self.count_outcome({**given, "decision": name, "option": chosen})
+
+    @on_default
+    def count_decided_now(
+        self, /, pk_base: Any, decision: Any, option: Any, dimensions: Any = None, metrics: Any = None, **more: Any
+    ) -> None:
+        """`count_decision` of one option of one decision."""
+        self.count_decision(pk_base, {decision: option}, metrics, dimensions, **more)
+
+    @on_default
+    def count_decided(
+        self, /, pk_base: Any, decision: Any, option: Any, dimensions: Any = None, metrics: Any = None, **more: Any
+    ) -> None:
+        """`count_decided_now`, by the queue, as `count`."""
+        self.count_record({**_hit(pk_base, dimensions, metrics, None, more), "decision": decision, "option": option})
+
+    @on_default
+    def count_outcome(self, given: Mapping[str, Any]) -> None:
+        """`count_decision`, in the form of the HTTP API."""
+        now = self.clock()
+        hit = parse_decided({**given, "at": _plain_time(given.get("at"))}, self.settings, now)
+        self._direct_now().count(self.account, [hit], now)
+
+    @on_default
+    def decide(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        bad_idea_threshold: float = 0.05,
+        test_idea_threshold: float = 0.05,
+        **more: Any,
+    ) -> Any:
+        """The option to show, one of those given. more: of `decision`.
+
+        options: a list; or {decision: list}, and of several decisions the answer is {decision: option}.
+        """
+        more |= {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
+        named = options if isinstance(options, Mapping) else {decision_name: options}
+        if not named:
+            raise CallerError("expected at least one decision, as {'language': ['EN', 'SP']}", "options")
+        found = {}
+        for name, each in named.items():
+            answer = self.decision(pk_base, name, each, formula, known_data, period, **more)
+            found[name] = next(option for option in each if self._option(option) == answer.option)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    @on_default
+    def decision(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        *,
+        known_dimensions: Any = None,
+        dimensions: Any = None,
+        by_metric: str | None = None,
+        visitor: Any = None,
+        default: Any = None,
+        trial: bool | None = None,
+        sticky_s: float | None = None,
+        policy: str = "thompson",
+        goal: str = "max",
+        **exploration: float,
+    ) -> Decision:
+        """A decision with its probability, id and evidence: see whale/decide.py.
+
+        known_data, known_dimensions, dimensions: the context.  visitor: gets the same while it is sticky.
+        default: answered while the store is away.
+        trial: whether it counts as a hit of its option; it does where there is a visitor, else count_decision says what was shown.
+        policy, goal, exploration: of whale.answer.policy.Policy.
+        """
+        context = _one(_one(known_data, known_dimensions), dimensions)
+        asked = self.asked(pk_base, decision_name, options, _one(by_metric, formula), context, period)
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        return self._decider().decide(
+            replace(
+                asked,
+                policy=_policy(policy, goal, exploration),
+                visitor=whose,
+                default=None if default is None else self._option(default, "default"),
+                is_trial=whose is not None if trial is None else trial,
+                sticky_s=sticky_s,
+            )
+        )
+
+    @on_default
+    def reward(self, /, decision_id: str, metrics: Any = None, *, metric: Any = None) -> bool:
+        """Counts what a decision earned, once. False where just this was counted before.
+
+        Raises CallerError: no such decision, or one with another reward.
+        """
+        return self._decider().reward(str(decision_id), _one(metrics, metric))
+
+    @on_default
+    def weighted_reasons(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        *,
+        goal: str = "max",
+    ) -> tuple[Reasons, Reasons, Reasons]:
+        """Options that are good, bad, and to be tested, each with why: the rule of the first HailWhales, mended.
+
+        Each {option: {good, bad, base, parent, high, high_sig, low, low_sig, weight}}: the path that speaks for it or against it,
+        its rate and that of all options, and the effect and significance of what speaks.
+        """
+        policy = _policy("seed", goal, {})
+        asked = self.asked(pk_base, decision_name, options, formula, known_data, period)
+        evidence = self._decider().evidence(asked)
+        sorted_: dict[str, Reasons] = {"good": {}, "bad": {}, "test": {}}
+        names = {self._option(option): option for option in options}
+        for place, reason in enumerate(reasons.weighted(evidence, policy.goal)):
+            base = float(evidence.rates[place, 0])
+            speaks = path_text(reason.node)
+            high, low = max(reason.effect, 0.0), min(reason.effect, 0.0)
+            sorted_[reason.kind][names[reason.option]] = {
+                "good": speaks if reason.kind == "good" else None,
+                "bad": speaks if reason.kind == "bad" else None,
+                "base": None if math.isnan(base) else base,
+                "parent": None if math.isnan(evidence.rate) else evidence.rate,
+                "high": high,
+                "high_sig": reason.significance if high else 0.0,
+                "low": low,
+                "low_sig": reason.significance if low else 0.0,
+                "weight": reason.weight,
+            }
+        return sorted_["good"], sorted_["bad"], sorted_["test"]
+
+    @on_default
+    def reasons_for(
+        self, /, pk_base: Any, decision_name: Any, option: Any, *args: Any, options: Any = None, **more: Any
+    ) -> dict[str, Any]:
+        """What `weighted_reasons` says of one option. options: all of them; else those that were counted."""
+        if options is None:
+            above = self._pk_of_decision(pk_base, decision_name)
+            options = list(dict.fromkeys([*self.store.pks(self.account, above), self._option(option)]))
+        found = self.weighted_reasons(pk_base, decision_name, options, *args, **more)
+        return next(kind[name] for kind in found for name in kind if self._option(name) == self._option(option))
+
+    @on_default
+    def decide_from_reasons(
+        self,
+        /,
+        good: Reasons,
+        bad: Reasons,
+        test: Reasons,
+        bad_idea_threshold: float = 0.05,
+        test_idea_threshold: float = 0.05,
+    ) -> Any:
+        """One option of the three answers of `weighted_reasons`, at random."""
+        shares = {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
+        rule = _policy("seed", "max", shares)
+        kinds: list[tuple[reasons.Kind, Reasons]] = [("good", good), ("bad", bad), ("test", test)]
+        rows = [
+            (option, reasons.Reason(str(option), kind, (), 0.0, 0.0, 0.0, float(row.get("weight", 1.0))))
+            for kind, given in kinds
+            for option, row in given.items()
+        ]
+        if not rows:
+            raise CallerError("expected at least one option, got none", "options")
+        odds = reasons.shares([reason for _, reason in rows], rule.bad_idea_threshold, rule.test_idea_threshold)
+        return rows[int(self.random.choice(len(rows), p=odds))][0]
+
+    @on_default
+    def asked(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any,
+        options: Any,
+        formula: str = "value/hits",
+        context: Any = None,
+        period: Period = None,
+    ) -> Asked:
+        """A question for the Decider, with names as they are counted; raises CallerError, HitError."""
+        if isinstance(options, str) or not isinstance(options, Sequence):
+            raise CallerError(f"expected a list of options, got {ascii(options)[:60]}", "options")
+        pk, names = self._pk_of_decision(pk_base, decision_name), [self._option(option) for option in options]
+        check_options(names)
+        hit = parse_hit({"pk": [*pk, names[0]], "dimensions": context}, self.settings, self.clock())
+        return Asked(pk, names, hit.dimensions, ratio_of(formula, "by_metric"), period=_period_text(period))
+
+    @on_default
+    def flush(self) -> None:
+        """Counts the decisions that wait to be counted as trials, now; raises Unavailable."""
+        if self._trials is not None:
+            self._trials.flush()
+
+    def _pk_of_decision(self, pk_base: Any, name: Any) -> Pk:
+        above = pk_asked(pk_base)
+        return above if name is None else (*above, name_of(name, "decision", self.settings, Reason.BAD_PK))
+
+    def _option(self, value: Any, field: str = "options") -> str:
+        return name_of(value, field, self.settings, Reason.BAD_PK)
+
+    def _decider(self) -> Decider:
+        direct = self._direct_now()
+        with self._lock:
+            if self._decides is None:
+                trials = Trials(direct.apply, self.settings, self.account, self.clock)
+                self._trials = trials
+
+                def count_hit(hit: Hit) -> None:
+                    direct.count(self.account, [hit], self.clock())
+
+                self._decides = Decider(
+                    self.store,
+                    self.settings,
+                    self.account,
+                    self.clock,
+                    self.random,
+                    lambda: secrets.token_hex(8),
+                    trials.add,
+                    count_hit,
+                )
+            return self._decides
 
     # changing
 
@@ -698,8 +987,8 @@ class Whale:
 
     @on_default
     def metrics_of(self, pk: Any) -> list[str]:
-        """The metrics of a pk, `hits` first."""
-        return self.store.metrics(self.account, pk_asked(pk))
+        """The metrics of a pk, `hits` first; not what HailWhale counts of decisions."""
+        return [name for name in self.store.metrics(self.account, pk_asked(pk)) if name not in RESERVED]
 
     # single hits
 
@@ -1027,6 +1316,15 @@ def number_of(metric: str, amount: int) -> Number:
     if metric == "hits" or not amount % MILLION:
         return amount if metric == "hits" else amount // MILLION
     return amount / MILLION
+
+
+def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:
+    for field in more.keys() - Policy.__dataclass_fields__.keys():
+        raise CallerError(f"is not a parameter here: expected one of {', '.join(Policy.__dataclass_fields__)}", field)
+    try:
+        return Policy(name, goal, **more)  # type: ignore[arg-type]
+    except TypeError:
+        raise CallerError(f"expected numbers, got {ascii(dict(more))[:60]}", next(iter(more), "policy")) from None
 
 
 def _plain_time(value: Any) -> Any:

@@ -7,18 +7,28 @@
 | last | the value of the latest hit | the latest | every path |
 | quantile | how many values fell in each bin | bins are added up | the root, and down to two names below it |
 | distinct | a HyperLogLog of names | the union | as quantile; by hour, day and month |
+| moments | of outcomes of decisions: how many, sums, squares and products of their metrics | sum | the root |
 
 A quantile is a DDSketch: bin i of positive values holds (g^(i-1), g^i] millionths with g = 1.01 / 0.99, and the answer is its middle,
 so it is off by at most 1 % of the true value. Each bin is a reserved node (*path, None, metric, bin) whose hits are counted as any
 others are: `p17` of positive values, `n17` of negative ones, `z` of zero.  Source: Masson, Rim, Lee, DDSketch, VLDB 2019.
+
+Moments are kept in the same way, as bins of the metric `__moments__`: `n`, how many outcomes; `=earned`, their sum of it; `earned*spent`,
+their sum of products. Hits stand there less 1, so that the usual hit of 1 costs nothing. A product of two numbers within ±9e9 that have
+six decimals does not fit into 64 bits, so large ones are kept in wider units, in bins of their own (`earned*earned~7`: units of 10): each
+is right to 1 in 100,000, and ten million of the largest fit into a bucket.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import combinations_with_replacement
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.hit import MILLION, MOMENTS, MOST_MOMENTS, RESERVED
 from hail.settings import DAY, DISTINCT, HOUR, MONTH, QUANTILE, Period
 from whale.dimension import Path
 
@@ -89,3 +99,47 @@ def quantiles(
     ranks = np.floor(share * (total - 1))
     places = np.minimum((running <= ranks).sum(axis=0), len(values) - 1)
     return np.where(total > 0, np.asarray(values, np.float64)[order][places], np.nan)
+
+
+# Moments
+
+STEPS = (0, 7, 14)  # powers of ten that a product's unit is wider by than a millionth
+COUNT = "n"
+
+
+@lru_cache(maxsize=4096)
+def sum_bin(metric: str) -> str:
+    return "=" + quote(metric, safe="")
+
+
+@lru_cache(maxsize=4096)
+def product_bin(one: str, other: str, step: int = 0) -> str:
+    """In either order the same."""
+    text = "*".join(quote(metric, safe="") for metric in sorted((one, other)))
+    return f"{text}~{step}" if step else text
+
+
+def moment_path(bin_: str) -> Path:
+    """Where the `hits` of a bin of moments are kept."""
+    return (*bins_of((), MOMENTS), bin_)
+
+
+def moments(metrics: Mapping[str, int], own: int) -> dict[str, int]:
+    """What an outcome adds to the bins of its pk. metrics: as stored.
+
+    own: 1; or 0 where it adds to an outcome that was counted before, as one hit without a number: hits are that one's, and are not
+    looked at.
+    """
+    known = sorted((name, amount) for name, amount in metrics.items() if name != "hits" and name not in RESERVED)
+    known = known[:MOST_MOMENTS]
+    if own and (hits := metrics.get("hits", 0)) != 1:
+        known.append(("hits", (hits - 1) * MILLION))
+    found = {COUNT: own} if own else {}
+    for name, amount in known:
+        found[sum_bin(name)] = amount
+    for (one, amount), (other, more) in combinations_with_replacement(known, 2):
+        product = amount * more
+        step = next((step for step in STEPS if abs(product) < 10 ** (18 + step)), STEPS[-1])
+        unit = 10 ** (6 + step)
+        found[product_bin(one, other, step)] = (2 * product + unit) // (2 * unit)
+    return {name: amount for name, amount in found.items() if amount}

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hail.openapi import SEALED, Problem, answer, common, hit_operations, parameters, schema_of
+from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
 from whale import asked
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
@@ -23,6 +23,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
     "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),
+    "/decide": (asked.DecideAsked, asked.Decided, "Which option a visitor should see."),
     "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, counted or not and why."),
 }
 
@@ -73,6 +74,8 @@ def document() -> dict[str, Any]:
             },
         }
     paths["/count_now"] = hit_operations("count_now", "Counts one hit at once.", "OK", (200, 200))
+    paths["/count_decision"] = outcome_operations((200, 200))
+    paths["/reward"] = _posted("reward", "Counts what a decision earned, once.", asked.RewardGiven, dict[str, Any])
     paths["/tracker"] = hit_operations(
         "tracker", f"Counts one hit of a visitor, kept by a cookie. {SEALED}", "uid", (200, 200), True
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from hail.hit import MILLION, Reason
+from hail.hit import EXPECTED, MILLION, RESERVED, Reason
 from hail.message import CAME_BYTES, Message, WireHit
 
 KEPT = 100  # traces of a list; and the newest of one apply that are looked at
@@ -74,6 +74,8 @@ def traces_of(messages: Sequence[Message], dropped: Mapping[tuple[str, int], Map
         reasons = dropped.get(message.name, {})
         for position in range(len(message.hits) - 1, -1, -1):
             hit = message.hits[position]
+            if EXPECTED in hit.metrics:
+                continue  # not a hit of anybody: what decisions let expect
             whose = hit.visitor if of_visitors < KEPT else None
             if looked >= KEPT:
                 if of_visitors >= KEPT:
@@ -137,7 +139,8 @@ def shown(traces: Iterable[str | bytes], limit: int = KEPT) -> list[dict[str, An
         if amounts:
             trace["metrics"] = {name: amount if name == "hits" else _number(amount) for name, amount in amounts.items()}
         for name, (kind, value) in (trace.pop("others", None) or {}).items():
-            trace.setdefault("metrics", {})[name] = {kind: value if isinstance(value, str) else _number(value)}
+            if name not in RESERVED:
+                trace.setdefault("metrics", {})[name] = {kind: value if isinstance(value, str) else _number(value)}
         found[str(trace.get("name"))] = trace
     return sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1][:limit]
 

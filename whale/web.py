@@ -10,14 +10,16 @@
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
+    GET  /decide         {option, probability, decision_id, ...}: which option to show
+    GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}
     GET  /tracker        the visitor's uid: counted (also POST; by GET with a sealed pixel)
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
-What each takes is in whale/asked.py; a question that is too long for an address may be POSTed. Promise: a question never
-writes. `OK` from /count_now means counted. A caller's fault is 400 with the field, in an RFC 9457 body; 503 with Retry-After
-means that the store is away. What was never counted reads 0 or empty.
+What each takes is in whale/asked.py; a question that is too long for an address may be POSTed. Promise: a question never writes, but
+for /decide, which keeps what it decided. `OK` from /count_now means counted. A caller's fault is 400 with the field, in an RFC 9457
+body; 503 with Retry-After means that the store is away. What was never counted reads 0 or empty.
 """
 
 import difflib
@@ -28,7 +30,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http.cookies import CookieError, SimpleCookie
@@ -41,7 +43,7 @@ import prometheus_client
 from prometheus_client import Counter, Histogram, multiprocess
 
 from hail import access
-from hail.hit import FIELDS, HitError, Reason, lenient
+from hail.hit import DECIDED_FIELDS, FIELDS, HitError, Reason, lenient
 from hail.pixel import fields_of_pixel
 from hail.settings import Settings, load
 from whale import openapi
@@ -49,11 +51,15 @@ from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso
+from whale.answer.policy import Row as EvidenceRow
 from whale.answer.rank import rank as ranked
 from whale.answer.rank import shown
 from whale.answer.shapes import flot_json, labels, path_below, points, times
 from whale.asked import (
     DatasetAsked,
+    DecideAsked,
+    Decided,
+    Evidence,
     FactorsAsked,
     MetricsAsked,
     PksAsked,
@@ -79,6 +85,7 @@ MAX_PARAMETERS = 100
 FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
 MAX_PERIODS = 100
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
+MOST_EVIDENCE = 500
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 CORS = {
@@ -654,6 +661,54 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         count(hit_given(bottle.request.environ, settings.max_body_bytes))
         return _text("OK", headers=CORS)
 
+    def decide() -> Any:
+        asked = asked_as(DecideAsked)
+        context, by = _typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
+        options = lenient("options", asked.options) if asked.options else []
+        names = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
+        found = whale.decision(
+            lenient("pk", asked.pk),
+            asked.decision or None,
+            [options] if isinstance(options, str) else options,
+            by,
+            context,
+            asked.period or None,
+            visitor=asked.visitor or None,
+            default=asked.default or None,
+            trial=asked.trial,
+            policy=asked.policy,
+            goal=asked.goal,
+            **{name: getattr(asked, name) for name in names},
+        )
+        rows = [_evidence(row) for row in found.evidence[:MOST_EVIDENCE]]
+        answer = Decided(
+            option=found.option,
+            probability=found.probability,
+            decision_id=found.decision_id,
+            policy=found.policy,
+            reason=found.reason,
+            because=_because(found.reason, by, found.evidence),
+            evidence=rows,
+        )
+        return _json(answer, headers={"Cache-Control": "no-store"})
+
+    def count_decision() -> Any:
+        given = hit_given(bottle.request.environ, settings.max_body_bytes, DECIDED_FIELDS)
+        try:
+            whale.count_outcome(given)
+        except HitError as error:
+            whale.spy_refused(error, given)
+            raise
+        return _text("OK", headers=CORS)
+
+    def reward() -> Any:
+        given = hit_given(bottle.request.environ, settings.max_body_bytes, ("decision_id",))
+        for field in given.keys() - {"decision_id", "metrics", "metric"}:
+            raise CallerError("is not a field here: expected decision_id, metrics", ascii(field)[1:-1])
+        if not given.get("decision_id"):
+            raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
+        return _json({"counted": whale.reward(**given)})
+
     def same_site() -> None:
         """Where nothing asks for a key, a page of another site must not change what is here."""
         if not locked and bottle.request.environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
@@ -700,11 +755,14 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     for answer in (*questions, dataset, rank, factors, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", ["GET", "POST"], answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
-    for answer, door in ((count_now, "write"), (tracker, None)):  # a pixel needs no key
+    for answer, door in ((count_now, "write"), (tracker, None), (count_decision, "write")):  # a pixel needs no key
         app.route(f"/{answer.__name__}", ["GET", "POST"], answering(door, answer))
-        app.route(f"/{answer.__name__}", "OPTIONS", preflight)
+    app.route("/decide", ["GET", "POST"], answering("read", decide))
+    app.route("/reward", "POST", answering("write", reward))
+    for name in ("count_now", "tracker", "count_decision", "decide", "reward"):
+        app.route(f"/{name}", "OPTIONS", preflight)
         # Bottle would answer HEAD by GET, and count
-        app.route(f"/{answer.__name__}", "HEAD", lambda: _text("", headers=CORS))
+        app.route(f"/{name}", "HEAD", lambda: _text("", headers=CORS))
     app.route("/update_count_to", "POST", answering("write", update_count_to))
     app.route("/reset", "POST", answering("admin", reset))
     app.route("/", "GET", answering("read", page))
@@ -741,6 +799,36 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
     app.default_error_handler = other_error
     return app
+
+
+def _evidence(row: EvidenceRow) -> Evidence:
+    interval = None if row.rate is None else [row.low, row.high]
+    return Evidence(
+        option=row.option,
+        dimension=path_text(row.node),
+        n=row.trials,
+        rate=row.rate,
+        interval=interval,
+        weight=row.weight,
+    )
+
+
+def _because(reason: str, by: str, rows: Sequence[EvidenceRow]) -> str:
+    """One sentence for people. rows: those of the chosen option first."""
+    if reason == "sticky":
+        return "the visitor has been given this option before"
+    if reason == "default":
+        return "the store is away: this is the default"
+    known = [row for row in rows if row.option == rows[0].option and row.rate is not None]
+    if not known:
+        return f"nothing is known of {rows[0].option} yet"
+    return f"{by} of {rows[0].option}: {'; '.join(map(_said, known[:5]))}"
+
+
+def _said(row: EvidenceRow) -> str:
+    where = path_text(row.node) if row.node else "overall"
+    low, high = ("?" if end is None else f"{end:.4g}" for end in (row.low, row.high))
+    return f"{where} {row.rate:.4g} ({low} to {high}) in {row.trials:,.0f} trials"
 
 
 def unavailable(error: Unavailable) -> Problem:

@@ -4,18 +4,24 @@ A case has `now` and `zone`, `hits` as Hail takes them (`times`: so often; `at` 
 Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is; of /plotpoints
 the `values` of all points, the `last` value, or how many `points` each series has; of /rank the values of `rows`, or which
 are `important`; of a ranking of the seed its `scores`, and which are important; of /factors the `factors`, without what is
-told of chance. The order of paths counts. Steps between the asks: `count` counts more hits; `set` (with what was `added`) and
-`reset` do what /update_count_to and /reset do. `settings` of a case are beside the usual ones. An ask with a `problem` is
-refused: its code and field.
+told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is an outcome
+of a decision); `set` (with what was `added`) and `reset` do what /update_count_to and /reset do. `settings` of a case are beside
+the usual ones. An ask with a `problem` is refused: its code and field; of a method of the library its field alone.
+
+Of decisions: the same question so many `times`, and for each option the `shares` of the answers, from and to; of the library's
+weighted_reasons the `classes` (option: good, bad or test) or, rounded, the `effects` (option: effect, significance and the
+ratio of all options).
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pytest
 
 import hail.web
@@ -24,6 +30,7 @@ from hail.settings import Settings, load
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.count.hailwail import Apply, Hailwail
+from whale.errors import CallerError
 from whale.store.base import Store
 from whale.store.memory import MemoryStore
 from whale.store.redis import connect
@@ -50,12 +57,15 @@ class InProcess:
     """The library's count_now, and Whale's HTTP application."""
 
     def __init__(self, store: Store, settings: Settings, account: str, now: float):
-        self.whale = Whale(store, settings, account, clock=lambda: now)
+        self.whale = Whale(store, settings, account, clock=lambda: now, random=np.random.default_rng(7))
         self.app = make_app(settings, self.whale)
 
     def count(self, hits: list[dict[str, Any]]) -> None:
         for hit in hits:
-            self.whale.count_hit(hit)
+            if "option" in hit:
+                self.whale.count_outcome(hit)
+            else:
+                self.whale.count_hit(hit)
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer:
         return call(self.app, "GET", path, parameters)
@@ -78,12 +88,15 @@ class OverHttp(InProcess):
         self.hailwail = Hailwail(settings, Apply(settings, lambda: now), lambda: now, live=True, force=False)
 
     def count(self, hits: list[dict[str, Any]]) -> None:
-        first = {name: value if isinstance(value, str) else json.dumps(value) for name, value in hits[0].items()}
-        assert call(self.hail, "GET", "/count", first).text == "OK"
-        for start in range(1, len(hits), 500):
-            body = json.dumps(hits[start : start + 500]).encode()
+        outcomes = [hit for hit in hits if "option" in hit]
+        plain = [hit for hit in hits if "option" not in hit]
+        for path, given in [("/count", hit) for hit in plain[:1]] + [("/count_decision", hit) for hit in outcomes]:
+            fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+            assert call(self.hail, "GET", path, fields).text == "OK"
+        for start in range(1, len(plain), 500):
+            body = json.dumps(plain[start : start + 500]).encode()
             answer = call(self.hail, "POST", "/batch", body=body, CONTENT_TYPE="application/json")
-            assert (answer.status, answer.json["accepted"]) == (202, len(hits[start : start + 500]))
+            assert (answer.status, answer.json["accepted"]) == (202, len(plain[start : start + 500]))
         while self.hailwail.once():
             pass
 
@@ -110,8 +123,14 @@ def make_stack(
     with ExitStack() as closing:
 
         def make(case: dict[str, Any]) -> Stack:
+            stack = made(case)
+            closing.callback(stack.whale.flush)
+            return stack
+
+        def made(case: dict[str, Any]) -> Stack:
             more = {f"HAILWHALE_{name}": value for name, value in case.get("settings", {}).items()}
             settings = load({"HAILWHALE_TIMEZONE": case["zone"], "HAILWHALE_DATA_DIR": str(tmp_path), **more})
+            settings = settings.replace(decide_snapshot_s=0.0)
             now = datetime.fromisoformat(case["now"]).timestamp()
             if request.param == "memory":
                 return InProcess(MemoryStore(settings), settings, unique, now)
@@ -138,7 +157,13 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
             stack.reset(step["reset"])
             continue
         if "problem" in step:
-            assert problem(stack.ask(step["ask"], texts(step["with"]))) == step["problem"], step
+            assert problem(stack, step["ask"], step["with"]) == step["problem"], step
+            continue
+        if "shares" in step:
+            chosen = Counter(option_of(answered(stack, step["ask"], step["with"])) for _ in range(step["times"]))
+            for option, (least, most) in step["shares"].items():
+                assert least <= chosen.pop(option, 0) / step["times"] <= most, (option, step)
+            assert not chosen
             continue
         (form,) = FORMS.keys() & step.keys()
         shown = FORMS[form](answered(stack, step["ask"], step["with"]))
@@ -159,8 +184,34 @@ def texts(given: dict[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
-def problem(answer: Answer) -> list[Any]:
-    return [answer.status, answer.json["code"], answer.json.get("field")]
+def problem(stack: Stack, ask: str, given: dict[str, Any]) -> list[Any]:
+    if ask.startswith("/"):
+        answer = stack.ask(ask, texts(given))
+        return [answer.status, answer.json["code"], answer.json.get("field")]
+    with pytest.raises(CallerError) as caught:
+        getattr(stack.whale, ask)(**given)
+    return [caught.value.field]
+
+
+def option_of(answer: Any) -> str:
+    return str(answer["option"] if isinstance(answer, dict) else answer)
+
+
+def classes(answer: Any) -> dict[str, str]:
+    kinds = zip(("good", "bad", "test"), answer, strict=True)
+    return dict(sorted((option, kind) for kind, found in kinds for option in found))
+
+
+def effects(answer: Any) -> dict[str, list[float]]:
+    found = {option: row for kind in answer for option, row in kind.items()}
+    return {
+        option: [
+            round(row["high"] + row["low"], 3),
+            round(row["high_sig"] + row["low_sig"], 4),
+            round(row["parent"], 5),
+        ]
+        for option, row in sorted(found.items())
+    }
 
 
 def repeated(given: dict[str, Any]) -> list[dict[str, Any]]:
@@ -213,4 +264,6 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "important": lambda answer: {row["path"]: row["important"] for row in answer["rows"]},
     "scores": lambda answer: {path: [row["score"], row["important"]] for path, row in answer.items()},
     "factors": factors,
+    "classes": classes,
+    "effects": effects,
 }

@@ -391,3 +391,44 @@ def test_no_query_is_an_error_of_ours(client: Client, path: str, query: str) -> 
 def test_no_body_is_an_error_of_ours(client: Client, path: str, body: bytes, kind: str, encoding: str) -> None:
     answer = client.post(path, body, kind, HTTP_CONTENT_ENCODING=encoding)
     assert answer.status in (202, 400)
+
+
+# Outcomes of decisions
+
+
+def test_an_outcome_is_a_hit_of_its_option_with_its_moments(client: Client) -> None:
+    given = {"pk": "Page", "option": "b", "dimensions": '{"country": "US"}', "metric": '{"spent": .50}'}
+    assert client.get(f"/count_decision?{urlencode(given)}").text == "OK"
+    posted = {"pk": ["Product", 1], "decision": "language", "option": "EN", "metrics": {"value": 2}, "id": "i"}
+    assert client.post("/count_decision", posted).status == 202
+    form = urlencode({"pk": "Page", "option": "a"}).encode()
+    assert client.post("/count_decision", form, "application/x-www-form-urlencoded").status == 202
+    moments, now = {"__moments__": ["moments", 1]}, int(NOW * 1000)
+    assert client.kept() == [
+        [["Page", "b"], {"country": {"US": {}}}, {"hits": 1, "spent": 500_000}, now, None, None, None, moments],
+        [["Product", "1", "language", "EN"], {}, {"hits": 1, "value": 2_000_000}, now, "i", None, None, moments],
+        [["Page", "a"], {}, {"hits": 1}, now, None, None, None, moments],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "field"),
+    [
+        ("pk=Page", "bad_pk", "option"),
+        ("option=a", "bad_pk", "pk"),
+        (f"pk=Page&option={'x' * 201}", "name_too_long", "option"),
+        ("pk=Page&option=a&option=b", "bad_id", "option"),
+        ("pk=Page&option=a&metric={'__moments__':1}", "bad_metrics", "metrics.__moments__"),
+    ],
+)
+def test_an_outcome_that_cannot_be_counted_names_its_field(client: Client, query: str, code: str, field: str) -> None:
+    answer = client.get(f"/count_decision?{query}")
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, code, field)
+
+
+def test_an_option_is_no_field_of_a_plain_hit(client: Client) -> None:
+    assert client.count(pk="Page", option="b").text == "OK"
+    assert client.kept()[0][0] == ["Page"]
+    assert client.post("/count", {"pk": "Page", "option": "b"}).json["code"] == "unknown_field"
+    assert client("HEAD", "/count_decision?pk=Page&option=a").status == 200
+    assert len(client.kept()) == 1

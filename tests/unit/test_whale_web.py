@@ -599,7 +599,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/metrics_of",
             "/spy",
         ),
-        *("/count_now", "/tracker", "/update_count_to", "/reset"),
+        *("/count_now", "/tracker", "/update_count_to", "/reset", "/decide", "/count_decision", "/reward"),
     }
     assert hail_openapi.document()["openapi"] == "3.1.0"
     assert set(hail_openapi.HitGiven.__struct_fields__) == set(FIELDS) == set(hail_openapi.HitAsked.__struct_fields__)

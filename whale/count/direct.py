@@ -17,7 +17,7 @@ class Direct:
     """Hands hits to an applier as messages. For many threads."""
 
     def __init__(self, apply: Callable[[Message], None]):
-        self._apply = apply
+        self.apply = apply
         self._idle: deque[tuple[str, int, int]] = deque()
 
     def count(self, account: str, hits: Sequence[Hit], now: float) -> None:
@@ -28,5 +28,5 @@ class Direct:
             publisher, seq, total = secrets.token_hex(8), 0, 0
         total += len(hits)
         body = encode_message(publisher, seq, account, total, int(now * 1000), [encode_hit(hit) for hit in hits])
-        self._apply(decode_message(body))
+        self.apply(decode_message(body))
         self._idle.append((publisher, seq + 1, total))

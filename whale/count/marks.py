@@ -1,4 +1,4 @@
-"""Hits' metrics that are no sums: bins of quantiles become cells like any other; the rest become marks. Pure.
+"""Hits' metrics that are no sums: bins of quantiles and of moments become cells like any other; the rest become marks. Pure.
 
     hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── marks ──► the same for each interval
 
@@ -9,13 +9,16 @@ the greatest (time, publisher, number of its message, position there). So marks 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from hail.hit import MOMENTS_KIND
 from hail.message import WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
 from whale.count.denormalize import Branch, BranchesOf, Level, by_interval, finest_of
 from whale.count.resets import kept_targets
 from whale.dimension import Path, Pk
-from whale.metric import bin_of, bins_of, distinct_periods, is_narrow
+from whale.metric import bin_of, bins_of, distinct_periods, is_narrow, moments
 from whale.period import Interval
+
+OTHER_KINDS = {*KINDS, MOMENTS_KIND} - {SUM}
 
 Value = tuple[int | str, ...]
 """(amount,) of a min or max; (at ms, publisher, seq, position, amount) of a last: the greater is the later."""
@@ -61,6 +64,9 @@ class Gathered:
                 if kind == QUANTILE:
                     assert isinstance(value, int)
                     self._add_bin(metric, value, hit, found, branches, level)
+                elif kind == MOMENTS_KIND:
+                    assert isinstance(value, int)
+                    self._add_moments(metric, value, hit, found, branches, level)
                 elif kind != DISTINCT:
                     candidate = (hit.at_ms, *name, position, value) if kind == "last" else (value,)
                     self._add_value((metric, kind), candidate, hit, found)
@@ -77,6 +83,15 @@ class Gathered:
         for branch in found:
             amounts = sums.setdefault(branches.below(branch, reserved, bin_), {})
             amounts["hits"] = amounts.get("hits", 0) + 1
+
+    def _add_moments(
+        self, metric: str, own: int, hit: WireHit, found: Sequence[Branch], branches: BranchesOf, level: Level
+    ) -> None:
+        sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
+        for root in found[:1]:
+            for bin_, amount in moments(hit.metrics, own).items():
+                amounts = sums.setdefault(branches.below(root, bins_of((), metric), bin_), {})
+                amounts["hits"] = amounts.get("hits", 0) + amount
 
     def _add_value(self, metric: tuple[str, str], value: Value, hit: WireHit, found: Iterable[Branch]) -> None:
         values = self._values.setdefault(hit.at_ms // (self._finest * 1000), {})
@@ -146,7 +161,7 @@ def unsound_of(hits: Sequence[WireHit]) -> list[int]:
 
 
 def _is_sound(kind: str, value: int | str) -> bool:
-    return kind in KINDS and kind != SUM and isinstance(value, str) == (kind == DISTINCT)
+    return kind in OTHER_KINDS and isinstance(value, str) == (kind == DISTINCT)
 
 
 def narrow_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, list[Path]]]:

@@ -123,6 +123,16 @@ def check_below(count: int, most: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A decision that is kept. text: what was decided, JSON.  reward: of what came, a digest; is_rewarded: it was counted, too."""
+
+    id: str
+    text: bytes
+    reward: str = ""
+    is_rewarded: bool = False
+
+
 class Store(Protocol):
     """Every method raises whale.errors.Unavailable while the store cannot be reached."""
 
@@ -226,6 +236,17 @@ class Store(Protocol):
         Raises TooManyPoints where there are more than `most` paths.  One read of the pages, nothing for each path.
         """
 
+    def read_many(
+        self,
+        account: str,
+        pks: Sequence[Pk],
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        """`read` of several pks, (pks, paths, metrics, starts), in one round trip, or three where a dictionary has changed."""
+
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
     ) -> list[list[int | None]]:
@@ -285,3 +306,35 @@ class Store(Protocol):
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         """Traces of a visitor; of None, of the account: what counted, then what did not. Each oldest first."""
+
+    def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
+        """The decision of a pk that a visitor has, while it is sticky. One read."""
+
+    def keep_decision(
+        self,
+        account: str,
+        pk: Pk,
+        visitor: str | None,
+        text: bytes,
+        now: float,
+        nonce: str,
+        sticky_s: float,
+        instead_of: str = "",
+    ) -> Kept:
+        """Keeps a decision for `decision_kept_s`, under an id that begins with a number and holds the nonce.
+
+        A visitor has it for `sticky_s`, unless there already is one other than `instead_of`: then that one is returned and
+        nothing is kept. Past `max_decisions` of an account the oldest are forgotten.
+        """
+
+    def decision(self, account: str, id: str, now: float) -> Kept | None:
+        """A decision that is kept."""
+
+    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
+        """Notes the reward of a decision where it has none yet, and returns the decision as it is then."""
+
+    def end_reward(self, account: str, id: str) -> None:
+        """Notes that the reward of a decision was counted."""
+
+    def hurried(self, timeout_s: float) -> "Store":
+        """The same store over a connection of its own, which waits at most about three times so long for an answer."""

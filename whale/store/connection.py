@@ -115,8 +115,23 @@ class Script:
             return self._client.eval(self._text, len(keys), *keys, *args)
 
     def queue(self, pipe: Any, keys: Sequence[str], args: Sequence[Any]) -> None:
-        """Within a pipeline, of a script that has run there."""
+        """Within a pipeline; NoScriptError comes where it has not run there yet."""
         pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+
+    def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
+        """Several calls in one round trip (a round trip a server, all at once, where there are several)."""
+        if not calls:
+            return []
+        with self._client.pipeline(transaction=False) as pipe:
+            for keys, args in calls:
+                self.queue(pipe, keys, args)
+            answers = pipe.execute(raise_on_error=False)
+        for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
+            if isinstance(answer, redis.exceptions.NoScriptError):
+                answers[place] = self(*call)
+            elif isinstance(answer, Exception):
+                raise answer
+        return list(answers)
 
 
 class Connected:

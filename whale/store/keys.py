@@ -33,6 +33,9 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
 | A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
 | ...:W | hash | records of one user: microseconds since the epoch -> JSON | none |
+| A:{s}:d:ID | hash | a decision: t what was decided, JSON; r digest of its reward; d it was counted | DECISION_KEPT_S |
+| A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
+| A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
@@ -173,6 +176,15 @@ class Keys:
 
     def spied_visitor(self, visitor: str) -> str:
         return f"{self.spy()[2]}:{visitor_id(visitor)}"
+
+    def decisions(self, shard: int) -> tuple[str, str, str]:
+        """When each came; and what the decisions, and those of visitors, begin with."""
+        return self._at(shard, "decisions"), self._at(shard, "d"), self._at(shard, "dv")
+
+    def decided(self, pk: Pk, visitor: str) -> tuple[int, str]:
+        """Shard of a visitor's decision of a pk, and how the two stand in keys."""
+        raw = digest(self.account_name, *pk, visitor, size=12)
+        return int.from_bytes(raw[:8], "big") % self.shards, base64.urlsafe_b64encode(raw).decode()
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

@@ -1,8 +1,10 @@
 """The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from whale.store.base import (
     RESET_KEPT_S,
     Buckets,
     Change,
+    Kept,
     Mark,
     Name,
     PublisherAudit,
@@ -132,6 +135,12 @@ class MemoryStore:
         self._spied: dict[
             tuple[str, str | bool], tuple[float, deque[bytes]]
         ] = {}  # a bool: the account's, did they count
+
+        self._decisions: dict[
+            tuple[str, str], tuple[float, Kept]
+        ] = {}  # by account and id, until when; the oldest first
+        self._deciding = threading.Lock()
+        self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
@@ -361,6 +370,18 @@ class MemoryStore:
         fits = all(value in INT64 for value in found.flat)
         return paths, found.astype(np.int64) if fits else found
 
+    def read_many(
+        self,
+        account: str,
+        pks: Sequence[Pk],
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        found = [self.read(account, pk, paths, metrics, interval, starts) for pk in pks]
+        return np.array(found, np.int64).reshape(len(pks), len(paths), len(metrics), len(starts))
+
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
     ) -> list[list[int | None]]:
@@ -459,3 +480,52 @@ class MemoryStore:
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         lists = (True, False) if visitor is None else (visitor,)
         return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]
+
+    def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
+        until, id_ = self._sticky.get((account, pk, visitor), (0.0, ""))
+        return self.decision(account, id_, now) if now < until else None
+
+    def keep_decision(
+        self,
+        account: str,
+        pk: Pk,
+        visitor: str | None,
+        text: bytes,
+        now: float,
+        nonce: str,
+        sticky_s: float,
+        instead_of: str = "",
+    ) -> Kept:
+        with self._deciding:
+            if visitor is not None:
+                found = self.decision_of(account, pk, visitor, now)
+                if found is not None and found.id != instead_of:
+                    return found
+            kept = Kept(f"0-{nonce}", text)
+            self._decisions[account, kept.id] = now + self._settings.decision_kept_s, kept
+            if visitor is not None:
+                self._sticky[account, pk, visitor] = now + sticky_s, kept.id
+            mine = [key for key in self._decisions if key[0] == account]
+            for key in mine[: -self._settings.max_decisions]:
+                del self._decisions[key]
+            return kept
+
+    def decision(self, account: str, id: str, now: float) -> Kept | None:
+        until, kept = self._decisions.get((account, id), (0.0, None))
+        return kept if now < until else None
+
+    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
+        kept = self.decision(account, id, now)
+        if kept is not None and not kept.reward:
+            until = self._decisions[account, id][0]
+            kept = replace(kept, reward=digest)
+            self._decisions[account, id] = until, kept
+        return kept
+
+    def end_reward(self, account: str, id: str) -> None:
+        if (account, id) in self._decisions:
+            until, kept = self._decisions[account, id]
+            self._decisions[account, id] = until, replace(kept, is_rewarded=True)
+
+    def hurried(self, timeout_s: float) -> "MemoryStore":
+        return self

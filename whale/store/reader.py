@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,33 @@ class Known:
         return [(name, str(number)) for number, name in sorted(self._children.get(parent, ()))]
 
 
+class _Block(NamedTuple):
+    """Some buckets of a span, by their place in a block: the column that each is answered in."""
+
+    span: int
+    interval: Interval
+    block: int
+    columns: dict[int, int]
+
+
+class _Asked(NamedTuple):
+    """One call of read.lua. pages: node on a page -> index in the answer.  metrics: number -> index."""
+
+    keys: list[str]
+    args: list[Any]
+    pages: list[dict[int, int]]
+    metrics: dict[int, int]
+    blocks: list[_Block]
+
+    def fill(self, found: Sequence[NDArray[np.int64]], answer: Any) -> None:
+        """found: by span."""
+        parts = iter(answer[1:])
+        for rows in self.pages:
+            wanted = _Wanted(rows, self.metrics)
+            for block in self.blocks:
+                _fill(found[block.span], next(parts), wanted, block.columns)
+
+
 class Reader(Connected):
     """For many threads."""
 
@@ -140,49 +167,122 @@ class Reader(Connected):
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
     ) -> tuple[list[NDArray[np.int64]], list[Mark]]:
         found = [np.zeros((len(paths), len(metrics), len(starts)), np.int64) for _, starts in spans]
-        keys = Keys(account, self.shards)
-        shard, pk_id = keys.pk(pk)
-        zone = self.zone(account)
-        blocks: list[tuple[NDArray[np.int64], Interval, int, dict[int, int]]] = []
-        for out, (interval, starts) in zip(found, spans, strict=True):
-            buckets: dict[int, dict[int, int]] = {}
-            for column, start in enumerate(starts):
-                block, offset = place(interval, start, zone)
-                buckets.setdefault(block, {})[offset] = column
-            blocks += ((out, interval, block, columns) for block, columns in buckets.items())
+        blocks = self._blocks(account, spans)
         for attempt in range(TRIES):
             # What is remembered is tried first, for read.lua says when it is old: a round trip less.
             known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
             if known is None:
                 return found, []
-            numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
-            pages: dict[int, dict[int, int]] = {}
-            for row, path in enumerate(paths):
-                number = known.number(path)
-                if number is not None:
-                    pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
-            if not (numbers and pages and blocks):
+            asked = self._asked(account, pk, known, paths, metrics, blocks)
+            if asked is None:
                 if attempt == 0:
                     continue
                 return found, self._marks(account, pk)
-            blocks_id = layout.generation(pk_id, known.generation)
-            names = [keys.dictionary(shard, pk_id)]
-            ask: list[Any] = [list(numbers)]
-            for page, rows in pages.items():
-                nodes = list(rows) if len(rows) <= FEW_NODES else []
-                for _, interval, block, columns in blocks:
-                    names.append(keys.block(shard, blocks_id, interval, block, page))
-                    ask.append((list(columns), nodes))
-            answer = self._read(names, [known.token, pack(ask)])
-            if answer is None:
-                continue
-            parts = iter(answer[1:])
-            for rows in pages.values():
-                wanted = _Wanted(rows, numbers)
-                for out, _, _, columns in blocks:
-                    _fill(out, next(parts), wanted, columns)
-            return found, _marks_of(answer[0])
+            answer = self._read(asked.keys, asked.args)
+            if answer is not None:
+                asked.fill(found, answer)
+                return found, _marks_of(answer[0])
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
+
+    @reachable
+    def read_many(
+        self,
+        account: str,
+        pks: Sequence[Pk],
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> NDArray[np.int64]:
+        out = np.zeros((len(pks), len(paths), len(metrics), len(starts)), np.int64)
+        blocks = self._blocks(account, [(interval, starts)])
+        waiting = dict(enumerate(pks))
+        known = {pk: self._known.get((account, pk)) for pk in pks}
+        fresh: set[Pk] = set()
+        for _ in range(TRIES):
+            unknown = [pk for pk in dict.fromkeys(waiting.values()) if known[pk] is None]
+            known.update(self._knowledge_of(account, unknown))
+            fresh.update(unknown)
+            calls: list[tuple[int, _Asked]] = []
+            for row, pk in list(waiting.items()):
+                mine = known[pk]
+                asked = self._asked(account, pk, mine, paths, metrics, blocks) if mine else None
+                if asked is not None:
+                    calls.append((row, asked))
+                elif pk in fresh:
+                    del waiting[row]
+                else:
+                    known[pk] = None
+            answers = self._read.many([(asked.keys, asked.args) for _, asked in calls])
+            for (row, asked), answer in zip(calls, answers, strict=True):
+                if answer is None:
+                    known[waiting[row]] = None
+                else:
+                    asked.fill([out[row]], answer)
+                    del waiting[row]
+            if not waiting:
+                return out
+        raise Unavailable(f"Redis: dictionaries of account {account} changed {TRIES} times while they were read")
+
+    def _blocks(self, account: str, spans: Sequence[Buckets]) -> list[_Block]:
+        zone = self.zone(account)
+        blocks: list[_Block] = []
+        for span, (interval, starts) in enumerate(spans):
+            buckets: dict[int, dict[int, int]] = {}
+            for column, start in enumerate(starts):
+                block, offset = place(interval, start, zone)
+                buckets.setdefault(block, {})[offset] = column
+            blocks += (_Block(span, interval, block, columns) for block, columns in buckets.items())
+        return blocks
+
+    def _asked(
+        self,
+        account: str,
+        pk: Pk,
+        known: Known,
+        paths: Sequence[Path],
+        metrics: Sequence[str],
+        blocks: list[_Block],
+    ) -> _Asked | None:
+        """None where nothing of it is known."""
+        keys = Keys(account, self.shards)
+        shard, pk_id = keys.pk(pk)
+        numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
+        pages: dict[int, dict[int, int]] = {}
+        for row, path in enumerate(paths):
+            number = known.number(path)
+            if number is not None:
+                pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = row
+        if not (numbers and pages and blocks):
+            return None
+        blocks_id = layout.generation(pk_id, known.generation)
+        names = [keys.dictionary(shard, pk_id)]
+        ask: list[Any] = [list(numbers)]
+        for page, rows in pages.items():
+            nodes = list(rows) if len(rows) <= FEW_NODES else []
+            for _, interval, block, columns in blocks:
+                names.append(keys.block(shard, blocks_id, interval, block, page))
+                ask.append((list(columns), nodes))
+        return _Asked(names, [known.token, pack(ask)], list(pages.values()), numbers, blocks)
+
+    def _knowledge_of(self, account: str, pks: Sequence[Pk]) -> dict[Pk, Known | None]:
+        """The dictionaries of some pks, in one round trip."""
+        if not pks:
+            return {}
+        keys = Keys(account, self.shards)
+        with self.client.pipeline(transaction=False) as pipe:
+            for pk in pks:
+                pipe.hgetall(keys.dictionary(*keys.pk(pk)))
+            answers = pipe.execute()
+        found = {pk: Known(fields) if b"g" in fields else None for pk, fields in zip(pks, answers, strict=True)}
+        if len(self._known) + len(found) > MAX_KNOWN_PKS:
+            self._known.clear()
+        for pk, known in found.items():
+            if known is None:
+                self._known.pop((account, pk), None)
+            else:
+                self._known[account, pk] = known
+        return found
 
     def _knowledge(self, account: str, pk: Pk) -> Known | None:
         keys = Keys(account, self.shards)

@@ -1,7 +1,8 @@
 """The fast store: Redis (>= 6.2) or Redis Cluster. What each method promises is in base.py, where things lie in keys.py and lua/.
 
 Its parts: numbers.py knows the numbers of nodes and metrics, marker.py makes marks, writer.py applies what hits add up to,
-reader.py and below.py answer, changes.py sets and resets, sweep.py frees what resets left; connection.py is below them all.
+reader.py and below.py answer, changes.py sets and resets, sweep.py frees what resets left, decisions.py keeps decisions;
+connection.py is below them all.
 """
 
 import base64
@@ -21,6 +22,7 @@ from whale.store.base import Change, Name, PublisherAudit
 from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import Connection, Script, pack, reachable
+from whale.store.decisions import Decisions
 from whale.store.keys import Keys, digest
 from whale.store.sweep import Sweeper
 from whale.store.writer import Writer
@@ -38,7 +40,7 @@ def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
     return store
 
 
-class RedisStore(Writer, Below):
+class RedisStore(Writer, Below, Decisions):
     """whale.store.base.Store on a connection. One thread may write at a time, beside it many may read, set and reset."""
 
     def __init__(self, connection: Connection, settings: Settings):
@@ -65,6 +67,9 @@ class RedisStore(Writer, Below):
             raise SetupError(
                 f"this Redis holds layout {version}, this program reads {layout.VERSION}: use the release that wrote it"
             )
+
+    def hurried(self, timeout_s: float) -> "RedisStore":
+        return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings)
 
     def steady(self) -> AbstractContextManager[None]:
         return self.connection.steady()

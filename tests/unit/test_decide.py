@@ -1,0 +1,632 @@
+"""Decisions from the library and over HTTP, on the memory store."""
+
+import json
+import logging
+import math
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hail.hit import DECIDED, EXPECTED, MILLION, RESERVED, HitError, parse_decided, parse_hit
+from hail.message import Message
+from hail.settings import load
+from tests.wsgi import Answer, call
+from whale.answer import policy
+from whale.client import Whale
+from whale.count.trials import MOST, Trials
+from whale.decide import AWAY_S
+from whale.errors import CallerError, FormulaError, Unavailable
+from whale.metric import COUNT, STEPS, moments, product_bin, sum_bin
+from whale.store.memory import MemoryStore
+from whale.web import make_app
+
+NOW = datetime(2015, 6, 17, 14, 35, 20, tzinfo=UTC).timestamp()
+ABC = ["a", "b", "c"]
+US = {"country": "US"}
+
+
+class Away(MemoryStore):
+    """A store that can be away."""
+
+    is_away = False
+
+    def read_many(self, *args: Any) -> Any:
+        return self._or_away(super().read_many, args)
+
+    def decision_of(self, *args: Any) -> Any:
+        return self._or_away(super().decision_of, args)
+
+    def keep_decision(self, *args: Any) -> Any:
+        return self._or_away(super().keep_decision, args)
+
+    def decision(self, *args: Any) -> Any:
+        return self._or_away(super().decision, args)
+
+    def steady(self) -> AbstractContextManager[None]:
+        return self._or_away(nullcontext, ())  # type: ignore[no-any-return]
+
+    def _or_away(self, method: Any, args: Any) -> Any:
+        if self.is_away:
+            raise Unavailable("away")
+        return method(*args)
+
+
+class Door:
+    def __init__(self, **settings: Any):
+        self.now = NOW
+        self.settings = load({}).replace(**{"decide_snapshot_s": 0.0, **settings})
+        self.store = Away(self.settings)
+        self.whale = Whale(self.store, self.settings, clock=lambda: self.now, random=np.random.default_rng(3))
+        self.app = make_app(self.settings, self.whale)
+
+    def get(self, path: str, **parameters: Any) -> Answer:
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
+        return call(self.app, "GET", path, texts)
+
+    def post(self, path: str, **fields: Any) -> Answer:
+        body = json.dumps(fields).encode()
+        return call(self.app, "POST", path, body=body, CONTENT_TYPE="application/json")
+
+    def decide(self, **parameters: Any) -> Any:
+        answer = self.get("/decide", **{"pk": "page", "options": ABC, **parameters})
+        assert answer.status == 200, answer.text
+        return answer.json
+
+    def totals(self, option: str, *metrics: str, dimensions: Any = None) -> list[Any]:
+        self.whale.flush()
+        found = self.whale.totals(["page", option], dimensions, list(metrics), "today")["today"]
+        return list(next(iter(found.values())).values())
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+# An answer
+
+
+def test_an_answer_says_what_was_decided_and_why(door: Door) -> None:
+    for option, sales in (("a", 1), ("b", 20), ("c", 2)):
+        about = {"pk": "page", "option": option, "dimensions": US}
+        for _ in range(60):
+            assert door.get("/count_decision", **about, metric={"spent": 0.5}).text == "OK"
+        for _ in range(sales):
+            assert door.post("/count_decision", **about, metrics={"earned": 2}).text == "OK"
+    answer = door.get(
+        "/decide",
+        pk="page",
+        options="['a', 'b', 'c']",
+        dimensions='{"country": "US"}',
+        by_metric="earned/spent",
+        policy="seed",
+        bad_idea_threshold="0",
+        test_idea_threshold="0",
+    )
+    assert answer.headers["Cache-Control"] == "no-store"
+    found = answer.json
+    shard, _, nonce = found.pop("decision_id").partition("-")
+    assert (shard, len(nonce)) == ("0", 16)
+    rows = found.pop("evidence")
+    assert found == {
+        "option": "b",
+        "probability": 1.0,
+        "policy": "seed-1",
+        "reason": "chosen",
+        "because": found["because"],
+    }
+    assert found["because"].startswith("earned/spent of b: overall 1.333 (")
+    assert [(row["option"], row["dimension"], row["n"]) for row in rows] == [
+        (option, path, n) for option, n in (("b", 80), ("a", 61), ("c", 62)) for path in ("_", '["country", "US"]')
+    ]
+    assert rows[0]["rate"] == pytest.approx(40 / 30)
+    assert rows[0]["interval"][0] < 40 / 30 < rows[0]["interval"][1]
+    assert rows[2]["rate"] == pytest.approx(2 / 30)
+
+
+def test_nothing_known_is_even_and_says_so(door: Door) -> None:
+    found = door.decide()
+    assert found["probability"] == pytest.approx(1 / 3)
+    assert found["because"] == f"nothing is known of {found['option']} yet"
+    assert [(row["rate"], row["interval"], row["n"]) for row in found["evidence"]] == [(None, None, 0)] * 3
+
+
+def test_the_logged_probability_is_how_often_an_option_comes(door: Door) -> None:
+    for option, value in (("a", 3), ("b", 6), ("c", 0)):
+        for i in range(60):
+            door.whale.count_decision("page", option=option, metrics={"value": int(i < value)})
+    found = [door.whale.decision("page", None, ABC) for _ in range(2000)]
+    odds = {decision.option: decision.probability or 0.0 for decision in found}
+    counted = Counter(decision.option for decision in found)
+    for option, probability in odds.items():
+        assert counted[option] / 2000 == pytest.approx(probability, abs=0.04)
+
+
+def test_the_random_source_is_given() -> None:
+    def chosen(seed: int) -> list[str]:
+        door = Door()
+        door.whale.random = np.random.default_rng(seed)
+        return [door.whale.decide("page", None, ABC) for _ in range(20)]
+
+    assert chosen(1) == chosen(1) != chosen(2)
+
+
+def test_a_decision_costs_no_read_while_its_snapshot_is_fresh() -> None:
+    door = Door(decide_snapshot_s=1.0)
+    door.whale.count_decision("page", option="a", metrics={"value": 1})
+    assert door.whale.decision("page", None, ["a"]).evidence[0].trials == 1
+    door.whale.count_decision("page", option="a", metrics={"value": 1})
+    assert door.whale.decision("page", None, ["a"]).evidence[0].trials == 1
+    assert door.whale.decision("page", None, ["a"], "other/hits").evidence[0].trials == 2
+    door.now += 1.5
+    assert door.whale.decision("page", None, ["a"]).evidence[0].trials == 2
+
+
+def test_how_options_differ_by_country_is_learnt_from_all_countries(door: Door) -> None:
+    for i, country in enumerate(["US", "DE", "FR", "IT"] * 50):
+        for option in ABC:
+            wins = (option == "a") == (country in ("US", "FR"))
+            about = {
+                "dimensions": {"country": country, "device": "mac"},
+                "metrics": {"value": int(wins and i % 2 == 0)},
+            }
+            door.whale.count_decision("page", option=option, **about)
+    decider = door.whale._decider()
+    one = decider.evidence(door.whale.asked("page", None, ABC, context={"country": "US"}))
+    assert one.nodes == [(), ("country", "US")]
+    assert one.departures is not None
+    assert set(one.departures.variances) == {(None, 0), ("country", 1 + 1)}
+    alone = policy.departures(replace(one, departures=None)).variances["country", 2]
+    nodes = [(), *(("country", name) for name in ("US", "DE", "FR", "IT"))]
+    whole = decider._read(door.whale.asked("page", None, ABC, context={"country": "US"}), nodes)
+    assert one.departures.variances["country", 2] == policy.departures(whole).variances["country", 2] != alone
+    assert decider.evidence(door.whale.asked("page", None, ABC)).departures is None
+    new = decider.evidence(door.whale.asked("page", None, ABC, context={"country": "new"}))
+    assert new.departures == one.departures
+
+
+def test_a_period_says_which_outcomes_speak(door: Door) -> None:
+    for days, value in ((40, 5), (3, 1), (0, 0)):
+        door.whale.count_decision("page", option="a", metrics={"value": value}, at=NOW - days * 86_400)
+    trials = {
+        period: door.whale.decision("page", None, ["a"], period=period).evidence[0].trials
+        for period in ("today", "thirty", "ytd")
+    }
+    assert trials == {"today": 1, "thirty": 2, "ytd": 3}
+    assert door.whale.decision("page", None, ["a"]).evidence[0].trials == 2
+    assert door.decide(options=["a"], period="1d:1w|Asia/Kolkata")["evidence"][0]["n"] == 2
+
+
+def test_several_decisions_at_once_and_options_that_are_no_text(door: Door) -> None:
+    door.whale.count_decision("p", {"language": "EN", "size": 2}, {"value": 1})
+    assert door.whale.total(["p", "size", 2]) == door.whale.total(["p", "language", "EN"]) == 1
+    found = door.whale.decide("p", options={"language": ["EN"], "size": [2]})
+    assert found == {"language": "EN", "size": 2}
+    assert door.whale.decide("p", options={"size": [2]}) == 2
+    assert door.decide(pk="p", decision="size", options=[2])["option"] == "2"
+
+
+# Outcomes
+
+
+def test_an_outcome_is_a_hit_of_its_option(door: Door) -> None:
+    door.whale.count_decided_now(["Product", "1"], "language", "EN", US, {"revenue": 5})
+    pk = ["Product", "1", "language", "EN"]
+    assert door.whale.totals(pk, ["country", "US"], ["hits", "revenue"], "today") == {
+        "today": {'["country", "US"]': {"hits": 1, "revenue": 5}}
+    }
+    assert door.whale.pks(["Product", "1", "language"]) == [("Product", "1", "language", "EN")]
+    assert door.whale.metrics_of(pk) == ["hits", "revenue"]
+    assert door.get("/metrics_of", pk=pk).json == ["hits", "revenue"]
+    assert door.whale.get_spy()[0]["metrics"] == {"hits": 1, "revenue": 5}
+
+
+def test_an_outcome_counted_twice_by_its_id_counts_once(door: Door) -> None:
+    for _ in range(2):
+        door.get("/count_decision", pk="page", option="a", metric={"value": 2}, id="x")
+    assert door.totals("a", "hits", "value") == [1, 2]
+
+
+def test_outcomes_of_the_queue_and_of_the_library_are_the_same_hit() -> None:
+    given = {"pk": "p", "decision": "d", "option": "o", "metrics": {"m": 1}}
+    hit = parse_decided(given, load({}), NOW)
+    plain = parse_hit({"pk": ["p", "d", "o"], "metrics": {"m": 1}}, load({}), NOW)
+    assert (hit.pk, hit.metrics, hit.others) == (plain.pk, plain.metrics, {"__moments__": ("moments", 1)})
+    assert hit.cells == plain.cells + (1 + 2 + 3) * 3 * 5
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"pk": "p"}, "option"),
+        ({"pk": "p", "option": None}, "option"),
+        ({"pk": "p", "option": ["a"]}, "option"),
+        ({"pk": "p", "option": "x" * 201}, "option"),
+        ({"pk": "p", "option": "a", "decision": {}}, "decision"),
+        ({"option": "a"}, "pk"),
+        ({"pk": ["p"] * 8, "option": "a"}, "pk"),
+        ({"pk": "p", "option": "a", "optoin": "b"}, "optoin"),
+        *(({"pk": "p", "option": "a", "metrics": {name: 1}}, f"metrics.{name}") for name in sorted(RESERVED)),
+    ],
+)
+def test_outcomes_that_cannot_be_counted_name_their_field(door: Door, given: dict[str, Any], field: str) -> None:
+    with pytest.raises(HitError) as caught:
+        parse_decided(given, door.settings, NOW)
+    assert caught.value.field == field
+    answer = door.post("/count_decision", **given)
+    assert (answer.status, answer.json["field"]) == (400, field)
+
+
+def test_no_hit_meets_what_is_counted_of_decisions(door: Door) -> None:
+    for name in sorted(RESERVED):
+        for value in (1, {"max": 1}):
+            with pytest.raises(HitError, match="a name that HailWhale counts decisions under"):
+                parse_hit({"pk": "p", "metrics": {name: value}}, door.settings, NOW)
+
+
+amounts = st.integers(-9_000_000_000 * MILLION, 9_000_000_000 * MILLION)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcdef*=:~%"), amounts, max_size=6), max_size=8), st.integers(0, 3))
+def test_moments_add_up_to_sums_of_products(hits: list[dict[str, int]], hits_each: int) -> None:
+    """Of the first four metrics by name: exact to a millionth and to 1 in 100,000."""
+    total: Counter[str] = Counter()
+    for metrics in hits:
+        for name, amount in moments({"hits": hits_each, **metrics}, 1).items():
+            assert name.startswith("=") or abs(amount) < 2**63 / 1_000_000
+            total[name] += amount
+    assert total[COUNT] == len(hits)
+    known = [dict(sorted(metrics.items())[:4]) for metrics in hits]
+    for one in "abcdef*=:~%":
+        assert total[sum_bin(one)] == sum(metrics.get(one, 0) for metrics in known)
+        for other in "abcdef*=:~%":
+            products = [metrics.get(one, 0) * metrics.get(other, 0) / 10**12 for metrics in known]
+            found = sum(total[product_bin(one, other, step)] * 10.0**step for step in STEPS) / MILLION
+            error = sum(max(1e-6, abs(product) * 1e-5) for product in products)
+            assert found == pytest.approx(math.fsum(products), abs=error + 1e-9)
+
+
+def test_what_costs_and_earned_nothing_is_not_played_for_its_cost(door: Door) -> None:
+    for option, earned in (("a", 0), ("b", 30), ("c", 0)):
+        for i in range(200):
+            door.whale.count_decision("page", option=option, metrics={"spent": 0.5, "earned": 5 * int(i < earned)})
+    found = door.decide(by_metric="spent/earned", goal="min", policy="seed", bad_idea_threshold=0)
+    assert (found["option"], found["probability"]) == ("b", 1)
+    assert found["evidence"][0]["rate"] == pytest.approx(100 / 150)
+    low, high = found["evidence"][0]["interval"]
+    assert low < 100 / 150 < high
+    assert [row["rate"] for row in found["evidence"][1:]] == [None, None]
+    errors = door.decide(by_metric="earned/spent", goal="min", policy="seed", bad_idea_threshold=0)
+    assert errors["option"] in "ac"
+
+
+# Visitors
+
+
+def test_a_visitor_gets_the_same_again_while_it_is_sticky() -> None:
+    door = Door(decision_sticky_s=100.0)
+    first = door.decide(visitor="ann")
+    assert first["reason"] == "chosen"
+    for _ in range(20):
+        again = door.decide(visitor="ann", dimensions=US)
+        assert (again["option"], again["decision_id"], again["probability"]) == (
+            first["option"],
+            first["decision_id"],
+            first["probability"],
+        )
+        assert (again["reason"], again["evidence"]) == ("sticky", [])
+    assert door.decide(pk=["page", "other"], visitor="ann")["reason"] == "chosen"
+    door.now += 100
+    later = door.decide(visitor="ann")
+    assert later["reason"] == "chosen"
+    assert later["decision_id"] != first["decision_id"]
+
+
+def test_a_sticky_option_that_is_no_longer_asked_for_is_decided_anew(door: Door) -> None:
+    first = door.decide(visitor="ann")
+    rest = [option for option in ABC if option != first["option"]]
+    second = door.decide(visitor="ann", options=rest)
+    assert second["reason"] == "chosen"
+    assert second["option"] in rest
+    assert door.decide(visitor="ann")["decision_id"] == second["decision_id"]
+    assert door.post("/reward", decision_id=first["decision_id"], metrics={"value": 1}).json == {"counted": True}
+
+
+def test_a_decision_for_a_visitor_is_counted_as_a_trial(door: Door) -> None:
+    first = door.decide(visitor="ann", dimensions=US)
+    for _ in range(3):
+        door.decide(visitor="ann", dimensions=US)
+    option = first["option"]
+    assert door.totals(option, "hits", DECIDED, EXPECTED) == [1, 1, pytest.approx(1 / 3, abs=1e-6)]
+    assert door.totals(option, "hits", DECIDED, dimensions=["country", "US"]) == [1, 1]
+    for other in ABC:
+        if other != option:
+            assert door.totals(other, "hits", DECIDED, EXPECTED) == [0, 0, pytest.approx(1 / 3, abs=1e-6)]
+
+
+def test_without_a_visitor_it_is_no_trial_unless_that_is_said(door: Door) -> None:
+    for given_, hits in (({}, 0), ({"trial": "true"}, 1), ({"visitor": "ann", "trial": "false"}, 1)):
+        door.decide(options=["a"], **given_)
+        assert door.totals("a", "hits") == [hits]
+    assert door.totals("a", DECIDED, EXPECTED) == [3, 3]
+
+
+def test_decisions_and_the_sum_of_their_probabilities_agree(door: Door) -> None:
+    for option, value in (("a", 3), ("b", 6), ("c", 0)):
+        for i in range(40):
+            door.whale.count_decision("page", option=option, metrics={"value": int(i < value)})
+    for i in range(500):
+        door.whale.decision("page", None, ABC, visitor=f"v{i}")
+    found = {option: door.totals(option, DECIDED, EXPECTED) for option in ABC}
+    assert sum(decided for decided, _ in found.values()) == 500
+    assert sum(expected for _, expected in found.values()) == pytest.approx(500, abs=1e-3)
+    for decided, expected in found.values():
+        assert decided == pytest.approx(expected, abs=60)
+
+
+# Rewards
+
+
+def test_a_reward_counts_once_where_its_decision_was(door: Door) -> None:
+    decided = door.decide(visitor="ann", dimensions=US)
+    door.now += 86_400 * 3
+    earned = {"decision_id": decided["decision_id"], "metrics": {"value": 2.5}}
+    assert door.post("/reward", **earned).json == {"counted": True}
+    assert door.post("/reward", **earned).json == {"counted": False}
+    door.now = NOW
+    option = decided["option"]
+    assert door.totals(option, "hits", "value", dimensions=["country", "US"]) == [1, 2.5]
+    assert door.totals(option, "value/hits") == [2.5]
+    other = door.post("/reward", **{**earned, "metrics": {"value": 3}})
+    assert (other.status, other.json["field"]) == (400, "decision_id")
+    assert "rewarded before" in other.json["detail"]
+
+
+def test_a_reward_is_noise_of_the_trial_that_it_belongs_to(door: Door) -> None:
+    """One hit of value 3, or a trial and a reward of 3: the same moments."""
+    for _ in range(4):
+        door.whale.count_decision("page", option="b", metrics={"value": 3})
+        found = door.whale.decision("page", None, ["a"], visitor=f"v{_}")
+        assert door.whale.reward(str(found.decision_id), {"value": 3})
+    door.whale.flush()
+    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a", "b"]))
+    assert evidence.sums[:, 0].tolist() == [[4, 12, 4, 36, 4, 12]] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "decision_id"),
+        ({"decision_id": ""}, "decision_id"),
+        ({"decision_id": "0-unknown", "metrics": {"value": 1}}, "decision_id"),
+        ({"decision_id": 5, "metrics": {"value": 1}}, "decision_id"),
+        ({"decision_id": ["x"], "metrics": {"value": 1}}, "decision_id"),
+        ({"decision_id": "ID"}, "metrics"),
+        ({"decision_id": "ID", "metrics": {}}, "metrics"),
+        ({"decision_id": "ID", "metrics": {"hits": 3, "value": 1}}, "metrics"),
+        ({"decision_id": "ID", "metrics": {"value": "x"}}, "metrics.value"),
+        ({"decision_id": "ID", "metrics": {"value": 1e10}}, "metrics.value"),
+        ({"decision_id": "ID", "metrics": {"__moments__": 1}}, "metrics.__moments__"),
+        ({"decision_id": "ID", "metrics": {"value": 1}, "option": "b"}, "option"),
+    ],
+)
+def test_rewards_that_cannot_be_counted_name_their_field(door: Door, fields: dict[str, Any], field: str) -> None:
+    made = door.decide()["decision_id"]
+    given_ = {name: made if value == "ID" else value for name, value in fields.items()}
+    answer = door.post("/reward", **given_)
+    assert (answer.status, answer.json.get("field")) == (400, field)
+    assert door.post("/reward", decision_id=made, metrics={"value": 1}).json == {"counted": True}
+
+
+def test_a_reward_after_the_decision_is_forgotten_is_refused() -> None:
+    door = Door(decision_kept_s=50.0)
+    made = door.decide()["decision_id"]
+    door.now += 50
+    answer = door.post("/reward", decision_id=made, metrics={"value": 1})
+    assert (answer.status, answer.json["field"]) == (400, "decision_id")
+    assert "misspelt, or too old" in answer.json["detail"]
+
+
+def test_a_reward_cut_off_before_it_was_counted_counts_when_it_comes_again(door: Door) -> None:
+    made = door.whale.decision("page", None, ["a"], visitor="ann")
+    counts = door.whale._decider()._count_hit
+
+    def cut_off(hit: Any) -> None:
+        counts(hit)
+        raise Unavailable("away")
+
+    door.whale._decider()._count_hit = cut_off
+    with pytest.raises(Unavailable):
+        door.whale.reward(str(made.decision_id), {"value": 2})
+    door.whale._decider()._count_hit = counts
+    assert door.whale.reward(str(made.decision_id), {"value": 2})
+    assert door.totals("a", "value") == [2]
+
+
+# While the store is away
+
+
+def test_while_the_store_is_away_the_default_is_answered(door: Door) -> None:
+    door.store.is_away = True
+    for more in ({}, {"visitor": "ann"}):
+        assert door.decide(default="b", **more) == {
+            "option": "b",
+            "probability": None,
+            "decision_id": None,
+            "policy": "thompson-1",
+            "reason": "default",
+            "because": "the store is away: this is the default",
+            "evidence": [],
+        }
+    answer = door.get("/decide", pk="page", options=ABC)
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+    door.store.is_away = False
+    assert door.decide(default="b")["reason"] == "default"
+    door.now += AWAY_S
+    assert door.decide(default="b")["reason"] == "chosen"
+
+
+def test_trials_that_came_before_the_store_was_away_are_counted_afterwards(door: Door) -> None:
+    for visitor in ("ann", "bob"):
+        door.whale.decision("page", None, ["a"], visitor=visitor)
+    door.store.is_away = True
+    with pytest.raises(Unavailable):
+        door.whale.flush()
+    door.whale._decider()
+    door.store.is_away = False
+    door.whale.decision("page", None, ["a"], visitor="cid")
+    assert door.totals("a", "hits", DECIDED, EXPECTED) == [3, 3, 3]
+
+
+def test_trials_that_wait_are_bounded_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    counted: list[Message] = []
+    trials = Trials(counted.append, load({}), "default", lambda: NOW)
+    trials._thread = object()  # type: ignore[assignment]  # nothing in the background
+    with caplog.at_level(logging.ERROR):
+        for _ in range(MOST + 5):
+            trials.add(("p",), "a", {}, NOW, {"a": 1.0}, False, None)
+        trials.flush()
+    hits = [hit for message in counted for hit in message.hits]
+    assert sum(hit.metrics.get(DECIDED, 0) for hit in hits) == MOST * MILLION
+    assert sum(hit.metrics.get(EXPECTED, 0) for hit in hits) == MOST * MILLION
+    assert "5 decisions are not counted" in caplog.text
+
+
+# What cannot be asked
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"options": ""}, "options"),
+        ({"options": []}, "options"),
+        ({"options": ["a", "b", "a"]}, "options"),
+        ({"options": [1, "1"]}, "options"),
+        ({"options": [f"o{i}" for i in range(10_000)]}, "options"),
+        ({"options": {"a": 1}}, "options"),
+        ({"options": ["a", ""]}, "options"),
+        ({"options": ["a", ["b"]]}, "options"),
+        ({"options": ["a", None]}, "options"),
+        ({"options": ["a", "x" * 201]}, "options"),
+        ({"options": "[a"}, "options"),
+        ({"pk": ""}, "pk"),
+        ({"pk": ["p"] * 9}, "pk"),
+        ({"default": "z"}, "default"),
+        ({"policy": "best"}, "policy"),
+        ({"goal": "most"}, "goal"),
+        ({"by_metric": "a/b/c"}, "by_metric"),
+        ({"by_metric": "a-b"}, "by_metric"),
+        ({"by_metric": "/b"}, "by_metric"),
+        ({"by_metric": "a/2"}, "by_metric"),
+        ({"by_metric": "a:sum/b"}, "by_metric"),
+        ({"by_metric": "value/days"}, "by_metric"),
+        ({"period": "sometimes"}, "period"),
+        ({"period": "1s:1h"}, "period"),
+        ({"dimensions": [[f"d{i}", "x"] for i in range(40)]}, "dimensions"),
+        ({"dimensions": "{'a'"}, "dimensions"),
+        ({"visitor": "v" * 201}, "visitor"),
+        ({"trial": "perhaps"}, "trial"),
+        ({"optoins": "a"}, "optoins"),
+        *(
+            ({name: value}, name)
+            for name in ("exploration", "floor", "epsilon", "bad_idea_threshold", "test_idea_threshold")
+            for value in ("-0.1", "1.5", "nan", "inf", "much")
+        ),
+        ({"min_trials": "-1"}, "min_trials"),
+        ({"min_trials": "inf"}, "min_trials"),
+    ],
+)
+def test_what_cannot_be_decided_names_its_field(door: Door, parameters: dict[str, Any], field: str) -> None:
+    answer = door.get("/decide", **{"pk": "page", "options": ABC, **parameters})
+    assert (answer.status, answer.json.get("field")) == (400, field), answer.text
+
+
+@pytest.mark.parametrize("spent", [0, -1, -0.000001])
+def test_a_denominator_that_is_not_above_zero_says_nothing(door: Door, spent: float) -> None:
+    door.whale.count_decision("page", option="a", metrics={"earned": 5, "spent": spent})
+    door.whale.count_decision("page", option="b", metrics={"earned": 5, "spent": 5})
+    rows = door.decide(by_metric="earned/spent")["evidence"]
+    assert {row["option"]: row["rate"] for row in rows} == {"a": None, "b": 1.0, "c": None}
+
+
+def test_options_are_judged_by_sums(door: Door) -> None:
+    door.whale.count_decision("page", option="a", metrics={"people": {"unique": "ann"}, "value": 1})
+    with pytest.raises(FormulaError, match="people is of kind distinct"):
+        door.whale.decide("page", None, ABC, "value/people")
+
+
+@pytest.mark.parametrize(
+    ("call_", "field"),
+    [
+        (lambda whale: whale.decide("p", "d", None), "options"),
+        (lambda whale: whale.decide("p", "d", "abc"), "options"),
+        (lambda whale: whale.decide("p", options={}), "options"),
+        (lambda whale: whale.decide("p", "d", ABC, exploration="x"), "exploration"),
+        (lambda whale: whale.decide("p", "d", ABC, cleverness=1), "cleverness"),
+        (lambda whale: whale.count_decision("p", "EN"), "decided"),
+        (lambda whale: whale.count_decision("p", {}), "decided"),
+        (lambda whale: whale.decide_from_reasons({}, {}, {}), "options"),
+        (lambda whale: whale.decide_from_reasons({"a": {}}, {}, {}, 2), "bad_idea_threshold"),
+    ],
+)
+def test_the_library_names_the_argument_at_fault(door: Door, call_: Any, field: str) -> None:
+    with pytest.raises(CallerError) as caught:
+        call_(door.whale)
+    assert caught.value.field == field
+
+
+# Reasons
+
+
+def test_reasons_have_the_form_of_the_first_hailwhales(door: Door) -> None:
+    for option, dollars in (("a", 5000), ("b", 0)):
+        door.whale.count_decided_now("shop", "page", option, US, {"dollars": dollars, "visitors": 1000})
+    good, bad, test = door.whale.weighted_reasons("shop", "page", ["a", "b"], "dollars/visitors")
+    assert test == {}
+    assert good["a"] == {
+        "good": "_",
+        "bad": None,
+        "base": 5.0,
+        "parent": 2.5,
+        "high": 2500.0,
+        "high_sig": 781.25,
+        "low": 0.0,
+        "low_sig": 0.0,
+        "weight": 1.0,
+    }
+    assert (bad["b"]["bad"], bad["b"]["low"]) == ("_", -2500.0)
+    assert door.whale.reasons_for("shop", "page", "a", "dollars/visitors") == good["a"]
+    assert door.whale.decide_from_reasons(good, bad, {}, 0, 0) == "a"
+    chosen = Counter(door.whale.decide_from_reasons(good, bad, {}, 0.5, 0) for _ in range(400))
+    assert 0.4 < chosen["b"] / 400 < 0.6
+
+
+# Keys and doors
+
+
+def test_deciding_asks_for_the_read_key_and_counting_for_the_write_key() -> None:
+    door = Door(write_key="w", read_key="r", admin_key="a")
+    expected = {"/decide": "r", "/count_decision": "w"}
+    for path, key in expected.items():
+        for given_ in ("w", "r"):
+            answer = door.get(path, pk="page", options=ABC, key=given_) if path == "/decide" else None
+            answer = answer or door.get(path, pk="page", option="a", key=given_)
+            assert answer.status == (200 if given_ == key else 401)
+    for given_, status in (("r", 401), ("w", 400)):
+        answer = call(door.app, "POST", "/reward", {"key": given_}, b'{"decision_id": "0-x", "metrics": {"v": 1}}')
+        assert answer.status == status
+
+
+def test_heads_and_preflights_decide_nothing(door: Door) -> None:
+    for path in ("/decide", "/count_decision", "/reward"):
+        for method, status in (("HEAD", 200), ("OPTIONS", 204)):
+            answer = call(door.app, method, path, {"pk": "page", "options": '["a"]', "option": "a"})
+            assert answer.status == status
+    assert door.totals("a", "hits", DECIDED) == [0, 0]

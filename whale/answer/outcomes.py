@@ -1,0 +1,141 @@
+"""What the counters know of a decision's options, over any Store. Pure: no clock; the range says when.
+
+One read of all options and nodes. Sums of y and x are those of the pk [..., option]; n, and the sums of squares and products, are its
+moments (whale/metric.py), kept at the root alone: a policy asks there how noisy single hits are. What was counted without moments
+(by /count, say) is taken as one report of all of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hail.hit import MILLION, Dimensions
+from whale.answer.evidence import MOST_OPTIONS, Evidence
+from whale.dimension import Path, Pk, paths_of
+from whale.errors import CallerError, FormulaError
+from whale.formula import Floats, parse_formula, sums
+from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
+from whale.period import Range, check_points, starts
+from whale.store.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """What an option is judged by: the sum of one metric over the sum of another."""
+
+    reward: str
+    base: str = "hits"
+
+
+def ratio_of(text: str, field: str) -> Ratio:
+    """`earned/spent`, or `earned`, which means earned/hits; raises FormulaError."""
+    try:
+        steps = parse_formula(text).steps
+    except FormulaError as error:
+        raise FormulaError(str(error).removeprefix("metrics: "), field) from None
+    names = [what[0] for kind, what in steps if kind == "metric" and not what[1]]
+    if len(names) == len(steps) == 1 or (len(steps) == 3 and len(names) == 2 and steps[2] == ("op", "/")):
+        return Ratio(*names)
+    raise FormulaError(f"expected a metric, or one over another as earned/spent, got {ascii(text)[:60]}", field)
+
+
+def nodes_of(tree: Dimensions) -> list[Path]:
+    """The root and the paths of a known context; not the names of its properties, which every hit of an option has."""
+    return [path for path in paths_of(tree) if len(path) != 1 or not tree[str(path[0])]]
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Raises CallerError before anything is read."""
+    if not options:
+        raise CallerError("expected at least one option, got none", "options")
+    if len(options) > MOST_OPTIONS:
+        raise CallerError(f"expected at most {MOST_OPTIONS}, got {len(options)}", "options")
+    if len(set(options)) < len(options):
+        twice = next(option for option in options if list(options).count(option) > 1)
+        raise CallerError(f"{ascii(twice)[:60]} is named twice", "options")
+
+
+def evidence_of(
+    store: Store,
+    account: str,
+    pk: Pk,
+    options: Sequence[str],
+    nodes: Sequence[Path],
+    ratio: Ratio,
+    period: Range,
+    most_points: int,
+) -> Evidence:
+    """The sums of a range. pk: of the decision.  nodes: the root first.
+
+    Trials are the sum of the denominator where it is a count (visitors: 100), as far as sums can tell: whole, and no more than
+    its sum of squares. Else they are hits.
+    Raises CallerError; Unavailable.
+    """
+    check_options(options)
+    check_points(period, most_points)
+    kinds = store.kinds(account, pk, {ratio.reward, ratio.base} - {"hits"})
+    for name in (ratio.reward, ratio.base):
+        if name in kinds:
+            raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: options are judged by sums", "by_metric")
+    source = period.interval if period.source is None else period.source
+    stored = starts(source, period.start, period.end, store.zone(account)) if period.source else period.starts
+    metrics = list(dict.fromkeys(("hits", ratio.reward, ratio.base)))
+    bins = _bins_of(ratio)
+    paths = [*nodes, *map(moment_path, bins)]
+    pks = [(*pk, option) for option in options]
+    cells = store.read_many(account, pks, paths, metrics, source, stored)
+    totals = np.asarray(sums(cells), np.float64)
+    units = np.array([1 if name == "hits" else MILLION for name in metrics], np.float64)
+    by_node = totals[:, : len(nodes)] / units
+    hits, y, x = (by_node[:, :, metrics.index(name)] for name in ("hits", ratio.reward, ratio.base))
+    found = np.zeros((len(options), len(nodes), 6))
+    found[:, :, 0], found[:, :, 1], found[:, :, 2] = np.maximum(hits, x > 0), y, x
+    moments = dict(zip(bins, totals[:, len(nodes) :, 0].T, strict=True))
+    mine = _with_moments(_Moments(moments), ratio, y[:, 0], x[:, 0])
+    is_whole = (
+        not (cells[:, : len(nodes), metrics.index(ratio.base)] % MILLION).any() and (mine[:, 4] >= mine[:, 2]).all()
+    )
+    trials = np.maximum(x if is_whole or ratio.base == "hits" else hits, x > 0)
+    found[:, 0] = mine
+    return Evidence.of(options, nodes, found, trials)
+
+
+def _bins_of(ratio: Ratio) -> list[str]:
+    names = {ratio.reward, ratio.base}
+    pairs = [(ratio.reward, ratio.reward), (ratio.base, ratio.base), (ratio.reward, ratio.base)]
+    products = [product_bin(*pair, step) for pair in pairs for step in STEPS]
+    return list(dict.fromkeys([COUNT, *map(sum_bin, names), *products]))
+
+
+class _Moments:
+    """Sums over the hits that have their moments counted, by option. Hits are kept less 1."""
+
+    def __init__(self, bins: Mapping[str, Floats]):
+        self._bins = bins
+        self.count = bins[COUNT]
+
+    def sum(self, metric: str) -> Floats:
+        added = self._bins[sum_bin(metric)] / MILLION
+        return self.count + added if metric == "hits" else added
+
+    def product(self, one: str, other: str) -> Floats:
+        added = sum((self._bins[product_bin(one, other, step)] * 10.0**step for step in STEPS), np.zeros(1)) / MILLION
+        if one == other == "hits":
+            return self.count + 2 * (self.sum("hits") - self.count) + added
+        if "hits" in (one, other):
+            return self.sum(other if one == "hits" else one) + added
+        return added
+
+
+def _with_moments(known: _Moments, ratio: Ratio, y: Floats, x: Floats) -> Floats:
+    """n, y, x, yy, xx, xy of each option."""
+    reward, base = ratio.reward, ratio.base
+    more_y, more_x = y - known.sum(reward), x - known.sum(base)  # of hits without moments: as one
+    more_y[np.abs(more_y) < 1e-9 * np.abs(y)] = 0
+    more_x[np.abs(more_x) < 1e-9 * np.abs(x)] = 0
+    count = known.count + ((more_y != 0) | (more_x != 0))
+    yy = known.product(reward, reward) + more_y * more_y
+    xx = known.product(base, base) + more_x * more_x
+    xy = known.product(reward, base) + more_x * more_y
+    return np.stack([count, y, x, yy, xx, xy], axis=-1)

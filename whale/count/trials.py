@@ -1,0 +1,115 @@
+"""Counting decisions as trials, in the background: a decision does not wait for its count.
+
+What waits is added up and counted every PAUSE_S. Each decision adds to its option, at the paths of its context, `__decided__` 1, and
+a hit where it is a trial; and to the root of every option `__expected__`, the probability that the option had. So the number of
+decisions and the sum of probabilities close over the same decisions.
+
+Promise: a process that ends counts what waits; one that is killed loses at most what came in PAUSE_S. While the store is away it waits,
+up to MOST decisions; more are not counted, and the log says how many.
+"""
+
+import atexit
+import logging
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from hail.hit import DECIDED, EXPECTED, MILLION, Dimensions, Hit, encode_hit, with_moments
+from hail.message import Message, decode_message, encode_message
+from hail.settings import Settings
+from whale.dimension import Pk, paths_of
+from whale.errors import Unavailable
+
+PAUSE_S = 1.0
+MOST = 50_000
+
+log = logging.getLogger(__name__)
+
+
+class Trials:
+    """For many threads. apply: counts a message, as often as it is handed the same one once."""
+
+    def __init__(
+        self, apply: Callable[[Message], None], settings: Settings, account: str, clock: Callable[[], float]
+    ) -> None:
+        self._apply, self._settings, self._account, self._clock = apply, settings, account, clock
+        self._waiting: list[Hit] = []
+        self._expected: dict[tuple[Pk, int], float] = {}
+        self._unsent: deque[Message] = deque()  # the first may be counted, or not
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self._publisher, self._seq, self._total, self._lost = secrets.token_hex(8), 0, 0, 0
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(
+        self,
+        pk: Pk,
+        option: str,
+        dimensions: Dimensions,
+        at: float,
+        probabilities: Mapping[str, float],
+        is_trial: bool,
+        visitor: str | None,
+    ) -> None:
+        """One decision of a pk. probabilities: by option."""
+        at_ms = int(at * 1000)
+        metrics = {"hits": 1, DECIDED: MILLION} if is_trial else {DECIDED: MILLION}
+        cells = (len(pk) + 1) * len(paths_of(dimensions)) * len(metrics) * len(self._settings.periods)
+        hit = Hit((*pk, option), dimensions, metrics, at_ms, None, visitor, "decided", cells)
+        with self._lock:
+            if len(self._waiting) >= MOST:
+                self._lost += 1
+                return
+            self._waiting.append(with_moments(hit, self._settings) if is_trial else hit)
+            for name, share in probabilities.items():
+                key = (*pk, name), at_ms // 60_000
+                self._expected[key] = self._expected.get(key, 0.0) + share
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
+                self._thread.start()
+                atexit.register(self._leave)
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Counts what waits, now; raises Unavailable."""
+        with self._sending:
+            with self._lock:
+                hits, expected, lost = self._waiting, self._expected, self._lost
+                self._waiting, self._expected, self._lost = [], {}, 0
+            if lost:
+                log.error("%d decisions are not counted: more than %d waited for the store", lost, MOST)
+            for (pk, minute), share in expected.items():
+                cells = len(pk) * len(self._settings.periods)
+                hits.append(Hit(pk, {}, {EXPECTED: round(share * MILLION)}, minute * 60_000, cells=cells))
+            most = self._settings.message_max_hits
+            for first in range(0, len(hits), most):
+                rows = [encode_hit(hit) for hit in hits[first : first + most]]
+                self._total += len(rows)
+                now_ms = int(self._clock() * 1000)
+                body = encode_message(self._publisher, self._seq, self._account, self._total, now_ms, rows)
+                self._seq += 1
+                self._unsent.append(decode_message(body))
+            while self._unsent:
+                self._apply(self._unsent[0])
+                self._unsent.popleft()
+
+    def _work(self) -> None:
+        pause = threading.Event()
+        while True:
+            self._wake.wait()
+            pause.wait(PAUSE_S)
+            self._wake.clear()
+            try:
+                self.flush()
+            except Unavailable:
+                self._wake.set()  # the same message again
+            except Exception:  # decisions go on
+                log.exception("decisions were not counted")
+                self._unsent.clear()
+
+    def _leave(self) -> None:
+        try:
+            self.flush()
+        except Unavailable as error:
+            log.error("decisions of the last moment may not be counted: %s", error)

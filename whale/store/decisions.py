@@ -1,0 +1,76 @@
+"""Decisions that are kept: their visitors', and their rewards. The id of one is its shard and a nonce: `17-91b2...`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hail.settings import Settings
+from whale.dimension import Pk
+from whale.store.base import Kept
+from whale.store.connection import Connected, Connection, Script, pack, reachable
+from whale.store.keys import Keys
+
+
+class Decisions(Connected):
+    """For many threads."""
+
+    def __init__(self, connection: Connection, settings: Settings):
+        super().__init__(connection, settings)
+        self._decide, self._reward = Script(self.client, "decide"), Script(self.client, "reward")
+
+    @reachable
+    def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
+        keys = Keys(account, self.shards)
+        shard, whose = keys.decided(pk, visitor)
+        nonce = self.client.get(f"{keys.decisions(shard)[2]}:{whose}")
+        return None if nonce is None else self.decision(account, f"{shard}-{nonce.decode()}", now)
+
+    @reachable
+    def keep_decision(
+        self,
+        account: str,
+        pk: Pk,
+        visitor: str | None,
+        text: bytes,
+        now: float,
+        nonce: str,
+        sticky_s: float,
+        instead_of: str = "",
+    ) -> Kept:
+        keys = Keys(account, self.shards)
+        shard, whose = keys.decided(pk, nonce if visitor is None else visitor)
+        most = max(1, self.settings.max_decisions // self.shards)
+        ask: list[Any] = [nonce, text.decode(), int(now), max(1, int(self.settings.decision_kept_s))]
+        ask += [max(1, int(sticky_s)), most, "" if visitor is None else whose, instead_of.partition("-")[2]]
+        found = self._decide(keys.decisions(shard), [pack(ask)])
+        if found:
+            return Kept(f"{shard}-{found[0].decode()}", found[1])
+        return Kept(f"{shard}-{nonce}", text)
+
+    @reachable
+    def decision(self, account: str, id: str, now: float) -> Kept | None:
+        key = self._key(account, id)
+        if key is None:
+            return None
+        return _kept(id, self.client.hmget(key, "t", "r", "d"))
+
+    @reachable
+    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
+        return self._noted(account, id, "r", digest)
+
+    @reachable
+    def end_reward(self, account: str, id: str) -> None:
+        self._noted(account, id, "d", "1")
+
+    def _noted(self, account: str, id: str, field: str, value: str) -> Kept | None:
+        key = self._key(account, id)
+        return None if key is None else _kept(id, self._reward([key], [field, value]))
+
+    def _key(self, account: str, id: str) -> str | None:
+        shard, _, nonce = id.partition("-")
+        known = shard.isascii() and shard.isdecimal() and len(shard) < 6 and int(shard) < self.shards
+        return f"{Keys(account, self.shards).decisions(int(shard))[1]}:{nonce}" if known and nonce else None
+
+
+def _kept(id: str, found: Sequence[bytes | None] | None) -> Kept | None:
+    text, reward, done = found or (None, None, None)
+    return None if text is None else Kept(id, text, (reward or b"").decode(), done is not None)
