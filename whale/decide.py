@@ -125,9 +125,9 @@ class Decider:
         outcomes.check_options(asked.options)
         if asked.default is not None and asked.default not in asked.options:
             raise CallerError(f"expected one of the options, got {ascii(asked.default)[:60]}", "default")
+        if asked.default is not None and self._clock() < self._away_until:
+            return Decision(asked.default, None, None, asked.policy.version, "default")
         try:
-            if asked.default is not None and self._clock() < self._away_until:
-                raise Unavailable("the store was away a moment ago")
             found = self.kept(asked)
             if found is not None and found.option in asked.options:
                 return found

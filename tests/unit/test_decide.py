@@ -473,6 +473,17 @@ def test_while_the_store_is_away_the_default_is_answered(door: Door) -> None:
     assert door.decide(default="b")["reason"] == "chosen"
 
 
+def test_the_store_is_asked_again_however_often_defaults_are_asked(door: Door) -> None:
+    door.store.is_away = True
+    assert door.decide(default="c")["reason"] == "default"
+    door.store.is_away = False
+    reasons = []
+    for _ in range(6):
+        door.now += AWAY_S / 4
+        reasons.append(door.decide(default="c")["reason"])
+    assert reasons == ["default"] * 3 + ["chosen"] * 3
+
+
 def test_trials_that_came_before_the_store_was_away_are_counted_afterwards(door: Door) -> None:
     for visitor in ("ann", "bob"):
         door.whale.decision("page", None, ["a"], visitor=visitor)
