@@ -41,6 +41,8 @@ setup(
             "django>=5",
             "hypothesis>=6.100",
             "mypy>=1.15",
+            "openfeature-provider-ofrep>=0.3",
+            "openfeature-sdk>=0.10",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "requests>=2.32",

@@ -81,10 +81,18 @@ class Problem(msgspec.Struct, kw_only=True):
 def schema_of(kind: Any) -> dict[str, Any]:
     """A JSON schema with no reference in it."""
     schema, parts = msgspec.json.schema_components([kind], ref_template="#/{name}")
-    found = schema[0]
-    if "$ref" in found:
-        found = dict(parts[found["$ref"].removeprefix("#/")])
+    found: dict[str, Any] = _inlined(schema[0], parts)
     return found
+
+
+def _inlined(part: Any, parts: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_inlined(each, parts) for each in part]
+    if not isinstance(part, dict):
+        return part
+    if isinstance(part.get("$ref"), str):
+        return _inlined(parts[part["$ref"].removeprefix("#/")], parts)
+    return {name: _inlined(each, parts) for name, each in part.items()}
 
 
 def parameters(kind: type[msgspec.Struct], **more: str) -> list[dict[str, Any]]:
@@ -114,6 +122,8 @@ def answer(description: str, kind: Any = None, content_type: str = "application/
 REFUSALS = {
     400: "The caller must mend what it asked; `field` says what.",
     401: "A key is needed: Bearer, the password of Basic, or the parameter key.",
+    404: "What was named is not there.",
+    409: "Somebody else changed it first; `current` is what is there.",
     413: "The body is too large.",
     503: "Not now: Retry-After says when to try again.",
 }

@@ -113,6 +113,12 @@ TABLE = (
     Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),
     Setting("MAX_DECISIONS", 200_000, "decisions", "decisions of an account that are kept; the newest stay"),
     Setting("DECIDE_SNAPSHOT_S", 1.0, "s", "how old the counters may be that a decision rests on"),
+    Setting("MAX_DEFINITIONS", 200, "decisions", "decisions that an account may define"),
+    Setting("MAX_OPTIONS", 50, "options", "options of a decision that is defined (at most 200)"),
+    Setting("MAX_PHASES", 20, "phases", "phases of a decision that are kept, the newest"),
+    Setting(
+        "MAX_DEFINITION_BYTES", 65_536, "bytes", "a decision that is defined, with the values of its options, as JSON"
+    ),
     # what one answer may cost
     Setting("MAX_POINTS", 10_000, "points", "points of one series"),
     Setting("MAX_ANSWER_POINTS", 200_000, "points", "points of one answer"),
@@ -161,6 +167,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     values["SPY"] = values["SPY"] == "1"
     if not 1 <= values["MAX_METRICS"] <= 63:
         raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
+    if not 1 <= values["MAX_OPTIONS"] <= 200:
+        raise SettingsError(f"{PREFIX}MAX_OPTIONS: expected 1 to 200, got {values['MAX_OPTIONS']}")
     try:
         ZoneInfo(values["TIMEZONE"])
     except (KeyError, ValueError, OSError):

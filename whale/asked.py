@@ -4,10 +4,10 @@ Text parameters that hold names (`pk`, `dimensions`, `metrics`) are JSON, or Pyt
 open with a bracket, else one name.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from hail.openapi import Amounts, Name, Names
 
@@ -230,9 +230,27 @@ class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(description="How many, at most 200.")] = 100
 
 
+class DecisionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    archived: Annotated[bool, Meta(description="Those that are archived too.")] = False
+
+
+class DecisionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    phase: Annotated[int | None, Meta(description="Which phase is reported; none: the one that holds.")] = None
+    dimensions: Annotated[str, Meta(description="One path, whose children are reported as segments.")] = ""
+    dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
+    baseline: Annotated[str, Meta(description="The option that others are compared with; none: the default.")] = ""
+    limit: Annotated[int, Meta(description="Segments that are reported, those with the most hits, at most 100.")] = 20
+
+
 class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Annotated[str, Meta(description="The decision's name; or with `decision`, what it is about.")]
-    options: Annotated[str, Meta(description="A list of names, as ['a', 'b', 'c'].", examples=["['a', 'b', 'c']"])]
+    options: Annotated[
+        str,
+        Meta(
+            description="A list of names, as ['a', 'b', 'c']. Without it pk is the name of a decision that is defined.",
+            examples=["['a', 'b', 'c']"],
+        ),
+    ] = ""
     decision: Annotated[str, Meta(description="The decision's name, where pk is what it is about.")] = ""
     dimensions: Annotated[str, Meta(description="What is known of the visitor, as a hit has it.")] = ""
     dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
@@ -265,7 +283,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
 
 class Decided(msgspec.Struct, kw_only=True):
-    """The answer of /decide. reason: chosen, sticky, or default."""
+    """The answer of /decide. reason: chosen, sticky, or default; of a decision that is defined also winner or paused."""
 
     option: str
     probability: float | None
@@ -274,6 +292,7 @@ class Decided(msgspec.Struct, kw_only=True):
     reason: str
     because: str
     evidence: list[Evidence]
+    value: Annotated[Any | UnsetType, Meta(description="Of a decision that is defined, the option's value.")] = UNSET
 
 
 class RewardGiven(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -49,16 +49,19 @@ from whale.answer.once import once
 from whale.answer.outcomes import check_options, ratio_of
 from whale.answer.policy import Policy
 from whale.answer.rank import Ranking, Row
+from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.count.trials import Trials
 from whale.decide import Asked, Decider, Decision
+from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
 from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, FormulaError, PeriodError, Unavailable
+from whale.errors import CallerError, FormulaError, NotFound, PeriodError, Unavailable
 from whale.formula import Number, metrics_asked, ratio_text
+from whale.managed import Answer, Managed
 from whale.period import (
     Interval,
     Range,
@@ -81,6 +84,7 @@ ACCOUNT = "default"
 PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
 """What `totals` answers when no period is asked."""
 CACHED_S = 60.0
+FEW_DAYS = 62  # of a phase, so that a report reads few buckets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -124,6 +128,7 @@ class Whale:
         self._direct: Direct | None = None
         self._decides: Decider | None = None
         self._trials: Trials | None = None
+        self._manages: Managed | None = None
         self._publisher: Publisher | None = None
         self._lock = threading.Lock()
         self._cache = Cache(clock)
@@ -267,8 +272,12 @@ class Whale:
     ) -> Any:
         """The option to show, one of those given. more: of `decision`.
 
-        options: a list; or {decision: list}, and of several decisions the answer is {decision: option}.
+        options: a list; or {decision: list}, and of several decisions the answer is {decision: option}. Without options the pk is
+        the name of a decision that is defined, and the answer is its option's value; more: of `choose`.
         """
+        if options is None and decision_name is None:
+            context = _one(_one(known_data, more.pop("known_dimensions", None)), more.pop("dimensions", None))
+            return self.choose(pk_base, dimensions=context, **more).value
         more |= {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
         named = options if isinstance(options, Mapping) else {decision_name: options}
         if not named:
@@ -321,6 +330,87 @@ class Whale:
                 sticky_s=sticky_s,
             )
         )
+
+    @on_default
+    def choose(self, /, name: Any, visitor: Any = None, dimensions: Any = None) -> Answer:
+        """What a visitor gets of a decision that is defined: `.value`, `.decision` with its option and id, and `.why`.
+
+        dimensions: what is known of him.  Raises NotFound, HitError; Unavailable where nothing of it was ever read.
+        """
+        managed = self.managed()
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        definition = managed.find(managed.named(name))
+        if definition is None:
+            raise NotFound(f"no decision {ascii(name)[:60]} is defined", "name")
+        return managed.decide(definition, whose, dimensions)
+
+    @on_default
+    def define_decision(self, name: Any, /, **fields: Any) -> Shown:
+        """Defines a decision, or changes what is named of it: fields of whale.definition.DecisionGiven.
+
+        Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
+        """
+        managed = self.managed()
+        return decision_shown(managed.define(managed.named(name), fields))
+
+    @on_default
+    def decisions(self, archived: bool = False) -> list[Shown]:
+        """Decisions that are defined, by name. archived: those too."""
+        return [decision_shown(each) for each in self.managed().definitions() if archived or not each.archived]
+
+    @on_default
+    def decision_report(
+        self,
+        /,
+        name: Any,
+        phase: int | None = None,
+        dimensions: Any = None,
+        baseline: Any = None,
+        limit: int = SEGMENTS,
+        *,
+        dimension: Any = None,
+    ) -> Reporting:
+        """A decision and what a phase of it has come to, by default the one that holds.
+
+        dimensions: one path, whose children are reported as segments, the `limit` with the most trials.
+        baseline: the option that others are compared with; default: the decision's default.
+        Raises NotFound, CallerError, Unavailable. Cost: (1 + segments) x options x 4,000 draws, and five reads.
+        """
+        managed = self.managed()
+        definition = managed.definition(managed.named(name))
+        paths = paths_asked(_one(dimensions, dimension))
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
+        if not 0 < limit <= MOST_SEGMENTS:
+            raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
+        found = next((each for each in definition.phases if each.number == phase), None)
+        if phase is not None and found is None:
+            numbers = f"{definition.phases[0].number} to {definition.phase.number}"
+            raise CallerError(f"expected one of those that are kept, {numbers}, got {phase}", "phase")
+        about = found or definition.phase
+        end = self.clock() if about.ended is None else about.ended
+        by = (
+            "day" if end - about.started < FEW_DAYS * DAY else "month"
+        )  # wider than the phase, which has pks of its own
+        period = self.range_of(Span(about.started, end + 1, by))
+        pk = pk_of(definition.name, about.number)
+        against = about.default if baseline is None else self._option(baseline, "baseline")
+        if against not in about.options:
+            raise CallerError(f"expected one of the options, got {ascii(against)[:60]}", "baseline")
+        asked = Reported(
+            pk=pk,
+            options=about.options,
+            ratio=ratio_of(about.by_metric, "by_metric"),
+            by_metric=about.by_metric,
+            goal=about.goal,
+            baseline=against,
+            held_out=(pk_of(definition.name, about.number, True), about.default) if about.holdout else None,
+            period=period,
+        )
+        segments = largest_segments(self.store, self.account, pk, paths[0], period, limit) if paths[0] else []
+        drawn = np.random.default_rng(0)  # the same counters give the same report
+        found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn)
+        return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=found_)
 
     @on_default
     def reward(self, /, decision_id: str, metrics: Any = None, *, metric: Any = None) -> bool:
@@ -437,6 +527,12 @@ class Whale:
     def _option(self, value: Any, field: str = "options") -> str:
         return name_of(value, field, self.settings, Reason.BAD_PK)
 
+    def managed(self) -> Managed:
+        with self._lock:
+            if self._manages is None:
+                self._manages = Managed(self.store, self.settings, self.account, self.clock, self._decider)
+            return self._manages
+
     def _decider(self) -> Decider:
         direct = self._direct_now()
         with self._lock:
@@ -444,8 +540,8 @@ class Whale:
                 trials = Trials(direct.apply, self.settings, self.account, self.clock)
                 self._trials = trials
 
-                def count_hit(hit: Hit) -> None:
-                    direct.count(self.account, [hit], self.clock())
+                def count_hits(hits: list[Hit]) -> None:
+                    direct.count(self.account, hits, self.clock())
 
                 self._decides = Decider(
                     self.store,
@@ -455,7 +551,8 @@ class Whale:
                     self.random,
                     lambda: secrets.token_hex(8),
                     trials.add,
-                    count_hit,
+                    count_hits,
+                    trials.add_hit,
                 )
             return self._decides
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from hail.hit import Dimensions, Hit, parse_hit, with_moments
 from hail.settings import Settings
-from whale.answer import outcomes, policy
+from whale.answer import off_policy, outcomes, policy
 from whale.answer.cache import Cache
 from whale.answer.evidence import Departures, Evidence
 from whale.answer.outcomes import Ratio
@@ -48,7 +48,7 @@ class Asked:
 
     pk: of the decision; its options are the pks one level below.  tree: the known context.  period: whose counters speak.
     default: what is answered while the store is away.  is_trial: whether the decision counts as a hit of its option.
-    sticky_s: None for the setting.
+    sticky_s: None for the setting.  off_policy: the metric whose off-policy estimate is counted too (answer/off_policy.py), if any.
     """
 
     pk: Pk
@@ -61,6 +61,7 @@ class Asked:
     default: str | None = None
     is_trial: bool = False
     sticky_s: float | None = None
+    off_policy: str = ""
 
     @property
     def nodes(self) -> list[Path]:
@@ -93,6 +94,7 @@ class Record(msgspec.Struct, array_like=True):
     dimensions: dict[str, Any]
     is_trial: bool = False
     visitor: str | None = None
+    off_policy: str = ""
 
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).decode
@@ -110,18 +112,23 @@ class Decider:
         random: np.random.Generator,
         nonce: Callable[[], str],
         count_trial: CountTrial,
-        count_hit: Callable[[Hit], None],
+        count_hits: Callable[[list[Hit]], None],
+        count_later: Callable[[Hit], None],
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
-        self.random, self._nonce, self._count_trial, self._count_hit = random, nonce, count_trial, count_hit
+        self.random, self._nonce, self._count_trial = random, nonce, count_trial
+        self._count_hits, self._count_later = count_hits, count_later
         self._hurried: Store | None = None
         self._away_until = 0.0
         self._lock = threading.Lock()
         self._departures = Cache(clock)
         self._snapshots = Cache(clock, MOST_SUMS, lambda evidence: int(evidence.sums.size))
 
-    def decide(self, asked: Asked) -> Decision:
-        """The option for a visitor and a context; see the module. Raises CallerError, and Unavailable where there is no default."""
+    def decide(self, asked: Asked, choose: Callable[[Asked], Choice] | None = None) -> Decision:
+        """The option for a visitor and a context; see the module. choose: in place of the policy.
+
+        Raises CallerError, and Unavailable where there is no default.
+        """
         outcomes.check_options(asked.options)
         if asked.default is not None and asked.default not in asked.options:
             raise CallerError(f"expected one of the options, got {ascii(asked.default)[:60]}", "default")
@@ -132,7 +139,7 @@ class Decider:
             if found is not None and found.option in asked.options:
                 return found
             instead_of = found.decision_id if found is not None else None
-            return self.keep(asked, self.choice(asked), instead_of or "")
+            return self.keep(asked, (choose or self.choice)(asked), instead_of or "")
         except Unavailable:
             if asked.default is None:
                 raise
@@ -144,7 +151,7 @@ class Decider:
         if asked.visitor is None:
             return None
         now = self._clock()
-        found = self._store().decision_of(self._account, asked.pk, asked.visitor, now)
+        found = self.store().decision_of(self._account, asked.pk, asked.visitor, now)
         return None if found is None else _again(found)
 
     def choice(self, asked: Asked) -> Choice:
@@ -165,17 +172,29 @@ class Decider:
         """Keeps a choice, and counts it; or gives the decision that the visitor got meanwhile."""
         now = self._clock()
         record = Record(
-            asked.pk, choice.option, choice.probability, choice.version, now, asked.tree, asked.is_trial, asked.visitor
+            asked.pk,
+            choice.option,
+            choice.probability,
+            choice.version,
+            now,
+            asked.tree,
+            asked.is_trial,
+            asked.visitor,
+            asked.off_policy,
         )
         sticky_s = self._settings.decision_sticky_s if asked.sticky_s is None else asked.sticky_s
         nonce = self._nonce()
-        kept = self._store().keep_decision(
+        kept = self.store().keep_decision(
             self._account, asked.pk, asked.visitor, _encode(record), now, nonce, sticky_s, instead_of
         )
         if not kept.id.endswith(f"-{nonce}"):
             return _again(kept)
         shares = dict(zip(asked.options, choice.probabilities, strict=True))
         self._count_trial(asked.pk, choice.option, asked.tree, now, shares, asked.is_trial, asked.visitor)
+        if asked.off_policy:
+            self._count_later(
+                off_policy.tried(asked.pk, choice.option, choice.probability, int(now * 1000), self._settings)
+            )
         rows = sorted(choice.rows, key=lambda row: row.option != choice.option)  # of the chosen option first
         return Decision(choice.option, choice.probability, kept.id, choice.version, "chosen", rows)
 
@@ -198,7 +217,7 @@ class Decider:
 
         def learn() -> Departures:
             levels = max(length for _, length in dimensions)
-            below = self._store().descendants(self._account, asked.pk, (), levels)
+            below = self.store().descendants(self._account, asked.pk, (), levels)
             nodes: list[Path] = [(), *(node for node in below if (node[0], len(node)) in dimensions)]
             most = min(MOST_LEARNT, MOST_LEARNT_SUMS // len(asked.options))
             return policy.departures(self._read(asked, nodes[:most]))
@@ -207,7 +226,7 @@ class Decider:
         return found
 
     def _read(self, asked: Asked, nodes: Sequence[Path]) -> Evidence:
-        store, limit = self._store(), self._settings.max_points
+        store, limit = self.store(), self._settings.max_points
         period = self._range(asked.period)
         return outcomes.evidence_of(store, self._account, asked.pk, asked.options, nodes, asked.ratio, period, limit)
 
@@ -240,16 +259,22 @@ class Decider:
         if kept.is_rewarded:
             return False
         hit = replace(hit, metrics=earned, id=f"reward {decision_id}", visitor=record.visitor, event="rewarded")
-        self._count_hit(with_moments(hit, self._settings, own=int(not record.is_trial)))
+        hits = [with_moments(hit, self._settings, own=int(not record.is_trial))]
+        if record.off_policy in earned:
+            amount, at_ms = earned[record.off_policy], int(record.at * 1000)
+            more = off_policy.rewarded(record.pk, record.option, record.probability, amount, at_ms, self._settings)
+            hits.append(replace(more, id=f"off-policy {decision_id}"))
+        self._count_hits(hits)
         self._slow.end_reward(self._account, decision_id)
         return True
 
     def _range(self, period: str) -> Range:
-        zone = self._store().zone(self._account)
+        zone = self.store().zone(self._account)
         kept, most = self._settings.periods, self._settings.max_points
         return parse_period(period, self._clock(), zone, kept, "", most, None, None)
 
-    def _store(self) -> Store:
+    def store(self) -> Store:
+        """The store, by a connection that soon gives up."""
         with self._lock:
             if self._hurried is None:
                 self._hurried = self._slow.hurried(HURRY_S)

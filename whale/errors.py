@@ -6,6 +6,8 @@ HailWhaleError
         PathError       a pk or a path that cannot be read
         FormulaError    a formula that cannot be read
         TooManyPoints   an answer larger than its bound
+        NotFound        what was named is not there: 404
+        Conflict        somebody else changed it first: 409, with what is there
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
         Interrupted     the store was away within a piece of work, which is to begin again
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
@@ -49,6 +51,22 @@ class TooManyPoints(CallerError):
 
     def __init__(self, message: str, field: str = "period"):
         super().__init__(message, field)
+
+
+class NotFound(CallerError):
+    """HTTP 404."""
+
+    code = "not_found"
+
+
+class Conflict(CallerError):
+    """HTTP 409: somebody else was first. current: what is there now, as it is answered."""
+
+    code = "conflict"
+
+    def __init__(self, message: str, field: str = "", current: object = None):
+        super().__init__(message, field)
+        self.current = current
 
 
 class Unavailable(HailWhaleError):

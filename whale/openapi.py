@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
-from whale import asked
+from whale import asked, ofrep
+from whale.definition import DecisionGiven, Reporting, Shown
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Series: {path: {metric: points}}."),
@@ -47,6 +48,62 @@ def explained(said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "content": {"application/json": {**content, "schema": {"anyOf": [content["schema"], whole]}}}}
 
 
+def _named(name: str) -> dict[str, Any]:
+    """A part of a path."""
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+
+
+def _decisions() -> dict[str, Any]:
+    """Decisions that are defined."""
+    body = {"required": True, "content": {"application/json": {"schema": schema_of(DecisionGiven)}}}
+    unchanged = {"304": {"description": "As If-None-Match says, nothing changed."}}
+    listed = {
+        "operationId": "decisions",
+        "summary": "Decisions that are defined.",
+        "parameters": parameters(asked.DecisionsAsked),
+        "responses": {"200": answer("By name.", list[Shown]), **common(400, 401, 503)},
+    }
+    read = {
+        "operationId": "decision",
+        "summary": "A decision, and what a phase of it has come to.",
+        "parameters": [_named("name"), *parameters(asked.DecisionAsked)],
+        "responses": {"200": answer("The report.", Reporting), **common(400, 401, 404, 503)},
+    }
+    define = {
+        "operationId": "define_decision",
+        "summary": "Defines a decision, or changes what is given of it.",
+        "parameters": [_named("name")],
+        "requestBody": body,
+        "responses": {"200": answer("As it is now.", Shown), **common(400, 401, 409, 413, 503)},
+    }
+    context = {"type": "object", "properties": {"context": {"type": "object"}}}
+    refusals = {str(status): answer("Why it was not evaluated.", ofrep.Refusal) for status in (400, 413, 503)}
+    evaluate = {
+        "operationId": "evaluate_flag",
+        "summary": "OpenFeature remote evaluation of one flag.",
+        "parameters": [_named("key")],
+        "requestBody": {"content": {"application/json": {"schema": context}}},
+        "responses": {
+            "200": answer("The variant and its value.", ofrep.Evaluated),
+            "404": answer("No such flag.", ofrep.Refusal),
+            **refusals,
+            **common(401),
+        },
+    }
+    evaluate_all = {
+        "operationId": "evaluate_flags",
+        "summary": "OpenFeature remote evaluation of all flags.",
+        "requestBody": {"content": {"application/json": {"schema": context}}},
+        "responses": {"200": answer("All flags.", ofrep.Flags), **unchanged, **refusals, **common(401)},
+    }
+    return {
+        "/decisions": {"get": listed},
+        "/decisions/{name}": {"get": read, "post": define},
+        "/ofrep/v1/evaluate/flags": {"post": evaluate_all},
+        "/ofrep/v1/evaluate/flags/{key}": {"post": evaluate},
+    }
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -81,6 +138,7 @@ def document() -> dict[str, Any]:
     )
     paths["/update_count_to"] = _posted("update_count_to", "Sets one bucket.", asked.UpdateGiven, dict[str, Any])
     paths["/reset"] = _posted("reset", "Forgets a pk, or a path of it.", asked.ResetGiven, None)
+    paths |= _decisions()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": version("hailwhale"), "license": {"name": "MIT"}},

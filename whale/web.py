@@ -13,6 +13,9 @@
     GET  /decide         {option, probability, decision_id, ...}: which option to show
     GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}
     GET  /tracker        the visitor's uid: counted (also POST; by GET with a sealed pixel)
+    GET  /decisions      [decision, ...]: those that are defined
+    GET  /decisions/NAME {decision, phase, report}                POST /decisions/NAME: defines or changes it
+    POST /ofrep/v1/evaluate/flags, .../flags/KEY: OpenFeature remote evaluation
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
@@ -46,7 +49,7 @@ from hail import access
 from hail.hit import DECIDED_FIELDS, FIELDS, HitError, Reason, lenient
 from hail.pixel import fields_of_pixel
 from hail.settings import Settings, load
-from whale import openapi
+from whale import ofrep, openapi
 from whale.answer import series
 from whale.answer.cache import Cache, argument_key
 from whale.answer.compare import Comparison
@@ -59,6 +62,8 @@ from whale.asked import (
     DatasetAsked,
     DecideAsked,
     Decided,
+    DecisionAsked,
+    DecisionsAsked,
     Evidence,
     FactorsAsked,
     MetricsAsked,
@@ -72,9 +77,11 @@ from whale.asked import (
     TotalsAsked,
 )
 from whale.client import Whale
+from whale.decide import Decision
+from whale.definition import Definition, decision_shown
 from whale.dimension import Pk, path_text, pk_asked, pk_text, pks_asked
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, PathError, PeriodError, Unavailable
+from whale.errors import CallerError, Conflict, NotFound, PathError, PeriodError, Unavailable
 from whale.page import POLICY, Row, render
 from whale.period import Range, Span
 
@@ -94,12 +101,13 @@ CORS = {
 }
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key",
     "Access-Control-Max-Age": "86400",
 }
 PLURAL = {"dimension": "dimensions", "metric": "metrics"}
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 A = TypeVar("A", bound=msgspec.Struct)
+DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
 CACHED_BYTES = 32_000_000  # answers that one process remembers
 
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
@@ -118,9 +126,18 @@ class Kept:
 class Problem(Exception):
     """Ends a request with an RFC 9457 body."""
 
-    def __init__(self, status: int, code: str, detail: str, field: str = "", headers: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        field: str = "",
+        headers: Mapping[str, str] | None = None,
+        current: Any = None,
+    ):
         super().__init__(detail)
         self.status, self.code, self.field, self.headers = status, code, field, headers or {}
+        self.current = current
 
     def response(self) -> Any:
         REFUSED.labels(self.code).inc()
@@ -133,6 +150,8 @@ class Problem(Exception):
         }
         if self.field:
             body["field"] = self.field
+        if self.current is not None:
+            body["current"] = self.current
         return _json(body, self.status, self.headers, "application/problem+json")
 
 
@@ -329,28 +348,34 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         if not locked:
             return
         parameter = dict(parse_qsl(bottle.request.environ.get("QUERY_STRING", ""), errors="replace")).get("key")
+        parameter = parameter or bottle.request.environ.get("HTTP_X_API_KEY")
         key = access.given_key(bottle.request.environ.get("HTTP_AUTHORIZATION", ""), parameter)
         if not access.allowed(settings, key, *doors):
             asks = {"WWW-Authenticate": 'Bearer, Basic realm="whale"'}
             expected = f"expected the {doors[0]} key, as Bearer, Basic password or key="
             raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
 
-    def answering(door: str | None, answer: Callable[[], Any]) -> Callable[[], Any]:
+    def answering(door: str | None, answer: Callable[..., Any]) -> Callable[..., Any]:
         """Checks the key of a door, and turns what is raised into the answer it means."""
         seconds = ANSWER_SECONDS.labels(answer.__name__)
 
-        def answered() -> Any:
+        def answered(**named: str) -> Any:
             try:
                 with seconds.time():
                     if door:
                         check_key(door)
-                    found = answer()
+                    found = answer(**named)
                 tag = found.headers.get("ETag")
                 if tag and tag in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
                     found.status, found.body = 304, ""
                 return found
             except Problem as problem:
                 return problem.response()
+            except NotFound as error:
+                return Problem(404, error.code, str(error), error.field).response()
+            except Conflict as error:
+                current = decision_shown(error.current) if isinstance(error.current, Definition) else None
+                return Problem(409, error.code, str(error), error.field, current=current).response()
             except (CallerError, HitError) as error:
                 code = error.code if isinstance(error, CallerError) else error.reason
                 return Problem(400, code, str(error), error.field).response()
@@ -661,8 +686,47 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         count(hit_given(bottle.request.environ, settings.max_body_bytes))
         return _text("OK", headers=CORS)
 
+    def decisions() -> Any:
+        return _json(whale.decisions(asked_as(DecisionsAsked).archived))
+
+    def decision_named(name: str) -> Any:
+        asked = asked_as(DecisionAsked)
+        path = _typed("dimensions", asked.dimensions or asked.dimension)
+        return _json(whale.decision_report(name, asked.phase, path, asked.baseline or None, asked.limit))
+
+    def define(name: str) -> Any:
+        same_site()
+        body = _body(bottle.request.environ, settings.max_body_bytes)
+        try:
+            fields = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise HitError(Reason.BAD_JSON, "body", f"expected an object, got {type(fields).__name__}")
+        return _json(whale.define_decision(name, **fields))
+
+    def evaluate(key: str | None = None) -> Any:
+        try:
+            body = _body(bottle.request.environ, settings.max_body_bytes)
+            asked = ofrep.request_of(body, settings)
+            if key is not None:
+                return _json(ofrep.evaluate(whale.managed(), key, asked), headers={"Cache-Control": "no-store"})
+            found = msgspec.json.encode(ofrep.evaluate_all(whale.managed(), asked))
+            tag = f'"{hashlib.blake2b(found, digest_size=12).hexdigest()}"'
+            return _json(msgspec.Raw(found), headers={"ETag": tag})
+        except Problem as problem:
+            refused = ofrep.Refused(problem.status, "PARSE_ERROR", str(problem))
+        except Unavailable as error:
+            refused = ofrep.Refused(503, "GENERAL", str(unavailable(error)))
+        except ofrep.Refused as error:
+            refused = error
+        REFUSED.labels(refused.code).inc()
+        return _json(refused.said(key), refused.status, {"Retry-After": "1"} if refused.status == 503 else {})
+
     def decide() -> Any:
         asked = asked_as(DecideAsked)
+        if not asked.options:
+            return decide_defined(asked)
         context, by = _typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
         options = lenient("options", asked.options) if asked.options else []
         names = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
@@ -689,6 +753,30 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             reason=found.reason,
             because=_because(found.reason, by, found.evidence),
             evidence=rows,
+        )
+        return _json(answer, headers={"Cache-Control": "no-store"})
+
+    def decide_defined(asked: DecideAsked) -> Any:
+        for name in DecideAsked.__struct_fields__:
+            given = getattr(asked, name)
+            if name not in ("pk", "dimensions", "dimension", "visitor") and given != DECIDE_DEFAULTS[name]:
+                raise CallerError("goes with options; without them the definition of the decision says so", name)
+        name = lenient("pk", asked.pk)
+        context = _typed("dimensions", asked.dimensions or asked.dimension)
+        try:
+            found = whale.choose(name, asked.visitor or None, context)
+        except NotFound:
+            raise PathError("expected at least one, or as pk a decision that is defined", "options") from None
+        made = found.decision
+        answer = Decided(
+            option=made.option,
+            probability=made.probability,
+            decision_id=made.decision_id,
+            policy=made.policy,
+            reason=made.reason,
+            because=_because_defined(found.why, made, found.definition.by_metric),
+            evidence=[_evidence(row) for row in made.evidence[:MOST_EVIDENCE]],
+            value=found.value,
         )
         return _json(answer, headers={"Cache-Control": "no-store"})
 
@@ -744,7 +832,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
 
-    def preflight() -> Any:
+    def preflight(**_: str) -> Any:
         return bottle.HTTPResponse("", 204, {**CORS, **PREFLIGHT})
 
     questions = (
@@ -758,6 +846,13 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     for answer, door in ((count_now, "write"), (tracker, None), (count_decision, "write")):  # a pixel needs no key
         app.route(f"/{answer.__name__}", ["GET", "POST"], answering(door, answer))
     app.route("/decide", ["GET", "POST"], answering("read", decide))
+    app.route("/decisions", "GET", answering("read", decisions))
+    app.route("/decisions/<name:path>", "GET", answering("read", decision_named))
+    app.route("/decisions/<name:path>", "POST", answering("admin", define))
+    app.route("/ofrep/v1/evaluate/flags", "POST", answering("read", evaluate))
+    app.route("/ofrep/v1/evaluate/flags/<key:path>", "POST", answering("read", evaluate))
+    for rule in ("/decisions", "/decisions/<:path>", "/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/<:path>"):
+        app.route(rule, "OPTIONS", preflight)
     app.route("/reward", "POST", answering("write", reward))
     for name in ("count_now", "tracker", "count_decision", "decide", "reward"):
         app.route(f"/{name}", "OPTIONS", preflight)
@@ -823,6 +918,16 @@ def _because(reason: str, by: str, rows: Sequence[EvidenceRow]) -> str:
     if not known:
         return f"nothing is known of {rows[0].option} yet"
     return f"{by} of {rows[0].option}: {'; '.join(map(_said, known[:5]))}"
+
+
+def _because_defined(why: str, made: Decision, by: str) -> str:
+    said = {
+        "winner": "this is the winner, and everybody gets it",
+        "paused": "the decision is paused, and everybody gets the default",
+        "held out": "the visitor is held out, and gets the default",
+        "split": "the visitor falls into its share of a fixed split",
+    }
+    return said.get(why) or _because(made.reason, by, made.evidence)
 
 
 def _said(row: EvidenceRow) -> str:

@@ -436,16 +436,16 @@ def test_a_reward_after_the_decision_is_forgotten_is_refused() -> None:
 
 def test_a_reward_cut_off_before_it_was_counted_counts_when_it_comes_again(door: Door) -> None:
     made = door.whale.decision("page", None, ["a"], visitor="ann")
-    counts = door.whale._decider()._count_hit
+    counts = door.whale._decider()._count_hits
 
     def cut_off(hit: Any) -> None:
         counts(hit)
         raise Unavailable("away")
 
-    door.whale._decider()._count_hit = cut_off
+    door.whale._decider()._count_hits = cut_off
     with pytest.raises(Unavailable):
         door.whale.reward(str(made.decision_id), {"value": 2})
-    door.whale._decider()._count_hit = counts
+    door.whale._decider()._count_hits = counts
     assert door.whale.reward(str(made.decision_id), {"value": 2})
     assert door.totals("a", "value") == [2]
 

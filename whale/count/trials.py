@@ -71,6 +71,13 @@ class Trials:
                 atexit.register(self._leave)
         self._wake.set()
 
+    def add_hit(self, hit: Hit) -> None:
+        """What a decision counts beside its trial, without a promise."""
+        with self._lock:
+            if len(self._waiting) < MOST:
+                self._waiting.append(hit)
+        self._wake.set()
+
     def flush(self) -> None:
         """Counts what waits, now; raises Unavailable."""
         with self._sending:

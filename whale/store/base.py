@@ -123,6 +123,11 @@ def check_below(count: int, most: int) -> None:
         )
 
 
+def too_many_definitions(most: int) -> CallerError:
+    """What says that no further decision can be defined."""
+    return CallerError(f"this account has defined {most} decisions, which is the limit", "name")
+
+
 @dataclass(frozen=True)
 class Kept:
     """A decision that is kept. text: what was decided, JSON.  reward: of what came, a digest; is_rewarded: it was counted, too."""
@@ -131,6 +136,14 @@ class Kept:
     text: bytes
     reward: str = ""
     is_rewarded: bool = False
+
+
+@dataclass(frozen=True)
+class Defined:
+    """A definition that is kept. revision: 1 or more.  text: JSON."""
+
+    revision: int
+    text: bytes
 
 
 class Store(Protocol):
@@ -335,6 +348,15 @@ class Store(Protocol):
 
     def end_reward(self, account: str, id: str) -> None:
         """Notes that the reward of a decision was counted."""
+
+    def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
+        """Definitions by name; of None all of the account. One read; what is not there is left out."""
+
+    def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
+        """Keeps a definition where the revision that is there is `seen` (0: none); else returns the one that is there, if any.
+
+        Returns `new` where it is kept. Raises CallerError where a new name is past `max_definitions` of the account.
+        """
 
     def hurried(self, timeout_s: float) -> "Store":
         """The same store over a connection of its own, which waits at most about three times so long for an answer."""

@@ -1,11 +1,14 @@
-"""Decisions that are kept: their visitors', and their rewards. The id of one is its shard and a nonce: `17-91b2...`."""
+"""Decisions that are kept: their visitors', and their rewards; and those that somebody defined.
+
+The id of a decision is its shard and a nonce: `17-91b2...`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 from hail.settings import Settings
 from whale.dimension import Pk
-from whale.store.base import Kept
+from whale.store.base import Defined, Kept, too_many_definitions
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import Keys
 
@@ -16,6 +19,7 @@ class Decisions(Connected):
     def __init__(self, connection: Connection, settings: Settings):
         super().__init__(connection, settings)
         self._decide, self._reward = Script(self.client, "decide"), Script(self.client, "reward")
+        self._define = Script(self.client, "define")
 
     @reachable
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
@@ -61,6 +65,22 @@ class Decisions(Connected):
     def end_reward(self, account: str, id: str) -> None:
         self._noted(account, id, "d", "1")
 
+    @reachable
+    def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
+        key = Keys(account, self.shards).definitions()
+        if names is None:
+            return {name.decode(): _defined(text) for name, text in self.client.hgetall(key).items()}
+        found = self.client.hmget(key, names) if names else []
+        return {name: _defined(text) for name, text in zip(names, found, strict=True) if text is not None}
+
+    @reachable
+    def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
+        text, most = b"%d %s" % (new.revision, new.text), int(self.settings.max_definitions)
+        done, *found = self._define([Keys(account, self.shards).definitions()], [name, seen, text, most])
+        if done < 0:
+            raise too_many_definitions(most)
+        return new if done else _defined(found[0]) if found and found[0] is not None else None
+
     def _noted(self, account: str, id: str, field: str, value: str) -> Kept | None:
         key = self._key(account, id)
         return None if key is None else _kept(id, self._reward([key], [field, value]))
@@ -74,3 +94,8 @@ class Decisions(Connected):
 def _kept(id: str, found: Sequence[bytes | None] | None) -> Kept | None:
     text, reward, done = found or (None, None, None)
     return None if text is None else Kept(id, text, (reward or b"").decode(), done is not None)
+
+
+def _defined(found: bytes) -> Defined:
+    revision, _, text = found.partition(b" ")
+    return Defined(int(revision), text)

@@ -36,6 +36,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:d:ID | hash | a decision: t what was decided, JSON; r digest of its reward; d it was counted | DECISION_KEPT_S |
 | A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
+| A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
@@ -185,6 +186,10 @@ class Keys:
         """Shard of a visitor's decision of a pk, and how the two stand in keys."""
         raw = digest(self.account_name, *pk, visitor, size=12)
         return int.from_bytes(raw[:8], "big") % self.shards, base64.urlsafe_b64encode(raw).decode()
+
+    def definitions(self) -> str:
+        shard, _ = self.pk(())
+        return self._at(shard, "definitions")
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

@@ -27,6 +27,7 @@ from whale.store.base import (
     RESET_KEPT_S,
     Buckets,
     Change,
+    Defined,
     Kept,
     Mark,
     Name,
@@ -34,6 +35,7 @@ from whale.store.base import (
     Tally,
     check_below,
     not_a_sum,
+    too_many_definitions,
     touched,
 )
 
@@ -140,6 +142,7 @@ class MemoryStore:
             tuple[str, str], tuple[float, Kept]
         ] = {}  # by account and id, until when; the oldest first
         self._deciding = threading.Lock()
+        self._definitions: dict[tuple[str, str], Defined] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
 
     def zone(self, account: str) -> str:
@@ -526,6 +529,23 @@ class MemoryStore:
         if (account, id) in self._decisions:
             until, kept = self._decisions[account, id]
             self._decisions[account, id] = until, replace(kept, is_rewarded=True)
+
+    def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
+        return {
+            name: defined
+            for (whose, name), defined in self._definitions.items()
+            if whose == account and (names is None or name in names)
+        }
+
+    def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
+        with self._deciding:
+            found = self._definitions.get((account, name))
+            if (found.revision if found else 0) != seen:
+                return found
+            if found is None and len(self.definitions(account)) >= self._settings.max_definitions:
+                raise too_many_definitions(self._settings.max_definitions)
+            self._definitions[account, name] = new
+            return new
 
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self

@@ -1,0 +1,184 @@
+"""Managed decisions: those that somebody defined by name (whale/definition.py), decided and changed.
+
+    name, visitor, context ── definition ──> winner | paused: the default | held out: the default | split: his slot | policy: learns
+
+Promise: a definition is at most `decide_snapshot_s` old, and while the store is away the last one that was read holds. Then a split
+answers as ever and a policy that learns the default, both without an id and uncounted. Winners and pauses are answered without the
+store, and count nothing. Everything else is a decision like others: kept, sticky, rewarded once (whale/decide.py).
+
+Cost: as of a decision, and one small read every `decide_snapshot_s`.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from hail.hit import Dimensions, Reason, name_of, parse_hit
+from hail.settings import Settings
+from whale.answer import split
+from whale.answer.outcomes import ratio_of
+from whale.answer.policy import Choice
+from whale.decide import AWAY_S, Asked, Decider, Decision
+from whale.definition import (
+    SPLIT,
+    SPLIT_VERSION,
+    Definition,
+    changed,
+    definition_of,
+    given_of,
+    pk_of,
+    policy_of,
+    text_of,
+)
+from whale.errors import Conflict, NotFound, Unavailable
+from whale.store.base import Defined, Store
+
+HOLDOUT_VERSION = "holdout-1"
+TRIES = 5
+MOST_KNOWN = 1000
+
+Why = Literal["winner", "paused", "held out", "split", "policy", "default"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a visitor gets. decision: of a winner or a pause without an id and a probability.
+
+    why: `default` where the store is away and a policy cannot learn.  has_context: whether anything was known of the visitor.
+    """
+
+    definition: Definition
+    decision: Decision
+    why: Why
+    has_context: bool
+
+    @property
+    def value(self) -> Any:
+        return self.definition.options[self.decision.option]
+
+
+class Managed:
+    """For many threads. store: what waits for changes; those who decide use the decider's, which soon gives up."""
+
+    def __init__(
+        self, store: Store, settings: Settings, account: str, clock: Callable[[], float], decider: Callable[[], Decider]
+    ):
+        self._slow, self._settings, self._account, self._clock = store, settings, account, clock
+        self._decider = decider
+        self._known: dict[str | None, tuple[float, dict[str, Definition]]] = {}
+        self._away_until = 0.0
+        self._lock = threading.Lock()
+
+    # definitions
+
+    def named(self, name: Any) -> str:
+        """A name of a decision, checked."""
+        return name_of(name, "name", self._settings, Reason.BAD_PK)
+
+    def definition(self, name: str) -> Definition:
+        """As it is now; raises NotFound."""
+        found = self._slow.definitions(self._account, [name]).get(name)
+        if found is None:
+            raise NotFound(f"no decision {ascii(name)[:60]} is defined", "name")
+        return definition_of(found.text)
+
+    def definitions(self) -> list[Definition]:
+        """All, as they are now, by name."""
+        return [definition_of(found.text) for _, found in sorted(self._slow.definitions(self._account).items())]
+
+    def define(self, name: str, fields: Any) -> Definition:
+        """Defines a decision, or changes one. Raises CallerError; Conflict with the definition that is there."""
+        given = given_of(fields)
+        for _ in range(TRIES):
+            there = self._slow.definitions(self._account, [name]).get(name)
+            old = definition_of(there.text) if there else None
+            new = changed(name, old, given, self._settings, self._clock())
+            if new is old:
+                return new
+            text = text_of(new)
+            kept = self._slow.define(self._account, name, old.revision if old else 0, Defined(new.revision, text))
+            if kept is not None and kept.text == text:
+                with self._lock:
+                    self._known.clear()
+                return new
+            if given.revision is not None:
+                current = definition_of(kept.text) if kept else None
+                raise Conflict("somebody changed it since", "revision", current)
+        raise Unavailable(f"decision {name} was changed {TRIES} times while it was changed here")
+
+    # decisions
+
+    def running(self) -> list[Definition]:
+        """Those that decide: all that are not archived, by name, at most `decide_snapshot_s` old."""
+        found = self._read(None)
+        return [found[name] for name in sorted(found) if not found[name].archived]
+
+    def find(self, name: str) -> Definition | None:
+        """One that decides, at most `decide_snapshot_s` old."""
+        found = self._read(name).get(name)
+        return None if found is None or found.archived else found
+
+    def decide(self, definition: Definition, visitor: str | None, context: Any) -> Answer:
+        """What a visitor gets. context: as the dimensions of a hit. Raises HitError, CallerError."""
+        if definition.winner is not None:
+            return _fixed(definition, definition.winner, "winner")
+        if definition.paused:
+            return _fixed(definition, definition.default, "paused")
+        phase, decider = definition.phase, self._decider()
+        if visitor is None:
+            is_held_out = definition.holdout > 0 and decider.random.random() < definition.holdout
+        else:
+            is_held_out = definition.is_held_out(visitor)
+        pk = pk_of(definition.name, phase.number, is_held_out)
+        tree = self._tree(definition, context)
+        ratio = ratio_of(definition.by_metric, "by_metric")
+        measured = ratio.reward if ratio.base == "hits" and not is_held_out else ""
+        asked = Asked(
+            pk, phase.options, tree, ratio, visitor=visitor, default=phase.default, is_trial=True, off_policy=measured
+        )
+        if is_held_out:
+            asked = replace(asked, options=[phase.default])
+            return self._answer(definition, asked, "held out", Choice(phase.default, 1.0, [1.0], (), HOLDOUT_VERSION))
+        if definition.policy == SPLIT:
+            share = decider.random.random() if visitor is None else definition.place_of(visitor)
+            option = split.option_at(definition.runs, share)
+            shares = definition.shares()
+            choice = Choice(option, shares[option], [shares[each] for each in phase.options], (), SPLIT_VERSION)
+            return self._answer(definition, replace(asked, default=option), "split", choice)
+        return self._answer(definition, replace(asked, policy=policy_of(phase)), "policy", None)
+
+    def _answer(self, definition: Definition, asked: Asked, why: Why, choice: Choice | None) -> Answer:
+        decision = self._decider().decide(asked, None if choice is None else lambda _: choice)
+        if decision.reason == "default" and choice is None:
+            why = "default"
+        return Answer(definition, decision, why, bool(asked.tree))
+
+    def _tree(self, definition: Definition, context: Any) -> Dimensions:
+        if definition.dimensions is not None and isinstance(context, dict):
+            context = {name: context[name] for name in definition.dimensions if name in context}
+        return parse_hit({"pk": definition.name, "dimensions": context}, self._settings, self._clock()).dimensions
+
+    def _read(self, name: str | None) -> dict[str, Definition]:
+        now = self._clock()
+        read, found = self._known.get(name, (None, {}))
+        if read is not None and (now - read < self._settings.decide_snapshot_s or now < self._away_until):
+            return found
+        try:
+            texts = self._decider().store().definitions(self._account, None if name is None else [name])
+        except Unavailable:
+            if read is None:
+                raise
+            self._away_until = self._clock() + AWAY_S
+            return found
+        known = {each: definition_of(kept.text) for each, kept in texts.items()}
+        with self._lock:
+            while len(self._known) >= MOST_KNOWN:
+                self._known.pop(next(iter(self._known)))
+            self._known.pop(name, None)
+            self._known[name] = now, known
+        return known
+
+
+def _fixed(definition: Definition, option: str, why: Why) -> Answer:
+    return Answer(definition, Decision(option, None, None, definition.policy, why), why, False)

@@ -1,0 +1,144 @@
+"""Managed decisions as feature flags: the OpenFeature Remote Evaluation Protocol, 0.3. Bodies in, bodies out; web.py has the routes.
+
+    {"context": {"targetingKey": visitor, country: ...}} ──> {key, value, variant, reason, metadata}
+
+A flag is a decision that is defined, its variants are the options. The targeting key is the visitor, other attributes are what is
+known of him, as the dimensions of a hit; those that are empty are left out. An option whose value is null leaves the value out: the
+program's own default then holds. Each evaluation is a decision, and its id is in the metadata.
+Source: github.com/open-feature/protocol, service/openapi.yaml.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from hail.hit import HitError, Reason, name_of
+from hail.settings import Settings
+from whale.definition import Definition
+from whale.errors import CallerError
+from whale.managed import Answer, Managed
+
+KEY = "targetingKey"
+Code = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"]
+
+
+class Evaluated(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A flag that was evaluated. reason: STATIC, SPLIT, TARGETING_MATCH, DISABLED or DEFAULT."""
+
+    key: str
+    reason: str
+    variant: str
+    value: Any | msgspec.UnsetType = msgspec.UNSET
+    metadata: dict[str, bool | str | float]
+
+
+class Refusal(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was not evaluated, and why. key: of one flag."""
+
+    key: str | msgspec.UnsetType = msgspec.UNSET
+    errorCode: Code
+    errorDetails: str
+
+
+class Flags(msgspec.Struct, kw_only=True):
+    """flags: of each Evaluated, or Refusal."""
+
+    flags: list[Any]
+
+
+class Refused(Exception):
+    """Ends an evaluation. status: of HTTP."""
+
+    def __init__(self, status: int, code: Code, details: str):
+        super().__init__(details)
+        self.status, self.code = status, code
+
+    def said(self, key: str | None = None) -> Refusal:
+        return Refusal(key=msgspec.UNSET if key is None else key, errorCode=self.code, errorDetails=str(self))
+
+
+class Request(msgspec.Struct):
+    """What is evaluated for whom. visitor: None where nobody is named."""
+
+    visitor: str | None
+    context: dict[str, Any]
+
+
+def request_of(body: bytes, settings: Settings) -> Request:
+    """Raises Refused."""
+    try:
+        given = msgspec.json.decode(body) if body else {}
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Refused(400, "PARSE_ERROR", f"expected JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise Refused(400, "PARSE_ERROR", f"expected an object with a context, got {type(given).__name__}")
+    context = given.get("context")
+    context = {} if context is None else context
+    if not isinstance(context, dict):
+        raise Refused(400, "INVALID_CONTEXT", f"context: expected an object, got {type(context).__name__}")
+    key = context.get(KEY)
+    if key is not None and not isinstance(key, str):
+        raise Refused(400, "INVALID_CONTEXT", f"{KEY}: expected text, got {type(key).__name__}")
+    try:
+        visitor = name_of(key, KEY, settings, Reason.BAD_ID) if key else None
+    except HitError as error:
+        raise Refused(400, "INVALID_CONTEXT", str(error)) from None
+    return Request(visitor, {name: value for name, value in context.items() if name != KEY and not _is_empty(value)})
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value == [] or value == {}
+
+
+def evaluate(managed: Managed, key: str, asked: Request) -> Evaluated:
+    """One flag; raises Refused, Unavailable."""
+    definition = managed.find(key)
+    if definition is None:
+        raise Refused(404, "FLAG_NOT_FOUND", f"no decision {ascii(key)[:60]} is defined")
+    return _evaluated(managed, definition, asked)
+
+
+def evaluate_all(managed: Managed, asked: Request) -> Flags:
+    """All flags; raises Refused where the context fits none, Unavailable."""
+    found: list[Evaluated | Refusal] = []
+    for definition in managed.running():
+        try:
+            found.append(_evaluated(managed, definition, asked))
+        except Refused as refused:
+            if refused.code == "INVALID_CONTEXT":
+                raise
+            found.append(refused.said(definition.name))
+    return Flags(flags=found)
+
+
+def _evaluated(managed: Managed, definition: Definition, asked: Request) -> Evaluated:
+    if asked.visitor is None and definition.state == "running":
+        raise Refused(400, "TARGETING_KEY_MISSING", f"expected a {KEY} in the context: who is this decided for?")
+    try:
+        answer = managed.decide(definition, asked.visitor, asked.context)
+    except (CallerError, HitError) as error:
+        raise Refused(400, "INVALID_CONTEXT", str(error)) from None
+    return Evaluated(
+        key=definition.name,
+        reason=_reason(answer),
+        variant=answer.decision.option,
+        value=msgspec.UNSET if answer.value is None else answer.value,
+        metadata=_metadata(answer),
+    )
+
+
+def _reason(answer: Answer) -> str:
+    if answer.why == "policy":
+        return "TARGETING_MATCH" if answer.has_context else "SPLIT"
+    reasons: Mapping[str, str] = {"winner": "STATIC", "paused": "DISABLED", "default": "DEFAULT"}
+    return reasons.get(answer.why, "SPLIT")
+
+
+def _metadata(answer: Answer) -> dict[str, bool | str | float]:
+    found: dict[str, bool | str | float] = {"phase": answer.definition.phase.number, "why": answer.why}
+    if answer.decision.decision_id is not None:
+        found["decision_id"] = answer.decision.decision_id
+    if answer.decision.probability is not None:
+        found["probability"] = answer.decision.probability
+    return found
