@@ -317,6 +317,18 @@ def test_resets_leave_the_same_whenever_the_hits_before_them_are_counted(
     assert found[0] == found[1]
 
 
+def test_after_a_reset_a_metric_may_be_of_another_kind_for_a_process_that_knew_the_first(
+    settings: Settings, store: Store, unique: str
+) -> None:
+    other = open_store(settings) if settings.redis_url else store
+    here = Whale(store, settings, unique, clock=lambda: NOW)
+    there = Whale(other, settings, unique, clock=lambda: NOW)
+    for amount, total in ((5, 5), ({"min": 7}, 7), (8, 8), ({"last": 9}, 9)):
+        here.count_now("t", metrics={"level": amount})
+        assert there.total("t", "level", period="today") == total
+        here.reset("t")
+
+
 KINDS = {"visitors": {"unique": "a"}, "level": {"last": 5}, "q": {"quantile": 5}}
 
 

@@ -79,7 +79,7 @@ def test_each_kind_is_kept_by_bucket_and_path(settings: Settings, store: Store, 
         "now": "last",
         "q": "quantile",
     }
-    assert store.kinds(unique, ("t", "child"), ["hits"]).keys() <= set(store.metrics(unique, ("t", "child")))
+    assert store.kinds(unique, ("t", "child")).keys() <= set(store.metrics(unique, ("t", "child")))
     assert store.kinds(unique, ("nobody",)) == {}
     assert set(store.metrics(unique, ("t",))) == {"hits", "visitors", "low", "high", "now", "q"}
     assert store.children(unique, ("t",), ()) == ["c"]

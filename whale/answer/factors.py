@@ -241,7 +241,7 @@ class _Reading:
         self.store, self.question, self.bounds = store, question, bounds
         forms = [above] if below is None else [above, below]
         self.metrics = list(dict.fromkeys(name for form in forms for name in form))
-        kinds = store.kinds(question.account, question.pk, self.metrics)
+        kinds = store.kinds(question.account, question.pk)
         for name in self.metrics:
             if name in kinds:
                 raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: expected sums, whose parts add up", "metric")

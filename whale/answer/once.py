@@ -24,6 +24,7 @@ class _Once:
     def __init__(self, store: Store):
         self._store = store
         self._metrics: dict[tuple[str, Pk], list[str]] = {}
+        self._kinds: dict[tuple[str, Pk], dict[str, str]] = {}
         self._marks: dict[tuple[str, Pk], Collection[Mark]] = {}
         self._kept = 0
         self._cells: dict[Any, list[tuple[Sequence[int], NDArray[np.int64]]]] = {}
@@ -36,6 +37,12 @@ class _Once:
         if key not in self._metrics:
             self._metrics[key] = self._store.metrics(account, pk)
         return self._metrics[key]
+
+    def kinds(self, account: str, pk: Pk) -> dict[str, str]:
+        key = account, pk
+        if key not in self._kinds:
+            self._kinds[key] = self._store.kinds(account, pk)
+        return self._kinds[key]
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
         marks = self._marks.get((account, pk))

@@ -139,7 +139,7 @@ class _Rank:
         self.parts = [Formula(name, (name,), (("metric", (name, "")),)) for name in self.by.metrics]
         needed = [self.by, self.support, *self.columns]
         names = dict.fromkeys(name for formula in needed for name in formula.metrics)
-        self.kinds = store.kinds(question.account, question.pk, list(names)) if list(names) != ["hits"] else {}
+        self.kinds = store.kinds(question.account, question.pk) if list(names) != ["hits"] else {}
         self.metrics = [name for name in names if name not in self.kinds]
         self.is_sum = self.by.is_sum(self.kinds)
         self.sure = ranking.order == "confidence"

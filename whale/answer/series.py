@@ -148,13 +148,13 @@ def kinds_of(store: Store, question: Question, fields: Mapping[str, Sequence[str
     """The kinds other than sum of the metrics that formulas name. fields: formulas by the parameter they came in."""
     asked = (formula for field, texts in fields.items() for formula in formulas_of(store, question, texts, field))
     names = {name for formula in asked for name in formula.metrics}
-    kinds = store.kinds(question.account, question.pk, names) if names - {"hits"} else {}
+    kinds = store.kinds(question.account, question.pk) if names - {"hits"} else {}
     return {kinds[name] for name in names if name in kinds}
 
 
 def estimates(store: Store, question: Question) -> dict[str, float]:
     """The metrics of an answer that are estimated, and their standard or largest relative error."""
-    kinds = store.kinds(question.account, question.pk, [])
+    kinds = store.kinds(question.account, question.pk)
     if not kinds:
         return {}
     names = (name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics)
@@ -239,7 +239,7 @@ class Buckets:
 def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> tuple[list[str], dict[str, str]]:
     """The sums that formulas need, and the kinds of the metrics that are none."""
     names = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
-    kinds = store.kinds(question.account, question.pk, names) if names not in ([], ["hits"]) else {}
+    kinds = store.kinds(question.account, question.pk) if names not in ([], ["hits"]) else {}
     return [name for name in names if name not in kinds], kinds
 
 
@@ -267,7 +267,7 @@ def formulas_of(store: Store, question: Question, texts: Sequence[str], field: s
     except FormulaError as error:
         raise error if field == "metrics" else FormulaError(str(error).removeprefix("metrics: "), field) from None
     if known:
-        kinds = store.kinds(question.account, question.pk, known)
+        kinds = store.kinds(question.account, question.pk)
         for formula in found:
             check_kinds(formula.steps, known, kinds, field)
     return found

@@ -279,8 +279,8 @@ class Store(Protocol):
         groups: starts of buckets.  None where names are not kept: too deep, or past `max_distinct_nodes`.
         """
 
-    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
-        """Kinds of a pk's metrics that are no sums. metrics: only these matter, which may save asking."""
+    def kinds(self, account: str, pk: Pk) -> dict[str, str]:
+        """Kinds of a pk's metrics that are no sums, as they are now: after a reset a metric may be of another kind."""
 
     def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
         """For each path the bins of a quantile metric. How full they are: `read` hits of (*bins_of(path, metric), bin)."""

@@ -415,7 +415,7 @@ class MemoryStore:
             found.append([len(union) for union in unions])
         return found
 
-    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
+    def kinds(self, account: str, pk: Pk) -> dict[str, str]:
         names = self._names.get((account, pk))
         return dict(names.kinds) if names else {}
 

@@ -1,6 +1,6 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -390,10 +390,8 @@ class Reader(Connected):
         return answers if tokens is not None and tokens[:8] == known.token else None
 
     @reachable
-    def kinds(self, account: str, pk: Pk, metrics: Collection[str] | None = None) -> dict[str, str]:
-        known = self._known.get((account, pk)) if metrics is not None else None
-        if known is None or not known.metrics.keys() >= set(metrics or ()):  # a kind, once given, stays
-            known = self._knowledge(account, pk)
+    def kinds(self, account: str, pk: Pk) -> dict[str, str]:
+        known = self._knowledge(account, pk)
         return known.kinds if known else {}
 
     @reachable
