@@ -17,7 +17,7 @@ from whale.answer import factors as module
 from whale.answer.factors import Factors, factors, forms_of
 from whale.client import Whale
 from whale.dimension import parse_path
-from whale.errors import FormulaError, TooManyPoints
+from whale.errors import CallerError, FormulaError, TooManyPoints
 from whale.formula import parse_formula
 from whale.store.memory import MemoryStore
 
@@ -496,6 +496,40 @@ def test_too_many_rows_are_refused() -> None:
     assert caught.value.field == "limit"
 
 
+def test_of_many_dimensions_only_those_that_explain_most_are_looked_into() -> None:
+    hits: list[Any] = []
+    for d in range(30):
+        for value in "xy":
+            hits += [({f"d{d}": {value: child}}, {"hits": 1000}, at) for child in ("a", "b") for at in (BEFORE, TODAY)]
+        hits.append(({f"d{d}": {"x": "a"}}, {"hits": 1000 + 100 * d}, TODAY))
+    whale = counted(*hits)
+    read, reads = whale.store.read_below, list[Any]()
+
+    def counting(*asked: Any) -> Any:
+        reads.append(asked)
+        return read(*asked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whale.store, "read_below", counting)
+        answer = whale.factors("c", "hits", "yesterday", depth=1)
+    assert [each["dimension"] for each in answer["dimensions"][:2]] == ["d29", "d28"]
+    assert [bool(each["rows"][0].get("because")) for each in answer["dimensions"]] == [True] * 10 + [False] * 20
+    assert len(reads) == 1 + 10  # of the root with two levels, and below the one value that moved of ten dimensions
+
+
+def test_too_many_dimensions_are_refused() -> None:
+    whale = counted(*(({f"d{i}": "x"}, {}, TODAY) for i in range(12)))
+    assert len(whale.factors("c", dimensions=[[f"d{i}"] for i in range(100)])["dimensions"]) == 100
+    with pytest.raises(CallerError, match="at most 100, got 101") as caught:
+        whale.factors("c", dimensions=[[f"d{i}"] for i in range(101)])
+    assert caught.value.field == "dimensions"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("whale.answer.factors.MOST_TOP", 11)
+        with pytest.raises(TooManyPoints, match="there are 12") as caught:
+            whale.factors("c")
+    assert caught.value.field == "dimensions"
+
+
 def test_over_http_it_is_what_the_library_says() -> None:
     door = Door()
     for dimensions, metrics, at in (({"v": "a"}, {"n": 2}, TODAY), ({"v": "b"}, {"n": 1}, BEFORE)):
@@ -553,5 +587,6 @@ def test_the_page_names_every_kind_and_bound() -> None:
     assert f"{module.MOST_ROWS:,} rows" in PAGE
     assert f"up to {module.GROUPS} groups" in PAGE
     assert f"{module.EXPLAINS:.0%}".replace("%", " %") in PAGE
-    assert "The ten largest values" in PAGE
-    assert (module.DRILLED, module.BEYOND, module.FEW_VALUES) == (10, 2, 5)
+    assert "The ten largest values of each of the ten dimensions" in " ".join(PAGE.split())
+    assert (module.DRILLED_DIMENSIONS, module.DRILLED, module.BEYOND, module.FEW_VALUES) == (10, 10, 2, 5)
+    assert f"{module.MOST_NAMED} dimensions that are named, or {module.MOST_TOP:,}" in " ".join(PAGE.split())

@@ -42,7 +42,11 @@ GROUPS = 10  # of buckets of a range, whose spread says how sure a part is
 MEDIAN_SQUARE = 0.455  # of a normal deviate
 FEW_VALUES = 5  # too few to show what is usual
 MOST_ROWS = 10_000  # of an answer
-DRILLED = 10  # values of a dimension that are looked into
+MOST_NAMED, MOST_TOP = (
+    100,
+    1000,
+)  # dimensions of an answer: that are asked by name, each a read; of the root, all one read
+DRILLED_DIMENSIONS, DRILLED = 10, 10  # dimensions that are looked into, those that explain most; and values of each
 EXPLAINS = 0.8  # of its parent's part that a child must make up
 BEYOND = 2.0  # deviations that it must be beyond its share of it
 CONSTANT = ""
@@ -112,17 +116,24 @@ def factors(
     """What explains the change of the question's formula. dimensions: None takes every top path that has values.
 
     depth: levels below a value that are looked into.  limit: values a dimension, 0 for all.
-    Raises CallerError (depth, limit, metric), TooManyPoints, Unavailable.  Reads each page of both ranges once.
+    Raises CallerError (depth, limit, dimensions, metric), TooManyPoints, Unavailable.  Reads each page of both ranges once, and again
+    what is below up to 100 values, a level at a time.
     """
     if not 0 <= depth <= bounds.levels:
         raise CallerError(f"expected 0 to {bounds.levels}, got {depth}", "depth")
     if limit < 0:
         raise CallerError(f"expected 0 (all) or more, got {limit}", "limit")
+    if dimensions is not None and len(dimensions) > MOST_NAMED:
+        raise CallerError(f"expected at most {MOST_NAMED}, got {len(dimensions)}", "dimensions")
     reading = _Reading(store, question, comparison, bounds)
     tables: list[_Values] = []
     if dimensions is None:
         paths, cells = reading.below(ROOT, 2)
         root, tables = cells[:, :1], _top_dimensions(paths, cells)
+        if len(tables) > MOST_TOP:
+            raise TooManyPoints(
+                f"there are {len(tables)}, the limit is {MOST_TOP}: name those that are meant", "dimensions"
+            )
     else:
         root = reading.below(ROOT, 0)[1][:, :1]
         for path in dict.fromkeys(dimensions):
@@ -134,8 +145,11 @@ def factors(
     rows = sum(min(limit or len(paths), len(paths)) for _, paths, _ in tables)
     if rows > MOST_ROWS:
         raise TooManyPoints(f"the answer would be {rows} rows, the limit is {MOST_ROWS}: ask for fewer", "limit")
-    found = [_dimension(whole, *table, limit, depth) for table in tables]
+    found = [_dimension(whole, *table, limit) for table in tables]
     found.sort(key=lambda each: (-each.strength, path_text(each.path)))
+    for each in found[:DRILLED_DIMENSIONS]:
+        for row in [row for row in each.rows if row.kind == "value"][:DRILLED]:
+            row.because.extend(_because(whole, row, depth))
     return Factors(whole.now, whole.before, whole.change, found)
 
 
@@ -480,7 +494,7 @@ def _around(cells: Floats, factor: Floats, whole: Floats | float) -> Floats | No
     return found
 
 
-def _dimension(whole: _Whole, path: Path, paths: list[Path], cells: NDArray[Any], limit: int, depth: int) -> Dimension:
+def _dimension(whole: _Whole, path: Path, paths: list[Path], cells: NDArray[Any], limit: int) -> Dimension:
     """cells: of the dimension itself, then of its values."""
     here, values = cells[:, :1], cells[:, 1:]
     ended = here - values.sum(axis=1, keepdims=True)
@@ -500,8 +514,6 @@ def _dimension(whole: _Whole, path: Path, paths: list[Path], cells: NDArray[Any]
     rows = sorted(
         (row(at, paths[at], "value") for at in shown), key=lambda each: (-abs(each.part), path_text(each.path))
     )
-    for each in rows[:DRILLED]:
-        each.because.extend(_because(whole, each, depth))
     rows += [row(at, paths[at], "other") for at in others]
     hidden = np.ones(len(paths), bool)
     hidden[[*shown, *others]] = False
