@@ -727,7 +727,7 @@ class Whale:
 
         start_at: only from the bucket with that time on.
         """
-        question = self.question(pk, dimensions, [value], depth=depth)
+        question = self.question(pk, dimensions, [value], depth=depth, field="value")
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
         found = self.range_of(period, tz, tzoffset, start_at=start_at)
@@ -765,7 +765,7 @@ class Whale:
         """
         question = self.question(pk, _one(dimensions, dimension), _one(metrics, metric), undefined=undefined)
         asked = _one(periods, period)
-        ranges = self.ranges_of(asked, tz, tzoffset)
+        ranges = self.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
         store = once(self.store)
         if compare:
             comparisons = self.comparisons(question, ranges, compare, asked is not None)
@@ -806,7 +806,7 @@ class Whale:
 
         compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
         """
-        question = self.question(pk, dimension, [metric], undefined=undefined)
+        question = self.question(pk, dimension, [metric], undefined=undefined, field="metric")
         found = self.range_of(period, tz, tzoffset, at=at)
         if compare:
             comparison = self.comparison(question, found, period, compare, at)
@@ -1127,13 +1127,14 @@ class Whale:
         sort: str | None = None,
         limit: int = 0,
         undefined: str = "zero",
+        field: str = "metrics",
     ) -> Question:
-        """A question about this account; raises CallerError."""
+        """A question about this account. field: the parameter that the metrics came in. Raises CallerError."""
         if undefined not in ("zero", "null"):
             raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
-        paths, names = paths_asked(dimensions), metrics_asked(metrics)
+        paths, names = paths_asked(dimensions), metrics_asked(metrics, field)
         null = undefined == "null"
-        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock())
+        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock(), field)
 
     def ranking(
         self, pk: Any, by: str = "hits", dimension: Any = None, columns: Any = None, **more: Any
@@ -1191,7 +1192,7 @@ class Whale:
         try:
             other = self.range_of(against, tz, tzoffset)
         except PeriodError as error:
-            raise PeriodError(str(error).removeprefix("period: "), "against") from None
+            raise error.named("against") from None
         return question, compare.against(asked, other, _period_text(against), scope)
 
     def dimensions_asked(self, dimensions: Any) -> list[Path] | None:
@@ -1287,15 +1288,24 @@ class Whale:
         )
 
     def ranges_of(
-        self, periods: Any, tz: str | None = None, tzoffset: Any = None, *, at: float | None = None
+        self,
+        periods: Any,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        *,
+        at: float | None = None,
+        field: str = "periods",
     ) -> dict[str, Range]:
-        """The ranges of some periods, by their text; of None those of PERIODS that are kept."""
+        """The ranges of some periods, by their text; of None those of PERIODS that are kept. field: what they came in."""
         if periods is None:
             return dict(self._kept(tz, tzoffset, at))
         several = isinstance(periods, list) or (isinstance(periods, tuple) and not _is_pair(periods))
         found = {}
         for period in periods if several else [periods]:
-            found[_period_text(period)] = self.range_of(period, tz, tzoffset, at=at)
+            try:
+                found[_period_text(period)] = self.range_of(period, tz, tzoffset, at=at)
+            except CallerError as error:
+                raise error.named(field) if error.field == "period" else error from None
         return found
 
     def _kept(self, tz: str | None, tzoffset: Any, at: float | None) -> Iterator[tuple[str, Range]]:

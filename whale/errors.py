@@ -13,6 +13,8 @@ HailWhaleError
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
 """
 
+from typing import Self
+
 
 class HailWhaleError(Exception):
     """Any error that HailWhale raises on purpose; `str()` of it is a sentence for people."""
@@ -26,6 +28,10 @@ class CallerError(HailWhaleError):
     def __init__(self, message: str, field: str = ""):
         super().__init__(f"{field}: {message}" if field else message)
         self.field = field
+
+    def named(self, field: str) -> Self:
+        """The same about another parameter."""
+        return type(self)(str(self).removeprefix(f"{self.field}: "), field)
 
 
 class PeriodError(CallerError):

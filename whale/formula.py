@@ -44,6 +44,7 @@ LONGEST = 1000
 DEEPEST = 50
 REMEMBERED = 300  # characters of a formula whose parse is kept
 MAX_WINDOW = 1000
+MOST_FORMULAS = 1000  # of one question
 LEVELS = {
     **dict.fromkeys(("sum", "add", "cumulative", "+"), "sum"),
     **dict.fromkeys(("last", "set", "level", "_"), "last"),
@@ -193,6 +194,8 @@ def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
         found = [ratio_text(name, by) if isinstance(by, str) and by else name for name, by in value.items()]
     else:
         found = list(value) if isinstance(value, list | tuple) else [value]
+    if len(found) > MOST_FORMULAS:
+        raise FormulaError(f"expected at most {MOST_FORMULAS}, got {len(found)}", field)
     return list(dict.fromkeys(found))
 
 

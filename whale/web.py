@@ -37,7 +37,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl, quote, unquote
 
 import bottle
@@ -193,7 +193,10 @@ def asked_of(query: str, kind: type[A]) -> A:
         field = where.rstrip("`")
         if not field and (missing := re.search("required field `(.*)`", said)):
             raise PathError("expected a name or a list of names, got nothing", missing[1]) from None
-        expected = said.partition(", got")[0].replace("Expected", "expected").replace("Invalid", "expected another")
+        if said.startswith("Invalid enum value"):
+            words = get_args(get_type_hints(kind)[field])
+            said = f"Expected {' or '.join(filter(None, words))}"
+        expected = said.partition(", got")[0].replace("Expected", "expected")
         raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
 
 
@@ -532,7 +535,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         value = asked.value or "hits"
         pk = lenient("pk", asked.pk or settings.default_table)
         dimensions = _typed("dimensions", asked.dimensions or asked.dimension)
-        question = whale.question(pk, dimensions, [value], depth=asked.depth, undefined=asked.undefined)
+        question = whale.question(pk, dimensions, [value], depth=asked.depth, undefined=asked.undefined, field="value")
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
         start_at = lenient("at", asked.start_at) if asked.start_at else None
@@ -555,7 +558,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch = Watch(whale.store, asked.explain)
         questions = [whale.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
         periods = periods_of(asked)
-        ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now)
+        named = "periods" if asked.periods else "period"
+        ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now, field=named)
         comparisons = [compared(question, ranges, asked.compare, periods is not None, now) for question in questions]
         watch.stage("parse")
         share, found = whale.bounds.shared(len(questions)), []
@@ -580,7 +584,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch = Watch(whale.store, asked.explain)
         metric = asked.metric or "hits"
         pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
-        question = whale.question(pk, path, [metric], undefined=asked.undefined)
+        question = whale.question(pk, path, [metric], undefined=asked.undefined, field="metric")
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
         then = lenient("at", asked.at) if asked.at else now

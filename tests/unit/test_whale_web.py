@@ -196,6 +196,20 @@ def test_what_was_never_counted_reads_zero(door: Door) -> None:
         ("/totals", {"pk": "t", "periods": "{}"}, "periods", "bad_request"),
         ("/totals", {"pk": "t", "periods": "[[]]"}, "periods", "bad_request"),
         ("/totals", {"pk": "t", "periods": str(["today"] * 101)}, "periods", "bad_request"),
+        ("/totals", {"pk": "t", "periods": "today,fortnight"}, "periods", "bad_period"),
+        ("/totals", {"pk": "t", "period": "today,fortnight"}, "period", "bad_period"),
+        ("/totals", {"pk": "t", "periods": "today", "tz": "Mars/Olympus"}, "tz", "bad_period"),
+        ("/total", {"pk": "t", "metric": "a/"}, "metric", "bad_formula"),
+        ("/total", {"pk": "t", "metric": "(" * 1001}, "metric", "bad_formula"),
+        ("/total", {"pk": "t", "metric": "a/", "compare": "previous"}, "metric", "bad_formula"),
+        ("/dataset", {"pk": "t", "value": "a//b"}, "value", "bad_formula"),
+        ("/totals", {"pk": "t", "metrics": str(list(map(str, range(1001))))}, "metrics", "bad_formula"),
+        (
+            "/plotpoints",
+            {"pk": "t", "depth": "1", "dimensions": str([[f"d{i}"] for i in range(1001)])},
+            "dimensions",
+            "bad_request",
+        ),
         ("/count_now", {}, "pk", "bad_pk"),
         ("/count_now", {"pk": "t", "metrics": '{"x": 9.1e9}'}, "metrics.x", "number_out_of_range"),
         ("/metrics_of", {}, "pk", "bad_path"),
@@ -213,6 +227,13 @@ def test_a_wrong_question_is_400_with_its_field(
 
 def test_a_misspelt_parameter_is_told_the_right_one(door: Door) -> None:
     assert "did you mean period?" in door.get("/plotpoints", pk="t", perod="today").json["detail"]
+
+
+def test_a_word_that_is_none_of_those_is_told_them(door: Door) -> None:
+    detail = door.get("/rank", pk="t", order="size").json["detail"]
+    assert detail == "order: expected value or confidence, got 'size'"
+    detail = door.get("/totals", pk="t", compare="before").json["detail"]
+    assert detail == "compare: expected previous or last_year, got 'before'"
 
 
 def test_a_parameter_that_came_twice_and_bytes_that_are_no_text_are_400(door: Door) -> None:

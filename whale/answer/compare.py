@@ -105,7 +105,7 @@ class Scope:
         fields: Mapping[str, Sequence[str]] | None = None,
     ) -> "Scope":
         """As the formulas of a question need it (or those of these parameters); raises FormulaError."""
-        kinds = series.kinds_of(store, question, {"metrics": question.metrics} if fields is None else fields)
+        kinds = series.kinds_of(store, question, {question.field: question.metrics} if fields is None else fields)
         kept = distinct_periods(periods.items()) if DISTINCT in kinds else dict(periods)
         return cls(store.zone(question.account), kept, now, now if at is None else at, bool(kinds))
 
@@ -123,7 +123,7 @@ def compare(asked: Range, period: str, word: str, scope: Scope) -> Comparison:
     except (OverflowError, ValueError, OSError):
         raise PeriodError("expected a period whose other one is after 1900", "compare") from None
     except PeriodError as error:
-        raise PeriodError(str(error).removeprefix("period: "), "compare") from None
+        raise error.named("compare") from None
 
 
 def against(asked: Range, other: Range, word: str, scope: Scope) -> Comparison:

@@ -74,7 +74,7 @@ def evidence_of(
     """
     check_options(options)
     check_points(period, most_points)
-    kinds = store.kinds(account, pk, {ratio.reward, ratio.base} - {"hits"})
+    kinds = store.kinds(account, pk)
     for name in (ratio.reward, ratio.base):
         if name in kinds:
             raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: options are judged by sums", "by_metric")

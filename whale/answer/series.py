@@ -22,6 +22,7 @@ from whale.store.base import Store
 
 CELLS_A_READ = 1_000_000
 READ_FACTOR = 50  # cells that may be summed to choose a series, for each point that may be answered
+MOST_ABOVE = 1000  # paths of a question with depth: what is below each is looked up by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Question:
     sort: `-metric` (the largest first) or `metric`; None: by the first metric, the largest first, the paths as asked.
     limit: how many paths below the asked ones the answer keeps; 0 keeps all.
     null: over zero is None, not 0.  now: epoch seconds, where it matters what is kept; None: unknown.
+    field: the parameter that the metrics came in, which an error names.
     """
 
     account: str
@@ -57,6 +59,7 @@ class Question:
     limit: int = 0
     null: bool = False
     now: float | None = None
+    field: str = "metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,13 +262,15 @@ def stored_of(period: Range, zone: str) -> tuple[Interval, Sequence[int]]:
     return source, period.starts
 
 
-def formulas_of(store: Store, question: Question, texts: Sequence[str], field: str = "metrics") -> list[Formula]:
+def formulas_of(store: Store, question: Question, texts: Sequence[str], field: str = "") -> list[Formula]:
+    """field: the parameter that they came in, if not that of the question."""
+    field = field or question.field
     plain = all(text.isidentifier() and text not in CONSTANTS for text in texts)
     known = () if plain else store.metrics(question.account, question.pk)
     try:
         found = list(dict.fromkeys(parse_formula(text, known) for text in texts))
     except FormulaError as error:
-        raise error if field == "metrics" else FormulaError(str(error).removeprefix("metrics: "), field) from None
+        raise error.named(field) from None
     if known:
         kinds = store.kinds(question.account, question.pk)
         for formula in found:
@@ -289,7 +294,7 @@ class _Order:
         text = asked.removeprefix("-")
         if not text:
             raise CallerError(f"expected metric or -metric, got {asked!a}", "sort")
-        self.formula = formulas_of(store, question, [text], "metrics" if question.sort is None else "sort")[0]
+        self.formula = formulas_of(store, question, [text], "" if question.sort is None else "sort")[0]
         self._descending = asked.startswith("-")
         self._asked = list(dict.fromkeys(question.paths))
         self.as_asked = question.sort is None
@@ -327,6 +332,8 @@ def _below(store: Store, question: Question) -> list[Path]:
     """The paths below the asked ones, as deep as is asked."""
     if not question.depth:
         return []
+    if len(question.paths) > MOST_ABOVE:
+        raise CallerError(f"expected at most {MOST_ABOVE} with a depth, got {len(question.paths)}", "dimensions")
     levels = (store.descendants(question.account, question.pk, path, question.depth) for path in question.paths)
     return [path for level in levels for path in level]
 
