@@ -323,10 +323,12 @@ def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
 
 def _body(environ: Mapping[str, Any], limit: int) -> bytes:
     text = environ.get("CONTENT_LENGTH") or "0"
-    size = int(text) if text.isdecimal() else 0
-    if size > limit:
-        raise Problem(413, Reason.BODY_TOO_LARGE, f"body: expected at most {limit} bytes, got {size}", "body")
-    return bytes(environ["wsgi.input"].read(size))
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()  # then no size is told
+    size = limit + 1 if chunked else int(text) if text.isdecimal() else 0
+    body = bytes(environ["wsgi.input"].read(min(size, limit + 1)))
+    if len(body) > limit:
+        raise Problem(413, Reason.BODY_TOO_LARGE, f"body: expected at most {limit} bytes", "body")
+    return body
 
 
 def _json(

@@ -253,6 +253,18 @@ def test_a_question_may_be_posted_as_a_form(door: Door) -> None:
     assert door.get("/total", pk="t", metric="dollars").json == 5
 
 
+def test_a_form_in_chunks_is_read_to_its_end(door: Door) -> None:
+    form = {
+        "CONTENT_TYPE": "application/x-www-form-urlencoded",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+    }
+    door.get("/count_now", pk="t", metrics='{"dollars": 5}')
+    assert call(door.app, "POST", "/total", {"pk": "t"}, body=b"metric=dollars", **form).json == 5
+    long = call(door.app, "POST", "/total", {"pk": "t"}, body=b"metric=" + b"d" * door.settings.max_body_bytes, **form)
+    assert (long.status, long.json["field"]) == (413, "body")
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "field"),
     [
