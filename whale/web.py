@@ -25,7 +25,6 @@ for /decide, which keeps what it decided. `OK` from /count_now means counted. A 
 body; 503 with Retry-After means that the store is away. What was never counted reads 0 or empty.
 """
 
-import difflib
 import gc
 import hashlib
 import logging
@@ -37,13 +36,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 import bottle
 import msgspec
 import prometheus_client
-from prometheus_client import Counter, Histogram, multiprocess
+from prometheus_client import Histogram, multiprocess
 
 from hail import access
 from hail.hit import DECIDED_FIELDS, FIELDS, HitError, Reason, lenient
@@ -79,39 +78,42 @@ from whale.asked import (
 from whale.client import Whale
 from whale.decide import Decision
 from whale.definition import Definition, decision_shown
-from whale.dimension import Pk, path_text, pk_asked, pk_text, pks_asked
+from whale.dimension import Pk, path_text, pk_text
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, Conflict, NotFound, PathError, PeriodError, Unavailable
 from whale.page import POLICY, Row, render
-from whale.period import Range, Span
+from whale.parameters import (
+    A,
+    asked_of,
+    body_of,
+    hit_given,
+    parameters,
+    period_of,
+    periods_of,
+    pks_of,
+    query_of,
+    subject,
+    typed,
+)
+from whale.period import Range
+from whale.responses import CORS, REFUSED, Problem, json_answer, text_answer, unavailable
 
 log = logging.getLogger("whale.web")
 
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
-MAX_PARAMETERS = 100
-FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
-MAX_PERIODS = 100
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 MOST_EVIDENCE = 500
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Adjusted",
-}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key",
     "Access-Control-Max-Age": "86400",
 }
-PLURAL = {"dimension": "dimensions", "metric": "metrics"}
-TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
-A = TypeVar("A", bound=msgspec.Struct)
 DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
 CACHED_BYTES = 32_000_000  # answers that one process remembers
 
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
-REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,155 +123,6 @@ class Kept:
     body: bytes
     headers: dict[str, str]
     until: float
-
-
-class Problem(Exception):
-    """Ends a request with an RFC 9457 body."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        field: str = "",
-        headers: Mapping[str, str] | None = None,
-        current: Any = None,
-    ):
-        super().__init__(detail)
-        self.status, self.code, self.field, self.headers = status, code, field, headers or {}
-        self.current = current
-
-    def response(self) -> Any:
-        REFUSED.labels(self.code).inc()
-        body: dict[str, Any] = {
-            "type": f"urn:hailwhale:{self.code}",
-            "title": self.code.replace("_", " "),
-            "status": self.status,
-            "detail": str(self),
-            "code": self.code,
-        }
-        if self.field:
-            body["field"] = self.field
-        if self.current is not None:
-            body["current"] = self.current
-        return _json(body, self.status, self.headers, "application/problem+json")
-
-
-def parameters(text: str, names: Iterable[str]) -> dict[str, str]:
-    """The named parameters of a query or a form; an empty value is none. `key` and `_...` may be there too.
-
-    Raises CallerError: what is misspelt would change the answer without a word.
-    """
-    expected = tuple(names)
-    found: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(text, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except UnicodeDecodeError as error:
-        raise CallerError(f"expected UTF-8, got byte {error.object[error.start]:#04x}", "query") from None
-    except ValueError:
-        raise CallerError(f"expected at most {MAX_PARAMETERS} parameters", "query") from None
-    for name, value in pairs:
-        if name in found:
-            raise CallerError("came twice", name)
-        if name in expected or name == "key":
-            found[name] = value
-        elif not name.startswith("_"):
-            near = difflib.get_close_matches(name[:60], expected, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(expected)}"
-            raise CallerError(f"is not a parameter here: {hint}", ascii(name[:60])[1:-1])
-    for name, plural in PLURAL.items():
-        if name in found and plural in found:
-            raise CallerError(f"came twice, as {plural} and as {name}", plural)
-    return found
-
-
-def asked_of(query: str, kind: type[A]) -> A:
-    """A query as its msgspec type says it; raises CallerError with the parameter."""
-    given = {name: value for name, value in parameters(query, kind.__struct_fields__).items() if name != "key"}
-    try:
-        return msgspec.convert(given, kind, strict=False)
-    except msgspec.ValidationError as error:
-        said, _, where = str(error).partition(" - at `$.")
-        field = where.rstrip("`")
-        if not field and (missing := re.search("required field `(.*)`", said)):
-            raise PathError("expected a name or a list of names, got nothing", missing[1]) from None
-        if said.startswith("Invalid enum value"):
-            words = get_args(get_type_hints(kind)[field])
-            said = f"Expected {' or '.join(filter(None, words))}"
-        expected = said.partition(", got")[0].replace("Expected", "expected")
-        raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
-
-
-def query_of(environ: dict[str, Any], limit: int) -> str:
-    """The query of a question; what is too long for an address may be POSTed, as a form."""
-    query = str(environ.get("QUERY_STRING", ""))
-    if environ["REQUEST_METHOD"] != "POST":
-        return query
-    if FORM_KEPT not in environ:
-        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
-        body = _body(environ, limit)
-        if body and kind != FORM:
-            raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
-        try:
-            environ[FORM_KEPT] = body.decode("ascii")
-        except UnicodeDecodeError:
-            raise CallerError("expected a form, in ASCII with %", "body") from None
-    return "&".join(filter(None, (query, environ[FORM_KEPT])))
-
-
-def subject(asked: Subject) -> dict[str, Any]:
-    """Dimensions and metrics, decoded; raises HitError."""
-    return {
-        "dimensions": _typed("dimensions", asked.dimensions or asked.dimension),
-        "metrics": _typed("metrics", asked.metrics or asked.metric),
-    }
-
-
-def pks_of(asked: Subject) -> list[Pk]:
-    """The pk, or the pks; raises CallerError, HitError."""
-    if asked.pk and asked.pks:
-        raise CallerError("came twice, as pks and as pk", "pks")
-    if asked.pks:
-        return pks_asked(lenient("pks", asked.pks))
-    return [pk_asked(lenient("pk", asked.pk) or None)]
-
-
-def _typed(name: str, text: str) -> Any:
-    return lenient(name, text) if text else None
-
-
-def period_of(asked: Any) -> str | Span | None:
-    """A period, or a range from start on; None where none is asked."""
-    if not asked.start:
-        for name in ("finish", "interval", "buckets"):
-            if getattr(asked, name) not in ("", None):
-                raise PeriodError("goes with start", name)
-        return asked.period or None
-    if asked.period:
-        raise PeriodError("came with period: ask by one of them", "start")
-    return Span(asked.start, asked.finish or None, asked.interval or "day", asked.buckets)
-
-
-def periods_of(asked: TotalsAsked) -> list[Any] | None:
-    """The periods of /totals: one, or several as a JSON list or with commas; None where none is asked."""
-    one = period_of(asked)
-    if isinstance(one, Span):
-        if asked.periods:
-            raise PeriodError("came with periods: ask by one of them", "start")
-        return [one]
-    if asked.period and asked.periods:
-        raise CallerError("came twice, as periods and as period", "periods")
-    text = asked.periods or asked.period
-    if not text:
-        return None
-    found = lenient("periods", text)
-    if isinstance(found, str):
-        found = [part.strip() for part in found.split(",")]
-    if not isinstance(found, list) or not found or not all(isinstance(part, str | int) for part in found):
-        raise CallerError(f"expected a list of periods, got {ascii(text)[:60]}", "periods")
-    if len(found) > MAX_PERIODS:
-        raise CallerError(f"expected at most {MAX_PERIODS}, got {len(found)}", "periods")
-    return found
 
 
 def encoded(answers: Iterable[Any]) -> list[bytes]:
@@ -284,31 +137,6 @@ def by_pk(asked: Subject, questions: list[series.Question], bodies: list[bytes])
     return b"{" + b",".join(name + b":" + body for name, body in zip(names, bodies, strict=True)) + b"}"
 
 
-def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The fields of a hit, from the query or the body, as Hail's /count takes them. more: names beside them.
-
-    Raises CallerError, HitError, Problem.
-    """
-    names = (*FIELDS, *more)
-    given = parameters(environ.get("QUERY_STRING", ""), names)
-    body = _body(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
-    if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
-        try:
-            found = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(found).__name__}")
-        return found
-    if body:
-        try:
-            given = parameters(body.decode(), names)
-        except UnicodeDecodeError:
-            raise CallerError("expected UTF-8", "body") from None
-    given.pop("key", None)
-    return {name: lenient(name, value) if name in TYPED else value for name, value in given.items()}
-
-
 def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
     """Who a tracker's hit is of: as it says, else as the cookie says, else someone new. `_new` is someone new."""
     if asked not in (None, "", "_new"):
@@ -319,28 +147,6 @@ def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
         cookie = None
     known = unquote(cookie.value) if cookie and asked != "_new" else ""
     return known if 0 < len(known) <= MAX_UID and known.isprintable() else secrets.token_hex(16)
-
-
-def _body(environ: Mapping[str, Any], limit: int) -> bytes:
-    text = environ.get("CONTENT_LENGTH") or "0"
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()  # then no size is told
-    size = limit + 1 if chunked else int(text) if text.isdecimal() else 0
-    body = bytes(environ["wsgi.input"].read(min(size, limit + 1)))
-    if len(body) > limit:
-        raise Problem(413, Reason.BODY_TOO_LARGE, f"body: expected at most {limit} bytes", "body")
-    return body
-
-
-def _json(
-    body: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
-) -> Any:
-    more = {**CORS, "Cache-Control": "no-cache", "Content-Type": content_type, **(headers or {})}
-    return bottle.HTTPResponse(msgspec.json.encode(body), status, more)
-
-
-def _text(body: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
-    more = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8", **(headers or {})}
-    return bottle.HTTPResponse(body, status, more)
 
 
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
@@ -536,7 +342,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch = Watch(whale.store, asked.explain)
         value = asked.value or "hits"
         pk = lenient("pk", asked.pk or settings.default_table)
-        dimensions = _typed("dimensions", asked.dimensions or asked.dimension)
+        dimensions = typed("dimensions", asked.dimensions or asked.dimension)
         question = whale.question(pk, dimensions, [value], depth=asked.depth, undefined=asked.undefined, field="value")
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
@@ -585,7 +391,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         asked, now = asked_as(TotalAsked), whale.clock()
         watch = Watch(whale.store, asked.explain)
         metric = asked.metric or "hits"
-        pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
+        pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         question = whale.question(pk, path, [metric], undefined=asked.undefined, field="metric")
         if len(question.paths) != 1:
             raise CallerError("expected one path", "dimensions")
@@ -608,8 +414,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         question, ranking = whale.ranking(
             lenient("pk", asked.pk),
             asked.by or "hits",
-            _typed("dimensions", asked.dimensions or asked.dimension),
-            _typed("columns", asked.columns),
+            typed("dimensions", asked.dimensions or asked.dimension),
+            typed("columns", asked.columns),
             limit=asked.limit,
             offset=asked.offset,
             threshold=asked.threshold,
@@ -645,7 +451,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             asked.tz,
             asked.tzoffset,
         )
-        dimensions = whale.dimensions_asked(_typed("dimensions", asked.dimensions or asked.dimension))
+        dimensions = whale.dimensions_asked(typed("dimensions", asked.dimensions or asked.dimension))
         watch.stage("parse")
         found = whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
         ranges = both_ranges({str(period or "thirty"): comparison})
@@ -653,20 +459,20 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
     def subdimensions() -> Any:
         asked = asked_as(SubdimensionsAsked)
-        pk, path = lenient("pk", asked.pk), _typed("dimensions", asked.dimensions or asked.dimension)
+        pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         if asked.all:
-            return _json(whale.all_subdimensions(pk, path))
-        return _json(whale.get_subdimensions(pk, path, depth=asked.depth))
+            return json_answer(whale.all_subdimensions(pk, path))
+        return json_answer(whale.get_subdimensions(pk, path, depth=asked.depth))
 
     def pks() -> Any:
-        return _json([pk_text(pk) for pk in whale.pks(_typed("pk", asked_as(PksAsked).pk))])
+        return json_answer([pk_text(pk) for pk in whale.pks(typed("pk", asked_as(PksAsked).pk))])
 
     def metrics_of() -> Any:
-        return _json(whale.metrics_of(lenient("pk", asked_as(MetricsAsked).pk)))
+        return json_answer(whale.metrics_of(lenient("pk", asked_as(MetricsAsked).pk)))
 
     def spy() -> Any:
         asked = asked_as(SpyAsked)
-        return _json(whale.get_spy(asked.visitor or None, asked.limit))
+        return json_answer(whale.get_spy(asked.visitor or None, asked.limit))
 
     def count(given: Mapping[str, Any]) -> None:
         try:
@@ -686,40 +492,40 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         uid = uid_of(bottle.request.environ, given.pop("uid", None))
         count({"visitor": uid, **given})
         cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
-        return _text(uid, headers={**CORS, "Set-Cookie": cookie})
+        return text_answer(uid, headers={**CORS, "Set-Cookie": cookie})
 
     def count_now() -> Any:
         count(hit_given(bottle.request.environ, settings.max_body_bytes))
-        return _text("OK", headers=CORS)
+        return text_answer("OK", headers=CORS)
 
     def decisions() -> Any:
-        return _json(whale.decisions(asked_as(DecisionsAsked).archived))
+        return json_answer(whale.decisions(asked_as(DecisionsAsked).archived))
 
     def decision_named(name: str) -> Any:
         asked = asked_as(DecisionAsked)
-        path = _typed("dimensions", asked.dimensions or asked.dimension)
-        return _json(whale.decision_report(name, asked.phase, path, asked.baseline or None, asked.limit))
+        path = typed("dimensions", asked.dimensions or asked.dimension)
+        return json_answer(whale.decision_report(name, asked.phase, path, asked.baseline or None, asked.limit))
 
     def define(name: str) -> Any:
         same_site()
-        body = _body(bottle.request.environ, settings.max_body_bytes)
+        body = body_of(bottle.request.environ, settings.max_body_bytes)
         try:
             fields = msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
         if not isinstance(fields, dict):
             raise HitError(Reason.BAD_JSON, "body", f"expected an object, got {type(fields).__name__}")
-        return _json(whale.define_decision(name, **fields))
+        return json_answer(whale.define_decision(name, **fields))
 
     def evaluate(key: str | None = None) -> Any:
         try:
-            body = _body(bottle.request.environ, settings.max_body_bytes)
+            body = body_of(bottle.request.environ, settings.max_body_bytes)
             asked = ofrep.request_of(body, settings)
             if key is not None:
-                return _json(ofrep.evaluate(whale.managed(), key, asked), headers={"Cache-Control": "no-store"})
+                return json_answer(ofrep.evaluate(whale.managed(), key, asked), headers={"Cache-Control": "no-store"})
             found = msgspec.json.encode(ofrep.evaluate_all(whale.managed(), asked))
             tag = f'"{hashlib.blake2b(found, digest_size=12).hexdigest()}"'
-            return _json(msgspec.Raw(found), headers={"ETag": tag})
+            return json_answer(msgspec.Raw(found), headers={"ETag": tag})
         except Problem as problem:
             refused = ofrep.Refused(problem.status, "PARSE_ERROR", str(problem))
         except Unavailable as error:
@@ -727,13 +533,13 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         except ofrep.Refused as error:
             refused = error
         REFUSED.labels(refused.code).inc()
-        return _json(refused.said(key), refused.status, {"Retry-After": "1"} if refused.status == 503 else {})
+        return json_answer(refused.said(key), refused.status, {"Retry-After": "1"} if refused.status == 503 else {})
 
     def decide() -> Any:
         asked = asked_as(DecideAsked)
         if not asked.options:
             return decide_defined(asked)
-        context, by = _typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
+        context, by = typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
         options = lenient("options", asked.options) if asked.options else []
         names = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
         found = whale.decision(
@@ -760,7 +566,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             because=_because(found.reason, by, found.evidence),
             evidence=rows,
         )
-        return _json(answer, headers={"Cache-Control": "no-store"})
+        return json_answer(answer, headers={"Cache-Control": "no-store"})
 
     def decide_defined(asked: DecideAsked) -> Any:
         for name in DecideAsked.__struct_fields__:
@@ -768,7 +574,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             if name not in ("pk", "dimensions", "dimension", "visitor") and given != DECIDE_DEFAULTS[name]:
                 raise CallerError("goes with options; without them the definition of the decision says so", name)
         name = lenient("pk", asked.pk)
-        context = _typed("dimensions", asked.dimensions or asked.dimension)
+        context = typed("dimensions", asked.dimensions or asked.dimension)
         try:
             found = whale.choose(name, asked.visitor or None, context)
         except NotFound:
@@ -784,7 +590,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             evidence=[_evidence(row) for row in made.evidence[:MOST_EVIDENCE]],
             value=found.value,
         )
-        return _json(answer, headers={"Cache-Control": "no-store"})
+        return json_answer(answer, headers={"Cache-Control": "no-store"})
 
     def count_decision() -> Any:
         given = hit_given(bottle.request.environ, settings.max_body_bytes, DECIDED_FIELDS)
@@ -793,7 +599,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         except HitError as error:
             whale.spy_refused(error, given)
             raise
-        return _text("OK", headers=CORS)
+        return text_answer("OK", headers=CORS)
 
     def reward() -> Any:
         given = hit_given(bottle.request.environ, settings.max_body_bytes, ("decision_id",))
@@ -801,7 +607,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             raise CallerError("is not a field here: expected decision_id, metrics", ascii(field)[1:-1])
         if not given.get("decision_id"):
             raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
-        return _json({"counted": whale.reward(**given)})
+        return json_answer({"counted": whale.reward(**given)})
 
     def same_site() -> None:
         """Where nothing asks for a key, a page of another site must not change what is here."""
@@ -814,7 +620,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         for field in given.keys() - {*FIELDS, "period"}:
             raise CallerError(f"is not a field here: expected one of {', '.join(FIELDS)}, period", ascii(field)[1:-1])
         given = {name: value for name, value in given.items() if name not in ("visitor", "event")}
-        return _json({"added": whale.update_count_to(given.pop("pk", None), **given)})
+        return json_answer({"added": whale.update_count_to(given.pop("pk", None), **given)})
 
     def reset() -> Any:
         same_site()
@@ -822,7 +628,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         for field in given.keys() - {"pk", "dimensions", "dimension"}:
             raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])
         whale.reset(given.pop("pk", None), **given)
-        return _text("OK")
+        return text_answer("OK")
 
     def page() -> Any:
         host = bottle.request.environ.get("HTTP_HOST", "")
@@ -863,18 +669,18 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     for name in ("count_now", "tracker", "count_decision", "decide", "reward"):
         app.route(f"/{name}", "OPTIONS", preflight)
         # Bottle would answer HEAD by GET, and count
-        app.route(f"/{name}", "HEAD", lambda: _text("", headers=CORS))
+        app.route(f"/{name}", "HEAD", lambda: text_answer("", headers=CORS))
     app.route("/update_count_to", "POST", answering("write", update_count_to))
     app.route("/reset", "POST", answering("admin", reset))
     app.route("/", "GET", answering("read", page))
 
     @app.get("/openapi.json")
     def described() -> Any:
-        return _json(openapi.document())
+        return json_answer(openapi.document())
 
     @app.get("/healthz")
     def healthz() -> Any:
-        return _text("OK\n")
+        return text_answer("OK\n")
 
     @app.get("/readyz")
     def readyz() -> Any:
@@ -882,7 +688,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             whale.store.pks(whale.account)
         except Unavailable as error:
             return unavailable(error).response()
-        return _json({"ready": True, "store": "up"})
+        return json_answer({"ready": True, "store": "up"})
 
     @app.get("/metrics")
     def metrics() -> Any:
@@ -942,13 +748,6 @@ def _said(row: EvidenceRow) -> str:
     return f"{where} {row.rate:.4g} ({low} to {high}) in {row.trials:,.0f} trials"
 
 
-def unavailable(error: Unavailable) -> Problem:
-    log.warning("%s", error)
-    return Problem(
-        503, "unavailable", "the store cannot be reached: try again in a second", headers={"Retry-After": "1"}
-    )
-
-
 def _seen_from(host: str, bind: str) -> str:
     """Where the reader of a page from `host` finds what listens on `bind`."""
     address, _, port = bind.rpartition(":")
@@ -987,7 +786,7 @@ class Application:
             app = self._app or self.load()
         except Unavailable as error:
             app = bottle.Bottle()
-            app.route("/healthz", "GET", lambda: _text("OK\n"))
+            app.route("/healthz", "GET", lambda: text_answer("OK\n"))
             app.route("<:re:.*>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)
 

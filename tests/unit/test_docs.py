@@ -119,7 +119,11 @@ def test_each_reason_has_a_heading_and_each_heading_a_reason() -> None:
 
 
 def test_each_metric_is_in_the_documents() -> None:
-    source = (ROOT / "hail/counters.py").read_text() + (ROOT / "whale/web.py").read_text()
+    source = (
+        (ROOT / "hail/counters.py").read_text()
+        + (ROOT / "whale/web.py").read_text()
+        + (ROOT / "whale/responses.py").read_text()
+    )
     names = set(re.findall(r'(?:Counter|Histogram)\(\s*"(hailwhale_\w+)"', source))
     shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", DOCUMENTS["docs/http.md"])}
     assert shown == names

@@ -51,6 +51,8 @@ EDGES = {
     "whale/answer/explain.py": "how long each step of an answer took",
     "whale/cli.py": "the command line",
     "whale/client.py": "the clock of questions",
+    "whale/counting.py": "the name of an operation",
+    "whale/deciding.py": "the name of a decision",
     "whale/count/apply.py": "waiting for the store",
     "whale/count/audit.py": "waiting for what is in flight",
     "whale/count/direct.py": "the name of a publisher",

@@ -1,0 +1,225 @@
+"""Counting from a program: hits, what is set and reset, and what became of single hits; a part of Whale, see client.py."""
+
+import secrets
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
+from hail.pixel import token_of
+from hail.settings import DAY
+from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one, plain_time
+from whale.count.apply import Applier, MergingApplier
+from whale.count.direct import Direct
+from whale.dimension import Path, paths_asked, pk_asked
+from whale.errors import CallerError, PeriodError, Unavailable
+from whale.formula import Number
+from whale.period import Interval, bucket_start, interval_name, next_start, width
+from whale.questions import Questions
+from whale.spy import KEPT, refused, shown
+from whale.store.base import Change, not_a_sum
+
+if TYPE_CHECKING:
+    from hail.publish import Publisher
+
+
+class Counting(Questions):
+    """Questions, and counting. For many threads."""
+
+    _direct: Direct | None
+    _publisher: "Publisher | None"
+    _lock: threading.Lock
+
+    # counting
+
+    @on_default
+    def count_now(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        at: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
+        """Counts one hit at once; more: id, visitor, event.  Raises HitError, Unavailable."""
+        self.count_hit(hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, more))
+
+    @on_default
+    def count(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        at: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
+        """Hands one hit to the queue, as Hail does: when this returns it is durable, and counted soon.
+
+        Raises HitError, Unavailable.
+        """
+        self.count_record(hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, more))
+
+    @on_default
+    def count_record(self, record: Mapping[str, Any]) -> None:
+        """`count`, of a hit in the form of the HTTP API; with an `option`, of an outcome."""
+        from hail.publish import NotAccepted
+
+        parse = parse_decided if "option" in record else parse_hit
+        hit = parse({**record, "at": plain_time(record.get("at"))}, self.settings, self.clock())
+        try:
+            self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
+        except NotAccepted as error:
+            raise Unavailable(f"the queue did not take the hit: {error}") from None
+
+    @on_default
+    def count_hit(self, given: Mapping[str, Any]) -> None:
+        """`count_now`, of a hit in the form of the HTTP API."""
+        now = self.clock()
+        hit = parse_hit({**given, "at": plain_time(given.get("at"))}, self.settings, now)
+        self._direct_now().count(self.account, [hit], now)
+
+    @on_default
+    def pixel(self, pk: Any, dimensions: Any = None, metrics: Any = None) -> str:
+        """A token that counts this for whoever sends it, as /count.gif?pixel=TOKEN, and does not show it.
+
+        Raises HitError; SettingsError without the setting PIXEL_KEY.
+        """
+        return token_of({"pk": pk, "dimensions": dimensions, "metrics": metrics}, self.settings, self.account)
+
+    # changing
+
+    @on_default
+    def update_count_to(
+        self,
+        /,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        period: Period | bool = None,
+        at: Any = None,
+        id: Any = None,
+        *,
+        dimension: Any = None,
+        metric: Any = None,
+    ) -> dict[str, Number]:
+        """Sets metrics of one path in one bucket; returns what that added, by metric.
+
+        period: whose interval is meant, which must be kept; default: days.  at: a time in the bucket; default: now.
+        id: of this operation: the same again changes nothing and returns the same.
+        Raises HitError, CallerError, Unavailable: then the same id says whether it was done.
+        """
+        given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, {"id": id})
+        hit, interval = self._to_set(given), self._interval_to_set(period)
+        for name, (kind, _) in (hit.others or {}).items():
+            raise not_a_sum(name, kind)
+        path: Path = ()
+        below = hit.dimensions
+        while below:
+            if len(below) > 1:
+                raise CallerError(f"expected one path, got {len(below)} side by side", "dimensions")
+            path = (*path, *below)
+            below = next(iter(below.values()))
+        named = given["metrics"]
+        amounts = dict(hit.metrics)
+        if "hits" not in ({named} if isinstance(named, str) else named or ()):
+            del amounts["hits"]
+        if not amounts:
+            raise CallerError("expected what to set, as {'revenue': 5}", "metrics")
+        zone = self.store.zone(self.account)
+        start = bucket_start(interval, hit.at_ms / 1000, zone)
+        end = next_start(interval, start, zone)
+        now, wider = self.clock(), {}
+        for other, kept in self.settings.periods:
+            if kept is not None and next_start(other, bucket_start(other, start, zone), zone) <= now - kept:
+                if other == interval:
+                    raise PeriodError(f"buckets of {interval_name(interval)} are kept for {kept:g} s", "at")
+            elif width(other) > width(interval):
+                wider[other] = bucket_start(other, start, zone)
+                if wider[other] != bucket_start(other, end - 1, zone):
+                    names = interval_name(interval), interval_name(other)
+                    raise PeriodError("a bucket of {} that lies in two of {} cannot be set".format(*names))
+        operation = hit.id or secrets.token_hex(16)
+        change = Change(operation, hit.pk, path, interval, start, end, amounts, wider)
+        return {name: number_of(name, amount) for name, amount in self.store.set(self.account, change, now).items()}
+
+    def _to_set(self, given: Mapping[str, Any]) -> Hit:
+        hit = parse_hit({**given, "at": plain_time(given.get("at"))}, self.settings, self.clock())
+        if hit.skewed:
+            raise CallerError("expected a time that is not ahead", "at")
+        return hit
+
+    def _interval_to_set(self, period: Any) -> Interval:
+        kept = dict(self.settings.periods)
+        if period in (None, False, ""):
+            return DAY if DAY in kept else min(kept, key=width)
+        interval = self.range_of(period[0] if is_pair(period) else period).interval
+        if interval not in kept:
+            names = ", ".join(map(interval_name, kept))
+            raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {names}")
+        return interval
+
+    @on_default
+    def reset(self, /, pk: Any, dimensions: Any = None, *, dimension: Any = None) -> None:
+        """Forgets a pk and all pks below it; or one path of a pk and the paths below it. What is above keeps its sums.
+
+        Hits that were accepted before and are counted later do not count there.
+        """
+        now, names = self.clock(), pk_asked(pk)
+        paths = paths_asked(one(dimensions, dimension))
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
+        (path,) = paths
+        plain = self.settings.replace(bands={})  # a band is named here, not a number
+        parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
+        self.store.reset(self.account, names, path or None, now)
+        self._direct_now()  # its thread frees the memory, where no worker does
+
+    # single hits
+
+    @on_default
+    def get_spy(self, visitor: Any = None, limit: int = KEPT) -> list[dict[str, Any]]:
+        """The last hits of a visitor, or of the account, the newest first: what came, and whether it counted or why not.
+
+        What a trace holds is in whale/spy.py. Of the account: at most 100 that counted, and 100 that did not.
+        """
+        if not self.settings.spy:
+            raise CallerError("nothing is kept, as HAILWHALE_SPY is 0", "spy")
+        if not 1 <= limit <= 2 * KEPT:
+            raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        return shown(self.store.spied(self.account, whose), limit)
+
+    def spy_refused(self, error: HitError, given: Mapping[str, Any]) -> None:
+        """Keeps for the spy what another door refused; where that does not work, nothing is kept."""
+        if self.settings.spy:
+            now = self.clock()
+            with suppress(Unavailable):
+                name = f"whale-{secrets.token_hex(8)}"
+                self.store.spy_add(self.account, refused(name, now, error.reason, error.field, given), now)
+
+    # the way into the store
+
+    def _direct_now(self) -> Direct:
+        with self._lock:
+            if self._direct is None:
+                applier = Applier(self.store, self.settings)
+                merging = MergingApplier(applier, self.settings, self.clock, patience_s=0)
+                self._direct = Direct(merging.apply)
+            return self._direct
+
+    def _queue(self) -> "Publisher":
+        from hail.publish import Publisher
+
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = Publisher(self.settings, self.clock)
+            return self._publisher

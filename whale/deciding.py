@@ -1,0 +1,403 @@
+"""Decisions in the library; a part of Whale, see client.py."""
+
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hail.hit import Hit, Reason, name_of, parse_decided, parse_hit
+from hail.settings import DAY
+from whale.answer import reasons
+from whale.answer.outcomes import check_options, ratio_of
+from whale.answer.policy import Policy
+from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
+from whale.arguments import Period, hit_given, on_default, one, period_text, plain_time
+from whale.count.trials import Trials
+from whale.counting import Counting
+from whale.decide import Asked, Decider, Decision
+from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
+from whale.dimension import Pk, path_text, paths_asked, pk_asked
+from whale.errors import CallerError, NotFound
+from whale.managed import Answer, Managed
+from whale.period import Span
+
+FEW_DAYS = 62  # of a phase, so that a report reads few buckets
+Reasons = dict[Any, dict[str, Any]]
+
+
+class Deciding(Counting):
+    """Counting, and decisions: what they earned, and which option a visitor should see."""
+
+    random: np.random.Generator
+    _decides: Decider | None
+    _trials: Trials | None
+    _manages: Managed | None
+
+    # decisions
+
+    @on_default
+    def count_decision(
+        self,
+        /,
+        pk: Any,
+        decided: Any = None,
+        metrics: Any = None,
+        dimensions: Any = None,
+        at: Any = None,
+        *,
+        option: Any = None,
+        decision: Any = None,
+        dimension: Any = None,
+        metric: Any = None,
+        **more: Any,
+    ) -> None:
+        """Counts the outcome of a decision, at once: a hit of the pk [*pk, decision, option], with its moments.
+
+        decided: {decision: option}, of several each is counted. Else option, of a decision, or of the pk itself.
+        """
+        given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, more)
+        if decided is None:
+            self.count_outcome({**given, "decision": decision, "option": option})
+            return
+        if not isinstance(decided, Mapping) or not decided:
+            raise CallerError(
+                f"expected what was decided, as {{'language': 'EN'}}, got {ascii(decided)[:60]}", "decided"
+            )
+        for name, chosen in decided.items():
+            self.count_outcome({**given, "decision": name, "option": chosen})
+
+    @on_default
+    def count_decided_now(
+        self, /, pk_base: Any, decision: Any, option: Any, dimensions: Any = None, metrics: Any = None, **more: Any
+    ) -> None:
+        """`count_decision` of one option of one decision."""
+        self.count_decision(pk_base, {decision: option}, metrics, dimensions, **more)
+
+    @on_default
+    def count_decided(
+        self, /, pk_base: Any, decision: Any, option: Any, dimensions: Any = None, metrics: Any = None, **more: Any
+    ) -> None:
+        """`count_decided_now`, by the queue, as `count`."""
+        self.count_record(
+            {**hit_given(pk_base, dimensions, metrics, None, more), "decision": decision, "option": option}
+        )
+
+    @on_default
+    def count_outcome(self, given: Mapping[str, Any]) -> None:
+        """`count_decision`, in the form of the HTTP API."""
+        now = self.clock()
+        hit = parse_decided({**given, "at": plain_time(given.get("at"))}, self.settings, now)
+        self._direct_now().count(self.account, [hit], now)
+
+    @on_default
+    def decide(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        bad_idea_threshold: float = 0.05,
+        test_idea_threshold: float = 0.05,
+        **more: Any,
+    ) -> Any:
+        """The option to show, one of those given. more: of `decision`.
+
+        options: a list; or {decision: list}, and of several decisions the answer is {decision: option}. Without options the pk is
+        the name of a decision that is defined, and the answer is its option's value; more: of `choose`.
+        """
+        if options is None and decision_name is None:
+            context = one(one(known_data, more.pop("known_dimensions", None)), more.pop("dimensions", None))
+            return self.choose(pk_base, dimensions=context, **more).value
+        more |= {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
+        named = options if isinstance(options, Mapping) else {decision_name: options}
+        if not named:
+            raise CallerError("expected at least one decision, as {'language': ['EN', 'SP']}", "options")
+        found = {}
+        for name, each in named.items():
+            answer = self.decision(pk_base, name, each, formula, known_data, period, **more)
+            found[name] = next(option for option in each if self._option(option) == answer.option)
+        return found if len(found) > 1 else next(iter(found.values()))
+
+    @on_default
+    def decision(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        *,
+        known_dimensions: Any = None,
+        dimensions: Any = None,
+        by_metric: str | None = None,
+        visitor: Any = None,
+        default: Any = None,
+        trial: bool | None = None,
+        sticky_s: float | None = None,
+        policy: str = "thompson",
+        goal: str = "max",
+        **exploration: float,
+    ) -> Decision:
+        """A decision with its probability, id and evidence: see whale/decide.py.
+
+        known_data, known_dimensions, dimensions: the context.  visitor: gets the same while it is sticky.
+        default: answered while the store is away.
+        trial: whether it counts as a hit of its option; it does where there is a visitor, else count_decision says what was shown.
+        policy, goal, exploration: of whale.answer.policy.Policy.
+        """
+        context = one(one(known_data, known_dimensions), dimensions)
+        asked = self.asked(pk_base, decision_name, options, one(by_metric, formula), context, period)
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        return self._decider().decide(
+            replace(
+                asked,
+                policy=_policy(policy, goal, exploration),
+                visitor=whose,
+                default=None if default is None else self._option(default, "default"),
+                is_trial=whose is not None if trial is None else trial,
+                sticky_s=sticky_s,
+            )
+        )
+
+    @on_default
+    def reward(self, /, decision_id: str, metrics: Any = None, *, metric: Any = None) -> bool:
+        """Counts what a decision earned, once. False where just this was counted before.
+
+        Raises CallerError: no such decision, or one with another reward.
+        """
+        return self._decider().reward(str(decision_id), one(metrics, metric))
+
+    @on_default
+    def weighted_reasons(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any = None,
+        options: Any = None,
+        formula: str = "value/hits",
+        known_data: Any = None,
+        period: Period = None,
+        *,
+        goal: str = "max",
+    ) -> tuple[Reasons, Reasons, Reasons]:
+        """Options that are good, bad, and to be tested, each with why: the rule of the first HailWhales, mended.
+
+        Each {option: {good, bad, base, parent, high, high_sig, low, low_sig, weight}}: the path that speaks for it or against it,
+        its rate and that of all options, and the effect and significance of what speaks.
+        """
+        policy = _policy("seed", goal, {})
+        asked = self.asked(pk_base, decision_name, options, formula, known_data, period)
+        evidence = self._decider().evidence(asked)
+        sorted_: dict[str, Reasons] = {"good": {}, "bad": {}, "test": {}}
+        names = {self._option(option): option for option in options}
+        for place, reason in enumerate(reasons.weighted(evidence, policy.goal)):
+            base = float(evidence.rates[place, 0])
+            speaks = path_text(reason.node)
+            high, low = max(reason.effect, 0.0), min(reason.effect, 0.0)
+            sorted_[reason.kind][names[reason.option]] = {
+                "good": speaks if reason.kind == "good" else None,
+                "bad": speaks if reason.kind == "bad" else None,
+                "base": None if math.isnan(base) else base,
+                "parent": None if math.isnan(evidence.rate) else evidence.rate,
+                "high": high,
+                "high_sig": reason.significance if high else 0.0,
+                "low": low,
+                "low_sig": reason.significance if low else 0.0,
+                "weight": reason.weight,
+            }
+        return sorted_["good"], sorted_["bad"], sorted_["test"]
+
+    @on_default
+    def reasons_for(
+        self, /, pk_base: Any, decision_name: Any, option: Any, *args: Any, options: Any = None, **more: Any
+    ) -> dict[str, Any]:
+        """What `weighted_reasons` says of one option. options: all of them; else those that were counted."""
+        if options is None:
+            above = self._pk_of_decision(pk_base, decision_name)
+            options = list(dict.fromkeys([*self.store.pks(self.account, above), self._option(option)]))
+        found = self.weighted_reasons(pk_base, decision_name, options, *args, **more)
+        return next(kind[name] for kind in found for name in kind if self._option(name) == self._option(option))
+
+    @on_default
+    def decide_from_reasons(
+        self,
+        /,
+        good: Reasons,
+        bad: Reasons,
+        test: Reasons,
+        bad_idea_threshold: float = 0.05,
+        test_idea_threshold: float = 0.05,
+    ) -> Any:
+        """One option of the three answers of `weighted_reasons`, at random."""
+        shares = {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
+        rule = _policy("seed", "max", shares)
+        kinds: list[tuple[reasons.Kind, Reasons]] = [("good", good), ("bad", bad), ("test", test)]
+        rows = [
+            (option, reasons.Reason(str(option), kind, (), 0.0, 0.0, 0.0, float(row.get("weight", 1.0))))
+            for kind, given in kinds
+            for option, row in given.items()
+        ]
+        if not rows:
+            raise CallerError("expected at least one option, got none", "options")
+        odds = reasons.shares([reason for _, reason in rows], rule.bad_idea_threshold, rule.test_idea_threshold)
+        return rows[int(self.random.choice(len(rows), p=odds))][0]
+
+    @on_default
+    def asked(
+        self,
+        /,
+        pk_base: Any,
+        decision_name: Any,
+        options: Any,
+        formula: str = "value/hits",
+        context: Any = None,
+        period: Period = None,
+    ) -> Asked:
+        """A question for the Decider, with names as they are counted; raises CallerError, HitError."""
+        if isinstance(options, str) or not isinstance(options, Sequence):
+            raise CallerError(f"expected a list of options, got {ascii(options)[:60]}", "options")
+        pk, names = self._pk_of_decision(pk_base, decision_name), [self._option(option) for option in options]
+        check_options(names)
+        hit = parse_hit({"pk": [*pk, names[0]], "dimensions": context}, self.settings, self.clock())
+        return Asked(pk, names, hit.dimensions, ratio_of(formula, "by_metric"), period=period_text(period))
+
+    @on_default
+    def flush(self) -> None:
+        """Counts the decisions that wait to be counted as trials, now; raises Unavailable."""
+        if self._trials is not None:
+            self._trials.flush()
+
+    def _pk_of_decision(self, pk_base: Any, name: Any) -> Pk:
+        above = pk_asked(pk_base)
+        return above if name is None else (*above, name_of(name, "decision", self.settings, Reason.BAD_PK))
+
+    def _option(self, value: Any, field: str = "options") -> str:
+        return name_of(value, field, self.settings, Reason.BAD_PK)
+
+    def _decider(self) -> Decider:
+        direct = self._direct_now()
+        with self._lock:
+            if self._decides is None:
+                trials = Trials(direct.apply, self.settings, self.account, self.clock)
+                self._trials = trials
+
+                def count_hits(hits: list[Hit]) -> None:
+                    direct.count(self.account, hits, self.clock())
+
+                self._decides = Decider(
+                    self.store,
+                    self.settings,
+                    self.account,
+                    self.clock,
+                    self.random,
+                    lambda: secrets.token_hex(8),
+                    trials.add,
+                    count_hits,
+                    trials.add_hit,
+                )
+            return self._decides
+
+    # managed decisions
+
+    @on_default
+    def choose(self, /, name: Any, visitor: Any = None, dimensions: Any = None) -> Answer:
+        """What a visitor gets of a decision that is defined: `.value`, `.decision` with its option and id, and `.why`.
+
+        dimensions: what is known of him.  Raises NotFound, HitError; Unavailable where nothing of it was ever read.
+        """
+        managed = self.managed()
+        whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
+        definition = managed.find(managed.named(name))
+        if definition is None:
+            raise NotFound(f"no decision {ascii(name)[:60]} is defined", "name")
+        return managed.decide(definition, whose, dimensions)
+
+    @on_default
+    def define_decision(self, name: Any, /, **fields: Any) -> Shown:
+        """Defines a decision, or changes what is named of it: fields of whale.definition.DecisionGiven.
+
+        Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
+        """
+        managed = self.managed()
+        return decision_shown(managed.define(managed.named(name), fields))
+
+    @on_default
+    def decisions(self, archived: bool = False) -> list[Shown]:
+        """Decisions that are defined, by name. archived: those too."""
+        return [decision_shown(each) for each in self.managed().definitions() if archived or not each.archived]
+
+    @on_default
+    def decision_report(
+        self,
+        /,
+        name: Any,
+        phase: int | None = None,
+        dimensions: Any = None,
+        baseline: Any = None,
+        limit: int = SEGMENTS,
+        *,
+        dimension: Any = None,
+    ) -> Reporting:
+        """A decision and what a phase of it has come to, by default the one that holds.
+
+        dimensions: one path, whose children are reported as segments, the `limit` with the most trials.
+        baseline: the option that others are compared with; default: the decision's default.
+        Raises NotFound, CallerError, Unavailable. Cost: (1 + segments) x options x 4,000 draws, and five reads.
+        """
+        managed = self.managed()
+        definition = managed.definition(managed.named(name))
+        paths = paths_asked(one(dimensions, dimension))
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
+        if not 0 < limit <= MOST_SEGMENTS:
+            raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
+        found = next((each for each in definition.phases if each.number == phase), None)
+        if phase is not None and found is None:
+            numbers = f"{definition.phases[0].number} to {definition.phase.number}"
+            raise CallerError(f"expected one of those that are kept, {numbers}, got {phase}", "phase")
+        about = found or definition.phase
+        end = self.clock() if about.ended is None else about.ended
+        # wider than the phase, which has pks of its own
+        by = "day" if end - about.started < FEW_DAYS * DAY else "month"
+        period = self.range_of(Span(about.started, end + 1, by))
+        pk = pk_of(definition.name, about.number)
+        against = about.default if baseline is None else self._option(baseline, "baseline")
+        if against not in about.options:
+            raise CallerError(f"expected one of the options, got {ascii(against)[:60]}", "baseline")
+        asked = Reported(
+            pk=pk,
+            options=about.options,
+            ratio=ratio_of(about.by_metric, "by_metric"),
+            by_metric=about.by_metric,
+            goal=about.goal,
+            baseline=against,
+            held_out=(pk_of(definition.name, about.number, True), about.default) if about.holdout else None,
+            period=period,
+        )
+        segments = largest_segments(self.store, self.account, pk, paths[0], period, limit) if paths[0] else []
+        drawn = np.random.default_rng(0)  # the same counters give the same report
+        found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn)
+        return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=found_)
+
+    def managed(self) -> Managed:
+        with self._lock:
+            if self._manages is None:
+                self._manages = Managed(self.store, self.settings, self.account, self.clock, self._decider)
+            return self._manages
+
+
+def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:
+    for field in more.keys() - Policy.__dataclass_fields__.keys():
+        raise CallerError(f"is not a parameter here: expected one of {', '.join(Policy.__dataclass_fields__)}", field)
+    try:
+        return Policy(name, goal, **more)  # type: ignore[arg-type]
+    except TypeError:
+        raise CallerError(f"expected numbers, got {ascii(dict(more))[:60]}", next(iter(more), "policy")) from None

@@ -1,0 +1,175 @@
+"""What requests to Whale ask, read out of addresses and bodies: queries by the types of whale/asked.py, and hits."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args, get_type_hints
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from hail.hit import FIELDS, HitError, Reason, lenient
+from whale.asked import Subject, TotalsAsked
+from whale.dimension import Pk, pk_asked, pks_asked
+from whale.errors import CallerError, PathError, PeriodError
+from whale.period import Span
+from whale.responses import Problem
+
+MAX_PARAMETERS = 100
+FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
+MAX_PERIODS = 100
+PLURAL = {"dimension": "dimensions", "metric": "metrics"}
+TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+def parameters(text: str, names: Iterable[str]) -> dict[str, str]:
+    """The named parameters of a query or a form; an empty value is none. `key` and `_...` may be there too.
+
+    Raises CallerError: what is misspelt would change the answer without a word.
+    """
+    expected = tuple(names)
+    found: dict[str, str] = {}
+    try:
+        pairs = parse_qsl(text, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError as error:
+        raise CallerError(f"expected UTF-8, got byte {error.object[error.start]:#04x}", "query") from None
+    except ValueError:
+        raise CallerError(f"expected at most {MAX_PARAMETERS} parameters", "query") from None
+    for name, value in pairs:
+        if name in found:
+            raise CallerError("came twice", name)
+        if name in expected or name == "key":
+            found[name] = value
+        elif not name.startswith("_"):
+            near = difflib.get_close_matches(name[:60], expected, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(expected)}"
+            raise CallerError(f"is not a parameter here: {hint}", ascii(name[:60])[1:-1])
+    for name, plural in PLURAL.items():
+        if name in found and plural in found:
+            raise CallerError(f"came twice, as {plural} and as {name}", plural)
+    return found
+
+
+def asked_of(query: str, kind: type[A]) -> A:
+    """A query as its msgspec type says it; raises CallerError with the parameter."""
+    given = {name: value for name, value in parameters(query, kind.__struct_fields__).items() if name != "key"}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at `$.")
+        field = where.rstrip("`")
+        if not field and (missing := re.search("required field `(.*)`", said)):
+            raise PathError("expected a name or a list of names, got nothing", missing[1]) from None
+        if said.startswith("Invalid enum value"):
+            words = get_args(get_type_hints(kind)[field])
+            said = f"Expected {' or '.join(filter(None, words))}"
+        expected = said.partition(", got")[0].replace("Expected", "expected")
+        raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
+
+
+def query_of(environ: dict[str, Any], limit: int) -> str:
+    """The query of a question; what is too long for an address may be POSTed, as a form."""
+    query = str(environ.get("QUERY_STRING", ""))
+    if environ["REQUEST_METHOD"] != "POST":
+        return query
+    if FORM_KEPT not in environ:
+        kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
+        body = body_of(environ, limit)
+        if body and kind != FORM:
+            raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
+        try:
+            environ[FORM_KEPT] = body.decode("ascii")
+        except UnicodeDecodeError:
+            raise CallerError("expected a form, in ASCII with %", "body") from None
+    return "&".join(filter(None, (query, environ[FORM_KEPT])))
+
+
+def subject(asked: Subject) -> dict[str, Any]:
+    """Dimensions and metrics, decoded; raises HitError."""
+    return {
+        "dimensions": typed("dimensions", asked.dimensions or asked.dimension),
+        "metrics": typed("metrics", asked.metrics or asked.metric),
+    }
+
+
+def pks_of(asked: Subject) -> list[Pk]:
+    """The pk, or the pks; raises CallerError, HitError."""
+    if asked.pk and asked.pks:
+        raise CallerError("came twice, as pks and as pk", "pks")
+    if asked.pks:
+        return pks_asked(lenient("pks", asked.pks))
+    return [pk_asked(lenient("pk", asked.pk) or None)]
+
+
+def typed(name: str, text: str) -> Any:
+    return lenient(name, text) if text else None
+
+
+def period_of(asked: Any) -> str | Span | None:
+    """A period, or a range from start on; None where none is asked."""
+    if not asked.start:
+        for name in ("finish", "interval", "buckets"):
+            if getattr(asked, name) not in ("", None):
+                raise PeriodError("goes with start", name)
+        return asked.period or None
+    if asked.period:
+        raise PeriodError("came with period: ask by one of them", "start")
+    return Span(asked.start, asked.finish or None, asked.interval or "day", asked.buckets)
+
+
+def periods_of(asked: TotalsAsked) -> list[Any] | None:
+    """The periods of /totals: one, or several as a JSON list or with commas; None where none is asked."""
+    one = period_of(asked)
+    if isinstance(one, Span):
+        if asked.periods:
+            raise PeriodError("came with periods: ask by one of them", "start")
+        return [one]
+    if asked.period and asked.periods:
+        raise CallerError("came twice, as periods and as period", "periods")
+    text = asked.periods or asked.period
+    if not text:
+        return None
+    found = lenient("periods", text)
+    if isinstance(found, str):
+        found = [part.strip() for part in found.split(",")]
+    if not isinstance(found, list) or not found or not all(isinstance(part, str | int) for part in found):
+        raise CallerError(f"expected a list of periods, got {ascii(text)[:60]}", "periods")
+    if len(found) > MAX_PERIODS:
+        raise CallerError(f"expected at most {MAX_PERIODS}, got {len(found)}", "periods")
+    return found
+
+
+def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a hit, from the query or the body, as Hail's /count takes them. more: names beside them.
+
+    Raises CallerError, HitError, Problem.
+    """
+    names = (*FIELDS, *more)
+    given = parameters(environ.get("QUERY_STRING", ""), names)
+    body = body_of(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
+    if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
+        try:
+            found = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(found).__name__}")
+        return found
+    if body:
+        try:
+            given = parameters(body.decode(), names)
+        except UnicodeDecodeError:
+            raise CallerError("expected UTF-8", "body") from None
+    given.pop("key", None)
+    return {name: lenient(name, value) if name in TYPED else value for name, value in given.items()}
+
+
+def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
+    text = environ.get("CONTENT_LENGTH") or "0"
+    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()  # then no size is told
+    size = limit + 1 if chunked else int(text) if text.isdecimal() else 0
+    body = bytes(environ["wsgi.input"].read(min(size, limit + 1)))
+    if len(body) > limit:
+        raise Problem(413, Reason.BODY_TOO_LARGE, f"body: expected at most {limit} bytes", "body")
+    return body

@@ -1,0 +1,440 @@
+"""What the library answers: series, totals, names; a part of Whale, see client.py."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from hail.hit import RESERVED, HitError, parse_time
+from hail.settings import Settings
+from whale.answer import compare, series
+from whale.answer.cache import Cache, argument_key
+from whale.answer.compare import Comparison, Scope
+from whale.answer.once import once
+from whale.answer.series import Bounds, Question
+from whale.answer.shapes import ByPath, labels, path_below, points, times
+from whale.arguments import Period, is_pair, on_default, one, period_text, plain_time, zone_text
+from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
+from whale.errors import CallerError, PeriodError
+from whale.formula import Number, metrics_asked, ratio_text
+from whale.period import Range, Span, parse_period, width, zone_asked
+from whale.store.base import Store
+
+PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
+"""What `totals` answers when no period is asked."""
+CACHED_S = 60.0
+
+
+class Questions:
+    """Answers about one account. For many threads; clock: epoch seconds."""
+
+    store: Store
+    settings: Settings
+    account: str
+    clock: Callable[[], float]
+    bounds: Bounds
+    _cache: Cache
+
+    # series
+
+    @on_default
+    def plotpoints(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        depth: int = 0,
+        period: Period = None,
+        sort: str | None = None,
+        limit: int = 0,
+        tzoffset: Any = None,
+        flot_time: bool = False,
+        points_type: type = dict,
+        descending: bool = False,
+        with_totals: bool = False,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+        compare: str | None = None,
+        dimension: Any = None,
+        metric: Any = None,
+    ) -> Any:
+        """{path: {metric: points}}: the asked paths, then those below them in sort order.
+
+        points: {label: number}, or with points_type=list [(label, number), ...]; a label is local time as text, or with
+        flot_time epoch ms.  with_totals adds a row `Total`.  undefined="null": None, not 0, over a zero denominator.
+        compare="previous" or "last_year": {"compared": …, "paths": {path: {metric: {"now": points, "before": points}}}}.
+        """
+        asked = one(dimensions, dimension), one(metrics, metric)
+        question = self.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
+        found = self.range_of(period, tz, tzoffset)
+
+        def shaped(plot: series.Plot) -> list[tuple[str, dict[str, Any]]]:
+            names = labels(found, plot.starts, flot_time)
+            return [
+                (
+                    path_text(row.path),
+                    {
+                        name: points(names, values, row.totals[name] if with_totals else ..., points_type, descending)
+                        for name, values in row.values.items()
+                    },
+                )
+                for row in plot.series
+            ]
+
+        store = once(self.store)
+        if compare:
+            comparison = self.comparison(question, found, period, compare)
+            return self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
+        plot = series.plotpoints(store, question, found, self.bounds)
+        return ByPath(question.pk, shaped(plot), *self.adjusted(question, [found], store))
+
+    @on_default
+    def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
+        """`plotpoints`, of plain metrics."""
+        return self.plotpoints(pk, dimensions, metrics, **more)
+
+    @on_default
+    def ratio_plotpoints(
+        self, /, pk: Any, numerator: str, denominator: str = "hits", dimensions: Any = None, **more: Any
+    ) -> ByPath[Any]:
+        """`plotpoints`, of one metric over another, under the name `numerator/denominator`."""
+        return self.plotpoints(pk, dimensions, [ratio_text(numerator, denominator)], **more)
+
+    @on_default
+    def dataset(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        value: str = "hits",
+        period: Period = None,
+        start_at: Any = None,
+        depth: int = 0,
+        *,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> Any:
+        """[(datetime, number), ...] of one path; with depth {child: the same}, for what is below it.
+
+        start_at: only from the bucket with that time on.
+        """
+        question = self.question(pk, dimensions, [value], depth=depth, field="value")
+        if len(question.paths) != 1:
+            raise CallerError("expected one path", "dimensions")
+        found = self.range_of(period, tz, tzoffset, start_at=start_at)
+        plot = series.plotpoints(self.store, question, found, self.bounds)
+        when = times(found, plot.starts)
+        rows = {
+            path_below(row.path, question.paths[0]): list(zip(when, row.values[value], strict=True))
+            for row in plot.series
+            if depth == 0 or row.path != question.paths[0]
+        }
+        return rows if depth else next(iter(rows.values()))
+
+    # totals
+
+    @on_default
+    def totals(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        periods: Any = None,
+        tzoffset: Any = None,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+        compare: str | None = None,
+        dimension: Any = None,
+        metric: Any = None,
+        period: Period = None,
+    ) -> dict[str, Any]:
+        """{period as asked: {path: {metric: number}}}; without periods those of PERIODS that are kept.
+
+        periods: one, or a list. A ratio is the ratio of sums.
+        compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
+        """
+        question = self.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
+        asked = one(periods, period)
+        ranges = self.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
+        store = once(self.store)
+        if compare:
+            comparisons = self.comparisons(question, ranges, compare, asked is not None)
+            return self.compared_totals(question, comparisons, store, self.bounds)
+        found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
+        adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
+        return {
+            name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted[name])
+            for name, rows in found.items()
+        }
+
+    @on_default
+    def totals_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, dict[str, ByPath[Any]]]:
+        """{pk: `totals`} of up to 100 pks."""
+        return {pk_text(pk): self.totals(pk, *args, **more) for pk in pks_asked(pks)}
+
+    @on_default
+    def plotpoints_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, ByPath[dict[str, Any]]]:
+        """{pk: `plotpoints`} of up to 100 pks."""
+        return {pk_text(pk): self.plotpoints(pk, *args, **more) for pk in pks_asked(pks)}
+
+    @on_default
+    def total(
+        self,
+        pk: Any,
+        metric: str = "hits",
+        dimension: Any = None,
+        period: Period = None,
+        at: Any = None,
+        index: int | None = None,
+        tzoffset: Any = None,
+        *,
+        tz: str | None = None,
+        undefined: str = "zero",
+        compare: str | None = None,
+    ) -> Any:
+        """One number: the total of a period, as it stood `at` a time; with an index that of one bucket, -1 the last.
+
+        compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
+        """
+        question = self.question(pk, dimension, [metric], undefined=undefined, field="metric")
+        found = self.range_of(period, tz, tzoffset, at=at)
+        if compare:
+            comparison = self.comparison(question, found, period, compare, at)
+            return self.compared_total(question, comparison, index, self.store)
+        return self.one_total(question, found, index, self.store)
+
+    @on_default
+    def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:
+        """The total of the day so far, in the account's zone."""
+        return self.total(pk, metric, dimension, "today", **more)
+
+    @on_default
+    def yesterday(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:
+        """The total of the day before."""
+        return self.total(pk, metric, dimension, "yesterday", **more)
+
+    # remembered answers
+
+    @on_default
+    def cached_plotpoints(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> ByPath[dict[str, Any]]:
+        """`plotpoints`, which remembers its answer for a fifth of the interval. unmemoize: ask anew."""
+        return self._cached(Questions.__dict__["plotpoints"], args, more, unmemoize)
+
+    @on_default
+    def cached_totals(
+        self, /, *args: Any, unmemoize: bool = False, **more: Any
+    ) -> dict[str, ByPath[dict[str, Number]]]:
+        """`totals`, which remembers its answer for a fifth of the finest interval."""
+        return self._cached(Questions.__dict__["totals"], args, more, unmemoize)
+
+    @on_default
+    def cached_total(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> Number:
+        """`total`, which remembers its answer for a fifth of the interval."""
+        return self._cached(Questions.__dict__["total"], args, more, unmemoize)
+
+    def _cached(self, method: Any, args: tuple[Any, ...], more: dict[str, Any], unmemoize: bool) -> Any:
+        """An entry lives a fifth of the interval, a minute where no period is asked; other arguments, other entry."""
+        bound = inspect.signature(method.function).bind(self, *args, **more)
+        arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
+        key = argument_key(method.function.__name__, arguments)
+        asked = one(arguments.get("periods"), arguments.get("period"))
+        zone = arguments.get("tz"), arguments.get("tzoffset")
+        return self._cache.get(
+            key,
+            lambda: method.function(*bound.args, **bound.kwargs),
+            lambda _: self.lifetime_s(asked, *zone),
+            unmemoize,
+        )
+
+    def lifetime_s(self, periods: Any, tz: str | None = None, tzoffset: Any = None) -> float:
+        """How long an answer about some periods may be remembered."""
+        if periods is None:
+            return CACHED_S
+        return min(width(found.interval) for found in self.ranges_of(periods, tz, tzoffset).values()) / 5
+
+    # names
+
+    @on_default
+    def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1) -> list[str]:
+        """The paths one level below a path (or so many levels), as `plotpoints` names them."""
+        return [path_text(path) for path in self.below(pk, dimension, depth)]
+
+    @on_default
+    def all_subdimensions(self, pk: Any, dimension: Any = None) -> list[str]:
+        """A path and everything below it."""
+        (path,) = self._one_path(dimension)
+        return [path_text(path), *(path_text(below) for below in self.below(pk, dimension, self.bounds.levels))]
+
+    @on_default
+    def below(self, pk: Any, dimension: Any, depth: int) -> list[Path]:
+        """The paths up to so many levels below a path."""
+        (path,) = self._one_path(dimension)
+        if not 1 <= depth <= self.bounds.levels:
+            raise CallerError(f"expected 1 to {self.bounds.levels}, got {depth}", "depth")
+        return self.store.descendants(self.account, pk_asked(pk), path, depth)
+
+    @on_default
+    def pks(self, parent: Any = None) -> list[Pk]:
+        """The pks one level below a pk; without one, the top ones."""
+        above = () if parent is None else pk_asked(parent)
+        return [(*above, name) for name in self.store.pks(self.account, above)]
+
+    @on_default
+    def metrics_of(self, pk: Any) -> list[str]:
+        """The metrics of a pk, `hits` first; not what HailWhale counts of decisions."""
+        return [name for name in self.store.metrics(self.account, pk_asked(pk)) if name not in RESERVED]
+
+    # what the other doors share
+
+    def adjusted(self, question: Question, ranges: Iterable[Range], store: Store) -> list[bool]:
+        """Whether each range is read from finer buckets than ones in which something was set. store: that answered."""
+        marks = [(found.source or found.interval, found.start, found.end) for found in ranges]
+        return store.adjusted(self.account, question.pk, marks)
+
+    def question(
+        self,
+        pk: Any,
+        dimensions: Any = None,
+        metrics: Any = None,
+        *,
+        depth: int = 0,
+        sort: str | None = None,
+        limit: int = 0,
+        undefined: str = "zero",
+        field: str = "metrics",
+    ) -> Question:
+        """A question about this account. field: the parameter that the metrics came in. Raises CallerError."""
+        if undefined not in ("zero", "null"):
+            raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
+        paths, names = paths_asked(dimensions), metrics_asked(metrics, field)
+        null = undefined == "null"
+        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock(), field)
+
+    def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
+        """The total of the first path and metric of a question; or one of its buckets."""
+        if index is None:
+            return next(iter(series.totals(store, question, period, self.bounds)[0].totals.values()))
+        values = next(iter(series.plotpoints(store, question, period, self.bounds).series[0].values.values()))
+        if not -len(values) <= index < len(values):
+            raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
+        return values[index]
+
+    def comparison(self, question: Question, asked: Range, period: Period, word: str, at: Any = None) -> Comparison:
+        """What a period, of which `asked` is the range, is compared with; at: as if it were asked then."""
+        now = self.clock()
+        then = now if at is None else self._moment(at, "at")
+        scope = Scope.of(self.store, question, dict(self.settings.periods), now, then)
+        return compare.compare(asked, period_text(period), word, scope)
+
+    def comparisons(
+        self, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: float | None = None
+    ) -> dict[str, Comparison]:
+        """Of some periods. is_each_asked: else those are left out whose other one is not kept."""
+        found = {}
+        for period, asked in ranges.items():
+            try:
+                found[period] = self.comparison(question, asked, period, word, at)
+            except PeriodError:
+                if is_each_asked:
+                    raise
+        return found
+
+    def compared_totals(
+        self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds
+    ) -> dict[str, dict[str, Any]]:
+        """{period: {compared, paths}}."""
+        found = {}
+        for period, each in comparisons.items():
+            rows = compare.totals(store, question, each, bounds)
+            paths = ByPath(question.pk, ((path_text(path), row) for path, row in rows.items()))
+            found[period] = {"compared": each.said(), "paths": paths}
+        return found
+
+    def compared_total(
+        self, question: Question, comparison: Comparison, index: int | None, store: Store
+    ) -> dict[str, Any]:
+        """{compared, now, before, change, ratio} of the first path and metric of a question."""
+        if index is not None:
+            raise CallerError("not with compare: ask for a series", "index")
+        row = next(iter(compare.totals(store, question, comparison, self.bounds).values()))
+        return {"compared": comparison.said(), **next(iter(row.values()))}
+
+    def compared_plotpoints(
+        self,
+        question: Question,
+        comparison: Comparison,
+        store: Store,
+        bounds: Bounds,
+        shaped: Callable[[series.Plot], Iterable[tuple[str, dict[str, Any]]]],
+    ) -> dict[str, Any]:
+        """{compared, paths}. shaped: a plot as (path, {metric: points})."""
+        plots = compare.plotpoints(store, question, comparison, bounds)
+        rows = (
+            (path, {name: {"now": values, "before": before[name]} for name, values in now.items()})
+            for (path, now), (_, before) in zip(*map(shaped, plots), strict=True)
+        )
+        return {"compared": comparison.said(), "paths": ByPath(question.pk, rows)}
+
+    def range_of(
+        self,
+        period: Period = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        *,
+        at: Any = None,
+        start_at: Any = None,
+    ) -> Range:
+        """The range that a period means now (or at a time), in the account's zone or the one that is asked."""
+        zone = self.store.zone(self.account)
+        then = None if at is None else self._moment(at, "at")
+        begin = None if start_at is None else self._moment(start_at, "start_at")
+        return parse_period(
+            period if isinstance(period, Span) else period_text(period),
+            self.clock(),
+            zone,
+            self.settings.periods,
+            zone_text(tz, tzoffset),
+            self.bounds.points,
+            begin,
+            then,
+        )
+
+    def ranges_of(
+        self,
+        periods: Any,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        *,
+        at: float | None = None,
+        field: str = "periods",
+    ) -> dict[str, Range]:
+        """The ranges of some periods, by their text; of None those of PERIODS that are kept. field: what they came in."""
+        if periods is None:
+            return dict(self._kept(tz, tzoffset, at))
+        several = isinstance(periods, list) or (isinstance(periods, tuple) and not is_pair(periods))
+        found = {}
+        for period in periods if several else [periods]:
+            try:
+                found[period_text(period)] = self.range_of(period, tz, tzoffset, at=at)
+            except CallerError as error:
+                raise error.named(field) if error.field == "period" else error from None
+        return found
+
+    def _kept(self, tz: str | None, tzoffset: Any, at: float | None) -> Iterator[tuple[str, Range]]:
+        zone_asked(zone_text(tz, tzoffset) or "system", "UTC")  # a zone that does not exist is told
+        for period in PERIODS:
+            with suppress(PeriodError):
+                yield period, self.range_of(period, tz, tzoffset, at=at)
+
+    def _one_path(self, dimension: Any) -> list[Path]:
+        paths = paths_asked(dimension, "dimension")
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", "dimension")
+        return paths
+
+    def _moment(self, value: Any, field: str) -> float:
+        try:
+            return parse_time(plain_time(value), self.clock(), field)
+        except HitError as error:
+            raise CallerError(str(error).removeprefix(f"{field}: "), field) from None

@@ -1,0 +1,70 @@
+"""What Whale answers over HTTP: JSON, text, and RFC 9457 problems."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import bottle
+import msgspec
+from prometheus_client import Counter
+
+from whale.errors import Unavailable
+
+log = logging.getLogger("whale.web")
+
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Adjusted",
+}
+REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
+
+
+class Problem(Exception):
+    """Ends a request with an RFC 9457 body."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        field: str = "",
+        headers: Mapping[str, str] | None = None,
+        current: Any = None,
+    ):
+        super().__init__(detail)
+        self.status, self.code, self.field, self.headers = status, code, field, headers or {}
+        self.current = current
+
+    def response(self) -> Any:
+        REFUSED.labels(self.code).inc()
+        body: dict[str, Any] = {
+            "type": f"urn:hailwhale:{self.code}",
+            "title": self.code.replace("_", " "),
+            "status": self.status,
+            "detail": str(self),
+            "code": self.code,
+        }
+        if self.field:
+            body["field"] = self.field
+        if self.current is not None:
+            body["current"] = self.current
+        return json_answer(body, self.status, self.headers, "application/problem+json")
+
+
+def json_answer(
+    body: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
+) -> Any:
+    more = {**CORS, "Cache-Control": "no-cache", "Content-Type": content_type, **(headers or {})}
+    return bottle.HTTPResponse(msgspec.json.encode(body), status, more)
+
+
+def text_answer(body: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
+    more = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8", **(headers or {})}
+    return bottle.HTTPResponse(body, status, more)
+
+
+def unavailable(error: Unavailable) -> Problem:
+    log.warning("%s", error)
+    return Problem(
+        503, "unavailable", "the store cannot be reached: try again in a second", headers={"Retry-After": "1"}
+    )
