@@ -50,7 +50,7 @@ def log_of(seed: int, decisions: int, learning: bool) -> tuple[Log, Floats]:
 
 
 def covered(seed: int, decisions: int, learning: bool) -> Floats:
-    """Of the two policies that are estimated, by method: whether the interval held the truth, and its width; not a number: none."""
+    """Of the two policies that are estimated, by method: whether the interval held the truth, and its width; not a number: not sound."""
     log, rates = log_of(seed, decisions, learning)
     countries = log.segments // WORLD.devices
     visits = [1 / np.arange(1, count + 1) for count in (WORLD.countries, WORLD.devices)]
@@ -64,20 +64,21 @@ def covered(seed: int, decisions: int, learning: bool) -> Floats:
         earned = float((policy[:, :, None] * rates * weights).sum())
         shares = policy[:, countries].T
         for estimate in (self_normalised(log, shares), doubly_robust(log, shares)):
-            if estimate is None:
+            if estimate is None or not estimate.sound:
                 found.append((np.nan, np.nan))
             else:
                 found.append((float(estimate.low <= earned <= estimate.high), estimate.high - estimate.low))
     return np.array(found).reshape(2, 2, 2)
 
 
-def coverage(logs: int, decisions: int, learning: bool, processes: int) -> Iterator[tuple[str, float, float]]:
+def coverage(logs: int, decisions: int, learning: bool, processes: int) -> Iterator[tuple[str, float, float, int]]:
+    """By policy and method, of the sound estimates: share that held the truth, mean width, how many there were."""
     with ProcessPoolExecutor(processes) as pool:
         every = list(pool.map(covered, range(logs), [decisions] * logs, [learning] * logs, chunksize=10))
-    mean = np.nanmean(every, axis=0)
+    mean, sound = np.nanmean(every, axis=0), np.isfinite(every).sum(axis=0)
     for i, policy in enumerate(("always one option", "a policy by country")):
         for j, method in enumerate(METHODS):
-            yield f"{policy}, {method}", float(mean[i, j, 0]), float(mean[i, j, 1])
+            yield f"{policy}, {method}", float(mean[i, j, 0]), float(mean[i, j, 1]), int(sound[i, j, 0])
 
 
 def open_bandit(folder: Path, campaign: str) -> list[str]:
@@ -126,9 +127,11 @@ def main() -> None:
     for kind, learning, logs in (("fixed shares", False, asked.logs), ("learning policy", True, asked.learning_logs)):
         if not logs:
             continue
-        for what, share, width in coverage(logs, asked.decisions, learning, asked.processes):
+        for what, share, width, sound in coverage(logs, asked.decisions, learning, asked.processes):
             figures.append(Figure(f"{kind}: {what}: covered", [share], "of 1", None if learning else 0.93))
-            notes.append(f"{kind}, {logs} logs: {what}: covered {share:.1%}, mean width {width:.4f}")
+            notes.append(
+                f"{kind}: {what}: covered {share:.1%} of {sound} sound estimates from {logs} logs, mean width {width:.4f}"
+            )
             print(notes[-1], flush=True)
     for campaign in ("all", "men", "women") if asked.obd else ():
         notes += open_bandit(asked.obd, campaign)

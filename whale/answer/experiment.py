@@ -192,14 +192,15 @@ def standing(
     return found
 
 
-FEW = 30  # effective decisions
+FEW = 100  # effective decisions
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What a policy would have earned a decision, with its 95 % interval.
 
-    effective: how many decisions of even weight it rests on; below FEW it is not `sound`: the interval is too narrow.
+    effective: how many decisions of even weight it rests on; below FEW it is not `sound`: the interval is too narrow,
+    and where a policy learnt while it logged, the value too low.
     """
 
     value: float
