@@ -118,9 +118,7 @@ class Questions:
 
         start_at: only from the bucket with that time on.
         """
-        question = self.question(pk, dimensions, [value], depth=depth, field="value")
-        if len(question.paths) != 1:
-            raise CallerError("expected one path", "dimensions")
+        question = self.single(pk, dimensions, value, "value", depth=depth)
         found = self.range_of(period, tz, tzoffset, start_at=start_at)
         plot = series.plotpoints(self.store, question, found, self.bounds)
         when = times(found, plot.starts)
@@ -197,7 +195,7 @@ class Questions:
 
         compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
         """
-        question = self.question(pk, dimension, [metric], undefined=undefined, field="metric")
+        question = self.single(pk, dimension, metric, "metric", undefined=undefined)
         found = self.range_of(period, tz, tzoffset, at=at)
         if compare:
             comparison = self.comparison(question, found, period, compare, at)
@@ -310,6 +308,13 @@ class Questions:
         paths, names = paths_asked(dimensions), metrics_asked(metrics, field)
         null = undefined == "null"
         return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock(), field)
+
+    def single(self, pk: Any, path: Any, metric: Any, field: str, **more: Any) -> Question:
+        """A question about one path and one formula, which came in the parameter `field`; raises CallerError."""
+        question = self.question(pk, path, [metric], field=field, **more)
+        if len(question.paths) != 1:
+            raise CallerError(f"expected one path, got {len(question.paths)}", "dimensions")
+        return question
 
     def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
         """The total of the first path and metric of a question; or one of its buckets."""

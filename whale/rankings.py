@@ -177,6 +177,8 @@ class Rankings(Questions):
             raise CallerError(f"expected asc or desc, got {ascii(sort_dir)[:60]}", "sort_dir")
         if size < 1:
             raise CallerError(f"expected 1 or more, got {size}", "size")
+        if start < 0:
+            raise CallerError(f"expected 0 or more, got {start}", "start")
         is_ascending = (sort_dir or "").lower() == "asc"
         asked = self.ranking(pk, metric, parent_dimension, limit=size, offset=start, ascending=is_ascending)
         found = self.range_of(period, tz, tzoffset, at=at)

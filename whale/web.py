@@ -343,9 +343,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         value = asked.value or "hits"
         pk = lenient("pk", asked.pk or settings.default_table)
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
-        question = whale.question(pk, dimensions, [value], depth=asked.depth, undefined=asked.undefined, field="value")
-        if len(question.paths) != 1:
-            raise CallerError("expected one path", "dimensions")
+        question = whale.single(pk, dimensions, value, "value", depth=asked.depth, undefined=asked.undefined)
         start_at = lenient("at", asked.start_at) if asked.start_at else None
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now, start_at=start_at)
         watch.stage("parse")
@@ -392,9 +390,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         watch = Watch(whale.store, asked.explain)
         metric = asked.metric or "hits"
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
-        question = whale.question(pk, path, [metric], undefined=asked.undefined, field="metric")
-        if len(question.paths) != 1:
-            raise CallerError("expected one path", "dimensions")
+        question = whale.single(pk, path, metric, "metric", undefined=asked.undefined)
         then = lenient("at", asked.at) if asked.at else now
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=then)
         ranges = {str(period_of(asked) or "thirty"): period}

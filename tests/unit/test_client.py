@@ -180,6 +180,8 @@ def test_a_dataset_is_a_list_of_times_and_values_or_one_for_each_child() -> None
         (lambda it: it.plotpoints("shop", undefined="maybe"), CallerError),
         (lambda it: it.total("shop", index=99), CallerError),
         (lambda it: it.total("shop", at="soon"), CallerError),
+        (lambda it: it.total("shop", "hits", [["a"], ["b"]]), CallerError),
+        (lambda it: it.dataset("shop", [["a"], ["b"]]), CallerError),
         (lambda it: it.total("shop", tzoffset="-7", tz="UTC"), CallerError),
         (lambda it: it.get_subdimensions("shop", [["a"], ["b"]]), CallerError),
         (lambda it: it.count_now(""), HitError),

@@ -181,6 +181,8 @@ def test_the_older_names() -> None:
         whale.zranked("t", sort_dir="up")
     with pytest.raises(CallerError, match="size"):
         whale.zranked("t", size=0)
+    with pytest.raises(CallerError, match="^start: expected 0"):
+        whale.zranked("t", start=-1)
 
 
 def test_metrics_that_are_no_sums_may_order_and_stand_beside() -> None:
