@@ -409,6 +409,7 @@ class _Engine:
     def _run(self) -> None:
         self._connect()
         while True:
+            closing = self._closing  # asked before, so that what came until then is taken and told
             units = self._take()
             if units:
                 try:
@@ -424,7 +425,7 @@ class _Engine:
                     self._tell()
             except Exception:
                 log.exception("the spool in %s", self._settings.data_dir)
-            if not units and self._closing:
+            if closing and not units:
                 break
         self._spool.seal()
         if self._broker:
