@@ -161,6 +161,10 @@ def test_an_object_counts_on_related_ones_as_nested_dimensions(orm: Any, whale: 
     product.count_now_related([ann, product], "mail")
     assert product.total() == 4
     assert product.total_related(ann, "revenue", ["country", "US"]) == 5
+    assert product.totals_related(ann, ["country", "US"], "revenue", periods="today") == {
+        "today": {'["User", "1", "country", "US"]': {"revenue": 5}}
+    }
+    assert [product.total_related(bob, "hits", ("device", name)) for name in ("mac", "pc")] == [1, 0]
     assert [product.total_related(who) for who in (ann, bob, product)] == [2, 2, 1]
     assert product.totals_related(bob, [["country"], ["device", "mac"]], periods="today") == {
         "today": {'["User", "2", "country"]': {"hits": 1}, '["User", "2", "device", "mac"]': {"hits": 1}}
@@ -212,5 +216,6 @@ def test_several_paths_and_no_dimension_go_below_the_related_object() -> None:
 
     assert pk_of(Thing()) == ["Thing", "3"]
     assert related(Thing()) == related(Thing(), "_") == {"Thing": {"3": {}}}
-    assert related(Thing(), ["a", "b"]) == {"Thing": {"3": ["a", "b"]}}
+    assert related(Thing(), ["a", "b"]) == related(Thing(), ("a", "b")) == [["Thing", "3", "a", "b"]]
+    assert related(Thing(), ()) == {"Thing": {"3": {}}}
     assert related(Thing(), [["a"], ["b", "c"]]) == [["Thing", "3", "a"], ["Thing", "3", "b", "c"]]
