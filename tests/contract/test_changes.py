@@ -329,6 +329,38 @@ def test_after_a_reset_a_metric_may_be_of_another_kind_for_a_process_that_knew_t
         here.reset("t")
 
 
+def test_a_pk_that_is_reset_while_its_names_are_read_has_none(settings: Settings, store: Store, unique: str) -> None:
+    Applier(store, settings).apply([message([sold("US", 60)], settings, unique)], NOW)
+    reader = open_store(settings) if settings.redis_url else store
+    if isinstance(reader, RedisStore):
+        read = reader.client.hget
+
+        def hget(*asked: Any) -> Any:
+            found = read(*asked)
+            store.reset(unique, ("t",), None, NOW)
+            return found
+
+        reader.client.hget = hget
+    else:
+        store.reset(unique, ("t",), None, NOW)
+    assert reader.children(unique, ("t",), ()) == []
+    assert reader.kinds(unique, ("t",)) == {}
+
+
+def test_a_reader_remembers_so_many_names_and_reads_the_others_again(
+    settings: Settings, store: Store, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pks = [f"t{i}" for i in range(5)]
+    hits = [{"pk": pk, "dimensions": {"c": {f"{pk}-{i}": None for i in range(20)}}} for pk in pks]
+    Applier(store, settings).apply([message(hits, settings, unique)], NOW)
+    monkeypatch.setattr("whale.store.reader.MAX_KNOWN_NAMES", 60)
+    reader = open_store(settings) if settings.redis_url else store
+    for pk in pks * 2:
+        assert reader.children(unique, (pk,), ("c",)) == store.children(unique, (pk,), ("c",))
+        if isinstance(reader, RedisStore):
+            assert sum(known.names for known in reader._known.values()) <= 60
+
+
 KINDS = {"visitors": {"unique": "a"}, "level": {"last": 5}, "q": {"quantile": 5}}
 
 

@@ -18,7 +18,7 @@ from whale.store.connection import Connected, Connection, Script, pack, reachabl
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
 TRIES = 20
-MAX_KNOWN_PKS = 1000
+MAX_KNOWN_PKS, MAX_KNOWN_NAMES = 1000, 500_000  # of dictionaries that one process remembers, some 500 bytes a name
 FEW_NODES = 16
 WHOLE, FIELDS, SPLIT = 0, 1, 2  # forms of a part that read.lua answers; the fourth is dense
 COMMANDS_A_READ = 2000
@@ -28,7 +28,7 @@ class Known:
     """A whole dictionary as a reader needs it, true while `token` is the newest."""
 
     def __init__(self, fields: dict[bytes, bytes]):
-        self.token = fields[b"g"][:8]
+        self.token, self.names = fields[b"g"][:8], len(fields)
         self.generation = fields.get(b"gen", b"").decode()
         self.metrics: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
@@ -274,28 +274,26 @@ class Reader(Connected):
             for pk in pks:
                 pipe.hgetall(keys.dictionary(*keys.pk(pk)))
             answers = pipe.execute()
-        found = {pk: Known(fields) if b"g" in fields else None for pk, fields in zip(pks, answers, strict=True)}
-        if len(self._known) + len(found) > MAX_KNOWN_PKS:
-            self._known.clear()
-        for pk, known in found.items():
-            if known is None:
-                self._known.pop((account, pk), None)
-            else:
-                self._known[account, pk] = known
-        return found
+        return {pk: self._learned(account, pk, fields) for pk, fields in zip(pks, answers, strict=True)}
 
     def _knowledge(self, account: str, pk: Pk) -> Known | None:
         keys = Keys(account, self.shards)
         key = keys.dictionary(*keys.pk(pk))
         tokens = self.client.hget(key, "g")
-        if tokens is None:
+        known = self._known.get((account, pk))
+        if tokens is not None and known is not None and known.token == tokens[:8]:
+            return known
+        return self._learned(account, pk, self.client.hgetall(key) if tokens is not None else {})
+
+    def _learned(self, account: str, pk: Pk, fields: dict[bytes, bytes]) -> Known | None:
+        """Remembers a dictionary; None where the pk was never counted, or was reset, though it may have had names just before."""
+        if b"g" not in fields:
             self._known.pop((account, pk), None)
             return None
-        known = self._known.get((account, pk))
-        if known is None or known.token != tokens[:8]:
-            if len(self._known) >= MAX_KNOWN_PKS:
-                self._known.clear()
-            known = self._known[account, pk] = Known(self.client.hgetall(key))
+        names = sum(known.names for known in list(self._known.values()))
+        if len(self._known) >= MAX_KNOWN_PKS or names + len(fields) > MAX_KNOWN_NAMES:
+            self._known.clear()
+        known = self._known[account, pk] = Known(fields)
         return known
 
     @reachable
