@@ -12,7 +12,7 @@ import whale
 from hail.hit import HitError
 from hail.settings import load
 from whale import HailWhale, Whale, client
-from whale.answer.cache import Cache
+from whale.answer.cache import Cache, values_in
 from whale.errors import CallerError, FormulaError, PathError, PeriodError
 from whale.store.memory import MemoryStore
 
@@ -248,3 +248,18 @@ def test_a_cache_holds_no_more_than_it_may_weigh() -> None:
     get(b"b", 10)
     get(b"a", 4)
     assert asked[5:] == [b"b", b"a"]
+
+
+def test_the_library_remembers_as_many_values_as_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert values_in({"today": {"_": {"hits": 1, "a": [1, 2]}}}) == 7
+    monkeypatch.setattr(client, "MOST_REMEMBERED", 2000)
+    settings = load({})
+    made = Whale(MemoryStore(settings), settings, clock=lambda: NOW)
+    made.count_now("a")
+    long = {"metrics": ["hits", "v"], "period": "1m:20h"}  # 2,406 values, more than may be remembered
+    for _ in range(2):
+        for asked in ({"period": "seven"}, long):
+            made.cached_plotpoints("a", **asked)
+        made.count_now("a")
+    assert sum(made.cached_plotpoints("a", period="seven")["a"]["hits"].values()) == 1
+    assert sum(made.cached_plotpoints("a", **long)["a"]["hits"].values()) == 3

@@ -49,6 +49,13 @@ class Cache:
         return found
 
 
+def values_in(answer: Any) -> int:
+    """How many maps, lists and values an answer is made of."""
+    if isinstance(answer, dict | list):
+        return 1 + sum(map(values_in, answer.values() if isinstance(answer, dict) else answer))
+    return 1
+
+
 def argument_key(function: str, arguments: Mapping[str, Any]) -> bytes | None:
     """The same for the same question; None where an argument cannot be written down."""
     try:
