@@ -31,6 +31,7 @@ from hail.settings import DISTINCT, KINDS, SUM, Settings
 
 MILLION = 1_000_000
 MAX_NUMBER = 9_000_000_000
+CTIME = "%a %b %d %H:%M:%S %Y"  # Wed Jun 17 14:35:20 2015
 OLDEST_S = -2_208_988_800  # 1900-01-01
 YEAR_S = 366 * 86_400
 LENIENT_TEXT_BYTES = 16_384
@@ -475,13 +476,13 @@ def _metric(name: str) -> str:
 
 
 def parse_time(value: Any, now: float, field: str = "at") -> float:
-    """Epoch seconds, from a number or ISO 8601 (without an offset: UTC); raises HitError."""
+    """Epoch seconds, from a number, ISO 8601 or the text of C's ctime (without an offset: UTC); raises HitError."""
     expected = f"expected epoch seconds or ISO 8601, got {_shown(value)}"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise HitError(Reason.BAD_TIME, field, expected)
     if isinstance(value, str):
         try:
-            when = datetime.fromisoformat(value)
+            when = datetime.strptime(value, CTIME) if value[:1].isalpha() else datetime.fromisoformat(value)
             at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
             raise HitError(Reason.BAD_TIME, field, expected) from None

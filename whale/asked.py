@@ -164,6 +164,8 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     compare: Compare = ""
     explain: Explain = False
+    cached: Cached = False
+    unmemoize: Unmemoize = False
 
 
 class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -223,6 +225,7 @@ class UpdateGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     period: Annotated[str | int | None, Meta(description="Whose interval is meant; days where it is left out.")] = None
     at: Annotated[int | float | str | None, Meta(description="A time in the bucket; default: now.")] = None
     id: Annotated[Name | None, Meta(description="Of this operation: the same again changes nothing.")] = None
+    rank: Annotated[bool, Meta(description="May be written; whatever is counted can be ranked.")] = False
 
 
 class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

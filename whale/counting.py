@@ -108,6 +108,7 @@ class Counting(Questions):
         at: Any = None,
         id: Any = None,
         *,
+        rank: bool = False,
         dimension: Any = None,
         metric: Any = None,
     ) -> dict[str, Number]:
@@ -115,6 +116,7 @@ class Counting(Questions):
 
         period: whose interval is meant, which must be kept; default: days.  at: a time in the bucket; default: now.
         id: of this operation: the same again changes nothing and returns the same.
+        rank: may be written, as the older HailWhale had it; whatever is counted can be ranked.
         Raises HitError, CallerError, Unavailable: then the same id says whether it was done.
         """
         given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, {"id": id})

@@ -612,9 +612,11 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
     def update_count_to() -> Any:
         same_site()
-        given = hit_given(bottle.request.environ, settings.max_body_bytes, ("period",))
-        for field in given.keys() - {*FIELDS, "period"}:
-            raise CallerError(f"is not a field here: expected one of {', '.join(FIELDS)}, period", ascii(field)[1:-1])
+        more = ("period", "rank")
+        given = hit_given(bottle.request.environ, settings.max_body_bytes, more)
+        for field in given.keys() - {*FIELDS, *more}:
+            expected = ", ".join((*FIELDS, *more))
+            raise CallerError(f"is not a field here: expected one of {expected}", ascii(field)[1:-1])
         given = {name: value for name, value in given.items() if name not in ("visitor", "event")}
         return json_answer({"added": whale.update_count_to(given.pop("pk", None), **given)})
 
@@ -647,8 +649,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         remembered(PlotpointsAsked, period_of, plotpoints),
         remembered(TotalsAsked, periods_of, totals),
         remembered(TotalAsked, period_of, total),
+        remembered(RankAsked, period_of, rank),
     )
-    for answer in (*questions, dataset, rank, factors, subdimensions, pks, metrics_of, spy):
+    for answer in (*questions, dataset, factors, subdimensions, pks, metrics_of, spy):
         app.route(f"/{answer.__name__}", ["GET", "POST"], answering("read", answer))
         app.route(f"/{answer.__name__}", "OPTIONS", preflight)
     for answer, door in ((count_now, "write"), (tracker, None), (count_decision, "write")):  # a pixel needs no key

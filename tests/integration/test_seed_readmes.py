@@ -174,7 +174,7 @@ def test_the_decision_of_the_later_readme(connect: Connect) -> None:
 
 def test_the_decisions_of_the_later_readme_over_http(connect: Connect) -> None:
     connect()
-    app = make_app(client._default(Whale).settings, client._default(Whale))
+    app = make_app(Whale.default().settings, Whale.default())
     first, second, question = (line.partition("...")[2] for line in OVER_HTTP.split("\n") if "http" in line)
 
     def get(address: str, **more: str) -> Answer:

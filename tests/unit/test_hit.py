@@ -67,8 +67,10 @@ def test_a_time_ahead_is_set_to_now_and_the_year_9999_is_refused() -> None:
     ahead = parsed(pk="a", at=NOW + 60)
     assert (ahead.at_ms, ahead.skewed) == (int(NOW * 1000), True)
     assert parsed(pk="a", at="2026-01-01T00:00:00Z").at_ms == 1_767_225_600_000
+    assert parsed(pk="a", at="Thu Jan  1 00:00:00 2026").at_ms == 1_767_225_600_000
     assert parsed(pk="a", at="2026-01-01T01:00+01:00").at_ms == 1_767_225_600_000
     assert refusal(pk="a", at="9999-12-31") == ("bad_time", "at")
+    assert refusal(pk="a", at="Wed Jun 31 14:35:20 2015") == ("bad_time", "at")
     assert refusal(pk="a", at=253402300799)[0] == "bad_time"
 
 

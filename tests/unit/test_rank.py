@@ -342,6 +342,17 @@ def test_one_of_one_never_tops_the_list() -> None:
     assert names(upside_down)[:2] == ["poor", "good"]
 
 
+def test_of_a_single_bucket_bounds_still_hold_what_much_support_shows() -> None:
+    sums = {"US": (4360, 2000), "DE": (2125, 500), "FR": (300, 600), "IT": (110, 20), "LU": (90, 1)}
+    above, below = (np.array([row[at] for row in sums.values()], float) for at in (0, 1))
+    low, high = confidence.of_ratios(above, below, above.sum() / below.sum(), (above[:, None], below[:, None]))
+    ratios = above / below
+    assert (low[:3] <= ratios[:3]).all()
+    assert (ratios[:3] <= high[:3]).all()
+    assert list(sums)[int(np.argmax(low))] == "DE"
+    assert high[4] < 10  # one visitor who bought for 90 shows little
+
+
 def test_one_large_purchase_never_tops_money_per_visitor() -> None:
     draw = np.random.default_rng(1)
     hits = [hit("whale", revenue=10_000, visitors=8)]

@@ -46,6 +46,13 @@ def test_what_was_never_counted_has_no_rows(door: Door) -> None:
     assert (answer["rows"], answer["rest"], answer["total"]["value"]) == ([], None, None)
 
 
+def test_a_ranking_may_be_remembered(door: Door) -> None:
+    before = door.get("/rank", pk="shop", by="revenue", pks="1", cached="1").json
+    door.count(["shop", "US"], {}, {"revenue": 1})
+    assert door.get("/rank", pk="shop", by="revenue", pks="1", cached="1").json == before
+    assert door.get("/rank", pk="shop", by="revenue", pks="1", unmemoize="1").json["rows"][0]["value"] == 501
+
+
 def test_child_pks_by_their_names(door: Door) -> None:
     answer = door.get("/rank", pk="shop", by="revenue", pks="1", order="confidence", ascending="1").json
     assert [row["path"] for row in answer["rows"]] == ['["shop", "FR"]', '["shop", "UK"]', '["shop", "US"]']

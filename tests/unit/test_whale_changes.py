@@ -38,7 +38,7 @@ def test_a_bucket_is_set_once_an_id(door: Door) -> None:
 
 def test_a_form_sets_too(door: Door) -> None:
     form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
-    body = b"pk=gauge&metrics={'level': 7}&period=1h"
+    body = b"pk=gauge&metrics={'level': 7}&period=1h&rank=1"
     assert door.call("POST", "/update_count_to", body, headers=form).json == {"added": {"level": 7}}
     assert door.get("/total", pk="gauge", metric="level", period="1h", index=-1).json == 7
 

@@ -12,6 +12,7 @@ Z = 1.96  # of the normal distribution: 95 in 100 lie within
 FEW = 5
 """With so little support a row stands behind those with more: the seed's rule, by which no such ratio is important."""
 LEAST_SPREAD = 0.1  # of the parent's ratio: by so much rows may differ though nothing shows it
+UNKNOWN_SPREAD = 20.0  # of money, where the period is one bucket and tells no noise: as of buyers, 5 in 100
 LEAST_PIECES = 10  # beyond one a row, from which on the spread of rates is told by them
 Bounds = tuple[Floats, Floats]
 
@@ -82,7 +83,7 @@ def _spread(
     told: NDArray[np.bool_] = (free > 0) & (units > 0)
     squares = np.where(seen, below * (np.where(seen, above / below, 0.0) - means[:, None]) ** 2, 0.0).sum(axis=1)
     pieces = float(free[told].sum())
-    within = float(squares[told].sum() / (free[told] * units[told]).sum()) if pieces else np.inf
+    within = float(squares[told].sum() / (free[told] * units[told]).sum()) if pieces else UNKNOWN_SPREAD
     if is_rate:
         return max(1.0, within) if pieces >= LEAST_PIECES else 1.0
     # Of few pieces, the most that it may be (nine times in ten); or as if all that rows differ by were chance.
@@ -91,7 +92,7 @@ def _spread(
     if len(ratios) > 1 and size:
         squares = of * (ratios - overall) ** 2
         within = min(within, float(squares.sum() / ((len(ratios) - 1) * (size**2 + overall**2))))
-    return max(1.0, within) if np.isfinite(within) else 1.0
+    return max(1.0, within)
 
 
 def _between(ratios: Floats, weights: Floats, overall: float) -> float:
