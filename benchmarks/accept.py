@@ -36,7 +36,7 @@ class NoQueue:
 
 def __getattr__(name: str) -> Any:
     if name == "without_queue":  # what the server imports
-        return make_app(load({}), NoQueue())  # type: ignore[arg-type]
+        return make_app(load({}), NoQueue())
     raise AttributeError(name)
 
 

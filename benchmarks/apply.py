@@ -119,7 +119,7 @@ def profile(redis: RedisServer, bodies: list[bytes], size: int, hits: int) -> No
 
 
 def _redis_cpu(client: object) -> float:
-    used = client.info("cpu")  # type: ignore[attr-defined]
+    used = client.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
 
 

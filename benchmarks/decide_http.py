@@ -8,7 +8,6 @@ most asks find no snapshot of their context, and read the counters.
 """
 
 import argparse
-import http.client
 import json
 import random
 import statistics
@@ -16,7 +15,7 @@ import time
 from urllib.parse import urlencode
 
 from benchmarks.report import Figure, report
-from benchmarks.services import Setup
+from benchmarks.services import Setup, answer_ms
 from hail.hit import encode_hit, parse_decided
 from hail.message import decode_message, encode_message
 from hail.settings import Settings
@@ -71,22 +70,15 @@ def count_outcomes(settings: Settings, count: int, rng: random.Random) -> None:
 
 def asked(port: int, size: int, visitors: str, times: int, rng: random.Random) -> list[float]:
     """Milliseconds of each answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     names = json.dumps([f"o{option}" for option in range(size)])
-    took = []
-    for nth in range(WARM + times):
+
+    def address(nth: int) -> str:
         given = {"pk": f"page{size}", "options": names, "dimensions": json.dumps(context(rng))}
         if visitors:
             given["visitor"] = f"{size}-{visitors}-{nth if visitors == 'new' else nth % WARM}"
-        begun = time.perf_counter()
-        connection.request("GET", f"/decide?{urlencode(given)}")
-        answer = connection.getresponse()
-        body = answer.read()
-        if nth >= WARM:
-            took.append((time.perf_counter() - begun) * 1000)
-        assert answer.status == 200, body
-    connection.close()
-    return took
+        return f"/decide?{urlencode(given)}"
+
+    return answer_ms(port, map(address, range(WARM + times)), WARM)
 
 
 if __name__ == "__main__":

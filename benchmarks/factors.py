@@ -8,7 +8,6 @@ visitors in the second half, one a third of its sales, the others move by chance
 """
 
 import argparse
-import http.client
 import random
 import statistics
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks.report import Figure, report
-from benchmarks.services import Setup
+from benchmarks.services import Setup, answer_ms
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, Settings
@@ -45,7 +44,8 @@ def main() -> None:
         count(setup.settings)
         with setup.whale():
             for what, with_ in ASKS:
-                took = asked(setup.whale_port, with_, options.asks)
+                address = f"/factors?{urlencode(with_)}"
+                took = answer_ms(setup.whale_port, [address] * (WARM + options.asks), WARM)
                 p99 = statistics.quantiles(took, n=100)[-1]
                 figures.append(Figure(f"{what}, p50", [statistics.median(took)], "ms"))
                 figures.append(Figure(f"{what}, p99", [p99], "ms", 100.0, less=True))
@@ -68,22 +68,6 @@ def count(settings: Settings) -> None:
             some = rows[first : first + 2000]
             body = encode_message("0" * 16, day * 10 + part, "default", len(some), int(now * 1000), some)
             applier.apply([decode_message(body)], now)
-
-
-def asked(port: int, with_: dict[str, str], times: int) -> list[float]:
-    """Milliseconds of each answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    took = []
-    for nth in range(WARM + times):
-        begun = time.perf_counter()
-        connection.request("GET", f"/factors?{urlencode(with_)}")
-        answer = connection.getresponse()
-        body = answer.read()
-        if nth >= WARM:
-            took.append((time.perf_counter() - begun) * 1000)
-        assert answer.status == 200, body
-    connection.close()
-    return took
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def main() -> None:
         tracker = Redis({"defaults": {"port": redis.port}})
         for i in range(366):
             tracker.track_metric(IDS, "m", DAY + datetime.timedelta(days=i), i + 1)
-        (client,) = tracker.store.hosts.values()  # type: ignore[attr-defined]
+        (client,) = tracker.store.hosts.values()
         pairs = [(uid, "m") for uid in IDS]
         days = [DAY + datetime.timedelta(days=i) for i in range(366)]
         pings, fours, tracks = [], [], []

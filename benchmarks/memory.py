@@ -44,7 +44,7 @@ def main() -> None:
         cells = non_zero_cells(settings, options.hits)
         print(f"{cells} cells of the reference workload are not zero")
         for size in options.sizes:
-            grown = growth(redis, lambda size=size: apply_workload(settings, size, options.hits))  # type: ignore[misc]
+            grown = growth(redis, lambda size=size: apply_workload(settings, size, options.hits))
             what = f"a cell, applied {size} hits at a time"
             figures.append(Figure(what, [grown / cells], "bytes", CELL_BYTES, less=True))
             if options.detail:
@@ -53,7 +53,7 @@ def main() -> None:
         grown = growth(redis, lambda: apply_a_quiet_year(redis))
         figures.append(Figure("a quiet pk after a year", [grown / 1000], "KB", QUIET_KB, less=True))
         for count in options.ids:
-            grown = growth(redis, lambda count=count: claim(settings, count))  # type: ignore[misc]
+            grown = growth(redis, lambda count=count: claim(settings, count))
             figures.append(Figure(f"a hit id, of {count}", [grown / count], "bytes", ID_BYTES, less=True))
     report("memory", figures)
 

@@ -9,14 +9,13 @@ in turns, so that what else the machine does meets both alike.
 """
 
 import argparse
-import http.client
 import json
 import statistics
 import time
 from urllib.parse import urlencode
 
 from benchmarks.report import Figure, report
-from benchmarks.services import Setup
+from benchmarks.services import Setup, answer_ms
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, Settings
@@ -77,20 +76,10 @@ def count(settings: Settings, times: int) -> None:
 
 
 def asked(port: int, path: str, with_: dict[str, str], times: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each answer, of the pk with few hits and of the one with many."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    took: tuple[list[float], list[float]] = ([], [])
-    for nth in range(2 * (WARM + times)):
-        address = f"{path}?{urlencode({**with_, 'pk': with_['pk'] + ('1', '100')[nth % 2]})}"
-        begun = time.perf_counter()
-        connection.request("GET", address)
-        answer = connection.getresponse()
-        body = answer.read()
-        if nth >= 2 * WARM:
-            took[nth % 2].append((time.perf_counter() - begun) * 1000)
-        assert answer.status == 200, body
-    connection.close()
-    return took
+    """Milliseconds of each answer, of the pk with few hits and of the one with many, asked in turns."""
+    few, many = (f"{path}?{urlencode({**with_, 'pk': with_['pk'] + hits})}" for hits in ("1", "100"))
+    took = answer_ms(port, [few, many] * (WARM + times), 2 * WARM)
+    return took[::2], took[1::2]
 
 
 if __name__ == "__main__":

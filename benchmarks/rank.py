@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 import numpy as np
 
 from benchmarks.report import Figure, report
-from benchmarks.services import Setup
+from benchmarks.services import Setup, answer_ms
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY
@@ -58,7 +58,7 @@ def main() -> None:
         with setup.whale() as service:
             for what, (dimension, by, columns, order, target) in ASKS.items():
                 address = address_of(dimension, by, columns, order)
-                took = asked(setup.whale_port, address, options.asks)
+                took = answer_ms(setup.whale_port, [address] * (WARM + options.asks), WARM)
                 figures += figures_of(what, took, target)
                 if order == "value":
                     check(answer(setup.whale_port, address), duck(dimension, by, columns))
@@ -169,29 +169,13 @@ def answer(port: int, address: str) -> dict[str, Any]:
     return found
 
 
-def asked(port: int, address: str, times: int, warm: int = WARM) -> list[float]:
-    """Milliseconds of each answer, by one client on one connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    took = []
-    for nth in range(warm + times):
-        begun = time.perf_counter()
-        connection.request("GET", address)
-        response = connection.getresponse()
-        body = response.read()
-        if nth >= warm:
-            took.append((time.perf_counter() - begun) * 1000)
-        assert response.status == 200, body
-    connection.close()
-    return took
-
-
 def crowd(port: int, address: str, options: argparse.Namespace) -> tuple[list[float], float]:
     """Milliseconds of each answer where so many ask at once, each as soon as it has its answer; and answers a second."""
     took: list[float] = []
     each = max(2, options.asks // options.clients)
 
     def one() -> None:
-        took.extend(asked(port, address, each, warm=1))
+        took.extend(answer_ms(port, [address] * (1 + each), 1))
 
     clients = [threading.Thread(target=one) for _ in range(options.clients)]
     begun = time.perf_counter()

@@ -1,5 +1,6 @@
 """Starts and stops the services that a benchmark measures, each a process of its own on a free port; and wrk, which asks."""
 
+import http.client
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import TracebackType
@@ -22,6 +23,21 @@ from whale.supervisor import hail_command, hailwail_command, whale_command, work
 ROOT = Path(__file__).parents[1]
 START_S = 30.0
 STOP_S = 20.0
+
+
+def answer_ms(port: int, addresses: Iterable[str], warm: int) -> list[float]:
+    """Milliseconds of each answer but the first `warm`, by one client on one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    took = []
+    for address in addresses:
+        begun = time.perf_counter()
+        connection.request("GET", address)
+        answer = connection.getresponse()
+        body = answer.read()
+        took.append((time.perf_counter() - begun) * 1000)
+        assert answer.status == 200, body
+    connection.close()
+    return took[warm:]
 
 
 class Service:

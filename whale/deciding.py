@@ -398,6 +398,6 @@ def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:
     for field in more.keys() - Policy.__dataclass_fields__.keys():
         raise CallerError(f"is not a parameter here: expected one of {', '.join(Policy.__dataclass_fields__)}", field)
     try:
-        return Policy(name, goal, **more)  # type: ignore[arg-type]
+        return Policy(name, goal, **more)  # type: ignore[arg-type]  # checked there
     except TypeError:
         raise CallerError(f"expected numbers, got {ascii(dict(more))[:60]}", next(iter(more), "policy")) from None

@@ -222,7 +222,7 @@ def pk_of(name: str, phase: int, is_held_out: bool = False) -> Pk:
 
 def policy_of(phase: Phase) -> policy.Policy:
     """Of a phase that learns."""
-    return policy.Policy(name=phase.policy, goal=phase.goal, **phase.exploring)  # type: ignore[arg-type]
+    return policy.Policy(name=phase.policy, goal=phase.goal, **phase.exploring)  # type: ignore[arg-type]  # checked when it was defined
 
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Definition).decode
@@ -441,7 +441,7 @@ def _exploring(old: Definition | None, given: DecisionGiven, rule: str) -> dict[
                 raise CallerError("goes with a policy that learns: thompson, epsilon or seed", name)
             found[name] = value
     if rule != SPLIT:
-        policy.Policy(name=rule, **found)  # type: ignore[arg-type]
+        policy.Policy(name=rule, **found)  # type: ignore[arg-type]  # it is what checks them
     return found
 
 

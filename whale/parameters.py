@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from hail.body import read_body
 from hail.hit import FIELDS, HitError, Reason, lenient
 from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
@@ -149,13 +150,7 @@ def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()
     given = parameters(environ.get("QUERY_STRING", ""), names)
     body = body_of(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
     if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
-        try:
-            found = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(found).__name__}")
-        return found
+        return object_of(body, "a hit")
     if body:
         try:
             given = parameters(body.decode(), names)
@@ -166,10 +161,21 @@ def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()
 
 
 def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
-    text = environ.get("CONTENT_LENGTH") or "0"
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()  # then no size is told
-    size = limit + 1 if chunked else int(text) if text.isdecimal() else 0
-    body = bytes(environ["wsgi.input"].read(min(size, limit + 1)))
-    if len(body) > limit:
-        raise Problem(413, Reason.BODY_TOO_LARGE, f"body: expected at most {limit} bytes", "body")
-    return body
+    """Raises Problem 413 where it is larger than the limit, HitError where it cannot be inflated."""
+    try:
+        return read_body(environ, limit)
+    except HitError as error:
+        if error.reason is Reason.BODY_TOO_LARGE:
+            raise Problem(413, error.reason, str(error), error.field) from None
+        raise
+
+
+def object_of(body: bytes, what: str) -> dict[str, Any]:
+    """A JSON object, in a body; raises HitError."""
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {type(found).__name__}")
+    return found

@@ -297,7 +297,7 @@ def parse_period(
     """The range that a period means at `now`, as the table in docs/http.md, and the stored interval that answers it.
 
     zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
-    asked_zone: a name or an offset; the period may also end in `|zone`.  start_at: only from the bucket with it on.
+    asked_zone: a name or an offset; the period may also end in `|zone`, which then holds.  start_at: only from the bucket with it on.
     at: the period as it was then; what is kept is still told by `now`.
     Raises PeriodError (unknown; not kept, or not so far back; no stored bucket fits) and TooManyPoints.
     """

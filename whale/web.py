@@ -87,6 +87,7 @@ from whale.parameters import (
     asked_of,
     body_of,
     hit_given,
+    object_of,
     parameters,
     period_of,
     periods_of,
@@ -504,13 +505,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
 
     def define(name: str) -> Any:
         same_site()
-        body = body_of(bottle.request.environ, settings.max_body_bytes)
-        try:
-            fields = msgspec.json.decode(body)
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
-        if not isinstance(fields, dict):
-            raise HitError(Reason.BAD_JSON, "body", f"expected an object, got {type(fields).__name__}")
+        fields = object_of(body_of(bottle.request.environ, settings.max_body_bytes), "a definition")
         return json_answer(whale.define_decision(name, **fields))
 
     def evaluate(key: str | None = None) -> Any:
@@ -769,7 +764,7 @@ def _metrics() -> bytes:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return bytes(prometheus_client.generate_latest())
     registry = prometheus_client.CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
     return bytes(prometheus_client.generate_latest(registry))
 
 

@@ -306,7 +306,7 @@ def test_a_call_is_at_most_two_round_trips_to_a_server(tracker: Tracker, setting
 
 
 def clients(tracker: Tracker) -> Any:
-    (client,) = tracker.store.hosts.values()  # type: ignore[attr-defined]
+    (client,) = tracker.store.hosts.values()
     return client
 
 

@@ -100,7 +100,7 @@ def test_the_row_that_a_second_read_finds_closes_too(settings: Settings, unique:
         reads.append(args)
         return real(*args)
 
-    store.read_below = read_below  # type: ignore[method-assign]
+    store.read_below = read_below
     answer = Whale(store, settings, unique, clock=lambda: NOW).factors("c", "hits", "seven", depth=0)
     assert len(reads) > 1
     (dimension,) = answer["dimensions"]

@@ -201,7 +201,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
     hits = [{"pk": f"p{i}", "metrics": metrics} for i in range(PKS)]
     message_ = message(hits, settings, unique)
     if not isinstance(store, MemoryStore):
-        real, calls = store._apply_shard, itertools.count()  # type: ignore[attr-defined]
+        real, calls = store._apply_shard, itertools.count()
 
         def dying(*args: Any) -> Any:
             found = real(*args)
@@ -227,7 +227,7 @@ def test_marks_find_their_place_again_where_redis_forgot(settings: Settings, sto
     metrics = {"q": {"quantile": 7}, "visitors": {"unique": "v"}, "now": {"last": 3}}
     applier.apply([message([{"pk": "t", "dimensions": "a", "metrics": {"other": 1}}], settings, unique, 0)], NOW)
     applier.apply([message([{"pk": "t", "dimensions": {"b": "c"}, "metrics": metrics}], settings, unique, 1)], NOW)
-    client = store.client  # type: ignore[attr-defined]
+    client = store.client
     for key in client.scan_iter(f"{unique}:*"):
         if b":seen:" not in key:
             client.delete(key)

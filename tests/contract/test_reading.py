@@ -27,7 +27,7 @@ def test_keys_of_cells_exist(settings: Settings, store: Store, unique: str) -> N
     Applier(store, settings).apply([message([{"pk": "t", "dimensions": "a"}], settings, unique)], NOW)
     day = int(NOW // DAY * DAY)
     keys = store.keys_of(unique, ("t",), [(), ("a",), ("nowhere",)], DAY, [day])
-    assert all(store.client.exists(key) for key in keys)  # type: ignore[attr-defined]
+    assert all(store.client.exists(key) for key in keys)
     assert len(keys) == (2 if settings.redis_url else 0)
     assert store.keys_of(unique, ("nobody",), [()], DAY, [day]) == []
 

@@ -66,7 +66,7 @@ def test_trials_are_counted_without_being_asked_for(whale: Whale) -> None:
 
 def test_decisions_leave_nothing_that_never_expires(whale: Whale, unique: str) -> None:
     def keys() -> set[bytes]:
-        return set(whale.store.client.scan_iter(f"{unique}:*"))  # type: ignore[attr-defined]
+        return set(whale.store.client.scan_iter(f"{unique}:*"))
 
     whale.count_decision("page", option="a")
     before = keys()
@@ -78,7 +78,7 @@ def test_decisions_leave_nothing_that_never_expires(whale: Whale, unique: str) -
     assert {key.split(b":")[2] for key in fresh} >= {b"d", b"dv", b"decisions"}
     for key in fresh:
         if key.split(b":")[2] in (b"d", b"dv", b"decisions"):
-            assert 0 < whale.store.client.ttl(key) <= whale.settings.decision_kept_s  # type: ignore[attr-defined]
+            assert 0 < whale.store.client.ttl(key) <= whale.settings.decision_kept_s
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers import ServerMissing, find_redis_62, wait_until
+from tests.servers import ServerMissing, find_redis_62, missing, wait_until
 from whale import embedded
 from whale.embedded import EmbeddedRedis, RedisBinary, find_redis_server, redis_url_of
 from whale.errors import SetupError
@@ -22,9 +22,7 @@ def binary(request: pytest.FixtureRequest) -> RedisBinary:
     try:
         return find_redis_server() if request.param == "7" else find_redis_62()
     except (SetupError, ServerMissing) as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        missing(error)
 
 
 def test_what_it_confirmed_is_there_after_kill_9_and_after_an_orderly_stop(tmp_path: Path, binary: RedisBinary) -> None:
@@ -138,7 +136,7 @@ def test_an_old_redis_server_on_path_is_passed_over_and_named(tmp_path: Path, mo
 def test_redis_6_2_does_not_start_empty_on_what_redis_7_wrote(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         if server.binary.version < (7, 0):
-            pytest.skip("no redis-server 7 on PATH")
+            missing("no redis-server 7 on PATH")
     with pytest.raises(SetupError, match="was written by Redis 7 or later"):
         EmbeddedRedis(tmp_path, find_redis_62()).start()
 

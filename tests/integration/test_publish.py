@@ -296,7 +296,7 @@ def test_a_publisher_thread_that_dies_is_replaced(settings: Settings, publisher:
     publisher.publish("default", [hit(0)])
     engine = publisher._engine
     assert engine
-    engine._take = None  # type: ignore[method-assign,assignment]
+    engine._take = None
     wait_until(lambda: not engine.thread.is_alive(), what="the thread to die")
     publisher.publish("default", [hit(1)])
     assert publisher._engine is not engine

@@ -29,8 +29,8 @@ def up(tmp_path: Path) -> Iterator[Up]:
     one.start()
     yield one
     if one.running:
-        one.process.terminate()  # type: ignore[union-attr]
-        one.process.wait(60)  # type: ignore[union-attr]
+        one.process.terminate()
+        one.process.wait(60)
 
 
 def count(up: Up, **fields: str) -> int:

@@ -3,13 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hail.settings import load
-from tests.servers import RedisServer, ServerMissing
+from tests.servers import RedisServer
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.web import STORE_TIMEOUT_S, Application, make_app
@@ -25,16 +24,6 @@ class Door:
 
     def get(self, path: str, **parameters: Any) -> Answer:
         return call(self.app, "GET", path, parameters)
-
-
-@pytest.fixture
-def own_redis() -> Iterator[RedisServer]:
-    try:
-        server = RedisServer()
-    except ServerMissing as error:
-        pytest.skip(str(error))
-    with server as running:
-        yield running
 
 
 QUESTIONS = [

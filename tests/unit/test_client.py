@@ -130,9 +130,9 @@ def test_a_remembered_answer_lives_a_fifth_of_its_interval(shop: Whale) -> None:
     assert shop.cached_plotpoints("c", period="1h:1d")["_"]["hits"]["Wed Jun 17 14:00:00 2015"] == 4
     assert hits(unmemoize=True) == hits() == 4
     shop.count_now("c")
-    shop.clock.now = NOW + 719  # type: ignore[attr-defined]
+    shop.clock.now = NOW + 719
     assert hits() == 4
-    shop.clock.now = NOW + 720  # type: ignore[attr-defined]
+    shop.clock.now = NOW + 720
     assert hits() == 5
 
 

@@ -50,7 +50,7 @@ class Away(MemoryStore):
         return self._or_away(super().decision, args)
 
     def steady(self) -> AbstractContextManager[None]:
-        return self._or_away(nullcontext, ())  # type: ignore[no-any-return]
+        return self._or_away(nullcontext, ())
 
     def _or_away(self, method: Any, args: Any) -> Any:
         if self.is_away:
@@ -499,7 +499,7 @@ def test_trials_that_came_before_the_store_was_away_are_counted_afterwards(door:
 def test_trials_that_wait_are_bounded_and_told(caplog: pytest.LogCaptureFixture) -> None:
     counted: list[Message] = []
     trials = Trials(counted.append, load({}), "default", lambda: NOW)
-    trials._thread = object()  # type: ignore[assignment]  # nothing in the background
+    trials._thread = object()  # nothing in the background
     with caplog.at_level(logging.ERROR):
         for _ in range(MOST + 5):
             trials.add(("p",), "a", {}, NOW, {"a": 1.0}, False, None)

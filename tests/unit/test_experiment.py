@@ -134,7 +134,7 @@ def test_who_looks_daily_at_a_learning_policy_is_seldom_told_of_a_winner_among_e
 @pytest.mark.parametrize("wrong", [{"error": 0.0}, {"error": 1.0}, {"planned": 0.0}, {"planned": math.nan}])
 def test_a_stop_rule_out_of_its_bounds_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CallerError, match="expected a number"):
-        standing(shown([[1]], [[2]], [()]), **wrong)  # type: ignore[arg-type]
+        standing(shown([[1]], [[2]], [()]), **wrong)
 
 
 def test_a_clear_winner_is_told_and_a_beaten_option_too() -> None:

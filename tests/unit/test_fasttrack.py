@@ -103,7 +103,7 @@ def test_a_configuration_that_cannot_work_says_what_to_mend(config: Any, said: s
 def test_user_and_password_may_hold_any_character() -> None:
     defaults = {"host": "::1", "port": 7000, "username": "a:b", "password": "p@ss/ wörd"}
     made = Redis({"defaults": defaults})
-    (client,) = made.store.hosts.values()  # type: ignore[attr-defined]
+    (client,) = made.store.hosts.values()
     used = client.connection_pool.connection_kwargs
     assert {name: used[name] for name in ("host", "port", "db", "username", "password")} == {**defaults, "db": 0}
 

@@ -14,12 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from hail.body import inflate
 from hail.hit import Reason
 from hail.message import decode_message
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
-from hail.web import inflate, make_app
+from hail.web import make_app
 from tests.wsgi import Answer, call
 
 NOW = 1_795_300_800.25

@@ -163,7 +163,7 @@ def test_an_editor_who_names_no_revision_changes_what_is_there(door: Door) -> No
             door.whale.define_decision("colour", **fields)
         return found
 
-    door.store.definitions = lambda *args: between(door.store, *args)  # type: ignore[method-assign]
+    door.store.definitions = lambda *args: between(door.store, *args)
     made = door.whale.define_decision("colour", paused=True)
     assert (made.revision, made.description, made.state) == (3, "mine", "paused")
 

@@ -214,6 +214,7 @@ def test_a_day_of_23_hours_is_summed_from_23_hours() -> None:
     found = parse_period("2026-03-29..2026-03-30|Europe/Berlin", now, "UTC", PERIODS)
     assert (found.source, found.end - found.start) == (HOUR, 23 * HOUR)
     assert parse_period("today|Europe/Berlin", now, "UTC", PERIODS).points == 23
+    assert parse_period("today|Europe/Berlin", now, "UTC", PERIODS, "Asia/Kolkata").points == 23  # its own zone holds
 
 
 @pytest.mark.parametrize(

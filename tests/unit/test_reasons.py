@@ -76,7 +76,7 @@ def parts(text: str, bad: float = 0.05, test: float = 0.05) -> list[float]:
     for word in text.split():
         kind, _, weight = word.partition(":")
         named = {"g": "good", "b": "bad", "t": "test"}[kind]
-        found.append(Reason(word, named, (), 0, 0, 0, float(weight or 1)))  # type: ignore[arg-type]
+        found.append(Reason(word, named, (), 0, 0, 0, float(weight or 1)))
     return [round(float(share), 6) for share in shares(found, bad, test)]
 
 

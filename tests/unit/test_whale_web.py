@@ -1,4 +1,5 @@
 import base64
+import gzip
 import json
 import re
 import secrets
@@ -280,6 +281,15 @@ def test_a_form_in_chunks_is_read_to_its_end(door: Door) -> None:
 def test_a_wrong_form_is_400_with_its_field(door: Door, body: bytes, kind: str, field: str) -> None:
     answer = call(door.app, "POST", "/plotpoints", body=body, CONTENT_TYPE=kind)
     assert (answer.status, answer.json["field"]) == (400, field)
+
+
+def test_a_body_may_be_gzipped(door: Door) -> None:
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded", "HTTP_CONTENT_ENCODING": "gzip"}
+    assert call(door.app, "POST", "/count_now", body=gzip.compress(b"pk=t"), **form).text == "OK"
+    assert call(door.app, "POST", "/total", body=gzip.compress(b"pk=t"), **form).text == "1"
+    large = call(door.app, "POST", "/total", body=gzip.compress(b"pk=t&_=" + b"x" * 2_000_000), **form)
+    assert (large.status, large.json["field"], large.json["code"]) == (413, "body", "body_too_large")
+    assert call(door.app, "POST", "/total", body=b"pk=t", **form).json["field"] == "body"
 
 
 def test_a_cache_buster_is_left_aside(door: Door) -> None:

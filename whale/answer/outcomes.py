@@ -33,7 +33,7 @@ def ratio_of(text: str, field: str) -> Ratio:
     try:
         steps = parse_formula(text).steps
     except FormulaError as error:
-        raise FormulaError(str(error).removeprefix("metrics: "), field) from None
+        raise error.named(field) from None
     names = [what[0] for kind, what in steps if kind == "metric" and not what[1]]
     if len(names) == len(steps) == 1 or (len(steps) == 3 and len(names) == 2 and steps[2] == ("op", "/")):
         return Ratio(*names)

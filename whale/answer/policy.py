@@ -278,7 +278,7 @@ def rows_of(evidence: Evidence, weights: Floats) -> list[Row]:
     """One for each option and node."""
     low, high = intervals(evidence)
     numbers = np.stack([evidence.rates, low, high], axis=-1)
-    known = np.where(np.isnan(numbers), None, numbers).tolist()  # type: ignore[call-overload]
+    known = np.where(np.isnan(numbers), None, numbers).tolist()  # type: ignore[call-overload]  # numpy types no None
     trials, shares = evidence.trials.tolist(), weights.tolist()
     return [
         Row(option, node, trials[i][j], known[i][j][0], known[i][j][1], known[i][j][2], shares[i][j])

@@ -307,7 +307,7 @@ class _Rank:
             return formula.totals(frame)
         except FormulaError as error:
             name = "columns" if formula in self.columns and formula != self.by else "by"
-            raise FormulaError(str(error).removeprefix("metrics: "), name) from None
+            raise error.named(name) from None
 
     def _explained(self, values: Floats) -> Floats:
         """What the children of each path add up to."""

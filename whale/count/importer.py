@@ -87,7 +87,7 @@ def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
                     yield names[0], stream
         elif path.lower().endswith(".gz"):
             with gzip.open(path) as stream:
-                yield path[:-3], stream  # type: ignore[misc]
+                yield path[:-3], stream  # type: ignore[misc]  # a GzipFile reads as IO does
         else:
             with open(path, "rb") as plain:
                 yield path, plain

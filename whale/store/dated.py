@@ -233,8 +233,8 @@ class MemoryDated:
                     refused.append(pair)
                     continue
                 self._cells[pair], self._totals[pair] = cells, total
-                held = (cells.get((interval, start_of(interval, day)), 0) for interval in (DAY, WEEK, MONTH))
-                found.append((*held, total))  # type: ignore[arg-type]
+                of_day, week, month = (cells.get((each, start_of(each, day)), 0) for each in (DAY, WEEK, MONTH))
+                found.append((of_day, week, month, total))
         if refused:
             raise overflow(refused[0])
         return found

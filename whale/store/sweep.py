@@ -48,8 +48,8 @@ class Sweeper:
         except StopIteration:
             self._end()
             return False
-        except Exception:
-            self._work = None  # begun anew by whoever comes first
+        except Exception:  # whatever it was: begun anew by whoever comes first
+            self._work = None
             raise
 
     def _end(self) -> None:
