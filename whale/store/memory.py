@@ -1,5 +1,6 @@
 """The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -115,13 +116,32 @@ class _PkNames:
         return known
 
 
+def _one_at_a_time(store: type["MemoryStore"]) -> type["MemoryStore"]:
+    """Each public method of a store under its lock: the spy and the trials call from threads of their own."""
+
+    def locked(method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(self: "MemoryStore", *arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                return method(self, *arguments, **named)
+
+        return call
+
+    for name, method in [*vars(store).items()]:
+        if callable(method) and not name.startswith("_"):
+            setattr(store, name, locked(method))
+    return store
+
+
+@_one_at_a_time
 class MemoryStore:
-    """whale.store.base.Store in plain dicts, one shard."""
+    """whale.store.base.Store in plain dicts, one shard. For any number of threads."""
 
     shards = 1
 
     def __init__(self, settings: Settings):
         self._settings = settings
+        self._lock = threading.RLock()
         self._cells: dict[tuple[str, Pk, Path, Interval, int, str], int] = {}
         self._directory: dict[str, _Names] = {}
         self._names: dict[tuple[str, Pk], _PkNames] = {}
@@ -141,7 +161,6 @@ class MemoryStore:
         self._decisions: dict[
             tuple[str, str], tuple[float, Kept]
         ] = {}  # by account and id, until when; the oldest first
-        self._deciding = threading.Lock()
         self._definitions: dict[tuple[str, str], Defined] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
 
@@ -499,19 +518,18 @@ class MemoryStore:
         sticky_s: float,
         instead_of: str = "",
     ) -> Kept:
-        with self._deciding:
-            if visitor is not None:
-                found = self.decision_of(account, pk, visitor, now)
-                if found is not None and found.id != instead_of:
-                    return found
-            kept = Kept(f"0-{nonce}", text)
-            self._decisions[account, kept.id] = now + self._settings.decision_kept_s, kept
-            if visitor is not None:
-                self._sticky[account, pk, visitor] = now + sticky_s, kept.id
-            mine = [key for key in self._decisions if key[0] == account]
-            for key in mine[: -self._settings.max_decisions]:
-                del self._decisions[key]
-            return kept
+        if visitor is not None:
+            found = self.decision_of(account, pk, visitor, now)
+            if found is not None and found.id != instead_of:
+                return found
+        kept = Kept(f"0-{nonce}", text)
+        self._decisions[account, kept.id] = now + self._settings.decision_kept_s, kept
+        if visitor is not None:
+            self._sticky[account, pk, visitor] = now + sticky_s, kept.id
+        mine = [key for key in self._decisions if key[0] == account]
+        for key in mine[: -self._settings.max_decisions]:
+            del self._decisions[key]
+        return kept
 
     def decision(self, account: str, id: str, now: float) -> Kept | None:
         until, kept = self._decisions.get((account, id), (0.0, None))
@@ -538,14 +556,13 @@ class MemoryStore:
         }
 
     def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
-        with self._deciding:
-            found = self._definitions.get((account, name))
-            if (found.revision if found else 0) != seen:
-                return found
-            if found is None and len(self.definitions(account)) >= self._settings.max_definitions:
-                raise too_many_definitions(self._settings.max_definitions)
-            self._definitions[account, name] = new
-            return new
+        found = self._definitions.get((account, name))
+        if (found.revision if found else 0) != seen:
+            return found
+        if found is None and len(self.definitions(account)) >= self._settings.max_definitions:
+            raise too_many_definitions(self._settings.max_definitions)
+        self._definitions[account, name] = new
+        return new
 
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self
