@@ -297,11 +297,9 @@ def choosing(options: int, nodes: int, times: int = 200) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=12, help="of the main world")
-    parser.add_argument("--side-seeds", type=int, default=6, help="of each other world")
-    parser.add_argument(
-        "--first-seed", type=int, default=100, help="constants of the policy were chosen on seeds 0 to 5"
-    )
+    parser.add_argument("--seeds", type=int, default=48, help="of the main world: of 12 the mean is wrong by a sixth")
+    parser.add_argument("--side-seeds", type=int, default=12, help="of each other world")
+    parser.add_argument("--first-seed", type=int, default=1_000, help="the policy was chosen on seeds below 600")
     parser.add_argument("--rounds", type=int, default=20_000)
     parser.add_argument("--worlds", nargs="*", default=list(WORLDS), choices=list(WORLDS))
     parser.add_argument("--stale", type=int, default=0, help="rounds that the policy goes on with what it has read")

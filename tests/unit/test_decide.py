@@ -460,7 +460,7 @@ def test_while_the_store_is_away_the_default_is_answered(door: Door) -> None:
             "option": "b",
             "probability": None,
             "decision_id": None,
-            "policy": "thompson-1",
+            "policy": "thompson-2",
             "reason": "default",
             "because": "the store is away: this is the default",
             "evidence": [],

@@ -218,10 +218,20 @@ def test_no_probability_is_below_the_floor() -> None:
 
 
 def test_more_exploration_plays_the_second_best_more() -> None:
-    evidence = shown([[60], [50]], [[1_000], [1_000]], [()])
-    shares = [probabilities(Policy(exploration=share), evidence)[1] for share in (0, 0.5, 1)]
-    assert shares == sorted(shares)
+    evidence = shown([[60, 3], [50, 1]], [[1_000, 50], [1_000, 50]], [(), UK])
+    shares = [probabilities(Policy(exploration=share), evidence)[1] for share in (0, 0.2, 0.5, 1)]
+    assert shares == sorted(set(shares))
     assert shares[0] == pytest.approx(0.0025)
+
+
+def test_doubt_of_an_option_as_a_whole_is_played_sooner_than_doubt_of_it_in_a_country() -> None:
+    beliefs = beliefs_of(shown([[60, 3], [50, 1]], [[1_000, 50], [1_000, 50]], [(), UK]))
+    assert beliefs.played(1) == pytest.approx(np.hypot(beliefs.overall, beliefs.here))
+    assert beliefs.played(0.5) == pytest.approx(np.hypot(beliefs.overall, beliefs.here / 4))
+    assert beliefs.played(0.25) == pytest.approx(np.hypot(beliefs.overall / 2, beliefs.here / 16))
+    assert beliefs.played(0) == pytest.approx([0, 0])
+    assert (beliefs.overall > 0).all()
+    assert (beliefs.here > 0).all()
 
 
 def test_where_options_never_differ_by_country_a_country_says_less() -> None:
@@ -267,7 +277,7 @@ def test_rows_say_what_each_node_knows() -> None:
     assert b.low < 5 < b.high
     assert 0.5 < b.weight < 1
     assert (rows["a", UK].trials, rows["a", UK].rate, rows["a", UK].weight) == (0, None, 0)
-    assert found.version == "thompson-1"
+    assert found.version == "thompson-2"
 
 
 def test_intervals_of_a_rate_cover_it() -> None:

@@ -34,7 +34,7 @@ class Policy:
     """name: thompson, epsilon or seed (the rule of the HailWhale of 2011 to 2015, mended).
 
     goal: whether a great rate is good.
-    exploration (thompson): how much of its uncertainty is played: 1 is Thompson's own rule, 0 always the best known.
+    exploration (thompson): how much of its uncertainty is played: 1 is Thompson's own rule, 0 always the best known; see `played`.
     floor (thompson): the share that is spread evenly over all options, so that no probability is 0.
     min_trials (thompson, epsilon): until an option has so many, it has its even share at least.
     epsilon (epsilon): the share that is spread evenly; the rest goes to the option with the best estimate.
@@ -67,7 +67,7 @@ class Policy:
         return VERSIONS[self.name]
 
 
-VERSIONS = {"thompson": "thompson-1", "epsilon": "epsilon-1", "seed": "seed-1"}
+VERSIONS = {"thompson": "thompson-2", "epsilon": "epsilon-1", "seed": "seed-1"}
 DEFAULT = Policy()
 
 
@@ -103,13 +103,23 @@ class Choice:
 class Beliefs:
     """Of each option's rate in the context: a best guess, and the normal law of its cube root, or of itself where rewards are lossy.
 
+    overall, here: the law's deviation, from what is unknown of the option as a whole, and of its departures in this context.
     weights: (options, nodes), see Row.
     """
 
     rate: Floats
     centre: Floats
-    deviation: Floats
+    overall: Floats
+    here: Floats
     weights: Floats
+
+    def played(self, exploration: float) -> Floats:
+        """The deviation to play with. Of `overall` twice the exploration, at most all; of `here` its square, so by default a quarter.
+
+        A good option that is given up early is lost everywhere; one that is overlooked in a country is lost there, and there are many.
+        """
+        found: Floats = np.hypot(min(1.0, 2 * exploration) * self.overall, exploration**2 * self.here)
+        return found
 
 
 def choose(policy: Policy, evidence: Evidence, random: np.random.Generator) -> Choice:
@@ -133,7 +143,7 @@ def _probabilities(policy: Policy, evidence: Evidence, beliefs: Beliefs) -> Floa
     even = np.full(len(evidence.options), 1 / len(evidence.options))
     sign = 1 if policy.goal == "max" else -1
     if policy.name == "thompson" and policy.exploration > 0:
-        best = chance.greatest(sign * beliefs.centre, policy.exploration * beliefs.deviation)
+        best = chance.greatest(sign * beliefs.centre, beliefs.played(policy.exploration))
         spread = policy.floor
     else:
         first = np.isclose(sign * beliefs.rate, (sign * beliefs.rate).max(), rtol=1e-9, atol=0)
@@ -148,14 +158,15 @@ def _probabilities(policy: Policy, evidence: Evidence, beliefs: Beliefs) -> Floa
 def beliefs_of(evidence: Evidence) -> Beliefs:
     """What is believed of each option in the context; see the top of the module."""
     parts = _parts(evidence, {})
-    variance, weights = parts.variances.sum(axis=0), parts.weights.T
+    overall, here = parts.variances[0], parts.variances[1:].sum(axis=0)
     if evidence.lossy:
         rate = parts.own.sum(axis=0)
-        return Beliefs(rate, rate, np.sqrt(variance), weights)
+        return Beliefs(rate, rate, np.sqrt(overall), np.sqrt(here), parts.weights.T)
     rate = parts.own.prod(axis=0) * (evidence.rate if evidence.noise > 0 else 1.0)
     # The cube root of a Gamma number is very nearly normal. Source: Wilson and Hilferty, 1931.
     root = np.cbrt(rate)
-    return Beliefs(rate, root * (1 - variance / 9), root * np.sqrt(variance / 9), weights)
+    centre = root * (1 - (overall + here) / 9)
+    return Beliefs(rate, centre, root * np.sqrt(overall / 9), root * np.sqrt(here / 9), parts.weights.T)
 
 
 def departures(whole: Evidence) -> Departures:
