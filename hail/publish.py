@@ -246,7 +246,10 @@ class Publisher:
             return
         engine = self._engine
         if engine is None or not engine.thread.is_alive():
-            engine = self._start()
+            try:
+                engine = self._start()
+            except NotAccepted:  # closed meanwhile
+                return
         engine.note(account, encode_refusal(refusal))
 
     def start(self) -> None:

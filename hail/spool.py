@@ -237,7 +237,8 @@ class SpoolFile:
     def set_aside(self) -> Path:
         """Keeps a file that has damage, under a name that no reader looks for."""
         aside = self.path.with_suffix(".damaged")
-        os.rename(self.path, aside)
+        with contextlib.suppress(FileNotFoundError):  # another reader was first
+            os.rename(self.path, aside)
         self.close()
         return aside
 

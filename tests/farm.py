@@ -65,7 +65,7 @@ class Program:
         """As an operator would; it must end by itself."""
         if self.process:
             self.process.terminate()
-            self.process.wait(40)
+            self.process.wait(60)
         self.process = None
 
     def kill9(self) -> None:
@@ -73,13 +73,13 @@ class Program:
         if self.process:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(20)
+            self.process.wait(60)
         self.process = None
 
     def dies(self) -> None:
         """Waits until it has killed itself."""
         assert self.process
-        assert self.process.wait(40) == -signal.SIGKILL, self.said()
+        assert self.process.wait(60) == -signal.SIGKILL, self.said()
         self.kill9()
 
     def children(self) -> list[int]:
@@ -139,12 +139,12 @@ class Farm:
 
     def wait_for_hail(self, broker: str = "") -> None:
         """broker: what Hail must say of it; by itself up, or none where there is none."""
-        wait_until(lambda: self._ready(broker or ("up" if self.rabbitmq else "none")), 40, "Hail")
+        wait_until(lambda: self._ready(broker or ("up" if self.rabbitmq else "none")), 60, "Hail")
 
     def _ready(self, broker: str) -> bool:
         assert self.hail.running, self.hail.said()
         try:
-            state = requests.get(f"{self.url}/readyz", timeout=2).json()
+            state = requests.get(f"{self.url}/readyz", timeout=20).json()
         except (requests.RequestException, ValueError):
             return False
         return bool(state["ready"]) and state["broker"] == broker
@@ -161,12 +161,12 @@ class Farm:
         store = connect(self.settings)
         if self.rabbitmq:
             self.seal()
-            wait_until(lambda: not self.spool.names(), 40, "the spool to be empty")
-            wait_until(lambda: not self.depth(), 40, "the queue to be empty")
+            wait_until(lambda: not self.spool.names(), 60, "the spool to be empty")
+            wait_until(lambda: not self.depth(), 60, "the queue to be empty")
         load.settle(store)
         if self.rabbitmq:
             wait_until(lambda: self.depth(dead_name(self.settings)) == dead, what=f"{dead} dead letters")
-        wait_until(self.audit_closes, 10, "the audit to close")
+        wait_until(self.audit_closes, 60, "the audit to close")
 
     def depth(self, queue: str = "") -> int:
         assert self.rabbitmq
@@ -188,7 +188,7 @@ class Farm:
         self.hail.stop()
         self.hailwail.stop()
         if self.rabbitmq:
-            wait_until(lambda: not self.depth(), 20, "the queue to be empty")
+            wait_until(lambda: not self.depth(), 60, "the queue to be empty")
             self.worker.stop()
             assert self.depth() == 0, "messages were not acknowledged"
         assert self.spool.names() == []

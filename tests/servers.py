@@ -42,22 +42,27 @@ class ServerMissing(Exception):
 
 
 def free_port(also_free: int = 0) -> int:
-    """A TCP port that nobody listens on; with `also_free`, so is the one that much higher."""
+    """A TCP port that nobody listens on, and that nobody else was told; with `also_free`, so is the one that much higher."""
     while True:
         with socket.socket() as probe, socket.socket() as second:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-            if port + also_free > 65535:
+            ports = {port, port + also_free}
+            if max(ports) > 65535 or ports & _told:
                 continue
             try:
                 if also_free:
                     second.bind(("127.0.0.1", port + also_free))
             except OSError:
                 continue
+            _told.update(ports)
             return port
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0, what: str = "") -> Any:
+_told: set[int] = set()
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
     """The first true value of condition(); AssertionError when there is none within the time."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -126,7 +131,7 @@ class RedisServer:
 
     def client(self, **options: Any) -> redis.Redis:
         """A connection that does not retry, so that a test sees each failure."""
-        return redis.Redis(**{"port": self.port, "retry": Retry(NoBackoff(), 0), "socket_timeout": 5, **options})
+        return redis.Redis(**{"port": self.port, "retry": Retry(NoBackoff(), 0), "socket_timeout": 20, **options})
 
     def start(self) -> None:
         """Start on the data of the run before, if any, and wait until it has read it."""
@@ -171,7 +176,7 @@ class RedisServer:
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
             self.process.send_signal(signal.SIGCONT)
-            self.process.wait(20)
+            self.process.wait(60)
         self.process = None
 
     def _free_port(self) -> int:
@@ -189,7 +194,7 @@ class RedisServer:
 
 class RedisClusterNode(RedisServer):
     def __init__(self, binary: RedisBinary | None = None, appendonly: str = "always"):
-        super().__init__(binary, appendonly, cluster_enabled="yes", cluster_node_timeout="2000")
+        super().__init__(binary, appendonly, cluster_enabled="yes", cluster_node_timeout="15000")
 
     def _free_port(self) -> int:
         return free_port(also_free=10000)  # the cluster bus
@@ -318,7 +323,7 @@ class RabbitMQ:
         if self._epmd is None:
             self._epmd = self._popen(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"])
         self.process = self._popen([str(self._programs / "rabbitmq-server")])
-        wait_until(self._answers, timeout_s=90, what=f"RabbitMQ in {self.folder}")
+        wait_until(self._answers, timeout_s=120, what=f"RabbitMQ in {self.folder}")
 
     def stop(self) -> None:
         """An orderly stop; the data stays."""
@@ -362,7 +367,7 @@ class RabbitMQ:
         return done.stdout
 
     def connect(self) -> amqp.Connection:
-        connection = amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=5, read_timeout=5)
+        connection = amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=20, read_timeout=20)
         connection.connect()
         return connection
 

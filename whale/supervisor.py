@@ -32,6 +32,7 @@ STOP_S = {"hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in t
 HURRY_S = 2.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 LASTED_S = 60.0  # one that ran this long starts again without delay
+LAST_WORDS_S = 5.0  # for what it said to be read; its children may hold the pipe for longer
 TICK_S = 0.1
 AN_ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 
@@ -125,7 +126,7 @@ class Part:
     def how_it_ended(self) -> str:
         assert self.process
         if self.reader:
-            self.reader.join(1)
+            self.reader.join(LAST_WORDS_S)
         return ending(self.process.returncode)
 
     def stop(self, wait_s: float, hurried: "Stopping") -> None:
@@ -207,8 +208,9 @@ def wait_until_both_answer(parts: Mapping[str, Part], urls: Mapping[str, str], s
         silent = {name for name in silent if not healthy(urls[name])}
         for part in parts.values():
             if not part.running:
+                ended = part.how_it_ended()  # before its last line is asked for: then it is read
                 said = f": {part.last_line}" if part.last_line else ""
-                raise SetupError(f"{part.name} did not start, it {part.how_it_ended()}{said}")
+                raise SetupError(f"{part.name} did not start, it {ended}{said}")
         if time.monotonic() > deadline:
             name = min(silent)
             raise SetupError(f"{name} does not answer at {urls[name]}/healthz after {START_S:.0f} s")

@@ -77,6 +77,21 @@ def test_a_set_path_has_its_value_and_what_is_above_still_adds_up(
     assert store.adjusted(unique, ("nobody",), asked) == [False] * 5
 
 
+def test_what_a_read_gave_stays_as_it_was(settings: Settings, store: Store, unique: str) -> None:
+    """It is looked at while other threads set."""
+
+    def change(id: str, hour: int) -> Change:
+        start = int(NOW) // HOUR * HOUR - hour * HOUR
+        return Change(id, ("t",), (), HOUR, start, start + HOUR, {"m": 1})
+
+    store.set(unique, change("one", 1), NOW)
+    _, marks = store.read_several(unique, ("t",), [()], ["m"], [(HOUR, [int(NOW) // HOUR * HOUR])])
+    before = set(marks)
+    store.set(unique, change("two", 2), NOW)
+    assert set(marks) == before
+    assert len(before) == 1
+
+
 def test_the_same_operation_changes_nothing_and_answers_as_before(
     settings: Settings, store: Store, unique: str
 ) -> None:

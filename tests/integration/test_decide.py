@@ -83,8 +83,9 @@ def test_decisions_leave_nothing_that_never_expires(whale: Whale, unique: str) -
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_while_redis_is_away_the_default_is_answered_and_afterwards_it_is_decided(
-    own_redis: RedisServer, how: str
+    own_redis: RedisServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("whale.decide.HURRY_S", 1.0)
     now = [1_800_000_000.0]
     settings = load({}).replace(redis_url=own_redis.url)
     whale = Whale.connect(settings)

@@ -172,7 +172,7 @@ class Farm:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "whale.cli", *words], env=self.environ, capture_output=True, text=True, timeout=110
+            [sys.executable, "-m", "whale.cli", *words], env=self.environ, capture_output=True, text=True, timeout=240
         )
 
     def counted(self) -> int:
@@ -230,13 +230,13 @@ def _batches() -> Iterator[bytes]:
 
 
 def closes(farm: Farm) -> None:
-    audit = farm.run("audit", "--json", "--wait", "20")
+    audit = farm.run("audit", "--json", "--wait", "60")
     assert audit.returncode == 0, audit.stdout + audit.stderr
     whole = json.loads(audit.stdout)["all"]
     assert (whole["accepted"], whole["counted"], whole["missing"]) == (FLIGHTS, FLIGHTS, 0)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_flights_through_hail_rabbitmq_and_celery(
     tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, expected: Figures
 ) -> None:
@@ -246,24 +246,24 @@ def test_flights_through_hail_rabbitmq_and_celery(
         farm.start(hail_command(farm.settings))
         farm.wait_for_hail()
         send_all(farm)
-        wait_until(lambda: farm.counted() == FLIGHTS, 120, "all flights")
+        wait_until(lambda: farm.counted() == FLIGHTS, 240, "all flights")
         check(farm.settings, expected)
         closes(farm)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_flights_through_the_embedded_path(tmp_path: Path, own_redis: RedisServer, expected: Figures) -> None:
     with Farm(tmp_path, own_redis.url) as farm:
         farm.start(hailwail_command(farm.settings))
         farm.start(hail_command(farm.settings))
         farm.wait_for_hail()
         send_all(farm)
-        wait_until(lambda: farm.counted() == FLIGHTS, 120, "all flights")
+        wait_until(lambda: farm.counted() == FLIGHTS, 240, "all flights")
         check(farm.settings, expected)
         closes(farm)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_flights_imported_killed_and_imported_again_count_once(
     tmp_path: Path, own_redis: RedisServer, expected: Figures
 ) -> None:

@@ -71,7 +71,7 @@ def test_into_rabbitmq_waits_while_the_queue_is_full(
         worker = subprocess.Popen(worker_command(settings), env=given, stderr=subprocess.DEVNULL)
         try:
             assert importing.wait(60) == 0, (tmp_path / "said").read_text()
-            wait_until(lambda: sold(settings) == 2 * ROWS, 30, "all rows")
+            wait_until(lambda: sold(settings) == 2 * ROWS, what="all rows")
         finally:
             worker.terminate()
             worker.wait(30)

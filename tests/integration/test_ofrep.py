@@ -20,6 +20,7 @@ from tests.servers import RedisServer, free_port, wait_until
 from whale.client import Whale
 
 KEYS = {"HAILWHALE_WRITE_KEY": "w" * 20, "HAILWHALE_READ_KEY": "r" * 20, "HAILWHALE_ADMIN_KEY": "a" * 20}
+PATIENT = "from whale import decide; decide.HURRY_S = 0.5; from gunicorn.app.wsgiapp import run; run()"
 ANN = EvaluationContext("ann", {"country": {"US": "CA"}, "age": 42, "beta": True})
 
 
@@ -38,7 +39,7 @@ def own_redis() -> Iterator[RedisServer]:
 def served(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     environ = {**os.environ, **KEYS, "HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_DECIDE_SNAPSHOT_S": "0.001"}
-    command = [sys.executable, "-m", "gunicorn", "-k", "gthread", "--threads", "4", "-b", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-c", PATIENT, "-k", "gthread", "--threads", "4", "-b", f"127.0.0.1:{port}"]
     log = tmp_path_factory.mktemp("whale") / "log"
     with log.open("wb") as out:
         running = subprocess.Popen(
@@ -50,12 +51,12 @@ def served(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> 
         yield url
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(60)
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=20) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

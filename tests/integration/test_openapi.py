@@ -30,7 +30,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 BOUNDED = settings(
     max_examples=EXAMPLES,
     derandomize=True,
-    deadline=timedelta(seconds=5),
+    deadline=timedelta(seconds=30),
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

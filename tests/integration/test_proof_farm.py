@@ -119,8 +119,9 @@ def test_hailwail_killed_while_it_ships_and_two_at_once(farm: Farm, unique: str)
             farm.hailwail.start()
             farm.other_hailwail.start()
             load.more(50)
+            there = wait_until(lambda: set(farm.spool.names()), what="a spool file")
             unlock_spool(farm)
-            a_file_is_shipped(farm)
+            wait_until(lambda there=there: there - set(farm.spool.names()), what="a file to be shipped")
             farm.hailwail.kill9()
             farm.other_hailwail.kill9()
         farm.hailwail.start()
@@ -130,11 +131,6 @@ def test_hailwail_killed_while_it_ships_and_two_at_once(farm: Farm, unique: str)
         load.more(50)
     farm.settle(load)
     farm.other_hailwail.stop()
-
-
-def a_file_is_shipped(farm: Farm) -> None:
-    left = set(farm.spool.names())
-    wait_until(lambda: left - set(farm.spool.names()), what="a file to be shipped")
 
 
 def unlock_spool(farm: Farm) -> None:
@@ -188,6 +184,7 @@ def test_a_broker_under_a_memory_alarm(farm: Farm, rabbitmq: RabbitMQ, unique: s
 def test_confirms_that_come_late(farm: Farm, rabbitmq: RabbitMQ, unique: str) -> None:
     with Proxy(rabbitmq.port) as proxy:
         farm.hail.stop()
+        farm.hailwail.stop()  # so that the spool can be looked at, however long this takes
         farm.hail.start(HAILWHALE_BROKER_URL=proxy.url, HAILWHALE_BREAKER_S="0.05")
         farm.wait_for_hail()
         with farm.load(unique) as load:
@@ -199,8 +196,7 @@ def test_confirms_that_come_late(farm: Farm, rabbitmq: RabbitMQ, unique: str) ->
                 proxy.release()
         assert farm.spool.names()  # what was not confirmed is there, and in the queue too
         farm.hail.stop()
-    farm.hail.start()
-    farm.wait_for_hail()
+    farm.start()
     farm.settle(load)
 
 

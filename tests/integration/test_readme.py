@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ import pytest
 from tests.servers import RedisServer, free_port, wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(300)  # near midnight it waits for the new day
 MAIN = [sys.executable, "-c", "from whale.cli import main; main()"]
 EXAMPLE = re.compile(r"^```sh\n(.*?)^```\n```(?:json|text)\n(.*?)^```$", re.M | re.S)
 ASKS = re.compile(r"127\.0\.0\.1:8086|hailwhale audit")
@@ -67,15 +65,12 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    now = datetime.now(UTC)
-    if (now.hour, now.minute) >= (23, 58):  # else what was counted today would be read after midnight
-        time.sleep(121 - 60 * (now.minute - 58))
     shell = Shell(tmp_path)
     output = tmp_path / "output"
     with output.open("wb") as stream:
         up = subprocess.Popen([*MAIN, "up"], cwd=tmp_path, env=shell.environ, stdout=stream, stderr=stream)
     try:
-        wait_until(lambda: "read:" in output.read_text() or up.poll() is not None, 60, "up")
+        wait_until(lambda: "read:" in output.read_text() or up.poll() is not None, 100, "up")
         assert up.poll() is None, output.read_text()
         yield shell
     finally:
@@ -88,7 +83,7 @@ def test_each_printed_command_answers_what_is_printed(shell: Shell, document: st
     found = examples(document)
     assert len(found) >= 10
     for command, expected in found:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         answered = shell.run(command)
         # A question may come before what it asks for is counted; what counts is sent once.
         while ASKS.search(command) and "import" not in command and time.monotonic() < deadline:

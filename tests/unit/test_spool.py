@@ -198,6 +198,24 @@ def test_two_at_once_hand_on_a_file_once(folder: SpoolFolder, writer: SpoolWrite
     assert kept.bodies == []
 
 
+def test_two_at_once_may_both_find_the_damage_of_a_file(
+    folder: SpoolFolder, writer: SpoolWriter, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(writer, message(0), b"not a message")
+    writer.seal()
+    name = folder.names()[0]
+    first, second = folder.open(name), tail(folder, kept)
+    assert first
+    assert first.claim()
+    assert not second.once()  # it has opened the file, and waits for the lock
+    first.set_aside()
+    monkeypatch.setattr(SpoolFolder, "names", lambda _: [name])  # it listed the folder before that
+    second.once()
+    assert kept.bodies == [message(0)]
+    assert second.set_aside == [str(first.path.with_suffix(".damaged"))]
+    assert [path.suffix for path in folder.path.iterdir()] == [".damaged"]
+
+
 def test_files_go_oldest_first(folder: SpoolFolder, kept: Kept) -> None:
     for seq in range(5):
         writer = SpoolWriter(folder, f"{9 - seq:016d}", 2, 10)

@@ -102,8 +102,20 @@ def test_however_many_applies_there_are_they_are_told_together_and_the_first_at_
     for seq in range(50):
         applier.apply([message([{"pk": "t"}], SETTINGS, "a", seq)], NOW)
         assert store.told[0] == 1
-    wait_until(lambda: sum(store.told) == 50, 20, "all 50")
+    wait_until(lambda: sum(store.told) == 50, what="all 50")
     assert len(store.told) <= 2 + (time.monotonic() - began) / EVERY_S
+
+
+def test_while_a_timer_is_to_tell_nobody_else_does_however_late_it_is() -> None:
+    store = Recording(SETTINGS)
+    applier = Applier(store, SETTINGS)
+    for seq in range(3):
+        applier.apply([message([{"pk": "t"}], SETTINGS, "a", seq)], NOW)
+        applier.witness._free_at = 0.0  # so long it is since the first word
+        if seq == 0:
+            applier.witness._free_at = time.monotonic() + 2 * EVERY_S
+    assert store.told == [1]
+    wait_until(lambda: store.told == [1, 2], what="the timer")
 
 
 def test_spy_is_0_or_1() -> None:
@@ -135,7 +147,7 @@ def test_what_hail_refuses_travels_in_a_message_of_its_own_when_no_hit_comes(tmp
     app = make_app(settings, publisher, lambda: NOW)
     assert call(app, "GET", "/count", query="metrics=[1&visitor=v1&key=secret&other=mine").status == 400
     if spy == "1":
-        wait_until(lambda: refusals(tmp_path), 1, "the refusal")
+        wait_until(lambda: refusals(tmp_path), what="the refusal")
     publisher.close()
     found = refusals(tmp_path)
     expected = Refusal(int(NOW * 1000), "bad_json", "metrics", "metrics=[1&visitor=v1", "v1")
@@ -144,19 +156,24 @@ def test_what_hail_refuses_travels_in_a_message_of_its_own_when_no_hit_comes(tmp
 
 
 def test_refusals_go_with_the_next_hit_the_newest_20_and_a_second_passes_between_messages_without_hits(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})
     publisher = Publisher(settings, lambda: NOW)
     app = make_app(settings, publisher, lambda: NOW)
+    call(app, "GET", "/count", query="pk=first&at=x")
+    wait_until(lambda: refusals(tmp_path), what="the first")
+    monkeypatch.setattr("hail.publish.TELL_S", 1000)  # so long it is since then
     bad = [{"pk": "t", "visitor": f"v{i}", "at": "x", "key": "secret"} for i in range(30)]
     for _ in range(5):
         assert call(app, "POST", "/batch", body=json.dumps([{"pk": "t"}, *bad]).encode()).status == 202
     publisher.close()
-    found = spooled(tmp_path)
-    assert len([each for each in found if not each.hits]) <= 1
-    assert all(len(each.refused) <= 20 for each in found)
-    assert [refusal.visitor for refusal in found[0].refused][-1] == "v29"
+    alone, *found = spooled(tmp_path)
+    assert ([refusal.came for refusal in alone.refused], alone.hits) == (["pk=first&at=x"], [])
+    for each in found:
+        assert [refusal.visitor for refusal in each.refused] == [f"v{i}" for i in range(10, 30)]
+        assert len(each.hits) == 1
+    assert len(found) == 5
     assert found[0].refused[-1].came == '{"pk":"t","visitor":"v29","at":"x"}'
     assert "secret" not in str(found)
 
@@ -166,7 +183,7 @@ def test_what_was_refused_just_before_hail_stops_is_told(tmp_path: Path, monkeyp
     publisher = Publisher(settings, lambda: NOW)
     app = make_app(settings, publisher, lambda: NOW)
     call(app, "GET", "/count", query="pk=first&at=x")
-    wait_until(lambda: refusals(tmp_path), 10, "the first")
+    wait_until(lambda: refusals(tmp_path), what="the first")
     tell = _Engine._tell
 
     def then_stop(engine: _Engine) -> None:
@@ -178,8 +195,20 @@ def test_what_was_refused_just_before_hail_stops_is_told(tmp_path: Path, monkeyp
     call(app, "GET", "/count", query="pk=second&at=x")
     engine = publisher._engine
     assert engine
-    wait_until(lambda: not engine.thread.is_alive(), 20, "the end")
+    wait_until(lambda: not engine.thread.is_alive(), what="the end")
     assert [refusal.came for refusal in refusals(tmp_path)] == ["pk=first&at=x", "pk=second&at=x"]
+
+
+def test_what_is_refused_while_hail_stops_is_not_told_and_is_no_error(tmp_path: Path) -> None:
+    class Stops(Publisher):
+        def _start(self) -> _Engine:
+            self.close()
+            return super()._start()
+
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})
+    app = make_app(settings, Stops(settings, lambda: NOW), lambda: NOW)
+    assert call(app, "GET", "/count", query="pk=t&at=x").status == 400
+    assert refusals(tmp_path) == []
 
 
 def test_what_came_is_cut_to_200_bytes(tmp_path: Path) -> None:
@@ -211,7 +240,7 @@ def whale(monkeypatch: pytest.MonkeyPatch) -> Whale:
 def test_tail_prints_a_line_each_with_columns_by_tabs(whale: Whale) -> None:
     whale.count_now(["a", "b"], {"c": "d"}, {"m": 0.5}, id="i", event="e", visitor="v\x1b[2J\u202e\n\t")
     whale.count_now("t", at=NOW - 3600, visitor="w")
-    wait_until(lambda: len(whale.get_spy()) == 2, 1, "both")
+    wait_until(lambda: len(whale.get_spy()) == 2, what="both")
     said = CliRunner().invoke(tail.main, [])
     assert said.exit_code == 0
     first, second = (line.split("\t") for line in said.output.splitlines())
@@ -229,7 +258,7 @@ def test_follow_shows_each_hit_once(whale: Whale) -> None:
     assert [trace["pk"] for trace in tail.fresh(whale, None, known)] == [["t"]]
     assert list(tail.fresh(whale, None, known)) == []
     whale.count_now("u")
-    wait_until(lambda: len(whale.get_spy()) == 2, 1, "both")
+    wait_until(lambda: len(whale.get_spy()) == 2, what="both")
     assert [trace["pk"] for trace in tail.fresh(whale, None, known)] == [["u"]]
 
 

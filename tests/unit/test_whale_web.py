@@ -798,7 +798,7 @@ def test_spy_shows_what_came_of_a_visitors_hits(door: Door) -> None:
     assert door.get("/tracker", pk="shop", uid="v1", id="a").status == 200
     assert door.get("/tracker", pk="shop", uid="v1", metrics='{"revenue": "12,50"}', key="secret").status == 400
     assert door.get("/count_now", pk="[]").status == 400
-    wait_until(lambda: len(door.get("/spy").json) == 6, 1, "those and the two of the fixture")
+    wait_until(lambda: len(door.get("/spy").json) == 6, what="those and the two of the fixture")
     seen = sorted(
         door.get("/spy", visitor="v1").json, key=lambda trace: str(trace["outcome"])
     )  # they are of one moment

@@ -40,12 +40,15 @@ class Witness:
             waiting += messages
             reasons.update(dropped)
             self._now = now
-            wait = self._free_at - time.monotonic()
-            if wait > 0:
-                if self._timer is None:
-                    self._timer = threading.Timer(wait, self.tell)
-                    self._timer.start()
+            if self._timer is not None:  # it tells this, too, however late it is
                 return
+            now_s = time.monotonic()
+            if now_s < self._free_at:
+                timer = threading.Timer(self._free_at - now_s, self.tell)
+                timer.start()
+                self._timer = timer
+                return
+            self._free_at = now_s + EVERY_S
         self.tell()
 
     def tell(self) -> None:

@@ -368,7 +368,7 @@ class MemoryStore:
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
     ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
         cells = [self.read(account, pk, paths, metrics, *span) for span in spans]
-        return cells, self._marks.get((account, pk), ())
+        return cells, frozenset(self._marks.get((account, pk), ()))
 
     def read_below(
         self,
