@@ -205,7 +205,7 @@ def default(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
 def test_the_class_answers_on_the_default_connection(default: MemoryStore) -> None:
     Whale.count_now("my_counter", metrics={"hits": 1})
     HailWhale.count_now("my_counter")
-    assert Whale.total("my_counter", metric="hits", period="today") == 2
+    assert Whale.total("my_counter", metric="hits", period="1d:2d") == 2
     assert HailWhale.pks() == [("my_counter",)]
     whale.connect(settings=load({}), store=MemoryStore(load({})))
     assert Whale.pks() == HailWhale.pks() == []
