@@ -78,12 +78,12 @@ def test_metrics_of_other_kinds_are_shown_as_a_hit_carries_them() -> None:
     assert trace["metrics"] == {"hits": 1, "m": 2, "visitors": {"distinct": "v"}, "load": {"max": 0.5}}
 
 
-class Deaf(MemoryStore):
-    def spy_add(self, account: str, traces: Traces, now: float) -> None:
-        raise Unavailable("gone")
+@pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("broken")])
+def test_a_hit_counts_though_the_spy_does_not_work(error: Exception) -> None:
+    class Deaf(MemoryStore):
+        def spy_add(self, account: str, traces: Traces, now: float) -> None:
+            raise error
 
-
-def test_a_hit_counts_though_the_spy_does_not_work() -> None:
     store = Deaf(SETTINGS)
     Applier(store, SETTINGS).apply([message([{"pk": "t"}], SETTINGS, "a")], NOW)
     assert store.pks("a") == ["t"]

@@ -63,3 +63,5 @@ class Witness:
                     self._store.spy_add(account, traces, now)
                 except Unavailable as error:  # the hits are counted: only what is shown of them is lost
                     log.warning("the spy misses some hits: %s", error)
+                except Exception:  # as above, whatever it is
+                    log.exception("the spy misses some hits")
