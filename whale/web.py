@@ -153,6 +153,9 @@ def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     """The WSGI application over a Whale, which knows the store, the account and the clock."""
     app = bottle.Bottle()
+    app.router.add_filter(
+        "path", lambda _: ("(?s:.+)", None, None)
+    )  # names may be of several lines, Bottle's own may not
     locked = any(getattr(settings, name.lower()) for name in access.KEYS)
     cache = Cache(whale.clock, CACHED_BYTES, lambda kept: len(kept.body) + 1000)
 
@@ -781,7 +784,7 @@ class Application:
         except Unavailable as error:
             app = bottle.Bottle()
             app.route("/healthz", "GET", lambda: text_answer("OK\n"))
-            app.route("<:re:.*>", "ANY", lambda error=error: unavailable(error).response())
+            app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)
 
     def load(self) -> bottle.Bottle:

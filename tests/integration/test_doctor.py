@@ -66,7 +66,7 @@ def worker(settings: Settings) -> Iterator[None]:
     process = subprocess.Popen(worker_command(settings), env=environ(settings), stderr=subprocess.DEVNULL)
     yield
     process.terminate()
-    process.wait(30)
+    process.wait(60)
 
 
 def wrong(settings: Settings, now: float = NOW) -> dict[str, str]:
@@ -199,11 +199,13 @@ def test_dead_messages_are_shown_and_replayed_and_count_once(settings: Settings,
     assert (waiting.exit_code, "in flight" in waiting.output) == (0, True)
 
     process = subprocess.Popen(worker_command(settings), env=environ(settings), stderr=subprocess.DEVNULL)
+    store = Whale.connect(settings).store
     try:
-        counted = run(settings, "audit", "--wait", "30")
+        wait_until(lambda: sum(row.hits for row in store.audit("default")) == 5, what="what was replayed")
+        counted = run(settings, "audit", "--wait", "100")
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
     assert counted.exit_code == 0, counted.output
     assert f"{ONE}\t5\t5\t0\t0\t0\t0\t0\t0" in counted.output
 

@@ -121,8 +121,9 @@ def test_it_waits_while_redis_is_away_and_says_so(
     wait_until(lambda: counted(environ, spool.account) == 1, what="the hit")
     redis_server.kill9()
     spool.write(5)
-    assert following.stderr
-    assert "waiting, the hits are safe in the spool" in following.stderr.readline()
+    said = following.stderr
+    assert said
+    wait_until(lambda: "waiting, the hits are safe in the spool" in said.readline(), what="its word")
     redis_server.start()
     wait_until(lambda: counted(environ, spool.account) == 6, what="the hits")
     code, _, err = stopped(following)

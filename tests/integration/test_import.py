@@ -74,7 +74,7 @@ def test_into_rabbitmq_waits_while_the_queue_is_full(
             wait_until(lambda: sold(settings) == 2 * ROWS, what="all rows")
         finally:
             worker.terminate()
-            worker.wait(30)
+            worker.wait(60)
     assert "5,000 of 5,000 rows handed to RabbitMQ, refused: none" in (tmp_path / "said").read_text()
     audit = subprocess.run([*words[:3], "audit"], env=given, capture_output=True, text=True, timeout=60)
     assert audit.returncode == 0, audit.stdout

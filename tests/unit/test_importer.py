@@ -324,7 +324,7 @@ def test_a_key_that_is_rare_is_found(tmp_path: Path) -> None:
 def test_a_dry_run_counts_nothing_and_says_what_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HAILWHALE_DATA_DIR", str(tmp_path / "nothing"))
     mapping_of(tmp_path)
-    good = "ann,US,,,1,,01.07.2026 12:00,\n"
+    good = "ann,US,,,1,,01.07.2016 12:00,\n"
     (tmp_path / "f.csv").write_text(HEADER + good * 3)
     words = [str(tmp_path / "f.csv"), "--mapping", str(tmp_path / "m.toml")]
     said = CliRunner().invoke(main, [*words, "--dry-run"])

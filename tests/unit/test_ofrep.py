@@ -104,7 +104,7 @@ def test_what_cannot_be_evaluated_says_so(door: Door, body: bytes, status: int, 
 
 def test_unknown_and_archived_flags_are_not_found(door: Door) -> None:
     door.define("old", options=AB, archived=True)
-    for key in ("old", "none"):
+    for key in ("old", "none", "of two\nlines\n"):
         answer = evaluate(door, key, targetingKey="ann")
         assert (answer.status, answer.json["errorCode"], answer.json["key"]) == (404, "FLAG_NOT_FOUND", key)
         assert answer.json["errorDetails"]
