@@ -38,7 +38,7 @@ OLDEST = (6, 2)
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
 LISTPACK_ENTRIES = 512  # the size up to which a hash stays compact: rollups count on it
 ANSWER_S = 20.0
-LOCK_WAIT_S = 5.0  # one that was killed has a redis-server that is still closing its log
+LOCK_WAIT_S = 10.0  # one that was killed has a redis-server that is still closing its log
 PR_SET_PDEATHSIG = 1
 
 

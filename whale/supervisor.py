@@ -27,7 +27,7 @@ from whale.embedded import EmbeddedRedis, dying_with_parent, make_folder
 from whale.errors import SetupError
 
 START_S = 60.0  # for both services to answer
-PORT_WAIT_S = 3.0  # for the children of one that was killed to leave their ports
+PORT_WAIT_S = 6.0  # for the children of one that was killed to leave their ports
 STOP_S = {"hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
 HURRY_S = 2.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
