@@ -367,7 +367,7 @@ class RabbitMQ:
         return done.stdout
 
     def connect(self) -> amqp.Connection:
-        connection = amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=20, read_timeout=20)
+        connection = amqp.Connection(f"127.0.0.1:{self.port}", connect_timeout=20, read_timeout=10)
         connection.connect()
         return connection
 

@@ -226,7 +226,7 @@ def test_a_restarted_broker_is_found_again(rabbitmq: RabbitMQ, settings: Setting
 
 def test_a_late_confirm_does_not_answer_for_the_next_message(rabbitmq: RabbitMQ, settings: Settings) -> None:
     with Proxy(rabbitmq.port) as proxy:
-        publisher = connected(settings.replace(broker_url=proxy.url, breaker_s=0.05))
+        publisher = connected(settings.replace(broker_url=proxy.url, breaker_s=0.05, confirm_timeout_ms=1500))
         proxy.hold_confirms(1)
         assert publish_timed(publisher, 0) < HELD_UP_S
         assert proxy.held == 1
@@ -250,11 +250,18 @@ def test_confirms_are_told_apart_on_one_connection(rabbitmq: RabbitMQ, settings:
         proxy.hold_confirms(1)
         with pytest.raises((publish.BrokerFailed, TimeoutError)):
             broker.send([("a", b"{}")], 0.1)
+        wait_until(lambda: proxy.held == 1, what="the first confirm")
         proxy.hold_confirms(1)
-        threading.Timer(0.05, proxy.release).start()
-        began = time.monotonic()
-        broker.send([("b", b"{}")], 2)
-        assert time.monotonic() - began > 0.04
+        released = threading.Event()
+
+        def release() -> None:
+            wait_until(lambda: proxy.held == 2, what="the second confirm")
+            released.set()
+            proxy.release()
+
+        threading.Thread(target=release).start()
+        broker.send([("b", b"{}")], 20)
+        assert released.is_set()
         broker.cut()
 
 
