@@ -4,7 +4,11 @@ import amqp
 import pytest
 import redis
 
-from tests.servers import RabbitMQ, RedisCluster, RedisServer, wait_until
+from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
+
+
+def test_a_free_port_is_told_once() -> None:
+    assert len({free_port() for _ in range(300)}) == 300
 
 
 def test_redis_keeps_what_it_confirmed_through_kill_9(redis_server: RedisServer, unique: str) -> None:
