@@ -113,7 +113,8 @@ class Trials:
                 self._wake.set()  # the same message again
             except Exception:  # decisions go on
                 log.exception("decisions were not counted")
-                self._unsent.clear()
+                with self._sending:
+                    self._unsent.clear()
 
     def _leave(self) -> None:
         try:
