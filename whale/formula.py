@@ -641,10 +641,15 @@ def _constant(name: str, at: Range, starts: Sequence[int]) -> Floats:
     return found
 
 
+def _shaped(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """`np.broadcast_to` where it is needed: it takes longer than the rest."""
+    return values if values.shape == shape else np.broadcast_to(values, shape)
+
+
 def _listed(value: _Value, shape: tuple[int, ...]) -> list[Any]:
     """Nested lists of numbers; raises OverflowError for what is none."""
     if isinstance(value, _Exact):
-        cells = np.broadcast_to(np.asarray(value.value), shape)
+        cells = _shaped(np.asarray(value.value), shape)
         if value.unit == 1:
             return list(cells.tolist())
         whole = cells // value.unit
@@ -654,7 +659,7 @@ def _listed(value: _Value, shape: tuple[int, ...]) -> list[Any]:
         out = whole.astype(object)
         out[broken] = cells[broken] / value.unit
     else:
-        floats = np.broadcast_to(np.asarray(value, np.float64), shape)
+        floats = _shaped(np.asarray(value, np.float64), shape)
         if np.isinf(floats).any():
             raise OverflowError
         is_whole = (floats == np.floor(floats)) & (np.abs(floats) < 2.0**53)

@@ -157,7 +157,7 @@ class Questions:
         ranges = self.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
         store = once(self.store)
         if compare:
-            comparisons = self.comparisons(question, ranges, compare, asked is not None)
+            comparisons = self.comparisons(question, ranges, compare, asked is not None, store=store)
             return self.compared_totals(question, comparisons, store, self.bounds)
         found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
         adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
@@ -325,21 +325,35 @@ class Questions:
             raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
         return values[index]
 
-    def comparison(self, question: Question, asked: Range, period: Period, word: str, at: Any = None) -> Comparison:
-        """What a period, of which `asked` is the range, is compared with; at: as if it were asked then."""
+    def comparison(
+        self,
+        question: Question,
+        asked: Range,
+        period: Period,
+        word: str,
+        at: Any = None,
+        store: Store | None = None,
+    ) -> Comparison:
+        """What a period, of which `asked` is the range, is compared with; at: as if it were asked then. store: that answers."""
         now = self.clock()
         then = now if at is None else self._moment(at, "at")
-        scope = Scope.of(self.store, question, dict(self.settings.periods), now, then)
+        scope = Scope.of(store or self.store, question, dict(self.settings.periods), now, then)
         return compare.compare(asked, period_text(period), word, scope)
 
     def comparisons(
-        self, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: float | None = None
+        self,
+        question: Question,
+        ranges: Mapping[str, Range],
+        word: str,
+        is_each_asked: bool,
+        at: float | None = None,
+        store: Store | None = None,
     ) -> dict[str, Comparison]:
         """Of some periods. is_each_asked: else those are left out whose other one is not kept."""
         found = {}
         for period, asked in ranges.items():
             try:
-                found[period] = self.comparison(question, asked, period, word, at)
+                found[period] = self.comparison(question, asked, period, word, at, store)
             except PeriodError:
                 if is_each_asked:
                     raise
@@ -349,6 +363,7 @@ class Questions:
         self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds
     ) -> dict[str, dict[str, Any]]:
         """{period: {compared, paths}}."""
+        compare.read_ahead(store, question, comparisons.values(), bounds)
         found = {}
         for period, each in comparisons.items():
             rows = compare.totals(store, question, each, bounds)

@@ -269,9 +269,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         return answered
 
     def compared(
-        question: series.Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: Any
+        watch: Watch, question: series.Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: Any
     ) -> dict[str, Comparison]:
-        return whale.comparisons(question, ranges, word, is_each_asked, at) if word else {}
+        return whale.comparisons(question, ranges, word, is_each_asked, at, watch.store) if word else {}
 
     def both_ranges(comparisons: Mapping[str, Comparison]) -> dict[str, Range]:
         """What the answer rests on: each period as it was asked, and the other one."""
@@ -293,7 +293,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         questions = [whale.question(pk, **subject(asked), **given) for pk in pks_of(asked)]
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=now)
         ranges = {str(period_of(asked) or "thirty"): period}
-        comparisons = [compared(question, ranges, asked.compare, True, now) for question in questions]
+        comparisons = [compared(watch, question, ranges, asked.compare, True, now) for question in questions]
         watch.stage("parse")
         share = whale.bounds.shared(len(questions))
 
@@ -370,7 +370,9 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         periods = periods_of(asked)
         named = "periods" if asked.periods else "period"
         ranges = whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now, field=named)
-        comparisons = [compared(question, ranges, asked.compare, periods is not None, now) for question in questions]
+        comparisons = [
+            compared(watch, question, ranges, asked.compare, periods is not None, now) for question in questions
+        ]
         watch.stage("parse")
         share, found = whale.bounds.shared(len(questions)), []
         if asked.compare:
@@ -398,7 +400,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
         then = lenient("at", asked.at) if asked.at else now
         period = whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=then)
         ranges = {str(period_of(asked) or "thirty"): period}
-        comparisons = compared(question, ranges, asked.compare, True, then)
+        comparisons = compared(watch, question, ranges, asked.compare, True, then)
         watch.stage("parse")
         if comparisons:
             (comparison,) = comparisons.values()

@@ -1,6 +1,10 @@
 """Every store there is: the reference in memory, Redis 7, Redis 6.2, a Redis Cluster of three on loopback."""
 
+import threading
+from typing import Any
+
 import pytest
+from redis.connection import AbstractConnection
 
 from hail.settings import Settings, load
 from whale.store import connect
@@ -29,3 +33,19 @@ def open_store(settings: Settings) -> Store:
 @pytest.fixture
 def store(settings: Settings) -> Store:
     return open_store(settings)
+
+
+@pytest.fixture
+def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The server of each packet of commands that this thread sends."""
+    sent: list[str] = []
+    thread = threading.get_ident()
+    send = AbstractConnection.send_packed_command
+
+    def counted(self: Any, command: Any, *args: Any, **more: Any) -> None:
+        if threading.get_ident() == thread:
+            sent.append(f"{self.host}:{self.port}")
+        send(self, command, *args, **more)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return sent

@@ -31,22 +31,6 @@ def tracker(settings: Settings, unique: str) -> Tracker:
     return Redis({"defaults": {"url": settings.redis_url}, "prefix": unique}, lambda: NOW)
 
 
-@pytest.fixture
-def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The server of each packet of commands that this thread sends."""
-    sent: list[str] = []
-    thread = threading.get_ident()
-    send = AbstractConnection.send_packed_command
-
-    def counted(self: Any, command: Any, *args: Any, **more: Any) -> None:
-        if threading.get_ident() == thread:
-            sent.append(f"{self.host}:{self.port}")
-        send(self, command, *args, **more)
-
-    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
-    return sent
-
-
 # Against a list of what was done
 
 

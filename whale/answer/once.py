@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Buckets, Mark, Store, touched
+from whale.store.base import Buckets, Mark, Reading, Store, touched
 
 MOST_CELLS = 1_000_000
 """That are kept; what is read beyond is read again."""
@@ -57,13 +57,13 @@ class _Once:
         interval: Interval,
         starts: Sequence[int],
     ) -> NDArray[np.int64]:
-        (cells,), _ = self.read_several(account, pk, paths, metrics, [(interval, starts)])
-        return cells
+        return self.read_several(account, pk, paths, metrics, [(interval, starts)]).cells[0]
 
     def read_several(
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
-    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
-        """The longest first, so that what lies in another is not read."""
+    ) -> Reading:
+        """The longest first, so that what lies in another is not read. What the pk is like is then known, too."""
+        pk_of = account, pk
         what = account, pk, tuple(paths), tuple(metrics)
         had = {interval: list(self._cells.get((what, interval), ())) for interval, _ in spans}
         new: dict[Interval, list[Sequence[int]]] = {}
@@ -73,13 +73,20 @@ class _Once:
                 new.setdefault(interval, []).append(starts)
         if new:
             asked = [(interval, starts) for interval, rows in new.items() for starts in rows]
-            read, self._marks[account, pk] = self._store.read_several(account, pk, paths, metrics, asked)
-            for (interval, starts), cells in zip(asked, read, strict=True):
+            read = self._store.read_several(account, pk, paths, metrics, asked)
+            self._marks[pk_of] = read.marks
+            kinds = self._kinds.setdefault(pk_of, read.kinds)
+            self._metrics.setdefault(pk_of, read.metrics)
+            sums = [place for place, metric in enumerate(metrics) if metric not in kinds]
+            what = account, pk, tuple(paths), tuple(metrics[place] for place in sums)
+            for (interval, starts), cells in zip(asked, read.cells, strict=True):
                 had[interval].append((starts, cells))
                 self._kept += cells.size
                 if self._kept <= MOST_CELLS:
-                    self._cells.setdefault((what, interval), []).append((starts, cells))
-        return [_cut(had[interval], starts) for interval, starts in spans], self._marks.get((account, pk), ())
+                    kept = cells if len(sums) == len(metrics) else cells[:, sums]
+                    self._cells.setdefault((what, interval), []).append((starts, kept))
+        found = [_cut(had[interval], starts) for interval, starts in spans]
+        return Reading(found, self._marks.get(pk_of, ()), self._metrics.get(pk_of, []), self._kinds.get(pk_of, {}))
 
 
 def _cut(rows: Sequence[tuple[Sequence[int], NDArray[np.int64]]], starts: Sequence[int]) -> NDArray[np.int64]:

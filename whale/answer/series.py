@@ -4,7 +4,8 @@ A question costs one read of the dictionary and, for each path below the ones it
 those that the answer keeps; only these are read in full. Never more with more hits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -109,12 +110,15 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
-    return _totals(store, question, Buckets(store, question, period, bounds), bounds)
+    buckets = Buckets(store, question, period, bounds)
+    formulas, order = formulas_of(store, question, question.metrics), _Order(store, question)
+    return _totals(store, question, formulas, order, buckets, bounds)
 
 
-def _totals(store: Store, question: Question, buckets: "Buckets", bounds: Bounds) -> list[Series]:
-    formulas = formulas_of(store, question, question.metrics)
-    paths = _chosen(store, question, _Order(store, question), buckets, bounds)
+def _totals(
+    store: Store, question: Question, formulas: list[Formula], order: "_Order", buckets: "Buckets", bounds: Bounds
+) -> list[Series]:
+    paths = _chosen(store, question, order, buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
     texts = [formula.text for formula in formulas]
     found = []
@@ -132,19 +136,35 @@ def totals_of(
     store: one that remembers, as whale/answer/once.py; then they are all read in one round trip, unless that is too much.
     """
     several = {name: Buckets(store, question, period, bounds) for name, period in periods.items()}
-    paths = list(dict.fromkeys(question.paths))
-    spans = [read for each in several.values() for read in each.reads if len(read[1])]
-    sums, _ = _metrics(store, question, formulas_of(store, question, question.metrics))
-    if len(paths) * len(sums) * sum(len(stored) for _, stored in spans) <= MOST_CELLS:
-        store.read_several(question.account, question.pk, paths, sums, spans)
+    read_ahead(store, question, several.values())
+    formulas, order = formulas_of(store, question, question.metrics), _Order(store, question)
     found = {}
     for name, buckets in several.items():
         try:
-            found[name] = _totals(store, question, buckets, bounds)
+            found[name] = _totals(store, question, formulas, order, buckets, bounds)
         except PeriodError:
             if is_each_asked:
                 raise
     return found
+
+
+def read_ahead(store: Store, question: Question, several: Iterable["Buckets"]) -> None:
+    """Reads the asked paths in some ranges, and what the pk is like, in one round trip, unless that is too much.
+
+    store: one that remembers. It is not asked first which metrics there are and of which kinds: the read tells that, too, and
+    cells of what is no sum are not used. A metric that is named like a formula is read after that.
+    """
+    paths = list(dict.fromkeys(question.paths))
+    spans = [read for each in several for read in each.reads if len(read[1])]
+    size = len(paths) * sum(len(stored) for _, stored in spans)
+    guess: list[str] = []
+    with suppress(FormulaError):  # told below, with its parameter
+        guess = list(dict.fromkeys(name for text in question.metrics for name in parse_formula(text).metrics))
+    if guess and spans and size * len(guess) <= MOST_CELLS:
+        store.read_several(question.account, question.pk, paths, guess, spans)
+    sums, kinds = _metrics(store, question, formulas_of(store, question, question.metrics))
+    if sums != [name for name in guess if name not in kinds] and size * len(sums) <= MOST_CELLS:
+        store.read_several(question.account, question.pk, paths, sums, spans)
 
 
 def kinds_of(store: Store, question: Question, fields: Mapping[str, Sequence[str]]) -> set[str]:
@@ -229,7 +249,7 @@ class Buckets:
         asked = self.question
         if not self.stored:
             return np.zeros((len(paths), len(metrics), 1), np.int64)
-        found, _ = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads)
+        found = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads).cells
         cells: Cells = np.concatenate(found, axis=-1) if len(found) > 1 else found[0]
         if self._firsts is None:
             return cells

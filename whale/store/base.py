@@ -13,7 +13,7 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,18 @@ Mark = tuple[Interval, int, int]
 """A bucket in which something was set, or a range of buckets: interval, start, end."""
 Buckets = tuple[Interval, Sequence[int]]
 """Buckets of one interval, by their starts, ascending."""
+
+
+class Reading(NamedTuple):
+    """What was read of a pk at one moment. cells: by list of buckets, as `read` has them.
+
+    marks: for `touched`.  metrics, kinds: what `metrics` and `kinds` said then.
+    """
+
+    cells: list[NDArray[np.int64]]
+    marks: Collection[Mark]
+    metrics: list[str]
+    kinds: dict[str, str]
 
 
 def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
@@ -228,8 +240,8 @@ class Store(Protocol):
 
     def read_several(
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
-    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
-        """`read` of several such lists of buckets, at one moment and in one round trip; and the pk's marks then, for `touched`."""
+    ) -> Reading:
+        """`read` of several such lists of buckets, and what the pk is like, at one moment and in one round trip."""
 
     def read_below(
         self,

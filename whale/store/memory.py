@@ -33,6 +33,7 @@ from whale.store.base import (
     Mark,
     Name,
     PublisherAudit,
+    Reading,
     Tally,
     check_below,
     not_a_sum,
@@ -366,9 +367,10 @@ class MemoryStore:
 
     def read_several(
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
-    ) -> tuple[list[NDArray[np.int64]], Collection[Mark]]:
+    ) -> Reading:
         cells = [self.read(account, pk, paths, metrics, *span) for span in spans]
-        return cells, frozenset(self._marks.get((account, pk), ()))
+        marks = frozenset(self._marks.get((account, pk), ()))
+        return Reading(cells, marks, self.metrics(account, pk), self.kinds(account, pk))
 
     def read_below(
         self,

@@ -1,7 +1,8 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
 from collections.abc import Sequence
-from itertools import product
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
 from whale.store import keys as layout
-from whale.store.base import CHILD_PKS, Buckets, Mark, check_below, touched
+from whale.store.base import CHILD_PKS, Buckets, Mark, Reading, check_below, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
@@ -22,6 +23,7 @@ MAX_KNOWN_PKS, MAX_KNOWN_NAMES = 1000, 500_000  # of dictionaries that one proce
 FEW_NODES = 16
 WHOLE, FIELDS, SPLIT = 0, 1, 2  # forms of a part that read.lua answers; the fourth is dense
 COMMANDS_A_READ = 2000
+FEW_BUCKETS = 1000  # of one range, whose places are remembered
 
 
 class Known:
@@ -49,6 +51,7 @@ class Known:
                     parent, _, name = field.decode().rpartition(":")
                 self._numbers[parent, name] = int(value)
                 self._children.setdefault(parent, []).append((int(value), name))
+        self.in_order = sorted(self.metrics, key=self.metrics.__getitem__)
 
     def number(self, path: Path) -> int | None:
         found = self._found.get(path)
@@ -114,9 +117,8 @@ class Known:
 
 
 class _Block(NamedTuple):
-    """Some buckets of a span, by their place in a block: the column that each is answered in."""
+    """Some buckets, by their place in a block: the column that each is answered in."""
 
-    span: int
     interval: Interval
     block: int
     columns: dict[int, int]
@@ -131,13 +133,13 @@ class _Asked(NamedTuple):
     metrics: dict[int, int]
     blocks: list[_Block]
 
-    def fill(self, found: Sequence[NDArray[np.int64]], answer: Any) -> None:
-        """found: by span."""
+    def fill(self, out: NDArray[np.int64], answer: Any) -> None:
         parts = iter(answer[1:])
         for rows in self.pages:
             wanted = _Wanted(rows, self.metrics)
             for block in self.blocks:
-                _fill(found[block.span], next(parts), wanted, block.columns)
+                _fill(out, next(parts), wanted, block.columns)
+            wanted.fill(out)
 
 
 class Reader(Connected):
@@ -159,29 +161,30 @@ class Reader(Connected):
         interval: Interval,
         starts: Sequence[int],
     ) -> NDArray[np.int64]:
-        (cells,), _ = self.read_several(account, pk, paths, metrics, [(interval, starts)])
-        return cells
+        return self.read_several(account, pk, paths, metrics, [(interval, starts)]).cells[0]
 
     @reachable
     def read_several(
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
-    ) -> tuple[list[NDArray[np.int64]], list[Mark]]:
-        found = [np.zeros((len(paths), len(metrics), len(starts)), np.int64) for _, starts in spans]
+    ) -> Reading:
+        ends = list(accumulate(len(starts) for _, starts in spans))
+        out = np.zeros((len(paths), len(metrics), ends[-1] if ends else 0), np.int64)
+        cells = [out[..., end - len(starts) : end] for end, (_, starts) in zip(ends, spans, strict=True)]
         blocks = self._blocks(account, spans)
         for attempt in range(TRIES):
             # What is remembered is tried first, for read.lua says when it is old: a round trip less.
             known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
             if known is None:
-                return found, []
+                return Reading(cells, [], [], {})
             asked = self._asked(account, pk, known, paths, metrics, blocks)
             if asked is None:
                 if attempt == 0:
                     continue
-                return found, self._marks(account, pk)
+                return Reading(cells, self._marks(account, pk), known.in_order, known.kinds)
             answer = self._read(asked.keys, asked.args)
             if answer is not None:
-                asked.fill(found, answer)
-                return found, _marks_of(answer[0])
+                asked.fill(out, answer)
+                return Reading(cells, _marks_of(answer[0]), known.in_order, known.kinds)
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
     @reachable
@@ -218,21 +221,20 @@ class Reader(Connected):
                 if answer is None:
                     known[waiting[row]] = None
                 else:
-                    asked.fill([out[row]], answer)
+                    asked.fill(out[row], answer)
                     del waiting[row]
             if not waiting:
                 return out
         raise Unavailable(f"Redis: dictionaries of account {account} changed {TRIES} times while they were read")
 
     def _blocks(self, account: str, spans: Sequence[Buckets]) -> list[_Block]:
-        zone = self.zone(account)
+        """Of spans that are answered one after the other."""
+        zone, first = self.zone(account), 0
         blocks: list[_Block] = []
-        for span, (interval, starts) in enumerate(spans):
-            buckets: dict[int, dict[int, int]] = {}
-            for column, start in enumerate(starts):
-                block, offset = place(interval, start, zone)
-                buckets.setdefault(block, {})[offset] = column
-            blocks += (_Block(span, interval, block, columns) for block, columns in buckets.items())
+        for interval, starts in spans:
+            placed = _placed if len(starts) <= FEW_BUCKETS else _placed.__wrapped__
+            blocks += placed(interval, starts if isinstance(starts, range) else tuple(starts), zone, first)
+            first += len(starts)
         return blocks
 
     def _asked(
@@ -257,13 +259,15 @@ class Reader(Connected):
             return None
         blocks_id = layout.generation(pk_id, known.generation)
         names = [keys.dictionary(shard, pk_id)]
-        ask: list[Any] = [list(numbers)]
+        shapes: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+        shape_of: list[int] = []
         for page, rows in pages.items():
-            nodes = list(rows) if len(rows) <= FEW_NODES else []
-            for _, interval, block, columns in blocks:
+            nodes = tuple(rows) if len(rows) <= FEW_NODES else ()
+            for interval, block, columns in blocks:
                 names.append(keys.block(shard, blocks_id, interval, block, page))
-                ask.append((list(columns), nodes))
-        return _Asked(names, [known.token, pack(ask)], list(pages.values()), numbers, blocks)
+                shape_of.append(shapes.setdefault((tuple(columns), nodes), len(shapes) + 1))
+        ask = pack([list(numbers), list(shapes), shape_of])
+        return _Asked(names, [known.token, ask], list(pages.values()), numbers, blocks)
 
     def _knowledge_of(self, account: str, pks: Sequence[Pk]) -> dict[Pk, Known | None]:
         """The dictionaries of some pks, in one round trip."""
@@ -448,7 +452,17 @@ class Reader(Connected):
     @reachable
     def metrics(self, account: str, pk: Pk) -> list[str]:
         known = self._knowledge(account, pk)
-        return sorted(known.metrics, key=known.metrics.__getitem__) if known else []
+        return [*known.in_order] if known else []
+
+
+@lru_cache(maxsize=128)
+def _placed(interval: Interval, starts: Sequence[int], zone: str, first: int) -> tuple[_Block, ...]:
+    """The blocks of some buckets. first: the column of the first bucket."""
+    buckets: dict[int, dict[int, int]] = {}
+    for column, start in enumerate(starts, first):
+        block, offset = place(interval, start, zone)
+        buckets.setdefault(block, {})[offset] = column
+    return tuple(_Block(interval, block, columns) for block, columns in buckets.items())
 
 
 def _marks_of(text: bytes | None) -> list[Mark]:
@@ -466,13 +480,26 @@ def _value_of(raw: bytes) -> int:
 
 
 class _Wanted:
-    """What one page is read for. rows: number of a node on it -> index in the answer; metrics: number -> index."""
+    """What one page is read for. rows: number of a node on it -> index in the answer; metrics: number -> index.
 
-    __slots__ = ("few", "metrics", "nodes", "places", "rows")
+    texts, columns: wanted fields of its hashes, and of each bucket the column.
+    """
+
+    __slots__ = ("columns", "few", "metrics", "nodes", "places", "rows", "texts")
 
     def __init__(self, rows: dict[int, int], metrics: dict[int, int]):
         self.rows, self.metrics, self.few = rows, metrics, len(rows) <= FEW_NODES
         self.nodes, self.places = np.fromiter(rows, np.int64), np.fromiter(rows.values(), np.int64)
+        self.texts: list[bytes] = []
+        self.columns: list[int] = []
+
+    def fill(self, out: NDArray[np.int64]) -> None:
+        """Puts the fields of all hashes into their places at once: one by one takes three times as long."""
+        if self.texts:
+            shape = len(self.columns), len(self.metrics), len(self.rows)
+            values = np.fromstring(b" ".join(self.texts), np.int64, sep=" ").reshape(shape)
+            metrics = np.fromiter(self.metrics.values(), np.int64)
+            out[np.ix_(self.places, metrics, np.array(self.columns))] = values.transpose()
 
 
 def _fill(out: NDArray[np.int64], part: Any, wanted: _Wanted, columns: dict[int, int]) -> None:
@@ -489,10 +516,8 @@ def _fill(out: NDArray[np.int64], part: Any, wanted: _Wanted, columns: dict[int,
             if row is not None and metric is not None and column is not None:
                 out[row, metric, column] = int(value)
     elif form == FIELDS:
-        places = product(columns.values(), wanted.metrics.values(), wanted.rows.values())
-        for (column, metric, row), value in zip(places, found, strict=True):
-            if value is not None:
-                out[row, metric, column] = int(value)
+        wanted.texts.append(found)
+        wanted.columns += columns.values()
     elif form == SPLIT:
         for bucket, column in zip(found, columns.values(), strict=True):
             _fill(out, bucket, wanted, {0: column})
