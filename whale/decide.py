@@ -7,8 +7,9 @@ Promise: a decision that has an id is kept before it is answered, with the proba
 asks again while it is sticky gets the same. While the store is away, the default that was declared is answered, within half a second,
 without an id, and is not counted; where none was declared, Unavailable.
 
-Cost: one round trip for a visitor who has a decision. Else one or two more for the counters, unless they were read within
-`decide_snapshot_s`, and one to keep it; and once in LEARN_S a read of other values of the same dimensions. Never more with more hits.
+Cost: one round trip for a visitor who has a decision. Else two more for the counters (three where an option was never counted), unless
+they were read within `decide_snapshot_s`, and one to keep it; and once in LEARN_S a read of other values of the same dimensions. Never
+more with more hits, and as many for several decisions at once.
 """
 
 import hashlib
@@ -24,13 +25,13 @@ from hail.hit import Dimensions, Hit, parse_hit, with_moments
 from hail.settings import Settings
 from whale.answer import off_policy, outcomes, policy
 from whale.answer.cache import Cache
-from whale.answer.evidence import Departures, Evidence
-from whale.answer.outcomes import Ratio
+from whale.answer.evidence import Evidence
+from whale.answer.outcomes import Judged, Ratio
 from whale.answer.policy import Choice, Policy, Row
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.period import Range, parse_period
-from whale.store.base import Kept, Store
+from whale.store.base import Keeping, Kept, Store
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that
@@ -124,71 +125,101 @@ class Decider:
         self._departures = Cache(clock)
         self._snapshots = Cache(clock, MOST_SUMS, lambda evidence: int(evidence.sums.size))
 
-    def decide(self, asked: Asked, choose: Callable[[Asked], Choice] | None = None) -> Decision:
-        """The option for a visitor and a context; see the module. choose: in place of the policy.
+    def decide(self, asked: Asked, choice: Choice | None = None) -> Decision:
+        """The option for a visitor and a context; see the module. choice: made already, in place of the policy's.
 
         Raises CallerError, and Unavailable where there is no default.
         """
-        outcomes.check_options(asked.options)
-        if asked.default is not None and asked.default not in asked.options:
-            raise CallerError(f"expected one of the options, got {ascii(asked.default)[:60]}", "default")
-        if asked.default is not None and self._clock() < self._away_until:
-            return Decision(asked.default, None, None, asked.policy.version, "default")
+        return self.decide_each([(asked, choice)])[0]
+
+    def decide_each(self, questions: Sequence[tuple[Asked, Choice | None]]) -> list[Decision]:
+        """`decide` of several, of different pks, in as many round trips as one takes."""
+        for asked, _ in questions:
+            outcomes.check_options(asked.options)
+            if asked.default is not None and asked.default not in asked.options:
+                raise CallerError(f"expected one of the options, got {ascii(asked.default)[:60]}", "default")
+        found = [_default(asked) if self.is_away else None for asked, _ in questions]
+        waiting = [place for place, decision in enumerate(found) if decision is None]
         try:
-            found = self.kept(asked)
-            if found is not None and found.option in asked.options:
-                return found
-            instead_of = found.decision_id if found is not None else None
-            return self.keep(asked, (choose or self.choice)(asked), instead_of or "")
+            old: dict[int, str] = {}
+            for place, kept in zip(waiting, self._kept([questions[place][0] for place in waiting]), strict=True):
+                if kept is not None and kept.option in questions[place][0].options:
+                    found[place] = kept
+                elif kept is not None:
+                    old[place] = str(kept.decision_id)
+            waiting = [place for place in waiting if found[place] is None]
+            choices = self._choices([questions[place] for place in waiting])
+            makings = [
+                (questions[place][0], choice, old.get(place, ""))
+                for place, choice in zip(waiting, choices, strict=True)
+            ]
+            for place, made in zip(waiting, self._keep(makings), strict=True):
+                found[place] = made
         except Unavailable:
-            if asked.default is None:
+            for place in waiting:
+                found[place] = _default(questions[place][0])
+            if None in found:
                 raise
-            self._away_until = max(self._away_until, self._clock() + AWAY_S)
-            return Decision(asked.default, None, None, asked.policy.version, "default")
+            self.leave_alone()
+        return [decision for decision in found if decision is not None]
 
-    def kept(self, asked: Asked) -> Decision | None:
-        """The decision that the visitor has."""
-        if asked.visitor is None:
-            return None
-        now = self._clock()
-        found = self.store().decision_of(self._account, asked.pk, asked.visitor, now)
-        return None if found is None else _again(found)
+    def _kept(self, questions: Sequence[Asked]) -> list[Decision | None]:
+        """The decisions that the visitors have."""
+        visitors = [(asked.pk, asked.visitor) for asked in questions if asked.visitor is not None]
+        kept = iter(self.store().decisions_of(self._account, visitors, self._clock()) if visitors else [])
+        found = [None if asked.visitor is None else next(kept) for asked in questions]
+        return [None if each is None else _again(each) for each in found]
 
-    def choice(self, asked: Asked) -> Choice:
-        """What the policy says now; nothing is kept.
+    def _choices(self, questions: Sequence[tuple[Asked, Choice | None]]) -> list[Choice]:
+        """What was chosen already, or what the policy says now; nothing is kept.
 
         A cost as spent/earned says nothing of what earned nothing yet, the worst: then the inverse is made great instead.
         """
-        evidence = self.evidence(asked)
+        learning = [asked for asked, choice in questions if choice is None]
+        evidence = self.evidence_of_each(learning)
+        costs = [
+            (place, replace(asked, ratio=Ratio(asked.ratio.base, asked.ratio.reward)))
+            for place, (asked, found) in enumerate(zip(learning, evidence, strict=True))
+            if asked.policy.goal == "min" and asked.ratio.base != "hits" and not (found.bases[:, 0] > 0).all()
+        ]
+        places = [place for place, _ in costs]
+        inverses = dict(zip(places, self.evidence_of_each([asked for _, asked in costs]), strict=True))
+        made = iter(
+            self._choice(asked, found, inverses.get(place))
+            for place, (asked, found) in enumerate(zip(learning, evidence, strict=True))
+        )
+        return [next(made) if choice is None else choice for _, choice in questions]
+
+    def _choice(self, asked: Asked, evidence: Evidence, inverse: Evidence | None) -> Choice:
         known = evidence.bases[:, 0] > 0
-        if asked.policy.goal == "min" and asked.ratio.base != "hits" and not known.all():
-            inverse = self.evidence(replace(asked, ratio=Ratio(asked.ratio.base, asked.ratio.reward)))
-            if (knows := inverse.bases[:, 0] > 0).sum() > known.sum() and knows[known].all():
-                choice = policy.choose(replace(asked.policy, goal="max"), inverse, self.random)
-                return replace(choice, rows=[_inverted(row) for row in choice.rows])
+        if inverse is not None and (knows := inverse.bases[:, 0] > 0).sum() > known.sum() and knows[known].all():
+            choice = policy.choose(replace(asked.policy, goal="max"), inverse, self.random)
+            return replace(choice, rows=[_inverted(row) for row in choice.rows])
         return policy.choose(asked.policy, evidence, self.random)
 
-    def keep(self, asked: Asked, choice: Choice, instead_of: str = "") -> Decision:
-        """Keeps a choice, and counts it; or gives the decision that the visitor got meanwhile."""
+    def _keep(self, makings: Sequence[tuple[Asked, Choice, str]]) -> list[Decision]:
+        """Keeps choices, each instead of a decision that the visitor had, and counts them; or gives what he got meanwhile."""
+        if not makings:
+            return []
         now = self._clock()
-        record = Record(
-            asked.pk,
-            choice.option,
-            choice.probability,
-            choice.version,
-            now,
-            asked.tree,
-            asked.is_trial,
-            asked.visitor,
-            asked.off_policy,
-        )
-        sticky_s = self._settings.decision_sticky_s if asked.sticky_s is None else asked.sticky_s
-        nonce = self._nonce()
-        kept = self.store().keep_decision(
-            self._account, asked.pk, asked.visitor, _encode(record), now, nonce, sticky_s, instead_of
-        )
-        if not kept.id.endswith(f"-{nonce}"):
-            return _again(kept)
+        keeping = [
+            Keeping(
+                asked.pk,
+                asked.visitor,
+                _encode(_record(asked, choice, now)),
+                self._nonce(),
+                self._settings.decision_sticky_s if asked.sticky_s is None else asked.sticky_s,
+                instead_of,
+            )
+            for asked, choice, instead_of in makings
+        ]
+        kept = self.store().keep_decisions(self._account, keeping, now)
+        return [
+            self._counted(asked, choice, each, now) if each.id.endswith(f"-{kept_as.nonce}") else _again(each)
+            for (asked, choice, _), kept_as, each in zip(makings, keeping, kept, strict=True)
+        ]
+
+    def _counted(self, asked: Asked, choice: Choice, kept: Kept, now: float) -> Decision:
         shares = dict(zip(asked.options, choice.probabilities, strict=True))
         self._count_trial(asked.pk, choice.option, asked.tree, now, shares, asked.is_trial, asked.visitor)
         if asked.off_policy:
@@ -200,35 +231,59 @@ class Decider:
 
     def evidence(self, asked: Asked) -> Evidence:
         """What the counters say, at most `decide_snapshot_s` old."""
+        return self.evidence_of_each([asked])[0]
 
-        def read() -> Evidence:
-            learnt = self._learnt(asked)
-            return replace(self._read(asked, asked.nodes), departures=learnt)
+    def evidence_of_each(self, questions: Sequence[Asked]) -> list[Evidence]:
+        """`evidence` of several."""
+        now = self._clock()
+        keys = [_key(asked, asked.nodes) for asked in questions]
+        known = {key: self._snapshots.find(key) for key in keys}
+        missing = {key: asked for key, asked in zip(keys, questions, strict=True) if known[key] is None}
+        learnt = [(_key(asked, dimensions), asked) for asked in missing.values() if (dimensions := _dimensions(asked))]
+        departures = {key: self._departures.find(key) for key, _ in learnt}
+        unlearnt = {key: asked for key, asked in learnt if departures[key] is None}
+        contexts = [(asked, asked.nodes) for asked in missing.values()]
+        read = iter(self._read([*self._wholes(list(unlearnt.values())), *contexts]))
+        for key in unlearnt:
+            found = policy.departures(next(read))
+            departures[key] = (found,)
+            self._departures.keep(key, found, now + LEARN_S)
+        for key, asked in missing.items():
+            mine = departures.get(_key(asked, _dimensions(asked)))
+            evidence = replace(next(read), departures=mine and mine[0])
+            known[key] = (evidence,)
+            self._snapshots.keep(key, evidence, now + self._settings.decide_snapshot_s)
+        return [each[0] for key in keys if (each := known[key]) is not None]
 
-        key = _key(asked, asked.nodes)
-        found: Evidence = self._snapshots.get(key, read, lambda _: self._settings.decide_snapshot_s)
+    def _wholes(self, questions: Sequence[Asked]) -> list[tuple[Asked, Sequence[Path]]]:
+        """The nodes that it is learnt from how much options differ by the dimensions of a context: of a country, from all countries."""
+        if not questions:
+            return []
+        dimensions = [_dimensions(asked) for asked in questions]
+        ask = [
+            (asked.pk, (), max(level for _, level in mine)) for asked, mine in zip(questions, dimensions, strict=True)
+        ]
+        found: list[tuple[Asked, Sequence[Path]]] = []
+        below = self.store().descendants_of(self._account, ask)
+        for asked, mine, paths in zip(questions, dimensions, below, strict=True):
+            nodes: list[Path] = [(), *(path for path in paths if (path[0], len(path)) in mine)]
+            found.append((asked, nodes[: min(MOST_LEARNT, MOST_LEARNT_SUMS // len(asked.options))]))
         return found
 
-    def _learnt(self, asked: Asked) -> Departures | None:
-        """How much options differ by the dimensions of the context: of a country, learnt from all countries. At most LEARN_S old."""
-        dimensions = sorted({(str(node[0]), len(node)) for node in asked.nodes if node})
-        if len(asked.options) < 2 or not dimensions:
-            return None
-
-        def learn() -> Departures:
-            levels = max(length for _, length in dimensions)
-            below = self.store().descendants(self._account, asked.pk, (), levels)
-            nodes: list[Path] = [(), *(node for node in below if (node[0], len(node)) in dimensions)]
-            most = min(MOST_LEARNT, MOST_LEARNT_SUMS // len(asked.options))
-            return policy.departures(self._read(asked, nodes[:most]))
-
-        found: Departures = self._departures.get(_key(asked, dimensions), learn, lambda _: LEARN_S)
-        return found
-
-    def _read(self, asked: Asked, nodes: Sequence[Path]) -> Evidence:
-        store, limit = self.store(), self._settings.max_points
-        period = self._range(asked.period)
-        return outcomes.evidence_of(store, self._account, asked.pk, asked.options, nodes, asked.ratio, period, limit)
+    def _read(self, wanted: Sequence[tuple[Asked, Sequence[Path]]]) -> list[Evidence]:
+        """What the counters say of some nodes each, period by period."""
+        found: list[Evidence | None] = [None] * len(wanted)
+        for period in dict.fromkeys(asked.period for asked, _ in wanted):
+            places = [place for place, (asked, _) in enumerate(wanted) if asked.period == period]
+            judged = [
+                Judged(asked.pk, asked.options, nodes, asked.ratio)
+                for asked, nodes in (wanted[place] for place in places)
+            ]
+            limit, range_ = self._settings.max_points, self._range(period)
+            read = outcomes.evidence_of_each(self.store(), self._account, judged, range_, limit)
+            for place, evidence in zip(places, read, strict=True):
+                found[place] = evidence
+        return [evidence for evidence in found if evidence is not None]
 
     def reward(self, decision_id: str, metrics: Any) -> bool:
         """Counts what a decision earned, at its option, its context and its time. False where this reward was counted before.
@@ -273,6 +328,15 @@ class Decider:
         kept, most = self._settings.periods, self._settings.max_points
         return parse_period(period, self._clock(), zone, kept, "", most, None, None)
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the store was away a moment ago, so that it is not asked again."""
+        return self._clock() < self._away_until
+
+    def leave_alone(self) -> None:
+        """The store is away: for AWAY_S it is not asked where there is another answer."""
+        self._away_until = max(self._away_until, self._clock() + AWAY_S)
+
     def store(self) -> Store:
         """The store, by a connection that soon gives up."""
         with self._lock:
@@ -281,9 +345,35 @@ class Decider:
             return self._hurried
 
 
+def _dimensions(asked: Asked) -> list[tuple[str, int]]:
+    """By which dimensions of the context options may differ: the first name of each node, and its length."""
+    return sorted({(str(node[0]), len(node)) for node in asked.nodes if node}) if len(asked.options) > 1 else []
+
+
 def _key(asked: Asked, more: Any) -> bytes:
     parts = [asked.pk, list(asked.options), more, asked.ratio.reward, asked.ratio.base, asked.period]
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).digest()
+
+
+def _record(asked: Asked, choice: Choice, now: float) -> Record:
+    return Record(
+        asked.pk,
+        choice.option,
+        choice.probability,
+        choice.version,
+        now,
+        asked.tree,
+        asked.is_trial,
+        asked.visitor,
+        asked.off_policy,
+    )
+
+
+def _default(asked: Asked) -> Decision | None:
+    """What is answered while the store is away."""
+    if asked.default is None:
+        return None
+    return Decision(asked.default, None, None, asked.policy.version, "default")
 
 
 def _inverted(row: Row) -> Row:

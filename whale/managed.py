@@ -6,11 +6,11 @@ Promise: a definition is at most `decide_snapshot_s` old, and while the store is
 answers as ever and a policy that learns the default, both without an id and uncounted. Winners and pauses are answered without the
 store, and count nothing. Everything else is a decision like others: kept, sticky, rewarded once (whale/decide.py).
 
-Cost: as of a decision, and one small read every `decide_snapshot_s`.
+Cost: as of a decision, and one small read every `decide_snapshot_s`; of several at once, for one visitor, not more round trips.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from hail.settings import Settings
 from whale.answer import split
 from whale.answer.outcomes import ratio_of
 from whale.answer.policy import Choice
-from whale.decide import AWAY_S, Asked, Decider, Decision
+from whale.decide import Asked, Decider, Decision
 from whale.definition import (
     SPLIT,
     SPLIT_VERSION,
@@ -67,7 +67,6 @@ class Managed:
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self._decider = decider
         self._known: dict[str | None, tuple[float, dict[str, Definition]]] = {}
-        self._away_until = 0.0
         self._lock = threading.Lock()
 
     # definitions
@@ -121,6 +120,19 @@ class Managed:
 
     def decide(self, definition: Definition, visitor: str | None, context: Any) -> Answer:
         """What a visitor gets. context: as the dimensions of a hit. Raises HitError, CallerError."""
+        return self.decide_each([definition], visitor, context)[0]
+
+    def decide_each(self, definitions: Sequence[Definition], visitor: str | None, context: Any) -> list[Answer]:
+        """`decide` of several, in as many round trips as one takes."""
+        planned = [self._planned(definition, visitor, context) for definition in definitions]
+        questions = [(plan.asked, plan.choice) for plan in planned if isinstance(plan, _Plan)]
+        decisions = iter(self._decider().decide_each(questions))
+        return [
+            _answer(definition, plan, next(decisions)) if isinstance(plan, _Plan) else plan
+            for definition, plan in zip(definitions, planned, strict=True)
+        ]
+
+    def _planned(self, definition: Definition, visitor: str | None, context: Any) -> "Answer | _Plan":
         if definition.winner is not None:
             return _fixed(definition, definition.winner, "winner")
         if definition.paused:
@@ -138,21 +150,15 @@ class Managed:
             pk, phase.options, tree, ratio, visitor=visitor, default=phase.default, is_trial=True, off_policy=measured
         )
         if is_held_out:
-            asked = replace(asked, options=[phase.default])
-            return self._answer(definition, asked, "held out", Choice(phase.default, 1.0, [1.0], (), HOLDOUT_VERSION))
+            choice = Choice(phase.default, 1.0, [1.0], (), HOLDOUT_VERSION)
+            return _Plan(replace(asked, options=[phase.default]), "held out", choice)
         if definition.policy == SPLIT:
             share = decider.random.random() if visitor is None else definition.place_of(visitor)
             option = split.option_at(definition.runs, share)
             shares = definition.shares()
             choice = Choice(option, shares[option], [shares[each] for each in phase.options], (), SPLIT_VERSION)
-            return self._answer(definition, replace(asked, default=option), "split", choice)
-        return self._answer(definition, replace(asked, policy=policy_of(phase)), "policy", None)
-
-    def _answer(self, definition: Definition, asked: Asked, why: Why, choice: Choice | None) -> Answer:
-        decision = self._decider().decide(asked, None if choice is None else lambda _: choice)
-        if decision.reason == "default" and choice is None:
-            why = "default"
-        return Answer(definition, decision, why, bool(asked.tree))
+            return _Plan(replace(asked, default=option), "split", choice)
+        return _Plan(replace(asked, policy=policy_of(phase)), "policy", None)
 
     def _tree(self, definition: Definition, context: Any) -> Dimensions:
         if definition.dimensions is not None and isinstance(context, dict):
@@ -160,16 +166,16 @@ class Managed:
         return parse_hit({"pk": definition.name, "dimensions": context}, self._settings, self._clock()).dimensions
 
     def _read(self, name: str | None) -> dict[str, Definition]:
-        now = self._clock()
+        now, decider = self._clock(), self._decider()
         read, found = self._known.get(name, (None, {}))
-        if read is not None and (now - read < self._settings.decide_snapshot_s or now < self._away_until):
+        if read is not None and (now - read < self._settings.decide_snapshot_s or decider.is_away):
             return found
         try:
-            texts = self._decider().store().definitions(self._account, None if name is None else [name])
+            texts = decider.store().definitions(self._account, None if name is None else [name])
         except Unavailable:
+            decider.leave_alone()
             if read is None:
                 raise
-            self._away_until = self._clock() + AWAY_S
             return found
         known = {each: definition_of(kept.text) for each, kept in texts.items()}
         with self._lock:
@@ -178,6 +184,20 @@ class Managed:
             self._known.pop(name, None)
             self._known[name] = now, known
         return known
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is asked of the store for a visitor. choice: made already; None: of the policy."""
+
+    asked: Asked
+    why: Why
+    choice: Choice | None
+
+
+def _answer(definition: Definition, plan: _Plan, decision: Decision) -> Answer:
+    is_lost = decision.reason == "default" and plan.choice is None
+    return Answer(definition, decision, "default" if is_lost else plan.why, bool(plan.asked.tree))
 
 
 def _fixed(definition: Definition, option: str, why: Why) -> Answer:

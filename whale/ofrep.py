@@ -8,7 +8,7 @@ program's own default then holds. Each evaluation is a decision, and its id is i
 Source: github.com/open-feature/protocol, service/openapi.yaml.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -96,31 +96,38 @@ def evaluate(managed: Managed, key: str, asked: Request) -> Evaluated:
     definition = managed.find(key)
     if definition is None:
         raise Refused(404, "FLAG_NOT_FOUND", f"no decision {ascii(key)[:60]} is defined")
-    return _evaluated(managed, definition, asked)
+    if _needs_visitor(definition, asked):
+        raise _nobody()
+    return _evaluated(managed, [definition], asked)[0]
 
 
 def evaluate_all(managed: Managed, asked: Request) -> Flags:
-    """All flags; raises Refused where the context fits none, Unavailable."""
-    found: list[Evaluated | Refusal] = []
-    for definition in managed.running():
-        try:
-            found.append(_evaluated(managed, definition, asked))
-        except Refused as refused:
-            if refused.code == "INVALID_CONTEXT":
-                raise
-            found.append(refused.said(definition.name))
-    return Flags(flags=found)
+    """All flags, in as many round trips as one; raises Refused where the context does not fit, Unavailable."""
+    definitions = managed.running()
+    refusals = {each.name: _nobody().said(each.name) for each in definitions if _needs_visitor(each, asked)}
+    evaluated = iter(_evaluated(managed, [each for each in definitions if each.name not in refusals], asked))
+    return Flags(flags=[refusals.get(each.name) or next(evaluated) for each in definitions])
 
 
-def _evaluated(managed: Managed, definition: Definition, asked: Request) -> Evaluated:
-    if asked.visitor is None and definition.state == "running":
-        raise Refused(400, "TARGETING_KEY_MISSING", f"expected a {KEY} in the context: who is this decided for?")
+def _needs_visitor(definition: Definition, asked: Request) -> bool:
+    return asked.visitor is None and definition.state == "running"
+
+
+def _nobody() -> Refused:
+    return Refused(400, "TARGETING_KEY_MISSING", f"expected a {KEY} in the context: who is this decided for?")
+
+
+def _evaluated(managed: Managed, definitions: Sequence[Definition], asked: Request) -> list[Evaluated]:
     try:
-        answer = managed.decide(definition, asked.visitor, asked.context)
+        answers = managed.decide_each(definitions, asked.visitor, asked.context)
     except (CallerError, HitError) as error:
         raise Refused(400, "INVALID_CONTEXT", str(error)) from None
+    return list(map(_said, answers))
+
+
+def _said(answer: Answer) -> Evaluated:
     return Evaluated(
-        key=definition.name,
+        key=answer.definition.name,
         reason=_reason(answer),
         variant=answer.decision.option,
         value=msgspec.UNSET if answer.value is None else answer.value,

@@ -37,8 +37,8 @@ class Away(MemoryStore):
 
     is_away = False
 
-    def read_many(self, *args: Any) -> Any:
-        return self._or_away(super().read_many, args)
+    def read_each(self, *args: Any) -> Any:
+        return self._or_away(super().read_each, args)
 
     def decision_of(self, *args: Any) -> Any:
         return self._or_away(super().decision_of, args)
@@ -185,7 +185,7 @@ def test_how_options_differ_by_country_is_learnt_from_all_countries(door: Door) 
     assert set(one.departures.variances) == {(None, 0), ("country", 1 + 1)}
     alone = policy.departures(replace(one, departures=None)).variances["country", 2]
     nodes = [(), *(("country", name) for name in ("US", "DE", "FR", "IT"))]
-    whole = decider._read(door.whale.asked("page", None, ABC, context={"country": "US"}), nodes)
+    (whole,) = decider._read([(door.whale.asked("page", None, ABC, context={"country": "US"}), nodes)])
     assert one.departures.variances["country", 2] == policy.departures(whole).variances["country", 2] != alone
     assert decider.evidence(door.whale.asked("page", None, ABC)).departures is None
     new = decider.evidence(door.whale.asked("page", None, ABC, context={"country": "new"}))

@@ -36,8 +36,8 @@ class Away(MemoryStore):
     def keep_decision(self, *args: Any) -> Any:
         return self._or_away(super().keep_decision, *args)
 
-    def read_many(self, *args: Any) -> Any:
-        return self._or_away(super().read_many, *args)
+    def read_each(self, *args: Any) -> Any:
+        return self._or_away(super().read_each, *args)
 
 
 class Door:

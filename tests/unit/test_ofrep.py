@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.test_managed import AB, Door
 from tests.wsgi import Answer, call
+from whale.decide import AWAY_S
+from whale.errors import Unavailable
 
 AS_DEFINED = {"one page": {"steps": 1}, "three steps": {"steps": 3}}
 FLAGS = "/ofrep/v1/evaluate/flags"
@@ -139,6 +141,64 @@ def test_all_flags_at_once_are_tagged_and_the_same_again_is_304(door: Door) -> N
         ("a", "TARGETING_KEY_MISSING", None),
         ("b", None, "STATIC"),
     ]
+
+
+MIXED: dict[str, dict[str, Any]] = {
+    "fixed": {"options": AB, "winner": "b"},
+    "held": {"options": AB, "holdout": 1, "default": "b"},
+    "learns": {"options": AB, "policy": "thompson", "default": "b"},
+    "off": {"options": AB, "paused": True},
+    "split": {"options": AB},
+}
+
+
+@pytest.mark.parametrize("lost", ["decisions_of", "read_each", "keep_decisions"])
+def test_while_the_store_is_away_all_flags_have_their_defaults_after_one_try(
+    door: Door, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    for name, fields in MIXED.items():
+        door.define(name, **fields)
+    ann = {"context": {"targetingKey": "ann", "country": "US"}}
+    before = {flag["key"]: flag for flag in door.post(FLAGS, ann).json["flags"]}
+    asked: list[str] = []
+
+    def away(*_: Any) -> Any:
+        asked.append(lost)
+        raise Unavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door.store, lost, away)
+        bob = {"context": {"targetingKey": "bob", "country": "US"}}
+        for _ in range(3):
+            flags = {flag["key"]: flag for flag in door.post(FLAGS, bob).json["flags"]}
+            assert {key: flag["reason"] for key, flag in flags.items()} == {
+                "fixed": "STATIC", "held": "SPLIT", "learns": "DEFAULT", "off": "DISABLED", "split": "SPLIT"
+            }  # fmt: skip
+            assert flags["learns"]["variant"] == flags["held"]["variant"] == "b"
+            assert not any("decision_id" in flag["metadata"] for flag in flags.values())
+        assert asked == [lost]
+        for name, flag in flags.items():
+            assert evaluate(door, name, targetingKey="bob", country="US").json == flag
+    door.now += AWAY_S
+    after = {flag["key"]: flag for flag in door.post(FLAGS, ann).json["flags"]}
+    assert after == before
+    assert "decision_id" in door.post(FLAGS, bob).json["flags"][2]["metadata"]
+
+
+def test_a_visitor_who_is_known_keeps_his_flags_where_only_new_ones_are_lost(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.define("old", options=AB, policy="thompson", default="a")
+    old = evaluate(door, "old", targetingKey="ann").json
+    door.define("new", options=AB, policy="thompson", default="b")
+
+    def away(*_: Any) -> Any:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(door.store, "keep_decisions", away)
+    new, again = door.post(FLAGS, {"context": {"targetingKey": "ann"}}).json["flags"]
+    assert (new["reason"], new["variant"]) == ("DEFAULT", "b")
+    assert again == old
 
 
 def test_pages_of_other_sites_may_ask_first(door: Door) -> None:

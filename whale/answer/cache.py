@@ -30,23 +30,35 @@ class Cache:
         if key is None:
             return answer()
         now = self._clock()
+        known = None if force else self.find(key)
+        if known is not None:
+            return known[0]
+        found = answer()
+        self.keep(key, found, now + lifetime_s(found))
+        return found
+
+    def find(self, key: bytes) -> tuple[Any] | None:
+        """The remembered answer; None where there is none."""
+        now = self._clock()
         with self._lock:
             until, found = self._entries.get(key, (0.0, None))
-            if until > now and not force:
-                self._entries.move_to_end(key)
-                return _copy(found)
-        found = answer()
-        entry, weight = (now + lifetime_s(found), _copy(found)), self._weigh(found)
+            if until <= now:
+                return None
+            self._entries.move_to_end(key)
+            return (_copy(found),)
+
+    def keep(self, key: bytes, answer: Any, until: float) -> None:
+        """Remembers an answer. until: epoch seconds."""
+        entry, weight = (until, _copy(answer)), self._weigh(answer)
         with self._lock:
             if key in self._entries:
                 self._weight -= self._weigh(self._entries.pop(key)[1])
             if weight > self._most:
-                return found
+                return
             self._entries[key] = entry
             self._weight += weight
             while self._weight > self._most:
                 self._weight -= self._weigh(self._entries.popitem(last=False)[1][1])
-        return found
 
 
 def values_in(answer: Any) -> int:

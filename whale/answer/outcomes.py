@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hail.hit import MILLION, Dimensions
 from whale.answer.evidence import MOST_OPTIONS, Evidence
@@ -17,7 +18,17 @@ from whale.errors import CallerError, FormulaError
 from whale.formula import Floats, parse_formula, sums
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
 from whale.period import Range, check_points, starts
-from whale.store.base import Store
+from whale.store.base import Store, Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What evidence is read of. pk: of a decision, its options one level below.  nodes: the root first."""
+
+    pk: Pk
+    options: Sequence[str]
+    nodes: Sequence[Path]
+    ratio: "Ratio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +77,43 @@ def evidence_of(
     period: Range,
     most_points: int,
 ) -> Evidence:
-    """The sums of a range. pk: of the decision.  nodes: the root first.
+    """The sums of a range. pk: of the decision.  nodes: the root first. Raises CallerError; Unavailable."""
+    return evidence_of_each(store, account, [Judged(pk, options, nodes, ratio)], period, most_points)[0]
+
+
+def evidence_of_each(
+    store: Store, account: str, judged: Sequence[Judged], period: Range, most_points: int
+) -> list[Evidence]:
+    """`evidence_of` several decisions, in as many round trips as of one.
 
     Trials are the sum of the denominator where it is a count (visitors: 100), as far as sums can tell: whole, and no more than
     its sum of squares. Else they are hits.
-    Raises CallerError; Unavailable.
     """
-    check_options(options)
     check_points(period, most_points)
-    kinds = store.kinds(account, pk)
-    for name in (ratio.reward, ratio.base):
-        if name in kinds:
-            raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: options are judged by sums", "by_metric")
+    for each in judged:
+        check_options(each.options)
+    for each, kinds in zip(judged, store.kinds_of(account, [each.pk for each in judged]), strict=True):
+        for name in (each.ratio.reward, each.ratio.base):
+            if name in kinds:
+                raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: options are judged by sums", "by_metric")
     source = period.interval if period.source is None else period.source
     stored = starts(source, period.start, period.end, store.zone(account)) if period.source else period.starts
-    metrics = list(dict.fromkeys(("hits", ratio.reward, ratio.base)))
-    bins = _bins_of(ratio)
-    paths = [*nodes, *map(moment_path, bins)]
-    pks = [(*pk, option) for option in options]
-    cells = store.read_many(account, pks, paths, metrics, source, stored)
+    wanted: list[Wanted] = []
+    for each in judged:
+        paths = [*each.nodes, *map(moment_path, _bins_of(each.ratio))]
+        wanted += [((*each.pk, option), paths, _metrics_of(each.ratio)) for option in each.options]
+    cells = iter(store.read_each(account, wanted, source, stored))
+    return [_evidence(each, np.stack([next(cells) for _ in each.options])) for each in judged]
+
+
+def _evidence(of: Judged, cells: NDArray[np.int64]) -> Evidence:
+    """cells: (options, nodes and bins, metrics, buckets)."""
+    ratio, nodes, metrics, bins = of.ratio, of.nodes, _metrics_of(of.ratio), _bins_of(of.ratio)
     totals = np.asarray(sums(cells), np.float64)
     units = np.array([1 if name == "hits" else MILLION for name in metrics], np.float64)
     by_node = totals[:, : len(nodes)] / units
     hits, y, x = (by_node[:, :, metrics.index(name)] for name in ("hits", ratio.reward, ratio.base))
-    found = np.zeros((len(options), len(nodes), 6))
+    found = np.zeros((len(of.options), len(nodes), 6))
     found[:, :, 0], found[:, :, 1], found[:, :, 2] = np.maximum(hits, x > 0), y, x
     moments = dict(zip(bins, totals[:, len(nodes) :, 0].T, strict=True))
     mine = _with_moments(_Moments(moments), ratio, y[:, 0], x[:, 0])
@@ -98,7 +122,11 @@ def evidence_of(
     )
     trials = np.maximum(x if is_whole or ratio.base == "hits" else hits, x > 0)
     found[:, 0] = mine
-    return Evidence.of(options, nodes, found, trials)
+    return Evidence.of(of.options, nodes, found, trials)
+
+
+def _metrics_of(ratio: Ratio) -> list[str]:
+    return list(dict.fromkeys(("hits", ratio.reward, ratio.base)))
 
 
 def _bins_of(ratio: Ratio) -> list[str]:

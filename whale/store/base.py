@@ -98,6 +98,8 @@ Mark = tuple[Interval, int, int]
 """A bucket in which something was set, or a range of buckets: interval, start, end."""
 Buckets = tuple[Interval, Sequence[int]]
 """Buckets of one interval, by their starts, ascending."""
+Wanted = tuple[Pk, Sequence[Path], Sequence[str]]
+"""Of which paths of a pk which metrics are read."""
 
 
 class Reading(NamedTuple):
@@ -148,6 +150,18 @@ class Kept:
     text: bytes
     reward: str = ""
     is_rewarded: bool = False
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A decision that is to be kept; see `Store.keep_decisions`."""
+
+    pk: Pk
+    visitor: str | None
+    text: bytes
+    nonce: str
+    sticky_s: float
+    instead_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -272,6 +286,11 @@ class Store(Protocol):
     ) -> NDArray[np.int64]:
         """`read` of several pks, (pks, paths, metrics, starts), in one round trip, or three where a dictionary has changed."""
 
+    def read_each(
+        self, account: str, wanted: Sequence[Wanted], interval: Interval, starts: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        """`read` of several pks, each with paths and metrics of its own, in as many round trips as `read_many`."""
+
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
     ) -> list[list[int | None]]:
@@ -294,6 +313,9 @@ class Store(Protocol):
     def kinds(self, account: str, pk: Pk) -> dict[str, str]:
         """Kinds of a pk's metrics that are no sums, as they are now: after a reset a metric may be of another kind."""
 
+    def kinds_of(self, account: str, pks: Sequence[Pk]) -> list[dict[str, str]]:
+        """`kinds` of several pks, in one round trip, or two where a dictionary has changed."""
+
     def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
         """For each path the bins of a quantile metric. How full they are: `read` hits of (*bins_of(path, metric), bin)."""
 
@@ -302,6 +324,9 @@ class Store(Protocol):
 
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         """The paths up to so many levels below a path, level by level, each as `children` orders it; one read."""
+
+    def descendants_of(self, account: str, asked: Sequence[tuple[Pk, Path, int]]) -> list[list[Path]]:
+        """`descendants` of several pks, paths and levels, in one round trip, or two where a dictionary has changed."""
 
     def keys_of(
         self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
@@ -335,6 +360,9 @@ class Store(Protocol):
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
         """The decision of a pk that a visitor has, while it is sticky. One read."""
 
+    def decisions_of(self, account: str, asked: Sequence[tuple[Pk, str]], now: float) -> list[Kept | None]:
+        """`decision_of` several pks and visitors, in one round trip."""
+
     def keep_decision(
         self,
         account: str,
@@ -351,6 +379,9 @@ class Store(Protocol):
         A visitor has it for `sticky_s`, unless there already is one other than `instead_of`: then that one is returned and
         nothing is kept. Past `max_decisions` of an account the oldest are forgotten.
         """
+
+    def keep_decisions(self, account: str, keeping: Sequence[Keeping], now: float) -> list[Kept]:
+        """`keep_decision` of several, each for itself, in one round trip."""
 
     def decision(self, account: str, id: str, now: float) -> Kept | None:
         """A decision that is kept."""

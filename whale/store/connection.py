@@ -103,7 +103,7 @@ class Script:
     """A Lua file, or several that run as one, loaded where it runs first."""
 
     def __init__(self, client: Any, *names: str):
-        self._client = client
+        self._client, self._is_cluster = client, isinstance(client, RedisCluster)
         folder = resources.files("whale.store") / "lua"
         self._text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
         self._sha = redis.Redis().register_script(self._text).sha
@@ -114,22 +114,26 @@ class Script:
         except redis.exceptions.NoScriptError:
             return self._client.eval(self._text, len(keys), *keys, *args)
 
-    def queue(self, pipe: Any, keys: Sequence[str], args: Sequence[Any]) -> None:
-        """Within a pipeline; NoScriptError comes where it has not run there yet."""
-        pipe.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+    def queue(self, pipe: Any, keys: Sequence[str], args: Sequence[Any], is_known: bool = True, **where: Any) -> None:
+        """Within a pipeline; NoScriptError comes where it has not run there yet. is_known: False sends the text."""
+        what = ("EVALSHA", self._sha) if is_known else ("EVAL", self._text)
+        pipe.execute_command(*what, len(keys), *keys, *args, **where)
 
-    def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]) -> list[Any]:
-        """Several calls in one round trip (a round trip a server, all at once, where there are several)."""
+    def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], is_known: bool = True) -> list[Any]:
+        """Several calls in one round trip (a round trip a server, all at once, where there are several); two after a restart."""
         if not calls:
             return []
         with self._client.pipeline(transaction=False) as pipe:
             for keys, args in calls:
-                self.queue(pipe, keys, args)
+                # else the client would ask a server, for each call, what its keys are
+                where = {"target_nodes": self._client.get_node_from_key(keys[0])} if self._is_cluster else {}
+                self.queue(pipe, keys, args, is_known, **where)
             answers = pipe.execute(raise_on_error=False)
-        for place, (call, answer) in enumerate(zip(calls, answers, strict=True)):
-            if isinstance(answer, redis.exceptions.NoScriptError):
-                answers[place] = self(*call)
-            elif isinstance(answer, Exception):
+        unknown = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
+        for i, answer in zip(unknown, self.many([calls[i] for i in unknown], is_known=False), strict=True):
+            answers[i] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
                 raise answer
         return list(answers)
 

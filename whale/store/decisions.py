@@ -8,7 +8,7 @@ from typing import Any
 
 from hail.settings import Settings
 from whale.dimension import Pk
-from whale.store.base import Defined, Kept, too_many_definitions
+from whale.store.base import Defined, Keeping, Kept, too_many_definitions
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import Keys
 
@@ -19,16 +19,21 @@ class Decisions(Connected):
     def __init__(self, connection: Connection, settings: Settings):
         super().__init__(connection, settings)
         self._decide, self._reward = Script(self.client, "decide"), Script(self.client, "reward")
-        self._define = Script(self.client, "define")
+        self._define, self._sticky = Script(self.client, "define"), Script(self.client, "sticky")
 
-    @reachable
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
-        keys = Keys(account, self.shards)
-        shard, whose = keys.decided(pk, visitor)
-        nonce = self.client.get(f"{keys.decisions(shard)[2]}:{whose}")
-        return None if nonce is None else self.decision(account, f"{shard}-{nonce.decode()}", now)
+        return self.decisions_of(account, [(pk, visitor)], now)[0]
 
     @reachable
+    def decisions_of(self, account: str, asked: Sequence[tuple[Pk, str]], now: float) -> list[Kept | None]:
+        keys = Keys(account, self.shards)
+        places = [keys.decided(pk, visitor) for pk, visitor in asked]
+        calls = [(keys.decisions(shard)[1:], [whose]) for shard, whose in places]
+        return [
+            _kept(f"{shard}-{found[0].decode()}", found[1:]) if found else None
+            for (shard, _), found in zip(places, self._sticky.many(calls), strict=True)
+        ]
+
     def keep_decision(
         self,
         account: str,
@@ -40,15 +45,23 @@ class Decisions(Connected):
         sticky_s: float,
         instead_of: str = "",
     ) -> Kept:
+        return self.keep_decisions(account, [Keeping(pk, visitor, text, nonce, sticky_s, instead_of)], now)[0]
+
+    @reachable
+    def keep_decisions(self, account: str, keeping: Sequence[Keeping], now: float) -> list[Kept]:
         keys = Keys(account, self.shards)
-        shard, whose = keys.decided(pk, nonce if visitor is None else visitor)
-        most = max(1, self.settings.max_decisions // self.shards)
-        ask: list[Any] = [nonce, text.decode(), int(now), max(1, int(self.settings.decision_kept_s))]
-        ask += [max(1, int(sticky_s)), most, "" if visitor is None else whose, instead_of.partition("-")[2]]
-        found = self._decide(keys.decisions(shard), [pack(ask)])
-        if found:
-            return Kept(f"{shard}-{found[0].decode()}", found[1])
-        return Kept(f"{shard}-{nonce}", text)
+        most, kept_s = max(1, self.settings.max_decisions // self.shards), max(1, int(self.settings.decision_kept_s))
+        shards, calls = [], []
+        for each in keeping:
+            shard, whose = keys.decided(each.pk, each.nonce if each.visitor is None else each.visitor)
+            ask: list[Any] = [each.nonce, each.text.decode(), int(now), kept_s, max(1, int(each.sticky_s)), most]
+            ask += ["" if each.visitor is None else whose, each.instead_of.partition("-")[2]]
+            shards.append(shard)
+            calls.append((keys.decisions(shard), [pack(ask)]))
+        return [
+            Kept(f"{shard}-{found[0].decode()}", found[1]) if found else Kept(f"{shard}-{each.nonce}", each.text)
+            for each, shard, found in zip(keeping, shards, self._decide.many(calls), strict=True)
+        ]
 
     @reachable
     def decision(self, account: str, id: str, now: float) -> Kept | None:

@@ -29,12 +29,14 @@ from whale.store.base import (
     Buckets,
     Change,
     Defined,
+    Keeping,
     Kept,
     Mark,
     Name,
     PublisherAudit,
     Reading,
     Tally,
+    Wanted,
     check_below,
     not_a_sum,
     too_many_definitions,
@@ -406,6 +408,11 @@ class MemoryStore:
         found = [self.read(account, pk, paths, metrics, interval, starts) for pk in pks]
         return np.array(found, np.int64).reshape(len(pks), len(paths), len(metrics), len(starts))
 
+    def read_each(
+        self, account: str, wanted: Sequence[Wanted], interval: Interval, starts: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        return [self.read(account, pk, paths, metrics, interval, starts) for pk, paths, metrics in wanted]
+
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
     ) -> list[list[int | None]]:
@@ -440,6 +447,9 @@ class MemoryStore:
         names = self._names.get((account, pk))
         return dict(names.kinds) if names else {}
 
+    def kinds_of(self, account: str, pks: Sequence[Pk]) -> list[dict[str, str]]:
+        return [self.kinds(account, pk) for pk in pks]
+
     def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
         names = self._names.get((account, pk))
         return [list(names.bins.children.get(bins_of(path, metric), ())) if names else [] for path in paths]
@@ -455,6 +465,9 @@ class MemoryStore:
             level = [(*above, name) for above in level for name in self.children(account, pk, above)]
             found += level
         return found
+
+    def descendants_of(self, account: str, asked: Sequence[tuple[Pk, Path, int]]) -> list[list[Path]]:
+        return [self.descendants(account, *each) for each in asked]
 
     def keys_of(
         self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
@@ -509,6 +522,9 @@ class MemoryStore:
         until, id_ = self._sticky.get((account, pk, visitor), (0.0, ""))
         return self.decision(account, id_, now) if now < until else None
 
+    def decisions_of(self, account: str, asked: Sequence[tuple[Pk, str]], now: float) -> list[Kept | None]:
+        return [self.decision_of(account, pk, visitor, now) for pk, visitor in asked]
+
     def keep_decision(
         self,
         account: str,
@@ -532,6 +548,14 @@ class MemoryStore:
         for key in mine[: -self._settings.max_decisions]:
             del self._decisions[key]
         return kept
+
+    def keep_decisions(self, account: str, keeping: Sequence[Keeping], now: float) -> list[Kept]:
+        return [
+            self.keep_decision(
+                account, each.pk, each.visitor, each.text, now, each.nonce, each.sticky_s, each.instead_of
+            )
+            for each in keeping
+        ]
 
     def decision(self, account: str, id: str, now: float) -> Kept | None:
         until, kept = self._decisions.get((account, id), (0.0, None))

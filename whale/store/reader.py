@@ -14,7 +14,7 @@ from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
 from whale.store import keys as layout
-from whale.store.base import CHILD_PKS, Buckets, Mark, Reading, check_below, touched
+from whale.store.base import CHILD_PKS, Buckets, Mark, Reading, Wanted, check_below, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
@@ -111,6 +111,15 @@ class Known:
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]
 
+    def descendants(self, path: Path, levels: int) -> list[Path]:
+        number = self.number(path)
+        level = [] if number is None else [(path, str(number))]
+        found: list[Path] = []
+        for _ in range(levels):
+            level = [((*above, name), below) for above, parent in level for name, below in self.numbered(parent)]
+            found += (path for path, _ in level)
+        return found
+
     def numbered(self, parent: str) -> list[tuple[str, str]]:
         """Children of a node: name and number."""
         return [(name, str(number)) for number, name in sorted(self._children.get(parent, ()))]
@@ -176,7 +185,7 @@ class Reader(Connected):
             known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
             if known is None:
                 return Reading(cells, [], [], {})
-            asked = self._asked(account, pk, known, paths, metrics, blocks)
+            asked = self._asked(account, pk, paths, metrics, blocks, known)
             if asked is None:
                 if attempt == 0:
                     continue
@@ -187,7 +196,6 @@ class Reader(Connected):
                 return Reading(cells, _marks_of(answer[0]), known.in_order, known.kinds)
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
-    @reachable
     def read_many(
         self,
         account: str,
@@ -198,9 +206,28 @@ class Reader(Connected):
         starts: Sequence[int],
     ) -> NDArray[np.int64]:
         out = np.zeros((len(pks), len(paths), len(metrics), len(starts)), np.int64)
+        self._read_into(out, account, [(pk, paths, metrics) for pk in pks], interval, starts)
+        return out
+
+    def read_each(
+        self, account: str, wanted: Sequence[Wanted], interval: Interval, starts: Sequence[int]
+    ) -> list[NDArray[np.int64]]:
+        out = [np.zeros((len(paths), len(metrics), len(starts)), np.int64) for _, paths, metrics in wanted]
+        self._read_into(out, account, wanted, interval, starts)
+        return out
+
+    @reachable
+    def _read_into(
+        self,
+        out: Sequence[NDArray[np.int64]] | NDArray[np.int64],
+        account: str,
+        wanted: Sequence[Wanted],
+        interval: Interval,
+        starts: Sequence[int],
+    ) -> None:
         blocks = self._blocks(account, [(interval, starts)])
-        waiting = dict(enumerate(pks))
-        known = {pk: self._known.get((account, pk)) for pk in pks}
+        waiting = {row: pk for row, (pk, _, _) in enumerate(wanted)}
+        known = {pk: self._known.get((account, pk)) for pk in waiting.values()}
         fresh: set[Pk] = set()
         for _ in range(TRIES):
             unknown = [pk for pk in dict.fromkeys(waiting.values()) if known[pk] is None]
@@ -209,7 +236,7 @@ class Reader(Connected):
             calls: list[tuple[int, _Asked]] = []
             for row, pk in list(waiting.items()):
                 mine = known[pk]
-                asked = self._asked(account, pk, mine, paths, metrics, blocks) if mine else None
+                asked = self._asked(account, *wanted[row], blocks, mine) if mine else None
                 if asked is not None:
                     calls.append((row, asked))
                 elif pk in fresh:
@@ -224,7 +251,7 @@ class Reader(Connected):
                     asked.fill(out[row], answer)
                     del waiting[row]
             if not waiting:
-                return out
+                return
         raise Unavailable(f"Redis: dictionaries of account {account} changed {TRIES} times while they were read")
 
     def _blocks(self, account: str, spans: Sequence[Buckets]) -> list[_Block]:
@@ -241,10 +268,10 @@ class Reader(Connected):
         self,
         account: str,
         pk: Pk,
-        known: Known,
         paths: Sequence[Path],
         metrics: Sequence[str],
         blocks: list[_Block],
+        known: Known,
     ) -> _Asked | None:
         """None where nothing of it is known."""
         keys = Keys(account, self.shards)
@@ -279,6 +306,27 @@ class Reader(Connected):
                 pipe.hgetall(keys.dictionary(*keys.pk(pk)))
             answers = pipe.execute()
         return {pk: self._learned(account, pk, fields) for pk, fields in zip(pks, answers, strict=True)}
+
+    def _newest(self, account: str, pks: Sequence[Pk]) -> dict[Pk, Known | None]:
+        """`_knowledge` of several pks, in one round trip, or two."""
+        if not pks:
+            return {}
+        keys = Keys(account, self.shards)
+        with self.client.pipeline(transaction=False) as pipe:
+            for pk in pks:
+                pipe.hget(keys.dictionary(*keys.pk(pk)), "g")
+            tokens = pipe.execute()
+        known = {pk: self._known.get((account, pk)) for pk in pks}
+        old = []
+        for pk, token in zip(pks, tokens, strict=True):
+            mine = known[pk]
+            if mine is None or token is None or mine.token != token[:8]:
+                known[pk] = None
+                if token is not None:
+                    old.append(pk)
+                else:
+                    self._known.pop((account, pk), None)
+        return known | self._knowledge_of(account, old)
 
     def _knowledge(self, account: str, pk: Pk) -> Known | None:
         keys = Keys(account, self.shards)
@@ -397,6 +445,11 @@ class Reader(Connected):
         return known.kinds if known else {}
 
     @reachable
+    def kinds_of(self, account: str, pks: Sequence[Pk]) -> list[dict[str, str]]:
+        known = self._newest(account, pks)
+        return [mine.kinds if (mine := known[pk]) else {} for pk in pks]
+
+    @reachable
     def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
         known = self._knowledge(account, pk)
         return [known.children(f"q{known.number(path)}:{metric}") if known else [] for path in paths]
@@ -412,15 +465,12 @@ class Reader(Connected):
     @reachable
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         known = self._knowledge(account, pk)
-        number = known.number(path) if known else None
-        if known is None or number is None:
-            return []
-        found: list[Path] = []
-        level = [(path, str(number))]
-        for _ in range(levels):
-            level = [((*above, name), below) for above, parent in level for name, below in known.numbered(parent)]
-            found += (path for path, _ in level)
-        return found
+        return known.descendants(path, levels) if known else []
+
+    @reachable
+    def descendants_of(self, account: str, asked: Sequence[tuple[Pk, Path, int]]) -> list[list[Path]]:
+        known = self._newest(account, [pk for pk, _, _ in asked])
+        return [mine.descendants(path, levels) if (mine := known[pk]) else [] for pk, path, levels in asked]
 
     @reachable
     def keys_of(
