@@ -263,6 +263,12 @@ class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     goal: Annotated[str, Meta(description="max or min: whether much of it is good.")] = "max"
     policy: Annotated[str, Meta(description="thompson, epsilon or seed.")] = "thompson"
     period: Period = ""
+    half_life: Annotated[
+        str,
+        Meta(
+            description="A length as 7d: outcomes so old weigh half. From a bucket of the period to all of it; none: all weigh the same."
+        ),
+    ] = ""
     visitor: Annotated[str, Meta(description="Gets the same option while that is sticky; counts as a trial.")] = ""
     default: Annotated[str, Meta(description="The option that is answered while the store is away.")] = ""
     trial: Annotated[bool | None, Meta(description="Whether the decision counts as a hit of its option.")] = None

@@ -26,7 +26,7 @@ from hail.settings import Settings
 from whale.answer import off_policy, outcomes, policy
 from whale.answer.cache import Cache
 from whale.answer.evidence import Evidence
-from whale.answer.outcomes import Judged, Ratio
+from whale.answer.outcomes import PERIOD, Decay, Judged, Ratio
 from whale.answer.policy import Choice, Policy, Row
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
@@ -35,7 +35,6 @@ from whale.store.base import Keeping, Kept, Store
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that
-PERIOD = "thirty"
 MOST_SUMS = 1_000_000  # numbers of all snapshots together
 LEARN_S = 60.0  # how old it may be what was learnt of the dimensions of a decision
 MOST_LEARNT, MOST_LEARNT_SUMS = 300, 3_000  # nodes, and nodes of all options, that it is learnt from
@@ -48,6 +47,7 @@ class Asked:
     """One question, checked.
 
     pk: of the decision; its options are the pks one level below.  tree: the known context.  period: whose counters speak.
+    half_life_s: how fast they weigh less as they get older; None: all weigh the same.
     default: what is answered while the store is away.  is_trial: whether the decision counts as a hit of its option.
     sticky_s: None for the setting.  off_policy: the metric whose off-policy estimate is counted too (answer/off_policy.py), if any.
     """
@@ -58,6 +58,7 @@ class Asked:
     ratio: Ratio
     policy: Policy = policy.DEFAULT
     period: str = PERIOD
+    half_life_s: float | None = None
     visitor: str | None = None
     default: str | None = None
     is_trial: bool = False
@@ -271,16 +272,22 @@ class Decider:
         return found
 
     def _read(self, wanted: Sequence[tuple[Asked, Sequence[Path]]]) -> list[Evidence]:
-        """What the counters say of some nodes each, period by period."""
+        """What the counters say of some nodes each, at once for those of one period and half-life."""
         found: list[Evidence | None] = [None] * len(wanted)
-        for period in dict.fromkeys(asked.period for asked, _ in wanted):
-            places = [place for place, (asked, _) in enumerate(wanted) if asked.period == period]
+        now = self._clock()
+        for period, half_life_s in dict.fromkeys((asked.period, asked.half_life_s) for asked, _ in wanted):
+            places = [
+                place
+                for place, (asked, _) in enumerate(wanted)
+                if (asked.period, asked.half_life_s) == (period, half_life_s)
+            ]
             judged = [
                 Judged(asked.pk, asked.options, nodes, asked.ratio)
                 for asked, nodes in (wanted[place] for place in places)
             ]
             limit, range_ = self._settings.max_points, self._range(period)
-            read = outcomes.evidence_of_each(self.store(), self._account, judged, range_, limit)
+            decay = None if half_life_s is None else Decay(half_life_s, now)
+            read = outcomes.evidence_of_each(self.store(), self._account, judged, range_, limit, decay)
             for place, evidence in zip(places, read, strict=True):
                 found[place] = evidence
         return [evidence for evidence in found if evidence is not None]
@@ -351,7 +358,7 @@ def _dimensions(asked: Asked) -> list[tuple[str, int]]:
 
 
 def _key(asked: Asked, more: Any) -> bytes:
-    parts = [asked.pk, list(asked.options), more, asked.ratio.reward, asked.ratio.base, asked.period]
+    parts = [asked.pk, list(asked.options), more, asked.ratio.reward, asked.ratio.base, asked.period, asked.half_life_s]
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).digest()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hail.hit import Hit, Reason, name_of, parse_decided, parse_hit
 from hail.settings import DAY
 from whale.answer import reasons
-from whale.answer.outcomes import check_options, ratio_of
+from whale.answer.outcomes import check_options, half_life_of, ratio_of
 from whale.answer.policy import Policy
 from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
 from whale.arguments import Period, hit_given, on_default, one, period_text, plain_time
@@ -22,7 +22,7 @@ from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_o
 from whale.dimension import Pk, path_text, paths_asked, pk_asked
 from whale.errors import CallerError, NotFound
 from whale.managed import Answer, Managed
-from whale.period import Span
+from whale.period import Span, parse_period
 
 FEW_DAYS = 62  # of a phase, so that a report reads few buckets
 Reasons = dict[Any, dict[str, Any]]
@@ -142,6 +142,7 @@ class Deciding(Counting):
         default: Any = None,
         trial: bool | None = None,
         sticky_s: float | None = None,
+        half_life: Any = None,
         policy: str = "thompson",
         goal: str = "max",
         **exploration: float,
@@ -150,11 +151,12 @@ class Deciding(Counting):
 
         known_data, known_dimensions, dimensions: the context.  visitor: gets the same while it is sticky.
         default: answered while the store is away.
+        half_life: what is so old weighs half, as `7d` or seconds; from a bucket of the period to all of it.
         trial: whether it counts as a hit of its option; it does where there is a visitor, else count_decision says what was shown.
         policy, goal, exploration: of whale.answer.policy.Policy.
         """
         context = one(one(known_data, known_dimensions), dimensions)
-        asked = self.asked(pk_base, decision_name, options, one(by_metric, formula), context, period)
+        asked = self.asked(pk_base, decision_name, options, one(by_metric, formula), context, period, half_life)
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
         return self._decider().decide(
             replace(
@@ -186,6 +188,7 @@ class Deciding(Counting):
         known_data: Any = None,
         period: Period = None,
         *,
+        half_life: Any = None,
         goal: str = "max",
     ) -> tuple[Reasons, Reasons, Reasons]:
         """Options that are good, bad, and to be tested, each with why: the rule of the first HailWhales, mended.
@@ -194,7 +197,7 @@ class Deciding(Counting):
         its rate and that of all options, and the effect and significance of what speaks.
         """
         policy = _policy("seed", goal, {})
-        asked = self.asked(pk_base, decision_name, options, formula, known_data, period)
+        asked = self.asked(pk_base, decision_name, options, formula, known_data, period, half_life)
         evidence = self._decider().evidence(asked)
         sorted_: dict[str, Reasons] = {"good": {}, "bad": {}, "test": {}}
         names = {self._option(option): option for option in options}
@@ -260,6 +263,7 @@ class Deciding(Counting):
         formula: str = "value/hits",
         context: Any = None,
         period: Period = None,
+        half_life: Any = None,
     ) -> Asked:
         """A question for the Decider, with names as they are counted; raises CallerError, HitError."""
         if isinstance(options, str) or not isinstance(options, Sequence):
@@ -267,7 +271,12 @@ class Deciding(Counting):
         pk, names = self._pk_of_decision(pk_base, decision_name), [self._option(option) for option in options]
         check_options(names)
         hit = parse_hit({"pk": [*pk, names[0]], "dimensions": context}, self.settings, self.clock())
-        return Asked(pk, names, hit.dimensions, ratio_of(formula, "by_metric"), period=period_text(period))
+        asked = Asked(pk, names, hit.dimensions, ratio_of(formula, "by_metric"), period=period_text(period))
+        if half_life is None:
+            return asked
+        kept, most = self.settings.periods, self.settings.max_points
+        range_ = parse_period(asked.period, self.clock(), self.settings.timezone, kept, max_points=most)
+        return replace(asked, half_life_s=half_life_of(half_life, range_))
 
     @on_default
     def flush(self) -> None:

@@ -19,10 +19,11 @@ from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
 from whale.answer import policy, split
 from whale.answer.explain import iso
-from whale.answer.outcomes import ratio_of
+from whale.answer.outcomes import PERIOD, half_life_of, ratio_of
 from whale.answer.report import Report
 from whale.dimension import Pk
 from whale.errors import CallerError, Conflict
+from whale.period import length_name, parse_period
 
 TOP = "decisions"
 """What managed decisions count under: [decisions, name, phase, option]."""
@@ -37,6 +38,9 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Rule = Literal["split", "thompson", "epsilon", "seed"]
 NAMES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
 """Of whale.answer.policy.Policy: how a policy explores."""
+
+
+LEARNS = "goes with a policy that learns: thompson, epsilon or seed"
 
 
 class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -62,6 +66,12 @@ class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unk
     test_idea_threshold: Annotated[Share | UnsetType, Meta(description="Of seed: the share of untested options.")] = (
         UNSET
     )
+    half_life: Annotated[
+        str | float | UnsetType | None,
+        Meta(
+            description="Of a policy that learns: a length as 7d; what is so old weighs half. null: the whole month weighs the same."
+        ),
+    ] = UNSET
     by_metric: Annotated[
         str | UnsetType, Meta(description="What is good: earned/spent, or earned, which is earned/hits.")
     ] = UNSET
@@ -101,6 +111,7 @@ class Phase(msgspec.Struct, kw_only=True, frozen=True):
     goal: Literal["max", "min"]
     holdout: float
     default: str
+    half_life_s: float | None = None
 
 
 class Definition(msgspec.Struct, kw_only=True, frozen=True):
@@ -126,6 +137,7 @@ class Definition(msgspec.Struct, kw_only=True, frozen=True):
     salt: str
     runs: list[tuple[str, int]]
     phases: list[Phase]
+    half_life_s: float | None = None
 
     @property
     def phase(self) -> Phase:
@@ -160,6 +172,7 @@ class PhaseShown(msgspec.Struct, kw_only=True):
     ended: str | None
     options: list[str]
     policy: str
+    half_life: str | None
     shares: dict[str, float] | None
     by_metric: str
     goal: str
@@ -177,6 +190,7 @@ class Shown(msgspec.Struct, kw_only=True):
     weights: dict[str, float]
     policy: str
     exploration: dict[str, float]
+    half_life: str | None
     by_metric: str
     goal: str
     holdout: float
@@ -202,6 +216,7 @@ def decision_shown(definition: Definition) -> Shown:
     fields = {name: getattr(definition, name) for name in Shown.__struct_fields__ if hasattr(definition, name)}
     fields |= {
         "exploration": definition.exploring,
+        "half_life": _half_life_shown(definition.half_life_s),
         "created": iso(definition.created),
         "changed": iso(definition.changed),
         "phases": [phase_shown(phase) for phase in definition.phases],
@@ -210,9 +225,13 @@ def decision_shown(definition: Definition) -> Shown:
 
 
 def phase_shown(phase: Phase) -> PhaseShown:
-    fields = {name: getattr(phase, name) for name in PhaseShown.__struct_fields__}
+    fields = {name: getattr(phase, name) for name in PhaseShown.__struct_fields__ if hasattr(phase, name)}
     fields |= {"started": iso(phase.started), "ended": None if phase.ended is None else iso(phase.ended)}
-    return PhaseShown(**fields)
+    return PhaseShown(**fields, half_life=_half_life_shown(phase.half_life_s))
+
+
+def _half_life_shown(seconds: float | None) -> str | None:
+    return None if seconds is None else length_name(seconds)
 
 
 def pk_of(name: str, phase: int, is_held_out: bool = False) -> Pk:
@@ -284,6 +303,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
         raise CallerError("go with policy split", "weights")
     weights = _weights(weights, options) if rule == SPLIT else {}
     exploring = _exploring(old, given, rule)
+    half_life_s = _half_life(old, given, rule, settings, now)
     by_metric = _kept(given.by_metric, old and old.by_metric, "value/hits")
     ratio_of(by_metric, "by_metric")
     default = _kept(given.default, old and old.default, next(iter(options)))
@@ -335,6 +355,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
         salt=salt,
         runs=runs,
         phases=old.phases if old else [],
+        half_life_s=half_life_s,
     )
     if old is not None and _same(new, old, "revision", "changed"):
         return old
@@ -371,6 +392,7 @@ def _with_phase(new: Definition, number: int, settings: Settings, now: float) ->
         goal=new.goal,
         holdout=new.holdout,
         default=new.default,
+        half_life_s=new.half_life_s,
     )
     return msgspec.structs.replace(new, phases=[*phases, phase][-max(1, settings.max_phases) :])
 
@@ -438,11 +460,22 @@ def _exploring(old: Definition | None, given: DecisionGiven, rule: str) -> dict[
         value = getattr(given, name)
         if value is not UNSET:
             if rule == SPLIT:
-                raise CallerError("goes with a policy that learns: thompson, epsilon or seed", name)
+                raise CallerError(LEARNS, name)
             found[name] = value
     if rule != SPLIT:
         policy.Policy(name=rule, **found)  # type: ignore[arg-type]  # it is what checks them
     return found
+
+
+def _half_life(old: Definition | None, given: DecisionGiven, rule: str, settings: Settings, now: float) -> float | None:
+    if given.half_life is UNSET:
+        return old.half_life_s if old and rule != SPLIT else None
+    if given.half_life is None:
+        return None
+    if rule == SPLIT:
+        raise CallerError(LEARNS, "half_life")
+    period = parse_period(PERIOD, now, settings.timezone, settings.periods, max_points=settings.max_points)
+    return half_life_of(given.half_life, period)
 
 
 def _dimensions(given: list[str] | None, settings: Settings) -> list[str] | None:

@@ -158,7 +158,7 @@ class Managed:
             shares = definition.shares()
             choice = Choice(option, shares[option], [shares[each] for each in phase.options], (), SPLIT_VERSION)
             return _Plan(replace(asked, default=option), "split", choice)
-        return _Plan(replace(asked, policy=policy_of(phase)), "policy", None)
+        return _Plan(replace(asked, policy=policy_of(phase), half_life_s=phase.half_life_s), "policy", None)
 
     def _tree(self, definition: Definition, context: Any) -> Dimensions:
         if definition.dimensions is not None and isinstance(context, dict):

@@ -457,11 +457,23 @@ def _interval(text: str, period: str) -> Interval:
 
 
 def _seconds(text: str, period: str) -> int:
+    found = length_of(text)
+    if found is None:
+        raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
+    return found
+
+
+def length_of(text: str) -> int | None:
+    """Seconds of a length as `7d`, `12 hours`, or `3600`; None where it is none, or 0."""
     found = re.fullmatch(r"([0-9]{1,12})\s*([a-z]*)", text)
     unit = _unit(found[2]) if found and found[2] else "s"
-    if not found or not unit or int(found[1]) == 0:
-        raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
-    return int(found[1]) * UNITS[unit]
+    return (int(found[1]) * UNITS[unit] or None) if found and unit else None
+
+
+def length_name(seconds: float) -> str:
+    """`36h`, `7d`: in days, or the widest narrower unit that it is a whole number of."""
+    unit = next((unit for unit in ("d", "h", "m") if seconds % UNITS[unit] == 0), "s")
+    return f"{seconds / UNITS[unit]:.15g}{unit}"
 
 
 def _unit(text: str) -> str | None:

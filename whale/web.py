@@ -548,6 +548,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             visitor=asked.visitor or None,
             default=asked.default or None,
             trial=asked.trial,
+            half_life=asked.half_life or None,
             policy=asked.policy,
             goal=asked.goal,
             **{name: getattr(asked, name) for name in names},

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from hail.hit import DECIDED, EXPECTED, MILLION, RESERVED, HitError, parse_decided, parse_hit
@@ -192,6 +193,70 @@ def test_how_options_differ_by_country_is_learnt_from_all_countries(door: Door) 
     assert new.departures == one.departures
 
 
+def outcomes(door: Door, days: float, **wins: int) -> None:
+    """200 of each option, so many days ago."""
+    for option, won in wins.items():
+        metrics = {"hits": 200, "value": won}
+        door.whale.count_decision("page", option=option, metrics=metrics, at=NOW - days * 86_400)
+
+
+def test_what_is_older_than_a_half_life_gives_way_to_what_is_new(door: Door) -> None:
+    outcomes(door, 20, a=100, b=20)
+    outcomes(door, 1, a=4, b=12)
+    asked = {"options": ["a", "b"], "policy": "seed", "bad_idea_threshold": 0, "test_idea_threshold": 0}
+    now, before = door.decide(**asked, half_life="2d"), door.decide(**asked)
+    assert (before["option"], before["evidence"][0]["n"]) == ("a", 400)
+    assert now["option"] == "b"
+    # yesterday's middle is 26.6 hours ago, and that of the day 20 days ago 482.6
+    days = [0.5 ** (hours / 48) for hours in (26.589, 482.589)]
+    assert now["evidence"][0]["n"] == pytest.approx(200 * sum(days), rel=1e-3)
+    assert now["evidence"][0]["rate"] == pytest.approx((12 * days[0] + 20 * days[1]) / (200 * sum(days)), rel=1e-3)
+    thompson = {"options": ["a", "b"], "exploration": 0, "floor": 0}
+    assert [door.decide(**thompson, **more)["option"] for more in ({}, {"half_life": "2d"})] == ["a", "b"]
+    good, _, _ = door.whale.weighted_reasons("page", None, ["a", "b"], half_life="2d")
+    assert list(good) == ["b"]
+
+
+def test_a_snapshot_is_of_one_half_life() -> None:
+    door = Door(decide_snapshot_s=60.0)
+    outcomes(door, 1, a=1)
+    seen = [door.decide(options=["a"], **more)["evidence"][0]["n"] for more in ({}, {"half_life": "1d"}, {})]
+    assert seen[0] == seen[2] == 200
+    assert seen[1] < 110
+
+
+@pytest.mark.parametrize(
+    ("half_life", "period"),
+    [
+        *((text, "") for text in ("0", "0d", "-1d", "-86400", "nan", "NaN", "inf", "1.5d", "soon", "7", "23h", "33d", "1y")),
+        *((text, "1h:7d") for text in ("59m", "8d")),
+        ("13h", "1d:1mo"),
+        ("9" * 13, ""),
+        ("7d" * 500, ""),
+    ],
+)  # fmt: skip
+def test_a_half_life_that_cannot_be_names_its_field(door: Door, half_life: str, period: str) -> None:
+    parameters = {"pk": "page", "options": ABC, "half_life": half_life, "visitor": "ann"}
+    answer = door.get("/decide", **parameters, **({"period": period} if period else {}))
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_request", "half_life")
+    assert door.decide(visitor="ann")["reason"] == "chosen"  # it was not kept
+
+
+@pytest.mark.parametrize(
+    ("half_life", "period"), [("1d", "thirty"), ("32d", "thirty"), ("6 hours", "1h:7d"), ("90m", "1h:7d")]
+)
+def test_half_lives_are_written_as_lengths_are(door: Door, half_life: str, period: str) -> None:
+    assert door.decide(half_life=half_life, period=period)["reason"] == "chosen"
+
+
+@pytest.mark.parametrize("half_life", [0, -1, float("nan"), float("inf"), True, [], {}, b"7d", 10**400, "", "7d7d"])
+def test_the_library_takes_lengths_only(door: Door, half_life: Any) -> None:
+    with pytest.raises(CallerError) as caught:
+        door.whale.decision("page", None, ABC, half_life=half_life)
+    assert caught.value.field == "half_life"
+    assert door.whale.decision("page", None, ABC, half_life=7 * 86_400).reason == "chosen"
+
+
 def test_a_period_says_which_outcomes_speak(door: Door) -> None:
     for days, value in ((40, 5), (3, 1), (0, 0)):
         door.whale.count_decision("page", option="a", metrics={"value": value}, at=NOW - days * 86_400)
@@ -274,6 +339,7 @@ def test_no_hit_meets_what_is_counted_of_decisions(door: Door) -> None:
 amounts = st.integers(-9_000_000_000 * MILLION, 9_000_000_000 * MILLION)
 
 
+@profile(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from("abcdef*=:~%"), amounts, max_size=6), max_size=8), st.integers(0, 3))
 def test_moments_add_up_to_sums_of_products(hits: list[dict[str, int]], hits_each: int) -> None:
     """Of the first four metrics by name: exact to a millionth and to 1 in 100,000."""

@@ -11,6 +11,7 @@ import pytest
 from hail.settings import load
 from tests.wsgi import Answer, call
 from whale.client import Whale
+from whale.definition import definition_of
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.store.memory import MemoryStore
 from whale.web import make_app
@@ -114,6 +115,8 @@ def test_what_changes_who_gets_what_begins_a_phase_and_nothing_else_does(door: D
         {"default": "b"},
         {"policy": "thompson"},
         {"exploration": 0.25},
+        {"half_life": "7d"},
+        {"half_life": None},
         {"by_metric": "revenue/visitors"},
         {"goal": "min"},
         {"policy": "split"},
@@ -196,6 +199,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"options": AB, "exploration": 0.5}, "exploration"),
     ({"options": AB, "policy": "thompson", "exploration": 2}, "exploration"),
     ({"options": AB, "policy": "epsilon", "min_trials": -1}, "min_trials"),
+    *(
+        ({"options": AB, "policy": "thompson", "half_life": length}, "half_life")
+        for length in (0, -1, "0d", "-7d", "nan", "soon", "12h", "33d", 3600, 1e300, True, ["7d"])
+    ),
+    ({"options": AB, "half_life": "7d"}, "half_life"),
     ({"options": AB, "holdout": 1.5}, "holdout"),
     ({"options": AB, "holdout": "half"}, "holdout"),
     ({"options": AB, "default": "c"}, "default"),
@@ -243,6 +251,8 @@ def test_the_library_takes_json_only(door: Door, value: Any) -> None:
         ({"options": ["a"], "description": "\ud800"}, "description"),
         ({"options": ["a"], "holdout": float("nan")}, "holdout"),
         ({"options": ["a"], "policy": "thompson", "min_trials": float("inf")}, "min_trials"),
+        ({"options": ["a"], "policy": "thompson", "half_life": float("nan")}, "half_life"),
+        ({"options": ["a"], "policy": "thompson", "half_life": float("inf")}, "half_life"),
     ],
 )
 def test_what_only_a_program_can_say_is_checked_too(door: Door, fields: dict[str, Any], field: str) -> None:
@@ -298,6 +308,36 @@ def test_pages_of_other_sites_and_readers_change_nothing() -> None:
 
 
 # Deciding
+
+
+def test_a_policy_with_a_half_life_follows_what_is_new(door: Door) -> None:
+    first = door.define("colour", options=AB, policy="thompson", exploration=0, floor=0, half_life="48h")
+    assert (first["half_life"], first["phases"][0]["half_life"]) == ("2d", "2d")
+    assert door.define("colour", half_life="2d") == door.define("colour", half_life=172_800) == first
+    for days, wins in ((20, {"a": 100, "b": 20}), (1, {"a": 4, "b": 12})):
+        for option, won in wins.items():
+            about = {"metrics": {"hits": 200, "value": won}, "at": NOW - days * 86_400}
+            for phase in "12":
+                door.whale.count_decision(["decisions", "colour", phase], option=option, **about)
+    assert door.whale.choose("colour", "ann").decision.option == "b"
+    second = door.define("colour", half_life=None)
+    assert [phase["half_life"] for phase in second["phases"]] == ["2d", None]
+    assert door.whale.choose("colour", "ann").decision.option == "a"
+
+
+def test_a_half_life_stays_while_a_policy_learns_and_goes_with_it(door: Door) -> None:
+    door.define("colour", options=AB, policy="thompson", half_life="7d")
+    assert door.define("colour", policy="epsilon")["half_life"] == "7d"
+    assert door.define("colour", policy="split")["half_life"] is None
+    assert door.define("colour", policy="seed")["half_life"] is None
+
+
+def test_a_definition_of_before_half_lives_is_read(door: Door) -> None:
+    door.define("colour", options=AB, policy="thompson")
+    found = door.store.definitions(door.whale.account)["colour"]
+    text = found.text.replace(b',"half_life_s":null', b"")
+    assert len(text) == len(found.text) - 2 * len(',"half_life_s":null')
+    assert definition_of(text) == definition_of(found.text)
 
 
 def test_a_split_gives_each_his_own_and_the_same_again(door: Door) -> None:

@@ -7,6 +7,7 @@ moments (whale/metric.py), kept at the root alone: a policy asks there how noisy
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,13 @@ from whale.dimension import Path, Pk, paths_of
 from whale.errors import CallerError, FormulaError
 from whale.formula import Floats, parse_formula, sums
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
-from whale.period import Range, check_points, starts
+from whale.period import Range, check_points, length_name, length_of, next_start, starts, width
 from whale.store.base import Store, Wanted
+
+PERIOD = "thirty"
+"""Whose counters speak where no period is asked."""
+FORGOTTEN = 50
+"""So many half-lives ago is as never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,47 @@ def evidence_of(
     return evidence_of_each(store, account, [Judged(pk, options, nodes, ratio)], period, most_points)[0]
 
 
+def half_life_of(value: Any, period: Range) -> float:
+    """Seconds of a half-life: `7d`, or a number of seconds. Raises CallerError.
+
+    There is nothing finer to weigh than a bucket of the period, and nothing older than the period.
+    """
+    seconds: Any = length_of(value.strip()) if isinstance(value, str) else value
+    is_length = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    least, most = width(period.source or period.interval), period.end - period.start
+    if not (is_length and least <= seconds <= most):
+        raise CallerError(
+            f"expected a length from {length_name(least)} (a bucket of the period) to {length_name(most)} (all of it), "
+            f"got {ascii(value)[:60]}",
+            "half_life",
+        )
+    return float(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Decay:
+    """What was counted weighs 0.5 ** (its age / half_life_s). now: epoch seconds."""
+
+    half_life_s: float
+    now: float
+
+    def weights(self, begins: Sequence[int], ends: Sequence[int]) -> Floats:
+        """Of buckets, each by the middle of what has passed of it: at least 0, at most 1."""
+        middles = (np.array(begins, np.float64) + np.minimum(np.array(ends, np.float64), self.now)) / 2
+        lives = np.maximum(self.now - middles, 0) / self.half_life_s
+        found: Floats = np.where(lives <= FORGOTTEN, 0.5**lives, 0.0)
+        return found
+
+
 def evidence_of_each(
-    store: Store, account: str, judged: Sequence[Judged], period: Range, most_points: int
+    store: Store,
+    account: str,
+    judged: Sequence[Judged],
+    period: Range,
+    most_points: int,
+    decay: Decay | None = None,
 ) -> list[Evidence]:
-    """`evidence_of` several decisions, in as many round trips as of one.
+    """`evidence_of` several decisions, in as many round trips as of one. decay: how much buckets weigh; None: all the same.
 
     Trials are the sum of the denominator where it is a count (visitors: 100), as far as sums can tell: whole, and no more than
     its sum of squares. Else they are hits.
@@ -97,30 +140,32 @@ def evidence_of_each(
             if name in kinds:
                 raise FormulaError(f"{name[:60]} is of kind {kinds[name]}: options are judged by sums", "by_metric")
     source = period.interval if period.source is None else period.source
-    stored = starts(source, period.start, period.end, store.zone(account)) if period.source else period.starts
+    zone = store.zone(account) if period.source else period.zone
+    stored = starts(source, period.start, period.end, zone)
+    weights = None if decay is None else decay.weights(stored, [next_start(source, start, zone) for start in stored])
     wanted: list[Wanted] = []
     for each in judged:
         paths = [*each.nodes, *map(moment_path, _bins_of(each.ratio))]
         wanted += [((*each.pk, option), paths, _metrics_of(each.ratio)) for option in each.options]
     cells = iter(store.read_each(account, wanted, source, stored))
-    return [_evidence(each, np.stack([next(cells) for _ in each.options])) for each in judged]
+    return [_evidence(each, np.stack([next(cells) for _ in each.options]), weights) for each in judged]
 
 
-def _evidence(of: Judged, cells: NDArray[np.int64]) -> Evidence:
-    """cells: (options, nodes and bins, metrics, buckets)."""
+def _evidence(of: Judged, cells: NDArray[np.int64], weights: Floats | None) -> Evidence:
+    """cells: (options, nodes and bins, metrics, buckets).  weights: of buckets."""
     ratio, nodes, metrics, bins = of.ratio, of.nodes, _metrics_of(of.ratio), _bins_of(of.ratio)
-    totals = np.asarray(sums(cells), np.float64)
+    totals = np.asarray(sums(cells) if weights is None else (cells * weights).sum(axis=-1), np.float64)
     units = np.array([1 if name == "hits" else MILLION for name in metrics], np.float64)
     by_node = totals[:, : len(nodes)] / units
     hits, y, x = (by_node[:, :, metrics.index(name)] for name in ("hits", ratio.reward, ratio.base))
     found = np.zeros((len(of.options), len(nodes), 6))
-    found[:, :, 0], found[:, :, 1], found[:, :, 2] = np.maximum(hits, x > 0), y, x
+    found[:, :, 0], found[:, :, 1], found[:, :, 2] = np.where(hits > 0, hits, x > 0), y, x
     moments = dict(zip(bins, totals[:, len(nodes) :, 0].T, strict=True))
     mine = _with_moments(_Moments(moments), ratio, y[:, 0], x[:, 0])
-    is_whole = (
-        not (cells[:, : len(nodes), metrics.index(ratio.base)] % MILLION).any() and (mine[:, 4] >= mine[:, 2]).all()
-    )
-    trials = np.maximum(x if is_whole or ratio.base == "hits" else hits, x > 0)
+    fractions = cells[:, : len(nodes), metrics.index(ratio.base)] % MILLION
+    is_whole = not fractions.any() and (mine[:, 4] >= mine[:, 2] * (1 - 1e-9)).all()
+    trials = x if is_whole or ratio.base == "hits" else hits
+    trials = np.where(trials > 0, trials, x > 0)
     found[:, 0] = mine
     return Evidence.of(of.options, nodes, found, trials)
 
