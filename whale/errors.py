@@ -3,6 +3,7 @@
 HailWhaleError
     CallerError     what was asked cannot be answered: 400, names the field, what was expected and what came
         PeriodError     a period that cannot be read, or whose buckets are not kept
+            NotBegun        a period that lies ahead, where there must be something to look at
         PathError       a pk or a path that cannot be read
         FormulaError    a formula that cannot be read
         TooManyPoints   an answer larger than its bound
@@ -39,6 +40,10 @@ class PeriodError(CallerError):
 
     def __init__(self, message: str, field: str = "period"):
         super().__init__(message, field)
+
+
+class NotBegun(PeriodError):
+    pass
 
 
 class PathError(CallerError):

@@ -12,7 +12,7 @@ from hail.body import read_body
 from hail.hit import FIELDS, HitError, Reason, lenient
 from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
-from whale.errors import CallerError, PathError, PeriodError
+from whale.errors import CallerError, NotBegun, PathError, PeriodError
 from whale.period import Span
 from whale.responses import Problem
 
@@ -139,6 +139,15 @@ def periods_of(asked: TotalsAsked) -> list[Any] | None:
     if len(found) > MAX_PERIODS:
         raise CallerError(f"expected at most {MAX_PERIODS}, got {len(found)}", "periods")
     return found
+
+
+def about_asked(error: CallerError, asked: Any) -> CallerError:
+    """An error about a period, about the parameter that says it: `start` or `interval` of a range, or `periods`."""
+    if error.field != "period":
+        return error
+    if getattr(asked, "start", ""):
+        return error.named("start" if isinstance(error, NotBegun) else "interval")
+    return error.named("periods") if getattr(asked, "periods", "") else error
 
 
 def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -84,6 +84,7 @@ from whale.errors import CallerError, Conflict, NotFound, PathError, PeriodError
 from whale.page import POLICY, Row, render
 from whale.parameters import (
     A,
+    about_asked,
     asked_of,
     body_of,
     hit_given,
@@ -104,6 +105,7 @@ log = logging.getLogger("whale.web")
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 MOST_EVIDENCE = 500
+ASKED = "hailwhale.asked"
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 PREFLIGHT = {
@@ -191,16 +193,20 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
             except Conflict as error:
                 current = decision_shown(error.current) if isinstance(error.current, Definition) else None
                 return Problem(409, error.code, str(error), error.field, current=current).response()
-            except (CallerError, HitError) as error:
-                code = error.code if isinstance(error, CallerError) else error.reason
-                return Problem(400, code, str(error), error.field).response()
+            except CallerError as error:
+                about = about_asked(error, bottle.request.environ.get(ASKED))
+                return Problem(400, about.code, str(about), about.field).response()
+            except HitError as error:
+                return Problem(400, error.reason, str(error), error.field).response()
             except Unavailable as error:
                 return unavailable(error).response()
 
         return answered
 
     def asked_as(kind: type[A]) -> A:
-        return asked_of(query_of(bottle.request.environ, settings.max_body_bytes), kind)
+        environ = bottle.request.environ
+        asked = environ[ASKED] = asked_of(query_of(environ, settings.max_body_bytes), kind)
+        return asked
 
     def answer_of(
         watch: Watch,

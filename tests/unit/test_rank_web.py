@@ -106,7 +106,7 @@ def test_estimates_are_named(door: Door) -> None:
         ("ascending", {"ascending": "up"}),
         ("period", {"period": "2030-01-01..2030-02-01"}),
         ("period", {"period": "sometime"}),
-        ("period", {"start": "2030-01-01", "buckets": "3"}),
+        ("start", {"start": "2030-01-01", "buckets": "3"}),
         ("finish", {"finish": "2015-06-01"}),
         ("dimension", {"dimension": '[["a"], ["b"]]'}),
         ("dimension", {"dimension": "country", "pks": "1"}),

@@ -420,6 +420,53 @@ def test_a_range_that_is_none_is_refused_by_its_field(door: Door, path: str, ask
     assert (answer.status, answer.json["field"]) == (400, field)
 
 
+AHEAD: list[dict[str, str]] = [
+    {"start": "2030-01-01", "finish": "2030-01-03"},
+    {"start": "2030-01-01", "buckets": "3"},
+    {"start": "2015-06-17T20:00", "finish": "2015-06-17T22:00", "interval": "hour"},
+]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/rank", {"dimension": "sales"}),
+        ("/rank", {"dimension": "sales", "compare": "previous"}),
+        ("/rank", {"dimension": "sales", "cached": "1"}),
+        ("/factors", {}),
+        ("/factors", {"against": "thirty"}),
+        ("/plotpoints", {"compare": "previous"}),
+        ("/plotpoints", {"compare": "last_year"}),
+        ("/totals", {"compare": "previous"}),
+        ("/total", {"compare": "previous"}),
+    ],
+)
+def test_what_lies_ahead_is_refused_by_the_field_that_says_so(door: Door, path: str, asked: dict[str, str]) -> None:
+    for range_, field in [*((each, "start") for each in AHEAD), ({"period": "2030-01-01..2030-01-03"}, "period")]:
+        for method in ("GET", "POST"):
+            answer = door.call(method, path, pk="test", **asked, **range_)
+            assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_period", field)
+            assert answer.json["detail"].startswith(f"{field}: ")
+
+
+def test_what_a_period_is_refused_for_is_told_of_the_field_that_was_sent(door: Door) -> None:
+    door.count("test", {"sales": 55}, {"seen": {"unique": "ann"}})
+    fine = {"pk": "test", "metric": "seen"}
+    for path, asked, field in [
+        ("/totals", {"start": "2015-06-17T14:00", "interval": "minute"}, "interval"),
+        ("/total", {"start": "2015-06-17T14:00", "interval": "minute"}, "interval"),
+        ("/total", {"period": "1m:1h"}, "period"),
+        ("/totals", {"periods": "1m:1h"}, "periods"),
+        ("/totals", {"period": "1m:1h"}, "period"),
+    ]:
+        answer = door.get(path, **fine, **asked)
+        assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_period", field)
+    ahead = door.get("/totals", pk="test", periods='["today", "2030-01-01..2030-01-02"]', compare="previous")
+    assert (ahead.status, ahead.json["field"]) == (400, "periods")
+    against = door.get("/factors", pk="test", start="2015-06-01", against="2030-01-01..2030-01-02")
+    assert (against.status, against.json["field"]) == (400, "against")
+
+
 ODD = [
     *("['\\ud800']", "{'a': '\\ud800'}", "{'\\ud800': 1}", "[1j]", "[b'x']", "[{1, 2}]", "['a', ...]", "{(1, 2): 3}"),
     *(

@@ -20,7 +20,7 @@ from whale.answer import series
 from whale.answer.rank import Ranked, Ranking, rank
 from whale.answer.series import Bounds, Plot, Question
 from whale.dimension import Path
-from whale.errors import CallerError, PeriodError
+from whale.errors import CallerError, NotBegun, PeriodError
 from whale.formula import Number
 from whale.metric import distinct_periods
 from whale.period import (
@@ -136,7 +136,7 @@ def against(asked: Range, other: Range, word: str, scope: Scope) -> Comparison:
 
 def check_begun(asked: Range, scope: Scope, field: str = "period") -> None:
     if asked.start > scope.at:
-        raise PeriodError("expected a period that has begun, to compare", field)
+        raise NotBegun("expected a period that has begun, to compare", field)
 
 
 def totals(store: Store, question: Question, comparison: Comparison, bounds: Bounds) -> dict[Path, dict[str, Any]]:

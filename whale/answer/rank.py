@@ -16,7 +16,7 @@ from whale.answer import confidence
 from whale.answer.explain import iso
 from whale.answer.series import READ_FACTOR, Bounds, Buckets, Question, formulas_of
 from whale.dimension import ROOT, Path, path_text, pk_text
-from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
+from whale.errors import CallerError, FormulaError, NotBegun, TooManyPoints
 from whale.formula import Floats, Formula, Frame, Number, Others, sums
 from whale.period import Range
 from whale.store.base import CHILD_PKS, OTHER, Store
@@ -118,7 +118,7 @@ def check(ranking: Ranking, question: Question, period: Range, bounds: Bounds) -
     if ranking.pks and ranking.recursive:
         raise CallerError("with pks there is one level: rank the child pk for what is below it", "all")
     if question.now is not None and period.start > question.now:
-        raise PeriodError("begins in the future")
+        raise NotBegun("begins in the future")
 
 
 class _Rank:
