@@ -12,7 +12,7 @@ from hail.settings import Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, message
 from whale import ofrep
-from whale.answer.outcomes import Ratio
+from whale.answer.outcomes import PATHS_AT_ONCE, Ratio
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.decide import Asked
@@ -95,8 +95,11 @@ def shown(flags: Any) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("snapshot_s", [0.0, 60.0])
-def test_all_at_once_is_each_by_itself(settings: Settings, unique: str, snapshot_s: float) -> None:
+@pytest.mark.parametrize(("snapshot_s", "paths_at_once"), [(0.0, PATHS_AT_ONCE), (60.0, PATHS_AT_ONCE), (0.0, 60)])
+def test_all_at_once_is_each_by_itself(
+    settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch, snapshot_s: float, paths_at_once: int
+) -> None:
+    monkeypatch.setattr("whale.answer.outcomes.PATHS_AT_ONCE", paths_at_once)
     one = defined(settings, f"{unique}-1", decide_snapshot_s=snapshot_s)
     all_ = defined(settings, f"{unique}-2", decide_snapshot_s=snapshot_s)
     draw, whys = random.Random(9), set()

@@ -5,7 +5,7 @@ moments (whale/metric.py), kept at the root alone: a policy asks there how noisy
 (by /count, say) is taken as one report of all of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,12 @@ from whale.errors import CallerError, FormulaError
 from whale.formula import Floats, parse_formula, sums
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
 from whale.period import Range, check_points, length_name, length_of, next_start, starts, width
-from whale.store.base import Store, Wanted
+from whale.store.base import Store
 
 PERIOD = "thirty"
 """Whose counters speak where no period is asked."""
+PATHS_AT_ONCE = 20_000
+"""Of all options, that are read in one round trip: 15 MB over a month."""
 FORGOTTEN = 50
 """So many half-lives ago is as never."""
 
@@ -127,8 +129,9 @@ def evidence_of_each(
     most_points: int,
     decay: Decay | None = None,
 ) -> list[Evidence]:
-    """`evidence_of` several decisions, in as many round trips as of one. decay: how much buckets weigh; None: all the same.
+    """`evidence_of` several decisions, in as many round trips as of one, unless they are very large.
 
+    decay: how much buckets weigh; None: all the same.
     Trials are the sum of the denominator where it is a count (visitors: 100), as far as sums can tell: whole, and no more than
     its sum of squares. Else they are hits.
     """
@@ -143,12 +146,33 @@ def evidence_of_each(
     zone = store.zone(account) if period.source else period.zone
     stored = starts(source, period.start, period.end, zone)
     weights = None if decay is None else decay.weights(stored, [next_start(source, start, zone) for start in stored])
-    wanted: list[Wanted] = []
+    found: list[Evidence] = []
+    for some in _portions(judged):
+        wanted = [
+            ((*each.pk, option), _paths_of(each), _metrics_of(each.ratio)) for each in some for option in each.options
+        ]
+        cells = iter(store.read_each(account, wanted, source, stored))
+        found += [_evidence(each, np.stack([next(cells) for _ in each.options]), weights) for each in some]
+    return found
+
+
+def _portions(judged: Sequence[Judged]) -> Iterator[list[Judged]]:
+    """What is read at once, so that many large decisions neither hold Redis nor fill memory."""
+    portion: list[Judged] = []
+    paths = 0
     for each in judged:
-        paths = [*each.nodes, *map(moment_path, _bins_of(each.ratio))]
-        wanted += [((*each.pk, option), paths, _metrics_of(each.ratio)) for option in each.options]
-    cells = iter(store.read_each(account, wanted, source, stored))
-    return [_evidence(each, np.stack([next(cells) for _ in each.options]), weights) for each in judged]
+        more = len(each.options) * len(_paths_of(each))
+        if portion and paths + more > PATHS_AT_ONCE:
+            yield portion
+            portion, paths = [], 0
+        portion.append(each)
+        paths += more
+    if portion:
+        yield portion
+
+
+def _paths_of(judged: Judged) -> list[Path]:
+    return [*judged.nodes, *map(moment_path, _bins_of(judged.ratio))]
 
 
 def _evidence(of: Judged, cells: NDArray[np.int64], weights: Floats | None) -> Evidence:
