@@ -16,7 +16,7 @@ import msgspec
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
 from whale.definition import Definition
-from whale.errors import CallerError
+from whale.errors import CallerError, FormulaError
 from whale.managed import Answer, Managed
 
 KEY = "targetingKey"
@@ -105,8 +105,22 @@ def evaluate_all(managed: Managed, asked: Request) -> Flags:
     """All flags, in as many round trips as one; raises Refused where the context does not fit, Unavailable."""
     definitions = managed.running()
     refusals = {each.name: _nobody().said(each.name) for each in definitions if _needs_visitor(each, asked)}
-    evaluated = iter(_evaluated(managed, [each for each in definitions if each.name not in refusals], asked))
+    waiting = [each for each in definitions if each.name not in refusals]
+    try:
+        found: list[Evaluated | Refusal] = [*_evaluated(managed, waiting, asked)]
+    except Refused as refused:
+        if refused.code != "GENERAL":
+            raise
+        found = [_alone(managed, each, asked) for each in waiting]
+    evaluated = iter(found)
     return Flags(flags=[refusals.get(each.name) or next(evaluated) for each in definitions])
+
+
+def _alone(managed: Managed, definition: Definition, asked: Request) -> Evaluated | Refusal:
+    try:
+        return _evaluated(managed, [definition], asked)[0]
+    except Refused as refused:
+        return refused.said(definition.name)
 
 
 def _needs_visitor(definition: Definition, asked: Request) -> bool:
@@ -120,6 +134,8 @@ def _nobody() -> Refused:
 def _evaluated(managed: Managed, definitions: Sequence[Definition], asked: Request) -> list[Evaluated]:
     try:
         answers = managed.decide_each(definitions, asked.visitor, asked.context)
+    except FormulaError as error:  # what options are judged by turned out to be no sum: no fault of who asks
+        raise Refused(400, "GENERAL", str(error)) from None
     except (CallerError, HitError) as error:
         raise Refused(400, "INVALID_CONTEXT", str(error)) from None
     return list(map(_said, answers))

@@ -121,6 +121,19 @@ def test_while_the_store_is_away_what_was_never_read_is_a_general_error(door: Do
         assert answer.headers["Retry-After"] == "1"
 
 
+def test_a_flag_that_cannot_be_judged_is_refused_alone(door: Door) -> None:
+    for name in ("bad", "good"):
+        door.define(name, options=AB, policy="thompson", by_metric="buyers/hits")
+    door.whale.count_now(("decisions", "bad", "1", "a"), {}, {"buyers": {"unique": "ann"}})
+    alone = evaluate(door, "bad", targetingKey="bob")
+    assert (alone.status, alone.json["errorCode"]) == (400, "GENERAL")
+    assert "distinct" in alone.json["errorDetails"]
+    bad, good = door.post(FLAGS, {"context": {"targetingKey": "bob"}}).json["flags"]
+    assert bad == alone.json
+    assert good["key"] == "good"
+    assert good["variant"] in AB
+
+
 def test_all_flags_at_once_are_tagged_and_the_same_again_is_304(door: Door) -> None:
     door.define("a", options=AB)
     door.define("b", options=AB, winner="b")
