@@ -1,4 +1,4 @@
-"""Managed decisions as feature flags: the OpenFeature Remote Evaluation Protocol, 0.3. Bodies in, bodies out; web.py has the routes.
+"""Managed decisions as feature flags: the OpenFeature Remote Evaluation Protocol, 0.3. Bodies in, bodies out.
 
     {"context": {"targetingKey": visitor, country: ...}} ──> {key, value, variant, reason, metadata}
 

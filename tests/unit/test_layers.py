@@ -64,12 +64,12 @@ EDGES = {
     "whale/doctor.py": "how old things are",
     "whale/embedded.py": "waiting for Redis",
     "whale/fasttrack.py": "the clock of what is tracked",
+    "whale/routes/counting.py": "the uid of a new visitor",
     "whale/store/changes.py": "tokens and generations of dictionaries",
     "whale/store/numbers.py": "tokens of dictionaries",
     "whale/store/sweep.py": "tokens of dictionaries",
     "whale/tail.py": "waiting for hits",
     "whale/supervisor.py": "waiting for parts, and starting them again",
-    "whale/web.py": "the clock of questions",
 }
 CLOCKS = {"time", "random", "secrets", "uuid"}  # modules
 LOOKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "os.urandom"}
@@ -123,12 +123,23 @@ def test_counting_and_answering_know_nothing_of_each_other() -> None:
 
 
 def test_answers_know_no_server() -> None:
-    servers = ("redis", "celery", "kombu", "amqp", "bottle", "gunicorn", "whale.store.redis", "whale.web")
-    assert offences("whale/answer/", *servers) == []
+    servers = ("redis", "celery", "kombu", "amqp", "bottle", "gunicorn", "whale.store.redis")
+    assert offences("whale/answer/", "whale.web", "whale.routes", *servers) == []
 
 
 def test_the_store_knows_neither_answers_nor_doors() -> None:
-    assert offences("whale/store/", "whale.answer", "whale.web", "whale.client", "bottle", "celery", "kombu") == []
+    doors = ("whale.web", "whale.routes", "whale.client", "bottle", "celery", "kombu")
+    assert offences("whale/store/", "whale.answer", *doors) == []
+
+
+def test_routes_know_neither_stores_nor_queues() -> None:
+    assert offences("whale/routes/", "redis", "celery", "kombu", "whale.store", "whale.count", "whale.web") == []
+
+
+def test_routes_of_one_subject_know_nothing_of_another() -> None:
+    shared = ("whale.routes.door", "whale.routes.remembered")
+    others = [name for module in MODULES if module.startswith("whale/routes/") for name in imports(module)]
+    assert [name for name in others if within(name, "whale.routes") and not within(name, *shared)] == []
 
 
 @pytest.mark.parametrize("module", sorted(PURE))

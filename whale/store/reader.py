@@ -145,10 +145,10 @@ class _Asked(NamedTuple):
     def fill(self, out: NDArray[np.int64], answer: Any) -> None:
         parts = iter(answer[1:])
         for rows in self.pages:
-            wanted = _Wanted(rows, self.metrics)
+            page = _Page(rows, self.metrics)
             for block in self.blocks:
-                _fill(out, next(parts), wanted, block.columns)
-            wanted.fill(out)
+                _fill(out, next(parts), page, block.columns)
+            page.fill(out)
 
 
 class Reader(Connected):
@@ -529,7 +529,7 @@ def _value_of(raw: bytes) -> int:
     return int(raw[43:] if len(raw) > 43 else raw)
 
 
-class _Wanted:
+class _Page:
     """What one page is read for. rows: number of a node on it -> index in the answer; metrics: number -> index.
 
     texts, columns: wanted fields of its hashes, and of each bucket the column.
@@ -552,7 +552,7 @@ class _Wanted:
             out[np.ix_(self.places, metrics, np.array(self.columns))] = values.transpose()
 
 
-def _fill(out: NDArray[np.int64], part: Any, wanted: _Wanted, columns: dict[int, int]) -> None:
+def _fill(out: NDArray[np.int64], part: Any, page: _Page, columns: dict[int, int]) -> None:
     """Puts a part of what read.lua says into its places. columns: offset of a bucket in the block -> index in `out`."""
     if not part:
         return
@@ -560,23 +560,23 @@ def _fill(out: NDArray[np.int64], part: Any, wanted: _Wanted, columns: dict[int,
     if form == WHOLE:
         for field, value in zip(found[::2], found[1::2], strict=True):
             number = int(field)
-            row = wanted.rows.get(number % PAGE)
-            metric = wanted.metrics.get(number >> PAGE_BITS & 63)
+            row = page.rows.get(number % PAGE)
+            metric = page.metrics.get(number >> PAGE_BITS & 63)
             column = columns.get(number >> layout.BUCKET_BITS)
             if row is not None and metric is not None and column is not None:
                 out[row, metric, column] = int(value)
     elif form == FIELDS:
-        wanted.texts.append(found)
-        wanted.columns += columns.values()
+        page.texts.append(found)
+        page.columns += columns.values()
     elif form == SPLIT:
         for bucket, column in zip(found, columns.values(), strict=True):
-            _fill(out, bucket, wanted, {0: column})
+            _fill(out, bucket, page, {0: column})
     else:
         (column,) = columns.values()
-        for raw, metric in zip(found, wanted.metrics.values(), strict=True):
+        for raw, metric in zip(found, page.metrics.values(), strict=True):
             slots = np.frombuffer(raw, ">i8")
-            if wanted.few:
-                out[wanted.places, metric, column] = slots
+            if page.few:
+                out[page.places, metric, column] = slots
             else:
-                there = wanted.nodes < len(slots)
-                out[wanted.places[there], metric, column] = slots[wanted.nodes[there]]
+                there = page.nodes < len(slots)
+                out[page.places[there], metric, column] = slots[page.nodes[there]]

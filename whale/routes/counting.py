@@ -1,0 +1,89 @@
+"""Routes that count and change: hits at once, the tracker's hits, a bucket that is set, a pk that is forgotten."""
+
+import secrets
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote
+
+import bottle
+
+from hail.hit import FIELDS, HitError
+from hail.pixel import fields_of_pixel
+from whale.client import Whale
+from whale.errors import CallerError
+from whale.parameters import parameters
+from whale.responses import CORS, json_answer, text_answer
+from whale.routes.door import Door, add_options_and_head
+
+UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
+
+
+class CountingRoutes:
+    """For many threads."""
+
+    def __init__(self, door: Door, whale: Whale):
+        self._door, self._whale = door, whale
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        answering = self._door.answering
+        app.route("/count_now", ["GET", "POST"], answering("write", self.count_now))
+        app.route("/tracker", ["GET", "POST"], answering(None, self.tracker))  # a pixel needs no key
+        app.route("/update_count_to", "POST", answering("write", self.update_count_to))
+        app.route("/reset", "POST", answering("admin", self.reset))
+        add_options_and_head(app, "/count_now")
+        add_options_and_head(app, "/tracker")
+
+    def count_now(self) -> Any:
+        self._count(self._door.given())
+        return text_answer("OK", headers=CORS)
+
+    def tracker(self) -> Any:
+        query = bottle.request.environ.get("QUERY_STRING", "")
+        if "pixel" in dict(parse_qsl(query, errors="replace")):
+            asked = parameters(query, (*FIELDS, "uid", "pixel"))
+            given = fields_of_pixel(asked, self._door.settings, self._whale.account) | {"uid": asked.get("uid")}
+        else:
+            self._door.check_key("write")
+            given = self._door.given("uid")
+        uid = uid_of(bottle.request.environ, given.pop("uid", None))
+        self._count({"visitor": uid, **given})
+        cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
+        return text_answer(uid, headers={**CORS, "Set-Cookie": cookie})
+
+    def update_count_to(self) -> Any:
+        self._door.check_site()
+        more = ("period", "rank")
+        given = self._door.given(*more)
+        for field in given.keys() - {*FIELDS, *more}:
+            expected = ", ".join((*FIELDS, *more))
+            raise CallerError(f"is not a field here: expected one of {expected}", ascii(field)[1:-1])
+        given = {name: value for name, value in given.items() if name not in ("visitor", "event")}
+        return json_answer({"added": self._whale.update_count_to(given.pop("pk", None), **given)})
+
+    def reset(self) -> Any:
+        self._door.check_site()
+        given = self._door.given()
+        for field in given.keys() - {"pk", "dimensions", "dimension"}:
+            raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])
+        self._whale.reset(given.pop("pk", None), **given)
+        return text_answer("OK")
+
+    def _count(self, given: Mapping[str, Any]) -> None:
+        try:
+            self._whale.count_hit(given)
+        except HitError as error:
+            self._whale.spy_refused(error, given)
+            raise
+
+
+def uid_of(environ: Mapping[str, Any], asked: Any) -> str:
+    """Who a tracker's hit is of: as it says, else as the cookie says, else someone new. `_new` is someone new."""
+    if asked not in (None, "", "_new"):
+        return str(asked)
+    try:
+        cookie = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(UID_COOKIE)
+    except CookieError:
+        cookie = None
+    known = unquote(cookie.value) if cookie and asked != "_new" else ""
+    return known if 0 < len(known) <= MAX_UID and known.isprintable() else secrets.token_hex(16)

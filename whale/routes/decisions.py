@@ -1,0 +1,192 @@
+"""Routes of decisions: which option to show and what it earned, decisions that are defined by name, and these as feature flags."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import bottle
+import msgspec
+
+from hail.hit import DECIDED_FIELDS, HitError, lenient
+from whale import ofrep
+from whale.answer.policy import Row
+from whale.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence
+from whale.client import Whale
+from whale.decide import Decision
+from whale.dimension import path_text
+from whale.errors import CallerError, NotFound, PathError, Unavailable
+from whale.parameters import object_of, typed
+from whale.responses import CORS, REFUSED, Problem, json_answer, text_answer, unavailable
+from whale.routes.door import Door, add_options_and_head, preflight
+
+MOST_EVIDENCE = 500
+DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
+OF_POLICIES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
+FLAGS = "/ofrep/v1/evaluate/flags"
+
+
+class DecisionRoutes:
+    """For many threads."""
+
+    def __init__(self, door: Door, whale: Whale):
+        self._door, self._whale = door, whale
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        answering = self._door.answering
+        app.route("/decide", ["GET", "POST"], answering("read", self.decide, DecideAsked))
+        app.route("/count_decision", ["GET", "POST"], answering("write", self.count_decision))
+        app.route("/reward", "POST", answering("write", self.reward))
+        for rule in ("/decide", "/count_decision", "/reward"):
+            add_options_and_head(app, rule)
+        app.route("/decisions", "GET", answering("read", self.decisions, DecisionsAsked))
+        app.route("/decisions/<name:path>", "GET", answering("read", self.decision_named, DecisionAsked))
+        app.route("/decisions/<name:path>", "POST", answering("admin", self.define))
+        app.route(FLAGS, "POST", answering("read", self.evaluate))
+        app.route(f"{FLAGS}/<key:path>", "POST", answering("read", self.evaluate))
+        for rule in ("/decisions", "/decisions/<:path>", FLAGS, f"{FLAGS}/<:path>"):
+            app.route(rule, "OPTIONS", preflight)
+
+    # which option, and what it earned
+
+    def decide(self, asked: DecideAsked) -> Any:
+        if not asked.options:
+            return self._decide_defined(asked)
+        context, by = typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
+        options = lenient("options", asked.options)
+        found = self._whale.decision(
+            lenient("pk", asked.pk),
+            asked.decision or None,
+            [options] if isinstance(options, str) else options,
+            by,
+            context,
+            asked.period or None,
+            visitor=asked.visitor or None,
+            default=asked.default or None,
+            trial=asked.trial,
+            half_life=asked.half_life or None,
+            policy=asked.policy,
+            goal=asked.goal,
+            **{name: getattr(asked, name) for name in OF_POLICIES},
+        )
+        return _decided(found, _because(found.reason, by, found.evidence))
+
+    def _decide_defined(self, asked: DecideAsked) -> Any:
+        for name in DecideAsked.__struct_fields__:
+            given = getattr(asked, name)
+            if name not in ("pk", "dimensions", "dimension", "visitor") and given != DECIDE_DEFAULTS[name]:
+                raise CallerError("goes with options; without them the definition of the decision says so", name)
+        name = lenient("pk", asked.pk)
+        context = typed("dimensions", asked.dimensions or asked.dimension)
+        try:
+            found = self._whale.choose(name, asked.visitor or None, context)
+        except NotFound:
+            raise PathError("expected at least one, or as pk a decision that is defined", "options") from None
+        because = _because_defined(found.why, found.decision, found.definition.by_metric)
+        return _decided(found.decision, because, found.value)
+
+    def count_decision(self) -> Any:
+        given = self._door.given(*DECIDED_FIELDS)
+        try:
+            self._whale.count_outcome(given)
+        except HitError as error:
+            self._whale.spy_refused(error, given)
+            raise
+        return text_answer("OK", headers=CORS)
+
+    def reward(self) -> Any:
+        given = self._door.given("decision_id")
+        for field in given.keys() - {"decision_id", "metrics", "metric"}:
+            raise CallerError("is not a field here: expected decision_id, metrics", ascii(field)[1:-1])
+        if not given.get("decision_id"):
+            raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
+        return json_answer({"counted": self._whale.reward(**given)})
+
+    # definitions
+
+    def decisions(self, asked: DecisionsAsked) -> Any:
+        return json_answer(self._whale.decisions(asked.archived))
+
+    def decision_named(self, asked: DecisionAsked, name: str) -> Any:
+        path = typed("dimensions", asked.dimensions or asked.dimension)
+        report = self._whale.decision_report(name, asked.phase, path, asked.baseline or None, asked.limit)
+        return json_answer(report)
+
+    def define(self, name: str) -> Any:
+        self._door.check_site()
+        fields = object_of(self._door.body(), "a definition")
+        return json_answer(self._whale.define_decision(name, **fields))
+
+    # flags
+
+    def evaluate(self, key: str | None = None) -> Any:
+        """One flag, or all; what is refused has the body that the protocol says."""
+        try:
+            asked = ofrep.request_of(self._door.body(), self._door.settings)
+            managed = self._whale.managed()
+            if key is not None:
+                return json_answer(ofrep.evaluate(managed, key, asked), headers={"Cache-Control": "no-store"})
+            found = msgspec.json.encode(ofrep.evaluate_all(managed, asked))
+            tag = f'"{hashlib.blake2b(found, digest_size=12).hexdigest()}"'
+            return json_answer(msgspec.Raw(found), headers={"ETag": tag})
+        except Problem as problem:
+            refused = ofrep.Refused(problem.status, "PARSE_ERROR", str(problem))
+        except Unavailable as error:
+            refused = ofrep.Refused(503, "GENERAL", str(unavailable(error)))
+        except ofrep.Refused as error:
+            refused = error
+        REFUSED.labels(refused.code).inc()
+        return json_answer(refused.said(key), refused.status, {"Retry-After": "1"} if refused.status == 503 else {})
+
+
+def _decided(made: Decision, because: str, value: Any = msgspec.UNSET) -> Any:
+    answer = Decided(
+        option=made.option,
+        probability=made.probability,
+        decision_id=made.decision_id,
+        policy=made.policy,
+        reason=made.reason,
+        because=because,
+        evidence=[_evidence(row) for row in made.evidence[:MOST_EVIDENCE]],
+        value=value,
+    )
+    return json_answer(answer, headers={"Cache-Control": "no-store"})
+
+
+def _evidence(row: Row) -> Evidence:
+    interval = None if row.rate is None else [row.low, row.high]
+    return Evidence(
+        option=row.option,
+        dimension=path_text(row.node),
+        n=row.trials,
+        rate=row.rate,
+        interval=interval,
+        weight=row.weight,
+    )
+
+
+def _because(reason: str, by: str, rows: Sequence[Row]) -> str:
+    """One sentence for people. rows: those of the chosen option first."""
+    if reason == "sticky":
+        return "the visitor has been given this option before"
+    if reason == "default":
+        return "the store is away: this is the default"
+    known = [row for row in rows if row.option == rows[0].option and row.rate is not None]
+    if not known:
+        return f"nothing is known of {rows[0].option} yet"
+    return f"{by} of {rows[0].option}: {'; '.join(map(_said, known[:5]))}"
+
+
+def _because_defined(why: str, made: Decision, by: str) -> str:
+    said = {
+        "winner": "this is the winner, and everybody gets it",
+        "paused": "the decision is paused, and everybody gets the default",
+        "held out": "the visitor is held out, and gets the default",
+        "split": "the visitor falls into its share of a fixed split",
+    }
+    return said.get(why) or _because(made.reason, by, made.evidence)
+
+
+def _said(row: Row) -> str:
+    where = path_text(row.node) if row.node else "overall"
+    low, high = ("?" if end is None else f"{end:.4g}" for end in (row.low, row.high))
+    return f"{where} {row.rate:.4g} ({low} to {high}) in {row.trials:,.0f} trials"

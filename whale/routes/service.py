@@ -1,0 +1,90 @@
+"""Routes about the service itself: the page for people, the description of the API, health, and its own counters."""
+
+import os
+import re
+from typing import Any
+
+import bottle
+import prometheus_client
+from prometheus_client import multiprocess
+
+from whale import openapi
+from whale.client import Whale
+from whale.dimension import Pk
+from whale.errors import PeriodError, Unavailable
+from whale.page import POLICY, Row, render
+from whale.responses import json_answer, text_answer, unavailable
+from whale.routes.door import Door
+
+PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
+HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
+
+
+class ServiceRoutes:
+    """For many threads. Only the page asks for a key."""
+
+    def __init__(self, door: Door, whale: Whale):
+        self._door, self._whale = door, whale
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        app.route("/", "GET", self._door.answering("read", self.page))
+        app.route("/openapi.json", "GET", lambda: json_answer(openapi.document()))
+        app.route("/healthz", "GET", healthz)
+        app.route("/readyz", "GET", self.readyz)
+        app.route("/metrics", "GET", metrics)
+
+    def page(self) -> Any:
+        settings = self._door.settings
+        host = bottle.request.environ.get("HTTP_HOST", "")
+        host = host if HOST.fullmatch(host) else settings.whale_bind
+        names = self._whale.pks()
+        rows = []
+        for pk in names[:PAGE_PKS]:
+            below = self._whale.pks(pk)
+            rows.append(self._row(pk, len(below[PAGE_CHILDREN:])))
+            rows += [self._row(child) for child in below[:PAGE_CHILDREN]]
+        hail = f"http://{_seen_from(host, settings.hail_bind)}"
+        html = render(rows, max(0, len(names) - PAGE_PKS), hail, f"http://{host}", self._door.locked)
+        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
+
+    def _row(self, pk: Pk, more: int = 0) -> Row:
+        whale = self._whale
+        names = whale.metrics_of(pk)[:PAGE_METRICS]
+        try:
+            today = whale.totals(pk, metrics=names, periods=["today"])["today"]["_"]
+        except PeriodError:  # names of a distinct count are not kept for such hours as this zone's day has
+            kinds = whale.store.kinds(whale.account, pk)
+            sums = [name for name in names if name not in kinds]
+            today = whale.totals(pk, metrics=sums, periods=["today"])["today"]["_"]
+        return Row(pk, today, more)
+
+    def readyz(self) -> Any:
+        try:
+            self._whale.store.pks(self._whale.account)
+        except Unavailable as error:
+            return unavailable(error).response()
+        return json_answer({"ready": True, "store": "up"})
+
+
+def healthz() -> Any:
+    return text_answer("OK\n")
+
+
+def metrics() -> Any:
+    return bottle.HTTPResponse(_metrics(), 200, {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
+
+
+def _metrics() -> bytes:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return bytes(prometheus_client.generate_latest())
+    registry = prometheus_client.CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
+    return bytes(prometheus_client.generate_latest(registry))
+
+
+def _seen_from(host: str, bind: str) -> str:
+    """Where the reader of a page from `host` finds what listens on `bind`."""
+    address, _, port = bind.rpartition(":")
+    wildcard = address in ("0.0.0.0", "[::]")
+    return f"{re.sub(':[0-9]+$', '', host)}:{port}" if wildcard else bind
