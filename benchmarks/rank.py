@@ -104,8 +104,10 @@ def made(count: int) -> Columns:
 
 
 def duck_of(hits: Columns) -> Callable[[str, str, list[str]], list[tuple[Any, ...]]]:
-    import duckdb
-
+    try:
+        import duckdb
+    except ImportError:
+        raise SystemExit("this needs DuckDB: pip install '.[bench]'") from None
     con = duckdb.connect()
     con.register("given", hits)
     con.execute("CREATE TABLE hits AS SELECT * FROM given")
