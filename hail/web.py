@@ -26,13 +26,12 @@ from urllib.parse import parse_qs, unquote_plus, unquote_to_bytes
 
 import bottle
 import msgspec
-import prometheus_client
-from prometheus_client import multiprocess
 
 from hail import access, counters, openapi
 from hail.body import read_body
 from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_decided, parse_hit
 from hail.message import CAME_BYTES, Refusal
+from hail.metrics import CONTENT_TYPE, exposition
 from hail.pixel import hit_of_pixel
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
@@ -519,7 +518,7 @@ class Hail(bottle.Bottle):
         return _json(200 if ready else 503, {"ready": ready, **status}, {})
 
     def metrics(self, environ: Environ) -> Answer:
-        return _answer(200, _metrics(), prometheus_client.CONTENT_TYPE_LATEST, {})
+        return _answer(200, exposition(), CONTENT_TYPE, {})
 
 
 def make_app(settings: Settings, publisher: Publisher, clock: Callable[[], float] = time.time) -> Hail:
@@ -555,14 +554,6 @@ def _callback(environ: Environ) -> str:
     if name and not CALLBACK.fullmatch(name):
         raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
     return name
-
-
-def _metrics() -> bytes:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return bytes(prometheus_client.generate_latest())
-    registry = prometheus_client.CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
-    return bytes(prometheus_client.generate_latest(registry))
 
 
 def __getattr__(name: str) -> Any:

@@ -93,10 +93,7 @@ class Rankings(Questions):
         said: dict[str, dict[str, Any]] = {
             path_text(row.path): {
                 **dict.fromkeys(("score", "value", "count"), row.value or 0),
-                "effect": row.effect or 0,
-                "difference": row.difference or 0,
-                "important": row.important,
-                "dimension": path_text(row.path),
+                **_said(row),
             }
             for row in rows
         }
@@ -128,10 +125,7 @@ class Rankings(Questions):
                 "score": row.value or 0,
                 "value": row.columns[numerator] or 0,
                 "count": row.columns[denominator] or 0,
-                "effect": row.effect or 0,
-                "difference": row.difference or 0,
-                "important": row.important,
-                "dimension": path_text(row.path),
+                **_said(row),
             }
             for row in rows
         }
@@ -278,3 +272,13 @@ class Rankings(Questions):
     ) -> dict[str, Any]:
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
         return factors.said(found, question.metrics[0], comparison)
+
+
+def _said(row: Row) -> dict[str, Any]:
+    """What the first HailWhale says of a row of any kind."""
+    return {
+        "effect": row.effect or 0,
+        "difference": row.difference or 0,
+        "important": row.important,
+        "dimension": path_text(row.path),
+    }

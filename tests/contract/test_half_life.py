@@ -90,7 +90,7 @@ def test_a_half_life_without_end_weighs_nothing(settings: Settings, unique: str)
 
 
 def test_a_weight_is_never_more_than_one_and_what_is_very_old_weighs_nothing() -> None:
-    begins = [NOW + DAY, NOW - 10, NOW - DAY, NOW - 2 * FORGOTTEN * DAY]
-    weights = Decay(DAY, NOW).weights(begins, [begin + HOUR for begin in begins])  # type: ignore[arg-type]
+    begins = [int(NOW) - ago for ago in (-DAY, 10, DAY, 2 * FORGOTTEN * DAY)]
+    weights = Decay(DAY, NOW).weights(begins, [begin + HOUR for begin in begins])
     assert weights.tolist() == pytest.approx([1, 0.5 ** (5 / DAY), 0.5 ** (23.5 / 24), 0], rel=1e-12)
     assert Decay(DAY, NOW).weights([], []).shape == (0,)

@@ -1,12 +1,9 @@
 """Decisions from the library and over HTTP, on the memory store."""
 
-import json
 import logging
 import math
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -18,62 +15,21 @@ from hypothesis import strategies as st
 from hail.hit import DECIDED, EXPECTED, MILLION, RESERVED, HitError, parse_decided, parse_hit
 from hail.message import Message
 from hail.settings import load
+from tests.doors import NOW, DecisionDoor
 from tests.wsgi import Answer, call
 from whale.answer import policy
-from whale.client import Whale
 from whale.count.trials import MOST, Trials
 from whale.decide import AWAY_S
 from whale.errors import CallerError, FormulaError, Unavailable
 from whale.metric import COUNT, STEPS, moments, product_bin, sum_bin
-from whale.store.memory import MemoryStore
-from whale.web import make_app
 
-NOW = datetime(2015, 6, 17, 14, 35, 20, tzinfo=UTC).timestamp()
 ABC = ["a", "b", "c"]
 US = {"country": "US"}
 
 
-class Away(MemoryStore):
-    """A store that can be away."""
-
-    is_away = False
-
-    def read_each(self, *args: Any) -> Any:
-        return self._or_away(super().read_each, args)
-
-    def decision_of(self, *args: Any) -> Any:
-        return self._or_away(super().decision_of, args)
-
-    def keep_decision(self, *args: Any) -> Any:
-        return self._or_away(super().keep_decision, args)
-
-    def decision(self, *args: Any) -> Any:
-        return self._or_away(super().decision, args)
-
-    def steady(self) -> AbstractContextManager[None]:
-        return self._or_away(nullcontext, ())
-
-    def _or_away(self, method: Any, args: Any) -> Any:
-        if self.is_away:
-            raise Unavailable("away")
-        return method(*args)
-
-
-class Door:
-    def __init__(self, **settings: Any):
-        self.now = NOW
-        self.settings = load({}).replace(**{"decide_snapshot_s": 0.0, **settings})
-        self.store = Away(self.settings)
-        self.whale = Whale(self.store, self.settings, clock=lambda: self.now, random=np.random.default_rng(3))
-        self.app = make_app(self.settings, self.whale)
-
-    def get(self, path: str, **parameters: Any) -> Answer:
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in parameters.items()}
-        return call(self.app, "GET", path, texts)
-
+class Door(DecisionDoor):
     def post(self, path: str, **fields: Any) -> Answer:
-        body = json.dumps(fields).encode()
-        return call(self.app, "POST", path, body=body, CONTENT_TYPE="application/json")
+        return self.send(path, fields)
 
     def decide(self, **parameters: Any) -> Any:
         answer = self.get("/decide", **{"pk": "page", "options": ABC, **parameters})

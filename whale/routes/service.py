@@ -1,13 +1,11 @@
 """Routes about the service itself: the page for people, the description of the API, health, and its own counters."""
 
-import os
 import re
 from typing import Any
 
 import bottle
-import prometheus_client
-from prometheus_client import multiprocess
 
+from hail.metrics import CONTENT_TYPE, exposition
 from whale import openapi
 from whale.client import Whale
 from whale.dimension import Pk
@@ -72,15 +70,7 @@ def healthz() -> Any:
 
 
 def metrics() -> Any:
-    return bottle.HTTPResponse(_metrics(), 200, {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST})
-
-
-def _metrics() -> bytes:
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return bytes(prometheus_client.generate_latest())
-    registry = prometheus_client.CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
-    return bytes(prometheus_client.generate_latest(registry))
+    return bottle.HTTPResponse(exposition(), 200, {"Content-Type": CONTENT_TYPE})
 
 
 def _seen_from(host: str, bind: str) -> str:
