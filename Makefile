@@ -1,5 +1,6 @@
 # make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
 # make test    everything that is tested, on real servers; begins with make check
+# make test-long   the laws over many more inputs, and the worst strangers for minutes; not a part of make test
 # make check   format, lint, types, unit tests: under a minute
 # make clean   remove what make made, except the data in ./var
 # Each installs what it needs first, and again only when setup.py or the requirements change.
@@ -8,7 +9,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: setup up test check clean
+.PHONY: setup up test test-long check clean servers
 
 setup: .venv/.runtime
 
@@ -18,16 +19,21 @@ up: setup
 		|| deploy/install-debian.sh redis-server
 	@exec $(BIN)/hailwhale up
 
-test: check
+test: check servers
+	$(BIN)/python -m pytest tests -m "not long"
+
+test-long: .venv/.test servers
+	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600
+
+servers:
 	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server; } >/dev/null \
 		|| deploy/install-debian.sh redis-server rabbitmq-server
-	$(BIN)/python -m pytest tests
 
 check: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy hail whale
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -m "not long"
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

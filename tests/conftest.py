@@ -11,9 +11,15 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from hail.settings import DAY
+from tests.laws import LONG
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, ServerMissing, find_redis_62, missing
+
+hypothesis_settings.register_profile("ci", deadline=None)
+hypothesis_settings.register_profile(LONG, deadline=None, max_examples=2_000)
+hypothesis_settings.load_profile("ci")
 
 LASTS_S = 120  # longer than any test that reads what it counted today
 RUN, COUNTER = secrets.token_hex(4), itertools.count(1)

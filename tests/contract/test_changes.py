@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from hail.hit import MILLION, HitError, encode_hit, parse_hit
@@ -14,6 +13,7 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
+from tests.laws import law
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.dimension import Path, Pk
@@ -159,7 +159,7 @@ names = st.sampled_from(["a", "b", "_", "{1}", "a:b", "💥", "\0", "p"])
 hits = st.tuples(st.lists(names, min_size=1, max_size=2), st.lists(names, max_size=2), st.integers(-5, 5))
 
 
-@profile(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@law(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.booleans(), hits), max_size=8))
 def test_after_any_hits_and_sets_days_add_up_to_the_month_and_children_to_their_parent(
     settings: Settings, store: Store, unique: str, steps: list[Any]
@@ -298,7 +298,7 @@ def test_names_are_data_for_set_and_reset(settings: Settings, store: Store, uniq
     assert store.pks(unique) == []
 
 
-@profile(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@law(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_resets_leave_the_same_whenever_the_hits_before_them_are_counted(
     settings: Settings, store: Store, unique: str, data: st.DataObject

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from hail.hit import MILLION
@@ -18,6 +17,7 @@ from hail.message import decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
+from tests.laws import law
 from whale.answer.series import Question, plotpoints, totals
 from whale.count.apply import Applier
 from whale.dimension import Path
@@ -335,9 +335,7 @@ def all_of(store: Store, account: str, settings: Settings) -> dict[str, Any]:
     return found
 
 
-@profile(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@law(25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(some=hits_of_kinds, data=st.data())
 def test_any_split_order_and_redelivery_of_any_kind_is_as_one_apply_in_memory(
     settings: Settings, store: Store, unique: str, some: list[dict[str, Any]], data: st.DataObject
@@ -358,7 +356,7 @@ def test_any_split_order_and_redelivery_of_any_kind_is_as_one_apply_in_memory(
     assert store.faults(account) == {}
 
 
-@profile(max_examples=200)
+@law(200)
 @given(numbers=st.lists(st.integers(-(9 * 10**15), 9 * 10**15), min_size=1, max_size=60), share=st.floats(0, 1))
 def test_a_quantile_is_within_one_percent(numbers: list[int], share: float) -> None:
     from whale.metric import bin_of

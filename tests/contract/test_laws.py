@@ -5,12 +5,12 @@ from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from hail.hit import parse_hit
 from hail.settings import DAY, Settings
 from tests.contract.hits import NOW, everything, message
+from tests.laws import law
 from whale.count.apply import Applier
 from whale.count.denormalize import expand
 from whale.period import next_start, starts
@@ -50,9 +50,7 @@ def expected_of(some: list[dict[str, Any]], settings: Settings) -> Counter[Any]:
     return Counter({key: value for key, value in sums.items() if value})
 
 
-@profile(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@law(40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(some=hits, data=st.data())
 def test_any_split_any_order_and_any_redelivery_give_the_same_cells(
     settings: Settings, store: Store, unique: str, some: list[dict[str, Any]], data: st.DataObject

@@ -5,10 +5,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.settings import load
+from tests.laws import law
 from tests.unit.test_whale_web import Door
 from whale.answer.compare import Comparison, Scope, against, compare, pair
 from whale.client import Whale
@@ -175,7 +176,7 @@ ZONES = ("UTC", BERLIN, "Asia/Kolkata", "America/Sao_Paulo")
 ASKED = ("today", "wtd", "mtd", "ytd", "thirty", "seven", "1w:1y", "1mo:1y", "day", "1h:3d", "2015-01-01..2015-01-05")
 
 
-@settings(max_examples=60, deadline=None)
+@law(60)
 @given(
     zone=st.sampled_from(ZONES),
     period=st.sampled_from(ASKED),

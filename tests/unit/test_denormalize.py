@@ -3,12 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.hit import Dimensions, encode_hit, parse_hit
 from hail.message import WireHit, decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Period, load
+from tests.laws import law
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, expand, finest_of, targets
 from whale.period import Interval
 
@@ -89,7 +90,7 @@ TABLES: list[tuple[Period, ...]] = [
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
 
 
-@settings(max_examples=150, deadline=None)
+@law(150)
 @given(st.lists(hits, max_size=12), st.sampled_from(TABLES), st.sampled_from(ZONES))
 def test_coalescing_equals_expanding_each_hit(some: list[dict[str, Any]], table: tuple[Period, ...], zone: str) -> None:
     expected: Counter[Any] = Counter()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.settings import load
+from tests.laws import law
 from tests.unit.test_whale_web import DAY, NOW, Door
 from whale.answer import factors as module
 from whale.answer.factors import Factors, factors, forms_of
@@ -202,7 +203,7 @@ def checked(found: Factors) -> None:
         assert sum(row.values for row in dimension.rows if row.kind in ("value", "other", "rest")) == dimension.values
 
 
-@settings(max_examples=150, deadline=None)
+@law(150)
 @given(hits=HITS, metric=METRICS, limit=st.integers(0, 3))
 def test_parts_add_up_to_the_change_exactly(hits: Any, metric: str, limit: int) -> None:
     whale = counted(*hits)
@@ -212,7 +213,7 @@ def test_parts_add_up_to_the_change_exactly(hits: Any, metric: str, limit: int) 
         assert sum(row["part"] for row in dimension["rows"]) == pytest.approx(answer["change"], abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@law(60)
 @given(hits=OVERLAPPING, metric=METRICS)
 def test_parts_add_up_where_hits_have_several_values_too(hits: Any, metric: str) -> None:
     found = found_in(counted(*hits), metric, limit=0)
@@ -246,7 +247,7 @@ def oracle(hits: Any, above: str, below: str) -> dict[str, Fraction]:
     return parts
 
 
-@settings(max_examples=150, deadline=None)
+@law(150)
 @given(hits=HITS, metrics=st.sampled_from([("n", "d"), ("n", "hits"), ("d", "n")]))
 def test_each_part_is_that_of_the_hits(hits: Any, metrics: tuple[str, str]) -> None:
     found = found_in(counted(*hits), "/".join(metrics), dimensions="a", limit=0)
@@ -259,7 +260,7 @@ def test_each_part_is_that_of_the_hits(hits: Any, metrics: tuple[str, str]) -> N
     assert expected.keys() - {"whole", None} <= shown.keys()
 
 
-@settings(max_examples=80, deadline=None)
+@law(80)
 @given(hits=HITS, metric=METRICS)
 def test_the_other_way_round_each_part_changes_its_sign(hits: Any, metric: str) -> None:
     whale = counted(*hits)

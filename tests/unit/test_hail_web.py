@@ -10,7 +10,6 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
@@ -21,6 +20,7 @@ from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
 from hail.web import make_app
+from tests.laws import law
 from tests.wsgi import Answer, call
 
 NOW = 1_795_300_800.25
@@ -375,7 +375,7 @@ def test_a_bind_beyond_this_machine_wants_all_keys(settings: Settings) -> None:
     st.sampled_from(["/count", "/count.gif", "/count.js"]),
     st.text("pkmetricsdno=&%{}[]:,'\"0123456789\x00\xff +-.", max_size=80) | st.text(max_size=40),
 )
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@law(200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_query_is_an_error_of_ours(client: Client, path: str, query: str) -> None:
     answer = client.get(f"{path}?{query.replace('?', '')}")
     assert answer.status in (200, 400)
@@ -388,7 +388,7 @@ def test_no_query_is_an_error_of_ours(client: Client, path: str, query: str) -> 
     st.sampled_from(["", "application/json", "application/x-ndjson", "application/x-www-form-urlencoded"]),
     st.sampled_from(["", "gzip"]),
 )
-@hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@law(200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_body_is_an_error_of_ours(client: Client, path: str, body: bytes, kind: str, encoding: str) -> None:
     answer = client.post(path, body, kind, HTTP_CONTENT_ENCODING=encoding)
     assert answer.status in (202, 400)

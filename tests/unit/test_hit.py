@@ -5,11 +5,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.hit import Hit, HitError, Reason, encode_hit, lenient, parse_hit
 from hail.settings import load
+from tests.laws import law
 
 SETTINGS = load({})
 NOW = 1_795_300_800.25
@@ -163,7 +164,7 @@ ANY = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["pk", "dimensions", "metrics", "metric", "at", "id", "visitor", "x"]), ANY))
-@settings(max_examples=300, deadline=None)
+@law(300)
 def test_any_json_is_a_hit_or_a_hit_error(fields: dict[str, Any]) -> None:
     with contextlib.suppress(HitError):
         hit = parse_hit(fields, SETTINGS, NOW)
@@ -171,7 +172,7 @@ def test_any_json_is_a_hit_or_a_hit_error(fields: dict[str, Any]) -> None:
 
 
 @given(st.text(max_size=60) | st.text("{}[]():,'\"-+~1ae. ", max_size=60))
-@settings(max_examples=300, deadline=None)
+@law(300)
 def test_any_parameter_is_a_value_or_a_hit_error(text: str) -> None:
     for field in ("pk", "dimensions", "metrics", "at"):
         with contextlib.suppress(HitError):

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, DISTINCT, HOUR, MONTH, Period, load
+from tests.laws import law
 from whale.count.denormalize import Branches, Level, coalesce, finest_of, targets
 from whale.count.marks import Gathered, Marks, narrow_targets, stays
 from whale.dimension import paths_of
@@ -55,7 +56,7 @@ def gathered(messages: list[list[dict[str, Any]]], table: tuple[Period, ...], zo
     return found.marks(zone, NOW)
 
 
-@settings(max_examples=150, deadline=None)
+@law(150)
 @given(st.lists(st.lists(hits, max_size=6), max_size=3), st.sampled_from(TABLES), st.sampled_from(ZONES))
 def test_gathering_equals_making_the_marks_of_each_hit(
     messages: list[list[dict[str, Any]]], table: tuple[Period, ...], zone: str

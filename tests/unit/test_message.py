@@ -4,12 +4,13 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.hit import encode_hit, parse_hit
 from hail.message import BadMessage, decode_message, encode_message
 from hail.settings import load
+from tests.laws import law
 
 SETTINGS = load({})
 NAME = "91b2c3d4e5f60718"
@@ -58,14 +59,14 @@ def test_a_message_cut_anywhere_is_refused() -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=300, deadline=None)
+@law(300)
 def test_any_bytes_are_a_bad_message(body: bytes) -> None:
     with pytest.raises(BadMessage):
         decode_message(body)
 
 
 @given(st.integers(0, len(BODY) - 1), st.binary(min_size=1, max_size=3))
-@settings(max_examples=500, deadline=None)
+@law(500)
 def test_a_damaged_message_is_read_or_refused(at: int, bytes_: bytes) -> None:
     with contextlib.suppress(BadMessage):
         decode_message(BODY[:at] + bytes_ + BODY[at + len(bytes_) :])

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 
+from tests.laws import law
 from tests.unit.test_client import a_whale
 from whale import Whale
 from whale.answer import confidence
@@ -248,7 +248,7 @@ def close(value: Any, expected: Any) -> bool:
     return math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-6)
 
 
-@profile(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@law(150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     hits=some_hits,
     by=st.sampled_from(sorted(FORMULAS)),
@@ -388,7 +388,7 @@ def test_margins_below_zero_have_bounds_too() -> None:
     assert all(bound == bound for bound in low + high)
 
 
-@profile(max_examples=200, deadline=None)
+@law(200)
 @given(
     rows=st.lists(
         st.tuples(

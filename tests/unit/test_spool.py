@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.message import encode_message
 from hail.settings import load
 from hail.spool import HEAD, MAGIC, SpoolFolder, SpoolFull, SpoolWriter, read_records, record_of
+from tests.laws import law
 from whale.count.hailwail import Hailwail
 from whale.errors import Unavailable
 
@@ -108,7 +109,7 @@ def test_a_message_that_holds_a_record_is_one_message() -> None:
 
 
 @given(st.binary(max_size=300), st.lists(st.binary(min_size=1, max_size=20), max_size=4))
-@settings(max_examples=300, deadline=None)
+@law(300)
 def test_any_bytes_can_be_read(noise: bytes, messages: list[bytes]) -> None:
     records = read_records(noise + b"".join(map(record_of, messages)))
     if MAGIC[:1] not in noise:
