@@ -6,9 +6,11 @@ Every setting is an environment variable `HAILWHALE_<NAME>`. Nothing else in the
 import ast
 import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -18,6 +20,9 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
 PIXEL_KEY_LETTERS = 32
 MAX_BAND = 10**15  # millionths
+ANY_ORIGIN = "*"
+ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
+LISTED = re.compile(r"[,\s]+")
 KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
 
@@ -57,6 +62,18 @@ TABLE = (
     Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
     Setting(
         "PIXEL_KEY", "", "secret", "seals pixels that hide what they count (`hailwhale pixel`); empty: there are none"
+    ),
+    Setting(
+        "ALLOWED_ORIGINS",
+        "",
+        "origins",
+        "sites whose pages may read answers and change things; empty: without keys the own origin alone, with keys all",
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        "",
+        "CIDR",
+        "networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed; empty: nobody's",
     ),
     # what is shown of single hits
     Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
@@ -165,6 +182,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     if values["SPY"] not in ("0", "1"):
         raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
     values["SPY"] = values["SPY"] == "1"
+    values["ALLOWED_ORIGINS"] = _origins(values["ALLOWED_ORIGINS"])
+    values["TRUSTED_PROXIES"] = _networks(values["TRUSTED_PROXIES"])
     if not 1 <= values["MAX_METRICS"] <= 63:
         raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
     if not 1 <= values["MAX_OPTIONS"] <= 200:
@@ -188,6 +207,30 @@ def _number(variable: str, text: str, default: Any) -> Any:
     if not 0 <= value < float("inf") or (default and not value):
         raise SettingsError(f"{variable}: expected {'more than 0' if default else '0 or more'}, got {text!r}")
     return value
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """As browsers send them: lower case, and no port where it is the scheme's own."""
+    expected = f"{PREFIX}ALLOWED_ORIGINS: expected * or origins such as https://shop.example, got {text!r}"
+    words = [word.lower() for word in LISTED.split(text) if word]
+    if words == [ANY_ORIGIN]:
+        return (ANY_ORIGIN,)
+    found = []
+    for word in words:
+        match = ORIGIN.fullmatch(word)
+        if not match or int(match["port"] or 0) > 65535:
+            raise SettingsError(expected)
+        own = {"http": "80", "https": "443"}[match["scheme"]]
+        found.append(word.removesuffix(f":{own}"))
+    return tuple(found)
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(word) for word in LISTED.split(text) if word)
+    except ValueError as error:
+        expected = "expected networks such as 10.0.0.0/8, 127.0.0.1"
+        raise SettingsError(f"{PREFIX}TRUSTED_PROXIES: {expected}, got {text!r} ({error})") from None
 
 
 def _kinds(text: str) -> dict[str, str]:
