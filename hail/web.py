@@ -31,9 +31,10 @@ from hail import access, counters, openapi
 from hail.body import read_body
 from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_decided, parse_hit
 from hail.message import CAME_BYTES, Refusal
-from hail.metrics import CONTENT_TYPE, exposition
+from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.pixel import hit_of_pixel
 from hail.publish import NotAccepted, Publisher
+from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings, load
 
 log = logging.getLogger("hail.web")
@@ -150,9 +151,9 @@ def came_of_body(body: bytes | msgspec.Raw) -> tuple[str, str | None]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        return text[: CAME_BYTES + 1].decode("utf-8", "ignore"), None
-    given.pop("key", None)
-    return msgspec.json.encode(given).decode("utf-8", "ignore"), given.get("visitor")
+        return text[:LONG_BODY].decode("utf-8", "ignore"), None
+    shown = msgspec.json.encode(without_keys(given)).decode("utf-8", "ignore")
+    return shown, given.get("visitor")
 
 
 def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
@@ -209,6 +210,7 @@ class Doors:
         self._locked = any(getattr(settings, name.lower()) for name in access.KEYS)
         self._flushing = threading.Lock()
         self._known: dict[str, tuple[bytes, int]] = {}
+        self._secrets = secrets_of(settings)
 
     def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
         if self._locked:
@@ -228,8 +230,12 @@ class Doors:
         """Remembers what was refused, for those who ask where their hit went."""
         if self.settings.spy:
             known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= self.settings.max_name_bytes else None
-            cut = came.encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
-            row = Refusal(int(self.clock() * 1000), str(error.reason), error.field or "", cut, known)
+            if known and masked(known, self._secrets) != known:
+                known = None
+            shown = masked(came, self._secrets)
+            cut = shown.encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
+            field = masked(error.field or "", self._secrets)
+            row = Refusal(int(self.clock() * 1000), str(error.reason), field, cut, known)
             self.publisher.note(ACCOUNT, row)
 
     def note_query(self, error: Refused, query: str) -> None:
@@ -351,7 +357,9 @@ class Doors:
             command = [sys.executable, "-m", "whale.count.hailwail"]
             if not self.settings.broker_url:
                 command.append("--apply")
-            done = subprocess.run(command, capture_output=True, text=True, timeout=FLUSH_S)
+            # else it would leave two files among those of this service, for metrics that nobody reads
+            environ = {name: value for name, value in os.environ.items() if name != METRICS_FOLDER}
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FLUSH_S, env=environ)
             return done.returncode == 0, (done.stdout + done.stderr).strip()
         except subprocess.TimeoutExpired:
             return False, f"hailwail is not done after {FLUSH_S} s"

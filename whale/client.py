@@ -25,6 +25,7 @@ from whale.answer.series import Bounds
 from whale.arguments import Period, on_default
 from whale.count.direct import Direct
 from whale.count.trials import Trials
+from whale.count.witness import Witness
 from whale.decide import Decider
 from whale.deciding import Deciding
 from whale.embedded import redis_url_of
@@ -58,6 +59,7 @@ class Whale(Rankings, Deciding):
         self.random = np.random.default_rng() if random is None else random
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
         self._direct: Direct | None = None
+        self._witness: Witness | None = None
         self._decides: Decider | None = None
         self._trials: Trials | None = None
         self._manages: Managed | None = None

@@ -3,15 +3,16 @@
 import secrets
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
 from hail.pixel import token_of
+from hail.secret import secrets_of
 from hail.settings import DAY
 from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one, plain_time
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
+from whale.count.witness import EVERY_REFUSED_S, Witness
 from whale.dimension import Path, paths_asked, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number
@@ -28,6 +29,7 @@ class Counting(Questions):
     """Questions, and counting. For many threads."""
 
     _direct: Direct | None
+    _witness: Witness | None
     _publisher: "Publisher | None"
     _lock: threading.Lock
 
@@ -198,15 +200,21 @@ class Counting(Questions):
         if not 1 <= limit <= 2 * KEPT:
             raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
-        return shown(self.store.spied(self.account, whose), limit)
+        return shown(self.store.spied(self.account, whose), limit, whose)
 
     def spy_refused(self, error: HitError, given: Mapping[str, Any]) -> None:
-        """Keeps for the spy what another door refused; where that does not work, nothing is kept."""
+        """Keeps for the spy what another door refused, soon; where that does not work, nothing is kept."""
         if self.settings.spy:
             now = self.clock()
-            with suppress(Unavailable):
-                name = f"whale-{secrets.token_hex(8)}"
-                self.store.spy_add(self.account, refused(name, now, error.reason, error.field, given), now)
+            name = f"whale-{secrets.token_hex(8)}"
+            trace = refused(name, now, error.reason, error.field, given, secrets_of(self.settings))
+            self._witness_now().refused(self.account, trace, now)
+
+    def _witness_now(self) -> Witness:
+        with self._lock:
+            if self._witness is None:
+                self._witness = Witness(self.store, EVERY_REFUSED_S)
+            return self._witness
 
     # the way into the store
 

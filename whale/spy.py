@@ -13,14 +13,15 @@ Promise: none. It is shown, never counted from: a trace may be missing where a w
 apply than are kept.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from hail.hit import EXPECTED, MILLION, RESERVED, Reason
 from hail.message import CAME_BYTES, Message, WireHit
+from hail.secret import masked, without_keys
 
 KEPT = 100  # traces of a list; and the newest of one apply that are looked at
 KEPT_S = 86_400
@@ -31,11 +32,19 @@ COUNTED = "counted"
 
 @dataclass(frozen=True)
 class Traces:
-    """What one apply adds, oldest first. Each at most KEPT."""
+    """What is added, oldest first. Each at most KEPT.
+
+    others: what was accepted and did not count.  visitors: of both, those that name a visitor.  refused: what was never accepted;
+    it has a list of its own, so that whoever sends nonsense pushes out no hit that was accepted, and no visitor.
+    """
 
     counted: list[str]
     others: list[str]
     visitors: Mapping[str, list[str]]
+    refused: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.counted or self.others or self.refused)
 
 
 class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
@@ -63,7 +72,7 @@ def traces_of(messages: Sequence[Message], dropped: Mapping[tuple[str, int], Map
     """The newest hits of some messages, and the newest of those that name a visitor.
 
     dropped: by message, positions of hits that did not count.  An import's hits are not shown: it has its own report.
-    Cost: at most 2 * KEPT traces, whatever comes.
+    Cost: at most 3 * KEPT traces, whatever comes.
     """
     counted: list[str] = []
     others: list[str] = []
@@ -91,14 +100,12 @@ def traces_of(messages: Sequence[Message], dropped: Mapping[tuple[str, int], Map
                 visitors.setdefault(whose, []).append(trace)
                 of_visitors += 1
     told = [(message, position) for message in reversed(live) for position in reversed(range(len(message.refused)))]
+    refused: list[str] = []
     for message, position in told[:KEPT]:
         row = message.refused[position]
         name = f"{message.publisher}-{message.seq}.r{position}"
-        trace = _text(_Trace(row.at_ms, name, row.code, row.visitor, field=row.field, came=row.came))
-        others.append(trace)
-        if row.visitor:
-            visitors.setdefault(row.visitor, []).append(trace)
-    return Traces(counted[::-1], others[:KEPT][::-1], {who: traces[:KEPT][::-1] for who, traces in visitors.items()})
+        refused.append(_text(_Trace(row.at_ms, name, row.code, row.visitor, field=row.field, came=row.came)))
+    return Traces(counted[::-1], others[::-1], {who: traces[::-1] for who, traces in visitors.items()}, refused[::-1])
 
 
 def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | None) -> str:
@@ -113,27 +120,36 @@ def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | 
     return _text(trace)
 
 
-def refused(name: str, at: float, reason: Reason, field: str, given: Mapping[str, Any]) -> Traces:
-    """What is kept of a hit that Whale itself refused. given: its fields, of which the key is not shown."""
-    fields = {name: value for name, value in given.items() if name != "key"}
-    came = _encode(fields)[:CAME_BYTES].decode("utf-8", "ignore")
+def refused(
+    name: str, at: float, reason: Reason, field: str, given: Mapping[str, Any], secrets: Collection[str] = ()
+) -> str:
+    """The trace of a hit that Whale itself refused. given: its fields; no key among them, nor any of the secrets, is kept."""
+    came = masked(_encode(without_keys(dict(given), secrets)).decode("utf-8", "ignore"), secrets)
+    cut = came.encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
     visitor = given.get("visitor")
     known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= MAX_VISITOR else None
-    trace = _text(_Trace(int(at * 1000), name, reason, known, field=field, came=came))
-    return Traces([], [trace], {known: [trace]} if known else {})
+    if known and masked(known, secrets) != known:
+        known = None
+    return _text(_Trace(int(at * 1000), name, reason, known, field=masked(field, secrets), came=cut))
 
 
 def _text(trace: _Trace) -> str:
     return _encode(trace).decode("utf-8", "replace")
 
 
-def shown(traces: Iterable[str | bytes], limit: int = KEPT) -> list[dict[str, Any]]:
-    """Traces as people read them, the newest first: metrics as numbers; one that came twice once, what cannot be read not at all."""
+def shown(traces: Iterable[str | bytes], limit: int = KEPT, visitor: str | None = None) -> list[dict[str, Any]]:
+    """Traces as people read them, the newest first: metrics as numbers; one that came twice once, what cannot be read not at all.
+
+    Of what counted, what did not, and what was refused each has a third of the limit, so that none hides the others; the newest
+    of all have what is left.  visitor: leaves out what was refused of others.
+    """
     found: dict[str, dict[str, Any]] = {}
     for text in traces:
         try:
             trace = _decode(text)
         except (msgspec.DecodeError, UnicodeError):
+            continue
+        if visitor is not None and "came" in trace and trace.get("visitor") != visitor:
             continue
         amounts = trace.get("metrics")
         if amounts:
@@ -142,7 +158,22 @@ def shown(traces: Iterable[str | bytes], limit: int = KEPT) -> list[dict[str, An
             if name not in RESERVED:
                 trace.setdefault("metrics", {})[name] = {kind: value if isinstance(value, str) else _number(value)}
         found[str(trace.get("name"))] = trace
-    return sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1][:limit]
+    return _shared_out(sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1], limit)
+
+
+def _shared_out(newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    if len(newest) <= limit:
+        return newest
+    taken = dict.fromkeys((COUNTED, "refused", "other"), 0)
+    sure: set[int] = set()
+    for position, trace in enumerate(newest):
+        kind = COUNTED if trace.get("outcome") == COUNTED else "refused" if "came" in trace else "other"
+        if taken[kind] < limit // len(taken):
+            taken[kind] += 1
+            sure.add(position)
+    room = limit - len(sure)
+    more = [position for position in range(len(newest)) if position not in sure][:room]
+    return [newest[position] for position in sorted({*sure, *more})]
 
 
 def _number(millionths: int) -> int | float:

@@ -47,7 +47,7 @@ def test_what_became_of_each_hit_is_shown_by_visitor(settings: Settings, store: 
     applier.apply(messages, NOW)
     applier.apply(messages, NOW)  # they came again
     applier.witness.tell()
-    last, second, first = shown(store.spied(unique, "v"))
+    last, second, first = shown(store.spied(unique, "v"), visitor="v")
     assert first == {
         "at": int(NOW * 1000),
         "name": f"{PUBLISHER}-0.0",
@@ -61,10 +61,30 @@ def test_what_became_of_each_hit_is_shown_by_visitor(settings: Settings, store: 
     }
     assert (second["outcome"], second["name"]) == ("duplicate", f"{PUBLISHER}-0.1")
     assert (last["outcome"], last["field"], last["came"]) == ("bad_pk", "pk", "came")
-    assert shown(store.spied(unique, "w"))[0]["hit_at"] == int((NOW - 3600) * 1000)
+    assert shown(store.spied(unique, "w"), visitor="w")[0]["hit_at"] == int((NOW - 3600) * 1000)
     assert [trace["outcome"] for trace in shown(store.spied(unique))] == [
         *("bad_pk", "bad_pk", "duplicate", "counted", "counted")
     ]
     assert sums(store, unique, ("t",), [()]) == [1]
     assert sums(store, unique, ("p",), [()]) == [1]
     assert store.audit(unique) == [PublisherAudit(PUBLISHER, 2, 3, 1, 3, {"duplicate": 1})]
+
+
+def test_refused_hits_push_out_no_accepted_one_and_no_visitor(settings: Settings, unique: str) -> None:
+    store = open_store(settings.replace(max_spied_visitors=3))
+    applier = Applier(store, settings)
+    mine = [{"pk": "t", "visitor": who, "id": who} for who in "vw"]
+    applier.apply([message(mine, settings, unique)], NOW)
+    applier.apply([message(mine[:1], settings, unique, 1)], NOW)
+    applier.witness.tell()
+    for second in range(15):
+        refusals = [Refusal(int(NOW * 1000) + second, "bad_pk", "pk", "x", who) for who in ("v", *map(str, range(19)))]
+        rows = list(map(encode_refusal, refusals))
+        body = encode_message(PUBLISHER, 2 + second, unique, 3, int(NOW * 1000), [], refused=rows)
+        applier.apply([decode_message(body)], NOW)
+        applier.witness.tell()
+    seen = [trace["outcome"] for trace in shown(store.spied(unique), 10)]
+    assert seen == [*["bad_pk"] * 7, "duplicate", "counted", "counted"]
+    of_v = [trace["outcome"] for trace in shown(store.spied(unique, "v"), visitor="v")]
+    assert of_v == [*["bad_pk"] * 5, "duplicate", "counted"]
+    assert [trace["outcome"] for trace in shown(store.spied(unique, "w"), visitor="w")] == ["counted"]

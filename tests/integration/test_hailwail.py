@@ -199,6 +199,23 @@ def test_flush_hail_counts_what_is_spooled_now(
     assert tmp_path.name in connect(settings).pks("default")
 
 
+def test_flush_hail_leaves_no_file(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from hail.publish import Publisher
+
+    metrics = tmp_path / "metrics"
+    metrics.mkdir()
+    for name, value in {**environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    publisher = Publisher(settings_of(environ))
+    app = make_app(settings_of(environ), publisher)
+    call(app, "GET", "/count", {"pk": tmp_path.name})
+    assert call(app, "GET", "/flush_hail").status == 200
+    publisher.close()
+    assert list(metrics.iterdir()) == []
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
 def test_what_was_spooled_before_a_reset_is_dropped_when_it_comes(
     environ: dict[str, str], spool: Spool, unique: str
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from hail.hit import Reason
+from hail.hit import HitError, Reason
 from hail.message import Message, Refusal, decode_message, encode_message, encode_refusal
 from hail.publish import Publisher, _Engine
 from hail.settings import SettingsError, load
@@ -20,7 +20,7 @@ from tests.wsgi import call
 from whale import tail
 from whale.client import Whale
 from whale.count.apply import Applier
-from whale.count.witness import EVERY_S
+from whale.count.witness import EVERY_REFUSED_S, EVERY_S, Witness
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, shown, traces_of
 from whale.store.memory import MemoryStore
@@ -58,7 +58,7 @@ def test_what_is_kept_is_bounded_whatever_comes() -> None:
     messages = [message([big], SETTINGS, "a", 9), message(many, SETTINGS, "a", 1)]
     messages += [told(refusals, seq) for seq in range(10, 30)]
     found = traces_of(messages, {})
-    assert (len(found.counted), len(found.others), len(found.visitors)) == (KEPT, KEPT, KEPT + 20)
+    assert (len(found.counted), len(found.refused), found.others, len(found.visitors)) == (KEPT, KEPT, [], KEPT)
     (trace,) = shown(traces_of(messages[:1], {}).counted)
     assert trace["cut"]
     assert "pk" not in trace
@@ -104,6 +104,35 @@ def test_however_many_applies_there_are_they_are_told_together_and_the_first_at_
         assert store.told[0] == 1
     wait_until(lambda: sum(store.told) == 50, what="all 50")
     assert len(store.told) <= 2 + (time.monotonic() - began) / EVERY_S
+
+
+def test_however_much_whale_refuses_it_writes_once_a_second_the_newest_20() -> None:
+    class Counting(MemoryStore):
+        writes = 0
+
+        def spy_add(self, account: str, traces: Traces, now: float) -> None:
+            self.writes += 1
+            super().spy_add(account, traces, now)
+
+    store = Counting(SETTINGS)
+    whale = Whale(store, SETTINGS, clock=lambda: NOW)
+    began = time.monotonic()
+    for i in range(300):
+        whale.spy_refused(HitError(Reason.BAD_PK, "pk", "no"), {"pk": i, "visitor": "v"})
+    wait_until(lambda: '{"pk":299,' in str(whale.get_spy("v")), what="the last")
+    assert store.writes <= 2 + (time.monotonic() - began) / EVERY_REFUSED_S
+    assert len(whale.get_spy("v", 200)) <= 21 * store.writes
+
+
+def test_what_was_seen_is_bounded_while_telling_takes_long() -> None:
+    witness = Witness(MemoryStore(SETTINGS))
+    witness._free_at = time.monotonic() + 1000
+    for seq in range(300):
+        witness.saw("a", [message([{"pk": "t"}] * 100, SETTINGS, "a", seq)], {(PUBLISHER, seq): {0: Reason.RESET}}, NOW)
+    assert witness._timer
+    witness._timer.cancel()
+    messages, reasons = witness._seen["a"]
+    assert [message.seq for message in messages] == list(range(200, 300)) == [seq for _, seq in reasons]
 
 
 def test_while_a_timer_is_to_tell_nobody_else_does_however_late_it_is() -> None:

@@ -355,7 +355,10 @@ class Store(Protocol):
         """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
-        """Traces of a visitor; of None, of the account: what counted, then what did not. Each oldest first."""
+        """Traces of a visitor; of None, of the account: what counted, then what did not. Then what was refused, of whomever.
+
+        Each oldest first.
+        """
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
         """The decision of a pk that a visitor has, while it is sticky. One read."""

@@ -27,8 +27,9 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
 | A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |
+| A:{s}:spy:refused | list | the last 100 that were refused, of all visitors | a day |
 | A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
-| ...:V | list | the last 100 hits of a visitor | a day |
+| ...:V | list | the last 100 accepted hits of a visitor | a day |
 | A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
 | A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
@@ -170,10 +171,13 @@ class Keys:
     def waited(self, shard: int) -> str:
         return self._at(shard, "waited")
 
-    def spy(self) -> tuple[str, str, str]:
-        """What counts, what does not, and the visitors: all on one shard of the account."""
+    def spy(self) -> tuple[str, str, str, str]:
+        """What counts, what was accepted and does not, the visitors, and what was refused: all on one shard of the account."""
         shard, _ = self.pk(())
-        return self._at(shard, "spy:counted"), self._at(shard, "spy:others"), self._at(shard, "spy:visitors")
+        counted, others, visitors, refused = (
+            self._at(shard, f"spy:{name}") for name in ("counted", "others", "visitors", "refused")
+        )
+        return counted, others, visitors, refused
 
     def spied_visitor(self, visitor: str) -> str:
         return f"{self.spy()[2]}:{visitor_id(visitor)}"

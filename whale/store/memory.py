@@ -158,7 +158,7 @@ class MemoryStore:
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
         self._spied: dict[
-            tuple[str, str | bool], tuple[float, deque[bytes]]
+            tuple[str, str | bool | None], tuple[float, deque[bytes]]
         ] = {}  # a bool: the account's, did they count
 
         self._decisions: dict[
@@ -502,7 +502,7 @@ class MemoryStore:
         return dict(self._faults.get(account, {}))
 
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
-        lists: dict[str | bool, list[str]] = {True: traces.counted, False: traces.others}
+        lists: dict[str | bool | None, list[str]] = {True: traces.counted, False: traces.others, None: traces.refused}
         lists.update(traces.visitors)
         for whose, texts in lists.items():
             _, kept = self._spied.pop((account, whose), (now, deque[bytes](maxlen=KEPT)))
@@ -515,7 +515,7 @@ class MemoryStore:
             del self._spied[key]
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
-        lists = (True, False) if visitor is None else (visitor,)
+        lists: tuple[str | bool | None, ...] = (True, False, None) if visitor is None else (visitor, None)
         return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:

@@ -160,7 +160,8 @@ class RedisStore(Writer, Below, Decisions):
     @reachable
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         keys = Keys(account, self.shards)
-        ask: list[Any] = [KEPT, KEPT_S, self.settings.max_spied_visitors, int(now), traces.counted, traces.others]
+        ask: list[Any] = [KEPT, KEPT_S, self.settings.max_spied_visitors, int(now)]
+        ask += (traces.counted, traces.others, traces.refused)
         for visitor, texts in traces.visitors.items():
             ask += (layout.visitor_id(visitor), texts)
         try:
@@ -171,7 +172,8 @@ class RedisStore(Writer, Below, Decisions):
     @reachable
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         keys = Keys(account, self.shards)
-        lists = keys.spy()[:2] if visitor is None else (keys.spied_visitor(visitor),)
+        counted, others, _, refused = keys.spy()
+        lists = (counted, others, refused) if visitor is None else (keys.spied_visitor(visitor), refused)
         return [text for key in lists for text in self.client.lrange(key, 0, -1)]
 
 
