@@ -29,7 +29,18 @@ import msgspec
 
 from hail import access, counters, openapi
 from hail.body import read_body
-from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, lenient, parse_decided, parse_hit
+from hail.hit import (
+    DECIDED_FIELDS,
+    FIELDS,
+    Hit,
+    HitError,
+    Reason,
+    Timeless,
+    encode_hit,
+    lenient,
+    parse_decided,
+    parse_hit,
+)
 from hail.message import CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.pixel import hit_of_pixel
@@ -209,7 +220,7 @@ class Doors:
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self._locked = any(getattr(settings, name.lower()) for name in access.KEYS)
         self._flushing = threading.Lock()
-        self._known: dict[str, tuple[bytes, int]] = {}
+        self._known: dict[str, tuple[Timeless, int]] = {}
         self._secrets = secrets_of(settings)
 
     def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
@@ -260,8 +271,8 @@ class Doors:
         shape = "" if self._locked else _shape(query)
         known = self._known.get(shape) if shape else None
         if known:
-            start, cells = known
-            self.keep([(b"%b%d]" % (start, now * 1000), cells)])
+            timeless, cells = known
+            self.keep([(timeless.at(now), cells)])
             return
         try:
             given = parameters(query)
@@ -272,12 +283,11 @@ class Doors:
                 hit = hit_of(given, self.settings, now)
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
-        wire = encode_hit(hit)
         if shape:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            self._known[shape] = wire[: wire.rindex(b",") + 1], hit.cells
-        self.keep([(wire, hit.cells)], hit.skewed)
+            self._known[shape] = Timeless(hit), hit.cells
+        self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
 
     def count_body(self, environ: Mapping[str, Any], parse: ParseHit = parse_hit) -> None:
         """One hit from a JSON or form body; from the query when there is no body."""

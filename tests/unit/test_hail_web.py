@@ -9,17 +9,17 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from hail.body import inflate
-from hail.hit import Reason
+from hail.hit import HitError, Reason, encode_hit
 from hail.message import decode_message
 from hail.publish import NotAccepted, Publisher
-from hail.settings import Settings, SettingsError, load
+from hail.settings import KINDS, Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
-from hail.web import make_app
+from hail.web import hit_of, make_app, parameters
 from tests.laws import law
 from tests.wsgi import Answer, call
 
@@ -104,6 +104,93 @@ def test_hits_alike_but_for_their_time_are_remembered_and_kept_apart(client: Cli
     assert kept[:3] == [[["a"], {}, {"hits": 1, "x": 1_000_000}, 1_795_300_800_250]] * 3
     assert [hit[3:] for hit in kept[3:5]] == [[5000], [1_795_300_800_250, "i"]]
     assert kept[5][2] == {"hits": 1, "y": 1_000_000}
+
+
+def test_what_is_no_sum_is_remembered_whole(client: Client) -> None:
+    for _ in range(3):
+        assert client.count(pk="k", metrics='{"low": {"max": 5}}').status == 200
+    others = {"low": ["max", 5_000_000]}
+    assert client.kept() == [[["k"], {}, {"hits": 1}, 1_795_300_800_250, None, None, None, others]] * 3
+
+
+class Recorder(Publisher):
+    """Takes every hit, and shows it."""
+
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.hits: list[tuple[bytes, int]] = []
+
+    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
+        self.hits += hits
+
+
+NAMES = st.sampled_from(["a", "price", "seen", "low", "é 😀", '],[["x', "\0", "a,b", "}", "5", "hits"])
+NUMBERS = st.integers(-(10**9), 10**9) | st.floats(-9e9, 9e9) | st.sampled_from([0, -0.0, 1e-7, 37.5])
+TREES = st.recursive(
+    NAMES | NUMBERS | st.none(),
+    lambda below: st.dictionaries(NAMES, below, max_size=3) | st.lists(below, max_size=3),
+    max_leaves=6,
+)
+AMOUNTS = NUMBERS | st.just("is_unique") | NAMES
+OF_KINDS = AMOUNTS | st.dictionaries(
+    st.sampled_from(["sum", "max", "min", "last", "quantile", "unique", "distinct"]), AMOUNTS, min_size=1, max_size=1
+)
+QUERIES = st.fixed_dictionaries(
+    {"pk": NAMES | st.lists(NAMES, min_size=1, max_size=3)},
+    optional={
+        "dimensions": TREES,
+        "dimension": NAMES,
+        "metrics": st.dictionaries(NAMES, OF_KINDS, max_size=4) | st.lists(NAMES, max_size=3) | NAMES,
+        "metric": st.dictionaries(NAMES, OF_KINDS, max_size=4) | NAMES,
+        "at": st.sampled_from([0, NOW, NOW + 90.5, NOW + 86_400, "2026-11-22T10:00:00", "nonsense"]),
+        "id": NAMES,
+        "visitor": NAMES,
+        "event": NAMES,
+        "callback": NAMES,
+        "_": NAMES,
+    },
+)
+DECLARED = st.fixed_dictionaries(
+    {},
+    optional={
+        "kinds": st.dictionaries(NAMES.filter(lambda name: name != "hits"), st.sampled_from(KINDS), max_size=3),
+        "bands": st.just({"price": (1_000_000_000, 100_000_000), "a": (500_000,)}),
+        "max_name_bytes": st.sampled_from([4, 200]),
+        "periods": st.just(((60, 86_400),)),
+    },
+)
+
+
+def query_of(fields: dict[str, Any]) -> str:
+    return urlencode({name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()})
+
+
+def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[tuple[bytes, int]]]:
+    """What a GET that nobody remembers answers and keeps."""
+    try:
+        hit = hit_of(parameters(query), settings, now)
+    except HitError as error:
+        return str(error.reason), []
+    return "OK", [(encode_hit(hit), hit.cells)]
+
+
+@given(QUERIES, DECLARED, st.lists(st.floats(NOW - 9e8, NOW + 9e8), min_size=3, max_size=3))
+@example({"pk": "k", "metrics": {"low": {"max": 5}}}, {}, [NOW, NOW + 1.0, NOW + 2.0])
+@example({"pk": "k", "metrics": {"low": 5, "hits": 3}}, {"kinds": {"low": "last"}}, [NOW, NOW + 1.0, NOW - 2.0])
+@law(400)
+def test_a_remembered_hit_is_the_hit_parsed_anew(
+    fields: dict[str, Any], declared: dict[str, Any], times: list[float]
+) -> None:
+    settings = load({"HAILWHALE_SPY": "0"}).replace(**declared)
+    publisher, clock = Recorder(settings), [0.0]
+    app = make_app(settings, publisher, lambda: clock[0])
+    query = query_of(fields)
+    for now in times:
+        clock[0] = now
+        answer = call(app, "GET", "/count", query=query)
+        said = "OK" if answer.status == 200 else answer.json["code"]
+        assert (said, publisher.hits) == parsed_anew(query, settings, now)
+        publisher.hits.clear()
 
 
 def test_other_parameters_of_a_get_are_left_aside(client: Client) -> None:

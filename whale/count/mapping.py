@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from hail.hit import Hit, HitError, Reason, name_of, parse_hit
+from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of
 from hail.settings import DISTINCT, SUM, Settings
 from whale.errors import SetupError
 
@@ -246,13 +246,10 @@ class HitMaker:
         time = self._times.get(row[self._at])
         if time is None:
             time = _remember(self._times, row[self._at], self._time(row[self._at]))
-        parts = [pk, b"{%b}" % b",".join(dimensions), b"{%b}" % b",".join(metrics), time]
-        if self._id is not None and (id_ := row[self._id]) is not None and id_ not in self._mapping.missing:
-            parts.append(_json(name_of(id_, "id", self._settings, Reason.BAD_ID)))
-        if others:
-            parts += [b"null"] * (7 - len(parts))
-            parts.append(b"{%b}" % b",".join(others))
-        return b"[%b]" % b",".join(parts)
+        id_ = None
+        if self._id is not None and (given := row[self._id]) is not None and given not in self._mapping.missing:
+            id_ = _json(name_of(given, "id", self._settings, Reason.BAD_ID))
+        return wire_of(pk, _object(dimensions), _object(metrics), time, id_, _object(others) if others else None)
 
     # The JSON of one part each, by parse_hit; empty where a value is missing.
 
@@ -310,6 +307,10 @@ class HitMaker:
 
 
 _json = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _object(members: Sequence[bytes]) -> bytes:
+    return b"{%b}" % b",".join(members)
 
 
 def _remember(known: dict[Any, bytes], key: Any, value: bytes) -> bytes:
