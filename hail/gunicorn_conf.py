@@ -39,6 +39,12 @@ def on_starting(server: Any) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # read by prometheus_client when a worker imports it
 
 
+def post_worker_init(worker: Any) -> None:
+    if worker.age == 1:
+        service = worker.cfg.default_proc_name.partition(".")[0]
+        print(f"{service}: listens on {', '.join(worker.cfg.bind)}", flush=True)
+
+
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess  # not before on_starting has named the folder
 

@@ -17,6 +17,7 @@ Source: RabbitMQ documentation, Quorum Queues, "At-Least-Once Dead Lettering".
 import contextlib
 import logging
 import os
+import re
 import secrets
 import threading
 import time
@@ -24,12 +25,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import amqp
 import kombu
 
 from hail import counters
 from hail.hit import Reason
 from hail.message import CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
-from hail.settings import Settings
+from hail.settings import PREFIX, Settings, SettingsError
 from hail.spool import SpoolFolder, SpoolFull, SpoolWriter
 
 log = logging.getLogger("hail.publish")
@@ -44,6 +46,8 @@ ANSWER_S = 5.0
 PAUSE_S = 0.001
 RETRY_AFTER_S = 2
 TELL_S = 1.0
+DECLARED = re.compile(r"arg '(?P<argument>[^']+)'.* received '(?P<received>[^']+)' but current is '(?P<current>[^']+)'")
+"""RabbitMQ's words on a queue that was made with another argument."""
 
 
 def exchange(settings: Settings) -> kombu.Exchange:
@@ -90,6 +94,45 @@ class NotAccepted(Exception):
 
 class BrokerFailed(Exception):
     """A message was not confirmed; the message says why."""
+
+
+def setup_fault(error: BaseException, settings: Settings) -> str:
+    """The sentence for what RabbitMQ refuses until somebody mends the set-up; empty for what passes by itself."""
+    said = str(getattr(error, "reply_text", "")).partition(" - ")[2]
+    match error:
+        case amqp.PreconditionFailed():
+            argument = DECLARED.search(said)
+            name = {"x-max-length": "QUEUE_MAX_MESSAGES", "x-delivery-limit": "DELIVERY_LIMIT"}.get(
+                argument["argument"] if argument else ""
+            )
+            if argument and name:
+                return (
+                    f"RabbitMQ's queue {settings.queue} was made with {PREFIX}{name}={argument['current']}, here it is "
+                    f"{argument['received']}: set it back, or let the workers empty the queue and delete it"
+                )
+            return (
+                f"RabbitMQ's queue was made in another way ({said}): empty and delete it, or name another {PREFIX}QUEUE"
+            )
+        case amqp.AccessRefused() if said.startswith("Login"):
+            return f"RabbitMQ refuses the user or the password in {PREFIX}BROKER_URL: correct them"
+        case amqp.AccessRefused():
+            right = f"'^{settings.queue}'"
+            return f"RabbitMQ: {said}: run `rabbitmqctl set_permissions -p VHOST USER {right} {right} {right}`"
+        case amqp.NotAllowed():
+            return (
+                f"RabbitMQ: {said}: run `rabbitmqctl add_vhost` and `rabbitmqctl set_permissions`, "
+                f"or correct the end of {PREFIX}BROKER_URL (the vhost / is written //)"
+            )
+    return ""
+
+
+def check_broker(settings: Settings) -> None:
+    """Raises SettingsError where RabbitMQ refuses the set-up; one that is away is waited for later."""
+    try:
+        Broker(settings).close()
+    except Exception as error:  # py-amqp raises nearly anything
+        if refused := setup_fault(error, settings):
+            raise SettingsError(refused) from None
 
 
 class Broker:
@@ -593,7 +636,8 @@ class _Engine:
             self._try_at = time.monotonic() + self._settings.breaker_s
             counters.BROKER_FAILURES.labels("connect").inc()
             if str(error) != self._no_connection:
-                log.warning("RabbitMQ: no connection: %r", error)
+                why = setup_fault(error, self._settings) or f"RabbitMQ: no connection: {error!r}"
+                log.warning("%s; hits go to the spool", why)
             self._no_connection = str(error)
         else:
             self._no_connection = ""

@@ -13,6 +13,7 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "HAILWHALE_"
@@ -23,6 +24,7 @@ MAX_BAND = 10**15  # millionths
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 LISTED = re.compile(r"[,\s]+")
+BIND = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]*):([0-9]{1,5})")
 KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
 
@@ -172,6 +174,9 @@ def load(environ: Mapping[str, str]) -> Settings:
             hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
             raise SettingsError(f"{variable} is not a setting{hint}")
         values[name] = _number(variable, text, NAMES[name].default)
+    for name in ("HAIL_BIND", "WHALE_BIND"):
+        _check_bind(name, values[name])
+    _check_broker_url(values["BROKER_URL"])
     values["PERIODS"] = _periods(values["PERIODS"])
     values["KINDS"] = _kinds(values["KINDS"])
     if 0 < len(values["PIXEL_KEY"]) < PIXEL_KEY_LETTERS:
@@ -231,6 +236,30 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     except ValueError as error:
         expected = "expected networks such as 10.0.0.0/8, 127.0.0.1"
         raise SettingsError(f"{PREFIX}TRUSTED_PROXIES: {expected}, got {text!r} ({error})") from None
+
+
+def _check_bind(name: str, text: str) -> None:
+    found = BIND.fullmatch(text)
+    if not text.startswith("unix:") and not (found and 0 < int(found[1]) < 65_536):
+        raise SettingsError(f"{PREFIX}{name}: expected host:port such as {NAMES[name].default}, got {text!r}")
+
+
+def _check_broker_url(text: str) -> None:
+    """Never shows the URL itself: it may hold a password."""
+    expected = f"{PREFIX}BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://)"
+    for url in text.split(";") if text else ():
+        scheme, found, _ = url.partition("://")
+        if not found or scheme not in ("amqp", "amqps"):
+            raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// one' if found else 'no URL'}")
+        try:
+            parts = urlsplit(url)
+            readable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            readable = False
+        if not readable:
+            raise SettingsError(
+                f"{expected}; in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
+            )
 
 
 def _kinds(text: str) -> dict[str, str]:

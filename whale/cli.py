@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import click
 
 from hail import access
+from hail.binds import check_free
 from hail.hit import HitError, lenient
 from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
@@ -59,7 +60,7 @@ def hail(bind: str | None, processes: int | None) -> None:
     from whale.supervisor import hail_command
 
     settings = _with(HAIL_BIND=bind, HAIL_PROCESSES=processes)
-    access.check_bind(settings.hail_bind, settings)
+    _check_bind("HAIL_BIND", settings)
     _become(hail_command(settings))
 
 
@@ -72,7 +73,7 @@ def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
     from whale.supervisor import whale_command
 
     settings = _with(WHALE_BIND=bind, WHALE_PROCESSES=processes, WHALE_THREADS=threads)
-    access.check_bind(settings.whale_bind, settings)
+    _check_bind("WHALE_BIND", settings)
     _become(whale_command(settings))
 
 
@@ -82,10 +83,7 @@ def worker(threads: int | None) -> None:
     """Run a Celery worker, which counts what RabbitMQ holds."""
     from whale.supervisor import worker_command
 
-    settings = _with(WORKER_THREADS=threads)
-    if not settings.broker_url:
-        raise SettingsError("the worker reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`")
-    _become(worker_command(settings))
+    _become(worker_command(_with(WORKER_THREADS=threads)))
 
 
 @main.command()
@@ -111,6 +109,13 @@ def _with(**options: Any) -> Settings:
         if value is not None:
             os.environ[f"HAILWHALE_{name}"] = str(value)
     return load(os.environ)
+
+
+def _check_bind(name: str, settings: Settings) -> None:
+    bind = getattr(settings, name.lower())
+    access.check_bind(bind, settings)
+    if not bind.startswith(("unix:", ":")):  # forms that gunicorn alone knows
+        check_free(**{name: bind})
 
 
 def _become(command: list[str]) -> NoReturn:

@@ -178,7 +178,7 @@ def broker_findings(settings: Settings) -> Findings:
         with Queues(settings) as queues:
             yield from _broker_findings(settings, queues)
     except Unavailable as error:
-        yield Finding(WRONG, "RabbitMQ", f"{error}: start it, or set HAILWHALE_BROKER_URL; hits go to the spool")
+        yield Finding(WRONG, "RabbitMQ", f"{error} (until it answers, hits go to the spool)")
 
 
 def _broker_findings(settings: Settings, queues: Queues) -> Findings:
@@ -193,8 +193,7 @@ def _broker_findings(settings: Settings, queues: Queues) -> Findings:
             continue
         difference = queues.difference(name)
         if difference:
-            text = f"it was made with other settings ({difference}): empty and delete it, or set them back"
-            yield Finding(WRONG, f"queue {name}", text)
+            yield Finding(WRONG, f"queue {name}", difference)
         waiting, consumers = state
         if name != settings.queue:
             yield from _dead_findings(name, waiting)

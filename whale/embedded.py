@@ -269,6 +269,18 @@ class EmbeddedRedis:
             client.close()
 
 
+def owner_of(folder: Path) -> str:
+    """The name of the user that a folder, or the nearest above it that can be looked at, belongs to."""
+    for path in (folder, *folder.absolute().parents):
+        try:
+            return path.owner()
+        except OSError:
+            continue
+        except KeyError:
+            return f"user {path.stat().st_uid}"
+    return "another user"
+
+
 def redis_url_of(data_dir: str | Path) -> str:
     """The URL of the embedded Redis that runs on a data directory, for other processes; SetupError when none does."""
     record = Path(data_dir).absolute() / "redis" / "socket"
@@ -276,6 +288,12 @@ def redis_url_of(data_dir: str | Path) -> str:
         path = record.read_text()
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(path)
+    except PermissionError:
+        owner = owner_of(Path(data_dir))
+        raise SetupError(
+            f"the HailWhale on {record.parent.parent} belongs to {owner}: "
+            f"run this as that user, as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
+        ) from None
     except OSError:
         raise SetupError(
             f"no HailWhale runs on {record.parent.parent}: start it with `hailwhale up`, "

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,12 +21,13 @@ from pathlib import Path
 from types import FrameType
 
 from hail.access import check_bind
+from hail.binds import address_of, check_free, url_of
+from hail.publish import check_broker
 from hail.settings import Settings
 from whale.embedded import EmbeddedRedis, dying_with_parent, make_folder
 from whale.errors import SetupError
 
 START_S = 60.0  # for both services to answer
-PORT_WAIT_S = 6.0  # for the children of one that was killed to leave their ports
 STOP_S = {"hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
 HURRY_S = 2.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
@@ -63,22 +63,7 @@ def worker_command(settings: Settings) -> list[str]:
     """The Celery worker: threads, so that waiting messages are merged into one apply."""
     threads = ["--pool", "threads", "--concurrency", str(settings.worker_threads)]
     quiet = ["--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
-    return [sys.executable, "-m", "celery", "--app", "whale.count.worker", "worker", *threads, *quiet]
-
-
-def address_of(bind: str) -> tuple[str, int]:
-    """("127.0.0.1", 8085) of "127.0.0.1:8085"; `[::1]:8085` for IPv6. SetupError when it is neither."""
-    host, _, port = bind.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise SetupError(f"expected host:port such as 127.0.0.1:8085, got {bind!r}")
-    return host.strip("[]"), int(port)
-
-
-def url_of(bind: str) -> str:
-    """Where a browser on this machine finds it."""
-    host, port = address_of(bind)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return [sys.executable, "-m", "celery", "--quiet", "--app", "whale.count.worker", "worker", *threads, *quiet]
 
 
 @dataclass
@@ -121,7 +106,7 @@ class Part:
                 if line.strip():
                     if not AN_ERROR.match(self.last_line) or AN_ERROR.match(line):
                         self.last_line = line.strip()  # of a traceback, what went wrong
-                    say(line.rstrip(), self.name)
+                    say(line.rstrip().removeprefix(f"{self.name}: "), self.name)
 
     def how_it_ended(self) -> str:
         assert self.process
@@ -166,7 +151,9 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     for bind in (settings.hail_bind, settings.whale_bind):
         check_bind(bind, settings)
     make_folder(Path(settings.data_dir))
-    check_ports(HAILWHALE_HAIL_BIND=settings.hail_bind, HAILWHALE_WHALE_BIND=settings.whale_bind)
+    check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
+    if settings.broker_url:
+        check_broker(settings)
     hail_url, whale_url = url_of(settings.hail_bind), url_of(settings.whale_bind)
     stopping = Stopping()
     with stop_signals(stopping), ExitStack() as stack:
@@ -263,32 +250,6 @@ class Keeper:
         except SetupError as error:  # Hail goes on: what it takes lies in the spool until Redis is back
             self.redis_again_at = time.monotonic() + LONGEST_BACKOFF_S
             say(f"{error}; trying again in {LONGEST_BACKOFF_S:.0f} s")
-
-
-def check_ports(**binds: str) -> None:
-    """SetupError when one cannot be listened on, naming the setting."""
-    deadline = time.monotonic() + PORT_WAIT_S
-    with ExitStack() as stack:
-        for setting, bind in binds.items():
-            try:
-                host, port = address_of(bind)
-            except SetupError as error:
-                raise SetupError(f"{setting}: {error}") from None
-            while True:
-                probe = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, port))
-                    probe.listen()
-                    break
-                except OSError as error:
-                    if isinstance(error, PermissionError) or time.monotonic() > deadline:
-                        raise SetupError(
-                            f"cannot listen on {bind} ({os.strerror(error.errno) if error.errno else error}): stop "
-                            f"what listens there, or choose another address, such as {setting}=127.0.0.1:{port + 10}"
-                        ) from None
-                probe.close()
-                time.sleep(TICK_S)
 
 
 @contextmanager

@@ -6,15 +6,20 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
+from hail.settings import load
 from tests.servers import ServerMissing, find_redis_62, missing, wait_until
 from whale import embedded
+from whale.count.hailwail import check_readable
 from whale.embedded import EmbeddedRedis, RedisBinary, find_redis_server, redis_url_of
 from whale.errors import SetupError
+
+NOBODY = 65534
 
 
 @pytest.fixture(params=["7", "6.2"])
@@ -167,3 +172,38 @@ def test_a_log_that_redis_cannot_read_is_one_sentence(tmp_path: Path, binary: Re
 def test_nobody_running_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=f"no HailWhale runs on {tmp_path}: start it with `hailwhale up`"):
         redis_url_of(tmp_path)
+
+
+def test_another_user_is_told_whose_it_is(tmp_path: Path) -> None:
+    owner = tmp_path.owner()
+    assert told_as_another(tmp_path / "redis", lambda: redis_url_of(tmp_path)) == (
+        f"the HailWhale on {tmp_path} belongs to {owner}: "
+        f"run this as that user, as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
+    )
+
+
+def test_another_users_spool_is_told_too(tmp_path: Path) -> None:
+    owner, spool = tmp_path.owner(), tmp_path / "spool"
+    assert told_as_another(spool, lambda: check_readable(load({"HAILWHALE_DATA_DIR": str(tmp_path)}))) == (
+        f"{spool} belongs to {owner}: run this as that user, as `sudo -u {owner} …`"
+    )
+
+
+def told_as_another(folder: Path, call: Callable[[], object]) -> str:
+    """The SetupError of a call by a user who may not look into the folder: a process of its own, so that root can be another."""
+    folder.mkdir(mode=0o700 if os.geteuid() == 0 else 0)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            if os.geteuid() == 0:
+                os.setuid(NOBODY)
+            call()
+        except SetupError as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as said:
+        return said.read().decode()

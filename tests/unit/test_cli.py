@@ -96,10 +96,7 @@ def test_a_service_off_loopback_asks_for_keys(name: str, became: list[list[str]]
     assert "HAILWHALE_READ_KEY" in said.stderr
 
 
-def test_the_worker_becomes_celery_and_needs_a_broker(became: list[list[str]]) -> None:
-    said = CliRunner().invoke(main, ["worker"])
-    assert (said.exit_code, became) == (2, [])
-    assert "set HAILWHALE_BROKER_URL" in said.stderr
+def test_the_worker_becomes_celery(became: list[list[str]]) -> None:
     os.environ["HAILWHALE_BROKER_URL"] = "amqp://localhost"
     assert CliRunner().invoke(main, ["worker", "--threads", "4"]).exit_code == 0
     assert {"celery", "whale.count.worker", "--without-gossip", "--without-mingle", "4"} <= set(became[0])

@@ -44,6 +44,7 @@ PURE = {
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
 EDGES = {
+    "hail/binds.py": "waiting for ports",
     "hail/pixel.py": "nonces",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
     "hail/spool.py": "names of files",

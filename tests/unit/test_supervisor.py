@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from hail import binds
+from hail.binds import address_of, check_free, url_of
 from hail.settings import Settings, SettingsError, load
 from whale import supervisor
-from whale.errors import SetupError
-from whale.supervisor import address_of, check_ports, up, url_of, welcome
+from whale.supervisor import up, welcome
 
 HERE = Path(__file__).parents[2]
 
@@ -25,30 +26,30 @@ def test_addresses_are_host_and_port() -> None:
 
 @pytest.mark.parametrize("bind", ["", "8085", ":8085", "localhost", "localhost:http", "localhost:0", "localhost:65536"])
 def test_what_is_no_address_is_refused_by_name(bind: str) -> None:
-    with pytest.raises(SetupError, match="HAILWHALE_HAIL_BIND: expected host:port such as 127.0.0.1:8085, got "):
-        check_ports(HAILWHALE_HAIL_BIND=bind)
+    with pytest.raises(SettingsError, match="HAILWHALE_HAIL_BIND: expected host:port such as 127.0.0.1:8085, got "):
+        check_free(HAIL_BIND=bind)
 
 
 def test_a_port_in_use_names_the_setting_and_another_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PORT_WAIT_S", 0.0)
+    monkeypatch.setattr(binds, "PORT_WAIT_S", 0.0)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(
-            SetupError, match=rf"cannot listen on 127.0.0.1:{port} \(Address already in use\)"
+            SettingsError, match=rf"cannot listen on 127.0.0.1:{port} \(Address already in use\)"
         ) as raised:
-            check_ports(HAILWHALE_WHALE_BIND=f"127.0.0.1:{port}")
+            check_free(WHALE_BIND=f"127.0.0.1:{port}")
     assert str(raised.value).endswith(f"such as HAILWHALE_WHALE_BIND=127.0.0.1:{port + 10}")
 
 
 def test_two_services_on_one_port_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "PORT_WAIT_S", 0.0)
+    monkeypatch.setattr(binds, "PORT_WAIT_S", 0.0)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(SetupError, match="such as HAILWHALE_WHALE_BIND="):
-        check_ports(HAILWHALE_HAIL_BIND=bind, HAILWHALE_WHALE_BIND=bind)
+    with pytest.raises(SettingsError, match="such as HAILWHALE_WHALE_BIND="):
+        check_free(HAIL_BIND=bind, WHALE_BIND=bind)
 
 
 def test_up_beyond_loopback_asks_for_the_keys_before_it_starts_anything(tmp_path: Path) -> None:

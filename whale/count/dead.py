@@ -14,7 +14,7 @@ import amqp
 import kombu
 
 from hail.message import BadMessage, Message, decode_message
-from hail.publish import Broker, dead_name, dead_queue, queue
+from hail.publish import Broker, dead_name, dead_queue, queue, setup_fault
 from hail.settings import Settings
 from whale.errors import Unavailable
 
@@ -46,7 +46,7 @@ class Queues:
             # py-amqp waits for ever for an answer unless the socket itself has a time-out.
             self._amqp.transport.sock.settimeout(CONNECT_S)
         except Exception as error:  # py-amqp raises nearly anything
-            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
+            raise Unavailable(setup_fault(error, settings) or f"RabbitMQ: {error or type(error).__name__}") from None
 
     def __enter__(self) -> "Queues":
         return self
@@ -83,13 +83,13 @@ class Queues:
         return (self.state(dead_name(self._settings)) or (0, 0))[0]
 
     def difference(self, name: str) -> str:
-        """What RabbitMQ says of a queue that was declared in another way than now; empty where it is the same."""
+        """Says how a queue was declared in another way than now; empty where it is the same."""
         declared = queue(self._settings) if name == self._settings.queue else dead_queue(self._settings)
         channel = self._amqp.channel()
         try:
             declared.bind(channel).declare()
         except amqp.PreconditionFailed as error:
-            return str(error.reply_text)
+            return setup_fault(error, self._settings)
         finally:
             if channel.is_open:
                 channel.close()

@@ -26,6 +26,7 @@ from hail.publish import Broker
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier
+from whale.embedded import owner_of
 from whale.errors import SetupError, Unavailable
 from whale.store import connect
 
@@ -280,6 +281,16 @@ def follow(hailwail: Hailwail, poll_s: float, stopped: Callable[[], bool]) -> bo
             time.sleep(min(left, 0.1))
 
 
+def check_readable(settings: Settings) -> None:
+    """Raises SetupError where the spool belongs to another user."""
+    folder = SpoolFolder(settings.data_dir)
+    try:
+        folder.names()
+    except PermissionError:
+        owner = owner_of(folder.path)
+        raise SetupError(f"{folder.path} belongs to {owner}: run this as that user, as `sudo -u {owner} …`") from None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--apply", "apply_", is_flag=True, help="Apply to the store instead of shipping to RabbitMQ.")
 @click.option("--follow", "follow_", is_flag=True, help="Stay and hand on what comes.")
@@ -290,7 +301,8 @@ def main(apply_: bool, follow_: bool, force: bool) -> None:
         settings = load(os.environ)
         if not apply_ and not settings.broker_url:
             raise SettingsError("HAILWHALE_BROKER_URL is not set: name a RabbitMQ, or use --apply")
-    except SettingsError as error:
+        check_readable(settings)
+    except (SettingsError, SetupError) as error:
         say(str(error))
         sys.exit(2)
     sink: Sink = Apply(settings, time.time) if apply_ else Ship(settings)

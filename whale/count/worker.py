@@ -10,22 +10,27 @@ wait; so `WORKER_THREADS` is how many messages one apply may hold.
 Run: celery -A whale.count.worker worker --pool threads (or `hailwhale worker`).
 """
 
+import contextlib
 import functools
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import kombu.serialization
 from celery import Celery
 from celery.exceptions import Reject
+from celery.platforms import SecurityWarning
+from celery.signals import celeryd_init, worker_ready
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from hail import publish
 from hail.message import CONTENT_TYPE, BadMessage, decode_message
-from hail.settings import Settings, load
+from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
 from whale.errors import Unavailable
 from whale.store import connect
@@ -120,4 +125,35 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
-app = make_celery(load(os.environ)) if "HAILWHALE_BROKER_URL" in os.environ else None
+@celeryd_init.connect
+def _before_it_starts(**_: Any) -> None:
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # of root and pickle: nothing here reads pickle
+    with _or_exit():
+        publish.check_broker(load(os.environ))
+
+
+@worker_ready.connect
+def _it_stands(**_: Any) -> None:
+    print(f"worker: counts what comes into RabbitMQ's queue {load(os.environ).queue}", flush=True)
+
+
+@contextlib.contextmanager
+def _or_exit() -> Iterator[None]:
+    """What cannot start says so in one sentence, also where Celery's own command runs it."""
+    try:
+        yield
+    except SettingsError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def __getattr__(name: str) -> Any:
+    """`celery --app whale.count.worker`: made when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _or_exit():
+        settings = load(os.environ)
+        if not settings.broker_url:
+            raise SettingsError("it reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`")
+        globals()["app"] = made = make_celery(settings)
+    return made

@@ -1,0 +1,178 @@
+"""How each part starts, and what is said where it cannot: one sentence on stderr, and exit code 2."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from hail.settings import load
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
+from whale.count.dead import Queues
+from whale.errors import Unavailable
+
+HERE = Path(__file__).parents[2]
+CELERY = (
+    "celery --quiet --app whale.count.worker worker --pool threads --concurrency 2 --without-gossip --without-mingle"
+)
+HAILWHALE = "whale.cli"
+
+
+def environ_of(**values: str) -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
+    return {**own, "PYTHONUNBUFFERED": "1", **{f"HAILWHALE_{name}": value for name, value in values.items()}}
+
+
+def ran(line: str, **values: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `python -m line`."""
+    command = [sys.executable, "-m", *line.split()]
+    done = subprocess.run(command, env=environ_of(**values), capture_output=True, text=True, cwd=HERE, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitMQ, unique: str) -> Iterator[dict[str, str]]:
+    """The settings of a farm's queue that was made."""
+    settings = {"BROKER_URL": rabbitmq.url, "QUEUE": unique}
+    made = load({f"HAILWHALE_{name}": value for name, value in settings.items()})
+    with Queues(made) as queues:
+        queues.difference(unique)  # declares it
+    yield settings
+    rabbitmq.delete(unique, f"{unique}.dead")
+
+
+def with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    return f"amqp://guest:{password}@{parts.hostname}:{parts.port}//"
+
+
+def refused_starts(settings: dict[str, str]) -> dict[str, tuple[dict[str, str], str]]:
+    """By what is wrong: the settings, and the sentence."""
+    url = settings["BROKER_URL"]
+    queue = settings["QUEUE"]
+    return {
+        "password": (
+            {**settings, "BROKER_URL": with_password(url, "wrong")},
+            "RabbitMQ refuses the user or the password in HAILWHALE_BROKER_URL: correct them",
+        ),
+        "vhost": (
+            {**settings, "BROKER_URL": url.removesuffix("/") + "nowhere"},
+            "RabbitMQ: vhost nowhere not found: run `rabbitmqctl add_vhost` and `rabbitmqctl set_permissions`, "
+            "or correct the end of HAILWHALE_BROKER_URL (the vhost / is written //)",
+        ),
+        "argument": (
+            {**settings, "QUEUE_MAX_MESSAGES": "100"},
+            f"RabbitMQ's queue {queue} was made with HAILWHALE_QUEUE_MAX_MESSAGES=20000, here it is 100: "
+            "set it back, or let the workers empty the queue and delete it",
+        ),
+    }
+
+
+@pytest.mark.parametrize("wrong", ["password", "vhost", "argument"])
+def test_a_worker_that_rabbitmq_refuses_does_not_start(wrong: str, broker: dict[str, str]) -> None:
+    settings, sentence = refused_starts(broker)[wrong]
+    assert ran(CELERY, **settings) == (2, "", f"worker: {sentence}\n")
+
+
+def test_all_parts_say_the_same_of_a_wrong_password(broker: dict[str, str], tmp_path: Path) -> None:
+    settings, sentence = refused_starts(broker)["password"]
+    assert ran(f"{HAILWHALE} worker", **settings) == (2, "", f"worker: {sentence}\n")
+    binds = {"HAIL_BIND": f"127.0.0.1:{free_port()}", "WHALE_BIND": f"127.0.0.1:{free_port()}"}
+    up = {**settings, **binds, "DATA_DIR": str(tmp_path)}
+    assert ran(f"{HAILWHALE} up", **up) == (2, "", f"hailwhale: {sentence}\n")
+    with pytest.raises(Unavailable, match=sentence):
+        Queues(load({f"HAILWHALE_{name}": value for name, value in settings.items()}))
+
+
+def test_a_user_without_rights_is_told_which(rabbitmq: RabbitMQ, broker: dict[str, str]) -> None:
+    rabbitmq.ctl("add_user", "poor", "poor")
+    rabbitmq.ctl("set_permissions", "poor", "^other", "^other", "^other")
+    try:
+        parts = urlsplit(rabbitmq.url)
+        code, said, complained = ran(
+            CELERY, **{**broker, "BROKER_URL": f"amqp://poor:poor@{parts.hostname}:{parts.port}//"}
+        )
+    finally:
+        rabbitmq.ctl("delete_user", "poor")
+    right = f"'^{broker['QUEUE']}'"
+    assert (code, said) == (2, "")
+    assert complained == (
+        f"worker: RabbitMQ: access to exchange '{broker['QUEUE']}' in vhost '/' refused for user 'poor': "
+        f"run `rabbitmqctl set_permissions -p VHOST USER {right} {right} {right}`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "it reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`"),
+        (
+            {"BROKER_URL": "redis://localhost"},
+            "HAILWHALE_BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://), got a redis:// one",
+        ),
+        (
+            {"BROKER_ULR": "amqp://localhost"},
+            "HAILWHALE_BROKER_ULR is not a setting: did you mean HAILWHALE_BROKER_URL?",
+        ),
+    ],
+)
+def test_celery_itself_says_what_is_wrong_with_the_settings(values: dict[str, str], sentence: str) -> None:
+    assert ran(CELERY, **values) == (2, "", f"worker: {sentence}\n")
+
+
+def test_a_port_below_1024_needs_root(tmp_path: Path) -> None:
+    without_right = ["setpriv", "--bounding-set=-net_bind_service"] if os.geteuid() == 0 else []
+    line = [*without_right, sys.executable, "-m", HAILWHALE, "hail", "--bind", "127.0.0.1:80"]
+    done = subprocess.run(
+        line, env=environ_of(DATA_DIR=str(tmp_path)), capture_output=True, text=True, cwd=HERE, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "hailwhale: cannot listen on 127.0.0.1:80: ports below 1024 need root; "
+        "choose one above, such as HAILWHALE_HAIL_BIND=127.0.0.1:8080, and put nginx before it\n"
+    )
+
+
+class Part:
+    """A part that runs until the test ends."""
+
+    def __init__(self, line: str, output: Path, **values: str):
+        self.output = output
+        with output.open("wb") as said:
+            self.process: subprocess.Popen[Any] = subprocess.Popen(
+                [sys.executable, "-m", *line.split()], env=environ_of(**values), stdout=said, stderr=said, cwd=HERE
+            )
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+    def first_line(self) -> str:
+        def whole() -> bool:
+            assert self.process.poll() is None, self.output.read_text()
+            return "\n" in self.output.read_text()
+
+        wait_until(whole, 60, "a line")
+        return self.output.read_text().split("\n")[0]
+
+
+def test_each_part_prints_one_line_when_it_stands(
+    broker: dict[str, str], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    values = {**broker, "REDIS_URL": redis_server.url, "DATA_DIR": str(tmp_path / "var")}
+    hail, whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    parts = {
+        f"{HAILWHALE} hail --bind {hail} --processes 2": f"hail: listens on {hail}",
+        f"{HAILWHALE} whale --bind {whale}": f"whale: listens on {whale}",
+        CELERY: f"worker: counts what comes into RabbitMQ's queue {broker['QUEUE']}",
+    }
+    for number, (line, said) in enumerate(parts.items()):
+        with Part(line, tmp_path / f"output{number}", **values) as part:
+            assert part.first_line() == said

@@ -1,0 +1,44 @@
+"""What a setting may be; what it may not be stops the start with a sentence."""
+
+import pytest
+
+from hail.settings import SettingsError, load
+
+AMQP = "expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://)"
+ENCODE = "in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
+WRONG = [
+    ("HAIL_BIND", "8185", "expected host:port such as 127.0.0.1:8085, got '8185'"),
+    ("HAIL_BIND", "", "expected host:port such as 127.0.0.1:8085, got ''"),
+    ("HAIL_BIND", "localhost:0", "expected host:port such as 127.0.0.1:8085, got 'localhost:0'"),
+    ("WHALE_BIND", "localhost:65536", "expected host:port such as 127.0.0.1:8086, got 'localhost:65536'"),
+    ("WHALE_BIND", "http://localhost:80", "expected host:port such as 127.0.0.1:8086, got 'http://localhost:80'"),
+    ("BROKER_URL", "redis://localhost", f"{AMQP}, got a redis:// one"),
+    ("BROKER_URL", "http://localhost", f"{AMQP}, got a http:// one"),
+    ("BROKER_URL", "a-password-perhaps", f"{AMQP}, got no URL"),
+    ("BROKER_URL", "amqp://", f"{AMQP}; {ENCODE}"),
+    ("BROKER_URL", "amqp://localhost:port", f"{AMQP}; {ENCODE}"),
+    ("BROKER_URL", "amqp://user:se/cret@localhost//", f"{AMQP}; {ENCODE}"),
+    ("BROKER_URL", "amqp://user:se[cret@localhost//", f"{AMQP}; {ENCODE}"),
+    ("BROKER_URL", "amqp://localhost;redis://localhost", f"{AMQP}, got a redis:// one"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "said"), WRONG, ids=[f"{name}={value}" for name, value, _ in WRONG])
+def test_a_setting_that_cannot_be_used_stops_the_start(name: str, value: str, said: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        load({f"HAILWHALE_{name}": value})
+    assert str(error.value) == f"HAILWHALE_{name}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HAIL_BIND", "[::1]:8085"),
+        ("HAIL_BIND", "unix:/run/hail.sock"),
+        ("BROKER_URL", "amqp://localhost"),
+        ("BROKER_URL", "amqps://user:p%40ss@rabbit.internal:5671/host"),
+        ("BROKER_URL", "amqp://one//;amqp://two//"),
+    ],
+)
+def test_a_setting_that_can_be_used_is_kept_as_it_is(name: str, value: str) -> None:
+    assert getattr(load({f"HAILWHALE_{name}": value}), name.lower()) == value
