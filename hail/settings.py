@@ -127,6 +127,8 @@ TABLE = (
         "sums",
         "sums and names of one interval in one apply; more, and its messages are applied in two",
     ),
+    # imports
+    Setting("IMPORT_LINE_BYTES", 1_000_000, "bytes", "a line or row of an imported file; a longer one is refused"),
     # decisions
     Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),
     Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),

@@ -13,7 +13,7 @@ from hail.binds import check_free
 from hail.hit import HitError, lenient
 from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
-from whale.errors import SetupError, Unavailable
+from whale.errors import SetupError, Unavailable, visible
 
 ACCOUNT = "default"
 
@@ -25,7 +25,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (SettingsError, SetupError, Unavailable) as error:
-            click.echo(f"hailwhale: {error}", err=True)
+            click.echo(f"hailwhale: {visible(str(error))}", err=True)
             ctx.exit(2)
 
 

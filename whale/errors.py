@@ -90,3 +90,8 @@ class Interrupted(Unavailable):
 
 class SetupError(HailWhaleError):
     """Nothing can start until a person changes something."""
+
+
+def visible(text: str) -> str:
+    """Names are data: what is no printable letter is shown as its escape, so that it cannot move the cursor."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)

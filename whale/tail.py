@@ -14,18 +14,13 @@ import msgspec
 from hail.settings import SettingsError, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
-from whale.errors import CallerError, SetupError, Unavailable
+from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.spy import COUNTED
 
 POLL_S = 0.3
 COLUMNS = ("time", "outcome", "visitor", "pk", "what")
 WIDTHS = (23, 18, 16, 24)  # of all but the last, which has the rest of the line
 NARROW = 20
-
-
-def visible(text: str) -> str:
-    """Names are data: what is no printable letter is shown as its escape, so that it cannot move the cursor."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def row_of(trace: Mapping[str, Any]) -> tuple[str, ...]:

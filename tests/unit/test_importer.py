@@ -3,7 +3,12 @@
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from rich.console import Console
 from hail.hit import HitError, encode_hit, parse_hit
 from hail.message import decode_message
 from hail.settings import load
+from whale import cli
 from whale.count.importer import Refused, blocks, check_keys_exist, import_file, main, publisher_of, scan
 from whale.count.mapping import HitMaker, RowMapping, load_mapping
 from whale.errors import SetupError
@@ -293,6 +299,14 @@ FILES: list[tuple[str, bytes, str]] = [
     ("f.zip", b"not zip", "cannot be unpacked, it is damaged or of another kind: File is not a zip file"),
     ("f.zip", flipped(packed("zip", HEADER.encode() * 100), 60), "cannot be unpacked, it is damaged"),
     ("f.zip", encrypted(packed("zip", HEADER.encode())), "is encrypted, password required"),
+    ("f.csv", HEADER.encode("utf-16"), 'is utf-16: name the file\'s encoding in M: encoding = "utf-16"'),
+    ("f.csv", HEADER.encode("utf-16-le"), 'is utf-16-le: name the file\'s encoding in M: encoding = "utf-16-le"'),
+    ("f.ndjson", HEADER.encode("utf-16-be"), "is utf-16-be"),
+    ("f.json", b'[{"who": 1}, {"who": 2}]', "is one JSON array: write each of its values on a line of its own, as `jq"),
+    ("f.txt", b'\xef\xbb\xbf [\n {"who": 1}]', "is one JSON array"),
+    ("f.json", b'{\n "who": 1\n}\n', "no line is a JSON object: write one object a line, as `jq -c .` does"),
+    ("f.csv", b"who," * 300_000, "line 1: expected at most 1,000,000 bytes in a row (HAILWHALE_IMPORT_LINE"),
+    ("f.csv", b"who,\x1b[31mred\n1,2\n", "no column 'country', which dimensions.place of M asks for"),
     ("f.ndjson", b'{"who": 1}\n', "no row has 'country', which dimensions.place of M asks for"),
 ]
 
@@ -307,6 +321,82 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, name: str, d
     assert str(error.value).startswith(f"{path}: ")
 
 
+def test_a_folder_or_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(SetupError, match="expected a file: it is read more than once"):
+            scan(str(path), mapping_of(tmp_path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, encoding: str) -> None:
+    row = "ann,US,LA,phone,1,,01.07.2026 12:00,\n"
+    text = SHOP if encoding == "utf-8-sig" else f'encoding = "{encoding}"\n' + SHOP
+    assert len(hits_of(tmp_path, (HEADER + row).encode(encoding), text=text)[0]) == 1
+    assert len(hits_of(tmp_path, (HEADER + row).encode(encoding), text=f"\ufeff{text}")[0]) == 1
+
+
+def test_a_line_that_is_too_long_takes_no_neighbour_along(tmp_path: Path) -> None:
+    row, most = "ann,US,,,1,,01.07.2026 12:00,\n", SETTINGS.import_line_bytes
+    many = '"a\nb",' * 200_000
+    data = HEADER + row + "x" * (3 * most + 7) + "\r\n" + row + many + "\n" + row + "é" * most + "\n" + row
+    found, said = hits_of(tmp_path, data.encode())
+    assert len(found) == 4
+    too_long = "bad_row: expected at most 1,000,000 bytes in a row (HAILWHALE_IMPORT_LINE_BYTES)"
+    assert said[0] == f"F:3: {too_long}"
+    assert f"F:{data[: -len(row)].count(chr(10))}: {too_long}" in said
+
+
+def test_a_line_of_a_hundred_megabytes_takes_no_such_memory(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(SHOP)
+    with gzip.open(tmp_path / "f.csv.gz", "wb", 1) as file:
+        file.write(HEADER.encode())
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+        file.write(b"\nann,US,,,1,,01.07.2026 12:00,\n")
+    program = (
+        "import resource, sys; from click.testing import CliRunner; from whale.count.importer import main;"
+        "done = CliRunner().invoke(main, sys.argv[1:]);"
+        "print(done.stderr, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    words = [str(tmp_path / "f.csv.gz"), "--mapping", str(tmp_path / "m.toml"), "--dry-run"]
+    said = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60).stdout
+    assert "1 of 2 rows would be counted, refused: 1 bad_row" in said
+    assert int(said.split()[-1]) < 200
+
+
+def test_what_a_mapping_remembers_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whale.count.mapping.MOST_REMEMBERED_BYTES", 5000)
+    maker = HitMaker(mapping_of(tmp_path, 'pk = "p"\nat = "t"\n[metrics]\nm = "m"\n'), ["m", "t"], SETTINGS, NOW)
+    for number in range(1000):
+        hit = json.loads(maker.wire([str(number), "2020-01-01"]))
+        assert hit[2:] == [{"hits": 1, "m": number * 1_000_000}, 1_577_836_800_000]
+    assert len(maker._metrics[0][2]) < 20
+
+
+def test_rows_that_are_dated_ahead_are_named(tmp_path: Path) -> None:
+    mapping_of(tmp_path)
+    soon = datetime.fromtimestamp(time.time() + 90 * 86_400).strftime("%d.%m.%Y")
+    days = ["01.07.2016", soon, "01.07.2016", soon]
+    (tmp_path / "f.csv").write_text(HEADER + "".join(f"ann,US,,,1,,{day} 12:00,\n" for day in days))
+    said = CliRunner().invoke(main, [str(tmp_path / "f.csv"), "--mapping", str(tmp_path / "m.toml"), "--dry-run"])
+    assert said.exit_code == 0
+    assert "import: 2 rows are dated ahead and count at 20" in said.stderr
+    assert "; the first is line 3\n" in said.stderr
+
+
+def test_no_name_in_a_file_reaches_the_terminal_raw(tmp_path: Path) -> None:
+    mapping_of(tmp_path)
+    (tmp_path / "f.csv").write_text(HEADER.replace("who", "\x1b[2Jwho"))
+    words = ["import", str(tmp_path / "f.csv"), "--mapping", str(tmp_path / "m.toml"), "--dry-run"]
+    said = CliRunner().invoke(cli.main, words)
+    assert (said.exit_code, "\x1b" in said.stderr, "in: \\x1b[2Jwho, country" in said.stderr) == (2, False, True)
+    odd = tmp_path / "\x1b[2Jf.csv"
+    odd.write_text(HEADER + "ann\n")
+    said = CliRunner().invoke(cli.main, ["import", str(odd), *words[2:]])
+    assert (said.exit_code, "\x1b" in said.stderr, "\\x1b[2Jf.csv:2: bad_row" in said.stderr) == (1, False, True)
+
+
 def test_a_zip_holds_one_file(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
         archive.writestr("a.csv", "a")
@@ -318,7 +408,7 @@ def test_a_zip_holds_one_file(tmp_path: Path) -> None:
 def test_a_key_that_is_rare_is_found(tmp_path: Path) -> None:
     path, mapping = tmp_path / "f.ndjson", mapping_of(tmp_path, ND)
     path.write_text('{"who": 1, "money": 2, "at.ms": 3}\n' * 5000 + '{"geo": {"country": 1}}\n')
-    check_keys_exist(str(path), mapping)
+    check_keys_exist(str(path), scan(str(path), mapping), mapping, SETTINGS)
 
 
 def test_a_dry_run_counts_nothing_and_says_what_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

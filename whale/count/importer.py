@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from operator import itemgetter
 from typing import IO, Any, NamedTuple
 
@@ -42,7 +44,7 @@ from whale.count.apply import Applier
 from whale.count.hailwail import Ship
 from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping
 from whale.embedded import redis_url_of
-from whale.errors import SetupError, Unavailable
+from whale.errors import SetupError, Unavailable, visible
 from whale.store import connect
 
 BLOCK_HITS = 2000
@@ -61,6 +63,7 @@ class BadRow(Exception):
 
 Rows = Iterator[tuple[int, Row | Exception]]
 """Line numbers and rows, or what is wrong with them."""
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 # The file
@@ -85,6 +88,8 @@ def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
                     raise SetupError(f"{path}: expected a zip with one file in it, got {len(names)}")
                 with archive.open(names[0]) as stream:
                     yield names[0], stream
+        elif not stat.S_ISREG(os.stat(path).st_mode):
+            raise SetupError(f"{path}: expected a file: it is read more than once, so write what comes into one")
         elif path.lower().endswith(".gz"):
             with gzip.open(path) as stream:
                 yield path[:-3], stream  # type: ignore[misc]  # a GzipFile reads as IO does
@@ -101,10 +106,12 @@ def scan(path: str, mapping: RowMapping) -> Content:
     """Reads all of the file once, so that nothing is counted of one that is cut short or in another encoding."""
     state, size, lines = hashlib.blake2b(), 0, 1
     decoder = codecs.getincrementaldecoder(mapping.encoding)()
-    first = ""
+    head = ""
     with unpacked(path) as (name, stream):
         while True:
             part = stream.read(READ_BYTES)
+            if not size:
+                _check_utf16(path, mapping, part[:1000])
             try:
                 text = decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
@@ -116,22 +123,67 @@ def scan(path: str, mapping: RowMapping) -> Content:
                 ) from None
             if not part:
                 break
-            first = first or text.lstrip()[:1]
+            head = head or text.lstrip()[:1000]
             state.update(part)
             size, lines = size + len(part), lines + part.count(b"\n")
-    if not first:
+    if not head:
         raise SetupError(f"{path}: is empty")
     by_name = {"csv": "csv", "tsv": "csv", "ndjson": "ndjson", "jsonl": "ndjson", "json": "ndjson"}
-    guessed = by_name.get(name.rpartition(".")[2].lower()) or ("ndjson" if first == "{" else "csv")
-    return Content(state.hexdigest(), size, mapping.format or guessed)
+    named = mapping.format or by_name.get(name.rpartition(".")[2].lower())
+    if named != "csv" and head[0] == "[" and (named or head[1:].lstrip()[:1] in ("{", "[", "]")):
+        raise SetupError(
+            f"{path}: is one JSON array: write each of its values on a line of its own, as `jq -c '.[]'` does"
+        )
+    return Content(state.hexdigest(), size, named or ("ndjson" if head[0] == "{" else "csv"))
 
 
-def csv_rows(path: str, text: IO[str], mapping: RowMapping) -> Rows:
+def _check_utf16(path: str, mapping: RowMapping, head: bytes) -> None:
+    """head: how the file begins.  Raises SetupError where that is UTF-16 and the mapping does not say so."""
+    if mapping.encoding in ("utf-16", "utf-32"):
+        return
+    found = "utf-16" if head.startswith(UTF16) else ""
+    if not found and not mapping.encoding.startswith(("utf-16", "utf-32")) and 3 * head.count(0) > len(head):
+        found = "utf-16-le" if head[1::2].count(0) > head[::2].count(0) else "utf-16-be"
+    if found:
+        raise SetupError(f'{path}: is {found}: name the file\'s encoding in {mapping.path}: encoding = "{found}"')
+
+
+class Lines:
+    """The lines of a text. One longer than `most` bytes is read past and raises BadRow, as does a row of such lines.
+
+    number: of the last line.  Whoever has read a row says so by `row_ended`.
+    """
+
+    def __init__(self, text: IO[str], most: int):
+        self.number = 0
+        self._read, self._most, self._held = text.readline, most, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._read(self._most + 1)
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self._held += len(line) if line.isascii() else len(line.encode("utf-8", "replace"))
+        if self._held > self._most + (line[-1] in "\r\n"):
+            self._held = 0
+            while line and line[-1] not in "\r\n":
+                line = self._read(self._most)
+            raise BadRow(f"expected at most {self._most:,} bytes in a row (HAILWHALE_IMPORT_LINE_BYTES)")
+        return line
+
+    def row_ended(self) -> None:
+        self._held = 0
+
+
+def csv_rows(path: str, lines: Lines, mapping: RowMapping) -> Rows:
     """The values of the mapping's columns, row by row; raises SetupError where the header does not have them."""
-    reader = csv.reader(text, delimiter=mapping.delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
     try:
         header = next(reader)
-    except csv.Error as error:
+    except (csv.Error, BadRow) as error:
         raise SetupError(f"{path}: expected CSV, with a header in line 1: {error}") from None
     for column, key in mapping.columns.items():
         if header.count(column) != 1:
@@ -141,32 +193,39 @@ def csv_rows(path: str, text: IO[str], mapping: RowMapping) -> Rows:
     places = [header.index(column) for column in mapping.columns]
     pick: Callable[[list[str]], Row] = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
     width = len(header)
+    lines.row_ended()
     while True:
         try:
             for row in reader:
+                lines.row_ended()
                 if len(row) == width:
-                    yield reader.line_num, pick(row)
+                    yield lines.number, pick(row)
                 elif row:
-                    yield reader.line_num, BadRow(f"expected {width} values, got {len(row)}")
+                    yield lines.number, BadRow(f"expected {width} values, got {len(row)}")
             return
         except csv.Error as error:
-            yield reader.line_num, BadRow(f"expected CSV: {error}")
+            lines.row_ended()
+            yield lines.number, BadRow(f"expected CSV: {error}")
+        except BadRow as error:
+            yield lines.number, error
 
 
-def ndjson_rows(path: str, text: IO[str], mapping: RowMapping) -> Rows:
+def ndjson_rows(path: str, lines: Lines, mapping: RowMapping) -> Rows:
     """The same of NDJSON: numbers and booleans as text, null and what is not there as None."""
     columns = list(mapping.columns)
     decode = msgspec.json.Decoder(dict[str, Any]).decode
-    for number, line in enumerate(text, 1):
-        if not line.strip():
-            continue
+    while True:
         try:
-            found = decode(line)
-            yield number, [_value(found, column) for column in columns]
+            for line in lines:
+                lines.row_ended()
+                if line.strip():
+                    found = decode(line)
+                    yield lines.number, [_value(found, column) for column in columns]
+            return
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            yield number, HitError(Reason.BAD_JSON, "row", f"expected a JSON object: {error}")
+            yield lines.number, HitError(Reason.BAD_JSON, "row", f"expected a JSON object: {error}")
         except BadRow as error:
-            yield number, error
+            yield lines.number, error
 
 
 def _value(found: dict[str, Any], column: str) -> str | None:
@@ -182,15 +241,51 @@ def _value(found: dict[str, Any], column: str) -> str | None:
     return json.dumps(value)
 
 
-def check_keys_exist(path: str, mapping: RowMapping) -> None:
+class Portion(io.RawIOBase):
+    """The first `size` bytes of a stream, as they are read. done: how many were."""
+
+    def __init__(self, stream: IO[bytes], size: int):
+        self.done = 0
+        self._stream, self._size, self._state = stream, size, hashlib.blake2b()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = self._stream.read(min(len(buffer), self._size - self.done))
+        self._state.update(part)
+        self.done += len(part)
+        buffer[: len(part)] = part
+        return len(part)
+
+    @property
+    def digest(self) -> str:
+        """Of what was read."""
+        return self._state.hexdigest()
+
+
+def rows_of(path: str, portion: Portion, form: str, mapping: RowMapping, settings: Settings) -> Rows:
+    """form: csv or ndjson."""
+    newline = "" if form == "csv" else None
+    text = io.TextIOWrapper(io.BufferedReader(portion, READ_BYTES), mapping.encoding, newline=newline)
+    lines = Lines(text, settings.import_line_bytes)
+    return (csv_rows if form == "csv" else ndjson_rows)(path, lines, mapping)
+
+
+def check_keys_exist(path: str, content: Content, mapping: RowMapping, settings: Settings) -> None:
     """That each column of the mapping is in some row of an NDJSON file; raises SetupError."""
     absent = dict(enumerate(mapping.columns))
+    is_json = False
     with unpacked(path) as (_, stream):
-        for _, row in ndjson_rows(path, io.TextIOWrapper(stream, mapping.encoding), mapping):
+        for _, row in rows_of(path, Portion(stream, content.size), "ndjson", mapping, settings):
+            if not isinstance(row, HitError):
+                is_json = True
             if not isinstance(row, Exception):
                 absent = {place: column for place, column in absent.items() if row[place] is None}
             if not absent:
                 return
+    if not is_json:
+        raise SetupError(f"{path}: no line is a JSON object: write one object a line, as `jq -c .` does")
     column = next(iter(absent.values()))
     raise SetupError(f"{path}: no row has {column!r}, which {mapping.columns[column]} of {mapping.path} asks for")
 
@@ -208,10 +303,17 @@ class Block(NamedTuple):
 
 @dataclass
 class Refused:
-    """Rows that were left out: each reported, up to MOST_SHOWN, and counted by reason."""
+    """Rows that were left out: each reported, up to MOST_SHOWN, and counted by reason; and those that were dated ahead."""
 
     say: Callable[[str], None]
     by_reason: Counter[str] = field(default_factory=Counter)
+    ahead: int = 0
+    first_ahead: int = 0
+
+    def landed_on_now(self, line: int) -> None:
+        """Of a row that counts, but not at its own time, since that was ahead."""
+        self.ahead += 1
+        self.first_ahead = self.first_ahead or line
 
     def add(self, path: str, line: int, error: Exception) -> None:
         reason = str(error.reason) if isinstance(error, HitError) else BAD_ROW
@@ -232,23 +334,25 @@ def blocks(
 ) -> Iterator[Block]:
     """The whole file. A block is `block_hits` rows, whether they make hits or not, so that its name stays its own."""
     publisher = publisher_of(content, mapping, block_hits)
-    wire = HitMaker(mapping, list(mapping.columns), settings, now).wire
+    maker = HitMaker(mapping, list(mapping.columns), settings, now)
     total = seq = rows = 0
     hits: list[bytes] = []
 
     def block() -> Block:
         body = encode_message(publisher, seq, ACCOUNT, total, int(now * 1000), hits, lasting=True) if hits else None
-        return Block(body, rows, min(stream.tell(), content.size))
+        return Block(body, rows, portion.done)
 
     with unpacked(path) as (_, stream):
-        text = io.TextIOWrapper(stream, mapping.encoding, newline="" if content.format == "csv" else None)
-        for line, row in (csv_rows if content.format == "csv" else ndjson_rows)(path, text, mapping):
+        portion = Portion(stream, content.size)
+        for line, row in rows_of(path, portion, content.format, mapping, settings):
             rows += 1
             try:
                 if isinstance(row, Exception):
                     raise row
-                hits.append(wire(row))
+                hits.append(maker.wire(row))
                 total += 1
+                if maker.is_ahead:
+                    refused.landed_on_now(line)
             except (HitError, BadRow) as error:
                 refused.add(path, line, error)
             if rows == block_hits:
@@ -354,7 +458,7 @@ class Shown:
         return time.monotonic() - self._began
 
     def say(self, text: str) -> None:
-        self._console.print(f"import: {text}", markup=False, highlight=False, soft_wrap=True)
+        self._console.print(f"import: {visible(text)}", markup=False, highlight=False, soft_wrap=True)
 
     def done(self, rows: int, read: int) -> None:
         self.rows += rows
@@ -370,7 +474,7 @@ def import_file(
     """The exit code; raises SetupError, Unavailable."""
     content = scan(path, mapping)
     if content.format == "ndjson":
-        check_keys_exist(path, mapping)
+        check_keys_exist(path, content, mapping, settings)
     to: ToStore | ToBroker | None = None
     if not dry_run:
         to = ToBroker(settings) if settings.broker_url else ToStore(settings)
@@ -404,6 +508,11 @@ def import_file(
     verb = to.verb if to else "would be counted"
     known = f" ({to.known:,} of them before)" if to and to.known else ""
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in refused.by_reason.most_common())
+    if refused.ahead:
+        when = datetime.fromtimestamp(now).astimezone().isoformat(" ", "seconds")
+        shown.say(
+            f"{refused.ahead:,} rows are dated ahead and count at {when}; the first is line {refused.first_ahead:,}"
+        )
     took = f"{shown.took_s:.1f} s, {shown.rate}"
     shown.say(f"{hits:,} of {shown.rows:,} rows {verb}{known}, refused: {left_out or 'none'}; {took}")
     return 1 if refused.by_reason else 0

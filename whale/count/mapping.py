@@ -8,6 +8,7 @@ import codecs
 import difflib
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ KEYS = ("pk", "dimensions", "metrics", "at", "id", "missing", "format", "delimit
 AT_KEYS = ("column", "format", "zone")
 FORMATS = ("csv", "ndjson")
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
-MOST_REMEMBERED = 200_000
+MOST_REMEMBERED_BYTES = 64_000_000
+REMEMBERED_BYTES = 250  # of one value, beside its texts
 
 Value = str | None
 Row = Sequence[Value]
@@ -72,7 +74,7 @@ class RowMapping:
 def load_mapping(path: str, settings: Settings) -> RowMapping:
     """Reads a mapping file; raises SetupError with a sentence."""
     try:
-        given = tomllib.loads(Path(path).read_bytes().decode())
+        given = tomllib.loads(Path(path).read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise SetupError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -204,7 +206,10 @@ def _value(name: str, value: Any, settings: Settings) -> Any:
 
 
 class HitMaker:
-    """Wire forms of hits from the rows of one file. columns: of a row's values, in order.  now: epoch seconds."""
+    """Wire forms of hits from the rows of one file. columns: of a row's values, in order.  now: epoch seconds.
+
+    is_ahead: the last row's time was not before `now`, and counts as `now`.
+    """
 
     def __init__(self, mapping: RowMapping, columns: Sequence[str], settings: Settings, now: float):
         place = {column: i for i, column in enumerate(columns)}
@@ -220,6 +225,8 @@ class HitMaker:
         ]
         self._hits = b"" if "hits" in mapping.metrics else b'"hits":1'
         self._at, self._times = place[mapping.at], dict[Value, bytes]()
+        self._at_most, self.is_ahead = b"%d" % math.floor(now * 1000), False
+        self._remembered_bytes = 0
         self._id = place[mapping.id] if mapping.id else None
 
     def wire(self, row: Row) -> bytes:
@@ -227,29 +234,45 @@ class HitMaker:
         key = tuple([row[i] for i in self._pk_columns])
         pk = self._pks.get(key)
         if pk is None:
-            pk = _remember(self._pks, key, self._pk(key))
+            pk = self._remember(self._pks, key, self._pk(key))
         dimensions = []
         for name, places, branches in self._dimensions:
             values = tuple([row[i] for i in places])
             branch = branches.get(values)
             if branch is None:
-                branch = _remember(branches, values, self._branch(name, values))
+                branch = self._remember(branches, values, self._branch(name, values))
             if branch:
                 dimensions.append(branch)
         metrics, others = [self._hits] if self._hits else [], list[bytes]()
         for name, at, amounts in self._metrics:
             amount = amounts.get(row[at])
             if amount is None:
-                amount = _remember(amounts, row[at], self._amount(name, row[at]))
+                amount = self._remember(amounts, row[at], self._amount(name, row[at]))
             if amount:
                 (metrics if self._settings.kinds.get(name, SUM) == SUM else others).append(amount)
         time = self._times.get(row[self._at])
         if time is None:
-            time = _remember(self._times, row[self._at], self._time(row[self._at]))
+            time = self._remember(self._times, row[self._at], self._time(row[self._at]))
+        self.is_ahead = time == self._at_most
         id_ = None
         if self._id is not None and (given := row[self._id]) is not None and given not in self._mapping.missing:
             id_ = _json(name_of(given, "id", self._settings, Reason.BAD_ID))
         return wire_of(pk, _object(dimensions), _object(metrics), time, id_, _object(others) if others else None)
+
+    def _remember(self, known: dict[Any, bytes], key: Any, value: bytes) -> bytes:
+        """Keeps what a value becomes; forgets all where that is too much."""
+        texts = key if isinstance(key, tuple) else (key,)
+        self._remembered_bytes += REMEMBERED_BYTES + len(value) + sum(4 * len(text) for text in texts if text)
+        if self._remembered_bytes > MOST_REMEMBERED_BYTES:
+            self._remembered_bytes = 0
+            self._pks.clear()
+            self._times.clear()
+            for *_, branches in self._dimensions:
+                branches.clear()
+            for *_, amounts in self._metrics:
+                amounts.clear()
+        known[key] = value
+        return value
 
     # The JSON of one part each, by parse_hit; empty where a value is missing.
 
@@ -311,10 +334,3 @@ _json = msgspec.json.Encoder(order="deterministic").encode
 
 def _object(members: Sequence[bytes]) -> bytes:
     return b"{%b}" % b",".join(members)
-
-
-def _remember(known: dict[Any, bytes], key: Any, value: bytes) -> bytes:
-    if len(known) >= MOST_REMEMBERED:
-        known.clear()
-    known[key] = value
-    return value
