@@ -12,7 +12,8 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
     at           milliseconds since the epoch
     id, visitor, event   text or null; trailing nulls are left out
     others       metrics that are no sums: name -> [kind, value], or null; of distinct the text to count, else millionths.
-                 The outcome of a decision also has "__moments__": ["moments", 1], or 0 where its trial was counted before
+                 The outcome of a decision also has "__moments__": ["moments", 1], or 0 where its trial was counted before;
+                 or, where it adds to rewards of the same outcome, their sums so far: ["moments", {"value": 5000000}]
 """
 
 import ast
@@ -50,7 +51,7 @@ _FIELDS = frozenset(FIELDS)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
 Dimensions = dict[str, "Dimensions"]
-Others = dict[str, tuple[str, int | str]]
+Others = dict[str, tuple[str, int | str | dict[str, int]]]
 
 
 class Reason(StrEnum):
@@ -211,11 +212,15 @@ def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> H
     return with_moments(parse_hit(fields, settings, now), settings)
 
 
-def with_moments(hit: Hit, settings: Settings, own: int = 1) -> Hit:
-    """The same hit, with its moments counted. own: 0 where it adds to a trial that was counted before as one hit."""
-    some = min(MOST_MOMENTS, len(hit.metrics))
+def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str, int] | None = None) -> Hit:
+    """The same hit, with its moments counted. own: 0 where it adds to a trial that was counted before as one hit.
+
+    before: what the same outcome was so far, by hits that had their moments counted: then it adds what it makes of them.
+    """
+    value: int | dict[str, int] = own if before is None else {**({"hits": 0} if own else {}), **before}
+    some = min(MOST_MOMENTS, len({*hit.metrics, *(before or ())}))
     more = (1 + some + some * (some + 1) // 2) * len(hit.pk) * len(settings.periods)
-    return replace(hit, others={**(hit.others or {}), MOMENTS: (MOMENTS_KIND, own)}, cells=hit.cells + more)
+    return replace(hit, others={**(hit.others or {}), MOMENTS: (MOMENTS_KIND, value)}, cells=hit.cells + more)
 
 
 def lenient(field: str, text: str) -> Any:

@@ -43,7 +43,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     id: str | None = None
     visitor: str | None = None
     event: str | None = None
-    others: dict[str, tuple[str, int | str]] | None = None
+    others: dict[str, tuple[str, int | str | dict[str, int]]] | None = None
 
 
 class Refusal(msgspec.Struct, array_like=True, gc=False):
@@ -68,6 +68,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     hits: list[WireHit]
     lasting: bool = False
     refused: list[Refusal] = []
+    kept_s: float = 0.0  # how long its name is remembered at least; of messages that do not travel
 
     @property
     def name(self) -> tuple[str, int]:

@@ -132,6 +132,7 @@ TABLE = (
     # decisions
     Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),
     Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),
+    Setting("MAX_REWARDS", 100, "rewards", "rewards of one decision, each with its id; beyond, refused"),
     Setting("MAX_DECISIONS", 200_000, "decisions", "decisions of an account that are kept; the newest stay"),
     Setting("DECIDE_SNAPSHOT_S", 1.0, "s", "how old the counters may be that a decision rests on"),
     Setting("MAX_DEFINITIONS", 200, "decisions", "decisions that an account may define"),

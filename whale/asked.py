@@ -310,3 +310,6 @@ class RewardGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     decision_id: Annotated[str, Meta(description="Of an answer of /decide.")]
     metrics: Annotated[Amounts | None, Meta(description="What it earned.")] = None
     metric: Amounts | None = None
+    id: Annotated[
+        Name | None, Meta(description="Of this reward: each id counts once, and rewards with ids add up.")
+    ] = None

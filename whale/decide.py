@@ -3,9 +3,10 @@
     Asked ── sticky? ──► Decision, as before
       └──── counters ──► Evidence ── choose ──► Choice ── keep ──► Decision     (counted as a trial in the background)
 
-Promise: a decision that has an id is kept before it is answered, with the probability that it had: it can be rewarded once. A visitor who
-asks again while it is sticky gets the same. While the store is away, the default that was declared is answered, within half a second,
-without an id, and is not counted; where none was declared, Unavailable.
+Promise: a decision that has an id is kept before it is answered, with the probability that it had. It can be rewarded: once without an id,
+and once under each id. The store notes a reward, and the name of the message that is to count it, before that is counted; so who sends it
+again has the same message counted, which counts once. A visitor who asks again while it is sticky gets the same. While the store is away,
+the default that was declared is answered, within half a second, without an id, and is not counted; where none was declared, Unavailable.
 
 Cost: one round trip for a visitor who has a decision. Else two more for the counters (three where an option was never counted), unless
 they were read within `decide_snapshot_s`, and one to keep it; and once in LEARN_S a read of other values of the same dimensions. Never
@@ -21,17 +22,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hail.hit import Dimensions, Hit, parse_hit, with_moments
+from hail.hit import Dimensions, Hit, Reason, name_of, parse_hit, with_moments
 from hail.settings import Settings
 from whale.answer import off_policy, outcomes, policy
 from whale.answer.cache import Cache
 from whale.answer.evidence import Evidence
 from whale.answer.outcomes import PERIOD, Decay, Judged, Ratio
 from whale.answer.policy import Choice, Policy, Row
+from whale.count.direct import Direct, Named
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.period import Range, parse_period
-from whale.store.base import Keeping, Kept, Store
+from whale.store.base import DIGEST, Keeping, Kept, Reward, Store, no_decision
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that
@@ -103,7 +105,10 @@ _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).d
 
 
 class Decider:
-    """For many threads. clock: epoch seconds.  nonce: a new name for a decision, that nobody can guess."""
+    """For many threads. clock: epoch seconds.  nonce: a new name for a decision, that nobody can guess.
+
+    rewards: what counts them, and remembers their names as long as decisions are kept.
+    """
 
     def __init__(
         self,
@@ -114,12 +119,12 @@ class Decider:
         random: np.random.Generator,
         nonce: Callable[[], str],
         count_trial: CountTrial,
-        count_hits: Callable[[list[Hit]], None],
+        rewards: Direct,
         count_later: Callable[[Hit], None],
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self.random, self._nonce, self._count_trial = random, nonce, count_trial
-        self._count_hits, self._count_later = count_hits, count_later
+        self._rewards, self._count_later = rewards, count_later
         self._hurried: Store | None = None
         self._away_until = 0.0
         self._lock = threading.Lock()
@@ -292,17 +297,17 @@ class Decider:
                 found[place] = evidence
         return [evidence for evidence in found if evidence is not None]
 
-    def reward(self, decision_id: str, metrics: Any) -> bool:
+    def reward(self, decision_id: str, metrics: Any, id: Any = None) -> bool:
         """Counts what a decision earned, at its option, its context and its time. False where this reward was counted before.
 
-        Raises CallerError: no such decision, or one that has another reward; HitError; Unavailable, then send it again.
+        id: a name of this reward, each of which counts once and adds to the others.
+        Raises CallerError: no such decision, or one that has another reward under this id, or too many; HitError; Unavailable,
+        then send it again: from then on it is known under which name it counts, so it counts once whoever counts it.
         """
         now = self._clock()
         kept = self._slow.decision(self._account, decision_id, now)
         if kept is None:
-            raise CallerError(
-                f"{ascii(decision_id)[:60]} is no decision that is kept: misspelt, or too old", "decision_id"
-            )
+            raise no_decision(decision_id)
         record = _decode(kept.text)
         given = {
             "pk": [*record.pk, record.option],
@@ -314,21 +319,44 @@ class Decider:
         earned = {name: amount for name, amount in hit.metrics.items() if name != "hits"}
         if hit.metrics["hits"] != 1 or not earned | (hit.others or {}):
             raise CallerError("expected what was earned, as {'value': 1}; a reward is no hit", "metrics")
-        digest = hashlib.blake2b(msgspec.json.encode([sorted(earned.items()), hit.others]), digest_size=9).hexdigest()
-        kept = self._slow.begin_reward(self._account, decision_id, digest, now)
-        if kept is None or kept.reward != digest:
-            raise CallerError("was rewarded before, by something else", "decision_id")
-        if kept.is_rewarded:
+        whose = "" if id is None else name_of(id, "id", self._settings, Reason.BAD_ID)
+        said = msgspec.json.encode([sorted(earned.items()), hit.others])
+        digest = hashlib.blake2b(said, digest_size=DIGEST // 2).hexdigest()
+        hits = 1 + (record.off_policy in earned)
+        name = self._rewards.name(hits, now)
+        reward = Reward(whose, digest, earned, name.publisher, name.seq, name.total, name.at_ms)
+        try:
+            begun = self._slow.begin_reward(self._account, decision_id, reward, now)
+        except CallerError:
+            self._rewards.unused(name, hits)
+            raise
+        counts_as = None if begun is None else Named(begun.publisher, begun.seq, begun.total, begun.at_ms)
+        if counts_as != name:
+            self._rewards.unused(name, hits)
+        if begun is None or counts_as is None:
             return False
-        hit = replace(hit, metrics=earned, id=f"reward {decision_id}", visitor=record.visitor, event="rewarded")
-        hits = [with_moments(hit, self._settings, own=int(not record.is_trial))]
-        if record.off_policy in earned:
-            amount, at_ms = earned[record.off_policy], int(record.at * 1000)
-            more = off_policy.rewarded(record.pk, record.option, record.probability, amount, at_ms, self._settings)
-            hits.append(replace(more, id=f"off-policy {decision_id}"))
-        self._count_hits(hits)
-        self._slow.end_reward(self._account, decision_id)
+        hit = replace(hit, metrics=earned, visitor=record.visitor, event="rewarded")
+        self._rewards.count_as(counts_as, self._account, self._rewarded(decision_id, whose, record, hit, begun.before))
+        if counts_as == name:
+            self._rewards.done(name)
+        self._slow.end_reward(self._account, decision_id, reward)
         return True
+
+    def _rewarded(
+        self, decision_id: str, id: str, record: Record, hit: Hit, before: Mapping[str, int] | None
+    ) -> list[Hit]:
+        """What a reward counts. hit: with what it earned.  before: sums of the decision's rewards before it, if there were any."""
+        hits = [with_moments(hit, self._settings, int(not record.is_trial), before)]
+        if record.off_policy in hit.metrics:
+            amount, at_ms = hit.metrics[record.off_policy], int(record.at * 1000)
+            known = None if before is None else before.get(record.off_policy)
+            shares = record.pk, record.option, record.probability
+            hits.append(off_policy.rewarded(*shares, amount, at_ms, self._settings, known))
+        if id:
+            return hits
+        # the ids of an earlier version, which may have counted it without its name
+        names = f"reward {decision_id}", f"off-policy {decision_id}"
+        return [replace(each, id=name) for each, name in zip(hits, names, strict=False)]
 
     def _range(self, period: str) -> Range:
         zone = self.store().zone(self._account)

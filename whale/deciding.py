@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from hail.hit import Hit, Reason, name_of, parse_decided, parse_hit
+from hail.hit import Reason, name_of, parse_decided, parse_hit
 from hail.settings import DAY
 from whale.answer import reasons
 from whale.answer.outcomes import check_options, half_life_of, ratio_of
 from whale.answer.policy import Policy
 from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
 from whale.arguments import Period, hit_given, on_default, one, period_text, plain_time
+from whale.count.direct import Direct
 from whale.count.trials import Trials
 from whale.counting import Counting
 from whale.decide import Asked, Decider, Decision
@@ -170,12 +171,13 @@ class Deciding(Counting):
         )
 
     @on_default
-    def reward(self, /, decision_id: str, metrics: Any = None, *, metric: Any = None) -> bool:
+    def reward(self, /, decision_id: str, metrics: Any = None, id: Any = None, *, metric: Any = None) -> bool:
         """Counts what a decision earned, once. False where just this was counted before.
 
-        Raises CallerError: no such decision, or one with another reward.
+        id: names this reward. Rewards with ids of their own add up; without one a decision has one reward.
+        Raises CallerError: no such decision, or one with another reward under this id; Unavailable: then send it again.
         """
-        return self._decider().reward(str(decision_id), one(metrics, metric))
+        return self._decider().reward(str(decision_id), one(metrics, metric), id)
 
     @on_default
     def weighted_reasons(
@@ -292,15 +294,11 @@ class Deciding(Counting):
         return name_of(value, field, self.settings, Reason.BAD_PK)
 
     def _decider(self) -> Decider:
-        direct = self._direct_now()
+        apply = self._direct_now().apply
         with self._lock:
             if self._decides is None:
-                trials = Trials(direct.apply, self.settings, self.account, self.clock)
+                trials = Trials(apply, self.settings, self.account, self.clock)
                 self._trials = trials
-
-                def count_hits(hits: list[Hit]) -> None:
-                    direct.count(self.account, hits, self.clock())
-
                 self._decides = Decider(
                     self.store,
                     self.settings,
@@ -309,7 +307,7 @@ class Deciding(Counting):
                     self.random,
                     lambda: secrets.token_hex(8),
                     trials.add,
-                    count_hits,
+                    Direct(apply, self.settings.decision_kept_s),
                     trials.add_hit,
                 )
             return self._decides

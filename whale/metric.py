@@ -143,3 +143,16 @@ def moments(metrics: Mapping[str, int], own: int) -> dict[str, int]:
         unit = 10 ** (6 + step)
         found[product_bin(one, other, step)] = (2 * product + unit) // (2 * unit)
     return {name: amount for name, amount in found.items() if amount}
+
+
+def more_moments(metrics: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """What a further part of an outcome adds to those bins: what they are with it, less what they were.
+
+    before: the sums of its parts so far, as stored, whose moments were counted; `hits` among them where `own` was 1 then.
+    A square grows by (S + r)^2 - S^2: that of r alone would make single outcomes look more alike than they are.
+    """
+    own = int("hits" in before)
+    after = {name: before.get(name, 0) + metrics.get(name, 0) for name in {**before, **metrics}}
+    old, new = moments(before, own), moments(after, own)
+    added = {name: new.get(name, 0) - old.get(name, 0) for name in {**old, **new}}
+    return {name: amount for name, amount in added.items() if amount}

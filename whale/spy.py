@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from hail.hit import EXPECTED, MILLION, RESERVED, Reason
+from hail.hit import EXPECTED, MILLION, RESERVED, Others, Reason
 from hail.message import CAME_BYTES, Message, WireHit
 from hail.secret import masked, without_keys
 
@@ -57,7 +57,7 @@ class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
     pk: msgspec.Raw | None = None
     dimensions: msgspec.Raw | None = None
     metrics: dict[str, int] | None = None
-    others: dict[str, tuple[str, int | str]] | None = None
+    others: Others | None = None
     hit_at: int | None = None
     field: str = ""
     came: str | None = None

@@ -14,9 +14,10 @@ from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER
 from whale.answer.outcomes import Ratio, evidence_of, nodes_of
 from whale.count.apply import Applier
+from whale.errors import CallerError
 from whale.metric import COUNT, moment_path, product_bin, sum_bin
 from whale.period import DAY, day_start, parse_period
-from whale.store.base import Kept, Store
+from whale.store.base import DIGEST, Begun, Kept, Reward, Store
 
 PK = ("site", "page")
 TODAY = day_start(int(NOW), "UTC")
@@ -168,16 +169,81 @@ def test_a_decision_without_a_visitor_is_found_by_its_id(settings: Settings, sto
     assert [store.decision(unique, each.id, NOW) for each in kept] == kept
     for bad in ("", "-", "0-", "x-n1", "99999-n1", "0-n1 ", "-1-n1", "٣-n1", "0-nobody", "0-" + "n" * 5000):
         assert store.decision(unique, bad, NOW) is None
-        assert store.begin_reward(unique, bad, "r", NOW) is None
-        store.end_reward(unique, bad)
+        with pytest.raises(CallerError, match="is no decision that is kept"):
+            store.begin_reward(unique, bad, reward("", "1"), NOW)
+        store.end_reward(unique, bad, reward("", "1"))
 
 
-def test_a_decision_has_one_reward(settings: Settings, store: Store, unique: str) -> None:
+def reward(id_: str, digest: str, seq: int = 0, **amounts: int) -> Reward:
+    return Reward(id_, digest * DIGEST, amounts, PUBLISHER, seq, seq + 1, 5)
+
+
+def test_a_decision_has_one_reward_an_id(settings: Settings, store: Store, unique: str) -> None:
     kept = keep(store, unique, None, "n1")
-    assert store.begin_reward(unique, kept.id, "r1", NOW) == Kept(kept.id, kept.text, "r1")
-    assert store.begin_reward(unique, kept.id, "r2", NOW) == Kept(kept.id, kept.text, "r1")
-    store.end_reward(unique, kept.id)
-    assert store.begin_reward(unique, kept.id, "r1", NOW) == Kept(kept.id, kept.text, "r1", True)
+    first = Begun(PUBLISHER, 0, 1, 5, None)
+    large = 9 * 10**15
+    for id_ in ("", "order"):
+        store = open_store(settings) if settings.redis_url else store
+        one = reward(id_, "1", a=large - 3) if not id_ else reward(id_, "1", 7, b=5, a=2)
+        begun = store.begin_reward(unique, kept.id, one, NOW)
+        assert begun == (first if not id_ else Begun(PUBLISHER, 7, 8, 5, {"a": large - 3}))
+        again = store.begin_reward(unique, kept.id, reward(id_, "1", 99, **dict(one.amounts)), NOW)
+        assert again == begun
+        with pytest.raises(CallerError, match="rewarded before" if not id_ else "named another reward"):
+            store.begin_reward(unique, kept.id, reward(id_, "2", a=1), NOW)
+        store.end_reward(unique, kept.id, reward(id_, "2", a=1))
+        assert store.begin_reward(unique, kept.id, one, NOW) == begun
+        store.end_reward(unique, kept.id, one)
+        assert store.begin_reward(unique, kept.id, one, NOW) is None
+    with pytest.raises(CallerError, match="add up to -9.0e9"):
+        store.begin_reward(unique, kept.id, reward("more", "3", a=2), NOW)
+    last = store.begin_reward(unique, kept.id, reward("more", "3", a=1), NOW)
+    assert last == Begun(PUBLISHER, 0, 1, 5, {"a": large - 1, "b": 5})
+
+
+def test_rewards_of_a_decision_are_bounded(settings: Settings, unique: str) -> None:
+    store = open_store(settings.replace(max_rewards=3, max_metrics_per_hit=3))
+    kept = keep(store, unique, None, "n1")
+    for number in range(2):
+        assert store.begin_reward(unique, kept.id, reward(str(number), "1"), NOW)
+    with pytest.raises(CallerError, match="2 metrics together"):
+        store.begin_reward(unique, kept.id, reward("2", "1", a=1, b=1, c=1), NOW)
+    begun = store.begin_reward(unique, kept.id, reward("2", "1", a=1), NOW)
+    assert begun is not None
+    assert begun.before == {}
+    with pytest.raises(CallerError, match="rewarded 3 times"):
+        store.begin_reward(unique, kept.id, reward("3", "1"), NOW)
+    assert store.begin_reward(unique, kept.id, reward("2", "1", a=1), NOW) == begun
+
+
+def test_rewards_at_once_are_added_one_after_the_other(settings: Settings, store: Store, unique: str) -> None:
+    kept = keep(store, unique, None, "n1")
+
+    def begin(number: int) -> Begun | None:
+        return store.begin_reward(unique, kept.id, reward(str(number // 2), "1", a=1), NOW)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(begin, range(40)))
+    befores = [begun.before for begun in found if begun]
+    assert befores[::2] == befores[1::2]
+    expected = [None, *({"a": n} for n in range(1, 20))]
+    assert sorted(befores[::2], key=lambda before: before["a"] if before else 0) == expected
+
+
+def test_a_reward_that_an_earlier_version_noted_is_kept(settings: Settings, store: Store, unique: str) -> None:
+    if not settings.redis_url:
+        return
+    key = "{}:{{{}}}:d:n1".format(unique, keep(store, unique, None, "n1").id.partition("-")[0])
+    kept = keep(store, unique, None, "n1")
+    client = store.client  # type: ignore[attr-defined]
+    client.hset(key, "r", "1" * DIGEST)
+    begun = store.begin_reward(unique, kept.id, reward("", "1", a=3), NOW)
+    assert begun == Begun(PUBLISHER, 0, 1, 5, None)
+    client.hdel(key, "s", "n")
+    client.hset(key, mapping={"r": "1" * DIGEST, "d": "1"})
+    assert store.begin_reward(unique, kept.id, reward("", "1", a=3), NOW) is None
+    begun = store.begin_reward(unique, kept.id, reward("x", "1", a=3), NOW)
+    assert begun == Begun(PUBLISHER, 0, 1, 5, {})
 
 
 def test_past_the_bound_the_oldest_decisions_are_forgotten(settings: Settings, unique: str) -> None:

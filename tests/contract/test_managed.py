@@ -1,6 +1,7 @@
 """Managed decisions on every store: a report is what a log of the same decisions adds up to."""
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from hail.settings import Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW
+from tests.laws import law
 from whale.client import Whale
 from whale.decide import Decision
 
@@ -68,3 +70,40 @@ def test_a_report_is_what_the_log_adds_up_to(settings: Settings, unique: str, po
             trials, earned = found[country, option.option]
             assert (option.trials, option.reward) == (trials, pytest.approx(earned))
     assert store.faults(unique) == {}
+
+
+def test_rewards_in_parts_give_the_report_of_their_sum(settings: Settings, unique: str) -> None:
+    """Of decisions with one to three rewards each, in any order, or with one reward of the sum."""
+    decisions = law(100).max_examples if settings.redis_url else 1000
+    in_force = settings.replace(decide_snapshot_s=0.0, periods=((3600, 86400.0), (86400, None)))
+    store, reports = open_store(in_force), []
+    for parts in (True, False):
+        draws = np.random.default_rng(7)
+        whale = Whale(store, in_force, f"{unique}-{int(parts)}", clock=lambda: NOW, random=np.random.default_rng(6))
+        whale.define_decision(
+            "page", options=OPTIONS, weights=dict(zip(OPTIONS, (5, 3, 2), strict=True)), by_metric="earned"
+        )
+        rewards = []
+        for i in range(decisions):
+            made = str(
+                whale.choose("page", f"v{i}", {"country": COUNTRIES[(i % 7 > 0) + (i % 7 > 2)]}).decision.decision_id
+            )
+            some = [
+                {"earned": int(draws.integers(-200, 5000)) / 100, "cost": int(cost) / 10}
+                for cost in draws.integers(0, 30, draws.integers(1, 4))
+            ]
+            if i % 4 == 0 and len(some) > 1:
+                del some[-1]["cost"], some[0]["earned"]
+            if not parts:
+                names = dict.fromkeys(name for each in some for name in each)
+                some = [{name: round(sum(each.get(name, 0) for each in some), 2) for name in names}]
+            rewards += [(made, f"order {n}", each) for n, each in enumerate(some)]
+        order = np.random.default_rng(8).permutation(len(rewards))
+        with ThreadPoolExecutor(16) as pool:
+            done = [pool.submit(whale.reward, made, each, id_) for made, id_, each in (rewards[i] for i in order)]
+            assert all(each.result() for each in done)
+        whale.flush()
+        reports.append(whale.decision_report("page", dimension="country").report)
+    assert reports[0] == reports[1]
+    assert reports[0].decisions == decisions
+    assert store.faults(f"{unique}-1") == {}

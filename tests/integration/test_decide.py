@@ -12,6 +12,7 @@ from tests.servers import RedisCluster, RedisServer, wait_until
 from whale.client import Whale
 from whale.decide import AWAY_S
 from whale.errors import CallerError
+from whale.store.base import DIGEST, Reward
 
 ABC = ["a", "b", "c"]
 US = {"country": {"US": "CA"}}
@@ -73,7 +74,7 @@ def test_decisions_leave_nothing_that_never_expires(whale: Whale, unique: str) -
     made = str(whale.decision("page", None, ["a"], visitor="v", trial=False).decision_id)
     with pytest.raises(CallerError):
         whale.reward(f"{made}x", {"value": 1})
-    whale._decider()._slow.end_reward(unique, "0-gone")
+    whale._decider()._slow.end_reward(unique, "0-gone", Reward("", "1" * DIGEST, {}, "0" * 16, 0, 1, 0))
     fresh = keys() - before
     assert {key.split(b":")[2] for key in fresh} >= {b"d", b"dv", b"decisions"}
     for key in fresh:

@@ -16,12 +16,13 @@ from hail.hit import DECIDED, EXPECTED, MILLION, RESERVED, HitError, parse_decid
 from hail.message import Message
 from hail.settings import load
 from tests.doors import NOW, DecisionDoor
+from tests.laws import law
 from tests.wsgi import Answer, call
 from whale.answer import policy
 from whale.count.trials import MOST, Trials
 from whale.decide import AWAY_S
 from whale.errors import CallerError, FormulaError, Unavailable
-from whale.metric import COUNT, STEPS, moments, product_bin, sum_bin
+from whale.metric import COUNT, STEPS, moments, more_moments, product_bin, sum_bin
 
 ABC = ["a", "b", "c"]
 US = {"country": "US"}
@@ -457,19 +458,106 @@ def test_a_reward_after_the_decision_is_forgotten_is_refused() -> None:
 
 
 def test_a_reward_cut_off_before_it_was_counted_counts_when_it_comes_again(door: Door) -> None:
-    made = door.whale.decision("page", None, ["a"], visitor="ann")
-    counts = door.whale._decider()._count_hits
+    made = str(door.whale.decision("page", None, ["a"], visitor="ann").decision_id)
+    rewards = door.whale._decider()._rewards
+    counts = rewards.apply
 
-    def cut_off(hit: Any) -> None:
-        counts(hit)
+    def cut_off_after(message: Message) -> None:
+        counts(message)
         raise Unavailable("away")
 
-    door.whale._decider()._count_hits = cut_off
-    with pytest.raises(Unavailable):
-        door.whale.reward(str(made.decision_id), {"value": 2})
-    door.whale._decider()._count_hits = counts
-    assert door.whale.reward(str(made.decision_id), {"value": 2})
-    assert door.totals("a", "value") == [2]
+    def cut_off_before(message: Message) -> None:
+        raise Unavailable("away")
+
+    for cut_off in (cut_off_before, cut_off_after):
+        rewards.apply = cut_off
+        for id_ in (None, "order-1"):
+            with pytest.raises(Unavailable):
+                door.whale.reward(made, {"value": 2}, id_)
+    rewards.apply = counts
+    for id_ in (None, "order-1"):
+        assert door.whale.reward(made, {"value": 2}, id_)
+        assert not door.whale.reward(made, {"value": 2}, id_)
+    assert door.totals("a", "value") == [4]
+
+
+def test_rewards_with_ids_add_up(door: Door) -> None:
+    decided = door.decide(visitor="ann", dimensions=US)
+    about = {"decision_id": decided["decision_id"]}
+    for id_, value in (("order-1", 10), ("order-2", 2.5), (3, -1)):
+        for counted in (True, False):
+            answer = door.post("/reward", **about, id=id_, metrics={"value": value})
+            assert answer.json == {"counted": counted}
+    assert door.totals(decided["option"], "hits", "value", dimensions=["country", "US"]) == [1, 11.5]
+    other = door.post("/reward", **about, id="order-1", metrics={"value": 3})
+    assert (other.status, other.json["field"]) == (400, "id")
+    assert "named another reward of this decision" in other.json["detail"]
+    assert door.post("/reward", **about, metrics={"value": 1}).json == {"counted": True}
+    other = door.post("/reward", **about, metrics={"value": 2})
+    assert (other.status, other.json["field"]) == (400, "decision_id")
+    assert door.totals(decided["option"], "value") == [12.5]
+
+
+def test_rewards_with_ids_are_noise_of_one_trial(door: Door) -> None:
+    """Two trials of 3 and -1, in parts or at once, and a reward of a decision that is no trial."""
+    for i, parts in enumerate(([1, 1.5, 0.5], [-2, 1])):
+        at_once = door.whale.decision("page", None, ["a"], visitor=f"v{i}")
+        assert door.whale.reward(str(at_once.decision_id), {"value": sum(parts)})
+        made = door.whale.decision("page", None, ["b"], visitor=f"w{i}")
+        for number, part in enumerate(parts):
+            assert door.whale.reward(str(made.decision_id), {"value": part}, number)
+    for option, parts in (("a", [4]), ("b", [1, 3])):
+        made = door.whale.decision("page", None, [option])
+        for number, part in enumerate(parts):
+            assert door.whale.reward(str(made.decision_id), {"value": part}, number)
+    door.whale.flush()
+    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a", "b"]))
+    assert evidence.sums[0].tolist() == evidence.sums[1].tolist()
+    assert evidence.sums[0, 0, 1:4].tolist() == [6, 2, 26]
+
+
+@law(200)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from("abcdef"), st.integers(-(9 * 10**15), 9 * 10**15)), min_size=1, max_size=5
+    ),
+    st.sampled_from([0, 1]),
+)
+def test_parts_of_an_outcome_add_the_moments_of_their_sum(parts: list[dict[str, int]], own: int) -> None:
+    known = Counter[str](moments(parts[0], own))
+    before: dict[str, int] = {"hits": 0} if own else {}
+    for number, part in enumerate(parts):
+        if number:
+            for bin_, amount in more_moments(part, before).items():
+                known[bin_] += amount
+        for name, amount in part.items():
+            before[name] = before.get(name, 0) + amount
+    assert {bin_: amount for bin_, amount in known.items() if amount} == moments(before, own)
+
+
+def test_rewards_of_a_decision_are_bounded() -> None:
+    door = Door(max_rewards=2, max_metrics_per_hit=3)
+    made = door.decide()["decision_id"]
+
+    def post(id_: Any, **metrics: Any) -> tuple[int, str, str]:
+        answer = door.post("/reward", decision_id=made, id=id_, metrics=metrics)
+        return answer.status, answer.json.get("field"), answer.json.get("detail", "")
+
+    assert post("1", value=8e9)[0] == 200
+    status, field, detail = post("2", value=2e9)
+    assert (status, field) == (400, "metrics.value")
+    assert "add up to -9.0e9 to 9.0e9" in detail
+    status, field, detail = post("2", b=1, c=1)
+    assert (status, field) == (400, "metrics")
+    assert "2 metrics together" in detail
+    assert post("2", value=1e9, b=1)[0] == 200
+    assert post("1", value=8e9)[0] == 200
+    status, field, detail = post("3", value=1)
+    assert (status, field) == (400, "decision_id")
+    assert "rewarded 2 times, which is the limit (HAILWHALE_MAX_REWARDS)" in detail
+    for bad in ("", "x" * 201, ["a"], {"a": 1}):
+        answer = door.post("/reward", decision_id=made, id=bad, metrics={"value": 1})
+        assert (answer.status, answer.json["field"]) == (400, "id")
 
 
 # While the store is away

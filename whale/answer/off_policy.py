@@ -32,10 +32,18 @@ def tried(pk: Pk, option: str, probability: float, at_ms: int, settings: Setting
     )
 
 
-def rewarded(pk: Pk, option: str, probability: float, amount: int, at_ms: int, settings: Settings) -> Hit:
-    """What its reward counts. amount: in millionths."""
-    metrics = {EARNED: _clipped(amount / probability), AGAIN: _clipped(MILLION / probability)}
-    return with_moments(_hit(pk, option, metrics, at_ms, settings), settings, own=0)
+def rewarded(
+    pk: Pk, option: str, probability: float, amount: int, at_ms: int, settings: Settings, before: int | None = None
+) -> Hit:
+    """What its reward counts. amount, and before, the sum of its rewards so far, if there were any: in millionths."""
+    again = _clipped(MILLION / probability)
+    if before is None:
+        metrics = {EARNED: _clipped(amount / probability), AGAIN: again}
+        return with_moments(_hit(pk, option, metrics, at_ms, settings), settings, own=0)
+    earned = _clipped(before / probability)
+    more = {EARNED: _clipped((before + amount) / probability) - earned}
+    known = {EARNED: earned, AGAIN: again}
+    return with_moments(_hit(pk, option, more, at_ms, settings), settings, own=0, before=known)
 
 
 def _clipped(amount: float) -> int:

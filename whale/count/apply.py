@@ -177,7 +177,9 @@ class Applier:
                     gone = before.nowhere(message.hits, {*counted_not, *bad})
                     lost.setdefault(message.name, {}).update(dict.fromkeys(gone, Reason.RESET))
             publisher, seq = message.name
-            tallies.append(Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting))
+            tallies.append(
+                Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
+            )
         return tallies, denormalize(level, finest, periods, zone, now), gathered.marks(zone, now), resets
 
 

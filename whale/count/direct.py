@@ -8,25 +8,56 @@ used by one call at a time, and thrown away when its last message may have been 
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
 
 from hail.hit import Hit, encode_hit
 from hail.message import Message, decode_message, encode_message
 
 
-class Direct:
-    """Hands hits to an applier as messages. For many threads."""
+@dataclass(frozen=True)
+class Named:
+    """What a message is called before its hits are known: its name, the running total up to it, and when it was made."""
 
-    def __init__(self, apply: Callable[[Message], None]):
-        self.apply = apply
+    publisher: str
+    seq: int
+    total: int
+    at_ms: int
+
+
+class Direct:
+    """Hands hits to an applier as messages. For many threads.
+
+    kept_s: how long the names of its messages are remembered at least.
+    """
+
+    def __init__(self, apply: Callable[[Message], None], kept_s: float = 0.0):
+        self.apply, self._kept_s = apply, kept_s
         self._idle: deque[tuple[str, int, int]] = deque()
 
     def count(self, account: str, hits: Sequence[Hit], now: float) -> None:
         """Counts the hits; raises Unavailable."""
+        name = self.name(len(hits), now)
+        self.count_as(name, account, hits)
+        self.done(name)
+
+    def name(self, hits: int, now: float) -> Named:
+        """A name for so many hits, of a publisher that nobody uses until it is `done`, or put back as `unused`."""
         try:
             publisher, seq, total = self._idle.pop()
         except IndexError:
             publisher, seq, total = secrets.token_hex(8), 0, 0
-        total += len(hits)
-        body = encode_message(publisher, seq, account, total, int(now * 1000), [encode_hit(hit) for hit in hits])
-        self.apply(decode_message(body))
-        self._idle.append((publisher, seq + 1, total))
+        return Named(publisher, seq, total + hits, int(now * 1000))
+
+    def count_as(self, name: Named, account: str, hits: Sequence[Hit]) -> None:
+        """Counts hits under a name: the same again, from whatever process, adds nothing. Raises Unavailable."""
+        rows = [encode_hit(hit) for hit in hits]
+        message = decode_message(encode_message(name.publisher, name.seq, account, name.total, name.at_ms, rows))
+        self.apply(msgspec.structs.replace(message, kept_s=self._kept_s) if self._kept_s else message)
+
+    def done(self, name: Named) -> None:
+        self._idle.append((name.publisher, name.seq + 1, name.total))
+
+    def unused(self, name: Named, hits: int) -> None:
+        self._idle.append((name.publisher, name.seq, name.total - hits))

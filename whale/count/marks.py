@@ -15,7 +15,7 @@ from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
 from whale.count.denormalize import Branch, BranchesOf, Level, by_interval, finest_of
 from whale.count.resets import kept_targets
 from whale.dimension import Path, Pk
-from whale.metric import bin_of, bins_of, distinct_periods, is_narrow, moments
+from whale.metric import bin_of, bins_of, distinct_periods, is_narrow, moments, more_moments
 from whale.period import Interval
 
 OTHER_KINDS = {*KINDS, MOMENTS_KIND} - {SUM}
@@ -65,9 +65,10 @@ class Gathered:
                     assert isinstance(value, int)
                     self._add_bin(metric, value, hit, found, branches, level)
                 elif kind == MOMENTS_KIND:
-                    assert isinstance(value, int)
+                    assert not isinstance(value, str)
                     self._add_moments(metric, value, hit, found, branches, level)
                 elif kind != DISTINCT:
+                    assert isinstance(value, int)
                     candidate = (hit.at_ms, *name, position, value) if kind == "last" else (value,)
                     self._add_value((metric, kind), candidate, hit, found)
                 elif self._narrow:
@@ -85,11 +86,19 @@ class Gathered:
             amounts["hits"] = amounts.get("hits", 0) + 1
 
     def _add_moments(
-        self, metric: str, own: int, hit: WireHit, found: Sequence[Branch], branches: BranchesOf, level: Level
+        self,
+        metric: str,
+        own: int | dict[str, int],
+        hit: WireHit,
+        found: Sequence[Branch],
+        branches: BranchesOf,
+        level: Level,
     ) -> None:
+        """own: as in a message; a dictionary is what the outcome was so far."""
         sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
+        added = more_moments(hit.metrics, own) if isinstance(own, dict) else moments(hit.metrics, own)
         for root in found[:1]:
-            for bin_, amount in moments(hit.metrics, own).items():
+            for bin_, amount in added.items():
                 amounts = sums.setdefault(branches.below(root, bins_of((), metric), bin_), {})
                 amounts["hits"] = amounts.get("hits", 0) + amount
 
@@ -160,7 +169,9 @@ def unsound_of(hits: Sequence[WireHit]) -> list[int]:
     ]
 
 
-def _is_sound(kind: str, value: int | str) -> bool:
+def _is_sound(kind: str, value: int | str | dict[str, int]) -> bool:
+    if isinstance(value, dict):
+        return kind == MOMENTS_KIND
     return kind in OTHER_KINDS and isinstance(value, str) == (kind == DISTINCT)
 
 

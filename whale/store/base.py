@@ -39,7 +39,11 @@ Name = tuple[str, int]
 
 @dataclass(frozen=True)
 class Tally:
-    """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason."""
+    """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
+
+    Its name is remembered for ever where it is lasting, else for the age a spool may have, for `kept_s` where that is longer,
+    and a day.
+    """
 
     publisher: str
     seq: int
@@ -47,6 +51,7 @@ class Tally:
     hits: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     lasting: bool = False
+    kept_s: float = 0.0
 
     @property
     def name(self) -> Name:
@@ -144,12 +149,67 @@ def too_many_definitions(most: int) -> CallerError:
 
 @dataclass(frozen=True)
 class Kept:
-    """A decision that is kept. text: what was decided, JSON.  reward: of what came, a digest; is_rewarded: it was counted, too."""
+    """A decision that is kept. text: what was decided, JSON."""
 
     id: str
     text: bytes
-    reward: str = ""
-    is_rewarded: bool = False
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A reward of a decision. id: its own, or empty.  digest: of what it says, DIGEST characters.  amounts: its sums, as stored.
+
+    publisher, seq, total, at_ms: of the message that is to count it.
+    """
+
+    id: str
+    digest: str
+    amounts: Mapping[str, int]
+    publisher: str
+    seq: int
+    total: int
+    at_ms: int
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How a reward is counted, whoever counts it and however often: the message, and what the decision was rewarded with before.
+
+    before: sums, as stored; None for its first reward.
+    """
+
+    publisher: str
+    seq: int
+    total: int
+    at_ms: int
+    before: Mapping[str, int] | None
+
+
+DIGEST = 18
+MOST_REWARDED = 9_000_000_000 * 1_000_000
+"""What the rewards of a decision may add up to of a metric: what one reward may say, in millionths."""
+
+
+def no_decision(id: str) -> CallerError:
+    return CallerError(f"{ascii(id)[:60]} is no decision that is kept: misspelt, or too old", "decision_id")
+
+
+def other_reward(reward: Reward) -> CallerError:
+    if reward.id:
+        return CallerError("named another reward of this decision before: each reward has an id of its own", "id")
+    return CallerError("was rewarded before, by something else: give each reward an id, and they add up", "decision_id")
+
+
+def too_many_rewards(most: int) -> CallerError:
+    return CallerError(f"was rewarded {most} times, which is the limit (HAILWHALE_MAX_REWARDS)", "decision_id")
+
+
+def too_many_rewarded(most: int) -> CallerError:
+    return CallerError(f"the rewards of a decision may have {most} metrics together", "metrics")
+
+
+def rewarded_too_much(metric: str) -> CallerError:
+    return CallerError("the rewards of a decision may add up to -9.0e9 to 9.0e9", f"metrics.{metric[:60]}")
 
 
 @dataclass(frozen=True)
@@ -389,11 +449,16 @@ class Store(Protocol):
     def decision(self, account: str, id: str, now: float) -> Kept | None:
         """A decision that is kept."""
 
-    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
-        """Notes the reward of a decision where it has none yet, and returns the decision as it is then."""
+    def begin_reward(self, account: str, id: str, reward: Reward, now: float) -> Begun | None:
+        """Notes a reward of a decision, and adds it to the sums of the decision's rewards, once an id; None where it was counted.
 
-    def end_reward(self, account: str, id: str) -> None:
-        """Notes that the reward of a decision was counted."""
+        The same again, until `end_reward`, returns what it returned first. Both are remembered as long as the decision.
+        Raises CallerError: no such decision; another reward under this id; more than `max_rewards` of them, or more metrics
+        than a hit may have, or a sum beyond MOST_REWARDED.
+        """
+
+    def end_reward(self, account: str, id: str, reward: Reward) -> None:
+        """Notes that a reward was counted."""
 
     def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
         """Definitions by name; of None all of the account. One read; what is not there is left out."""

@@ -3,14 +3,30 @@
 The id of a decision is its shard and a nonce: `17-91b2...`.
 """
 
+import base64
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from hail.settings import Settings
 from whale.dimension import Pk
-from whale.store.base import Defined, Keeping, Kept, too_many_definitions
+from whale.store.base import (
+    MOST_REWARDED,
+    Begun,
+    Defined,
+    Keeping,
+    Kept,
+    Reward,
+    no_decision,
+    other_reward,
+    rewarded_too_much,
+    too_many_definitions,
+    too_many_rewarded,
+    too_many_rewards,
+)
 from whale.store.connection import Connected, Connection, Script, pack, reachable
-from whale.store.keys import Keys
+from whale.store.keys import Keys, digest
 
 
 class Decisions(Connected):
@@ -19,6 +35,7 @@ class Decisions(Connected):
     def __init__(self, connection: Connection, settings: Settings):
         super().__init__(connection, settings)
         self._decide, self._reward = Script(self.client, "decide"), Script(self.client, "reward")
+        self._rewarded = Script(self.client, "rewarded")
         self._define, self._sticky = Script(self.client, "define"), Script(self.client, "sticky")
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
@@ -30,7 +47,7 @@ class Decisions(Connected):
         places = [keys.decided(pk, visitor) for pk, visitor in asked]
         calls = [(keys.decisions(shard)[1:], [whose]) for shard, whose in places]
         return [
-            _kept(f"{shard}-{found[0].decode()}", found[1:]) if found else None
+            Kept(f"{shard}-{found[0].decode()}", found[1]) if found and found[1] is not None else None
             for (shard, _), found in zip(places, self._sticky.many(calls), strict=True)
         ]
 
@@ -68,15 +85,43 @@ class Decisions(Connected):
         key = self._key(account, id)
         if key is None:
             return None
-        return _kept(id, self.client.hmget(key, "t", "r", "d"))
+        text = self.client.hget(key, "t")
+        return None if text is None else Kept(id, text)
 
     @reachable
-    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
-        return self._noted(account, id, "r", digest)
+    def begin_reward(self, account: str, id: str, reward: Reward, now: float) -> Begun | None:
+        key = self._key(account, id)
+        if key is None:
+            raise no_decision(id)
+        most, metrics = int(self.settings.max_rewards), int(self.settings.max_metrics_per_hit) - 1
+        name = [reward.publisher, reward.seq, reward.total, reward.at_ms]
+        ask = [self._field(reward), reward.digest, list(reward.amounts.items()), name, most, metrics, MOST_REWARDED]
+        said, *more = self._reward([key], [pack(ask)])
+        match said.decode():
+            case "none":
+                raise no_decision(id)
+            case "other":
+                raise other_reward(reward)
+            case "many":
+                raise too_many_rewards(most)
+            case "wide":
+                raise too_many_rewarded(metrics)
+            case "large":
+                raise rewarded_too_much(more[0].decode())
+            case "counted":
+                return None
+        (publisher, seq, total, at_ms), before = msgspec.msgpack.decode(more[0])
+        return Begun(publisher, seq, total, at_ms, None if before is False else dict(before))
 
     @reachable
-    def end_reward(self, account: str, id: str) -> None:
-        self._noted(account, id, "d", "1")
+    def end_reward(self, account: str, id: str, reward: Reward) -> None:
+        key = self._key(account, id)
+        if key is not None:
+            self._rewarded([key], [self._field(reward), reward.digest])
+
+    def _field(self, reward: Reward) -> str:
+        """Where a reward stands in the hash of its decision: ids are as long as they like."""
+        return "r" + (base64.urlsafe_b64encode(digest(reward.id, size=12)).decode() if reward.id else "")
 
     @reachable
     def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
@@ -94,19 +139,10 @@ class Decisions(Connected):
             raise too_many_definitions(most)
         return new if done else _defined(found[0]) if found and found[0] is not None else None
 
-    def _noted(self, account: str, id: str, field: str, value: str) -> Kept | None:
-        key = self._key(account, id)
-        return None if key is None else _kept(id, self._reward([key], [field, value]))
-
     def _key(self, account: str, id: str) -> str | None:
         shard, _, nonce = id.partition("-")
         known = shard.isascii() and shard.isdecimal() and len(shard) < 6 and int(shard) < self.shards
         return f"{Keys(account, self.shards).decisions(int(shard))[1]}:{nonce}" if known and nonce else None
-
-
-def _kept(id: str, found: Sequence[bytes | None] | None) -> Kept | None:
-    text, reward, done = found or (None, None, None)
-    return None if text is None else Kept(id, text, (reward or b"").decode(), done is not None)
 
 
 def _defined(found: bytes) -> Defined:

@@ -34,7 +34,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
 | A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
 | ...:W | hash | records of one user: microseconds since the epoch -> JSON | none |
-| A:{s}:d:ID | hash | a decision: t what was decided, JSON; r digest of its reward; d it was counted | DECISION_KEPT_S |
+| A:{s}:d:ID | hash | a decision: t JSON; of its rewards s sums, n how many, r and hash of an id: see lua/reward.lua | DECISION_KEPT_S |
 | A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 | A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |

@@ -5,7 +5,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,10 @@ from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.base import (
     CHILD_PKS,
     MAX_RESETS,
+    MOST_REWARDED,
     OTHER,
     RESET_KEPT_S,
+    Begun,
     Buckets,
     Change,
     Defined,
@@ -35,11 +36,17 @@ from whale.store.base import (
     Name,
     PublisherAudit,
     Reading,
+    Reward,
     Tally,
     Wanted,
     check_below,
+    no_decision,
     not_a_sum,
+    other_reward,
+    rewarded_too_much,
     too_many_definitions,
+    too_many_rewarded,
+    too_many_rewards,
     touched,
 )
 
@@ -164,6 +171,8 @@ class MemoryStore:
         self._decisions: dict[
             tuple[str, str], tuple[float, Kept]
         ] = {}  # by account and id, until when; the oldest first
+        self._rewards: dict[tuple[str, str], dict[str, tuple[str, Begun | None]]] = {}  # digests; None: counted
+        self._rewarded: dict[tuple[str, str], dict[str, int]] = {}
         self._definitions: dict[tuple[str, str], Defined] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
 
@@ -547,6 +556,8 @@ class MemoryStore:
         mine = [key for key in self._decisions if key[0] == account]
         for key in mine[: -self._settings.max_decisions]:
             del self._decisions[key]
+            self._rewards.pop(key, None)
+            self._rewarded.pop(key, None)
         return kept
 
     def keep_decisions(self, account: str, keeping: Sequence[Keeping], now: float) -> list[Kept]:
@@ -561,18 +572,31 @@ class MemoryStore:
         until, kept = self._decisions.get((account, id), (0.0, None))
         return kept if now < until else None
 
-    def begin_reward(self, account: str, id: str, digest: str, now: float) -> Kept | None:
-        kept = self.decision(account, id, now)
-        if kept is not None and not kept.reward:
-            until = self._decisions[account, id][0]
-            kept = replace(kept, reward=digest)
-            self._decisions[account, id] = until, kept
-        return kept
+    def begin_reward(self, account: str, id: str, reward: Reward, now: float) -> Begun | None:
+        if self.decision(account, id, now) is None:
+            raise no_decision(id)
+        rewards = self._rewards.setdefault((account, id), {})
+        known = rewards.get(reward.id)
+        if known is not None:
+            if known[0] != reward.digest:
+                raise other_reward(reward)
+            return known[1]
+        if len(rewards) >= self._settings.max_rewards:
+            raise too_many_rewards(self._settings.max_rewards)
+        before, metrics = self._rewarded.get((account, id), {}), self._settings.max_metrics_per_hit - 1  # no hits
+        after = {name: before.get(name, 0) + reward.amounts.get(name, 0) for name in {**before, **reward.amounts}}
+        for name in reward.amounts:
+            if abs(after[name]) > MOST_REWARDED:
+                raise rewarded_too_much(name)
+        if len(after) > metrics:
+            raise too_many_rewarded(metrics)
+        begun = Begun(reward.publisher, reward.seq, reward.total, reward.at_ms, before if rewards else None)
+        rewards[reward.id], self._rewarded[account, id] = (reward.digest, begun), after
+        return begun
 
-    def end_reward(self, account: str, id: str) -> None:
-        if (account, id) in self._decisions:
-            until, kept = self._decisions[account, id]
-            self._decisions[account, id] = until, replace(kept, is_rewarded=True)
+    def end_reward(self, account: str, id: str, reward: Reward) -> None:
+        if self._rewards.get((account, id), {}).get(reward.id, ("",))[0] == reward.digest:
+            self._rewards[account, id][reward.id] = reward.digest, None
 
     def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
         return {

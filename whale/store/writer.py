@@ -99,10 +99,10 @@ class Writer(Marker):
         now: float,
         lost: dict[str, int],
     ) -> Any:
-        seen_ttl = int(self.settings.spool_max_age_s) + DAY
         bits: list[int] = []
         homed = []
         for tally in tallies:
+            seen_ttl = int(max(self.settings.spool_max_age_s, tally.kept_s)) + DAY
             bits += (tally.seq % layout.SEEN_BITS, 0 if tally.lasting else seen_ttl)
             if keys.home(tally.publisher) == shard:
                 fields = ["messages", 1, "hits", tally.hits]
