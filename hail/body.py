@@ -1,10 +1,25 @@
-"""Bodies of requests, of Hail and of Whale: read and inflated, and never more than a limit of them in memory."""
+"""Bodies of requests, of Hail and of Whale: read whole or not at all, inflated, and never more than a limit of them in memory.
 
+Promise: a body that ended before its head said so is never taken for whole, since `id=order-1001` without its metrics is a
+hit too, and a reset without its path forgets the whole pk. Its end is known where there is a Content-Length, and where chunks
+are read by a server that raises where one is missing (CHUNKS_CHECKED). Anything else is refused.
+"""
+
+import codecs
+import json
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from hail.hit import HitError, Reason
+import msgspec
+
+from hail.hit import HitError, Reason, is_text
+
+CHUNKS_CHECKED = ("gunicorn/", "gevent/", "waitress")
+"""Beginnings of SERVER_SOFTWARE. granian hands over chunks that are cut off or malformed as if they were all."""
+LENGTH_DIGITS = 15
+
+_decode = msgspec.json.Decoder(strict=True).decode
 
 
 def inflate(data: bytes, limit: int) -> bytes:
@@ -30,29 +45,111 @@ def _too_large(limit: int) -> HitError:
     return HitError(Reason.BODY_TOO_LARGE, "body", f"expected at most {limit} bytes")
 
 
+def _cut_off(message: str, field: str = "body") -> HitError:
+    return HitError(Reason.BODY_CUT_OFF, field, message)
+
+
 def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
-    """The body, inflated, never more than the limit in memory; raises HitError."""
-    text = environ.get("CONTENT_LENGTH") or ""
-    chunked = "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if text.isdecimal() and not chunked:
-        if int(text) > limit:
-            raise _too_large(limit)
-        size = int(text)
-    elif chunked or environ.get("wsgi.input_terminated"):
-        size = limit + 1
-    else:
-        return b""
-    source, parts = environ["wsgi.input"], []
-    while size > 0 and (part := source.read(size)):
-        parts.append(part)
-        size -= len(part)
-    body = b"".join(parts)
-    if len(body) > limit:
-        raise _too_large(limit)
+    """The whole body of a POST, inflated, without a byte order mark; never more than the limit in memory. Raises HitError."""
+    body = _read(environ, _length(environ), limit)
     match environ.get("HTTP_CONTENT_ENCODING", "").strip().lower():
         case "" | "identity":
-            return body
+            pass
         case "gzip" | "x-gzip":
-            return inflate(body, limit)
+            body = inflate(body, limit)
         case other:
             raise HitError(Reason.BAD_JSON, "Content-Encoding", f"expected gzip, got {ascii(other)[:60]}")
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in body[:2]:
+        raise HitError(Reason.BAD_JSON, "body", "expected UTF-8, got UTF-16 or UTF-32")
+    return body.removeprefix(codecs.BOM_UTF8)
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    """How many bytes the head says there are; None where the server knows the end. Raises HitError where nobody knows it."""
+    text = environ.get("CONTENT_LENGTH") or ""
+    is_coded = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+    if text and is_coded:
+        raise _cut_off("came with Transfer-Encoding: send one of them", "Content-Length")
+    if text:
+        if not (text.isascii() and text.isdecimal() and len(text) <= LENGTH_DIGITS):
+            raise _cut_off(f"expected a number of bytes, got {ascii(text)[:60]}", "Content-Length")
+        return int(text)
+    protocol = environ.get("SERVER_PROTOCOL", "")
+    if protocol == "HTTP/1.1" and not is_coded:
+        return 0
+    if protocol.startswith(("HTTP/1.0", "HTTP/0")) or protocol == "HTTP/1":  # granian's name of HTTP/1.0
+        raise _cut_off("HTTP/1.0 needs it: send 0 where there is no body, or speak HTTP/1.1", "Content-Length")
+    if not environ.get("SERVER_SOFTWARE", "").startswith(CHUNKS_CHECKED):
+        raise _cut_off("this server does not tell whether chunks are complete: send a Content-Length", "Content-Length")
+    return None
+
+
+def _read(environ: Mapping[str, Any], length: int | None, limit: int) -> bytes:
+    if length is not None and length > limit:
+        raise _too_large(limit)
+    left = limit + 1 if length is None else length
+    source, parts = environ["wsgi.input"], []
+    try:
+        while left > 0 and (part := source.read(left)):
+            parts.append(part)
+            left -= len(part)
+    except Exception:  # each server has errors of its own for chunks that are malformed and for a peer that is gone
+        raise _cut_off("cannot be read to its end: it is cut off, or its chunks are malformed") from None
+    body = b"".join(parts)
+    if length is None:
+        if len(body) > limit:
+            raise _too_large(limit)
+    elif left:
+        raise _cut_off(f"expected {length} bytes, as Content-Length says, got {len(body)}")
+    return body
+
+
+def json_of(body: bytes | msgspec.Raw, field: str = "body", out_of_range: Reason = Reason.BAD_JSON) -> Any:
+    """Any JSON value; raises HitError. out_of_range: the reason where a number is too large for any float."""
+    try:
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        where = _half_letter(bytes(body), field)
+        if where is not None:
+            raise HitError(Reason.BAD_JSON, where, "expected Unicode text, got one half of a surrogate pair") from None
+        reason = out_of_range if "out of range" in str(error) else Reason.BAD_JSON
+        raise HitError(reason, field, f"expected JSON: {error}") from None
+
+
+def items_with_halves(body: bytes) -> list[bytes] | None:
+    """The items of a JSON list, or of {"hits": [...]}, that cannot be read since one of them has a text such as "\\ud800".
+
+    So that this one alone is refused. None where that is not the reason.
+    """
+    if _half_letter(body, "body") is None:
+        return None
+    given = json.loads(body)
+    items = given.get("hits") if isinstance(given, dict) else given
+    try:
+        return [json.dumps(item).encode() for item in items] if isinstance(items, list) else None
+    except RecursionError:
+        return None
+
+
+def _half_letter(body: bytes, field: str) -> str | None:
+    """Where JSON that could not be read has a text such as "\\ud800", as `dimensions.country`; None where it has none."""
+    if b"\\ud" not in body.lower():
+        return None
+    try:
+        return _half_letter_in(json.loads(body), "", field)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _half_letter_in(value: Any, where: str, field: str) -> str | None:
+    if isinstance(value, str):
+        return None if is_text(value) else (where or field)[:200]
+    found = None
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            found = found or _half_letter_in(item, f"{where or field}[{i}]", field)
+    elif isinstance(value, dict):
+        for name, below in value.items():
+            inside = f"{where}.{ascii(name)[1:-1]}".lstrip(".")
+            found = found or _half_letter_in(name, inside, field) or _half_letter_in(below, inside, field)
+    return found

@@ -74,6 +74,7 @@ class Reason(StrEnum):
     TOO_MANY_METRICS = "too_many_metrics"
     TOO_MANY_CELLS = "too_many_cells"
     BODY_TOO_LARGE = "body_too_large"
+    BODY_CUT_OFF = "body_cut_off"
     BATCH_TOO_LARGE = "batch_too_large"
     UNAUTHORIZED = "unauthorized"
     OVERLOADED = "overloaded"

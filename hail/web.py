@@ -28,7 +28,7 @@ import bottle
 import msgspec
 
 from hail import access, counters, openapi
-from hail.body import read_body
+from hail.body import items_with_halves, json_of, read_body
 from hail.hit import (
     DECIDED_FIELDS,
     FIELDS,
@@ -101,15 +101,6 @@ class _Envelope(msgspec.Struct):
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-
-
-def decode_json(body: bytes | msgspec.Raw, field: str = "body") -> Any:
-    """Any JSON value; raises HitError."""
-    try:
-        return _decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = Reason.NUMBER_OUT_OF_RANGE if "out of range" in str(error) else Reason.BAD_JSON
-        raise HitError(reason, field, f"expected JSON: {error}") from None
 
 
 def parameters(text: str, names: frozenset[str] = PARAMETERS) -> dict[str, str]:
@@ -187,6 +178,8 @@ def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
         except msgspec.ValidationError:
             return [body]
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            if (items := items_with_halves(body)) is not None:
+                return list(items)
             if body.startswith(b"["):
                 raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
     return [line for line in body.split(b"\n") if line.strip()]
@@ -297,7 +290,8 @@ class Doors:
             try:
                 given = parameters(environ.get("QUERY_STRING", ""), names)
                 self.check_key(environ, given)
-                body = read_body(environ, self.settings.max_body_bytes)
+                if environ["REQUEST_METHOD"] == "POST":
+                    body = read_body(environ, self.settings.max_body_bytes)
                 said_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
                 is_form = said_form and not body.lstrip().startswith(b"{")
                 if not body:
@@ -353,7 +347,7 @@ class Doors:
         return len(hits), results
 
     def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:
-        given = decode_json(item)
+        given = json_of(item, out_of_range=Reason.NUMBER_OUT_OF_RANGE)
         if not isinstance(given, dict):
             raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}")
         return parse(given, self.settings, self.clock())
@@ -476,7 +470,7 @@ class Hail(bottle.Bottle):
 
     def decision(self, environ: Environ) -> Answer:
         try:
-            self.doors.count_body({**environ, "CONTENT_LENGTH": ""}, parse_decided)
+            self.doors.count_body(environ, parse_decided)
         except Refused as error:
             return _refusal(error)
         return OK

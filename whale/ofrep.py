@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from hail.body import json_of
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
 from whale.definition import Definition
@@ -68,9 +69,9 @@ class Request(msgspec.Struct):
 def request_of(body: bytes, settings: Settings) -> Request:
     """Raises Refused."""
     try:
-        given = msgspec.json.decode(body) if body else {}
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Refused(400, "PARSE_ERROR", f"expected JSON: {error}") from None
+        given = json_of(body) if body else {}
+    except HitError as error:
+        raise Refused(400, "PARSE_ERROR", str(error).removeprefix("body: ")) from None
     if not isinstance(given, dict):
         raise Refused(400, "PARSE_ERROR", f"expected an object with a context, got {type(given).__name__}")
     context = given.get("context")

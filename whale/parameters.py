@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from hail.body import read_body
+from hail.body import json_of, read_body
 from hail.hit import FIELDS, HitError, Reason, lenient
 from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
@@ -170,7 +170,7 @@ def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()
 
 
 def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
-    """Raises Problem 413 where it is larger than the limit, HitError where it cannot be inflated."""
+    """Raises Problem 413 where it is larger than the limit, HitError where it is not whole or cannot be read."""
     try:
         return read_body(environ, limit)
     except HitError as error:
@@ -181,10 +181,7 @@ def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
 
 def object_of(body: bytes, what: str) -> dict[str, Any]:
     """A JSON object, in a body; raises HitError."""
-    try:
-        found = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+    found = json_of(body)
     if not isinstance(found, dict):
         raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {type(found).__name__}")
     return found

@@ -280,7 +280,8 @@ def test_large_and_endless_bodies_are_not_held(client: Client) -> None:
     large: dict[str, Any] = {"wsgi.input": source, "CONTENT_LENGTH": str(10 * MB)}
     declared = client("POST", "/batch", **large)
     assert (declared.status, declared.json["code"], source.taken) == (413, "body_too_large", 0)
-    endless: dict[str, Any] = {"wsgi.input": source, "HTTP_TRANSFER_ENCODING": "chunked"}
+    endless: dict[str, Any] = {"wsgi.input": source, "HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": ""}
+    endless["SERVER_SOFTWARE"] = "gunicorn/27.0.1"
     chunked = client("POST", "/batch", **endless)
     assert (chunked.status, source.taken) == (413, MB + 1)
 

@@ -92,7 +92,7 @@ BAD = [
     ("/reset", {"pk": ""}, "pk"),
     ("/reset", {"pk": []}, "pk"),
     ("/reset", {"pk": "x" * 300}, "pk[0]"),
-    ("/reset", {"pk": ["\ud800"]}, "body"),
+    ("/reset", {"pk": ["\ud800"]}, "pk[0]"),
     ("/reset", {"pk": "p", "dimensions": {"a": 1, "b": 2}}, "dimensions"),
     ("/reset", {"pk": "p", "dimensions": [1, None]}, "dimensions"),
     ("/reset", {"pk": "p", "metrics": {"m": 1}}, "metrics"),

@@ -17,7 +17,7 @@ from whale.dimension import path_text
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.parameters import object_of, typed
 from whale.responses import CORS, REFUSED, Problem, json_answer, text_answer, unavailable
-from whale.routes.door import Door, add_options_and_head, preflight
+from whale.routes.door import Door, add_options_and_head, preflight, problem_of
 
 MOST_EVIDENCE = 500
 DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
@@ -128,8 +128,8 @@ class DecisionRoutes:
             found = msgspec.json.encode(ofrep.evaluate_all(managed, asked))
             tag = f'"{hashlib.blake2b(found, digest_size=12).hexdigest()}"'
             return json_answer(msgspec.Raw(found), headers={"ETag": tag})
-        except Problem as problem:
-            refused = ofrep.Refused(problem.status, "PARSE_ERROR", str(problem))
+        except (Problem, HitError) as error:
+            refused = ofrep.Refused(problem_of(error).status, "PARSE_ERROR", str(error))
         except Unavailable as error:
             refused = ofrep.Refused(503, "GENERAL", str(unavailable(error)))
         except ofrep.Refused as error:
