@@ -12,6 +12,7 @@ from typing import Any
 
 from hail.access import check_bind
 from hail.settings import SettingsError, load
+from hail.unreadable import answer_unreadable
 
 accesslog = None
 errorlog = "-"
@@ -40,6 +41,7 @@ def on_starting(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
+    answer_unreadable(worker)
     if worker.age == 1:
         service = worker.cfg.default_proc_name.partition(".")[0]
         print(f"{service}: listens on {', '.join(worker.cfg.bind)}", flush=True)

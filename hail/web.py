@@ -44,6 +44,7 @@ from hail.hit import (
 from hail.message import CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.pixel import hit_of_pixel
+from hail.problem import WHALE, elsewhere, is_utf8, plain_problem
 from hail.publish import NotAccepted, Publisher
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings, load
@@ -418,7 +419,8 @@ class Hail(bottle.Bottle):
         super().__init__()
         self.doors = doors
         self.short = {"/count": self.count, "/count.gif": self.pixel}
-        self.default_error_handler = _other_error
+        self.default_error_handler = self._other_error
+        self.add_hook("before_request", _check_path)
         for path, handler in self.short.items():
             self._add(path, "GET", handler)
         self._add("/count", "POST", self.count_posted)
@@ -453,6 +455,17 @@ class Hail(bottle.Bottle):
             return bottle.HTTPResponse(answer.body, answer.status, answer.headers)
 
         self.route(path, method, call)
+
+    def _other_error(self, error: bottle.HTTPError) -> str:
+        """Bottle's own refusals (404, 405), and what a handler did not expect."""
+        bottle.response.content_type = "application/problem+json"
+        path, detail = bottle.request.path, str(error.body)
+        if error.status_code == 500:
+            return _failed(error.exception, path).body.decode()
+        if error.status_code == 404:
+            host = bottle.request.environ.get("HTTP_HOST", "")
+            detail += elsewhere(path, host, "Whale", WHALE, self.doors.settings.whale_bind)
+        return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
     def count(self, environ: Environ) -> Answer:
         try:
@@ -540,18 +553,12 @@ def make_app(settings: Settings, publisher: Publisher, clock: Callable[[], float
 
 def _failed(error: BaseException, path: str) -> Answer:
     log.error("%s: %r", path, error, exc_info=error)
-    body = {"type": "about:blank", "title": "Internal Server Error", "status": 500, "detail": "the log says more"}
-    return _json(500, body, CORS, "problem+json")
+    return _json(500, plain_problem(500, "the log says more"), CORS, "problem+json")
 
 
-def _other_error(error: bottle.HTTPError) -> str:
-    """Bottle's own refusals (404, 405), and what a handler did not expect."""
-    bottle.response.content_type = "application/problem+json"
-    if error.status_code == 500:
-        return _failed(error.exception, bottle.request.path).body.decode()
-    title = error.status_line.partition(" ")[2]
-    body = {"type": "about:blank", "title": title, "status": error.status_code, "detail": str(error.body)}
-    return msgspec.json.encode(body).decode()
+def _check_path() -> None:
+    if not is_utf8(bottle.request.environ["bottle.raw_path"]):
+        raise bottle.HTTPError(400, "the address: expected UTF-8")
 
 
 def _query(environ: Environ) -> dict[str, str]:

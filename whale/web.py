@@ -30,12 +30,14 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import bottle
 import msgspec
 
 from hail import access
+from hail.problem import HAIL, elsewhere, is_utf8, plain_problem
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
@@ -60,20 +62,27 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     door = Door(settings)
     for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
-    app.default_error_handler = other_error
+    app.add_hook("before_request", check_path)
+    app.default_error_handler = partial(other_error, settings)
     return app
 
 
-def other_error(error: bottle.HTTPError) -> Any:
+def check_path() -> None:
+    if not is_utf8(bottle.request.environ["bottle.raw_path"]):
+        raise bottle.HTTPError(400, "the address: expected UTF-8")
+
+
+def other_error(settings: Settings, error: bottle.HTTPError) -> Any:
     """What no route answered: no such address or method, or a fault of ours."""
+    path, detail = bottle.request.path, str(error.body)
     if error.status_code == 500:
-        log.error("%s: %r", bottle.request.path, error.exception, exc_info=error.exception)
+        log.error("%s: %r", path, error.exception, exc_info=error.exception)
+        detail = "see the log"
+    elif error.status_code == 404:
+        host = bottle.request.environ.get("HTTP_HOST", "")
+        detail += elsewhere(path, host, "Hail", HAIL, settings.hail_bind)
     bottle.response.content_type = "application/problem+json"
-    said = "see the log" if error.status_code == 500 else str(error.body)
-    title = error.status_line.partition(" ")[2]
-    return msgspec.json.encode(
-        {"type": "about:blank", "title": title, "status": error.status_code, "detail": said}
-    ).decode()
+    return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
 
 class Application:

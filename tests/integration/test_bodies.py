@@ -332,3 +332,30 @@ def test_who_waits_for_100_continue_is_told_to_go_on(served: Served) -> None:
             assert response.status == status
     cut = served.post(HAIL, "/count", FORM, b"pk=waits&metric=x", 8, Expect="100-continue")
     assert cut.refused == (400, "body_cut_off")
+
+
+def test_what_gunicorn_cannot_read_is_answered_by_a_problem_and_summed_up_in_the_log(gunicorn: Served) -> None:
+    long = "GET /plotpoints?metrics=" + "a%2B" * 3000
+    wrong: list[tuple[bytes, int, str]] = [
+        (head(f"{long} HTTP/1.1", WHALE), 414, "8190 bytes. POST the parameters to the same route"),
+        (head("GET /count?pk=café HTTP/1.1", HAIL), 400, "caf%C3%A9"),
+        (head("GET /count?pk=a b HTTP/1.1", HAIL), 400, "%20"),
+        (head("GET /count?pk=a HTTP/9.9", HAIL), 400, "HTTP"),
+        (head("GET /count?pk=a HTTP/1.1", HAIL, X="y" * 9000), 431, "shorter headers"),
+        (head("POST /count HTTP/1.1", HAIL, Transfer_Encoding="br"), 501, "chunked"),
+        (head("POST /count HTTP/1.1", HAIL, Expect="a lot"), 417, "100-continue"),
+        (b"\x16\x03\x01\x02\r\n\r\n", 400, "HTTP"),
+        (b"nonsense\r\n\r\n", 400, "nonsense"),
+    ]
+    before = len(gunicorn.log())
+    for _ in range(20):
+        for data, status, words in wrong:
+            answer = gunicorn.send(data)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert (answer.status, answer.json["status"]) == (status, status)
+            assert words in answer.json["detail"], data[:40]
+            assert answer.json.keys() == {"type", "title", "status", "detail"}
+    written = gunicorn.log()[before:]
+    assert len(written.splitlines()) <= 3  # one a minute
+    assert len(written) < 1500
+    assert "Traceback" not in gunicorn.log()

@@ -48,6 +48,7 @@ EDGES = {
     "hail/pixel.py": "nonces",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
     "hail/spool.py": "names of files",
+    "hail/unreadable.py": "how often the log is told",
     "hail/web.py": "the clock of hits",
     "whale/answer/explain.py": "how long each step of an answer took",
     "whale/cli.py": "the command line",

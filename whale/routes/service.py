@@ -1,11 +1,11 @@
 """Routes about the service itself: the page for people, the description of the API, health, and its own counters."""
 
-import re
 from typing import Any
 
 import bottle
 
 from hail.metrics import CONTENT_TYPE, exposition
+from hail.problem import HOST, seen_from
 from whale import openapi
 from whale.client import Whale
 from whale.dimension import Pk
@@ -15,7 +15,6 @@ from whale.responses import json_answer, text_answer, unavailable
 from whale.routes.door import Door
 
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
-HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 
 
 class ServiceRoutes:
@@ -41,7 +40,7 @@ class ServiceRoutes:
             below = self._whale.pks(pk)
             rows.append(self._row(pk, len(below[PAGE_CHILDREN:])))
             rows += [self._row(child) for child in below[:PAGE_CHILDREN]]
-        hail = f"http://{_seen_from(host, settings.hail_bind)}"
+        hail = f"http://{seen_from(host, settings.hail_bind)}"
         html = render(rows, max(0, len(names) - PAGE_PKS), hail, f"http://{host}", self._door.locked)
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
@@ -71,10 +70,3 @@ def healthz() -> Any:
 
 def metrics() -> Any:
     return bottle.HTTPResponse(exposition(), 200, {"Content-Type": CONTENT_TYPE})
-
-
-def _seen_from(host: str, bind: str) -> str:
-    """Where the reader of a page from `host` finds what listens on `bind`."""
-    address, _, port = bind.rpartition(":")
-    wildcard = address in ("0.0.0.0", "[::]")
-    return f"{re.sub(':[0-9]+$', '', host)}:{port}" if wildcard else bind

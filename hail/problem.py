@@ -1,0 +1,44 @@
+"""Errors that no route answers, as RFC 9457 bodies of Hail and of Whale: no such address or method, a request that cannot be read.
+
+They have no code of ours: the status says it all to a program, and `detail` says to people what to do.
+"""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+HAIL = frozenset(("count", "count.gif", "count.js", "count_decision", "batch", "flush_hail"))
+WHALE = frozenset((
+    "plotpoints", "totals", "total", "rank", "factors", "dataset", "subdimensions", "pks", "metrics_of", "spy", "count_now",
+    "tracker", "count_decision", "reward", "decide", "decisions", "ofrep", "update_count_to", "reset",
+))  # fmt: skip
+"""Where the routes of each service begin. /, /healthz, /readyz, /metrics and /openapi.json are of both."""
+HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
+WILDCARDS = ("0.0.0.0", "[::]")
+
+
+def plain_problem(status: int, detail: str) -> dict[str, Any]:
+    """An RFC 9457 body without a code."""
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+
+
+def seen_from(host: str, bind: str) -> str:
+    """Where whoever reached us as `host` finds what listens on `bind`."""
+    address, _, port = bind.rpartition(":")
+    return f"{re.sub(':[0-9]+$', '', host)}:{port}" if address in WILDCARDS and HOST.fullmatch(host) else bind
+
+
+def elsewhere(path: str, host: str, service: str, routes: frozenset[str], bind: str) -> str:
+    """A sentence that the other service answers this path, and where; empty where it does not. host: as the request had it."""
+    if path.split("/")[1:2] and path.split("/")[1] in routes:
+        return f". {service} answers it, at {seen_from(host, bind)}"
+    return ""
+
+
+def is_utf8(raw_path: str) -> bool:
+    """Whether a path, as WSGI hands it over, is UTF-8. Bottle drops what is not, and would take /res%FFet for /reset."""
+    try:
+        raw_path.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True

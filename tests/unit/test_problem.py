@@ -1,0 +1,96 @@
+"""What no route answers: the wrong service asked, addresses that are no UTF-8, and requests that cannot be read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gunicorn.http import errors
+
+from hail import problem
+from hail.publish import Publisher
+from hail.settings import load
+from hail.unreadable import EVERY_S, Summary, answer, said_of
+from tests.wsgi import call
+from whale.client import Whale
+from whale.store.memory import MemoryStore
+from whale.web import make_app as make_whale
+
+SHARED = {"", "healthz", "readyz", "metrics", "openapi.json"}
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> dict[str, Any]:
+    from hail.web import make_app as make_hail
+
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_HAIL_BIND": "0.0.0.0:9085"})
+    whale = Whale(MemoryStore(settings), settings)
+    return {"Hail": make_hail(settings, Publisher(settings)), "Whale": make_whale(settings, whale)}
+
+
+def test_the_tables_name_every_route(apps: dict[str, Any]) -> None:
+    for service, table in (("Hail", problem.HAIL), ("Whale", problem.WHALE)):
+        assert {route.rule.split("/")[1] for route in apps[service].routes} - SHARED == table
+
+
+def test_the_wrong_service_says_which_one_answers_and_where(apps: dict[str, Any]) -> None:
+    for method in ("GET", "POST", "OPTIONS"):
+        asked = call(apps["Whale"], method, "/count", {"pk": "a"}, HTTP_HOST="whale.test:9086")
+        assert (asked.status, asked.json["title"]) == (404, "Not Found")
+        assert asked.json["detail"] == "Not found: '/count'. Hail answers it, at whale.test:9085"
+        counted = call(apps["Hail"], method, "/plotpoints", {"pk": "a"}, HTTP_HOST="hail.test:9085")
+        assert counted.json["detail"] == "Not found: '/plotpoints'. Whale answers it, at 127.0.0.1:8086"
+    for path in ("/decisions/a/b", "/ofrep/v1/evaluate/flags"):
+        assert call(apps["Hail"], "POST", path).json["detail"].endswith("Whale answers it, at 127.0.0.1:8086")
+    strange = call(apps["Whale"], "GET", "/batch", HTTP_HOST="a b<script>")
+    assert strange.json["detail"].endswith("Hail answers it, at 0.0.0.0:9085")
+    for app in apps.values():
+        assert call(app, "GET", "/nobody").json["detail"] == "Not found: '/nobody'"
+
+
+def test_an_address_that_is_no_utf_8_reaches_no_other_route(apps: dict[str, Any]) -> None:
+    """A proxy that keeps /reset inside would let /res%FFet pass."""
+    for service, method, path in (("Hail", "GET", "/cou\xffnt"), ("Hail", "POST", "/flush_hail\xff")):
+        assert call(apps[service], method, path, {"pk": "a"}).status == 400
+    for path in ("/res\xffet", "/pks\xff", "/decisions/a\xed\xa0\x80"):
+        asked = call(apps["Whale"], "POST", path, {"pk": "a"})
+        assert (asked.status, asked.json["detail"]) == (400, "the address: expected UTF-8")
+    assert call(apps["Whale"], "GET", "/decisions/caf\xc3\xa9").status == 404
+
+
+def test_many_unreadable_requests_are_one_line_a_minute() -> None:
+    now, lines = 1000.0, list[str]()
+    summary = Summary(lines.append, lambda: now)
+    for _ in range(10_000):
+        summary.note("no request")
+    assert lines == ["no request"]
+    now += EVERY_S
+    summary.note("no request either")
+    summary.note("no request either")
+    assert lines[1:] == ["no request either; 9999 more since the last such line"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (errors.LimitRequestLine(9000, 8190), 414, "8190 bytes"),
+        (errors.LimitRequestHeaders("many"), 431, "headers"),
+        (errors.InvalidRequestLine("GET /caf\xc3\xa9"), 400, "caf%C3%A9"),
+        (errors.InvalidRequestLine("x" * 5000), 400, "x" * 100),
+        (errors.InvalidHTTPVersion((9, 9)), 400, "(9, 9)"),
+        (errors.InvalidHTTPVersion("b HTTP/1.1"), 400, "%20"),
+        (errors.InvalidHeader("CONTENT-LENGTH"), 400, "Content-Length"),
+        (errors.InvalidHeaderName("a\r\nb\x1b[2J"), 400, "HTTP/1.1"),
+        (errors.ForbiddenProxyRequest("1.2.3.4"), 403, "connection"),
+        (errors.InvalidResponseHeader("X"), 500, "log"),
+        (ZeroDivisionError(), 500, "log"),
+    ],
+)
+def test_each_error_of_the_parser_is_a_short_problem(error: Exception, status: int, words: str) -> None:
+    found, detail = said_of(error)
+    assert found == status
+    assert words in detail
+    assert len(detail) < 300
+    assert detail.isprintable()
+    head, _, body = answer(found, detail).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert f"Content-Length: {len(body)}".encode() in head
