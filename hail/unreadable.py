@@ -1,6 +1,7 @@
 """Requests that gunicorn cannot read: answered by RFC 9457 bodies instead of its HTML, and summed up in its log.
 
-Promise: however many come, a process writes at most one line a minute about them, and says there how many there were.
+Promise: however many come, a process writes at most one line a minute about them, and says there how many there were. No line
+shows a key.
 """
 
 import threading
@@ -13,10 +14,10 @@ from types import MethodType
 from typing import Any
 
 import msgspec
-from gunicorn import util
 from gunicorn.http import errors
 
 from hail.problem import plain_problem
+from hail.secret import masked
 
 EVERY_S = 60.0
 SHOWN = 200
@@ -82,6 +83,11 @@ def answer(status: int, detail: str) -> bytes:
     return head.encode() + body
 
 
+def line_of(address: Any, detail: str) -> str:
+    """A line of the log. address: of the peer; a tuple, where it is no unix socket."""
+    return f"unreadable request from {address[0] if isinstance(address, tuple) else 'a unix socket'}: {masked(detail)}"
+
+
 def answer_unreadable(worker: Any) -> None:
     """Makes a worker of gunicorn, of any class, answer and log so."""
     summary = Summary(worker.log.warning)
@@ -91,10 +97,9 @@ def answer_unreadable(worker: Any) -> None:
         if status == 500:
             worker.log.error("a request could not be answered: %r", error, exc_info=error)
         else:
-            peer = address[0] if isinstance(address, tuple) else "a socket"
-            summary.note(f"unreadable request from {peer}: {detail}")
-        with suppress(Exception):
-            util.write_nonblock(client, answer(status, detail))
+            summary.note(line_of(address, detail))
+        with suppress(Exception):  # the peer may be gone
+            client.sendall(answer(status, detail))
             _drain(client)
 
     worker.handle_error = MethodType(handle_error, worker)

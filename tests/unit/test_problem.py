@@ -9,7 +9,7 @@ from gunicorn.http import errors
 from hail import problem
 from hail.publish import Publisher
 from hail.settings import load
-from hail.unreadable import EVERY_S, Summary, answer, said_of
+from hail.unreadable import EVERY_S, Summary, answer, line_of, said_of
 from tests.wsgi import call
 from whale.client import Whale
 from whale.store.memory import MemoryStore
@@ -67,6 +67,19 @@ def test_many_unreadable_requests_are_one_line_a_minute() -> None:
     summary.note("no request either")
     summary.note("no request either")
     assert lines[1:] == ["no request either; 9999 more since the last such line"]
+
+
+def test_no_line_of_the_log_shows_a_key() -> None:
+    for error in (
+        errors.InvalidRequestLine("GET /count?pk=a&key=geheim"),
+        errors.InvalidHeader("Authorization Bearer geheim"),
+        errors.InvalidHeaderName("X-API-Key geheim"),
+    ):
+        _, detail = said_of(error)
+        assert "geheim" in detail  # whoever sent it may read it
+        assert "geheim" not in line_of(("10.0.0.9", 1234), detail)
+        assert line_of(("10.0.0.9", 1234), detail).startswith("unreadable request from 10.0.0.9: this is no request")
+    assert line_of("", "x") == "unreadable request from a unix socket: x"
 
 
 @pytest.mark.parametrize(
