@@ -69,9 +69,20 @@ def asked_of(query: str, kind: type[A]) -> A:
         raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
 
 
+def address_query(environ: Mapping[str, Any]) -> str:
+    """The query in the address. WSGI has one letter a byte, and some servers let bytes through that are not written with %."""
+    text = str(environ.get("QUERY_STRING", ""))
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        raise CallerError("expected UTF-8", "query") from None
+
+
 def query_of(environ: dict[str, Any], limit: int) -> str:
     """The query of a question; what is too long for an address may be POSTed, as a form."""
-    query = str(environ.get("QUERY_STRING", ""))
+    query = address_query(environ)
     if environ["REQUEST_METHOD"] != "POST":
         return query
     if FORM_KEPT not in environ:
@@ -156,7 +167,7 @@ def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()
     Raises CallerError, HitError, Problem.
     """
     names = (*FIELDS, *more)
-    given = parameters(environ.get("QUERY_STRING", ""), names)
+    given = parameters(address_query(environ), names)
     body = body_of(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
     if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
         return object_of(body, "a hit")

@@ -127,6 +127,21 @@ def test_json_that_cannot_be_read_says_where(body: bytes, field: str) -> None:
 # Both services
 
 
+def test_letters_that_are_not_written_with_percent_are_read_as_utf_8(hail: Any) -> None:
+    """gunicorn refuses them; granian and others hand them over."""
+    door = DecisionDoor()
+    raw = "pk=café€".encode().decode("latin-1")
+    assert call(hail, "GET", "/count", query=raw).text == "OK"
+    for path in ("/count_now", "/tracker", "/count_now"):
+        assert call(door.app, "GET", path, query=raw).status == 200
+    assert call(door.app, "GET", "/pks").json == ["café€"]
+    assert call(door.app, "GET", "/total", query=raw).json == 3
+    assert call(door.app, "POST", "/total", query=raw).json == 3
+    for path in ("/total", "/count_now", "/tracker"):
+        refused = call(door.app, "GET", path, query="pk=caf\xe9")
+        assert (refused.status, refused.json["field"]) == (400, "query")
+
+
 @pytest.fixture
 def hail(tmp_path: Path) -> Iterator[Any]:
     settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})

@@ -12,7 +12,7 @@ from hail.hit import FIELDS, HitError
 from hail.pixel import fields_of_pixel
 from whale.client import Whale
 from whale.errors import CallerError
-from whale.parameters import parameters
+from whale.parameters import address_query, parameters
 from whale.responses import CORS, json_answer, text_answer
 from whale.routes.door import Door, add_options_and_head
 
@@ -39,7 +39,7 @@ class CountingRoutes:
         return text_answer("OK", headers=CORS)
 
     def tracker(self) -> Any:
-        query = bottle.request.environ.get("QUERY_STRING", "")
+        query = address_query(bottle.request.environ)
         if "pixel" in dict(parse_qsl(query, errors="replace")):
             asked = parameters(query, (*FIELDS, "uid", "pixel"))
             given = fields_of_pixel(asked, self._door.settings, self._whale.account) | {"uid": asked.get("uid")}
