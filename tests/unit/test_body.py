@@ -180,6 +180,17 @@ def test_utf_16_is_told_to_be_utf_8_on_both_services(hail: Any) -> None:
             assert (flags.status, flags.json["errorCode"]) == (400, "PARSE_ERROR")
 
 
+def test_every_route_refuses_a_bomb_of_gzip(hail: Any) -> None:
+    door, bomb = DecisionDoor(), gzip.compress(bytes(20_000_000))
+    routes = [(hail, "/count"), (hail, "/batch"), (hail, "/count_decision")]
+    routes += [(door.app, f"/{name}") for name in ("count_now", "reset", "totals", "decide", "reward", "decisions/a")]
+    for app, target in routes:
+        answer = call(app, "POST", target, body=bomb, CONTENT_TYPE=FORM, HTTP_CONTENT_ENCODING="gzip")
+        assert (answer.status, answer.json["code"]) == (413, "body_too_large"), target
+    flags = call(door.app, "POST", "/ofrep/v1/evaluate/flags", body=bomb, HTTP_CONTENT_ENCODING="gzip")
+    assert (flags.status, flags.json["errorCode"]) == (413, "PARSE_ERROR")
+
+
 HALVES: list[tuple[str, str]] = [
     ('{"pk": "X"}', "pk"),
     ('{"pk": ["a", "X"]}', "pk[1]"),

@@ -34,17 +34,27 @@ def test_the_tables_name_every_route(apps: dict[str, Any]) -> None:
 
 def test_the_wrong_service_says_which_one_answers_and_where(apps: dict[str, Any]) -> None:
     for method in ("GET", "POST", "OPTIONS"):
-        asked = call(apps["Whale"], method, "/count", {"pk": "a"}, HTTP_HOST="whale.test:9086")
+        asked = call(apps["Whale"], method, "/count", {"pk": "a"}, HTTP_HOST="localhost:9086")
         assert (asked.status, asked.json["title"]) == (404, "Not Found")
-        assert asked.json["detail"] == "Not found: '/count'. Hail answers it, at whale.test:9085"
-        counted = call(apps["Hail"], method, "/plotpoints", {"pk": "a"}, HTTP_HOST="hail.test:9085")
+        assert asked.json["detail"] == "Not found: '/count'. Hail answers it, at localhost:9085"
+        counted = call(apps["Hail"], method, "/plotpoints", {"pk": "a"}, HTTP_HOST="localhost:9085")
         assert counted.json["detail"] == "Not found: '/plotpoints'. Whale answers it, at 127.0.0.1:8086"
     for path in ("/decisions/a/b", "/ofrep/v1/evaluate/flags"):
-        assert call(apps["Hail"], "POST", path).json["detail"].endswith("Whale answers it, at 127.0.0.1:8086")
-    strange = call(apps["Whale"], "GET", "/batch", HTTP_HOST="a b<script>")
-    assert strange.json["detail"].endswith("Hail answers it, at 0.0.0.0:9085")
+        assert (
+            call(apps["Hail"], "POST", path, HTTP_HOST="localhost")
+            .json["detail"]
+            .endswith("Whale answers it, at 127.0.0.1:8086")
+        )
     for app in apps.values():
-        assert call(app, "GET", "/nobody").json["detail"] == "Not found: '/nobody'"
+        assert call(app, "GET", "/nobody", HTTP_HOST="localhost").json["detail"] == "Not found: '/nobody'"
+
+
+def test_an_address_is_named_as_whoever_asks_can_reach_it() -> None:
+    assert problem.seen_from("count.test:8086", "0.0.0.0:8085") == "count.test:8085"
+    assert problem.seen_from("[2001:db8::1]:8086", "[::]:8085") == "[2001:db8::1]:8085"
+    assert problem.seen_from("count.test", "10.0.0.2:8085") == "10.0.0.2:8085"
+    assert problem.seen_from("a b<script>", "0.0.0.0:8085") == "0.0.0.0:8085"
+    assert problem.seen_from("", "unix:/run/hail") == "unix:/run/hail"
 
 
 def test_an_address_that_is_no_utf_8_reaches_no_other_route(apps: dict[str, Any]) -> None:
