@@ -4,6 +4,7 @@ Promise: however many come, a process writes at most one line a minute about the
 shows a key.
 """
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,13 @@ class Summary:
                 return
             more, self._unsaid, self._silent_until = self._unsaid - 1, 0, now + EVERY_S
         self._say(f"{text}; {more} more since the last such line" if more else text)
+
+    def end(self) -> None:
+        """Says how many were not said."""
+        with self._lock:
+            more, self._unsaid = self._unsaid, 0
+        if more:
+            self._say(f"{more} more unreadable requests since the last such line")
 
 
 def said_of(error: BaseException) -> tuple[int, str]:
@@ -91,6 +99,7 @@ def line_of(address: Any, detail: str) -> str:
 def answer_unreadable(worker: Any) -> None:
     """Makes a worker of gunicorn, of any class, answer and log so."""
     summary = Summary(worker.log.warning)
+    atexit.register(summary.end)
 
     def handle_error(worker: Any, request: Any, client: Any, address: Any, error: BaseException) -> None:
         status, detail = said_of(error)
