@@ -194,7 +194,11 @@ class RedisServer:
 
 class RedisClusterNode(RedisServer):
     def __init__(self, binary: RedisBinary | None = None, appendonly: str = "always"):
-        super().__init__(binary, appendonly, cluster_enabled="yes", cluster_node_timeout="15000")
+        options = {"cluster_enabled": "yes", "cluster_node_timeout": "15000"}
+        options["cluster_allow_replica_migration"] = (
+            "no"  # else a master that gave its last slot away becomes a replica
+        )
+        super().__init__(binary, appendonly, **options)
 
     def _free_port(self) -> int:
         return free_port(also_free=10000)  # the cluster bus
@@ -240,6 +244,26 @@ class RedisCluster:
         for node in self.nodes:
             node.close()
 
+    def owner(self, slot: int) -> RedisClusterNode:
+        """The node that answers for a slot."""
+        port = self.client().nodes_manager.get_node_from_slot(slot).port
+        return next(node for node in self.nodes if node.port == port)
+
+    def other(self, node: RedisClusterNode) -> RedisClusterNode:
+        """A node that is not this one."""
+        return self.nodes[(self.nodes.index(node) + 1) % len(self.nodes)]
+
+    def add(self) -> RedisClusterNode:
+        """One more node, without slots."""
+        node = RedisClusterNode(self.nodes[0].binary)
+        self.nodes.append(node)
+        node.start()
+        with node.client() as client:
+            client.execute_command("CLUSTER SET-CONFIG-EPOCH", len(self.nodes))
+            client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port)
+        wait_until(self._agrees, what="the cluster to agree")
+        return node
+
     def _join(self) -> None:
         for index, node in enumerate(self.nodes):
             first, end = (SLOTS * i // len(self.nodes) for i in (index, index + 1))
@@ -257,6 +281,68 @@ class RedisCluster:
             if int(info["cluster_slots_ok"]) != SLOTS:
                 return False
         return True
+
+
+class SlotMove:
+    """One slot on its way to another node, as redis-cli moves it, but key by key.
+
+    move = SlotMove(cluster, slot, to)      # from now on both nodes have it open
+    move.some(3); move.named("..."); move.rest(); move.end()
+    """
+
+    def __init__(self, cluster: RedisCluster, slot: int, to: RedisClusterNode | None = None):
+        self.cluster, self.slot = cluster, slot
+        self.source = cluster.owner(slot)
+        self.target = to or cluster.other(self.source)
+        self._run(self.target, "CLUSTER SETSLOT", slot, "IMPORTING", self._id(self.source))
+        self._run(self.source, "CLUSTER SETSLOT", slot, "MIGRATING", self._id(self.target))
+
+    def left(self) -> list[str]:
+        """Keys that are still where they were."""
+        return self.keys_on(self.source)
+
+    def keys_on(self, node: RedisClusterNode) -> list[str]:
+        return list(self._run(node, "CLUSTER GETKEYSINSLOT", self.slot, 1_000_000))
+
+    def dumped(self) -> dict[tuple[int, str], bytes]:
+        """Each key of the slot, on either node, as it is stored there."""
+        found = {}
+        for node in (self.source, self.target):
+            with node.client() as client, client.pipeline(transaction=False) as pipe:
+                keys = self.keys_on(node)
+                for key in keys:
+                    pipe.execute_command("ASKING")
+                    pipe.dump(key)
+                found.update({(node.port, key): text for key, text in zip(keys, pipe.execute()[1::2], strict=True)})
+        return found
+
+    def some(self, count: int) -> int:
+        """Moves so many keys; how many there were."""
+        keys = self._run(self.source, "CLUSTER GETKEYSINSLOT", self.slot, count)
+        self.named(*keys)
+        return len(keys)
+
+    def named(self, *keys: str) -> None:
+        if keys:
+            address = "127.0.0.1", self.target.port
+            self._run(self.source, "MIGRATE", *address, "", 0, 60_000, "KEYS", *keys)
+
+    def end(self) -> None:
+        """Moves what is left, and closes the slot."""
+        while self.some(100):
+            pass
+        owner = self._id(self.target)
+        others = [node for node in self.cluster.nodes if node not in (self.target, self.source)]
+        for node in (self.target, self.source, *others):
+            self._run(node, "CLUSTER SETSLOT", self.slot, "NODE", owner)
+
+    def _id(self, node: RedisClusterNode) -> str:
+        return self._run(node, "CLUSTER MYID").decode()
+
+    @staticmethod
+    def _run(node: RedisClusterNode, *words: Any) -> Any:
+        with node.client() as client:
+            return client.execute_command(*words)
 
 
 class RabbitMQ:

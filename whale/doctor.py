@@ -84,6 +84,8 @@ def redis_findings(settings: Settings) -> Findings:
     try:
         for name, client in _redis_nodes(url):
             yield from _node_findings(name, client, ours=not settings.redis_url)
+            if url.startswith(CLUSTER_SCHEME):
+                yield from _slot_findings(name, client)
         yield from _store_findings(settings.replace(redis_url=url))
     except (redis.RedisError, OSError, Unavailable) as error:
         text = str(error).removeprefix("Redis: ")
@@ -126,6 +128,16 @@ def _node_findings(name: str, client: Any, ours: bool) -> Findings:
         yield Finding(ADVICE, name, f"its settings cannot be read ({error}): check appendonly, maxmemory-policy")
         return
     yield from _config_findings(name, config, listpack)
+
+
+def _slot_findings(name: str, client: Any) -> Findings:
+    """Of a node of a cluster: slots that it has begun to give away."""
+    nodes = client.execute_command("CLUSTER NODES").values()
+    own = next(node for node in nodes if "myself" in node["flags"])
+    moving = sorted(int(each["slot"]) for each in own["migrations"] if each["state"] == "migrating")
+    if moving:
+        text = f"slots that move to another node, and count and answer nothing meanwhile: {', '.join(map(str, moving))}"
+        yield Finding(WRONG, name, f"{text}; if nobody moves them any more: redis-cli --cluster fix")
 
 
 def _config(client: Any, key: str) -> str:

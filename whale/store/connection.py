@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.cluster import RedisCluster
+from redis.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.retry import Retry
 
 from hail.settings import Settings
@@ -19,6 +19,9 @@ from whale.errors import Interrupted, SetupError, Unavailable
 from whale.store.keys import Keys
 
 CLUSTER_SCHEME = "redis+cluster://"
+
+MOVING = [b"moving"]
+MOVED = redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError
 
 pack = msgspec.msgpack.Encoder().encode
 
@@ -28,6 +31,16 @@ R = TypeVar("R")
 
 class _Reconnected(redis.ConnectionError):
     """Within `steady`."""
+
+
+class SlotMoving(Unavailable):
+    """Redis Cluster moves keys from one node to another; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Redis Cluster moves some of the keys to another node: it goes on when they are there "
+            "(if that never ends: redis-cli --cluster fix)"
+        )
 
 
 def reachable(method: Callable[P, R]) -> Callable[P, R]:
@@ -41,7 +54,13 @@ def reachable(method: Callable[P, R]) -> Callable[P, R]:
             raise Interrupted(f"Redis: {error}") from error
         except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
             raise Unavailable(f"Redis: {error}") from error
+        except MOVED as error:
+            raise SlotMoving() from error
         except (redis.exceptions.ClusterError, redis.exceptions.RedisClusterException) as error:
+            if "TTL exhausted" in str(
+                error
+            ):  # as often as the client follows: each time the key was elsewhere, or not yet there
+                raise SlotMoving() from error
             raise Unavailable(f"Redis Cluster: {error}") from error
 
     return guarded
@@ -66,6 +85,7 @@ class Connection:
         try:
             if self._is_cluster:
                 self.client: Any = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
+                _meet_new_nodes(self.client.nodes_manager)
             else:
                 retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), 2)
                 self.client = redis.Redis.from_url(url, retry=retry, **options)
@@ -99,20 +119,46 @@ class Connection:
             raise _Reconnected("the server was started again while hits were applied")
 
 
+def _meet_new_nodes(manager: Any) -> None:
+    """Has a client follow an ASK to a node that joined after it read the layout, as it follows MOVED; else it fails on None."""
+    known = manager.get_node
+
+    def get_node(host: str | None = None, port: int | None = None, node_name: str | None = None) -> Any:
+        found = known(host, port, node_name)
+        if found is None and node_name and host is None:
+            address, _, number = node_name.rpartition(":")
+            found = manager.nodes_cache.setdefault(node_name, ClusterNode(address, int(number), PRIMARY))
+        return found
+
+    manager.get_node = get_node
+
+
+def script_text(*names: str) -> str:
+    """Of Lua files that run as one, after moving.lua."""
+    folder = resources.files("whale.store") / "lua"
+    return "\n".join((folder / f"{name}.lua").read_text() for name in ("moving", *names))
+
+
+def settled(answer: Any) -> Any:
+    """What a script answered; raises SlotMoving where it did nothing, since its slot moves."""
+    if answer == MOVING:
+        raise SlotMoving()
+    return answer
+
+
 class Script:
-    """A Lua file, or several that run as one, loaded where it runs first."""
+    """A Lua file, or several that run as one, loaded where it runs first. Raises SlotMoving."""
 
     def __init__(self, client: Any, *names: str):
         self._client, self._is_cluster = client, isinstance(client, RedisCluster)
-        folder = resources.files("whale.store") / "lua"
-        self._text = "\n".join((folder / f"{name}.lua").read_text() for name in names)
+        self._text = script_text(*names)
         self._sha = redis.Redis().register_script(self._text).sha
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
-            return self._client.evalsha(self._sha, len(keys), *keys, *args)
+            return settled(self._client.evalsha(self._sha, len(keys), *keys, *args))
         except redis.exceptions.NoScriptError:
-            return self._client.eval(self._text, len(keys), *keys, *args)
+            return settled(self._client.eval(self._text, len(keys), *keys, *args))
 
     def queue(self, pipe: Any, keys: Sequence[str], args: Sequence[Any], is_known: bool = True, **where: Any) -> None:
         """Within a pipeline; NoScriptError comes where it has not run there yet. is_known: False sends the text."""
@@ -135,6 +181,7 @@ class Script:
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
+            settled(answer)
         return list(answers)
 
 

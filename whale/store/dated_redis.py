@@ -10,7 +10,6 @@ Nothing is sent twice: where the answer to a write is lost, it raises Unavailabl
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import blake2b, sha1
-from importlib import resources
 from typing import Any, NamedTuple, TypeVar
 
 import redis
@@ -20,7 +19,7 @@ from redis.retry import Retry
 
 from whale.errors import SetupError, Unavailable
 from whale.period import DAY, MONTH, WEEK, Interval
-from whale.store.connection import CLUSTER_SCHEME, pack, reachable
+from whale.store.connection import CLUSTER_SCHEME, pack, reachable, script_text, settled
 from whale.store.dated import (
     MAX_AT_ONCE,
     Pair,
@@ -208,7 +207,10 @@ class RedisDated:
         return [[int(value) for value in values] for values in found]
 
     def _send(self, calls: Sequence[_Call]) -> list[Any]:
-        """The replies, in order; raises the first error."""
+        """The replies, in order; raises the first error, or SlotMoving."""
+        return [settled(reply) for reply in self._replies(calls)]
+
+    def _replies(self, calls: Sequence[_Call]) -> list[Any]:
         if len(calls) == 1:
             client = self.hosts[self._host(calls[0].key)]
             try:
@@ -258,7 +260,7 @@ class RedisDated:
 
 
 def _script(name: str) -> _Script:
-    text = (resources.files("whale.store") / "lua" / f"{name}.lua").read_text()
+    text = script_text(name)
     return _Script(text, sha1(text.encode()).hexdigest())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from redis.cluster import RedisCluster
 
+from whale.store.connection import SlotMoving
 from whale.store.keys import PAGE, PAGE_BITS, Keys, generation
 
 LEASE_S = 10
@@ -89,6 +90,7 @@ class Sweeper:
         match = f"{self._keys.account_name}:*:[{KINDS}]:*"
         if len(pks) == 1:
             match = self._keys.below(*next(iter(pks)), f"[{KINDS}]") + "*"
+        owners = self._owners(pks)
         for client in self._servers(prefixes):
             cursor = 0
             while True:
@@ -102,6 +104,19 @@ class Sweeper:
                 yield []
                 if cursor == 0:
                     break
+        if self._owners(pks) != owners:
+            raise SlotMoving()
+
+    def _owners(self, pks: set[tuple[int, str]]) -> list[str]:
+        """The servers that their shards lie on; raises SlotMoving. A scan that begins and ends on the same ones saw all keys."""
+        if not isinstance(self._client, RedisCluster):
+            return []
+        found = []
+        for shard in sorted({shard for shard, _ in pks}):
+            key = self._keys.below(shard, "", "r")  # no such key: the script only says whether the slot moves
+            self._script([key], ["hash", msgspec.msgpack.encode([])])
+            found.append(self._client.get_node_from_key(key).name)
+        return found
 
     def _servers(self, prefixes: set[str]) -> list[Any]:
         if not isinstance(self._client, RedisCluster):
@@ -112,6 +127,7 @@ class Sweeper:
     def _node(self, entry: _Entry) -> Generator[None, None, bool]:
         """False where the node is not abandoned."""
         shard, pk_id, gen, top = entry
+        self._owners({(shard, pk_id)})  # later, where it moves: the names below lead to the cells, and go first
         key = self._keys.dictionary(shard, pk_id)
         children: dict[int, list[tuple[str, int]]] = {}  # the field that leads to a node, and its number
         linked = False
