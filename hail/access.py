@@ -1,36 +1,172 @@
-"""Who may: keys by Bearer, by Basic password, or as `key=`; shared by Hail and Whale.
+"""Who may: one table of rights, and the doors that both services share.
 
-No key set: all is open, which `check_bind` allows on loopback only. As soon as one is set, each door wants its own key
-or the admin key; a door whose key is not set then opens to the admin key alone.
+    request ── stranger? ──> key? ──> page of another site? ──> the route
+                   └ 403 keyless  └ 401       └ 403 foreign_origin
+
+Keys come by Bearer, by Basic password, or as `key=`. As soon as one is set, each door wants its own key or the admin
+key; a door whose key is not set then opens to the admin key alone.
+
+No key set: all is open to this machine, and to it alone. `check_bind` sees to that at the start, and `Access.stranger`
+for each request, since another server may listen where it likes, a proxy may stand before it, and a page may have
+pointed its own name at 127.0.0.1.
+
+Not promised: a proxy on this machine that adds no header, and names this machine as the host, cannot be told from you.
 """
 
 import base64
 import binascii
 import hmac
-import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
-from hail.settings import PREFIX, Settings, SettingsError
+from hail.settings import ANY_ORIGIN, PREFIX, Settings, SettingsError
 
 KEYS = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
+WRITE, READ, ADMIN = "write", "read", "admin"
+
+# What proxies add to a request; beside these, all that begins with X-Forwarded.
+OF_PROXIES = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        "FORWARDED",
+        "VIA",
+        "X_REAL_IP",
+        "X_CLIENT_IP",
+        "TRUE_CLIENT_IP",
+        "CF_CONNECTING_IP",
+        "X_ORIGINAL_HOST",
+    )
+)
+HOST = re.compile(
+    r"(?:\[(?P<v6>[0-9a-f]*:[0-9a-f:.]+)\]|(?P<name>[a-z0-9_-][a-z0-9._-]*?)\.?)(?::[0-9]*)?", re.I | re.A
+)
+WILDCARDS = ("", "0.0.0.0", "::")
+MAX_KNOWN = 1000  # hosts, and peers, that are remembered
+MAX_SHOWN = 100  # letters
+HOW = (
+    "without keys only this machine is answered: set "
+    f"{PREFIX}WRITE_KEY, {PREFIX}READ_KEY and {PREFIX}ADMIN_KEY, each as `openssl rand -hex 32` prints one, and start again"
+)
+ALLOW_ORIGIN = "Access-Control-Allow-Origin"
+
+Environ = Mapping[str, Any]
+
+
+class Pages(StrEnum):
+    """What pages of other sites may do at a route, by a visitor's browser. Allowed: by HAILWHALE_ALLOWED_ORIGINS."""
+
+    ANY = "any"
+    READ = "allowed ones may read"
+    CHANGE = "allowed ones may send"
+    NONE = "none may read"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A row of the table. key: that the route asks for, or None.
+
+    sealed: a sealed pixel needs no key.  probe: answers strangers too, where no key is set.
+    """
+
+    rule: str
+    methods: tuple[str, ...]
+    key: str | None
+    pages: Pages
+    sealed: bool = False
+    probe: bool = False
+
+
+GET, POST, BOTH = ("GET",), ("POST",), ("GET", "POST")
+RIGHTS = (
+    # what counts: a tracker sends from anywhere
+    Right("/count", BOTH, WRITE, Pages.ANY, sealed=True),
+    Right("/count.gif", GET, WRITE, Pages.ANY, sealed=True),
+    Right("/count.js", GET, WRITE, Pages.ANY, sealed=True),
+    Right("/batch", POST, WRITE, Pages.ANY),
+    Right("/count_decision", BOTH, WRITE, Pages.ANY),
+    Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True),
+    # what changes more than a count
+    Right("/count_now", BOTH, WRITE, Pages.CHANGE),
+    Right("/reward", POST, WRITE, Pages.CHANGE),
+    Right("/update_count_to", POST, WRITE, Pages.CHANGE),
+    Right("/flush_hail", BOTH, WRITE, Pages.CHANGE),
+    Right("/reset", POST, ADMIN, Pages.CHANGE),
+    Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE),
+    Right("/decide", BOTH, READ, Pages.CHANGE),
+    Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE),
+    Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE),
+    # what reads
+    Right("/decisions", GET, READ, Pages.READ),
+    Right("/decisions/<name:path>", GET, READ, Pages.READ),
+    Right("/plotpoints", BOTH, READ, Pages.READ),
+    Right("/totals", BOTH, READ, Pages.READ),
+    Right("/total", BOTH, READ, Pages.READ),
+    Right("/rank", BOTH, READ, Pages.READ),
+    Right("/dataset", BOTH, READ, Pages.READ),
+    Right("/factors", BOTH, READ, Pages.READ),
+    Right("/subdimensions", BOTH, READ, Pages.READ),
+    Right("/pks", BOTH, READ, Pages.READ),
+    Right("/metrics_of", BOTH, READ, Pages.READ),
+    Right("/spy", BOTH, READ, Pages.READ),
+    Right("/", GET, READ, Pages.NONE),
+    # what is about the service
+    Right("/openapi.json", GET, None, Pages.READ),
+    Right("/metrics", GET, None, Pages.NONE),
+    Right("/healthz", GET, None, Pages.NONE, probe=True),
+    Right("/readyz", GET, None, Pages.NONE, probe=True),
+)
+_RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}
+PROBES = frozenset(right.rule for right in RIGHTS if right.probe)
+
+
+def right_of(rule: str, *methods: str) -> Right:
+    """The row of a route, by the first of these methods that has one. A route without a row stops the start: LookupError."""
+    for method in methods:
+        if right := _RIGHTS.get((rule, method)):
+            return right
+    raise LookupError(f"{rule} by {' or '.join(methods)} has no row in the table of rights")
 
 
 def check_bind(bind: str, settings: Settings) -> None:
     """Raises SettingsError when a service would listen beyond this machine without all three keys."""
     missing = [PREFIX + name for name in KEYS if not getattr(settings, name.lower())]
-    if missing and not _is_loopback(bind):
+    if missing and not (bind.startswith("localhost:") or is_loopback(_host_of(bind))):
         raise SettingsError(
             f"{bind} can be reached from other machines: set {', '.join(missing)}, or listen on 127.0.0.1"
         )
 
 
-def _is_loopback(bind: str) -> bool:
-    host = bind.rpartition(":")[0].strip("[]")
-    if host == "localhost":
-        return True
+def _host_of(bind: str) -> str:
+    return bind.rpartition(":")[0].strip("[]").lower()
+
+
+def is_loopback(address: str) -> bool:
+    """Is this an address that only this machine reaches? A name is none."""
+    found = _address(address)
+    return found is not None and found.is_loopback
+
+
+def is_trusted(address: str, settings: Settings) -> bool:
+    """Is this the address of a proxy that HAILWHALE_TRUSTED_PROXIES names?"""
+    found = _address(address)
+    return found is not None and any(found in network for network in settings.trusted_proxies)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        found = ip_address(text)
     except ValueError:
-        return False
+        return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+
+
+def is_locked(settings: Settings) -> bool:
+    """Does anything ask for a key?"""
+    return any(getattr(settings, name.lower()) for name in KEYS)
 
 
 def given_key(authorization: str, parameter: str | None) -> bytes:
@@ -49,10 +185,101 @@ def given_key(authorization: str, parameter: str | None) -> bytes:
 
 def allowed(settings: Settings, key: bytes, *doors: str) -> bool:
     """Does the key open one of these doors (`write`, `read`)? The admin key opens all, and so does having no keys."""
-    if not any(getattr(settings, name.lower()) for name in KEYS):
+    if not is_locked(settings):
         return True
     opens = False
-    for door in (*doors, "admin"):
+    for door in (*doors, ADMIN):
         expected = getattr(settings, f"{door}_key").encode()
         opens |= bool(expected) and hmac.compare_digest(expected, key)
     return opens
+
+
+class Access:
+    """What one service lets in. bind: where it listens.  For many threads."""
+
+    def __init__(self, settings: Settings, bind: str):
+        self.settings = settings
+        self.locked = is_locked(settings)
+        self._own_name = _host_of(bind)
+        self._known_hosts: set[str] = set()
+        self._known_peers = {""}  # a unix socket has none: whoever may open its file may come in
+        listed = settings.allowed_origins
+        self._origins = frozenset(listed)
+        self._any_origin = ANY_ORIGIN in listed or (self.locked and not listed)
+
+    def stranger(self, environ: Environ) -> str:
+        """Why a service without keys does not answer this request, as a sentence; empty where it does. About 1 us."""
+        if self.locked or environ.get("PATH_INFO") in PROBES:
+            return ""
+        peer, host = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_HOST", "")
+        if ("_FORWARDED" in " ".join(environ) or not OF_PROXIES.isdisjoint(environ)) and (
+            found := self._proxy(environ, peer)
+        ):
+            return f"{found} says that this came through a proxy; {HOW}"
+        if peer not in self._known_peers and not self._is_near(peer):
+            return f"{peer} is another machine; {HOW}"
+        target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/"
+        for name in (host,) if target[0] == "/" else (host, target.partition("://")[2].partition("/")[0]):
+            if name not in self._known_hosts and not self._is_own(name):
+                return f"the Host is {name[:MAX_SHOWN]!a}, and not this machine; {HOW}"
+        return ""
+
+    def _proxy(self, environ: Environ, peer: str) -> str:
+        """The header by which a proxy shows itself, as people write it; empty where there is none, or it is trusted."""
+        for name in environ:
+            if (name.startswith("HTTP_X_FORWARDED") or name in OF_PROXIES) and not is_trusted(peer, self.settings):
+                return name.removeprefix("HTTP_").replace("_", "-").title()
+        return ""
+
+    def _is_near(self, peer: str) -> bool:
+        near = is_loopback(peer) or is_trusted(peer, self.settings)
+        return near and _remember(peer, self._known_peers)
+
+    def _is_own(self, host: str) -> bool:
+        """Is this a name of this machine alone? `localhost`, and what ends so, is answered by no name server."""
+        found = HOST.fullmatch(host)
+        if not found:
+            return False
+        name = (found["v6"] or found["name"]).lower()
+        own = name == "localhost" or name.endswith(".localhost") or is_loopback(name) or name == self._own_name
+        return own and name not in WILDCARDS and _remember(host, self._known_hosts)
+
+    def foreign_page(self, right: Right, environ: Environ) -> str:
+        """Why the page that sent this may not do so, as a sentence; empty where it may, and where no page sent it.
+
+        A key that a page must know opens to all pages, unless some are listed. A password of Basic is no such key:
+        browsers send it by themselves.
+        """
+        if right.pages is not Pages.CHANGE:
+            return ""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None:  # as of <img>, or of a program
+            foreign = environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
+        else:
+            foreign = not self._is_allowed(origin, environ)
+        by_itself = self.locked and environ.get("HTTP_AUTHORIZATION", "")[:5].lower() == "basic"
+        if not foreign or (self._any_origin and not by_itself):
+            return ""
+        said = ascii(origin[:MAX_SHOWN]) if origin is not None else "another site"
+        return f"a page of {said} may not do this: list its origin in {PREFIX}ALLOWED_ORIGINS"
+
+    def _is_allowed(self, origin: str, environ: Environ) -> bool:
+        origin = origin.lower()
+        own = environ.get("HTTP_HOST", "").lower()
+        return origin in self._origins or origin in (f"http://{own}", f"https://{own}")
+
+    def readers(self, right: Right, environ: Environ) -> dict[str, str]:
+        """The headers that say which pages may read the answer."""
+        if right.pages is Pages.NONE:
+            return {}
+        if right.pages is Pages.ANY or self._any_origin:
+            return {ALLOW_ORIGIN: ANY_ORIGIN}
+        origin = environ.get("HTTP_ORIGIN", "")
+        return {"Vary": "Origin", **({ALLOW_ORIGIN: origin} if self._is_allowed(origin, environ) else {})}
+
+
+def _remember(text: str, known: set[str]) -> bool:
+    """True, and quicker the next time."""
+    if len(known) < MAX_KNOWN and len(text) <= MAX_SHOWN:
+        known.add(text)
+    return True

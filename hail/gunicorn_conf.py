@@ -22,6 +22,9 @@ graceful_timeout = 10
 keepalive = 75  # longer than a proxy keeps its own idle connections
 limit_request_line = 8190  # a GET hit carries its dimensions in the address
 control_socket_disable = True
+# Of a proxy on loopback gunicorn would take another SCRIPT_NAME, so `/x/count_now` could be `/count_now`: it believes nobody.
+forwarded_allow_ips = ""
+forwarder_headers = ""
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 

@@ -77,6 +77,8 @@ class Reason(StrEnum):
     BODY_CUT_OFF = "body_cut_off"
     BATCH_TOO_LARGE = "batch_too_large"
     UNAUTHORIZED = "unauthorized"
+    KEYLESS = "keyless"
+    FOREIGN_ORIGIN = "foreign_origin"
     OVERLOADED = "overloaded"
     SPOOL_FULL = "spool_full"
     # after it was accepted

@@ -122,6 +122,7 @@ def answer(description: str, kind: Any = None, content_type: str = "application/
 REFUSALS = {
     400: "The caller must mend what it asked; `field` says what.",
     401: "A key is needed: Bearer, the password of Basic, or the parameter key.",
+    403: "No key is set, and this did not come from this machine; or a page of another site may not do this.",
     404: "What was named is not there.",
     409: "Somebody else changed it first; `current` is what is there.",
     413: "The body is too large.",
@@ -130,9 +131,9 @@ REFUSALS = {
 
 
 def common(*statuses: int) -> dict[str, Any]:
-    """The refusals, RFC 9457."""
+    """The refusals, RFC 9457; 403 may answer every route."""
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": REFUSALS[status], "content": problem} for status in statuses}
+    return {str(status): {"description": REFUSALS[status], "content": problem} for status in sorted({*statuses, 403})}
 
 
 def hit_operations(

@@ -56,6 +56,8 @@ ACCOUNT = "default"
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
 STATUS = {
     Reason.UNAUTHORIZED: 401,
+    Reason.KEYLESS: 403,
+    Reason.FOREIGN_ORIGIN: 403,
     Reason.BODY_TOO_LARGE: 413,
     Reason.BATCH_TOO_LARGE: 413,
     Reason.OVERLOADED: 503,
@@ -78,10 +80,9 @@ LONG_BODY = 10_000
 KNOWN_MAX = 4096
 KNOWN_BYTES = 500
 FLUSH_S = 120
-CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "X-Hail, Retry-After",
-}
+EXPOSED = {"Access-Control-Expose-Headers": "X-Hail, Retry-After"}
+CORS = {access.ALLOW_ORIGIN: "*", **EXPOSED}  # of what counts: a tracker reads the answer on any page
+COUNTING = ("/count", "/count.gif", "/count.js", "/count_decision", "/batch")
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding",
@@ -212,16 +213,25 @@ class Doors:
 
     def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
         self.settings, self.publisher, self.clock = settings, publisher, clock
-        self._locked = any(getattr(settings, name.lower()) for name in access.KEYS)
+        self.access = access.Access(settings, settings.hail_bind)
         self._flushing = threading.Lock()
         self._known: dict[str, tuple[Timeless, int]] = {}
         self._secrets = secrets_of(settings)
 
     def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
-        if self._locked:
+        """Raises Refused where the request has no key that its route asks for."""
+        if self.access.locked:
+            right = access.right_of(environ["PATH_INFO"], environ["REQUEST_METHOD"])
             key = access.given_key(environ.get("HTTP_AUTHORIZATION", ""), given.get("key"))
-            if not access.allowed(self.settings, key, "write"):
-                raise Refused(Reason.UNAUTHORIZED, "expected the write key, as Bearer, Basic password or key=")
+            if right.key and not access.allowed(self.settings, key, right.key):
+                expected = f"expected the {right.key} key, as Bearer, Basic password or key="
+                raise Refused(Reason.UNAUTHORIZED, expected)
+
+    def check_page(self, environ: Mapping[str, Any]) -> None:
+        """Raises Refused where a page of another site sent what changes more than a count."""
+        right = access.right_of(environ["PATH_INFO"], environ["REQUEST_METHOD"])
+        if said := self.access.foreign_page(right, environ):
+            raise Refused(Reason.FOREIGN_ORIGIN, said, hits=0)
 
     def keep(self, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
         try:
@@ -262,7 +272,7 @@ class Doors:
         """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text."""
         now = self.clock()
         query = environ.get("QUERY_STRING", "")
-        shape = "" if self._locked else _shape(query)
+        shape = "" if self.access.locked else _shape(query)
         known = self._known.get(shape) if shape else None
         if known:
             timeless, cells = known
@@ -407,6 +417,29 @@ def _refusal(error: Refused) -> Answer:
     return _json(body["status"], body, headers, "problem+json")
 
 
+def _image(error: Refused) -> Answer:
+    return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": f"dropped; reason={error.reason}"})
+
+
+def _script(said: str, callback: str) -> Answer:
+    body = f'/**/{callback}("{said}");' if callback else f"/* {said} */"
+    return _answer(200, body, "text/javascript; charset=utf-8", {**CORS, **PIXEL, "X-Hail": said})
+
+
+def _to_stranger(environ: Environ, said: str) -> Answer:
+    """To who is not answered: an image is one all the same, and a script calls back."""
+    path = environ.get("PATH_INFO", "")
+    error = Refused(Reason.KEYLESS, said, hits=int(path in COUNTING))
+    if environ["REQUEST_METHOD"] == "GET" and path == "/count.gif":
+        return _image(error)
+    if environ["REQUEST_METHOD"] == "GET" and path == "/count.js":
+        try:
+            return _script(f"dropped; reason={error.reason}", _callback(environ))
+        except Refused as refused:
+            return _script(f"dropped; reason={refused.reason}", "")
+    return _refusal(error)
+
+
 OK = _text(200, "OK", {**CORS, "Cache-Control": "no-store"})
 ACCEPTED = _text(202, "OK", CORS)
 PIXEL_ACCEPTED = _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": "accepted"})
@@ -433,26 +466,37 @@ class Hail(bottle.Bottle):
         self._add("/healthz", "GET", self.healthz)
         self._add("/readyz", "GET", self.readyz)
         self._add("/metrics", "GET", self.metrics)
-        self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), CORS))
-        for path in ("/count", "/count.gif", "/count.js", "/count_decision", "/batch"):
+        self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), EXPOSED))
+        self.route("/flush_hail", "HEAD", lambda: "")
+        for path in COUNTING:
             self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
             self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         handler = self.short.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
-        if handler is None:
+        if said := self.doors.access.stranger(environ):
+            answer = _to_stranger(environ, said)
+        elif handler is None:
             return self.wsgi(environ, start_response)
-        try:
-            answer = handler(environ)
-        except Exception as error:
-            answer = _failed(error, environ["PATH_INFO"])
+        else:
+            try:
+                answer = handler(environ)
+            except Exception as error:
+                answer = _failed(error, environ["PATH_INFO"])
         start_response(answer.status, list(answer.headers))
         return [answer.body]
 
     def _add(self, path: str, method: str, handler: Callable[[Environ], Answer]) -> None:
+        right = access.right_of(path, method, "GET", "POST")
+
         def call() -> bottle.HTTPResponse:
-            answer = handler(bottle.request.environ)
-            return bottle.HTTPResponse(answer.body, answer.status, answer.headers)
+            environ = bottle.request.environ
+            answer = handler(environ)
+            if right.pages is access.Pages.ANY:
+                return bottle.HTTPResponse(answer.body, answer.status, answer.headers)
+            headers = [header for header in answer.headers if header[0] != access.ALLOW_ORIGIN]
+            headers += self.doors.access.readers(right, environ).items()
+            return bottle.HTTPResponse(answer.body, answer.status, headers)
 
         self.route(path, method, call)
 
@@ -511,23 +555,22 @@ class Hail(bottle.Bottle):
         try:
             self.doors.count_query(environ)
         except Refused as error:
-            said = f"dropped; reason={error.reason}"
-            return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": said})
+            return _image(error)
         return PIXEL_ACCEPTED
 
     def script(self, environ: Environ) -> Answer:
-        said, callback = "accepted", ""
+        callback = ""
         try:
             callback = _callback(environ)
             self.doors.count_query(environ)
         except Refused as error:
-            said = f"dropped; reason={error.reason}"
-        body = f'/**/{callback}("{said}");' if callback else f"/* {said} */"
-        return _answer(200, body, "text/javascript; charset=utf-8", {**CORS, **PIXEL, "X-Hail": said})
+            return _script(f"dropped; reason={error.reason}", callback)
+        return _script("accepted", callback)
 
     def flush(self, environ: Environ) -> Answer:
         try:
             self.doors.check_key(environ, _query(environ))
+            self.doors.check_page(environ)
         except Refused as error:
             return _refusal(error)
         worked, said = self.doors.flush()

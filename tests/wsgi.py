@@ -1,10 +1,14 @@
-"""A WSGI application, called in process."""
+"""A WSGI application, called in process, or served on a loopback port."""
 
 import io
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def call(
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "80",
         "SERVER_PROTOCOL": "HTTP/1.1",
-        "HTTP_HOST": "whale.test:8086",
+        "HTTP_HOST": "127.0.0.1:8086",
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
@@ -49,3 +53,21 @@ def call(
     got: list[Any] = []
     parts = app(given, lambda status, headers, exc_info=None: got.extend((status, headers)))
     return Answer(int(got[0].split()[0]), {name.title(): value for name, value in got[1]}, b"".join(parts))
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(app: Any) -> Iterator[str]:
+    """The URL where a server of the standard library serves it."""
+    with make_server("127.0.0.1", 0, app, handler_class=_Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

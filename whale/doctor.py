@@ -327,25 +327,32 @@ def show_dead(settings: Settings, names: tuple[str, ...], replay: bool, now: flo
 @click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--dead", is_flag=True, help="Show the dead messages.")
 @click.option("--replay", is_flag=True, help="Hand the dead messages to the queue again; none counts twice.")
+@click.option(
+    "--from", "url", metavar="URL", help="Ask this address without a key, and say what anyone can read there."
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-def main(dead: bool, replay: bool, names: tuple[str, ...]) -> None:
+def main(dead: bool, replay: bool, url: str | None, names: tuple[str, ...]) -> None:
     """Check this machine and the servers, and say what to do; exit 1 if something is wrong.
 
     NAME: with --dead or --replay, only these messages.
     """
+    from whale.outside import outside_findings  # which says what it finds in the words of this module
+
     settings, now = load(os.environ), time.time()
     console = Console()
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    if url is not None and (dead or replay or names):
+        raise click.UsageError("--from goes with nothing else")
     if names and not (dead or replay):
         raise click.UsageError("names of messages go with --dead or --replay")
     if dead or replay:
         sys.exit(show_dead(settings, names, replay, now, say))
     wrong = 0
     styles = {FINE: "green", ADVICE: "yellow", WRONG: "bold red"}
-    for finding in findings(settings, now):
+    for finding in findings(settings, now) if url is None else outside_findings(url):
         wrong += finding.state == WRONG
         console.print(f"{finding.state:5}", style=styles[finding.state], end=" ")
         say(f"{finding.about}: {finding.text}")

@@ -12,8 +12,8 @@ from whale.errors import Unavailable
 
 log = logging.getLogger("whale.web")
 
-CORS = {
-    "Access-Control-Allow-Origin": "*",
+# to pages that may read an answer at all, which the door says
+EXPOSED = {
     "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Adjusted",
 }
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
@@ -54,7 +54,7 @@ class Problem(Exception):
 def json_answer(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None, content_type: str = "application/json"
 ) -> Any:
-    more = {**CORS, "Cache-Control": "no-cache", "Content-Type": content_type, **(headers or {})}
+    more = {**EXPOSED, "Cache-Control": "no-cache", "Content-Type": content_type, **(headers or {})}
     return bottle.HTTPResponse(msgspec.json.encode(body), status, more)
 
 

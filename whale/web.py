@@ -37,12 +37,13 @@ import bottle
 import msgspec
 
 from hail import access
+from hail.hit import Reason
 from hail.problem import HAIL, elsewhere, is_utf8, plain_problem
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
 from whale.errors import Unavailable
-from whale.responses import text_answer, unavailable
+from whale.responses import Problem, text_answer, unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
@@ -54,12 +55,27 @@ log = logging.getLogger("whale.web")
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
 
+class _Guarded(bottle.Bottle):
+    """Answers nobody whom the door takes for a stranger."""
+
+    def __init__(self, door: Door):
+        super().__init__()
+        self._door = door
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if said := self._door.access.stranger(environ):
+            refused = Problem(403, Reason.KEYLESS, said).response()
+            start_response(refused.status_line, refused.headerlist)
+            return [refused.body]
+        return self.wsgi(environ, start_response)
+
+
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     """The WSGI application over a Whale, which knows the store, the account and the clock."""
-    app = bottle.Bottle()
+    door = Door(settings)
+    app = _Guarded(door)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
-    door = Door(settings)
     for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     app.add_hook("before_request", check_path)

@@ -11,6 +11,7 @@ import pytest
 import hail.web
 import whale.asked
 import whale.web
+from hail.access import RIGHTS
 from hail.hit import Reason
 from hail.publish import Publisher
 from hail.settings import NAMES, PREFIX, TABLE, load
@@ -103,6 +104,12 @@ def test_parameters_of_questions_are_those_of_the_table() -> None:
     types = [each for name, each in vars(whale.asked).items() if name.endswith("Asked")]
     taken = {name for each in types for name in each.__struct_fields__}
     assert taken - shown == set()
+
+
+def test_the_table_of_rights_is_the_one_in_the_code() -> None:
+    shown = rows(section("docs/http.md", "Keys"))
+    written = [[f"`{row.rule}`", ", ".join(row.methods), row.key or "none", str(row.pages)] for row in RIGHTS]
+    assert shown == written
 
 
 # Reasons

@@ -260,7 +260,7 @@ def test_names_too_long_and_unknown_ones_are_refused(door: Door) -> None:
 def test_pages_of_other_sites_and_readers_change_nothing() -> None:
     open_ = Door()
     foreign = open_.post("/decisions/colour", {"options": AB}, HTTP_SEC_FETCH_SITE="cross-site")
-    assert refused(foreign)[:2] == (401, "unauthorized")
+    assert refused(foreign)[:2] == (403, "foreign_origin")
     locked = Door(write_key="w" * 20, read_key="r" * 20, admin_key="a" * 20)
     for key, status in (("w", 401), ("r", 401), ("a", 200)):
         bearer = {"HTTP_AUTHORIZATION": f"Bearer {key * 20}"}

@@ -22,7 +22,7 @@ SHARED = {"", "healthz", "readyz", "metrics", "openapi.json"}
 def apps(tmp_path: Path) -> dict[str, Any]:
     from hail.web import make_app as make_hail
 
-    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_HAIL_BIND": "0.0.0.0:9085"})
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_HAIL_BIND": "0.0.0.0:9085"}).replace(read_key="r")
     whale = Whale(MemoryStore(settings), settings)
     return {"Hail": make_hail(settings, Publisher(settings)), "Whale": make_whale(settings, whale)}
 
@@ -64,7 +64,7 @@ def test_an_address_that_is_no_utf_8_reaches_no_other_route(apps: dict[str, Any]
     for path in ("/res\xffet", "/pks\xff", "/decisions/a\xed\xa0\x80"):
         asked = call(apps["Whale"], "POST", path, {"pk": "a"})
         assert (asked.status, asked.json["detail"]) == (400, "the address: expected UTF-8")
-    assert call(apps["Whale"], "GET", "/decisions/caf\xc3\xa9").status == 404
+    assert call(apps["Whale"], "GET", "/decisions/caf\xc3\xa9", {"key": "r"}).status == 404
 
 
 def test_many_unreadable_requests_are_one_line_a_minute() -> None:

@@ -65,7 +65,6 @@ def door() -> Door:
 def test_plotpoints_has_a_point_for_each_bucket_in_sort_order(door: Door) -> None:
     answer = door.get("/plotpoints", pk="test", depth=1, metrics='["dollars","dollars/hits"]', period="seven")
     assert answer.status == 200
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
     assert list(answer.json) == ["_", "sales", "services"]
     last = int(NOW // DAY) * DAY * 1000
     assert answer.json["_"]["dollars"][-3:] == [[last - 2 * DAY * 1000, 0], [last - DAY * 1000, 500], [last, 200]]
@@ -223,7 +222,6 @@ def test_a_wrong_question_is_400_with_its_field(
     assert answer.status == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert (answer.json["field"], answer.json["code"], answer.json["status"]) == (field, code, 400)
-    assert answer.headers["Access-Control-Allow-Origin"] == "*"
 
 
 def test_a_misspelt_parameter_is_told_the_right_one(door: Door) -> None:
@@ -762,7 +760,7 @@ def test_the_page_shows_names_as_text_and_loads_nothing() -> None:
     assert "&lt;b&gt;money&lt;/b&gt; 1,234,567.5" in answer.text
     assert not re.search(r"<script|<b>|src=|href=|url\(|@import|\0", answer.text.split("<h2>Send")[0])
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
-    assert "http://whale.test:8086/plotpoints" in answer.text
+    assert "http://127.0.0.1:8086/plotpoints" in answer.text
     assert "http://127.0.0.1:8085/count" in answer.text
 
 
@@ -779,13 +777,13 @@ def test_the_page_says_what_it_leaves_out() -> None:
 
 def test_the_page_names_hail_where_its_reader_finds_it() -> None:
     keys = {"write_key": "w", "read_key": "r", "admin_key": "a"}
-    text = Door(hail_bind="0.0.0.0:8085", **keys).get("/", key="r").text
+    text = Door(hail_bind="0.0.0.0:8085", **keys).get("/", key="r", headers={"HTTP_HOST": "whale.test:8086"}).text
     assert "http://whale.test:8085/count" in text
     assert "Authorization: Bearer $KEY" in text
 
 
 def test_the_page_repeats_no_host_that_is_not_one() -> None:
-    answer = Door().get("/", headers={"HTTP_HOST": "x;rm -rf ~;<script>"})
+    answer = Door(read_key="r").get("/", key="r", headers={"HTTP_HOST": "x;rm -rf ~;<script>"})
     assert "rm -rf" not in answer.text
     assert "http://127.0.0.1:8086/plotpoints" in answer.text
 

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import quote, unquote
 
 import bottle
 
@@ -13,8 +13,8 @@ from hail.pixel import fields_of_pixel
 from whale.client import Whale
 from whale.errors import CallerError
 from whale.parameters import address_query, parameters
-from whale.responses import CORS, json_answer, text_answer
-from whale.routes.door import Door, add_options_and_head
+from whale.responses import EXPOSED, json_answer, text_answer
+from whale.routes.door import Door
 
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 
@@ -26,33 +26,30 @@ class CountingRoutes:
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        answering = self._door.answering
-        app.route("/count_now", ["GET", "POST"], answering("write", self.count_now))
-        app.route("/tracker", ["GET", "POST"], answering(None, self.tracker))  # a pixel needs no key
-        app.route("/update_count_to", "POST", answering("write", self.update_count_to))
-        app.route("/reset", "POST", answering("admin", self.reset))
-        add_options_and_head(app, "/count_now")
-        add_options_and_head(app, "/tracker")
+        door = self._door
+        door.add(app, "/count_now", ["GET", "POST"], self.count_now)
+        door.add(app, "/tracker", ["GET", "POST"], self.tracker)
+        door.add(app, "/update_count_to", ["POST"], self.update_count_to)
+        door.add(app, "/reset", ["POST"], self.reset)
+        door.add_options_and_head(app, "/count_now")
+        door.add_options_and_head(app, "/tracker")
 
     def count_now(self) -> Any:
         self._count(self._door.given())
-        return text_answer("OK", headers=CORS)
+        return text_answer("OK", headers=EXPOSED)
 
     def tracker(self) -> Any:
-        query = address_query(bottle.request.environ)
-        if "pixel" in dict(parse_qsl(query, errors="replace")):
-            asked = parameters(query, (*FIELDS, "uid", "pixel"))
+        if self._door.is_sealed():
+            asked = parameters(address_query(bottle.request.environ), (*FIELDS, "uid", "pixel"))
             given = fields_of_pixel(asked, self._door.settings, self._whale.account) | {"uid": asked.get("uid")}
         else:
-            self._door.check_key("write")
             given = self._door.given("uid")
         uid = uid_of(bottle.request.environ, given.pop("uid", None))
         self._count({"visitor": uid, **given})
         cookie = f"{UID_COOKIE}={quote(uid, safe='')}; Max-Age={UID_S}; Path=/; HttpOnly; SameSite=Lax"
-        return text_answer(uid, headers={**CORS, "Set-Cookie": cookie})
+        return text_answer(uid, headers={**EXPOSED, "Set-Cookie": cookie})
 
     def update_count_to(self) -> Any:
-        self._door.check_site()
         more = ("period", "rank")
         given = self._door.given(*more)
         for field in given.keys() - {*FIELDS, *more}:
@@ -62,7 +59,6 @@ class CountingRoutes:
         return json_answer({"added": self._whale.update_count_to(given.pop("pk", None), **given)})
 
     def reset(self) -> Any:
-        self._door.check_site()
         given = self._door.given()
         for field in given.keys() - {"pk", "dimensions", "dimension"}:
             raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])

@@ -16,8 +16,8 @@ from whale.decide import Decision
 from whale.dimension import path_text
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.parameters import object_of, typed
-from whale.responses import CORS, REFUSED, Problem, json_answer, text_answer, unavailable
-from whale.routes.door import Door, add_options_and_head, preflight, problem_of
+from whale.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
+from whale.routes.door import Door, problem_of
 
 MOST_EVIDENCE = 500
 DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
@@ -32,19 +32,19 @@ class DecisionRoutes:
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        answering = self._door.answering
-        app.route("/decide", ["GET", "POST"], answering("read", self.decide, DecideAsked))
-        app.route("/count_decision", ["GET", "POST"], answering("write", self.count_decision))
-        app.route("/reward", "POST", answering("write", self.reward))
+        door = self._door
+        door.add(app, "/decide", ["GET", "POST"], self.decide, DecideAsked)
+        door.add(app, "/count_decision", ["GET", "POST"], self.count_decision)
+        door.add(app, "/reward", ["POST"], self.reward)
         for rule in ("/decide", "/count_decision", "/reward"):
-            add_options_and_head(app, rule)
-        app.route("/decisions", "GET", answering("read", self.decisions, DecisionsAsked))
-        app.route("/decisions/<name:path>", "GET", answering("read", self.decision_named, DecisionAsked))
-        app.route("/decisions/<name:path>", "POST", answering("admin", self.define))
-        app.route(FLAGS, "POST", answering("read", self.evaluate))
-        app.route(f"{FLAGS}/<key:path>", "POST", answering("read", self.evaluate))
-        for rule in ("/decisions", "/decisions/<:path>", FLAGS, f"{FLAGS}/<:path>"):
-            app.route(rule, "OPTIONS", preflight)
+            door.add_options_and_head(app, rule)
+        door.add(app, "/decisions", ["GET"], self.decisions, DecisionsAsked)
+        door.add(app, "/decisions/<name:path>", ["GET"], self.decision_named, DecisionAsked)
+        door.add(app, "/decisions/<name:path>", ["POST"], self.define)
+        door.add(app, FLAGS, ["POST"], self.evaluate)
+        door.add(app, f"{FLAGS}/<key:path>", ["POST"], self.evaluate)
+        for rule in ("/decisions", "/decisions/<name:path>", FLAGS, f"{FLAGS}/<key:path>"):
+            door.add_options(app, rule)
 
     # which option, and what it earned
 
@@ -91,7 +91,7 @@ class DecisionRoutes:
         except HitError as error:
             self._whale.spy_refused(error, given)
             raise
-        return text_answer("OK", headers=CORS)
+        return text_answer("OK", headers=EXPOSED)
 
     def reward(self) -> Any:
         given = self._door.given("decision_id")
@@ -112,7 +112,6 @@ class DecisionRoutes:
         return json_answer(report)
 
     def define(self, name: str) -> Any:
-        self._door.check_site()
         fields = object_of(self._door.body(), "a definition")
         return json_answer(self._whale.define_decision(name, **fields))
 

@@ -1,12 +1,15 @@
 """What all routes of Whale share: keys, what a request gave, and what is answered where something is raised.
 
-    request ── key ──> what is asked ──> the route ──> its answer; 304 where the asker has it already
-                                             └─ raises ──> 400 | 401 | 404 | 409 | 413 | 503, as an RFC 9457 body
+    request ── key, page ──> what is asked ──> the route ──> its answer; 304 where the asker has it already
+                                                   └─ raises ──> 400 | 401 | 403 | 404 | 409 | 413 | 503, as an RFC 9457 body
+
+Which key a route asks for, and which pages may send and read, stands in the table of hail/access.py; a route without a row there stops
+the start.
 
 The methods of Door are about the request that is being answered, which Bottle keeps for each thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,7 +23,7 @@ from hail.settings import Settings
 from whale.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.parameters import A, about_asked, asked_of, body_of, hit_given, query_of
-from whale.responses import CORS, Problem, text_answer, unavailable
+from whale.responses import EXPOSED, Problem, text_answer, unavailable
 
 ASKED = "hailwhale.asked"
 PREFLIGHT = {
@@ -32,40 +35,81 @@ ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by ro
 
 
 class Door:
-    """In front of every route. locked: whether anything asks for a key. For many threads."""
+    """In front of every route. For many threads."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
-        self.locked = any(getattr(settings, name.lower()) for name in access.KEYS)
+        self.access = access.Access(settings, settings.whale_bind)
 
-    def answering(
-        self, key: str | None, answer: Callable[..., Any], kind: type[msgspec.Struct] | None = None
+    def add(
+        self,
+        app: bottle.Bottle,
+        rule: str,
+        methods: Sequence[str],
+        answer: Callable[..., Any],
+        kind: type[msgspec.Struct] | None = None,
+    ) -> None:
+        """A route, timed under the name of what answers. kind: of a question, which is handed to what answers."""
+        for method in methods:
+            app.route(rule, method, self._answering(access.right_of(rule, method), answer, kind))
+
+    def add_plain(self, app: bottle.Bottle, rule: str, answer: Callable[[], Any]) -> None:
+        """GET of a route that asks for nothing, and is not timed."""
+        right = access.right_of(rule, "GET")
+        app.route(rule, "GET", lambda: self._readable(answer(), right))
+
+    def add_options(self, app: bottle.Bottle, rule: str) -> None:
+        """What a browser wants to know before a page of another site may ask."""
+        right = access.right_of(rule, "GET", "POST")
+        app.route(
+            rule, "OPTIONS", lambda **_: self._readable(bottle.HTTPResponse("", 204, {**EXPOSED, **PREFLIGHT}), right)
+        )
+
+    def add_options_and_head(self, app: bottle.Bottle, rule: str) -> None:
+        """OPTIONS and HEAD of a route that counts: Bottle would answer HEAD by GET, and count."""
+        right = access.right_of(rule, "GET", "POST")
+        self.add_options(app, rule)
+        app.route(rule, "HEAD", lambda: self._readable(text_answer("", headers=EXPOSED), right))
+
+    def _readable(self, found: Any, right: access.Right) -> Any:
+        """The answer, with the headers that say which pages may read it."""
+        for name, value in self.access.readers(right, bottle.request.environ).items():
+            found.set_header(name, value)
+        return found
+
+    def _answering(
+        self, right: access.Right, answer: Callable[..., Any], kind: type[msgspec.Struct] | None
     ) -> Callable[..., Any]:
-        """A route, timed under the name of what answers.
-
-        key: that it asks for, `read`, `write` or `admin`.  kind: of a question, which is handed to what answers.
-        """
         seconds = ANSWER_SECONDS.labels(answer.__name__)
 
         def answered(**named: str) -> Any:
             try:
                 with seconds.time():
-                    if key:
-                        self.check_key(key)
+                    self._check(right)
                     question = (self.asked(kind),) if kind else ()
                     found = answer(*question, **named)
             except (Problem, CallerError, HitError, Unavailable) as error:
-                return problem_of(error).response()
+                return self._readable(problem_of(error).response(), right)
             tag = found.headers.get("ETag")
             if tag and tag in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
                 found.status, found.body = 304, ""
-            return found
+            return self._readable(found, right)
 
         return answered
 
-    def check_key(self, door: str) -> None:
-        """Raises Problem 401 where the request has no key that opens this door."""
-        if not self.locked:
+    def _check(self, right: access.Right) -> None:
+        """Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so."""
+        if right.key and not (right.sealed and self.is_sealed()):
+            self._check_key(right.key)
+        if said := self.access.foreign_page(right, bottle.request.environ):
+            raise Problem(403, Reason.FOREIGN_ORIGIN, said)
+
+    def is_sealed(self) -> bool:
+        """Does a sealed pixel say what is counted?"""
+        return "pixel" in dict(parse_qsl(bottle.request.environ.get("QUERY_STRING", ""), errors="replace"))
+
+    def _check_key(self, door: str) -> None:
+        if not self.access.locked:
             return
         environ = bottle.request.environ
         parameter = dict(parse_qsl(environ.get("QUERY_STRING", ""), errors="replace")).get("key")
@@ -75,11 +119,6 @@ class Door:
             asks = {"WWW-Authenticate": 'Bearer, Basic realm="whale"'}
             expected = f"expected the {door} key, as Bearer, Basic password or key="
             raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
-
-    def check_site(self) -> None:
-        """Where nothing asks for a key, a page of another site must not change what is here. Raises Problem 401."""
-        if not self.locked and bottle.request.environ.get("HTTP_SEC_FETCH_SITE") in ("cross-site", "same-site"):
-            raise Problem(401, Reason.UNAUTHORIZED, "pages of other sites need the admin key, which is not set")
 
     def asked(self, kind: type[A]) -> A:
         """The question of the request; raises CallerError, HitError, Problem."""
@@ -113,14 +152,3 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
             return Problem(400, error.reason, str(error), error.field)
         case Unavailable():
             return unavailable(error)
-
-
-def preflight(**_: str) -> Any:
-    """What a browser wants to know before a page of another site may ask."""
-    return bottle.HTTPResponse("", 204, {**CORS, **PREFLIGHT})
-
-
-def add_options_and_head(app: bottle.Bottle, rule: str) -> None:
-    """OPTIONS and HEAD of a route that counts: Bottle would answer HEAD by GET, and count."""
-    app.route(rule, "OPTIONS", preflight)
-    app.route(rule, "HEAD", lambda: text_answer("", headers=CORS))

@@ -38,8 +38,8 @@ from whale.client import Whale
 from whale.dimension import path_text, pk_text
 from whale.parameters import period_of, periods_of, pks_of, subject, typed
 from whale.period import Range
-from whale.responses import CORS, json_answer
-from whale.routes.door import Door, preflight
+from whale.responses import EXPOSED, json_answer
+from whale.routes.door import Door
 from whale.routes.remembered import Remembered
 
 
@@ -65,8 +65,8 @@ class QuestionRoutes:
         ]
         for kind, answer in questions:
             rule = f"/{answer.__name__}"
-            app.route(rule, ["GET", "POST"], self._door.answering("read", answer, kind))
-            app.route(rule, "OPTIONS", preflight)
+            self._door.add(app, rule, ["GET", "POST"], answer, kind)
+            self._door.add_options(app, rule)
 
     # series
 
@@ -269,7 +269,7 @@ class QuestionRoutes:
         if asked.explain:
             encoded = _explained(encoded, watch, ranges, adjusted, now)
         headers = {
-            **CORS,
+            **EXPOSED,
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # a hit may come late, to a bucket that has ended
             "ETag": f'"{hashlib.sha256(encoded).hexdigest()[:24]}"',

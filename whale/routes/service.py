@@ -24,11 +24,11 @@ class ServiceRoutes:
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        app.route("/", "GET", self._door.answering("read", self.page))
-        app.route("/openapi.json", "GET", lambda: json_answer(openapi.document()))
-        app.route("/healthz", "GET", healthz)
-        app.route("/readyz", "GET", self.readyz)
-        app.route("/metrics", "GET", metrics)
+        self._door.add(app, "/", ["GET"], self.page)
+        self._door.add_plain(app, "/openapi.json", lambda: json_answer(openapi.document()))
+        self._door.add_plain(app, "/healthz", healthz)
+        self._door.add_plain(app, "/readyz", self.readyz)
+        self._door.add_plain(app, "/metrics", metrics)
 
     def page(self) -> Any:
         settings = self._door.settings
@@ -41,7 +41,7 @@ class ServiceRoutes:
             rows.append(self._row(pk, len(below[PAGE_CHILDREN:])))
             rows += [self._row(child) for child in below[:PAGE_CHILDREN]]
         hail = f"http://{seen_from(host, settings.hail_bind)}"
-        html = render(rows, max(0, len(names) - PAGE_PKS), hail, f"http://{host}", self._door.locked)
+        html = render(rows, max(0, len(names) - PAGE_PKS), hail, f"http://{host}", self._door.access.locked)
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
 
