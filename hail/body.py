@@ -116,17 +116,19 @@ def json_of(body: bytes | msgspec.Raw, field: str = "body", out_of_range: Reason
         raise HitError(reason, field, f"expected JSON: {error}") from None
 
 
-def items_with_halves(body: bytes) -> list[bytes] | None:
+def items_with_halves(body: bytes, most: int) -> list[bytes] | None:
     """The items of a JSON list, or of {"hits": [...]}, that cannot be read since one of them has a text such as "\\ud800".
 
-    So that this one alone is refused. None where that is not the reason.
+    So that this one alone is refused. None where that is not the reason. Of more than `most` items only their number is right.
     """
     if _half_letter(body, "body") is None:
         return None
     given = json.loads(body)
     items = given.get("hits") if isinstance(given, dict) else given
+    if not isinstance(items, list):
+        return None
     try:
-        return [json.dumps(item).encode() for item in items] if isinstance(items, list) else None
+        return [json.dumps(item).encode() for item in items] if len(items) <= most else [b""] * len(items)
     except RecursionError:
         return None
 

@@ -167,8 +167,11 @@ def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: Pars
     return parse(fields, settings, now)
 
 
-def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
-    """The items of a JSON list, of {"hits": [...]}, or of lines (NDJSON, by type or by look); raises HitError."""
+def split_batch(body: bytes, content_type: str, most: int) -> list[bytes | msgspec.Raw]:
+    """The items of a JSON list, of {"hits": [...]}, or of lines (NDJSON, by type or by look); raises HitError.
+
+    most: how many may be looked at.
+    """
     body = body.strip()
     if "ndjson" not in content_type and "jsonl" not in content_type:
         try:
@@ -180,7 +183,7 @@ def split_batch(body: bytes, content_type: str) -> list[bytes | msgspec.Raw]:
         except msgspec.ValidationError:
             return [body]
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            if (items := items_with_halves(body)) is not None:
+            if (items := items_with_halves(body, most)) is not None:
                 return list(items)
             if body.startswith(b"["):
                 raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
@@ -333,10 +336,10 @@ class Doors:
         try:
             self.check_key(environ, parameters(environ.get("QUERY_STRING", "")))
             body = read_body(environ, self.settings.max_body_bytes)
-            items = split_batch(body, environ.get("CONTENT_TYPE", ""))
+            limit = self.settings.max_batch_hits
+            items = split_batch(body, environ.get("CONTENT_TYPE", ""), limit)
             if not items:
                 raise HitError(Reason.BAD_JSON, "body", "expected at least one hit, got none")
-            limit = self.settings.max_batch_hits
             if len(items) > limit:
                 raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {limit} hits, got {len(items)}")
         except HitError as error:

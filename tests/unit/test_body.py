@@ -224,6 +224,13 @@ def test_half_of_a_surrogate_pair_is_refused_by_every_route(hail: Any, body: str
         assert answer.json["results"][0]["field"] == field
 
 
+def test_a_batch_that_is_too_large_is_refused_for_that(hail: Any) -> None:
+    for items in (b'"\\ud800"', b'{"pk": "a"}, "\\ud800"'):
+        answer = post(hail, "/batch", b"[" + b", ".join([items] * 501) + b"]")
+        assert answer.json["code"] == "batch_too_large"
+        assert answer.json["detail"].endswith(f"got {(items.count(b',') + 1) * 501}")
+
+
 @pytest.mark.parametrize("text", [f'["{HALF}"]', f"['{HALF}']", f'{{"a": "{HALF}"}}', "\ud800"])
 def test_half_of_a_surrogate_pair_in_an_address_is_refused(hail: Any, text: str) -> None:
     door = DecisionDoor()
