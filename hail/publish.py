@@ -32,7 +32,7 @@ from hail import counters
 from hail.hit import Reason
 from hail.message import CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
 from hail.settings import PREFIX, Settings, SettingsError
-from hail.spool import SpoolFolder, SpoolFull, SpoolWriter
+from hail.spool import CHUNK_BYTES, HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
 log = logging.getLogger("hail.publish")
 
@@ -574,6 +574,14 @@ class _Engine:
         self._total = total
         return None
 
+    def _try_spool(self) -> None:
+        """After it was full: a balancer that asks /readyz sends no hit that would find out whether there is room again."""
+        try:
+            self._spool.reserve([CHUNK_BYTES - HEAD.size])
+            self.spool_state = "ok"
+        except SpoolFull as error:
+            self.spool_state = f"full: {error}"
+
     def _parts(self, units: list[_Unit]) -> list[list[bytes]]:
         """The hits of one message; of more, when a single request is too large for one."""
         settings = self._settings
@@ -644,6 +652,8 @@ class _Engine:
 
     def _tend(self, idle: bool) -> None:
         """Between groups: the connection is watched, and a spool file with hits in it is soon handed over."""
+        if idle and self.spool_state != "ok":
+            self._try_spool()
         now = time.monotonic()
         broker = self._ready_broker() if idle else None
         if broker:

@@ -222,6 +222,14 @@ class SpoolFile:
             damaged = []
         return Records(records.messages, damaged, records.torn if self.ours else 0, self.read_to + records.end)
 
+    def first(self) -> bytes | None:
+        """Its first message, if there is one: without reading the rest, where that is whole."""
+        end = _record_at(os.pread(self.fd, HEAD.size, 0), 0)[1]
+        data = os.pread(self.fd, max(end, 0), 0)
+        if _record_at(data, 0)[0]:
+            return data[HEAD.size :]
+        return next(iter(self.rest().messages), None)
+
     def _bytes(self) -> bytes:
         parts, at = [], self.read_to
         while part := os.pread(self.fd, 1 << 24, at):

@@ -25,13 +25,14 @@ from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
 from whale.errors import SetupError, Unavailable
-from whale.store.connection import CLUSTER_SCHEME
+from whale.store.connection import CLUSTER_SCHEME, KEEPS, evicts
 from whale.store.keys import META, Keys
 from whale.store.redis import connect
 
 ANSWER_S = 3.0
 OLDEST_RABBITMQ = (3, 10)
 SPOOL_WAITS_S = 60.0
+AHEAD_S = 60.0
 NEARLY_FULL = 0.9
 FINE, ADVICE, WRONG = "ok", "note", "wrong"
 
@@ -121,11 +122,17 @@ def _node_findings(name: str, client: Any, ours: bool) -> Findings:
         yield Finding(
             WRONG, name, f"{used:,} of {most:,} bytes are used: raise maxmemory, for when it is full nothing counts"
         )
+    policy, gone = str(info["maxmemory_policy"]), int(info["evicted_keys"])
+    if policy != KEEPS.decode():
+        yield Finding(WRONG, name, f"it {evicts(policy)}")
+    if gone:
+        text = f"it has thrown away {gone:,} keys since it was started, and what they counted is lost"
+        yield Finding(WRONG, name, f"{text}; CONFIG RESETSTAT forgets that")
     listpack = "hash-max-listpack-entries" if version >= (7, 0) else "hash-max-ziplist-entries"
     try:
-        config = {key: _config(client, key) for key in ("appendonly", "appendfsync", "maxmemory-policy", listpack)}
+        config = {key: _config(client, key) for key in ("appendonly", "appendfsync", listpack)}
     except redis.ResponseError as error:
-        yield Finding(ADVICE, name, f"its settings cannot be read ({error}): check appendonly, maxmemory-policy")
+        yield Finding(ADVICE, name, f"its settings cannot be read ({error}): check appendonly")
         return
     yield from _config_findings(name, config, listpack)
 
@@ -154,9 +161,6 @@ def _config_findings(name: str, config: dict[str, str], listpack: str) -> Findin
         yield Finding(ADVICE, name, f"{text}: {how.format('appendfsync', 'always')}")
     else:
         yield Finding(FINE, name, "each write is on disk before it is answered")
-    if config["maxmemory-policy"] != "noeviction":
-        text = f"maxmemory-policy is {config['maxmemory-policy']}: it may throw counts away"
-        yield Finding(WRONG, name, f"{text}: {how.format('maxmemory-policy', 'noeviction')}")
     if int(config[listpack] or 0) < LISTPACK_ENTRIES:
         text = f"{listpack} is {config[listpack]}: counts take several times the memory"
         yield Finding(WRONG, name, f"{text}: {how.format(listpack, LISTPACK_ENTRIES)}")
@@ -245,10 +249,15 @@ def spool_findings(settings: Settings, now: float) -> Findings:
     if size > NEARLY_FULL * settings.spool_max_mb * MEGABYTE:
         text = f"{size / MEGABYTE:,.1f} of {settings.spool_max_mb:,} MB are used; when it is full hits are refused"
         yield Finding(WRONG, "spool", f"{text}: run hailwail, or raise HAILWHALE_SPOOL_MAX_MB")
-    age_s = now - oldest_s(folder, names, now)
+    ages = [now - at for at in accepted_s(folder, names)]
+    age_s = max(ages, default=0.0)
     if age_s > settings.spool_max_age_s:
         text = f"{len(names)} files, the oldest of {age_text(age_s)}, which is too old: run `hailwail --force`"
-        yield Finding(WRONG, "spool", text)
+        old = sum(age > settings.spool_max_age_s for age in ages)
+        yield Finding(WRONG, "spool", text if old == 1 else f"{text} ({old} are too old)")
+    elif min(ages, default=0.0) < -AHEAD_S:
+        text = f"{len(names)} files, of which one is dated {age_text(-min(ages))} ahead: look at this machine's clock"
+        yield Finding(ADVICE, "spool", text)
     elif age_s > SPOOL_WAITS_S:
         text = f"{len(names)} files, the oldest of {age_text(age_s)}: nothing hands them on: run hailwail --follow"
         yield Finding(WRONG, "spool", text if settings.broker_url else f"{text} --apply, or `hailwhale up`")
@@ -256,16 +265,15 @@ def spool_findings(settings: Settings, now: float) -> Findings:
         yield Finding(FINE, "spool", f"{len(names)} files, {size / MEGABYTE:.1f} MB")
 
 
-def oldest_s(folder: SpoolFolder, names: list[str], now: float) -> float:
-    """When the oldest message was accepted; now, where there is none: a process of Hail has a file ready, but empty."""
+def accepted_s(folder: SpoolFolder, names: list[str]) -> Iterator[float]:
+    """When the first message of each file was accepted. A process of Hail may have a file ready, but empty."""
     for name in names:
         file = folder.open(name)
         if file is not None:
-            messages = file.rest().messages
+            first = file.first()
             file.close()
-            if messages and (head := head_of(messages[0])):
-                return head.at / 1000
-    return now
+            if first is not None and (head := head_of(first)):
+                yield head.at / 1000
 
 
 def age_text(seconds: float) -> str:

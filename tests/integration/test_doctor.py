@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from hail.message import encode_message
+from hail.message import ACCOUNT, encode_message
 from hail.publish import Broker, BrokerFailed, dead_name
 from hail.settings import DAY, Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
@@ -18,7 +18,7 @@ from whale.doctor import WRONG, findings
 from whale.supervisor import worker_command
 
 NOW = 1_795_300_800.0
-ONE = "1" * 16
+ONE, TWO = "1" * 16, "2" * 16
 
 
 def body(seq: int, hits: int = 1, total: int | None = None) -> bytes:
@@ -98,7 +98,7 @@ def test_all_is_well_with_a_worker(settings: Settings, worker: None) -> None:
     ("key", "value", "text"),
     [
         ("appendonly", "no", "no append-only file: what it counted is gone when it stops"),
-        ("maxmemory-policy", "allkeys-lru", "maxmemory-policy is allkeys-lru: it may throw counts away"),
+        ("maxmemory-policy", "allkeys-lru", "it has maxmemory-policy allkeys-lru, so it may throw counts away: CONFIG"),
         ("hash-max-listpack-entries", "128", "hash-max-listpack-entries is 128: counts take several times the memory"),
         ("maxmemory", "1mb", "raise maxmemory, for when it is full nothing counts"),
     ],
@@ -108,6 +108,32 @@ def test_a_setting_of_redis_that_loses_counts_is_wrong(own_redis: RedisServer, k
     assert "Redis" not in wrong(settings)
     own_redis.client().config_set(key, value)
     assert text in wrong(settings)["Redis"]
+
+
+def test_a_redis_that_evicts_is_said_at_the_start_and_by_audit_and_doctor(
+    own_redis: RedisServer, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, client = settings.replace(redis_url=own_redis.url, broker_url=""), own_redis.client()
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    for _ in range(2):
+        Whale.connect(settings).count_now("x")
+    warned = [each.message for each in caplog.records if "maxmemory-policy allkeys-lru" in each.message]
+    assert len(warned) == 1
+    assert "so it may throw counts away: CONFIG SET maxmemory-policy noeviction" in warned[0]
+    whole = run(settings, "audit", "--wait", "0")
+    assert whole.exit_code == 0, whole.output
+    client.config_set("maxmemory", client.info()["used_memory"] + 20_000)
+    for i in range(50):
+        client.set(f"other{i}", "x" * 1000)
+    client.config_set("maxmemory", 0)
+    gone = client.info("stats")["evicted_keys"]
+    assert gone
+    torn = run(settings, "audit", "--wait", "0")
+    assert torn.exit_code == 1, torn.output
+    assert f"Redis has thrown away {gone} keys since it was started" in torn.output
+    assert "the sums do not close" in torn.output
+    found = [finding.text for finding in findings(settings, NOW) if finding.about == "Redis"]
+    assert any(f"it has thrown away {gone} keys since it was started" in text for text in found)
 
 
 def test_redis_62_names_its_setting_in_its_own_way(redis_62: RedisServer) -> None:
@@ -164,6 +190,19 @@ def test_a_spool_that_nobody_reads_is_wrong(settings: Settings) -> None:
     (SpoolFolder(settings.data_dir).path / "1-x.damaged").touch()
     assert "1-x.damaged" in wrong(settings)["spool"]
     writer.seal()
+
+
+def test_too_old_and_dated_ahead_are_told_of_any_file(settings: Settings) -> None:
+    folder = SpoolFolder(settings.data_dir)
+    for publisher, at in ((ONE, NOW), (TWO, NOW - 3 * DAY)):
+        writer = SpoolWriter(folder, publisher, 2, 10)
+        message = encode_message(publisher, 0, ACCOUNT, 0, int(at * 1000), [])
+        writer.reserve([len(message)])
+        writer.append([message])
+        writer.seal()
+    assert "2 files, the oldest of 3 d, which is too old" in wrong(settings, NOW + 1)["spool"]
+    said = [finding.text for finding in findings(settings, NOW - 3 * DAY) if finding.about == "spool"]
+    assert said == ["2 files, of which one is dated 3 d ahead: look at this machine's clock"]
 
 
 def test_dead_messages_are_shown_and_replayed_and_count_once(settings: Settings, rabbitmq: RabbitMQ) -> None:

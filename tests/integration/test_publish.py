@@ -17,8 +17,10 @@ from hail.message import Message, decode_message
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
+from hail.web import make_app
 from tests.proxy import Proxy
 from tests.servers import RabbitMQ, wait_until
+from tests.wsgi import call
 from whale.count.hailwail import Hailwail, Ship
 from whale.errors import Unavailable
 
@@ -321,6 +323,8 @@ def test_a_full_spool_refuses_before_anything_is_sent(rabbitmq: RabbitMQ, settin
     assert refused.value.reason == Reason.SPOOL_FULL
     assert refused.value.retry_after_s > 0
     assert queued(rabbitmq, settings) == []
+    ready = call(make_app(settings, publisher), "GET", "/readyz")
+    assert (ready.status, ready.json["broker"], ready.json["ready"]) == (503, "up", False)
     publisher.close()
 
 

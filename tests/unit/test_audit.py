@@ -164,5 +164,6 @@ def test_json_has_every_number(store: MemoryStore, settings: Settings) -> None:
         "queued_messages": None,
         "unreadable_messages": 0,
         "faults": {},
+        "evicted_keys": 0,
     }
     assert Line("x").missing == 0

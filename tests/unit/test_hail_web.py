@@ -21,6 +21,7 @@ from hail.settings import KINDS, Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
 from hail.web import hit_of, make_app, parameters
 from tests.laws import law
+from tests.servers import wait_until
 from tests.wsgi import Answer, call
 
 NOW = 1_795_300_800.25
@@ -419,6 +420,18 @@ def test_a_full_spool_is_503(settings: Settings) -> None:
     client = Client(settings.replace(spool_max_mb=0.1))
     assert client.count(pk="a").json["code"] == "spool_full"
     assert client.get("/readyz").status == 503
+    client.publisher.close()
+
+
+def test_a_spool_that_has_room_again_is_ready_before_a_hit_comes(settings: Settings, tmp_path: Path) -> None:
+    client = Client(settings.replace(spool_max_mb=3.0))
+    folder = Path(settings.data_dir) / "spool"
+    folder.mkdir(parents=True)
+    (folder / "1-other.spool").write_bytes(b"x" * 3_000_000)
+    assert client.count(pk="a").json["code"] == "spool_full"
+    assert client.get("/readyz").status == 503
+    (folder / "1-other.spool").unlink()
+    wait_until(lambda: client.get("/readyz").status == 200, what="room to be seen")
     client.publisher.close()
 
 

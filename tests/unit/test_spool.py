@@ -262,6 +262,28 @@ def test_what_is_too_old_asks_for_force(folder: SpoolFolder, writer: SpoolWriter
     assert kept.bodies == [message(0, at=NOW - 3 * 86_400)]
 
 
+def test_a_file_that_a_wrong_clock_judged_too_old_is_handed_on(
+    folder: SpoolFolder, writer: SpoolWriter, kept: Kept
+) -> None:
+    append(writer, message(0))
+    writer.seal()
+    hailwail = tail(folder, kept)
+    right = hailwail._clock
+    hailwail._clock = lambda: right() + 3 * 86_400
+    assert not hailwail.once()
+    assert not hailwail.once()
+    assert hailwail.too_old == 1
+    hailwail._clock = right
+    assert hailwail.once()
+    assert (kept.bodies, hailwail.too_old) == ([message(0)], 0)
+    append(writer, message(1, at=NOW - 3 * 86_400))
+    writer.seal()
+    assert not hailwail.once()
+    assert tail(folder, kept, force=True).once()
+    assert not hailwail.once()
+    assert hailwail.too_old == 0
+
+
 def test_a_failed_write_promises_nothing_and_opens_another_file(
     folder: SpoolFolder, writer: SpoolWriter, kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,12 +81,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Audit:
-    """lines: by publisher, those with most hits first.  faults: cells that the store could not add, by reason."""
+    """lines: by publisher, those with most hits first.  faults: cells that the store could not add, by reason.
+
+    evicted: keys that the store's servers threw away.
+    """
 
     lines: list[Line]
     faults: dict[str, int]
     queued: int | None = None
     unreadable: int = 0
+    evicted: int = 0
 
     @property
     def whole(self) -> Line:
@@ -105,7 +109,7 @@ class Audit:
 
     @property
     def closes(self) -> bool:
-        return not any(line.missing for line in self.lines)
+        return not (self.evicted or any(line.missing for line in self.lines))
 
 
 def close(store: Store, account: str, found: Found) -> Audit:
@@ -134,7 +138,7 @@ def close(store: Store, account: str, found: Found) -> Audit:
         if found.queued:
             line.in_flight = max(line.missing, 0)
     ordered = sorted(lines.values(), key=lambda line: (-line.accepted, line.publisher))
-    return Audit(ordered, store.faults(account), found.queued, found.unreadable)
+    return Audit(ordered, store.faults(account), found.queued, found.unreadable, store.evicted())
 
 
 def spooled_messages(settings: Settings) -> tuple[list[Message], int]:
@@ -211,6 +215,7 @@ def as_json(done: Audit) -> dict[str, Any]:
         "queued_messages": done.queued,
         "unreadable_messages": done.unreadable,
         "faults": done.faults,
+        "evicted_keys": done.evicted,
     }
 
 
@@ -231,6 +236,11 @@ def sentences(done: Audit) -> list[str]:
         )
     for reason, count in sorted(done.faults.items()):
         said.append(f"{count:,} cells could not be added: {reason}")
+    if done.evicted:
+        said.append(
+            f"Redis has thrown away {done.evicted:,} keys since it was started, and what they counted is lost: "
+            "hailwhale doctor says what to do"
+        )
     said.append("every accepted hit is accounted for" if done.closes else "the sums do not close")
     return said
 

@@ -159,7 +159,7 @@ class Hailwail:
         self._sink, self._clock, self._live = sink, clock, live
         self._max_age_s = float("inf") if force else settings.spool_max_age_s
         self._open: dict[str, SpoolFile] = {}
-        self._old: set[str] = set()
+        self._old: dict[str, float] = {}  # of files that are too old, when their first message was accepted
         self._flawed: set[str] = set()
         self.files = self.messages = self.hits = self.damaged_bytes = self.torn_bytes = 0
         self.set_aside: list[str] = []
@@ -173,11 +173,13 @@ class Hailwail:
         names = self._folder.names()
         for gone in self._open.keys() - set(names):
             self._open.pop(gone).close()
+        for name in self._old.keys() - set(names):
+            del self._old[name]
         any_, size = False, 0
         group: list[tuple[str, SpoolFile, int]] = []
         bodies: list[bytes] = []
         for name in names:
-            file = None if name in self._old else self._file(name)
+            file = None if self._is_still_old(name) else self._file(name)
             if file is None or not (file.claim() or self._live):
                 continue
             if file.removed:
@@ -212,9 +214,19 @@ class Hailwail:
         if head is None or self._clock() - head.at / 1000 <= self._max_age_s:
             return False
         say(f"{name} is older than {self._max_age_s:g} s: it is left alone; --force hands it on")
-        self._old.add(name)
+        self._old[name] = head.at / 1000
         self._open.pop(name).close()
         return True
+
+    def _is_still_old(self, name: str) -> bool:
+        """A clock that was ahead for a moment judged wrongly, so it is asked again each time."""
+        if name not in self._old:
+            return False
+        if self._clock() - self._old[name] > self._max_age_s:
+            return True
+        say(f"{name} is not too old any more: it is handed on")
+        del self._old[name]
+        return False
 
     def _report(self, name: str, damaged: list[tuple[int, int]], torn: int) -> None:
         for start, end in damaged:

@@ -411,6 +411,9 @@ class Store(Protocol):
     def faults(self, account: str) -> dict[str, int]:
         """Cells that could not be added, by reason (overflow, wrong_type, mixed_kinds, too_many_metrics), since the account was made."""
 
+    def evicted(self) -> int:
+        """Keys that the servers threw away since they were started, to make room: what they held is lost."""
+
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
 

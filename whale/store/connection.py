@@ -1,5 +1,6 @@
 """How the store reaches Redis: the client, the scripts, and what counts as being away."""
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,9 @@ from whale.errors import Interrupted, SetupError, Unavailable
 from whale.store.keys import Keys
 
 CLUSTER_SCHEME = "redis+cluster://"
+KEEPS = b"noeviction"
+
+log = logging.getLogger(__name__)
 
 MOVING = [b"moving"]
 MOVED = redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError
@@ -113,6 +117,9 @@ class Connection:
         found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response(disable_decoding=True))
         run = found[1] if found else b""
         address = getattr(connection, "path", None) or (connection.host, connection.port)
+        if run not in _looked_at:
+            _looked_at.add(run)
+            _warn_of_eviction(connection, address)
         self._runs[address] = run
         runs = getattr(self._mine, "runs", None)
         if runs is not None and runs.setdefault(address, run) != run:
@@ -144,6 +151,26 @@ def settled(answer: Any) -> Any:
     if answer == MOVING:
         raise SlotMoving()
     return answer
+
+
+_looked_at: set[bytes] = set()
+"""Runs of servers that this process has looked at."""
+
+
+def _warn_of_eviction(connection: Any, address: Any) -> None:
+    connection.send_command("INFO", "memory")
+    policy = re.search(rb"maxmemory_policy:(\S+)", connection.read_response(disable_decoding=True))
+    if policy and policy[1] != KEEPS:
+        server = address if isinstance(address, str) else "{}:{}".format(*address)
+        log.warning("Redis at %s %s", server, evicts(policy[1].decode()))
+
+
+def evicts(policy: str) -> str:
+    """What to say of a server that throws keys away where its memory is full."""
+    return (
+        f"has maxmemory-policy {policy}, so it may throw counts away: CONFIG SET maxmemory-policy noeviction, and in "
+        "redis.conf for the next start"
+    )
 
 
 class Script:

@@ -510,6 +510,9 @@ class MemoryStore:
     def faults(self, account: str) -> dict[str, int]:
         return dict(self._faults.get(account, {}))
 
+    def evicted(self) -> int:
+        return 0
+
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         lists: dict[str | bool | None, list[str]] = {True: traces.counted, False: traces.others, None: traces.refused}
         lists.update(traces.visitors)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import redis
+from redis.cluster import RedisCluster
 
 from hail.settings import Settings
 from whale.dimension import Path, Pk
@@ -154,6 +155,15 @@ class RedisStore(Writer, Below, Decisions):
             for reason, count in self.client.hgetall(keys.faults(shard)).items():
                 sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
         return sums
+
+    @reachable
+    def evicted(self) -> int:
+        if isinstance(self.client, RedisCluster):
+            found = self.client.info("stats", target_nodes=RedisCluster.PRIMARIES)
+            nodes = [found] if "evicted_keys" in found else list(found.values())  # of one node its own answer
+        else:
+            nodes = [self.client.info("stats")]
+        return sum(int(node["evicted_keys"]) for node in nodes)
 
     # the spy
 
