@@ -4,15 +4,12 @@ They have no code of ours: the status says it all to a program, and `detail` say
 """
 
 import re
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-HAIL = frozenset(("count", "count.gif", "count.js", "count_decision", "batch", "flush_hail"))
-WHALE = frozenset((
-    "plotpoints", "totals", "total", "rank", "factors", "dataset", "subdimensions", "pks", "metrics_of", "spy", "count_now",
-    "tracker", "count_decision", "reward", "decide", "decisions", "ofrep", "update_count_to", "reset",
-))  # fmt: skip
-"""Where the routes of each service begin. /, /healthz, /readyz, /metrics and /openapi.json are of both."""
+from hail.access import RIGHTS
+
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 WILDCARDS = ("0.0.0.0", "[::]")
 
@@ -28,11 +25,19 @@ def seen_from(host: str, bind: str) -> str:
     return f"{re.sub(':[0-9]+$', '', host)}:{port}" if address in WILDCARDS and HOST.fullmatch(host) else bind
 
 
-def elsewhere(path: str, host: str, service: str, routes: frozenset[str], bind: str) -> str:
-    """A sentence that the other service answers this path, and where; empty where it does not. host: as the request had it."""
-    if path.split("/")[1:2] and path.split("/")[1] in routes:
-        return f". {service} answers it, at {seen_from(host, bind)}"
-    return ""
+def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str) -> str:
+    """A sentence that the other service answers this path, and where; empty where it does not.
+
+    own: rules of the routes of this one.  host: as the request had it.
+    """
+    first = _first(path)
+    if first in map(_first, own) or first not in {_first(right.rule) for right in RIGHTS}:
+        return ""
+    return f". {service} answers it, at {seen_from(host, bind)}"
+
+
+def _first(path: str) -> str:
+    return path[1:].partition("/")[0]
 
 
 def is_utf8(raw_path: str) -> bool:

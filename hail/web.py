@@ -44,7 +44,7 @@ from hail.hit import (
 from hail.message import CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.pixel import hit_of_pixel
-from hail.problem import WHALE, elsewhere, is_utf8, plain_problem
+from hail.problem import elsewhere, is_utf8, plain_problem
 from hail.publish import NotAccepted, Publisher
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings, load
@@ -511,7 +511,9 @@ class Hail(bottle.Bottle):
             return _failed(error.exception, path).body.decode()
         if error.status_code == 404:
             host = bottle.request.environ.get("HTTP_HOST", "")
-            detail += elsewhere(path, host, "Whale", WHALE, self.doors.settings.whale_bind)
+            detail += elsewhere(
+                path, [route.rule for route in self.routes], host, "Whale", self.doors.settings.whale_bind
+            )
         return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
     def count(self, environ: Environ) -> Answer:

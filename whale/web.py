@@ -38,7 +38,7 @@ import msgspec
 
 from hail import access
 from hail.hit import Reason
-from hail.problem import HAIL, elsewhere, is_utf8, plain_problem
+from hail.problem import elsewhere, is_utf8, plain_problem
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
@@ -96,7 +96,7 @@ def other_error(settings: Settings, error: bottle.HTTPError) -> Any:
         detail = "see the log"
     elif error.status_code == 404:
         host = bottle.request.environ.get("HTTP_HOST", "")
-        detail += elsewhere(path, host, "Hail", HAIL, settings.hail_bind)
+        detail += elsewhere(path, [route.rule for route in bottle.request.app.routes], host, "Hail", settings.hail_bind)
     bottle.response.content_type = "application/problem+json"
     return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 

@@ -15,8 +15,6 @@ from whale.client import Whale
 from whale.store.memory import MemoryStore
 from whale.web import make_app as make_whale
 
-SHARED = {"", "healthz", "readyz", "metrics", "openapi.json"}
-
 
 @pytest.fixture
 def apps(tmp_path: Path) -> dict[str, Any]:
@@ -27,9 +25,14 @@ def apps(tmp_path: Path) -> dict[str, Any]:
     return {"Hail": make_hail(settings, Publisher(settings)), "Whale": make_whale(settings, whale)}
 
 
-def test_the_tables_name_every_route(apps: dict[str, Any]) -> None:
-    for service, table in (("Hail", problem.HAIL), ("Whale", problem.WHALE)):
-        assert {route.rule.split("/")[1] for route in apps[service].routes} - SHARED == table
+def test_each_route_of_one_service_is_named_by_the_other(apps: dict[str, Any]) -> None:
+    rules = {name: {route.rule for route in app.routes} for name, app in apps.items()}
+    for service, other in (("Hail", "Whale"), ("Whale", "Hail")):
+        for rule in rules[other] - rules[service]:
+            answer = call(apps[service], "GET", rule, HTTP_HOST="localhost")
+            assert answer.status == 404
+            assert f". {other} answers it, at " in answer.json["detail"], rule
+    assert "answers it" not in call(apps["Whale"], "GET", "/ofrep/v2", HTTP_HOST="localhost").text
 
 
 def test_the_wrong_service_says_which_one_answers_and_where(apps: dict[str, Any]) -> None:
