@@ -103,16 +103,16 @@ def evaluate(managed: Managed, key: str, asked: Request) -> Evaluated:
 
 
 def evaluate_all(managed: Managed, asked: Request) -> Flags:
-    """All flags, in as many round trips as one; raises Refused where the context does not fit, Unavailable."""
+    """All flags, in as many round trips as one; raises Refused where the context fits none of them, Unavailable."""
     definitions = managed.running()
     refusals = {each.name: _nobody().said(each.name) for each in definitions if _needs_visitor(each, asked)}
     waiting = [each for each in definitions if each.name not in refusals]
     try:
         found: list[Evaluated | Refusal] = [*_evaluated(managed, waiting, asked)]
     except Refused as refused:
-        if refused.code != "GENERAL":
-            raise
         found = [_alone(managed, each, asked) for each in waiting]
+        if all(isinstance(each, Refusal) and each.errorCode == "INVALID_CONTEXT" for each in found):
+            raise refused from None
     evaluated = iter(found)
     return Flags(flags=[refusals.get(each.name) or next(evaluated) for each in definitions])
 

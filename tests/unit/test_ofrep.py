@@ -104,6 +104,21 @@ def test_what_cannot_be_evaluated_says_so(door: Door, body: bytes, status: int, 
         assert "key" not in whole.json
 
 
+def test_a_context_that_one_flag_cannot_use_loses_no_other(door: Door) -> None:
+    for name, fields in MIXED.items():
+        door.define(name, **fields)
+    door.define("narrow", options=AB, dimensions=["country"])
+    context = {"targetingKey": "ann", "country": "US", "note": "x" * 201}
+    answer = door.post(FLAGS, {"context": context})
+    assert answer.status == 200
+    flags = {flag["key"]: flag for flag in answer.json["flags"]}
+    assert {key for key, flag in flags.items() if "variant" in flag} == {"fixed", "off", "narrow"}
+    refused = {flag["errorCode"] for flag in flags.values() if "variant" not in flag}
+    assert (len(flags), refused) == (6, {"INVALID_CONTEXT"})
+    assert "note" in flags["split"]["errorDetails"]
+    assert evaluate(door, "split", **context).json["errorDetails"] == flags["split"]["errorDetails"]
+
+
 def test_unknown_and_archived_flags_are_not_found(door: Door) -> None:
     door.define("old", options=AB, archived=True)
     for key in ("old", "none", "of two\nlines\n"):
