@@ -45,6 +45,7 @@ setup(
             "openfeature-sdk>=0.10",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pyyaml>=6",
             "requests>=2.32",
             "ruff>=0.11",
             "schemathesis>=4",

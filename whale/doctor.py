@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import msgspec
 import redis
 from redis.cluster import RedisCluster
 from rich.console import Console
@@ -25,6 +26,7 @@ from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
 from whale.errors import SetupError, Unavailable
+from whale.store.base import Store
 from whale.store.connection import CLUSTER_SCHEME, KEEPS, evicts
 from whale.store.keys import META, Keys
 from whale.store.redis import connect
@@ -34,6 +36,7 @@ OLDEST_RABBITMQ = (3, 10)
 SPOOL_WAITS_S = 60.0
 AHEAD_S = 60.0
 NEARLY_FULL = 0.9
+SHOWN = 5  # metrics that do not count
 FINE, ADVICE, WRONG = "ok", "note", "wrong"
 
 
@@ -179,8 +182,27 @@ def _store_findings(settings: Settings) -> Findings:
     if zone is not None and zone.decode() != settings.timezone:
         text = f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was made in {zone.decode()} and stays there"
         yield Finding(ADVICE, "store", text)
+    yield from _fault_findings(store)
+
+
+def _fault_findings(store: Store) -> Findings:
+    seen = store.faults_seen(ACCOUNT)
     for reason, count in sorted(store.faults(ACCOUNT).items()):
-        yield Finding(WRONG, "store", f"{count:,} cells could not be added ({reason}): docs/http.md says why")
+        new = count - seen.get(reason, 0)
+        if not new:
+            yield Finding(FINE, "store", f"{count:,} cells could not be added ({reason}), and were seen")
+            continue
+        names = [
+            f"{each.metric} of {name_pk(each.pk)}" for each in store.faulty_metrics(ACCOUNT) if each.reason == reason
+        ]
+        where = f": {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
+        text = f"{new:,} cells could not be added ({reason}){where}: docs/http.md says why"
+        yield Finding(WRONG, "store", f"{text}; once you know, say so: `hailwhale doctor --seen`")
+
+
+def name_pk(pk: tuple[str, ...]) -> str:
+    """A pk as one types it: a name, or a JSON list."""
+    return pk[0] if len(pk) == 1 else msgspec.json.encode(pk).decode()
 
 
 # RabbitMQ
@@ -194,7 +216,9 @@ def broker_findings(settings: Settings) -> Findings:
         with Queues(settings) as queues:
             yield from _broker_findings(settings, queues)
     except Unavailable as error:
-        yield Finding(WRONG, "RabbitMQ", f"{error} (until it answers, hits go to the spool)")
+        yield Finding(WRONG, "RabbitMQ", f"{error}: start it, or set HAILWHALE_BROKER_URL; hits go to the spool")
+    except SetupError as error:
+        yield Finding(WRONG, "RabbitMQ", str(error))
 
 
 def _broker_findings(settings: Settings, queues: Queues) -> Findings:
@@ -338,8 +362,9 @@ def show_dead(settings: Settings, names: tuple[str, ...], replay: bool, now: flo
 @click.option(
     "--from", "url", metavar="URL", help="Ask this address without a key, and say what anyone can read there."
 )
+@click.option("--seen", is_flag=True, help="Say that you know of all cells that could not be added.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-def main(dead: bool, replay: bool, url: str | None, names: tuple[str, ...]) -> None:
+def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str, ...]) -> None:
     """Check this machine and the servers, and say what to do; exit 1 if something is wrong.
 
     NAME: with --dead or --replay, only these messages.
@@ -358,6 +383,8 @@ def main(dead: bool, replay: bool, url: str | None, names: tuple[str, ...]) -> N
         raise click.UsageError("names of messages go with --dead or --replay")
     if dead or replay:
         sys.exit(show_dead(settings, names, replay, now, say))
+    if seen:
+        connect(settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))).see_faults(ACCOUNT)
     wrong = 0
     styles = {FINE: "green", ADVICE: "yellow", WRONG: "bold red"}
     for finding in findings(settings, now) if url is None else outside_findings(url):

@@ -181,6 +181,13 @@ def test_what_comes_as_another_kind_is_not_counted_but_told(settings: Settings, 
     assert (names(store, unique), values(store, unique, "low"), sum(bins(store, unique).values())) == ([1], [5], 1)
     assert bins(store, unique, metric="low") in ({}, {"p691": 0})
     assert store.faults(unique) == {"mixed_kinds": 4 * len(settings.periods)}
+    assert store.faulty_metrics(unique) == [("mixed_kinds", ("t",), name) for name in ("low", "plain", "q", "visitors")]
+    assert store.faults_seen(unique) == {}
+    store.see_faults(unique)
+    assert store.faults_seen(unique) == store.faults(unique)
+    store.reset(unique, ("t",), None, NOW)
+    assert store.faulty_metrics(unique) == []
+    assert store.faults_seen(unique) == store.faults(unique)
 
 
 def test_metrics_that_are_no_sums_do_not_fold(settings: Settings, unique: str) -> None:
@@ -192,6 +199,7 @@ def test_metrics_that_are_no_sums_do_not_fold(settings: Settings, unique: str) -
     assert store.metrics(unique, ("t",)) == ["hits", "a"] or store.kinds(unique, ("t",)) == {"q": "quantile"}
     assert values(store, unique, "low") == [None]
     assert set(store.faults(unique)) == {"too_many_metrics"}
+    assert {each.reason for each in store.faulty_metrics(unique)} == {"too_many_metrics"}
 
 
 def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(

@@ -172,7 +172,7 @@ def test_doctor_writes_nothing_to_a_fresh_redis(own_redis: RedisServer) -> None:
 def test_a_queue_that_was_made_in_another_way_is_wrong(settings: Settings, rabbitmq: RabbitMQ) -> None:
     send(settings)
     text = wrong(settings.replace(queue_max_messages=5))[f"queue {settings.queue}"]
-    assert "x-max-length" in text
+    assert "was made with HAILWHALE_QUEUE_MAX_MESSAGES=20000, here it is 5: set it back" in text
     with rabbitmq.connect() as connection:
         connection.channel().queue_delete(settings.queue)
         connection.channel().queue_declare(settings.queue, durable=True, auto_delete=False)
@@ -274,3 +274,18 @@ def test_replay_that_is_refused_keeps_the_message(settings: Settings, rabbitmq: 
     assert refused.exit_code == 2
     assert "after 0 messages: refused" in refused.stderr
     wait_until(lambda: rabbitmq.depth(dead_name(full)) == 1, what="the dead message again")
+
+
+def test_a_metric_of_two_kinds_is_named_until_it_was_seen(settings: Settings, worker: None) -> None:
+    whale = Whale.connect(settings)
+    whale.count_now(["shop", "a"], None, {"revenue": 5})
+    whale.count_now(["shop", "a"], None, {"revenue": {"max": 5}})
+    found = wrong(settings)["store"]
+    assert found.startswith('15 cells could not be added (mixed_kinds): revenue of shop, revenue of ["shop","a"]: ')
+    assert found.endswith("once you know, say so: `hailwhale doctor --seen`")
+    wait_until(lambda: list(wrong(settings)) == ["store"], what="the worker")
+    said = run(settings, "doctor", "--seen")
+    assert (said.exit_code, said.output.splitlines()[-1]) == (0, "all is well")
+    assert "15 cells could not be added (mixed_kinds), and were seen" in said.output
+    Whale.connect(settings).count_now("shop", None, {"revenue": {"max": 5}})
+    assert wrong(settings)["store"].startswith("5 cells could not be added (mixed_kinds): revenue of shop")

@@ -13,7 +13,7 @@ import pytest
 from hail.settings import load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from whale.count.dead import Queues
-from whale.errors import Unavailable
+from whale.errors import SetupError
 
 HERE = Path(__file__).parents[2]
 CELERY = (
@@ -84,7 +84,7 @@ def test_all_parts_say_the_same_of_a_wrong_password(broker: dict[str, str], tmp_
     binds = {"HAIL_BIND": f"127.0.0.1:{free_port()}", "WHALE_BIND": f"127.0.0.1:{free_port()}"}
     up = {**settings, **binds, "DATA_DIR": str(tmp_path)}
     assert ran(f"{HAILWHALE} up", **up) == (2, "", f"hailwhale: {sentence}\n")
-    with pytest.raises(Unavailable, match=sentence):
+    with pytest.raises(SetupError, match=sentence):
         Queues(load({f"HAILWHALE_{name}": value for name, value in settings.items()}))
 
 

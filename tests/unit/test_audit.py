@@ -1,15 +1,17 @@
 """The audit's arithmetic, on the memory store and a spool folder that is made here."""
 
 import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from whale.count.apply import Applier
-from whale.count.audit import Audit, Found, Line, as_json, audit, close, sentences, spooled_messages
+from whale.count.audit import Audit, Found, Line, as_json, audit, close, sentences, show, spooled_messages
 from whale.store.memory import MemoryStore
 
 NOW = 1_795_300_800.0
@@ -167,3 +169,38 @@ def test_json_has_every_number(store: MemoryStore, settings: Settings) -> None:
         "evicted_keys": 0,
     }
     assert Line("x").missing == 0
+
+
+MILLIONS = [
+    Line(ONE, 98_765_432, 98_000_000, 700_000, {"reset": 60_000, "overflow": 5_432}),
+    Line(TWO, 12_345_678, 12_345_670, spooled=7),
+]
+
+
+def shown(columns: int, lines: list[Line]) -> str:
+    with StringIO() as output:
+        show(Audit(lines, {}), Console(file=output, force_terminal=True, width=columns, color_system=None))
+        return output.getvalue()
+
+
+def test_a_narrow_terminal_cuts_no_number() -> None:
+    text = shown(80, MILLIONS)
+    assert max(map(len, text.splitlines())) <= 80
+    assert " ".join(text.split()).startswith(
+        f"{ONE}: 98,765,432 accepted = 98,000,000 counted + 700,000 duplicate + 65,432 dropped "
+        f"{TWO}: 12,345,678 accepted = 12,345,670 counted + 7 spooled; 1 missing "
+        "all: 111,111,110 accepted = 110,345,670 counted + 700,000 duplicate + 65,432 dropped + 7 spooled; 1 missing"
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100, 120, 200])
+def test_every_number_is_whole_on_any_terminal(columns: int) -> None:
+    text = shown(columns, MILLIONS)
+    assert "…" not in text
+    for line in MILLIONS:
+        assert f"{line.accepted:,}" in text
+
+
+def test_a_wide_terminal_and_small_numbers_make_a_table() -> None:
+    assert "dead-lettered" in shown(140, MILLIONS)
+    assert "dead-lettered" in shown(140, [Line(ONE, 5, 5)])

@@ -22,6 +22,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from hail.hit import Reason
@@ -37,6 +38,7 @@ from whale.store.base import Name, Store
 POLL_S = 0.2
 STILL_S = 1.5
 WAIT_S = 5.0
+WIDEST = 1000  # columns of a table that would cut no number
 COLUMNS = ("accepted", "counted", "duplicate", "dropped", "in flight", "spooled", "dead-lettered", "missing")
 
 
@@ -245,8 +247,17 @@ def sentences(done: Audit) -> list[str]:
     return said
 
 
+def equation(line: Line) -> str:
+    """One line of the table in words: what is 0 is left out."""
+    accepted, *there, missing = line.values()
+    named = [f"{value:,} {name}" for value, name in zip(there, COLUMNS[1:-1], strict=True) if value]
+    return f"{line.publisher}: {accepted:,} accepted = {' + '.join(named) or 0}" + (
+        f"; {missing:,} missing" if missing else ""
+    )
+
+
 def show(done: Audit, console: Console) -> None:
-    """A table on a terminal, else lines with tabs."""
+    """A table on a terminal that is wide enough for its numbers, else lines that wrap; elsewhere lines with tabs."""
     lines = [*done.lines, done.whole]
     if console.is_terminal:
         table = Table("publisher", title="hits")
@@ -255,7 +266,11 @@ def show(done: Audit, console: Console) -> None:
         for line in lines:
             style = "bold red" if line.missing else "bold" if line is lines[-1] else None
             table.add_row(line.publisher, *(f"{value:,}" for value in line.values()), style=style)
-        console.print(table)
+        if Measurement.get(console, console.options.update(width=WIDEST), table).maximum <= console.width:
+            console.print(table)
+        else:
+            for line in lines:
+                console.print(equation(line), style="bold red" if line.missing else None, highlight=False)
     else:
         click.echo("\t".join(("publisher", *COLUMNS)))
         for line in lines:

@@ -16,7 +16,7 @@ import kombu
 from hail.message import BadMessage, Message, decode_message
 from hail.publish import Broker, dead_name, dead_queue, queue, setup_fault
 from hail.settings import Settings
-from whale.errors import Unavailable
+from whale.errors import SetupError, Unavailable
 
 CONNECT_S = 3.0
 SEND_S = 10.0
@@ -36,7 +36,7 @@ class Letter:
 
 
 class Queues:
-    """One connection; raises Unavailable for whatever RabbitMQ does not do."""
+    """One connection; raises Unavailable for whatever RabbitMQ does not do, SetupError where it refuses us."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -46,7 +46,9 @@ class Queues:
             # py-amqp waits for ever for an answer unless the socket itself has a time-out.
             self._amqp.transport.sock.settimeout(CONNECT_S)
         except Exception as error:  # py-amqp raises nearly anything
-            raise Unavailable(setup_fault(error, settings) or f"RabbitMQ: {error or type(error).__name__}") from None
+            if refused := setup_fault(error, settings):
+                raise SetupError(refused) from None
+            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
 
     def __enter__(self) -> "Queues":
         return self

@@ -37,6 +37,10 @@ Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
 
 
+MAX_NOTED = 64
+"""Metrics of a shard whose amounts could not be added that are kept by name."""
+
+
 @dataclass(frozen=True)
 class Tally:
     """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
@@ -232,6 +236,14 @@ class Defined:
     text: bytes
 
 
+class FaultyMetric(NamedTuple):
+    """A metric whose amounts do not count in a pk, and why: mixed_kinds or too_many_metrics."""
+
+    reason: str
+    pk: Pk
+    metric: str
+
+
 class Store(Protocol):
     """Every method raises whale.errors.Unavailable while the store cannot be reached."""
 
@@ -413,6 +425,15 @@ class Store(Protocol):
 
     def evicted(self) -> int:
         """Keys that the servers threw away since they were started, to make room: what they held is lost."""
+
+    def faulty_metrics(self, account: str) -> list[FaultyMetric]:
+        """Metrics whose amounts could not be added, in order: the first MAX_NOTED of each shard, until their pk is reset."""
+
+    def faults_seen(self, account: str) -> dict[str, int]:
+        """How many of `faults` there were, by reason, when somebody last said that they were seen."""
+
+    def see_faults(self, account: str) -> None:
+        """Takes note that all of `faults` were seen."""
 
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""

@@ -186,6 +186,7 @@ class Changer(Writer):
         names = {pk, *self._below(keys, pk)}
         for name in names:
             self._forget_pk(keys, name, now)
+        self._forget_noted(keys, pk)
         if len(pk) > 1:
             self._forget_node(keys, pk[:-1], (None, pk[-1]), now)
         number = self._forget_node(keys, (), pk, now)
@@ -195,6 +196,13 @@ class Changer(Writer):
         again = [name for name in sorted(names) if self.client.hexists(keys.dictionary(*keys.pk(name)), "g")]
         if again:
             self._learn(account, Dictionary((), keys), dict.fromkeys(again), ())
+
+    def _forget_noted(self, keys: Keys, pk: Pk) -> None:
+        for key in map(keys.noted, range(self.shards)):
+            noted = [name for name in self.client.hkeys(key) if name.startswith(b"[")]
+            gone = [name for name in noted if tuple(msgspec.json.decode(name)[1][: len(pk)]) == pk]
+            if gone:
+                self.client.hdel(key, *gone)
 
     def _record(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """Says on every shard that there is a reset; a new token makes workers read it before they apply anything."""

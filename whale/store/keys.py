@@ -23,6 +23,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
 | A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
+| A:{s}:noted | hash | of such cells: at most 64 JSON [reason, pk, metric]; and reason -> how many somebody has seen | none |
 | A:{s}:waited | string | a write that replicas are waited for with, see redis.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
@@ -164,6 +165,9 @@ class Keys:
 
     def faults(self, shard: int) -> str:
         return self._at(shard, "faults")
+
+    def noted(self, shard: int) -> str:
+        return self._at(shard, "noted")
 
     def aside(self, shard: int) -> str:
         return self._at(shard, "aside")

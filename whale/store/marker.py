@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from hail.hit import Reason
 from hail.settings import DISTINCT, Settings
 from whale.count.marks import Marks, Names, Value, Values, stays
 from whale.count.resets import Reset
@@ -14,10 +13,9 @@ from whale.period import Interval, next_start
 from whale.store import keys as layout
 from whale.store.connection import Connection, Script, pack
 from whale.store.keys import Keys, place
-from whale.store.numbers import FULL, MIXED, Dictionary, Kinded, Numbers, ResetLog, plan_of
+from whale.store.numbers import LOST, Dictionary, Kinded, Numbers, ResetLog, plan_of
 
 A_CALL, A_ROW = 4000, 1000
-LOST = {MIXED: Reason.MIXED_KINDS, FULL: Reason.TOO_MANY_METRICS}
 
 Lost = dict[int, dict[str, int]]  # by shard and reason, cells
 _ByNode = dict[tuple[Dictionary, str], dict[int, list[set[str]]]]  # by dictionary and distinct metric, and node

@@ -22,6 +22,7 @@ from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.base import (
     CHILD_PKS,
+    MAX_NOTED,
     MAX_RESETS,
     MOST_REWARDED,
     OTHER,
@@ -30,6 +31,7 @@ from whale.store.base import (
     Buckets,
     Change,
     Defined,
+    FaultyMetric,
     Keeping,
     Kept,
     Mark,
@@ -159,6 +161,8 @@ class MemoryStore:
         self._ids: dict[tuple[str, str], tuple[Name, float]] = {}
         self._tallies: dict[str, list[Tally]] = {}
         self._faults: dict[str, dict[str, int]] = {}
+        self._faults_seen: dict[str, dict[str, int]] = {}
+        self._faulty: dict[str, set[FaultyMetric]] = {}
         self._operations: dict[tuple[str, Pk, str], tuple[Change, dict[str, int]]] = {}
         self._marks: dict[tuple[str, Pk], set[Mark]] = {}
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
@@ -223,7 +227,7 @@ class MemoryStore:
                         for metric, amount in amounts.items():
                             known = names.metric(bin_[1], QUANTILE) if bin_ else names.metric(metric, SUM)
                             if isinstance(known, Reason):
-                                self._fault(account, known)
+                                self._fault(account, known, pk, bin_[1] if bin_ else metric)
                             else:
                                 key = account, pk, path, interval, start, metric if bin_ else known
                                 self._add(key, amount)
@@ -258,7 +262,7 @@ class MemoryStore:
         known = names.metric(metric, kind)
         for path in dict.fromkeys(names.fold(path) for path in paths):
             if isinstance(known, Reason):
-                self._fault(account, known)
+                self._fault(account, known, pk, metric)
             else:
                 yield (account, pk, path, interval, start, metric), names
 
@@ -278,9 +282,11 @@ class MemoryStore:
         else:
             self._fault(key[0], Reason.OVERFLOW)
 
-    def _fault(self, account: str, reason: Reason) -> None:
+    def _fault(self, account: str, reason: Reason, pk: Pk | None = None, metric: str = "") -> None:
         faults = self._faults.setdefault(account, {})
         faults[reason] = faults.get(reason, 0) + 1
+        if pk is not None and len(faulty := self._faulty.setdefault(account, set())) < MAX_NOTED:
+            faulty.add(FaultyMetric(reason, pk, metric))
 
     def set(self, account: str, change: Change, now: float) -> dict[str, int]:
         done = self._operations.get((account, change.pk, change.id))
@@ -314,7 +320,7 @@ class MemoryStore:
                     for name, amount in added.items():
                         known = known_as[name]
                         if isinstance(known, Reason):
-                            self._fault(account, known)
+                            self._fault(account, known, pk, name)
                         else:
                             self._add((account, pk, path, interval, start, known), amount)
             if any(amount for name, amount in added.items() if not isinstance(known_as[name], Reason)):
@@ -338,6 +344,7 @@ class MemoryStore:
             self._names.pop((account, other), None)
             self._marks.pop((account, other), None)
         self._drop(lambda key: key[0] == account and key[1][: len(pk)] == pk)
+        self._faulty[account] = {each for each in self._faulty.get(account, ()) if each.pk[: len(pk)] != pk}
         self._forget(account, pk[:-1], (None, pk[-1]))
         if account in self._directory:
             self._directory[account].forget(pk)
@@ -512,6 +519,15 @@ class MemoryStore:
 
     def evicted(self) -> int:
         return 0
+
+    def faulty_metrics(self, account: str) -> list[FaultyMetric]:
+        return sorted(self._faulty.get(account, ()))
+
+    def faults_seen(self, account: str) -> dict[str, int]:
+        return dict(self._faults_seen.get(account, {}))
+
+    def see_faults(self, account: str) -> None:
+        self._faults_seen[account] = self.faults(account)
 
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         lists: dict[str | bool | None, list[str]] = {True: traces.counted, False: traces.others, None: traces.refused}

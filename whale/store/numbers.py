@@ -22,7 +22,7 @@ from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
 from whale.store import keys as layout
-from whale.store.base import OTHER
+from whale.store.base import MAX_NOTED, OTHER
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys
 
@@ -32,6 +32,7 @@ MAX_CACHED_NODES = 500_000
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001
+LOST = {MIXED: Reason.MIXED_KINDS, FULL: Reason.TOO_MANY_METRICS}
 
 
 Kinded = tuple[str, str]
@@ -244,8 +245,16 @@ class Numbers(Connected):
             nodes[part] = (number, False) if number >= 0 else (-1 - number, True)
         for name, number in zip(names, numbers[len(asked) :], strict=True):
             dictionary.metrics[name] = number if number >= 0 or number <= MIXED else -1 - number
+            if number <= MIXED:
+                self._note(account, dictionary, name if isinstance(name, str) else name[0], LOST[number])
         self._cached_nodes += len(asked)
         return True
+
+    def _note(self, account: str, dictionary: Dictionary, metric: str, reason: Reason) -> None:
+        """Keeps the name of a metric that does not count, for people to find."""
+        key = Keys(account, self.shards).noted(dictionary.shard)
+        if self.client.hlen(key) < MAX_NOTED + len(LOST):
+            self.client.hset(key, msgspec.json.encode((reason, dictionary.pk, metric)), 1)
 
     def _forget(self, account: str, dictionary: Dictionary) -> None:
         """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""

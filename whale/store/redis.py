@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+import msgspec
 import redis
 from redis.cluster import RedisCluster
 
@@ -19,7 +20,7 @@ from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
-from whale.store.base import Change, Name, PublisherAudit
+from whale.store.base import Change, FaultyMetric, Name, PublisherAudit
 from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import Connection, Script, pack, reachable
@@ -164,6 +165,33 @@ class RedisStore(Writer, Below, Decisions):
         else:
             nodes = [self.client.info("stats")]
         return sum(int(node["evicted_keys"]) for node in nodes)
+
+    @reachable
+    def faulty_metrics(self, account: str) -> list[FaultyMetric]:
+        found = [
+            name for shard in range(self.shards) for name in self._noted_faults(account, shard) if name.startswith(b"[")
+        ]
+        return sorted(FaultyMetric(reason, tuple(pk), metric) for reason, pk, metric in map(msgspec.json.decode, found))
+
+    @reachable
+    def faults_seen(self, account: str) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for shard in range(self.shards):
+            for name, count in self._noted_faults(account, shard).items():
+                if not name.startswith(b"["):
+                    sums[name.decode()] = sums.get(name.decode(), 0) + int(count)
+        return sums
+
+    @reachable
+    def see_faults(self, account: str) -> None:
+        keys = Keys(account, self.shards)
+        for shard in range(self.shards):
+            if counts := self.client.hgetall(keys.faults(shard)):
+                self.client.hset(keys.noted(shard), mapping=counts)
+
+    def _noted_faults(self, account: str, shard: int) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self.client.hgetall(Keys(account, self.shards).noted(shard))
+        return found
 
     # the spy
 
