@@ -471,6 +471,7 @@ class Hail(bottle.Bottle):
         self._add("/metrics", "GET", self.metrics)
         self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), EXPOSED))
         self.route("/flush_hail", "HEAD", lambda: "")
+        self._add("/flush_hail", "OPTIONS", lambda environ: _text(200, "", {**EXPOSED, **PREFLIGHT}))
         for path in COUNTING:
             self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
             self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count

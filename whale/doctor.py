@@ -17,7 +17,7 @@ import redis
 from redis.cluster import RedisCluster
 from rich.console import Console
 
-from hail.access import check_bind
+from hail.access import check_bind, is_locked
 from hail.message import ACCOUNT
 from hail.publish import dead_name
 from hail.settings import MONTH, Settings, SettingsError, load
@@ -73,6 +73,9 @@ def settings_findings(settings: Settings) -> Findings:
             yield Finding(WRONG, "settings", str(error))
     if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):
         yield Finding(ADVICE, "settings", "HAILWHALE_PERIODS keeps neither days nor months for ever: old counts go")
+    if settings.trusted_proxies and not is_locked(settings):
+        text = "HAILWHALE_TRUSTED_PROXIES is set and no key is: whoever comes through them may do everything; set keys"
+        yield Finding(WRONG, "settings", text)
     yield Finding(FINE, "settings", "every HAILWHALE_ name is a setting, and every value can be read")
 
 

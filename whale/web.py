@@ -112,7 +112,7 @@ class Application:
         try:
             app = self._app or self.load()
         except Unavailable as error:
-            app = bottle.Bottle()
+            app = _Guarded(Door(load(os.environ)))
             app.route("/healthz", "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)

@@ -23,6 +23,8 @@ from tests.laws import law
 from tests.wsgi import Answer, call, serving
 from whale.cli import main
 from whale.client import Whale
+from whale.doctor import WRONG, settings_findings
+from whale.errors import Unavailable
 from whale.store.memory import MemoryStore
 
 KEYS = {"write_key": "w", "read_key": "r", "admin_key": "a"}
@@ -358,6 +360,24 @@ def test_another_writing_of_an_address_is_another_address(services: Services, pa
     assert services.store.pks("default") == ["shop"]
 
 
+def test_while_the_store_is_away_strangers_are_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> bottle.Bottle:
+        raise Unavailable("away")
+
+    application = whale.web.Application()
+    monkeypatch.setattr(application, "load", away)
+    for environ in STRANGERS:
+        assert call(application, "GET", "/pks", **environ).status == 403
+        assert call(application, "GET", "/healthz", **environ).status == 200
+    assert call(application, "GET", "/pks").status == 503
+
+
+def test_doctor_warns_of_trusted_proxies_without_keys() -> None:
+    trusting = load({"HAILWHALE_TRUSTED_PROXIES": "127.0.0.1"})
+    assert [finding.state for finding in settings_findings(trusting)].count(WRONG) == 1
+    assert WRONG not in [finding.state for finding in settings_findings(trusting.replace(**KEYS))]
+
+
 # Pages of other sites
 
 FOREIGN = [
@@ -422,6 +442,16 @@ def test_listed_origins_read_and_change(services: Services) -> None:
         assert call(listing.whale_app, "GET", "/count_now", {"pk": "shop"}, HTTP_ORIGIN=origin).status == status
         refused = call(listing.whale_app, "GET", "/pks", {"pks": "1"}, HTTP_ORIGIN=origin)
         assert (refused.status, origin_of(refused)) == (400, said)
+    for app, path in (
+        (listing.whale_app, "/reset"),
+        (listing.whale_app, "/update_count_to"),
+        (listing.hail_app, "/flush_hail"),
+    ):
+        asked = call(app, "OPTIONS", path, HTTP_ORIGIN="https://shop.example")
+        assert (origin_of(asked), "Authorization" in asked.headers["Access-Control-Allow-Headers"]) == (
+            "https://shop.example",
+            True,
+        )
     assert call(listing.whale_app, "GET", "/count_now", {"pk": "shop"}, HTTP_SEC_FETCH_SITE="cross-site").status == 403
     every = with_settings(services, allowed_origins=("*",))
     answer = call(every.whale_app, "GET", "/count_now", {"pk": "shop"}, HTTP_ORIGIN=EVIL)

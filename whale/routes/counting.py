@@ -33,6 +33,8 @@ class CountingRoutes:
         door.add(app, "/reset", ["POST"], self.reset)
         door.add_options_and_head(app, "/count_now")
         door.add_options_and_head(app, "/tracker")
+        door.add_options(app, "/update_count_to")
+        door.add_options(app, "/reset")
 
     def count_now(self) -> Any:
         self._count(self._door.given())
