@@ -32,6 +32,7 @@ from hail.settings import DISTINCT, KINDS, SUM, Settings
 
 MILLION = 1_000_000
 MAX_NUMBER = 9_000_000_000
+MAX_AMOUNT = MAX_NUMBER * MILLION
 CTIME = "%a %b %d %H:%M:%S %Y"  # Wed Jun 17 14:35:20 2015
 OLDEST_S = -2_208_988_800  # 1900-01-01
 YEAR_S = 366 * 86_400
@@ -84,6 +85,7 @@ class Reason(StrEnum):
     # after it was accepted
     DUPLICATE = "duplicate"
     UNDECODABLE = "undecodable"
+    UNDECODABLE_HIT = "undecodable_hit"
     RESET = "reset"
     OVERFLOW = "overflow"
     WRONG_TYPE = "wrong_type"

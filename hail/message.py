@@ -8,6 +8,7 @@ at               when Hail accepted it, ms since the epoch
 lasting          its name is remembered for ever (an import), not only for a few days
 refused          absent in most: what Hail refused lately, at most 20, for people who ask where their hit went. Such a message
                  may have no hits
+hits             a line each. No hit has a line's end in it, so where one cannot be read the others can
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,14 @@ from typing import Annotated
 
 import msgspec
 
+from hail.hit import MAX_AMOUNT
+
 VERSION = 1
 CONTENT_TYPE = "application/x-hailwhale"
 MAX_REFUSALS = 20  # of a message
 CAME_BYTES = 200
+BETWEEN = b",\n"  # two hits
+_OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
 ACCOUNT = "default"  # of all hits, until there are several accounts
 
 
@@ -31,19 +36,38 @@ _Total = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 _Publisher = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 _Account = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")]
 _At = Annotated[int, msgspec.Meta(ge=-(2**43), lt=2**43)]
+_Amount = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
 
 class WireHit(msgspec.Struct, array_like=True, gc=False):
-    """One hit as it travels; pk and dimensions stay JSON text until someone needs them."""
+    """One hit as it travels; pk and dimensions stay JSON text until someone needs them.
+
+    One that cannot be read keeps its place among the others, so that hits are as many as were accepted: see `is_legible`.
+    """
 
     pk: msgspec.Raw
     dimensions: msgspec.Raw
-    metrics: dict[str, int]
+    metrics: dict[str, _Amount]
     at_ms: _At
     id: str | None = None
     visitor: str | None = None
     event: str | None = None
-    others: dict[str, tuple[str, int | str | dict[str, int]]] | None = None
+    others: dict[str, tuple[str, _Amount | str | dict[str, _Amount]]] | None = None
+
+    @property
+    def is_legible(self) -> bool:
+        """Whether it is a hit as far as can be seen without reading pk and dimensions. Else its bytes stand in place of the pk."""
+        return len(self.dimensions) > 0
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes: of an illegible hit as they came, else as they would be written."""
+        if not self.is_legible:
+            return bytes(self.pk)
+        written = _header(self)[:-1]
+        while written.endswith(b",null"):
+            written = written.removesuffix(b",null")
+        return written + b"]"
 
 
 class Refusal(msgspec.Struct, array_like=True, gc=False):
@@ -56,19 +80,26 @@ class Refusal(msgspec.Struct, array_like=True, gc=False):
     visitor: str | None = None
 
 
-class Message(msgspec.Struct, forbid_unknown_fields=True):
-    """One message, decoded."""
-
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     v: int
     publisher: _Publisher
     seq: _Seq
     account: _Account
     total: _Total
     at: _At
-    hits: list[WireHit]
     lasting: bool = False
     refused: list[Refusal] = []
     kept_s: float = 0.0  # how long its name is remembered at least; of messages that do not travel
+
+
+class _Sealed(_Envelope, kw_only=True):
+    hits: list[msgspec.Raw]
+
+
+class Message(_Envelope, kw_only=True):
+    """One message, decoded."""
+
+    hits: list[WireHit]
 
     @property
     def name(self) -> tuple[str, int]:
@@ -76,7 +107,11 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(Message).decode
+_decode_hit = msgspec.json.Decoder(WireHit).decode
+_decode_sealed = msgspec.json.Decoder(_Sealed).decode
 _header = msgspec.json.Encoder().encode
+UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What reading JSON raises for bytes that are not as expected."""
 
 
 def encode_refusal(refusal: Refusal) -> bytes:
@@ -104,15 +139,36 @@ def encode_message(
         "lasting": lasting,
     }
     told = b',"refused":[%b]' % b",".join(refused) if refused else b""
-    return b"".join((_header(head)[:-1], told, b',"hits":[', b",".join(hits), b"]}"))
+    return b"".join((_header(head)[:-1], told, b",", _OPENED, BETWEEN.join(hits), _CLOSED))
 
 
 def decode_message(body: bytes) -> Message:
-    """Raises BadMessage on anything that `encode_message` did not make."""
+    """A message, of which single hits may be illegible; raises BadMessage where all around the hits is not as it was made."""
     try:
         message = _decode(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise BadMessage(f"message of {len(body)} bytes: {error}") from None
+    except UNREADABLE as error:
+        try:
+            message = _decode_one_by_one(body)
+        except UNREADABLE:
+            raise BadMessage(f"message of {len(body)} bytes: {error}") from None
     if message.v != VERSION:
         raise BadMessage(f"message of version {message.v}, this program reads {VERSION}")
     return message
+
+
+def _decode_one_by_one(body: bytes) -> Message:
+    head, _, rest = body.partition(_OPENED)
+    if rest.endswith(_CLOSED):
+        envelope: _Envelope = _decode(head + b'"hits":[]}')
+        lines = rest[: -len(_CLOSED)].split(BETWEEN)
+    else:  # not written by this program: where the JSON of all is sound, it shows where a hit ends
+        envelope = sealed = _decode_sealed(body)
+        lines = [bytes(line) for line in sealed.hits]
+    return Message(**{**msgspec.structs.asdict(envelope), "hits": [_hit_of(line) for line in lines]})
+
+
+def _hit_of(line: bytes) -> WireHit:
+    try:
+        return _decode_hit(line)
+    except UNREADABLE:
+        return WireHit(msgspec.Raw(line), msgspec.Raw(b""), {}, 0)

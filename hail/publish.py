@@ -30,7 +30,7 @@ import kombu
 
 from hail import counters
 from hail.hit import Reason
-from hail.message import CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
+from hail.message import BETWEEN, CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
 from hail.settings import PREFIX, Settings, SettingsError
 from hail.spool import CHUNK_BYTES, HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
@@ -247,7 +247,7 @@ class _Unit:
     def __init__(self, account: str, hits: list[tuple[bytes, int]]):
         self.account = account
         self.hits = hits
-        self.size = sum(len(hit) + 1 for hit, _ in hits)
+        self.size = sum(len(hit) + len(BETWEEN) for hit, _ in hits)
         self.cells = sum(cells for _, cells in hits)
         self.done = threading.Lock()
         self.done.acquire()
@@ -550,7 +550,7 @@ class _Engine:
         began = time.monotonic()
         told = sum(len(refusal) + 1 for refusal in refused)
         try:
-            self._spool.reserve(sum(len(hit) + 1 for hit in part) + HEADER_BYTES + told for part in parts)
+            self._spool.reserve(sum(len(hit) + len(BETWEEN) for hit in part) + HEADER_BYTES + told for part in parts)
             self.spool_state = "ok"
         except SpoolFull as error:
             if self.spool_state == "ok":
@@ -592,10 +592,10 @@ class _Engine:
         parts: list[list[bytes]] = []
         size = cells = 0
         for hit, its_cells in units[0].hits:
-            size, cells = size + len(hit) + 1, cells + its_cells
+            size, cells = size + len(hit) + len(BETWEEN), cells + its_cells
             if not parts or size > settings.message_max_bytes or cells > settings.message_max_cells:
                 parts.append([])
-                size, cells = len(hit) + 1, its_cells
+                size, cells = len(hit) + len(BETWEEN), its_cells
             parts[-1].append(hit)
         return parts
 

@@ -120,6 +120,12 @@ TABLE = (
     ),
     Setting("MAX_DISTINCT_NODES", 1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"),
     Setting("MAX_BINS", 50_000, "bins", "bins of a pk's quantile metrics; beyond: null"),
+    Setting(
+        "MAX_UNDECODABLE_BYTES",
+        1_000_000,
+        "bytes",
+        "hits that no program could read, for `hailwhale doctor --dead`; the newest stay",
+    ),
     Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
     Setting(
         "APPLY_MAX_CELLS",

@@ -18,6 +18,7 @@ from redis.cluster import RedisCluster
 from rich.console import Console
 
 from hail.access import check_bind, is_locked
+from hail.hit import Reason
 from hail.message import ACCOUNT
 from hail.publish import dead_name
 from hail.settings import MONTH, Settings, SettingsError, load
@@ -26,12 +27,13 @@ from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
 from whale.errors import SetupError, Unavailable
-from whale.store.base import Store
+from whale.store.base import Illegible, Store
 from whale.store.connection import CLUSTER_SCHEME, KEEPS, evicts
 from whale.store.keys import META, Keys
 from whale.store.redis import connect
 
 ANSWER_S = 3.0
+SHOWN_BYTES = 200
 OLDEST_RABBITMQ = (3, 10)
 SPOOL_WAITS_S = 60.0
 AHEAD_S = 60.0
@@ -172,10 +174,14 @@ def _config_findings(name: str, config: dict[str, str], listpack: str) -> Findin
         yield Finding(WRONG, name, f"{text}: {how.format(listpack, LISTPACK_ENTRIES)}")
 
 
-def _store_findings(settings: Settings) -> Findings:
-    client = next(_redis_nodes(settings.redis_url))[1]
+def _client_of(settings: Settings) -> Any:
     if settings.redis_url.startswith(CLUSTER_SCHEME):
-        client = RedisCluster.from_url("redis://" + settings.redis_url.removeprefix(CLUSTER_SCHEME))
+        return RedisCluster.from_url("redis://" + settings.redis_url.removeprefix(CLUSTER_SCHEME))
+    return next(_redis_nodes(settings.redis_url))[1]
+
+
+def _store_findings(settings: Settings) -> Findings:
+    client = _client_of(settings)
     if not client.exists(META):
         yield Finding(FINE, "store", "nothing was counted yet")
         return
@@ -185,6 +191,9 @@ def _store_findings(settings: Settings) -> Findings:
     if zone is not None and zone.decode() != settings.timezone:
         text = f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was made in {zone.decode()} and stays there"
         yield Finding(ADVICE, "store", text)
+    unread = len(store.aside(ACCOUNT))
+    if unread:
+        yield Finding(ADVICE, "store", f"{unread:,} hits could not be read: `hailwhale doctor --dead` shows them")
     yield from _fault_findings(store)
 
 
@@ -329,10 +338,56 @@ def letter_text(letter: Letter, now: float) -> str:
     return f"{letter.name}: {hits}, {letter.reason}, {age}"
 
 
-def show_dead(settings: Settings, names: tuple[str, ...], replay: bool, now: float, say: Callable[[str], None]) -> int:
-    """Lists, and replays, the dead messages of these names, or all; the exit code. Raises SetupError, Unavailable."""
+def hit_text(hit: Illegible, now: float, in_full: bool) -> str:
+    """One line about a hit that could not be read, as letters that no terminal obeys."""
+    raw = hit.raw if in_full else hit.raw[:SHOWN_BYTES]
+    size = (
+        f"{len(hit.raw):,} bytes kept"
+        if len(raw) == len(hit.raw)
+        else f"the first {len(raw)} of {len(hit.raw):,} bytes"
+    )
+    return f"{hit.name}: {Reason.UNDECODABLE_HIT}, {age_text(now - hit.at_ms / 1000)} ago, {size}: {ascii(raw)[2:-1]}"
+
+
+def hits_aside(settings: Settings) -> list[Illegible]:
+    """The hits that could not be read; raises SetupError, Unavailable."""
+    settings = settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))
+    try:
+        return connect(settings, ANSWER_S).aside(ACCOUNT) if _client_of(settings).exists(META) else []
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis: {error}") from None
+
+
+def show_dead(settings: Settings, names: tuple[str, ...], now: float, say: Callable[[str], None]) -> int:
+    """Lists the dead messages, and the hits that could not be read, of these names, or all; the exit code. Raises Unavailable."""
+    letters: list[Letter] = []
+    if settings.broker_url:
+        with Queues(settings) as queues:
+            letters = [letter for letter in queues.dead() if not names or letter.name in names]
+    for letter in letters:
+        say(letter_text(letter, now))
+    try:
+        aside, unknown = hits_aside(settings), ""
+    except (SetupError, Unavailable) as error:
+        aside, unknown = [], str(error)
+    hits = [hit for hit in aside if not names or hit.name in names or hit.name.split(".")[0] in names]
+    for hit in hits:
+        say(hit_text(hit, now, in_full=bool(names)))
+    known = {letter.name for letter in letters}.union(*({hit.name, hit.name.split(".")[0]} for hit in hits))
+    absent = set(names) - known
+    for name in sorted(absent):
+        say(f"{name}: is not among the dead")
+    said = f"{len(letters):,} dead messages"
+    say(f"{said}, {len(hits):,} hits that could not be read" if hits else said)
+    if unknown:
+        say(f"hits that could not be read are kept in Redis, which was not asked: {unknown}")
+    return 1 if letters or hits or absent or unknown else 0
+
+
+def replay_dead(settings: Settings, names: tuple[str, ...], now: float, say: Callable[[str], None]) -> int:
+    """Replays the dead messages of these names, or all; the exit code. Raises SetupError, Unavailable."""
     if not settings.broker_url:
-        raise SetupError("HAILWHALE_BROKER_URL is not set: without RabbitMQ there are no dead messages")
+        raise SetupError("HAILWHALE_BROKER_URL is not set: without RabbitMQ there are no dead messages to replay")
     letters: list[Letter] = []
 
     def wanted(letter: Letter) -> bool:
@@ -343,24 +398,17 @@ def show_dead(settings: Settings, names: tuple[str, ...], replay: bool, now: flo
         return True
 
     with Queues(settings) as queues:
-        if replay:
-            replayed = queues.replay(wanted)
-        else:
-            for letter in queues.dead():
-                wanted(letter)
+        replayed = queues.replay(wanted)
     absent = set(names) - {letter.name for letter in letters}
     for name in sorted(absent):
         say(f"{name}: is not among the dead messages")
-    if not replay:
-        say(f"{len(letters):,} dead messages")
-        return 1 if letters or absent else 0
     left = len(letters) - replayed
     say(f"{replayed:,} messages replayed" + (f", {left:,} cannot be read and stay" if left else ""))
     return 1 if left or absent else 0
 
 
 @click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--dead", is_flag=True, help="Show the dead messages.")
+@click.option("--dead", is_flag=True, help="Show the dead messages, and hits that could not be read.")
 @click.option("--replay", is_flag=True, help="Hand the dead messages to the queue again; none counts twice.")
 @click.option(
     "--from", "url", metavar="URL", help="Ask this address without a key, and say what anyone can read there."
@@ -385,7 +433,7 @@ def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str
     if names and not (dead or replay):
         raise click.UsageError("names of messages go with --dead or --replay")
     if dead or replay:
-        sys.exit(show_dead(settings, names, replay, now, say))
+        sys.exit(replay_dead(settings, names, now, say) if replay else show_dead(settings, names, now, say))
     if seen:
         connect(settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))).see_faults(ACCOUNT)
     wrong = 0

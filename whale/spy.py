@@ -111,6 +111,8 @@ def traces_of(messages: Sequence[Message], dropped: Mapping[tuple[str, int], Map
 def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | None) -> str:
     name = f"{message.publisher}-{message.seq}.{position}"
     at, said = message.at, str(outcome or COUNTED)
+    if outcome is Reason.UNDECODABLE_HIT:
+        return _text(_Trace(at, name, said, hit.visitor, came=hit.raw[:CAME_BYTES].decode("utf-8", "ignore")))
     hit_at = hit.at_ms if abs(hit.at_ms - at) >= 1000 else None
     trace = _Trace(at, name, said, hit.visitor, hit.event, hit.id, hit.pk, hit.dimensions, hit.metrics)
     trace.others, trace.hit_at = hit.others, hit_at

@@ -294,7 +294,7 @@ def test_unsound_metrics_drop_their_hit(settings: Settings, store: Store, unique
         b'[["t"],{},{"hits":1},%d,null,null,null,{"q":["quantile",1000000]}]' % at,
     ]
     Applier(store, settings).apply([decode_message(encode_message(PUBLISHER, 0, unique, 3, at, wire))], NOW)
-    assert store.audit(unique)[0].dropped == {"undecodable": 2}
+    assert store.audit(unique)[0].dropped == {"undecodable_hit": 2}
     assert sums(store, unique, ("t",), [()]) == [1]
     assert bins(store, unique) == {"p691": 1}
 

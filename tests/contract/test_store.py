@@ -163,8 +163,6 @@ def test_accounts_do_not_see_each_other(settings: Settings, store: Store, unique
 
 
 def test_unreadable_hits_are_dropped_by_themselves(settings: Settings, store: Store, unique: str) -> None:
-    from hail.message import decode_message, encode_message
-
     wire = [
         b'[["t"],{},{"hits":1},0]',
         b'["t",{},{"hits":1},0]',
@@ -172,7 +170,7 @@ def test_unreadable_hits_are_dropped_by_themselves(settings: Settings, store: St
         b'[[],{},{"hits":1},0]',
     ]
     Applier(store, settings).apply([decode_message(encode_message(PUBLISHER, 0, unique, 4, 0, wire))], NOW)
-    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 1, 4, 0, 4, {"undecodable": 3})]
+    assert store.audit(unique) == [PublisherAudit(PUBLISHER, 1, 4, 0, 4, {"undecodable_hit": 3})]
     assert store.pks(unique) == ["t"]
 
 

@@ -93,7 +93,7 @@ def test_unreadable_hits_of_a_message_are_dropped_by_name(store: MemoryStore, se
     apply(store, settings, decode_message(bad))
     done = close(store, "default", Found())
     assert line(done, ONE) == (2, 1, 0, 1, 0, 0, 0, 0)
-    assert "dropped: 1 undecodable" in sentences(done)
+    assert "dropped: 1 undecodable_hit" in sentences(done)
 
 
 def test_the_spool_is_read_while_it_is_written_and_other_accounts_are_left_out(

@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hail.hit import encode_hit, parse_hit
@@ -42,7 +42,7 @@ def test_an_import_is_lasting() -> None:
         (b'"total":4210', b'"total":9007199254740993'),
         (NAME.encode(), b"91B2C3D4E5F60718"),
         (b'"default"', b'"De fault"'),
-        (b'"hits":[[', b'"hits":[3,['),
+        (b'"hits":[', b'"hits":{"a":['),
         (b"{", b'{"more":1,'),
         (b'"lasting":false', b'"lasting":0'),
     ],
@@ -56,6 +56,53 @@ def test_a_message_cut_anywhere_is_refused() -> None:
     for length in range(len(BODY)):
         with pytest.raises(BadMessage):
             decode_message(BODY[:length])
+
+
+BROKEN = [
+    b"3",
+    b"nonsense",
+    b"[",
+    b"]",
+    b"]}",
+    b'"',
+    b"[[],{}",
+    b'[["k"],{},{"hits":1},1795300800250,null,null,null,{"low":["max",1795300800250]',  # as it was cut at its last comma
+    b'[["a"],{},{"x":1180591620717411303424},5]',
+    b'[["a"],{},{"x":9000000000000001},5]',
+    b'[["a"],{},{"x":1.5},5]',
+    b'[["a"],{},{"x":1},"5"]',
+    b'[["a"],{},{"x":1},1e300]',
+    b'[["a"],{},{"\xff":1},5]',
+    b'[["a"],{},{"x":1},5,7]',
+    b'[["a"],{},{"x":1},5,null,null,null,{"y":["max",9000000000000001]}]',
+    b"[" * 5000,
+    HIT[:-1],
+    b'"hits":[',
+]
+
+
+@given(st.lists(st.sampled_from(BROKEN) | st.just(HIT), max_size=8))
+@example([HIT, b"", b"]}", HIT])
+@law(300)
+def test_a_hit_that_cannot_be_read_takes_no_other_along(hits: list[bytes]) -> None:
+    message = decode_message(encode_message(NAME, 7, "default", 4210, 5, hits))
+    assert [hit.raw for hit in message.hits if not hit.is_legible] == [hit for hit in hits if hit != HIT]
+    (whole,) = decode_message(encode_message(NAME, 7, "default", 4210, 5, [HIT])).hits
+    assert [hit for hit in message.hits if hit.is_legible] == [whole] * hits.count(HIT)
+    assert [hit.is_legible for hit in message.hits] == [hit == HIT for hit in hits]
+    assert (message.name, message.total, message.at) == ((NAME, 7), 4210, 5)
+
+
+def test_of_a_message_without_lines_the_hits_are_told_apart_where_its_json_is_sound() -> None:
+    compact = json.dumps(json.loads(BODY)).encode()
+    assert [hit.is_legible for hit in decode_message(compact).hits] == [True, True]
+    mixed = compact.replace(b'"hits": [', b'"hits": [3, ["a"], ')
+    assert [hit.is_legible for hit in decode_message(mixed).hits] == [False, False, True, True]
+    assert [hit.raw for hit in decode_message(mixed).hits[:2]] == [b"3", b'["a"]']
+    with pytest.raises(BadMessage):
+        decode_message(mixed.replace(b'"v": 1', b'"v": 2'))
+    with pytest.raises(BadMessage):
+        decode_message(mixed.replace(b'["a"]', b'["a"'))
 
 
 @given(st.binary(max_size=200))

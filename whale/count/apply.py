@@ -9,6 +9,8 @@ Messages are merged, since a big apply costs far less a hit than a small one. Wh
 nothing, and that shard is applied again without them. Where it knows of a reset that came meanwhile, it is applied again without
 what that leaves out: hits accepted before it, by Hail's clock, which are dropped as `reset` where they then count nowhere.
 
+A hit that cannot be read takes no other along: it is dropped as `undecodable_hit`, claims no id, and its bytes are kept aside first.
+
 What became of the hits is handed to the spy afterwards (witness.py), for people to look at.
 """
 
@@ -16,6 +18,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 
@@ -23,17 +26,20 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
-from whale.count.marks import Gathered, Marks, unsound_of
+from whale.count.marks import Gathered, Marks, undecodable_of
 from whale.count.resets import Older, Reset
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
-from whale.store.base import Name, Store, Tally
+from whale.store.base import Illegible, Name, Store, Tally
 
 MAX_MESSAGES = 2000
 MAX_ACCOUNTS = 1000
 SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
 log = logging.getLogger(__name__)
+
+_LeftOut = dict[Name, dict[int, Reason]]
+"""Of each message the positions of hits that do not count, and why."""
 
 
 class Applier:
@@ -92,9 +98,10 @@ class Applier:
         if len(self._branches) > MAX_ACCOUNTS:
             self._branches.clear()
         self._branches.setdefault(account, Branches()).trim()
-        duplicates = self._duplicates(account, messages, now)
+        left_out = self._undecodable(account, messages, now)
+        self._leave_out_duplicates(account, messages, left_out, now)
         lost: dict[Name, dict[int, Reason]] = {}
-        tallies, cells, marks, resets = self._added_up(account, messages, duplicates, now, lost)
+        tallies, cells, marks, resets = self._added_up(account, messages, left_out, now, lost)
         if len(messages) > 1 and _size(cells) + marks.size > self._settings.apply_max_cells:
             half = len(messages) // 2
             self._apply_group(account, messages[:half], now)
@@ -105,28 +112,41 @@ class Applier:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks, resets = self._added_up(account, rest, duplicates, now, lost)
+                tallies, cells, marks, resets = self._added_up(account, rest, left_out, now, lost)
                 more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
         if self._settings.spy:
-            dropped = {name: dict.fromkeys(positions, Reason.DUPLICATE) for name, positions in duplicates.items()}
             for name, reasons in lost.items():
-                dropped.setdefault(name, {}).update(reasons)
-            self.witness.saw(account, messages, dropped, now)
+                left_out.setdefault(name, {}).update(reasons)
+            self.witness.saw(account, messages, left_out, now)
 
-    def _duplicates(self, account: str, messages: Sequence[Message], now: float) -> dict[Name, set[int]]:
-        """Positions, in each message, of hits whose id is owned by another message, or came earlier in this one."""
-        duplicates: dict[Name, set[int]] = {}
+    def _undecodable(self, account: str, messages: Sequence[Message], now: float) -> _LeftOut:
+        """Hits that cannot be read, whose bytes are kept aside."""
+        found: _LeftOut = {}
+        aside = []
+        for message in messages:
+            for position in undecodable_of(message.hits, self._branches[account]):
+                found.setdefault(message.name, {})[position] = Reason.UNDECODABLE_HIT
+                name = f"{message.publisher}-{message.seq}.{position}"
+                aside.append(Illegible(name, message.at, message.hits[position].raw))
+        if aside:
+            log.error("hits that cannot be read are set aside: %d, the first %s", len(aside), aside[0].name)
+            self._store.set_aside(account, aside)
+        return found
+
+    def _leave_out_duplicates(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> None:
+        """Adds hits whose id is owned by another message, or came earlier in their own."""
         ids, places = [], []
         for message in messages:
             mine: set[str] = set()
+            unread = left_out.get(message.name, {})
             for position, hit in enumerate(message.hits):
-                if hit.id is None:
+                if hit.id is None or position in unread:
                     continue
                 if hit.id in mine:
-                    duplicates.setdefault(message.name, set()).add(position)
+                    left_out.setdefault(message.name, {})[position] = Reason.DUPLICATE
                 else:
                     mine.add(hit.id)
                     ids.append((hit.id, message.name))
@@ -134,18 +154,17 @@ class Applier:
         if ids:
             for taken in self._store.claim(account, ids, now):
                 name, position = places[taken]
-                duplicates.setdefault(name, set()).add(position)
-        return duplicates
+                left_out.setdefault(name, {})[position] = Reason.DUPLICATE
 
     def _added_up(
         self,
         account: str,
         messages: Sequence[Message],
-        duplicates: dict[Name, set[int]],
+        left_out: _LeftOut,
         now: float,
         lost: dict[Name, dict[int, Reason]],
     ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
-        """What the messages add, and the resets that this has heeded. lost: adds hits that are not duplicates and do not count."""
+        """What the messages add, and the resets that this has heeded. lost: gets the hits that resets leave nowhere to count."""
         level: Level = {}
         gathered = Gathered(self._settings.periods)
         tallies = []
@@ -155,26 +174,18 @@ class Applier:
         branches, finest = self._branches[account], self._finest
         periods, zone = self._settings.periods, self._store.zone(account)
         for message in messages:
-            left_out: Collection[int] = duplicates.get(message.name, ())
+            unwanted = left_out.get(message.name, {})
             later = tuple(reset for reset in resets if message.at < reset.at_ms) if message.at < newest else ()
             before = older.setdefault(later, Older(branches, later)) if later else None
             already = before.left_out if before else 0
-            unsound = unsound_of(message.hits)
-            counted_not = {*left_out, *unsound} if unsound else left_out
             of = before or branches
-            others = gathered.of(message.name, of, level)
-            bad = unsound + coalesce(message.hits, of, finest, level, counted_not, others)
+            coalesce(message.hits, of, finest, level, unwanted, gathered.of(message.name, of, level))
             reset = before.left_out - already if before else 0
-            dropped: dict[str, int] = {}
-            if left_out:
-                dropped[Reason.DUPLICATE] = len(left_out)
-            if bad:
-                lost.setdefault(message.name, {}).update(dict.fromkeys(bad, Reason.UNDECODABLE))
-                dropped[Reason.UNDECODABLE] = len(bad)
+            dropped: dict[str, int] = Counter(unwanted.values())
             if before and reset:
                 dropped[Reason.RESET] = reset
                 if self._settings.spy:
-                    gone = before.nowhere(message.hits, {*counted_not, *bad})
+                    gone = before.nowhere(message.hits, unwanted)
                     lost.setdefault(message.name, {}).update(dict.fromkeys(gone, Reason.RESET))
             publisher, seq = message.name
             tallies.append(

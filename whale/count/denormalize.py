@@ -108,7 +108,7 @@ class Branches:
         return found
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
-        """pk, dimensions: their JSON in a message; raises msgspec.DecodeError where they are not of the wire form."""
+        """pk, dimensions: their JSON in a message; raises one of message.UNREADABLE where they are not of the wire form."""
         found = self._of_hit.get((pk, dimensions))
         if found is None:
             tops = _decode_tops(dimensions)
@@ -185,22 +185,17 @@ def coalesce(
     into: Level,
     left_out: Collection[int] = (),
     others: Callable[[int, WireHit, tuple[Branch, ...]], None] | None = None,
-) -> list[int]:
+) -> None:
     """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
 
-    left_out: positions of hits that do not count.  others: takes position, hit and branches of those with metrics that are no sums.
-    Returns the positions of hits that are not of the wire form.
+    left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit and branches of those
+    with metrics that are no sums.
     """
-    unreadable = []
     of, width = branches.of, finest * 1000
     for position, hit in enumerate(hits):
         if left_out and position in left_out:
             continue
-        try:
-            found = of(bytes(hit.pk), bytes(hit.dimensions))
-        except msgspec.DecodeError:
-            unreadable.append(position)
-            continue
+        found = of(bytes(hit.pk), bytes(hit.dimensions))
         if others and hit.others:
             others(position, hit, found)
         bucket, metrics = hit.at_ms // width, hit.metrics
@@ -214,7 +209,6 @@ def coalesce(
             else:
                 for name, amount in metrics.items():
                     mine[name] = mine.get(name, 0) + amount
-    return unreadable
 
 
 def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str, now: float) -> Cells:

@@ -21,7 +21,7 @@ import click
 import msgspec
 
 from hail.hit import Reason
-from hail.message import BadMessage, Message, decode_message
+from hail.message import UNREADABLE, BadMessage, Message, decode_message
 from hail.publish import Broker
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
@@ -64,11 +64,14 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head).decode
 
 
-def head_of(body: bytes) -> _Head | None:
+def head_of(body: bytes) -> _Head | Message | None:
     try:
         return _head(body)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        return None
+    except UNREADABLE:  # because of a hit, perhaps
+        try:
+            return decode_message(body)
+        except BadMessage:
+            return None
 
 
 class Ship:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hail.hit import MOMENTS_KIND
-from hail.message import WireHit
+from hail.message import UNREADABLE, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
 from whale.count.denormalize import Branch, BranchesOf, Level, by_interval, finest_of
 from whale.count.resets import kept_targets
@@ -160,13 +160,18 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
     return min(one, other) if kind == "min" else max(one, other)
 
 
-def unsound_of(hits: Sequence[WireHit]) -> list[int]:
-    """Positions of hits whose metrics of other kinds are not of the wire form."""
-    return [
-        position
-        for position, hit in enumerate(hits)
-        if hit.others and not all(_is_sound(kind, value) for kind, value in hit.others.values())
-    ]
+def undecodable_of(hits: Sequence[WireHit], branches: BranchesOf) -> list[int]:
+    """Positions of hits that are not of the wire form. Whether one is rests on its bytes alone, so two deliveries agree."""
+    found, of = [], branches.of
+    for position, hit in enumerate(hits):
+        try:
+            of(bytes(hit.pk), bytes(hit.dimensions))
+        except UNREADABLE:
+            found.append(position)
+        else:
+            if hit.others and not all(_is_sound(kind, value) for kind, value in hit.others.values()):
+                found.append(position)
+    return found
 
 
 def _is_sound(kind: str, value: int | str | dict[str, int]) -> bool:

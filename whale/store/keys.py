@@ -24,6 +24,8 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
 | A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
 | A:{s}:noted | hash | of such cells: at most 64 JSON [reason, pk, metric]; and reason -> how many somebody has seen | none |
+| A:{s}:undecodable | zset | hits that could not be read: names by when they were accepted, ms | 31 days after the last |
+| A:{s}:undecodable:raw | hash | name of such a hit -> its bytes; "" -> how many bytes names and hits take | as that |
 | A:{s}:waited | string | a write that replicas are waited for with, see redis.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
@@ -171,6 +173,11 @@ class Keys:
 
     def aside(self, shard: int) -> str:
         return self._at(shard, "aside")
+
+    def undecodable(self) -> tuple[str, str]:
+        """Names and bytes, on the shard of the empty pk."""
+        shard, _ = self.pk(())
+        return self._at(shard, "undecodable"), self._at(shard, "undecodable:raw")
 
     def waited(self, shard: int) -> str:
         return self._at(shard, "waited")

@@ -32,6 +32,7 @@ from whale.store.base import (
     Change,
     Defined,
     FaultyMetric,
+    Illegible,
     Keeping,
     Kept,
     Mark,
@@ -42,6 +43,7 @@ from whale.store.base import (
     Tally,
     Wanted,
     check_below,
+    last_within,
     no_decision,
     not_a_sum,
     other_reward,
@@ -168,6 +170,7 @@ class MemoryStore:
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
+        self._aside: dict[str, list[Illegible]] = {}
         self._spied: dict[
             tuple[str, str | bool | None], tuple[float, deque[bytes]]
         ] = {}  # a bool: the account's, did they count
@@ -528,6 +531,15 @@ class MemoryStore:
 
     def see_faults(self, account: str) -> None:
         self._faults_seen[account] = self.faults(account)
+
+    def set_aside(self, account: str, hits: Sequence[Illegible]) -> None:
+        known = self._aside.get(account, [])
+        names = {hit.name for hit in known}
+        new = [hit for hit in hits if hit.name not in names]
+        self._aside[account] = last_within(known + new, self._settings.max_undecodable_bytes)
+
+    def aside(self, account: str) -> list[Illegible]:
+        return list(self._aside.get(account, []))
 
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         lists: dict[str | bool | None, list[str]] = {True: traces.counted, False: traces.others, None: traces.refused}

@@ -20,7 +20,7 @@ from whale.dimension import Path, Pk
 from whale.errors import SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
-from whale.store.base import Change, FaultyMetric, Name, PublisherAudit
+from whale.store.base import ASIDE_KEPT_S, Change, FaultyMetric, Illegible, Name, PublisherAudit, last_within
 from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import Connection, Script, pack, reachable
@@ -48,6 +48,7 @@ class RedisStore(Writer, Below, Decisions):
     def __init__(self, connection: Connection, settings: Settings):
         super().__init__(connection, settings)
         self._claim, self._spy = Script(self.client, "claim"), Script(self.client, "spy")
+        self._aside = Script(self.client, "aside")
         self._changing = threading.Lock()
         self._changer = Changer(connection, settings)
         self._sweepers: dict[str, Sweeper] = {}
@@ -192,6 +193,22 @@ class RedisStore(Writer, Below, Decisions):
     def _noted_faults(self, account: str, shard: int) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = self.client.hgetall(Keys(account, self.shards).noted(shard))
         return found
+
+    @reachable
+    def set_aside(self, account: str, hits: Sequence[Illegible]) -> None:
+        most = self.settings.max_undecodable_bytes
+        ask: list[Any] = [most, ASIDE_KEPT_S]
+        for hit in last_within(hits, most):
+            ask += hit
+        self._aside(Keys(account, self.shards).undecodable(), ask)
+
+    @reachable
+    def aside(self, account: str) -> list[Illegible]:
+        names, raws = Keys(account, self.shards).undecodable()
+        kept = self.client.zrange(names, 0, -1, withscores=True)
+        found = self.client.hmget(raws, [name for name, _ in kept]) if kept else []
+        rows = zip(kept, found, strict=True)
+        return [Illegible(name.decode(), int(at), raw) for (name, at), raw in rows if raw is not None]
 
     # the spy
 
