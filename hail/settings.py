@@ -134,6 +134,7 @@ TABLE = (
         "sums and names of one interval in one apply; more, and its messages are applied in two",
     ),
     # imports
+    Setting("MAX_IMPORTS", 10_000, "imports", "imports an account remembers, to count no row twice; more are refused"),
     Setting("IMPORT_LINE_BYTES", 1_000_000, "bytes", "a line or row of an imported file; a longer one is refused"),
     # decisions
     Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),

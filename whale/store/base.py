@@ -166,6 +166,19 @@ def check_below(count: int, most: int) -> None:
         )
 
 
+def too_many_imports(most: int) -> CallerError:
+    """What says that no further import can be remembered."""
+    return CallerError(f"{most} imports are remembered, which is the limit: raise HAILWHALE_MAX_IMPORTS", "name")
+
+
+def is_below(one: tuple[Pk, Path | None], other: tuple[Pk, Path | None]) -> bool:
+    """Whether what one reset (pk, path or None) takes is all taken by another one, too."""
+    (pk, path), (above, top) = one, other
+    if top is None:
+        return pk[: len(above)] == above
+    return pk == above and path is not None and path[: len(top)] == top
+
+
 def too_many_definitions(most: int) -> CallerError:
     """What says that no further decision can be defined."""
     return CallerError(f"this account has defined {most} decisions, which is the limit", "name")
@@ -250,7 +263,7 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Defined:
-    """A definition that is kept. revision: 1 or more.  text: JSON."""
+    """A definition, or what an import was, that is kept. revision: 1 or more.  text: JSON."""
 
     revision: int
     text: bytes
@@ -520,6 +533,18 @@ class Store(Protocol):
         """Keeps a definition where the revision that is there is `seen` (0: none); else returns the one that is there, if any.
 
         Returns `new` where it is kept. Raises CallerError where a new name is past `max_definitions` of the account.
+        """
+
+    def imports(self, account: str) -> dict[str, Defined]:
+        """What is kept of imports, by name. One read."""
+
+    def keep_import(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
+        """Keeps what an import was, as `define` does; raises CallerError where a new name is past `max_imports`."""
+
+    def last_resets(self, account: str) -> dict[tuple[Pk, Path | None], int]:
+        """When each pk, or path of one, was last reset, in ms, however long ago; without those below one that was reset later.
+
+        It is there only when all of the reset is done.
         """
 
     def hurried(self, timeout_s: float) -> "Store":

@@ -6,7 +6,7 @@ A reset goes in steps, each of which may be repeated. Writing the record on ever
 worker applies a hit there that was accepted before: it is refused until it has read the record, and forgets the directory too.
 
     record on each shard → forget the dictionaries (new generation) → take the pk out of the directory → new token on each
-    shard, so that who learned the directory meanwhile asks again → list again what was counted meanwhile
+    shard, so that who learned the directory meanwhile asks again → list again what was counted meanwhile → note it for imports
 """
 
 import secrets
@@ -20,8 +20,9 @@ from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.store import keys as layout
-from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, not_a_sum
+from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.connection import Connection, Script, pack
+from whale.store.imports import last_resets_of
 from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
 from whale.store.numbers import MIXED, TRIES, Dictionary
 from whale.store.reader import Known
@@ -174,6 +175,7 @@ class Changer(Writer):
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         keys = Keys(account, self.shards)
         self._reset_all(account, keys, pk, path, now)
+        self._note(keys, pk, path, now)
         if self.settings.wait_replicas:
             for shard in range(self.shards):
                 self._await_replicas(keys.waited(shard))
@@ -218,6 +220,16 @@ class Changer(Writer):
             self.client.hset(key, mapping={field: at_ms, "g": secrets.token_hex(4)})
             if old:
                 self.client.hdel(key, *old)
+
+    def _note(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
+        """For imports, at the end: where a reset was noted and not done, a file would count twice."""
+        key, at_ms = keys.imports()[1], int(now * 1000)
+        known = self.client.hgetall(key)
+        self.client.hset(key, _json((pk, path)), max(at_ms, int(known.get(_json((pk, path)), 0))))
+        known.pop(_json((pk, path)), None)
+        resets = zip(known, last_resets_of(known).items(), strict=True)
+        if gone := [name for name, (other, ms) in resets if is_below(other, (pk, path)) and ms <= at_ms]:
+            self.client.hdel(key, *gone)
 
     def _below(self, keys: Keys, pk: Pk, number: int | None = None) -> list[Pk]:
         """The pks below a pk, in the directory; or below the node that it was there."""

@@ -127,9 +127,9 @@ class Decisions(Connected):
     def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
         key = Keys(account, self.shards).definitions()
         if names is None:
-            return {name.decode(): _defined(text) for name, text in self.client.hgetall(key).items()}
+            return {name.decode(): defined_of(text) for name, text in self.client.hgetall(key).items()}
         found = self.client.hmget(key, names) if names else []
-        return {name: _defined(text) for name, text in zip(names, found, strict=True) if text is not None}
+        return {name: defined_of(text) for name, text in zip(names, found, strict=True) if text is not None}
 
     @reachable
     def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
@@ -137,7 +137,7 @@ class Decisions(Connected):
         done, *found = self._define([Keys(account, self.shards).definitions()], [name, seen, text, most])
         if done < 0:
             raise too_many_definitions(most)
-        return new if done else _defined(found[0]) if found and found[0] is not None else None
+        return new if done else defined_of(found[0]) if found and found[0] is not None else None
 
     def _key(self, account: str, id: str) -> str | None:
         shard, _, nonce = id.partition("-")
@@ -145,6 +145,6 @@ class Decisions(Connected):
         return f"{Keys(account, self.shards).decisions(int(shard))[1]}:{nonce}" if known and nonce else None
 
 
-def _defined(found: bytes) -> Defined:
+def defined_of(found: bytes) -> Defined:
     revision, _, text = found.partition(b" ")
     return Defined(int(revision), text)

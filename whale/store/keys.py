@@ -41,6 +41,8 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 | A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |
+| A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
+| A:{s}:reset_at | hash | when each pk and path was last reset: JSON -> ms; not those below a later one; on the same shard | none |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
@@ -205,6 +207,11 @@ class Keys:
     def definitions(self) -> str:
         shard, _ = self.pk(())
         return self._at(shard, "definitions")
+
+    def imports(self) -> tuple[str, str]:
+        """What was imported, and when each pk and path was last reset."""
+        shard, _ = self.pk(())
+        return self._at(shard, "imports"), self._at(shard, "reset_at")
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

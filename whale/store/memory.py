@@ -43,12 +43,14 @@ from whale.store.base import (
     Tally,
     Wanted,
     check_below,
+    is_below,
     last_within,
     no_decision,
     not_a_sum,
     other_reward,
     rewarded_too_much,
     too_many_definitions,
+    too_many_imports,
     too_many_rewarded,
     too_many_rewards,
     touched,
@@ -130,6 +132,19 @@ class _PkNames:
         return known
 
 
+def _changed(
+    kept: dict[tuple[str, str], Defined], key: tuple[str, str], seen: int, new: Defined, full: CallerError | None
+) -> Defined | None:
+    """Keeps what is new where the revision that is there was seen. full: raised where there is none."""
+    found = kept.get(key)
+    if (found.revision if found else 0) != seen:
+        return found
+    if found is None and full:
+        raise full
+    kept[key] = new
+    return new
+
+
 def _one_at_a_time(store: type["MemoryStore"]) -> type["MemoryStore"]:
     """Each public method of a store under its lock: the spy and the trials call from threads of their own."""
 
@@ -181,6 +196,8 @@ class MemoryStore:
         self._rewards: dict[tuple[str, str], dict[str, tuple[str, Begun | None]]] = {}  # digests; None: counted
         self._rewarded: dict[tuple[str, str], dict[str, int]] = {}
         self._definitions: dict[tuple[str, str], Defined] = {}
+        self._imports: dict[tuple[str, str], Defined] = {}
+        self._last_resets: dict[str, dict[tuple[Pk, Path | None], int]] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
 
     def zone(self, account: str) -> str:
@@ -340,6 +357,10 @@ class MemoryStore:
         if (pk, path) not in known and len(known) >= MAX_RESETS:
             raise CallerError(f"{MAX_RESETS} resets of the last days are remembered, and no more", "pk")
         known[pk, path] = Reset(pk, path, int(now * 1000))
+        last = self._last_resets.setdefault(account, {})
+        for below in [below for below in last if is_below(below, (pk, path)) and last[below] <= int(now * 1000)]:
+            del last[below]
+        last[pk, path] = max(int(now * 1000), last.get((pk, path), 0))
         if path is not None:
             self._forget(account, pk, path)
             return
@@ -637,13 +658,20 @@ class MemoryStore:
         }
 
     def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
-        found = self._definitions.get((account, name))
-        if (found.revision if found else 0) != seen:
-            return found
-        if found is None and len(self.definitions(account)) >= self._settings.max_definitions:
-            raise too_many_definitions(self._settings.max_definitions)
-        self._definitions[account, name] = new
-        return new
+        is_full = len(self.definitions(account)) >= self._settings.max_definitions
+        full = too_many_definitions(self._settings.max_definitions) if is_full else None
+        return _changed(self._definitions, (account, name), seen, new, full)
+
+    def imports(self, account: str) -> dict[str, Defined]:
+        return {name: kept for (whose, name), kept in self._imports.items() if whose == account}
+
+    def keep_import(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
+        is_full = len(self.imports(account)) >= self._settings.max_imports
+        full = too_many_imports(self._settings.max_imports) if is_full else None
+        return _changed(self._imports, (account, name), seen, new, full)
+
+    def last_resets(self, account: str) -> dict[tuple[Pk, Path | None], int]:
+        return dict(self._last_resets.get(account, {}))
 
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self

@@ -1,7 +1,7 @@
 """The fast store: Redis (>= 6.2) or Redis Cluster. What each method promises is in base.py, where things lie in keys.py and lua/.
 
 Its parts: numbers.py knows the numbers of nodes and metrics, marker.py makes marks, writer.py applies what hits add up to,
-reader.py and below.py answer, changes.py sets and resets, sweep.py frees what resets left, decisions.py keeps decisions;
+reader.py and below.py answer, changes.py sets and resets, sweep.py frees what they left, decisions.py and imports.py keep those;
 connection.py is below them all.
 """
 
@@ -25,6 +25,7 @@ from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import Connection, Script, pack, reachable
 from whale.store.decisions import Decisions
+from whale.store.imports import Imports
 from whale.store.keys import Keys, digest
 from whale.store.sweep import Sweeper
 from whale.store.writer import Writer
@@ -42,7 +43,7 @@ def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
     return store
 
 
-class RedisStore(Writer, Below, Decisions):
+class RedisStore(Writer, Below, Decisions, Imports):
     """whale.store.base.Store on a connection. One thread may write at a time, beside it many may read, set and reset."""
 
     def __init__(self, connection: Connection, settings: Settings):

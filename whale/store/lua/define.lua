@@ -1,7 +1,7 @@
--- Keeps the definition of a decision, where the revision that is there is the one that was seen.
+-- Keeps the definition of a decision, or what an import was, where the revision that is there is the one that was seen.
 --
--- KEYS[1] hash: definitions of the account
--- ARGV[1] name   ARGV[2] revision that was seen, 0 for none   ARGV[3] revision, a space, JSON   ARGV[4] most definitions
+-- KEYS[1] hash: definitions or imports of the account
+-- ARGV[1] name   ARGV[2] revision that was seen, 0 for none   ARGV[3] revision, a space, JSON   ARGV[4] most names
 -- Returns  {1, ARGV[3]} where it is kept, or was already; {0, what is there} where that is another revision, or false;
 --          {-1} where there are too many.
 -- Cost     O(bytes of the two).
