@@ -1,10 +1,11 @@
-"""Runs celery or hailwail with a fault at an exact place: python -m tests.faulty FAULT[:n] PROGRAM [words]
+"""Runs celery, hailwail or hailwhale with a fault at an exact place: python -m tests.faulty FAULT[:n] PROGRAM [words]
 
 before-apply    kill -9 of itself before the n-th apply of a group of messages
 between-shards  kill -9 when the n-th apply that touches several shards has done its first
 after-apply     kill -9 after the n-th apply returned: all is in the store, nobody has been told
 before-ack      kill -9 before the n-th message is acknowledged; some of its group may have been
 before-send     kill -9 before hailwail sends its n-th group to RabbitMQ
+before-note     kill -9 before an import writes into its record for the n-th time: it is begun, or all was sent
 after-send      kill -9 after RabbitMQ confirmed the n-th group of hailwail: shipped, and still in the spool
 twice           no kill: whatever is applied is applied again at once
 """
@@ -95,6 +96,8 @@ def install(fault: str, at: int) -> None:
             wrap(Ship, "_send", before=kill)
         case "after-send":
             wrap(Ship, "_send", after=kill)
+        case "before-note":
+            wrap(RedisStore, "keep_import", before=kill)
         case "twice":
             apply_twice()
         case _:
@@ -107,6 +110,8 @@ def main() -> None:
     program, sys.argv = sys.argv[2], sys.argv[2:]
     if program == "celery":
         from celery.__main__ import main as run
+    elif program == "hailwhale":
+        from whale.cli import main as run
     else:
         from whale.count.hailwail import main as run
     run()

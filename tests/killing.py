@@ -3,7 +3,11 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 from tests.farm import Farm, Program
 from whale.store.redis import connect
@@ -32,6 +36,53 @@ def kill_at_an_exact_place(farm: Farm, counting: Program, fault: str, unique: st
         counting.start()
         load.more(50)
     farm.settle(load)
+
+
+class Importing:
+    """`hailwhale import` of a file that grows, into pks on several shards; each row is worth 2. rows: of the file."""
+
+    def __init__(self, folder: Path, environ: dict[str, str], block_hits: int = 50):
+        self.rows = 0
+        self._file, self._environ = folder / "f.csv", environ
+        (folder / "m.toml").write_text('pk = ["shop", { column = "t" }]\nat = "t"\n[metrics]\nsold = "sold"\n')
+        self._file.write_text("t,sold\n")
+        words = [str(self._file), "--mapping", str(folder / "m.toml"), "--block-hits", str(block_hits)]
+        self._words = ["import", *words]
+
+    def grow(self, rows: int) -> None:
+        """rows: a multiple of nine."""
+        with self._file.open("a") as file:
+            file.write("".join(f"2016-01-01T10:00:0{i}Z,2\n" for i in range(9)) * (rows // 9))
+        self.rows += rows
+
+    def start(self, *more: str, fault: str = "") -> "subprocess.Popen[str]":
+        program = ["tests.faulty", fault, "hailwhale"] if fault else ["whale.cli"]
+        command = [sys.executable, "-m", *program, *self._words, *more]
+        return subprocess.Popen(command, env=self._environ, stderr=subprocess.PIPE, text=True)
+
+    def ends(self, *more: str) -> str:
+        """Runs it to its end, where nothing is refused; what it said."""
+        process = self.start(*more)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == 0, said
+        return said
+
+    def dies(self, fault: str, *more: str) -> None:
+        """Kills itself at an exact place, of tests/faulty.py."""
+        process = self.start(*more, fault=fault)
+        said = process.communicate(timeout=120)[1]
+        assert process.returncode == -signal.SIGKILL, said
+
+    def killed(self, chance: random.Random, counted: Callable[[], float], *more: str) -> None:
+        """Killed a moment after it has begun to change what is counted; it may have come to its end."""
+        before = counted()
+        process = self.start(*more)
+        deadline = time.monotonic() + 60
+        while counted() == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, 0.05))
+        process.kill()
+        process.communicate(timeout=60)
 
 
 def kill_hail_and_its_master(farm: Farm, unique: str) -> None:

@@ -22,8 +22,19 @@ from hail.hit import HitError, encode_hit, parse_hit
 from hail.message import decode_message
 from hail.settings import load
 from whale import cli
-from whale.count.importer import Refused, blocks, check_keys_exist, import_file, main, publisher_of, scan
-from whale.count.mapping import HitMaker, RowMapping, load_mapping
+from whale.count.importer import (
+    Block,
+    Job,
+    Refused,
+    blocks,
+    check_keys_exist,
+    import_file,
+    main,
+    publisher_of,
+    scan,
+)
+from whale.count.imports import Asked, Content, Stretch
+from whale.count.mapping import HitMaker, RowMapping, load_mapping, meaning_of
 from whale.errors import SetupError
 
 SETTINGS = load({})
@@ -60,10 +71,16 @@ def hits_of(folder: Path, data: bytes, name: str = "f.csv", text: str = SHOP) ->
     mapping, said = mapping_of(folder, text), list[str]()
     found = []
     content = scan(str(path), mapping)
-    for block in blocks(str(path), content, mapping, 2, SETTINGS, NOW, Refused(said.append)):
-        if block.body:
-            found += json.loads(block.body)["hits"]
+    for block in blocks_of(path, content, mapping, 2, Refused(said.append)):
+        for body in block.bodies:
+            found += json.loads(body)["hits"]
     return found, [line.replace(str(path), "F") for line in said]
+
+
+def blocks_of(path: Path, content: Content, mapping: RowMapping, block_hits: int, refused: Refused) -> list[Block]:
+    publisher = publisher_of(content, mapping, block_hits)
+    stretch = Stretch(0, None, int(NOW * 1000), block_hits, ((publisher, 1, ""),))
+    return list(blocks(str(path), content.size, content.form, mapping, [stretch], SETTINGS, refused))
 
 
 def test_a_row_becomes_a_hit(tmp_path: Path) -> None:
@@ -220,9 +237,9 @@ def test_an_import_has_the_same_name_however_its_file_is_packed(tmp_path: Path) 
         path = tmp_path / name
         path.write_bytes(packed(kind, data))
         content = scan(str(path), mapping)
-        assert (content.size, content.format) == (len(data), "csv")
-        found = list(blocks(str(path), content, mapping, 2, SETTINGS, NOW, Refused(print)))
-        messages = [decode_message(block.body or b"") for block in found]
+        assert (content.size, content.form) == (len(data), "csv")
+        found = blocks_of(path, content, mapping, 2, Refused(print))
+        messages = [decode_message(body) for block in found for body in block.bodies]
         assert [(m.seq, m.total, len(m.hits), m.lasting) for m in messages] == [
             (0, 2, 2, True),
             (1, 4, 2, True),
@@ -240,11 +257,12 @@ def test_a_block_keeps_its_name_when_rows_before_it_are_refused(tmp_path: Path) 
     good, bad = "ann,US,,,1,,01.07.2026 12:00,\n", "ann\n"
     path.write_text(HEADER + bad * 2 + bad + good + good)
     mapping = mapping_of(tmp_path)
-    found = list(blocks(str(path), scan(str(path), mapping), mapping, 2, SETTINGS, NOW, Refused(lambda _: None)))
-    assert [(b.rows, b.body and (decode_message(b.body).seq, decode_message(b.body).total)) for b in found] == [
-        (2, None),
-        (2, (1, 1)),
-        (1, (2, 2)),
+    found = blocks_of(path, scan(str(path), mapping), mapping, 2, Refused(lambda _: None))
+    messages = [(block.rows, [decode_message(body) for body in block.bodies]) for block in found]
+    assert [(rows, [(message.seq, message.total) for message in some]) for rows, some in messages] == [
+        (2, []),
+        (2, [(1, 1)]),
+        (1, [(2, 2)]),
     ]
 
 
@@ -315,8 +333,9 @@ FILES: list[tuple[str, bytes, str]] = [
 def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     path, mapping = tmp_path / name, mapping_of(tmp_path)
     path.write_bytes(data)
+    asked = Asked(meaning_of(mapping, SETTINGS), "m.toml", 2)
     with pytest.raises(SetupError) as error:
-        import_file(str(path), mapping, SETTINGS, 2, True, Console(file=io.StringIO()))
+        import_file(Job(str(path), mapping, SETTINGS, asked, Console(file=io.StringIO())), dry_run=True)
     assert said in str(error.value).replace(str(tmp_path / "m.toml"), "M")
     assert str(error.value).startswith(f"{path}: ")
 

@@ -35,6 +35,7 @@ PURE = {
     "whale/answer/series.py",
     "whale/answer/split.py",
     "whale/count/denormalize.py",
+    "whale/count/imports.py",
     "whale/count/mapping.py",
     "whale/count/resets.py",
     "whale/store/base.py",

@@ -87,6 +87,13 @@ def load_mapping(path: str, settings: Settings) -> RowMapping:
     return mapping
 
 
+def meaning_of(mapping: RowMapping, settings: Settings) -> str:
+    """A digest of what rows become by a mapping: of the mapping, and of kinds and bands that are declared."""
+    kinds = {name: settings.kinds[name] for name in sorted(mapping.metrics) if name in settings.kinds}
+    bands = {name: settings.bands[name] for name in sorted(mapping.dimensions) if name in settings.bands}
+    return hashlib.blake2b(json.dumps([mapping.digest, kinds, bands]).encode(), digest_size=16).hexdigest()
+
+
 def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
     """Raises ValueError with the key, what was expected and what came."""
     _check_keys(given, KEYS, "")
@@ -208,10 +215,14 @@ def _value(name: str, value: Any, settings: Settings) -> Any:
 class HitMaker:
     """Wire forms of hits from the rows of one file. columns: of a row's values, in order.  now: epoch seconds.
 
+    sign: -1 takes a row back that was counted: its amounts are below zero, and it has no id.  tag: stands behind each id.
+
     is_ahead: the last row's time was not before `now`, and counts as `now`.
     """
 
-    def __init__(self, mapping: RowMapping, columns: Sequence[str], settings: Settings, now: float):
+    def __init__(
+        self, mapping: RowMapping, columns: Sequence[str], settings: Settings, now: float, sign: int = 1, tag: str = ""
+    ):
         place = {column: i for i, column in enumerate(columns)}
         self._mapping, self._settings, self._now = mapping, settings, now
         self._pk_columns = tuple(place[part.text] for part in mapping.pk if part.is_column)
@@ -223,11 +234,12 @@ class HitMaker:
         self._metrics: list[tuple[str, int, dict[Value, bytes]]] = [
             (name, place[column], {}) for name, column in mapping.metrics.items()
         ]
-        self._hits = b"" if "hits" in mapping.metrics else b'"hits":1'
+        self._sign, self._tag, self._one_hit = sign, tag, b'"hits":%d' % sign
+        self._hits = b"" if "hits" in mapping.metrics else self._one_hit
         self._at, self._times = place[mapping.at], dict[Value, bytes]()
         self._at_most, self.is_ahead = b"%d" % math.floor(now * 1000), False
         self._remembered_bytes = 0
-        self._id = place[mapping.id] if mapping.id else None
+        self._id = place[mapping.id] if mapping.id and sign > 0 else None
 
     def wire(self, row: Row) -> bytes:
         """The wire form of the row's hit; raises HitError."""
@@ -256,8 +268,13 @@ class HitMaker:
         self.is_ahead = time == self._at_most
         id_ = None
         if self._id is not None and (given := row[self._id]) is not None and given not in self._mapping.missing:
-            id_ = _json(name_of(given, "id", self._settings, Reason.BAD_ID))
+            id_ = _json(name_of(given, "id", self._settings, Reason.BAD_ID) + self._tag)
         return wire_of(pk, _object(dimensions), _object(metrics), time, id_, _object(others) if others else None)
+
+    def pk(self, row: Row) -> list[str]:
+        """The names of the row's pk; raises HitError."""
+        names: list[str] = json.loads(self._pk([row[i] for i in self._pk_columns]))
+        return names
 
     def _remember(self, known: dict[Any, bytes], key: Any, value: bytes) -> bytes:
         """Keeps what a value becomes; forgets all where that is too much."""
@@ -302,7 +319,7 @@ class HitMaker:
 
     def _amount(self, name: str, value: Value) -> bytes:
         if value is None or self._missing(value):
-            return b'"hits":1' if name == "hits" else b""
+            return self._one_hit if name == "hits" else b""
         kind = self._settings.kinds.get(name, SUM)
         if kind == DISTINCT:
             return _json(self._hit(metrics={name: {"unique": value}}).others)[1:-1]
@@ -310,7 +327,7 @@ class HitMaker:
             raise HitError(Reason.BAD_METRICS, f"metrics.{name}", f"expected a number, got {_shown(value)}")
         number = int(value) if value.isdigit() and len(value) < 18 else float(value)
         hit = self._hit(metrics={name: number})
-        return _json({name: hit.metrics[name]} if kind == SUM else hit.others)[1:-1]
+        return _json({name: self._sign * hit.metrics[name]} if kind == SUM else hit.others)[1:-1]
 
     def _time(self, value: Value) -> bytes:
         if value is None or self._missing(value):
