@@ -175,7 +175,7 @@ class Changer(Writer):
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         keys = Keys(account, self.shards)
         self._reset_all(account, keys, pk, path, now)
-        self._note(keys, pk, path, now)
+        self._note_last(keys, pk, path, now)
         if self.settings.wait_replicas:
             for shard in range(self.shards):
                 self._await_replicas(keys.waited(shard))
@@ -221,7 +221,7 @@ class Changer(Writer):
             if old:
                 self.client.hdel(key, *old)
 
-    def _note(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
+    def _note_last(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """For imports, at the end: where a reset was noted and not done, a file would count twice."""
         key, at_ms = keys.imports()[1], int(now * 1000)
         known = self.client.hgetall(key)
