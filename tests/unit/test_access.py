@@ -311,11 +311,18 @@ def test_the_name_that_is_listened_on_is_answered(tmp_path: Path) -> None:
         assert access.Access(load({}), f"{wildcard}:8085").stranger({"HTTP_HOST": f"{wildcard}:8085"})
 
 
-@given(st.text(alphabet="localhst.127:[]@/0\xe9,%- ", max_size=20))
+WORDS = st.text(alphabet="localhst.127:[]@/0\xe9,%- ", max_size=20)
+
+
+@given(WORDS, WORDS, WORDS, st.sampled_from(RIGHTS))
 @law(300)
-def test_no_host_breaks_the_door(host: str) -> None:
-    found = access.Access(load({}), "127.0.0.1:8085")
-    assert isinstance(found.stranger({"HTTP_HOST": host}), str)
+def test_no_header_breaks_the_door(host: str, origin: str, target: str, right: Right) -> None:
+    environ = {"HTTP_HOST": host, "HTTP_ORIGIN": origin, "RAW_URI": target, "REMOTE_ADDR": host}
+    for settings in (load({}), load({"HAILWHALE_ALLOWED_ORIGINS": "http://a"}).replace(**KEYS)):
+        found = access.Access(settings, "127.0.0.1:8085")
+        assert isinstance(found.stranger(environ), str)
+        assert isinstance(found.foreign_page(right, environ), str)
+        assert set(found.readers(right, environ)) <= {"Vary", "Access-Control-Allow-Origin"}
 
 
 def test_the_host_of_a_whole_address_counts_too(services: Services) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -11,6 +12,7 @@ import pytest
 import hail.web
 import whale.asked
 import whale.web
+from hail import access
 from hail.access import RIGHTS
 from hail.hit import Reason
 from hail.publish import Publisher
@@ -131,6 +133,31 @@ def test_each_metric_is_in_the_documents() -> None:
     names = set(re.findall(r'(?:Counter|Histogram)\(\s*"(hailwhale_\w+)"', source))
     shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", DOCUMENTS["docs/http.md"])}
     assert shown == names
+
+
+# Recipes
+
+
+def test_the_recipe_of_one_machine_makes_all_keys(tmp_path: Path) -> None:
+    """Its nginx hands on all that HailWhale answers, /reset too."""
+    lines = [line.strip() for line in section("docs/deploy.md", "One machine").split("\n") if line.startswith("    ")]
+    written = "\n".join(line for line in lines if "echo" in line)
+    file = tmp_path / "hailwhale.env"
+    subprocess.run(["sh", "-ec", written.replace("/etc/hailwhale.env", str(file))], check=True)
+    settings = load(dict(line.split("=", 1) for line in file.read_text().split()))
+    keys = {getattr(settings, name.lower()) for name in access.KEYS}
+    assert len(keys) == 3
+    assert {len(key) for key in keys} == {64}
+
+
+def test_nginx_shows_itself_and_keeps_inside_what_is_for_this_machine() -> None:
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    assert "proxy_set_header X-Forwarded-For" in text
+    inside, hail = (re.search(rf"\^/\((\S+)\)\$ {{ {word}", text) for word in ("deny all", "proxy_pass http://hail"))
+    assert inside is not None
+    assert set(inside[1].split("|")) == {"metrics", "readyz", "flush_hail", "count_now"}
+    assert hail is not None
+    assert {f"/{name}".replace("\\", "") for name in hail[1].split("|")} <= {route.split()[1] for route in HAIL}
 
 
 # Commands
