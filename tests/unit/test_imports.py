@@ -1,13 +1,17 @@
 """An import is what the account remembers of it: the same rows count once, new ones count, others are declined; and back."""
 
+import gzip
 import io
+import os
 import re
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -16,6 +20,7 @@ from hail.hit import parse_hit
 from hail.message import ACCOUNT
 from hail.settings import Settings, load
 from tests.laws import law
+from whale import cli
 from whale.client import Whale
 from whale.count.audit import Found, close
 from whale.count.direct import Direct
@@ -450,6 +455,42 @@ def test_many_parts_become_few(shop: Shop) -> None:
         shop.run()
     (counted,) = record_of(shop.store.imports(ACCOUNT)["f.csv"].text).counted
     assert (counted.rows, len(counted.parts)) == (8, 1)
+
+
+def test_a_name_of_a_file_that_is_no_unicode_is_a_name(shop: Shop, tmp_path: Path) -> None:
+    shop.file = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b.csv"))
+    shop.write(1, 2)
+    assert (shop.run(), shop.run(), shop.sold()) == (0, 0, 3)
+    assert list(shop.store.imports(ACCOUNT)) == ["\ufffd\x1b.csv"]
+    assert "\x1b" not in shop.said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--again", "--undo"], "--again and --undo exclude each other"),
+        (["--dry-run", "--undo"], "--dry-run only checks rows"),
+        (["--name", ""], "--name: expected"),
+        (["--name", "x" * 201], "--name: expected at most 200 bytes"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_set_up(shop: Shop, words: list[str], said: str) -> None:
+    done = CliRunner().invoke(cli.main, ["import", str(shop.file), "--mapping", str(shop.mapping), *words])
+    assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
+
+
+def test_a_file_is_the_same_however_it_is_packed(shop: Shop, tmp_path: Path) -> None:
+    shop.run()
+    shop.write(1, 2, 3, 4)
+    plain = shop.file.read_bytes()
+    shop.file = tmp_path / "f.csv.gz"
+    shop.file.write_bytes(gzip.compress(plain[:20]) + gzip.compress(plain[20:]))
+    assert (shop.run(), shop.sold()) == (0, 10)
+    shop.file = tmp_path / "f.zip"
+    with zipfile.ZipFile(shop.file, "w") as archive:
+        archive.writestr("folder/f.csv", plain)
+    assert (shop.run(), shop.sold()) == (0, 10)
+    assert (shop.run(undo=True), shop.sold()) == (0, 0)
 
 
 def test_imports_are_bounded(tmp_path: Path) -> None:

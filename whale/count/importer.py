@@ -50,7 +50,6 @@ from whale.count.imports import (
     MOST_PARTS,
     UNKNOWN,
     Asked,
-    Begun,
     Content,
     Counted,
     Declined,
@@ -59,6 +58,7 @@ from whale.count.imports import (
     Resets,
     Step,
     Stretch,
+    Unfinished,
     finished,
     newest_reset,
     next_step,
@@ -159,10 +159,9 @@ def scan(path: str, mapping: RowMapping, sizes: Collection[int] = ()) -> Content
         raise SetupError(
             f"{path}: is one JSON array: write each of its values on a line of its own, as `jq -c '.[]'` does"
         )
+    name = os.path.basename(name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     form = named or ("ndjson" if head[0] == "{" else "csv")
-    return Content(
-        ends.digest, ends.size, form, ends.end, os.path.basename(name), frozenset(sizes), ends.where_a_row_ends
-    )
+    return Content(ends.digest, ends.size, form, ends.end, name, frozenset(sizes), ends.where_a_row_ends)
 
 
 class Ends:
@@ -706,7 +705,7 @@ class Importing:
                     with suppress(HitError):
                         yield maker.pk(row)[0]
 
-    def _known_before(self, step: Step, begun: Begun) -> Step:
+    def _known_before(self, step: Step, begun: Unfinished) -> Step:
         """The same step, of an import that a version before has begun: nobody knows when it did."""
         publisher = begun.counted.parts[-1].publisher
         if not any(self._store.seen(ACCOUNT, (publisher, seq)) for seq in range(FIRST_BLOCKS)):
@@ -715,7 +714,7 @@ class Importing:
         begun = msgspec.structs.replace(begun, counted=counted)
         return replace(step, record=msgspec.structs.replace(step.record, begun=begun))
 
-    def _check_undo(self, record: Record, begun: Begun, content: Content, resets: Resets) -> None:
+    def _check_undo(self, record: Record, begun: Unfinished, content: Content, resets: Resets) -> None:
         """Raises Declined where the negative of each row would not be what it counted."""
         job, counted = self._job, begun.counted
         for name in job.mapping.metrics:
@@ -794,7 +793,7 @@ class Importing:
                 raise Declined(f"all of it was reset {when(reset_ms)}, while it was counted: run it again to count it")
         return 1 if bad and not begun.undo else 0
 
-    def _send(self, begun: Begun, content: Content, shown: "Shown", refused: Refused) -> None:
+    def _send(self, begun: Unfinished, content: Content, shown: "Shown", refused: Refused) -> None:
         job, to = self._job, self._to
         counted, stopped, now = begun.counted, threading.Event(), time.time()
         stretches = stretches_of(begun)
@@ -892,12 +891,14 @@ def main(
     """
     if again and undo:
         raise click.UsageError("--again and --undo exclude each other")
+    if dry_run and (again or undo):
+        raise click.UsageError("--dry-run only checks rows: leave out --again or --undo")
     settings = load(os.environ)
     mapping = load_mapping(mapping_file, settings)
     if name is not None:
         check_name(name, settings)
     asked = Asked(
-        meaning_of(mapping, settings), os.path.basename(mapping_file), block_hits, name, again=again, undo=undo
+        meaning_of(mapping, settings), os.path.basename(visible(mapping_file)), block_hits, name, again=again, undo=undo
     )
     console = Console(stderr=True)
     try:

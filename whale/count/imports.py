@@ -74,7 +74,7 @@ class Counted(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.parts[-1].at_ms
 
 
-class Begun(msgspec.Struct, frozen=True, omit_defaults=True):
+class Unfinished(msgspec.Struct, frozen=True, omit_defaults=True):
     """A step that goes on. counted: as it is to be, or what is undone.  place: of the entry that it changes, or UNKNOWN.
 
     undo: the name of the undo.  is_whole: the undo is of something that was finished.
@@ -91,7 +91,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     steps: int = 0
     counted: tuple[Counted, ...] = ()
-    begun: Begun | None = None
+    begun: Unfinished | None = None
     first: str = ""
     undone: bool = False
 
@@ -161,7 +161,7 @@ class Stretch(NamedTuple):
     publishers: tuple[tuple[str, int, str], ...]
 
 
-def stretches_of(begun: Begun) -> list[Stretch]:
+def stretches_of(begun: Unfinished) -> list[Stretch]:
     """What a step sends."""
     parts = begun.counted.parts
     firsts = [0, *(part.rows for part in parts[:-1])]
@@ -307,13 +307,13 @@ def _begin(
     )
     is_first = not record.steps and publisher != _hash(name, steps, digest, asked.meaning)
     first = publisher if is_first else record.first
-    return Step(name, Record(steps, record.counted, Begun(counted, place), first, record.undone))
+    return Step(name, Record(steps, record.counted, Unfinished(counted, place), first, record.undone))
 
 
 def _go_on(
     name: str,
     record: Record,
-    begun: Begun,
+    begun: Unfinished,
     asked: Asked,
     content: Content,
     covered: Callable[[Counted], int],
@@ -354,7 +354,7 @@ def _undo(
 def _begin_undo(name: str, record: Record, counted: Counted, place: int, is_whole: bool) -> Step:
     steps = record.steps + 1
     undo = _hash(name, steps, "undo")
-    return Step(name, msgspec.structs.replace(record, steps=steps, begun=Begun(counted, place, undo, is_whole)))
+    return Step(name, msgspec.structs.replace(record, steps=steps, begun=Unfinished(counted, place, undo, is_whole)))
 
 
 def _elsewhere(asked: Asked, content: Content, records: Mapping[str, Record]) -> str:
