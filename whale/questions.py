@@ -87,7 +87,9 @@ class Questions:
             comparison = self.comparison(question, found, period, compare)
             return self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
         plot = series.plotpoints(store, question, found, self.bounds)
-        return ByPath(question.pk, shaped(plot), *self.adjusted(question, [found], store))
+        lacking = series.overflowed(store, question, [found], question.depth)
+        (adjusted,) = self.adjusted(question, [found], store)
+        return ByPath(question.pk, shaped(plot), adjusted, lacking)
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -162,7 +164,12 @@ class Questions:
         found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
         adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
         return {
-            name: ByPath(question.pk, ((path_text(row.path), row.totals) for row in rows), adjusted[name])
+            name: ByPath(
+                question.pk,
+                ((path_text(row.path), row.totals) for row in rows),
+                adjusted[name],
+                series.overflowed(store, question, [ranges[name]], question.depth),
+            )
             for name, rows in found.items()
         }
 

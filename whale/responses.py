@@ -14,7 +14,7 @@ log = logging.getLogger("whale.web")
 
 # to pages that may read an answer at all, which the door says
 EXPOSED = {
-    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Adjusted",
+    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Estimated, X-Whale-Overflow, X-Adjusted",
 }
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
 

@@ -50,8 +50,8 @@ def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
     few, many = [("b",), ("nowhere",), ()], [("a", f"v{n}") for n in range(0, 1500, 30)]
     for paths in (few, many, [*few, *many]):
         for metrics in (["m", "hits", "never"], ["never"], []):
-            cells, marks, names, kinds = store.read_several(unique, ("t",), paths, metrics, spans)
-            assert (list(marks), names, kinds) == ([], ["hits", "m"], {})
+            cells, notes, names, kinds = store.read_several(unique, ("t",), paths, metrics, spans)
+            assert (list(notes.marks), names, kinds) == ([], ["hits", "m"], {})
             for (interval, starts), found in zip(spans, cells, strict=True):
                 assert found.shape == (len(paths), len(metrics), len(starts))
                 alone = [store.read(unique, ("t",), [path], metrics, interval, starts) for path in paths]
@@ -61,5 +61,6 @@ def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
     ]
     store.set(unique, Change("one", ("t",), ("b",), DAY, today, today + DAY, {"m": 1_000_000}, {}), NOW)
     for metrics in (["m"], ["never"]):
-        assert list(store.read_several(unique, ("t",), few, metrics, spans).marks) == [(DAY, today, today + DAY)]
-    assert [list(part) for part in store.read_several(unique, ("nobody",), few, ["m"], [])] == [[], [], [], []]
+        assert list(store.read_several(unique, ("t",), few, metrics, spans).notes.marks) == [(DAY, today, today + DAY)]
+    cells, notes, names, kinds = store.read_several(unique, ("nobody",), few, ["m"], [])
+    assert [list(part or ()) for part in (cells, *notes, names, kinds)] == [[]] * 5

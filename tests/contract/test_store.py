@@ -1,17 +1,24 @@
 """What every store promises, on each of them, through the applier that workers use."""
 
+import json
 import random
+from functools import partial
 from typing import Any
 
 import pytest
 
 from hail.hit import MILLION, encode_hit, parse_hit
-from hail.message import decode_message, encode_message
+from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
+from tests.wsgi import call
+from whale.client import Whale
 from whale.count.apply import Applier
-from whale.store.base import OTHER, PublisherAudit, Store
+from whale.count.audit import Found, close, sentences
+from whale.period import day_start
+from whale.store.base import OTHER, Overflowed, PublisherAudit, Store
+from whale.web import make_app
 
 
 def test_a_hit_counts_in_each_prefix_of_its_pk_and_each_path(settings: Settings, store: Store, unique: str) -> None:
@@ -129,6 +136,93 @@ def test_cells_survive_every_form_they_are_kept_in(settings: Settings, store: St
         for i, path in enumerate(some):
             assert cells[i, 0].tolist() == [expected.get((path, start), 0) for start in buckets]
         assert not cells[:, 1].any()
+
+
+def test_an_answer_names_the_cells_that_lack_an_amount(settings: Settings, store: Store, unique: str) -> None:
+    """The parent keeps 9.0e12, its children add up to 1.35e13."""
+    applier = Applier(store, settings)
+    hits = [{"pk": ["shop", "eu"], "dimensions": {"c": c}, "metrics": {"m": 9e9, "n": 1}} for c in ("a", "b", "c")]
+    for seq in range(10):
+        applier.apply([message(hits * 50, settings, unique, seq, (seq + 1) * 150)], NOW)
+    several = sums(store, unique, ("shop", "eu"), [(), ("c", "a"), ("c", "b")], "m")
+    assert several == [8_100_000_000_000 * MILLION, *[4_500_000_000_000 * MILLION] * 2]
+    applier.apply([message(hits * 50, settings, unique, 9, 1500)], NOW)  # it came again
+    reader = open_store(settings) if settings.redis_url else store
+    whale = Whale(reader, settings, unique, clock=lambda: NOW)
+    app = make_app(settings, whale)
+    day = day_start(int(NOW), "UTC")
+    for pk in ("shop", ["shop", "eu"]):
+        noted = reader.notes(unique, ("shop",) if pk == "shop" else ("shop", "eu")).overflowed
+        assert noted
+        assert {(cell.metric, cell.interval) for cell in noted} == {
+            ("m", 60),
+            ("m", 900),
+            ("m", HOUR),
+            ("m", DAY),
+            ("m", MONTH),
+        }
+        assert {cell.path for cell in noted} == {(), ("c",), *([(None, "eu")] if pk == "shop" else [])}
+        assert Overflowed((), "m", DAY, day) in noted
+
+        said = partial(overflow_said, app, pk=pk if isinstance(pk, str) else json.dumps(pk))
+        root = f"m;path=_;interval=1d;at={day * 1000}"
+        both = f"{root}, m;path=c;interval=1d;at={day * 1000}"
+        assert said("/totals", metrics="m") == root
+        assert said("/total", metric="m/hits") == root
+        assert said("/plotpoints", metrics='["n","m"]') == root
+        assert said("/plotpoints", metrics="m", depth="1") in (both, ", ".join(reversed(both.split(", "))))
+        assert said("/totals", metrics="n") is None
+        assert said("/totals", metrics="m", dimensions='["c", "a"]') is None
+        assert said("/totals", metrics="m", period="2026-01-01..2026-02-01") is None
+        assert said("/rank", by="m", dimension="c") == f"m;path=c;interval=1d;at={day * 1000}"
+        assert said("/factors", metric="m") is not None
+    plot = whale.plotpoints("shop", metrics="m", period="1d:1d")
+    assert plot.overflowed == [Overflowed((), "m", DAY, day)]
+    done = close(store, unique, Found())
+    assert not done.closes
+    assert done.whole.missing == 0
+    assert any("answers name them: X-Whale-Overflow" in sentence for sentence in sentences(done))
+    store.see_faults(unique)
+    assert close(store, unique, Found()).closes
+    store.reset(unique, ("shop",), None, NOW)
+    assert not reader.notes(unique, ("shop",)).overflowed
+
+
+def overflow_said(app: Any, path: str, **asked: str) -> str | None:
+    answer = call(app, "GET", path, {"period": "1d:1d", **asked})
+    assert answer.status == 200, answer.text
+    return answer.headers.get("X-Whale-Overflow")
+
+
+def test_overflows_of_every_form_of_a_block_are_noted(settings: Settings, unique: str) -> None:
+    """A packed hash, a hash of one bucket, a dense string; and too many to name them."""
+    in_force = settings.replace(periods=((DAY, None),))
+    store = open_store(in_force)
+    applier, most = Applier(store, in_force), 9_000_000_000
+    for seq, names in enumerate((range(3), range(300), range(1500))):
+        account = f"{unique}-{seq}"
+        hits = [{"pk": "p", "dimensions": {"d": str(i)}, "metrics": {"hits": most, "m": 1}} for i in names]
+        for again in range(2):
+            applier.apply([message(hits, in_force, account, again)], NOW)
+        applier.apply([with_amount(message(hits[-2:], in_force, account, 5), "hits", 2**63 - 1)], NOW)
+        noted = store.notes(account, ("p",)).overflowed
+        last = [("d", str(i)) for i in names[-2:]]
+        assert noted is not None
+        assert {cell.path for cell in noted} == {(), ("d",), *last}
+        assert {(cell.metric, cell.start) for cell in noted} == {("hits", day_start(int(NOW), "UTC"))}
+        assert sums(store, account, ("p",), last) == [2 * most] * 2
+    if settings.redis_url:
+        applier.apply([with_amount(message(hits, in_force, account, 6), "hits", 2**63 - 1)], NOW)
+        assert store.notes(account, ("p",)).overflowed is None
+        app = make_app(in_force, Whale(store, in_force, account, clock=lambda: NOW))
+        assert call(app, "GET", "/totals", {"pk": "p", "period": "1d:1d"}).headers["X-Whale-Overflow"] == "*"
+
+
+def with_amount(message: Message, metric: str, amount: int) -> Message:
+    """As no Hail makes it: with larger numbers than hits may have."""
+    for hit in message.hits:
+        hit.metrics[metric] = amount
+    return message
 
 
 def test_large_amounts_are_exact_and_an_overflow_is_counted(settings: Settings, store: Store, unique: str) -> None:

@@ -1,7 +1,7 @@
 """A Store for one question: what it has read it does not read again, as the days of a month are in those of a year."""
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Buckets, Mark, Reading, Store, touched
+from whale.store.base import Buckets, Mark, Notes, Reading, Store, touched
 
 MOST_CELLS = 1_000_000
 """That are kept; what is read beyond is read again."""
@@ -25,7 +25,7 @@ class _Once:
         self._store = store
         self._metrics: dict[tuple[str, Pk], list[str]] = {}
         self._kinds: dict[tuple[str, Pk], dict[str, str]] = {}
-        self._marks: dict[tuple[str, Pk], Collection[Mark]] = {}
+        self._notes: dict[tuple[str, Pk], Notes] = {}
         self._kept = 0
         self._cells: dict[Any, list[tuple[Sequence[int], NDArray[np.int64]]]] = {}
 
@@ -45,8 +45,13 @@ class _Once:
         return self._kinds[key]
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        marks = self._marks.get((account, pk))
-        return self._store.adjusted(account, pk, ranges) if marks is None else touched(marks, ranges)
+        return touched(self.notes(account, pk).marks, ranges)
+
+    def notes(self, account: str, pk: Pk) -> Notes:
+        key = account, pk
+        if key not in self._notes:
+            self._notes[key] = self._store.notes(account, pk)
+        return self._notes[key]
 
     def read(
         self,
@@ -74,7 +79,7 @@ class _Once:
         if new:
             asked = [(interval, starts) for interval, rows in new.items() for starts in rows]
             read = self._store.read_several(account, pk, paths, metrics, asked)
-            self._marks[pk_of] = read.marks
+            self._notes[pk_of] = read.notes
             kinds = self._kinds.setdefault(pk_of, read.kinds)
             self._metrics.setdefault(pk_of, read.metrics)
             sums = [place for place, metric in enumerate(metrics) if metric not in kinds]
@@ -86,7 +91,7 @@ class _Once:
                     kept = cells if len(sums) == len(metrics) else cells[:, sums]
                     self._cells.setdefault((what, interval), []).append((starts, kept))
         found = [_cut(had[interval], starts) for interval, starts in spans]
-        return Reading(found, self._marks.get(pk_of, ()), self._metrics.get(pk_of, []), self._kinds.get(pk_of, {}))
+        return Reading(found, self._notes.get(pk_of, Notes()), self._metrics.get(pk_of, []), self._kinds.get(pk_of, {}))
 
 
 def _cut(rows: Sequence[tuple[Sequence[int], NDArray[np.int64]]], starts: Sequence[int]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ A question costs one read of the dictionary and, for each path below the ones it
 those that the answer keeps; only these are read in full. Never more with more hits.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +19,7 @@ from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
 from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy
 from whale.metric import ERRORS
 from whale.period import Interval, Range, check_points, starts
-from whale.store.base import Store
+from whale.store.base import Overflowed, Store
 
 CELLS_A_READ = 1_000_000
 READ_FACTOR = 50  # cells that may be summed to choose a series, for each point that may be answered
@@ -182,6 +182,31 @@ def estimates(store: Store, question: Question) -> dict[str, float]:
         return {}
     names = (name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics)
     return {name: ERRORS[kinds[name]] for name in names if kinds.get(name) in ERRORS}
+
+
+def overflowed(
+    store: Store, question: Question, ranges: Iterable[Range], levels: int | None
+) -> Collection[Overflowed] | None:
+    """The cells of an answer that lack an amount, since their sums left 64 bits; None: any may.
+
+    levels: how far below the question's paths cells were read; None: all.
+    """
+    noted = store.notes(question.account, question.pk).overflowed
+    if not noted:
+        return noted
+    zone = store.zone(question.account)
+    reads = [stored_of(part, zone) for found in ranges for part in found.parts or (found,)]
+    names = {name for formula in formulas_of(store, question, question.metrics) for name in formula.metrics}
+    return [
+        cell
+        for cell in noted
+        if cell.metric in names
+        and any(interval == cell.interval and cell.start in starts_ for interval, starts_ in reads)
+        and any(
+            cell.path[: len(path)] == path and (levels is None or len(cell.path) <= len(path) + levels)
+            for path in question.paths
+        )
+    ]
 
 
 class Buckets:

@@ -4,17 +4,20 @@ A label is the local time of the bucket as C's ctime writes it, `Wed Jun 17 00:0
 twice also says its offset the second time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from whale.dimension import Pk, path_text, pk_text
 from whale.formula import Number
-from whale.period import Range, tz
+from whale.period import Range, interval_name, tz
+from whale.store.base import Overflowed
 
 TOTAL = "Total"
+OVERFLOWED_SHOWN = 20
 V = TypeVar("V")
 
 
@@ -22,17 +25,39 @@ class ByPath(dict[str, V]):
     """path -> what was asked of it. The root answers to `_`, and to the pk's own name where no path has that.
 
     adjusted: in a wider bucket of this time something was set, so that these finer ones may not add up to it.
+    overflowed: the cells that lack an amount, since their sums left 64 bits; None: too many to name, any may.
     """
 
-    def __init__(self, pk: Pk, rows: Iterable[tuple[str, V]], adjusted: bool = False):
+    def __init__(
+        self,
+        pk: Pk,
+        rows: Iterable[tuple[str, V]],
+        adjusted: bool = False,
+        overflowed: Collection[Overflowed] | None = (),
+    ):
         super().__init__(rows)
-        self.adjusted = adjusted
+        self.adjusted, self.overflowed = adjusted, overflowed
         self._root_names = (pk_text(pk), pk[-1])
 
     def __missing__(self, name: str) -> V:
         if name in self._root_names and "_" in self:
             return self["_"]
         raise KeyError(name)
+
+
+def overflow_text(lacking: Sequence[Collection[Overflowed] | None]) -> str:
+    """The first cells that lack an amount, and how many more there are, as a header says it; `*`: any may. lacking: of each question."""
+    cells: list[Overflowed] = []
+    for each in lacking:
+        if each is None:
+            return "*"
+        cells += each
+    said = [
+        f"{quote(cell.metric, safe='')};path={quote(path_text(cell.path), safe='')}"
+        f";interval={interval_name(cell.interval)};at={cell.start * 1000}"
+        for cell in cells[:OVERFLOWED_SHOWN]
+    ]
+    return ", ".join([*said, f"*;more={len(cells) - len(said)}"] if len(cells) > len(said) else said)
 
 
 def labels(at: Range, starts: Sequence[int], flot_time: bool) -> list[Any]:

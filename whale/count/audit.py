@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -85,7 +85,7 @@ class Found:
 class Audit:
     """lines: by publisher, those with most hits first.  faults: cells that the store could not add, by reason.
 
-    evicted: keys that the store's servers threw away.
+    evicted: keys that the store's servers threw away.  seen: of the faults those that somebody has said to know of.
     """
 
     lines: list[Line]
@@ -93,6 +93,7 @@ class Audit:
     queued: int | None = None
     unreadable: int = 0
     evicted: int = 0
+    seen: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def whole(self) -> Line:
@@ -110,8 +111,14 @@ class Audit:
         return sums
 
     @property
+    def lacking(self) -> int:
+        """Cells that lost an amount for good, and nobody has seen it yet."""
+        lost = (Reason.OVERFLOW, Reason.WRONG_TYPE)
+        return sum(self.faults.get(reason, 0) - self.seen.get(reason, 0) for reason in lost)
+
+    @property
     def closes(self) -> bool:
-        return not (self.evicted or any(line.missing for line in self.lines))
+        return not (self.evicted or self.lacking or any(line.missing for line in self.lines))
 
 
 def close(store: Store, account: str, found: Found) -> Audit:
@@ -140,7 +147,8 @@ def close(store: Store, account: str, found: Found) -> Audit:
         if found.queued:
             line.in_flight = max(line.missing, 0)
     ordered = sorted(lines.values(), key=lambda line: (-line.accepted, line.publisher))
-    return Audit(ordered, store.faults(account), found.queued, found.unreadable, store.evicted())
+    faults, seen = store.faults(account), store.faults_seen(account)
+    return Audit(ordered, faults, found.queued, found.unreadable, store.evicted(), seen)
 
 
 def spooled_messages(settings: Settings) -> tuple[list[Message], int]:
@@ -238,6 +246,8 @@ def sentences(done: Audit) -> list[str]:
         )
     for reason, count in sorted(done.faults.items()):
         said.append(f"{count:,} cells could not be added: {reason}")
+    if done.faults.get(Reason.OVERFLOW):
+        said.append("cells that would have left 64 bits lack these amounts, and answers name them: X-Whale-Overflow")
     if done.evicted:
         said.append(
             f"Redis has thrown away {done.evicted:,} keys since it was started, and what they counted is lost: "

@@ -20,7 +20,7 @@ from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso
 from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
-from whale.answer.shapes import flot_json, labels, path_below, points, times
+from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
 from whale.asked import (
     DatasetAsked,
     FactorsAsked,
@@ -199,7 +199,8 @@ class QuestionRoutes:
             watch.stage("parse")
             found = rank(watch.store, question, ranking, period, self._whale.bounds)
             said = shown(found, question, ranking, period, now)
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said))
+        levels = None if asked.all else 1
+        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels)
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, watch = self._begin(asked)
@@ -216,7 +217,7 @@ class QuestionRoutes:
         watch.stage("parse")
         found = self._whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
         ranges = _both_ranges({_period_name(asked): comparison})
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found))
+        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth)
 
     # names, and the last hits
 
@@ -258,8 +259,12 @@ class QuestionRoutes:
         ranges: Mapping[str, Range],
         now: float,
         body: Callable[[], bytes],
+        levels: int | None = 0,
     ) -> Any:
-        """An answer with what it rests on: a cache asks again while its last bucket is open."""
+        """An answer with what it rests on: a cache asks again while its last bucket is open.
+
+        levels: below the paths and the depth of the questions, that were read too; None: all.
+        """
         watch.stage("answer")
         marked = [self._whale.adjusted(question, ranges.values(), watch.store) for question in questions]
         adjusted = [any(each) for each in zip(*marked, strict=True)]
@@ -278,6 +283,12 @@ class QuestionRoutes:
         }
         if any(adjusted):
             headers["X-Adjusted"] = "true"
+        lacking = [
+            series.overflowed(watch.store, one, ranges.values(), None if levels is None else one.depth + levels)
+            for one in questions
+        ]
+        if any(cells is None or cells for cells in lacking):
+            headers["X-Whale-Overflow"] = overflow_text(lacking)
         errors = {name: error for one in questions for name, error in series.estimates(watch.store, one).items()}
         if errors:
             rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in errors.items())

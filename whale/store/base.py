@@ -131,14 +131,33 @@ Wanted = tuple[Pk, Sequence[Path], Sequence[str]]
 """Of which paths of a pk which metrics are read."""
 
 
+class Overflowed(NamedTuple):
+    """A cell that lacks an amount: with it, the sum would not have fitted into 64 bits. start: of its bucket."""
+
+    path: Path
+    metric: str
+    interval: Interval
+    start: int
+
+
+class Notes(NamedTuple):
+    """What is noted of a pk beside its cells.
+
+    marks: for `touched`.  overflowed: the cells that lack an amount; None: too many to name them, and any may.
+    """
+
+    marks: Collection[Mark] = ()
+    overflowed: Collection[Overflowed] | None = ()
+
+
 class Reading(NamedTuple):
     """What was read of a pk at one moment. cells: by list of buckets, as `read` has them.
 
-    marks: for `touched`.  metrics, kinds: what `metrics` and `kinds` said then.
+    notes, metrics, kinds: what the methods of these names said then.
     """
 
     cells: list[NDArray[np.int64]]
-    marks: Collection[Mark]
+    notes: Notes
     metrics: list[str]
     kinds: dict[str, str]
 
@@ -332,6 +351,9 @@ class Store(Protocol):
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
         """Whether each range, read at an interval, overlaps a wider bucket in which something was set. One read."""
+
+    def notes(self, account: str, pk: Pk) -> Notes:
+        """What is noted of a pk beside its cells. One read, and one more where a cell lacks an amount."""
 
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         """Forgets a pk and all pks below it; or a path of one pk and all paths below it. What is above keeps its sums.

@@ -53,13 +53,13 @@ Once a pk was reset, PK is followed by a dot and its generation in the keys of i
 import base64
 import functools
 import hashlib
-from datetime import datetime
+from datetime import date, datetime, time
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from hail.settings import DAY, HOUR
 from whale.dimension import Pk
-from whale.period import Interval
+from whale.period import Interval, day_start, month_start
 
 META = "hailwhale:meta"
 VERSION = 1
@@ -252,6 +252,17 @@ def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
         return date.toordinal() // 16, date.toordinal() % 16
     months = date.year * 12 + date.month - 1
     return months // 16, months % 16
+
+
+def start_of(interval: Interval, block: int, offset: int, zone: str) -> int:
+    """The start of the bucket that lies there: what `place` was asked."""
+    if isinstance(interval, int) and interval < DAY:
+        width = HOUR if interval < 900 else DAY if interval < HOUR else 2 * DAY
+        return block * width + offset * interval
+    number, noon = block * 16 + offset, time(12, tzinfo=ZoneInfo(zone))  # some zone has a day without midnight
+    if interval == DAY:
+        return day_start(int(datetime.combine(date.fromordinal(number), noon).timestamp()), zone)
+    return month_start(int(datetime.combine(date(number // 12, number % 12 + 1, 1), noon).timestamp()), zone)
 
 
 def block_end(interval: Interval, block: int) -> int:

@@ -37,6 +37,8 @@ from whale.store.base import (
     Kept,
     Mark,
     Name,
+    Notes,
+    Overflowed,
     PublisherAudit,
     Reading,
     Reward,
@@ -182,6 +184,7 @@ class MemoryStore:
         self._faulty: dict[str, set[FaultyMetric]] = {}
         self._operations: dict[tuple[str, Pk, str], tuple[Change, dict[str, int]]] = {}
         self._marks: dict[tuple[str, Pk], set[Mark]] = {}
+        self._overflowed: dict[tuple[str, Pk], dict[tuple[Path, str, Interval, int], None]] = {}
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
@@ -301,6 +304,8 @@ class MemoryStore:
             self._cells[key] = value
         else:
             self._fault(key[0], Reason.OVERFLOW)
+            account, pk, path, interval, start, metric = key
+            self._overflowed.setdefault((account, pk), {})[path, metric, interval, start] = None
 
     def _fault(self, account: str, reason: Reason, pk: Pk | None = None, metric: str = "") -> None:
         faults = self._faults.setdefault(account, {})
@@ -348,7 +353,11 @@ class MemoryStore:
         return added
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        return touched(self._marks.get((account, pk), ()), ranges)
+        return touched(self.notes(account, pk).marks, ranges)
+
+    def notes(self, account: str, pk: Pk) -> Notes:
+        lacking = self._overflowed.get((account, pk), ())
+        return Notes(frozenset(self._marks.get((account, pk), ())), [Overflowed(*cell) for cell in lacking])
 
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         known = self._resets.setdefault(account, {})
@@ -367,6 +376,7 @@ class MemoryStore:
         for other in [other for _, other in self._names if other[: len(pk)] == pk]:
             self._names.pop((account, other), None)
             self._marks.pop((account, other), None)
+            self._overflowed.pop((account, other), None)
         self._drop(lambda key: key[0] == account and key[1][: len(pk)] == pk)
         self._faulty[account] = {each for each in self._faulty.get(account, ()) if each.pk[: len(pk)] != pk}
         self._forget(account, pk[:-1], (None, pk[-1]))
@@ -380,6 +390,8 @@ class MemoryStore:
             names.bins.forget_below(path)
             names.distinct = {kept for kept in names.distinct if kept[0][: len(path)] != path}
         self._drop(lambda key: key[:2] == (account, pk) and key[2][: len(path)] == path)
+        lacking = self._overflowed.get((account, pk), {})
+        self._overflowed[account, pk] = {cell: None for cell in lacking if cell[0][: len(path)] != path}
 
     def _drop(self, is_gone: Callable[[_Key], bool]) -> None:
         self._cells = {key: value for key, value in self._cells.items() if not is_gone(key)}
@@ -411,8 +423,7 @@ class MemoryStore:
         self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str], spans: Sequence[Buckets]
     ) -> Reading:
         cells = [self.read(account, pk, paths, metrics, *span) for span in spans]
-        marks = frozenset(self._marks.get((account, pk), ()))
-        return Reading(cells, marks, self.metrics(account, pk), self.kinds(account, pk))
+        return Reading(cells, self.notes(account, pk), self.metrics(account, pk), self.kinds(account, pk))
 
     def read_below(
         self,

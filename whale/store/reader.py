@@ -1,6 +1,6 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
 from whale.store import keys as layout
-from whale.store.base import CHILD_PKS, Buckets, Mark, Reading, Wanted, check_below, touched
+from whale.store.base import CHILD_PKS, Buckets, Mark, Notes, Overflowed, Reading, Wanted, check_below, touched
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
@@ -108,6 +108,22 @@ class Known:
             self._rows_of[parent] = [(*above, name) for _, name in rows], np.array([number for number, _ in rows])
         return self._rows_of[parent]
 
+    def overflowed(self, text: bytes, zone: str) -> list[Overflowed] | None:
+        """The cells of the dictionary's field `o`. Those of a path that was reset since are nobody's."""
+        if text == b"*;":
+            return None
+        found = []
+        names = {number: where for where, number in self._numbers.items()} if text else {}
+        metrics = {number: metric for metric, number in self.metrics.items()}
+        for cell in text.decode().split(";")[:-1]:
+            interval, block, offset, metric, node = cell.split(":")
+            name: Interval = int(interval) if interval.isdecimal() else interval
+            path = _path_of(int(node), names)
+            if path is not None and int(metric) in metrics:
+                start = layout.start_of(name, int(block), int(offset), zone)
+                found.append(Overflowed(path, metrics[int(metric)], name, start))
+        return found
+
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]
 
@@ -184,16 +200,18 @@ class Reader(Connected):
             # What is remembered is tried first, for read.lua says when it is old: a round trip less.
             known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
             if known is None:
-                return Reading(cells, [], [], {})
+                return Reading(cells, Notes(), [], {})
             asked = self._asked(account, pk, paths, metrics, blocks, known)
             if asked is None:
                 if attempt == 0:
                     continue
-                return Reading(cells, self._marks(account, pk), known.in_order, known.kinds)
+                return Reading(cells, self.notes(account, pk), known.in_order, known.kinds)
             answer = self._read(asked.keys, asked.args)
             if answer is not None:
                 asked.fill(out, answer)
-                return Reading(cells, _marks_of(answer[0]), known.in_order, known.kinds)
+                marks, _, overflowed = answer[0].partition(b"|")
+                notes = Notes(_marks_of(marks), known.overflowed(overflowed, self.zone(account)))
+                return Reading(cells, notes, known.in_order, known.kinds)
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
     def read_many(
@@ -489,11 +507,14 @@ class Reader(Connected):
 
     @reachable
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        return touched(self._marks(account, pk), ranges)
+        return touched(self.notes(account, pk).marks, ranges)
 
-    def _marks(self, account: str, pk: Pk) -> list[Mark]:
+    @reachable
+    def notes(self, account: str, pk: Pk) -> Notes:
         keys = Keys(account, self.shards)
-        return _marks_of(self.client.hget(keys.dictionary(*keys.pk(pk)), "s"))
+        marks, overflowed = self.client.hmget(keys.dictionary(*keys.pk(pk)), "s", "o")
+        known = self._knowledge(account, pk) if overflowed else None
+        return Notes(_marks_of(marks), known.overflowed(overflowed, self.zone(account)) if known else ())
 
     @reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
@@ -513,6 +534,20 @@ def _placed(interval: Interval, starts: Sequence[int], zone: str, first: int) ->
         block, offset = place(interval, start, zone)
         buckets.setdefault(block, {})[offset] = column
     return tuple(_Block(interval, block, columns) for block, columns in buckets.items())
+
+
+def _path_of(number: int, names: Mapping[int, tuple[str, str]]) -> Path | None:
+    """names: of each number its parent, as a dictionary has it, and its name."""
+    if number == 0:
+        return ()
+    if number not in names:
+        return None
+    parent, name = names[number]
+    if parent == "p":
+        return (None, name)
+    above, _, metric = parent.removeprefix("q").partition(":")
+    path = _path_of(int(above), names)
+    return None if path is None else (*path, None, metric, name) if metric else (*path, name)
 
 
 def _marks_of(text: bytes | None) -> list[Mark]:

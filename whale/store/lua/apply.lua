@@ -42,8 +42,26 @@ end
 local pubs, faults_key, aside = KEYS[M + D + T + 1], KEYS[M + D + T + 2], KEYS[M + D + T + 3]
 local faults = 0
 
-local function fault(reason, key, slot, delta)
+-- Notes, in the dictionary, that a cell lacks an amount: "interval:block:offset:metric:node;" for those who read it. Past NOTES bytes
+-- it is "*;": any cell may.
+local NOTES, at_block, at_offset = 20000, nil, nil
+local function note(metric, node)
+  local head, pk, interval, block, page = at_block:match('^(.-:)r:([^:]+):(%w+):(%-?%d+):(%d+)$')
+  local dictionary = head .. 'n:' .. pk:match('^[^.]+')
+  for i = M + 1, M + D do
+    if KEYS[i] == dictionary then
+      local known = redis.pcall('HGET', dictionary, 'o') or ''
+      local cell = string.format('%s:%s:%d:%d:%d;', interval, block, at_offset, metric, page * 1024 + node:sub(2))
+      if type(known) == 'table' or known == '*;' or (';' .. known):find(';' .. cell, 1, true) then return end
+      known = known .. cell
+      redis.pcall('HSET', dictionary, 'o', #known > NOTES and '*;' or known)
+    end
+  end
+end
+
+local function fault(reason, key, slot, delta, metric, node)
   faults = faults + 1
+  if reason == 'overflow' then note(metric, node) end
   redis.pcall('HINCRBY', faults_key, reason, 1)
   redis.pcall('LPUSH', aside, cmsgpack.pack({reason, key, slot, delta}))
   redis.pcall('LTRIM', aside, 0, 999)
@@ -78,14 +96,14 @@ local function add_hash(key, cells, shift)
     for j = 1, #mine, 2 do
       local field = base + tonumber(mine[j]:sub(2))
       local reply = redis.pcall('HINCRBY', key, field, mine[j + 1])
-      if type(reply) == 'table' then fault(wrong_type(reply), key, field, mine[j + 1]) end
+      if type(reply) == 'table' then fault(wrong_type(reply), key, field, mine[j + 1], cells[m], mine[j]) end
     end
   end
 end
 
 -- One metric's cells in calls of 1,000, failing ones by themselves. The words between them are written once.
 local args, written = {'OVERFLOW', 'FAIL'}, 2
-local function add_slots(key, mine)
+local function add_slots(key, mine, metric)
   for first = 1, #mine, 2000 do
     local n = 2
     local last = math.min(first + 1999, #mine)
@@ -100,13 +118,14 @@ local function add_slots(key, mine)
     local reply = redis.pcall('BITFIELD', key, unpack(args, 1, n))
     if not reply.err then
       for j = 1, #reply do
-        if not reply[j] then fault('overflow', key, mine[first + 2 * j - 2], mine[first + 2 * j - 1]) end
+        local slot = first + 2 * j - 2
+        if not reply[j] then fault('overflow', key, mine[slot], mine[slot + 1], metric, mine[slot]) end
       end
     else -- a delta of more than 64 bits, or another type: nothing of this call was written
       for j = first, last, 2 do
         local one = redis.pcall('BITFIELD', key, 'OVERFLOW', 'FAIL', 'INCRBY', 'i64', mine[j], mine[j + 1])
-        if one.err then fault(wrong_type(one), key, mine[j], mine[j + 1])
-        elseif not one[1] then fault('overflow', key, mine[j], mine[j + 1]) end
+        if one.err then fault(wrong_type(one), key, mine[j], mine[j + 1], metric, mine[j])
+        elseif not one[1] then fault('overflow', key, mine[j], mine[j + 1], metric, mine[j]) end
       end
     end
   end
@@ -116,7 +135,7 @@ local function add_dense(block, offset, cells, ttl)
   for m = 1, #cells, 2 do
     local key = block .. ':' .. offset .. ':' .. cells[m]
     local fresh = ttl > 0 and redis.call('EXISTS', key) == 0
-    add_slots(key, cells[m + 1])
+    add_slots(key, cells[m + 1], cells[m])
     if fresh then redis.call('EXPIRE', key, ttl) end
   end
 end
@@ -189,6 +208,7 @@ local blocks = cmsgpack.unpack(ARGV[2])
 for i = 1, #blocks do
   local block, buckets = KEYS[M + D + T + 3 + i], blocks[i]
   local ttl = buckets[1]
+  at_block = block
   local kind = redis.call('TYPE', block).ok
   if kind == 'none' then
     local fields = 0
@@ -200,9 +220,15 @@ for i = 1, #blocks do
     end
   end
   if kind == 'string' then
-    for j = 2, #buckets, 2 do add_bucket(block, buckets[j], buckets[j + 1], ttl) end
+    for j = 2, #buckets, 2 do
+      at_offset = buckets[j]
+      add_bucket(block, buckets[j], buckets[j + 1], ttl)
+    end
   else -- a key of another type loses its own cells only: HINCRBY says so
-    for j = 2, #buckets, 2 do add_hash(block, buckets[j + 1], buckets[j] * 65536) end
+    for j = 2, #buckets, 2 do
+      at_offset = buckets[j]
+      add_hash(block, buckets[j + 1], buckets[j] * 65536)
+    end
     if kind == 'none' and ttl > 0 then redis.call('EXPIRE', block, ttl) end
     if (kind == 'none' or kind == 'hash') and redis.call('HLEN', block) > SPLIT then split(block, ttl) end
   end

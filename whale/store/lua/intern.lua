@@ -9,7 +9,8 @@
 --            "g"                the last 16 tokens of 8 characters, one an allocation, newest first: who knows one of them knows
 --                               true numbers; after a reset, a failover or an older AOF nobody's token is found
 --            "pk"               the pk, JSON
---            "gen"              the generation of its blocks, after a reset; "s": the buckets in which something was set, see set.lua
+--            "gen"              the generation of its blocks, after a reset; "s": the buckets in which something was set, see set.lua; "o": the
+--                               cells that lack an amount, see apply.lua
 -- ARGV[1]  msgpack [token, pk, max_children, max_nodes, max_metrics, max_bins, items]; items: flat parent, name, ...; a parent is
 --          a number, or -k for the node of the k-th item of this call, or "p", or "q<number>:<metric>", or "m", or "m:<kind>"
 -- ARGV[2]  a token that the caller knows numbers by, or empty

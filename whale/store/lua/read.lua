@@ -4,14 +4,15 @@
 -- ARGV[1]  the token that the dictionary must have as its newest
 -- ARGV[2]  msgpack [[metric, ...], [[[offset, ...], [node, ...]], ...], [shape, ...]]: metrics; shapes: buckets of a block, and the nodes
 --          wanted of its page (numbers below 1,024), none for all; for each block the number of its shape, from 1
--- Returns  false: the dictionary has changed. Else {marks, part, ...}: its field "s", and a part a block, {} where there is nothing:
+-- Returns  false: the dictionary has changed. Else {notes, part, ...}: its fields "s" and "o", a bar between, and a part a block, {} where
+--          there is nothing:
 --          {0, {field, value, ...}}  a whole hash; a field is offset * 65,536 + metric * 1,024 + node
 --          {1, "value value ..."}    the wanted fields of a hash, by bucket, metric and node; 0 where there is none
 --          {2, {part, ...}}          a split block, a part a bucket, whose offset is then 0
 --          {3, {bytes, ...}}         a dense bucket, one a metric: 64-bit big-endian slots, of the wanted nodes or of all
 -- Cost     one HMGET, HGETALL, GET or GETRANGE a block and bucket.
 local dictionary = KEYS[1]
-local tokens, marks = unpack(redis.call('HMGET', dictionary, 'g', 's'))
+local tokens, marks, overflowed = unpack(redis.call('HMGET', dictionary, 'g', 's', 'o'))
 if not tokens or tokens:sub(1, 8) ~= ARGV[1] then return false end
 local ask = cmsgpack.unpack(ARGV[2])
 local metrics, shapes = ask[1], ask[2]
@@ -57,7 +58,7 @@ local function dense(key, nodes)
   return {3, parts}
 end
 
-local found = {marks or ''}
+local found = {(marks or '') .. '|' .. (overflowed or '')}
 for i = 2, #KEYS do
   local block, shape = KEYS[i], ask[3][i - 1]
   local offsets, nodes = unpack(shapes[shape])
