@@ -6,6 +6,9 @@ from hail.hit import Reason
 
 ACCEPTED = Counter("hailwhale_hits_accepted", "Hits confirmed by the broker or fsynced in the spool", ["kept"])
 REFUSED = Counter("hailwhale_hits_refused", "Hits refused, by reason", ["reason"])
+UNCONFIRMED = Counter(
+    "hailwhale_hits_unconfirmed", "Hits that were taken and not known to be kept when they were answered"
+)
 SKEWED = Counter("hailwhale_hits_skewed", "Accepted hits whose time lay ahead and was set to now")
 MESSAGES = Counter("hailwhale_messages", "Messages handed on", ["kept"])
 BROKER_FAILURES = Counter("hailwhale_broker_failures", "Times the broker was left alone", ["cause"])
@@ -15,6 +18,8 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 
-REFUSED_BY = {reason: REFUSED.labels(reason.value) for reason in Reason}
+REFUSED_BY: dict[Reason, Counter] = {
+    reason: REFUSED.labels(reason.value) for reason in Reason if reason is not Reason.UNCONFIRMED
+}
 ACCEPTED_BY = {kept: ACCEPTED.labels(kept) for kept in ("broker", "spool")}
 MESSAGES_BY = {kept: MESSAGES.labels(kept) for kept in ("broker", "spool")}

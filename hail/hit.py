@@ -82,6 +82,8 @@ class Reason(StrEnum):
     FOREIGN_ORIGIN = "foreign_origin"
     OVERLOADED = "overloaded"
     SPOOL_FULL = "spool_full"
+    # neither refused nor accepted: it may be counted, or not
+    UNCONFIRMED = "unconfirmed"
     # after it was accepted
     DUPLICATE = "duplicate"
     UNDECODABLE = "undecodable"

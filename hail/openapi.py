@@ -126,7 +126,7 @@ REFUSALS = {
     404: "What was named is not there.",
     409: "Somebody else changed it first; `current` is what is there.",
     413: "The body is too large.",
-    503: "Not now: Retry-After says when to try again.",
+    503: "Not now: Retry-After says when to try again. A hit that is `unconfirmed` may be counted: send it with its id.",
 }
 
 

@@ -1,8 +1,11 @@
 """From accepted hits to durable messages: the names in RabbitMQ, and the publisher with its group commit.
 
 Promise: `Publisher.publish` returns after the hits are confirmed by a quorum queue, or fsynced in this node's spool;
-else it raises NotAccepted. Requests put their hits on a bounded list and wait. One thread a process packs what waits
-into one persistent message, publishes it, awaits the confirm, and answers all of them.
+else it raises NotAccepted. Its reason is `unconfirmed` where the hits may be counted all the same: they were taken, and
+what became of them was not known in time, or never will be. With any other reason they are surely not counted.
+
+Requests put their hits on a bounded list and wait. One thread a process packs what waits into one persistent message,
+publishes it, awaits the confirm, and answers all of them.
 
 After any time-out, error, return or nack the connection is cut and the message goes to the spool under the same name;
 the broker is then left alone for `breaker_s` and hits go straight to the spool. So a message may be in both places,
@@ -85,10 +88,13 @@ def dead_name(settings: Settings) -> str:
 
 
 class NotAccepted(Exception):
-    """Hits that were not taken; nothing of the request is promised."""
+    """Hits of which nothing is promised. They are not counted, but for reason UNCONFIRMED: then they may be, or not."""
 
     def __init__(self, reason: Reason, retry_after_s: int = RETRY_AFTER_S):
-        super().__init__(f"{reason}, try again in {retry_after_s} s")
+        said = f"{reason}, try again in {retry_after_s} s"
+        if reason is Reason.UNCONFIRMED:
+            said += " with the same id; without an id it may count twice"
+        super().__init__(said)
         self.reason, self.retry_after_s = reason, retry_after_s
 
 
@@ -279,7 +285,10 @@ class Publisher:
         unit = _Unit(account, hits)
         engine.put(unit)
         if not unit.done.acquire(timeout=ANSWER_S):
-            raise NotAccepted(Reason.OVERLOADED if engine.take_back(unit) else unit.refused or Reason.OVERLOADED)
+            if engine.take_back(unit):
+                raise NotAccepted(Reason.OVERLOADED)
+            if not unit.done.acquire(blocking=False):  # else it was answered in the last moment
+                raise NotAccepted(Reason.UNCONFIRMED)
         if unit.refused:
             raise NotAccepted(unit.refused)
 
@@ -364,6 +373,7 @@ class _Engine:
         self._sealed = threading.Event()
         self._waiting: deque[_Unit] = deque()
         self._waiting_hits = 0
+        self._taken: list[_Unit] = []
         self._refusals: deque[tuple[str, bytes]] = deque(maxlen=MAX_REFUSALS)
         self._told_at = 0.0
         self._lock = threading.Lock()
@@ -410,13 +420,14 @@ class _Engine:
             return True
 
     def bury(self) -> None:
-        """After its thread died: what waits is refused, what was spooled goes to hailwail."""
+        """After its thread died: what waits is refused, what it had taken may be kept, what was spooled goes to hailwail."""
         with self._lock:
             units, self._waiting = list(self._waiting), deque()
             self._closing = True
             for unit in units:
                 unit.taken = True
         _answer(units, Reason.OVERLOADED)
+        _answer(self._taken, Reason.UNCONFIRMED)
         self._spool.forget()
         for broker in (self._broker, self._fresh):
             if broker:
@@ -460,10 +471,11 @@ class _Engine:
             if units:
                 try:
                     refused = self._commit(units)
-                except Exception:  # the requests of the group are refused, and the thread lives on for all others
+                except Exception:  # nothing was sent: the group is refused, and the thread lives on for all others
                     log.exception("a group of %d requests failed", len(units))
                     refused = Reason.OVERLOADED
                 self._crowd = len(units) + len(self._waiting)
+                self._taken = []  # nobody answers them twice
                 _answer(units, refused)
             try:
                 self._tend(idle=not units)
@@ -508,6 +520,7 @@ class _Engine:
                 unit.taken = True
                 units.append(self._waiting.popleft())
                 self._waiting_hits -= len(unit.hits)
+            self._taken = units
         return units
 
     def _linger(self) -> None:
@@ -564,10 +577,16 @@ class _Engine:
             refused = ()
             messages.append((f"{self._name}-{self._seq}", body))
             self._seq += 1
-        kept = "broker" if self._publish(messages) else "spool"
-        if kept == "spool":
-            self._spool.append([body for _, body in messages])
-            self._spooled_at = self._spooled_at or began
+        try:
+            kept = "broker" if self._publish(messages) else "spool"
+            if kept == "spool":
+                self._spool.append([body for _, body in messages])
+                self._spooled_at = self._spooled_at or began
+        except Exception:
+            log.exception("%d messages may be kept, or not", len(messages))
+            # their hits belong to no later total: so the audit closes whatever became of them
+            self._name, self._seq, self._total = secrets.token_hex(8), 0, 0
+            return Reason.UNCONFIRMED
         counters.ACCEPTED_BY[kept].inc(total - self._total)
         counters.MESSAGES_BY[kept].inc(len(messages))
         counters.COMMIT_SECONDS.observe(time.monotonic() - began)

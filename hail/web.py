@@ -1,14 +1,14 @@
 """Hail over HTTP: request -> hit -> publish -> answer.
 
     GET /count          lenient parameters: 200 `OK`         GET /count.gif   always an image; `X-Hail: accepted`,
-    POST /count         one hit, JSON or form: 202                            or `X-Hail: dropped; reason=...`
+    POST /count         one hit, JSON or form: 202                            `X-Hail: dropped; reason=...` or `unconfirmed`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
     /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 
 Promise: 2xx, or `X-Hail: accepted`, is given after the publisher has made the hit durable. Else nothing is promised:
-400 is the caller's fault, 401, 413 and 503 say so. Every refusal is an RFC 9457 body whose `code` is a word of
-hail.hit.Reason, and is counted under it.
+400 is the caller's fault, 401, 413 and 503 say so. A 503 `unconfirmed` may be kept all the same. Every refusal is an
+RFC 9457 body whose `code` is a word of hail.hit.Reason, and is counted under it.
 """
 
 import atexit
@@ -62,6 +62,7 @@ STATUS = {
     Reason.BATCH_TOO_LARGE: 413,
     Reason.OVERLOADED: 503,
     Reason.SPOOL_FULL: 503,
+    Reason.UNCONFIRMED: 503,
 }
 FAULT = {
     "pk": Reason.BAD_PK,
@@ -208,7 +209,12 @@ class Refused(Exception):
     def __init__(self, reason: Reason, detail: str, field: str | None = None, hits: int = 1, retry_after_s: int = 0):
         super().__init__(detail)
         self.reason, self.detail, self.field, self.retry_after_s = reason, detail, field, retry_after_s
-        counters.REFUSED_BY[reason].inc(hits)
+        (counters.UNCONFIRMED if reason is Reason.UNCONFIRMED else counters.REFUSED_BY[reason]).inc(hits)
+
+    @property
+    def said(self) -> str:
+        """What became of the hit, where the answer is an image or a script."""
+        return "unconfirmed" if self.reason is Reason.UNCONFIRMED else f"dropped; reason={self.reason}"
 
 
 class Doors:
@@ -421,7 +427,7 @@ def _refusal(error: Refused) -> Answer:
 
 
 def _image(error: Refused) -> Answer:
-    return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": f"dropped; reason={error.reason}"})
+    return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": error.said})
 
 
 def _script(said: str, callback: str) -> Answer:
@@ -437,9 +443,9 @@ def _to_stranger(environ: Environ, said: str) -> Answer:
         return _image(error)
     if environ["REQUEST_METHOD"] == "GET" and path == "/count.js":
         try:
-            return _script(f"dropped; reason={error.reason}", _callback(environ))
+            return _script(error.said, _callback(environ))
         except Refused as refused:
-            return _script(f"dropped; reason={refused.reason}", "")
+            return _script(refused.said, "")
     return _refusal(error)
 
 
@@ -570,7 +576,7 @@ class Hail(bottle.Bottle):
             callback = _callback(environ)
             self.doors.count_query(environ)
         except Refused as error:
-            return _script(f"dropped; reason={error.reason}", callback)
+            return _script(error.said, callback)
         return _script("accepted", callback)
 
     def flush(self, environ: Environ) -> Answer:

@@ -80,7 +80,8 @@ class Counting(Questions):
         try:
             self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
         except NotAccepted as error:
-            raise Unavailable(f"the queue did not take the hit: {error}") from None
+            taken = "may have taken" if error.reason is Reason.UNCONFIRMED else "did not take"
+            raise Unavailable(f"the queue {taken} the hit: {error}") from None
 
     @on_default
     def count_hit(self, given: Mapping[str, Any]) -> None:

@@ -443,7 +443,8 @@ def test_health(client: Client) -> None:
     page = client.get("/metrics").body.decode()
     assert 'hailwhale_hits_accepted_total{kept="spool"}' in page
     for reason in Reason:
-        assert f'reason="{reason}"' in page
+        assert (f'reason="{reason}"' in page) == (reason is not Reason.UNCONFIRMED)
+    assert "hailwhale_hits_unconfirmed_total" in page
 
 
 def test_unknown_routes_are_problems(client: Client) -> None:
