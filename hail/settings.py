@@ -7,13 +7,13 @@ import ast
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "HAILWHALE_"
@@ -155,6 +155,20 @@ TABLE = (
 NAMES = {setting.name: setting for setting in TABLE}
 MONTH = "1mo"
 Period = tuple[int | str, float | None]
+REDIS_OPTIONS: dict[str, Callable[[str], object]] = {
+    "db": int,
+    "socket_timeout": float,
+    "socket_connect_timeout": float,
+    "health_check_interval": int,
+    "max_connections": int,
+    "client_name": str,
+    "ssl_ca_certs": str,
+    "ssl_cert_reqs": str,
+    "ssl_certfile": str,
+    "ssl_check_hostname": str,
+    "ssl_keyfile": str,
+}
+"""What may follow the ? of a Redis URL."""
 
 
 class Settings:
@@ -187,6 +201,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     for name in ("HAIL_BIND", "WHALE_BIND"):
         _check_bind(name, values[name])
     _check_broker_url(values["BROKER_URL"])
+    check_redis_url(values["REDIS_URL"])
     values["PERIODS"] = _periods(values["PERIODS"])
     values["KINDS"] = _kinds(values["KINDS"])
     if 0 < len(values["PIXEL_KEY"]) < PIXEL_KEY_LETTERS:
@@ -270,6 +285,41 @@ def _check_broker_url(text: str) -> None:
             raise SettingsError(
                 f"{expected}; in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
             )
+
+
+def check_redis_url(text: str) -> None:
+    """Raises SettingsError; never shows the URL itself: it may hold a password."""
+    if not text:
+        return
+    expected = (
+        f"{PREFIX}REDIS_URL: expected redis://user:password@host:6379/0, rediss://, redis+cluster:// or unix:///path"
+    )
+    scheme, found, rest = text.partition("://")
+    if not found or scheme not in ("redis", "rediss", "redis+cluster", "unix"):
+        raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// one' if found else 'no URL'}")
+    try:
+        parts = urlsplit(f"redis://{rest}")
+        readable = scheme == "unix" or (bool(parts.hostname) and (parts.port is None or parts.port > 0))
+    except ValueError:
+        readable = False
+    if not readable or "@" in parts.path + parts.query + parts.fragment or parts.fragment:
+        raise SettingsError(
+            f"{expected}; in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
+        )
+    database = parts.path.removeprefix("/")
+    if scheme != "unix" and database and not (database.isascii() and database.isdecimal()):
+        raise SettingsError(f"{PREFIX}REDIS_URL: expected the number of a database after the last /, got {database!a}")
+    if scheme == "redis+cluster" and database.strip("0"):
+        raise SettingsError(f"{PREFIX}REDIS_URL: a Redis Cluster has only database 0, got {database}")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in REDIS_OPTIONS:
+            near = difflib.get_close_matches(name, REDIS_OPTIONS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(REDIS_OPTIONS)}"
+            raise SettingsError(f"{PREFIX}REDIS_URL: {name!a} is not an option: {hint}")
+        try:
+            REDIS_OPTIONS[name](value)
+        except ValueError:
+            raise SettingsError(f"{PREFIX}REDIS_URL: option {name}: expected a number, got {value!a}") from None
 
 
 def _kinds(text: str) -> dict[str, str]:

@@ -137,6 +137,11 @@ class RedisServer:
         """Start on the data of the run before, if any, and wait until it has read it."""
         if self.running:
             return
+        self.launch()
+        wait_until(self._answers, what=f"Redis on port {self.port}")
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         words = {"port": str(self.port), **self.options}
         self.process = subprocess.Popen(
             [self.binary.path, *(w for name, value in words.items() for w in (f"--{name.replace('_', '-')}", value))],
@@ -146,7 +151,6 @@ class RedisServer:
             start_new_session=True,
             preexec_fn=dying_with_parent(signal.SIGKILL),
         )
-        wait_until(self._answers, what=f"Redis on port {self.port}")
 
     def stop(self) -> None:
         """An orderly stop; the data stays."""

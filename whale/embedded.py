@@ -37,7 +37,8 @@ from whale.errors import SetupError
 OLDEST = (6, 2)
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
 LISTPACK_ENTRIES = 512  # the size up to which a hash stays compact: rollups count on it
-ANSWER_S = 20.0
+ANSWER_S, LOOK_S = 20.0, 0.5
+STARTS, LOADS, ANSWERS = "starts", "loads", "answers"
 LOCK_WAIT_S = 10.0  # one that was killed has a redis-server that is still closing its log
 PR_SET_PDEATHSIG = 1
 
@@ -124,6 +125,7 @@ class EmbeddedRedis:
         self.folder = Path(data_dir).absolute() / "redis"
         self.binary = binary or find_redis_server()
         self.process: subprocess.Popen[bytes] | None = None
+        self._silent_until = 0.0
         self._lock: int | None = None
         self._socket_folder: Path | None = None
 
@@ -148,6 +150,16 @@ class EmbeddedRedis:
 
     def start(self) -> None:
         """Start and wait until it has read its log and answers. Raises SetupError with a sentence; leaves nothing."""
+        try:
+            self.begin()
+            while self.look() != ANSWERS:
+                time.sleep(0.02)
+        except BaseException:
+            self.stop()
+            raise
+
+    def begin(self) -> None:
+        """Start it, and wait for nothing: `look` says how it goes on. Raises SetupError; leaves nothing."""
         make_folder(self.folder)
         self._take_lock()
         try:
@@ -165,7 +177,7 @@ class EmbeddedRedis:
                 preexec_fn=dying_with_parent(),
             )
             (self.folder / "socket").write_text(str(self.socket_path))
-            self._wait_until_it_answers()
+            self._silent_until = time.monotonic() + ANSWER_S
         except BaseException:
             self.stop()
             raise
@@ -240,33 +252,27 @@ class EmbeddedRedis:
                 f"{'.'.join(map(str, self.binary.version))}: install redis-server 7 or later again"
             )
 
-    def _wait_until_it_answers(self) -> None:
+    def look(self) -> str:
+        """STARTS, LOADS or ANSWERS, after `begin`. Raises SetupError where it stopped or is silent; then it leaves nothing."""
         assert self.process
-        client = redis.Redis(
-            unix_socket_path=str(self.socket_path), socket_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0)
-        )
-        deadline = time.monotonic() + ANSWER_S
-        try:
-            while True:
-                try:
-                    client.ping()
-                    return
-                except redis.BusyLoadingError:  # however long its log is, it gets there
-                    deadline = time.monotonic() + ANSWER_S
-                except (redis.ConnectionError, redis.TimeoutError):
-                    pass
-                if self.process.poll() is not None:
-                    raise SetupError(
-                        f"{self.binary.path} stopped at once ({self.last_words() or self.process.returncode}): "
-                        f"see {self.folder / 'redis.log'}"
-                    )
-                if time.monotonic() > deadline:
-                    raise SetupError(
-                        f"{self.binary.path} does not answer after {ANSWER_S:.0f} s: see {self.folder / 'redis.log'}"
-                    )
-                time.sleep(0.02)
-        finally:
-            client.close()
+        path = str(self.socket_path)
+        with redis.Redis(unix_socket_path=path, socket_timeout=LOOK_S, retry=Retry(NoBackoff(), 0)) as client:
+            try:
+                client.ping()
+                return ANSWERS
+            except redis.BusyLoadingError:  # however long its log is, it gets there
+                self._silent_until = time.monotonic() + ANSWER_S
+                return LOADS
+            except (redis.ConnectionError, redis.TimeoutError):
+                pass
+        if self.process.poll() is not None:
+            said = f"stopped at once ({self.last_words() or self.process.returncode})"
+        elif time.monotonic() > self._silent_until:
+            said = f"does not answer after {ANSWER_S:.0f} s"
+        else:
+            return STARTS
+        self.stop()
+        raise SetupError(f"{self.binary.path} {said}: see {self.folder / 'redis.log'}")
 
 
 def owner_of(folder: Path) -> str:

@@ -10,6 +10,7 @@ HailWhaleError
         NotFound        what was named is not there: 404
         Conflict        somebody else changed it first: 409, with what is there
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
+        Refused         the store answers, and says why it does not do it
         Interrupted     the store was away within a piece of work, which is to begin again
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
 """
@@ -82,6 +83,14 @@ class Conflict(CallerError):
 
 class Unavailable(HailWhaleError):
     """Ours, and it may pass: HTTP 503."""
+
+
+class Refused(Unavailable):
+    """The store says why: in a sentence that anybody may see. lasting: until a person changes something."""
+
+    def __init__(self, message: str, lasting: bool = False):
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class Interrupted(Unavailable):

@@ -8,7 +8,8 @@ import bottle
 import msgspec
 from prometheus_client import Counter
 
-from whale.errors import Unavailable
+from hail.settings import SettingsError
+from whale.errors import Refused, SetupError, Unavailable
 
 log = logging.getLogger("whale.web")
 
@@ -63,8 +64,13 @@ def text_answer(body: str, status: int = 200, headers: Mapping[str, str] | None 
     return bottle.HTTPResponse(body, status, more)
 
 
-def unavailable(error: Unavailable) -> Problem:
+def unavailable(error: Unavailable | SetupError | SettingsError) -> Problem:
     log.warning("%s", error)
-    return Problem(
-        503, "unavailable", "the store cannot be reached: try again in a second", headers={"Retry-After": "1"}
-    )
+    return Problem(503, "unavailable", said_of(error), headers={"Retry-After": "1"})
+
+
+def said_of(error: Exception) -> str:
+    """What anybody may know of it: no address of a server."""
+    if isinstance(error, Refused | SetupError | SettingsError):
+        return str(error)
+    return "the store cannot be reached: try again in a second"

@@ -24,8 +24,9 @@ from hail.access import check_bind
 from hail.binds import address_of, check_free, url_of
 from hail.publish import check_broker
 from hail.settings import Settings
-from whale.embedded import EmbeddedRedis, dying_with_parent, make_folder
+from whale.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, make_folder
 from whale.errors import SetupError
+from whale.starts import store_says
 
 START_S = 60.0  # for both services to answer
 STOP_S = {"hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
@@ -154,6 +155,8 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
     if settings.broker_url:
         check_broker(settings)
+    if settings.redis_url and (said := store_says(settings)):
+        say(f"{said}; Hail takes hits, and the other parts wait")
     hail_url, whale_url = url_of(settings.hail_bind), url_of(settings.whale_bind)
     stopping = Stopping()
     with stop_signals(stopping), ExitStack() as stack:
@@ -162,8 +165,12 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
         environ["PYTHONUNBUFFERED"] = "1"
         if embedded:
             stack.callback(embedded.stop)
-            embedded.start()
+            embedded.begin()
+            while embedded.look() == STARTS:
+                time.sleep(TICK_S / 4)
             environ["HAILWHALE_REDIS_URL"] = embedded.url
+            if said := store_says(settings.replace(redis_url=embedded.url)):
+                say(f"{said}; Hail takes hits, and the other parts wait")
         parts = {"hail": Part("hail", hail_command(settings)), "whale": Part("whale", whale_command(settings))}
         parts["hailwail"] = Part("hailwail", hailwail_command(settings))
         if settings.broker_url:
@@ -224,12 +231,13 @@ class Keeper:
     environ: Mapping[str, str]
     embedded: EmbeddedRedis | None
     redis_again_at: float = 0.0
+    redis_starts: bool = False
 
     def look(self) -> None:
-        """Redis at once, since all wait for it; the others with a growing delay."""
+        """Redis at once, since all wait for it; the others with a growing delay. Waits for nobody."""
         now = time.monotonic()
-        if self.embedded and not self.embedded.running and now >= self.redis_again_at:
-            self._start_redis(self.embedded)
+        if self.embedded and (self.redis_starts or not self.embedded.running) and now >= self.redis_again_at:
+            self._look_at_redis(self.embedded)
         for part in self.parts.values():
             if part.running:
                 continue
@@ -241,13 +249,21 @@ class Keeper:
             elif now >= part.again_at:
                 part.start(self.environ)
 
-    def _start_redis(self, embedded: EmbeddedRedis) -> None:
-        if embedded.process:
-            say(f"redis {ending(embedded.process.returncode)}: starting it again")
+    def _look_at_redis(self, embedded: EmbeddedRedis) -> None:
+        """Starts it, or looks how far it is: it may read its data for minutes, in which others die too."""
         try:
-            embedded.start()
-            say("redis runs again")
+            if not self.redis_starts:
+                if embedded.process:
+                    words = embedded.last_words()
+                    said = f" ({words})" if embedded.process.returncode > 0 and words else ""
+                    say(f"redis {ending(embedded.process.returncode)}{said}: starting it again")
+                embedded.begin()
+                self.redis_starts = True
+            elif embedded.look() == ANSWERS:
+                self.redis_starts = False
+                say("redis runs again")
         except SetupError as error:  # Hail goes on: what it takes lies in the spool until Redis is back
+            self.redis_starts = False
             self.redis_again_at = time.monotonic() + LONGEST_BACKOFF_S
             say(f"{error}; trying again in {LONGEST_BACKOFF_S:.0f} s")
 

@@ -42,7 +42,7 @@ from hail.problem import elsewhere, is_utf8, plain_problem
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
-from whale.errors import Unavailable
+from whale.errors import SetupError, Unavailable
 from whale.responses import Problem, text_answer, unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.decisions import DecisionRoutes
@@ -111,7 +111,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
             app = self._app or self.load()
-        except Unavailable as error:
+        except (Unavailable, SetupError) as error:
             app = _Guarded(Door(load(os.environ)))
             app.route("/healthz", "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())

@@ -5,33 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from hail.settings import load
-from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
+from tests.servers import RabbitMQ, RedisServer, free_port
+from tests.starts import CELERY, HAILWHALE, HERE, Part, environ_of, ran
 from whale.count.dead import Queues
 from whale.errors import SetupError
-
-HERE = Path(__file__).parents[2]
-CELERY = (
-    "celery --quiet --app whale.count.worker worker --pool threads --concurrency 2 --without-gossip --without-mingle"
-)
-HAILWHALE = "whale.cli"
-
-
-def environ_of(**values: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
-    return {**own, "PYTHONUNBUFFERED": "1", **{f"HAILWHALE_{name}": value for name, value in values.items()}}
-
-
-def ran(line: str, **values: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `python -m line`."""
-    command = [sys.executable, "-m", *line.split()]
-    done = subprocess.run(command, env=environ_of(**values), capture_output=True, text=True, cwd=HERE, timeout=120)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.fixture
@@ -135,32 +117,6 @@ def test_a_port_below_1024_needs_root(tmp_path: Path) -> None:
         "hailwhale: cannot listen on 127.0.0.1:80: ports below 1024 need root; "
         "choose one above, such as HAILWHALE_HAIL_BIND=127.0.0.1:8080, and put nginx before it\n"
     )
-
-
-class Part:
-    """A part that runs until the test ends."""
-
-    def __init__(self, line: str, output: Path, **values: str):
-        self.output = output
-        with output.open("wb") as said:
-            self.process: subprocess.Popen[Any] = subprocess.Popen(
-                [sys.executable, "-m", *line.split()], env=environ_of(**values), stdout=said, stderr=said, cwd=HERE
-            )
-
-    def __enter__(self) -> "Part":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait(60)
-
-    def first_line(self) -> str:
-        def whole() -> bool:
-            assert self.process.poll() is None, self.output.read_text()
-            return "\n" in self.output.read_text()
-
-        wait_until(whole, 60, "a line")
-        return self.output.read_text().split("\n")[0]
 
 
 def test_each_part_prints_one_line_when_it_stands(

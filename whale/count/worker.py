@@ -32,7 +32,8 @@ from hail import publish
 from hail.message import CONTENT_TYPE, BadMessage, decode_message
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
-from whale.errors import Unavailable
+from whale.errors import SetupError, Unavailable
+from whale.starts import store_says
 from whale.store import connect
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,7 @@ def make_celery(settings: Settings) -> Celery:
         while True:
             try:
                 return MergingApplier(Applier(connect(settings), settings), settings, patience_s=PATIENCE_S)
-            except Unavailable as error:
+            except (Unavailable, SetupError) as error:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("waiting: %s", error)
@@ -119,7 +120,7 @@ def make_celery(settings: Settings) -> Celery:
             with _starting:
                 applier = merging()
             applier.apply(message)
-        except Unavailable as error:
+        except (Unavailable, SetupError) as error:
             raise Reject(str(error), requeue=True) from None
 
     return celery
@@ -129,7 +130,10 @@ def make_celery(settings: Settings) -> Celery:
 def _before_it_starts(**_: Any) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # of root and pickle: nothing here reads pickle
     with _or_exit():
-        publish.check_broker(load(os.environ))
+        settings = load(os.environ)
+        publish.check_broker(settings)
+        if said := store_says(settings):
+            print(f"worker: waits: {said}", file=sys.stderr, flush=True)
 
 
 @worker_ready.connect
@@ -142,7 +146,7 @@ def _or_exit() -> Iterator[None]:
     """What cannot start says so in one sentence, also where Celery's own command runs it."""
     try:
         yield
-    except SettingsError as error:
+    except (SettingsError, SetupError) as error:
         print(f"worker: {error}", file=sys.stderr)
         sys.exit(2)
 

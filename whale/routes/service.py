@@ -11,7 +11,7 @@ from whale.client import Whale
 from whale.dimension import Pk
 from whale.errors import PeriodError, Unavailable
 from whale.page import POLICY, Row, render
-from whale.responses import json_answer, text_answer, unavailable
+from whale.responses import json_answer, said_of, text_answer, unavailable
 from whale.routes.door import Door
 
 PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
@@ -61,6 +61,10 @@ class ServiceRoutes:
             self._whale.store.pks(self._whale.account)
         except Unavailable as error:
             return unavailable(error).response()
+        try:
+            self._whale.store.check_writable()
+        except Unavailable as error:  # questions are answered
+            return json_answer({"ready": True, "store": "takes no writes", "detail": said_of(error)})
         return json_answer({"ready": True, "store": "up"})
 
 

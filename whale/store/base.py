@@ -304,6 +304,9 @@ class Store(Protocol):
     def zone(self, account: str) -> str:
         """The account's IANA zone, fixed when the account was made (at its first use)."""
 
+    def check_writable(self) -> None:
+        """Raises Unavailable where the store takes no writes now; writes nothing."""
+
     def steady(self) -> AbstractContextManager[None]:
         """Work within stands on one state of the store: where that may have been lost meanwhile, a method raises Unavailable.
 

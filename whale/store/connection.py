@@ -15,17 +15,19 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.retry import Retry
 
-from hail.settings import Settings
+from hail.settings import Settings, SettingsError, check_redis_url
 from whale.errors import Interrupted, SetupError, Unavailable
 from whale.store.keys import Keys
+from whale.store.refusals import SlotMoving, unavailable_of
 
 CLUSTER_SCHEME = "redis+cluster://"
+TOGETHER = f"begin it with {CLUSTER_SCHEME} instead of redis://"
+ALONE = f"begin it with redis:// instead of {CLUSTER_SCHEME}"
 KEEPS = b"noeviction"
 
 log = logging.getLogger(__name__)
 
 MOVING = [b"moving"]
-MOVED = redis.exceptions.AskError, redis.exceptions.MovedError, redis.exceptions.TryAgainError
 
 pack = msgspec.msgpack.Encoder().encode
 
@@ -37,18 +39,8 @@ class _Reconnected(redis.ConnectionError):
     """Within `steady`."""
 
 
-class SlotMoving(Unavailable):
-    """Redis Cluster moves keys from one node to another; nothing was done."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Redis Cluster moves some of the keys to another node: it goes on when they are there "
-            "(if that never ends: redis-cli --cluster fix)"
-        )
-
-
 def reachable(method: Callable[P, R]) -> Callable[P, R]:
-    """Says Unavailable for what passes by itself: no connection, loading, failing over, out of memory."""
+    """Says Unavailable for what is no fault of ours: no connection, loading, failing over, out of memory, a right that lacks."""
 
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -56,16 +48,11 @@ def reachable(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except _Reconnected as error:
             raise Interrupted(f"Redis: {error}") from error
-        except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
-            raise Unavailable(f"Redis: {error}") from error
-        except MOVED as error:
-            raise SlotMoving() from error
-        except (redis.exceptions.ClusterError, redis.exceptions.RedisClusterException) as error:
-            if "TTL exhausted" in str(
-                error
-            ):  # as often as the client follows: each time the key was elsewhere, or not yet there
-                raise SlotMoving() from error
-            raise Unavailable(f"Redis Cluster: {error}") from error
+        except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
+            meaning = unavailable_of(error)
+            if meaning is None:
+                raise
+            raise meaning from error
 
     return guarded
 
@@ -80,14 +67,18 @@ class Connection:
     def __init__(self, url: str, timeout_s: float):
         self._mine = threading.local()
         self._runs: dict[Any, bytes] = {}  # address -> the run of the server last seen there
+        try:
+            check_redis_url(url)
+        except SettingsError as error:
+            raise SetupError(str(error)) from None
         options: dict[str, Any] = {
             "socket_timeout": timeout_s,
             "socket_connect_timeout": min(timeout_s, 2.0),
             "redis_connect_func": self._on_connect,
         }
-        self._is_cluster = url.startswith(CLUSTER_SCHEME)
+        self.is_cluster = url.startswith(CLUSTER_SCHEME)
         try:
-            if self._is_cluster:
+            if self.is_cluster:
                 self.client: Any = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
                 _meet_new_nodes(self.client.nodes_manager)
             else:
@@ -95,8 +86,12 @@ class Connection:
                 self.client = redis.Redis.from_url(url, retry=retry, **options)
         except ValueError as error:
             raise SetupError(f"HAILWHALE_REDIS_URL: {error}") from None
-        except redis.RedisError as error:
-            raise Unavailable(f"Redis: {error}") from error
+        except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
+            if "Cluster mode is not enabled" in str(error):
+                raise SetupError(
+                    f"HAILWHALE_REDIS_URL: expected a Redis Cluster, got a single Redis: {ALONE}"
+                ) from None
+            raise (unavailable_of(error) or Unavailable(f"Redis: {error}")) from error
 
     @contextmanager
     def steady(self) -> Iterator[None]:
@@ -111,7 +106,7 @@ class Connection:
             self._mine.runs = None
 
     def _on_connect(self, connection: Any) -> None:
-        if not self._is_cluster:  # a cluster's client does it before it calls this
+        if not self.is_cluster:  # a cluster's client does it before it calls this
             connection.on_connect()
         connection.send_command("INFO", "server")
         found = re.search(rb"run_id:([0-9a-f]+)", connection.read_response(disable_decoding=True))

@@ -206,6 +206,9 @@ class MemoryStore:
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
 
+    def check_writable(self) -> None:
+        pass
+
     def steady(self) -> AbstractContextManager[None]:
         return nullcontext()
 

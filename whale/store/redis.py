@@ -10,23 +10,26 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import redis
 from redis.cluster import RedisCluster
 
+from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.dimension import Path, Pk
-from whale.errors import SetupError, Unavailable
+from whale.errors import Refused, SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
 from whale.store.base import ASIDE_KEPT_S, Change, FaultyMetric, Illegible, Name, PublisherAudit, last_within
 from whale.store.below import Below
 from whale.store.changes import Changer
-from whale.store.connection import Connection, Script, pack, reachable
+from whale.store.connection import TOGETHER, Connection, Script, pack, reachable
 from whale.store.decisions import Decisions
 from whale.store.imports import Imports
 from whale.store.keys import Keys, digest
+from whale.store.refusals import lacks_right
 from whale.store.sweep import Sweeper
 from whale.store.writer import Writer
 
@@ -35,11 +38,13 @@ FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the messa
 
 def connect(settings: Settings, timeout_s: float = 10.0) -> "RedisStore":
     """A store on settings.redis_url; raises SetupError where the server does not fit, Unavailable where there is none."""
-    store = RedisStore(Connection(settings.redis_url, timeout_s), settings)
     try:
+        store = RedisStore(Connection(settings.redis_url, timeout_s), settings)
         store.check()
-    except redis.exceptions.NoPermissionError as error:
-        raise SetupError(f"HAILWHALE_REDIS_URL: its user lacks a right: {error}") from None
+    except Refused as error:
+        if error.lasting:
+            raise SetupError(str(error)) from None
+        raise
     return store
 
 
@@ -56,7 +61,12 @@ class RedisStore(Writer, Below, Decisions, Imports):
 
     @reachable
     def check(self) -> None:
-        """That the server was set up for as many shards and this layout; the first one to come says so for ever."""
+        """That the server was set up for as many shards and this layout; the first one to come says so for ever.
+
+        And that its user has all rights, where it is not the one that has them by itself.
+        """
+        if not self.connection.is_cluster and self.client.info("server").get("redis_mode") == "cluster":
+            raise SetupError(f"HAILWHALE_REDIS_URL: expected a single Redis, got a Redis Cluster: {TOGETHER}")
         found = self.client.hmget(layout.META, "shards", "version")
         if None in found:
             self.client.hsetnx(layout.META, "shards", self.shards)
@@ -71,6 +81,17 @@ class RedisStore(Writer, Below, Decisions, Imports):
             raise SetupError(
                 f"this Redis holds layout {version}, this program reads {layout.VERSION}: use the release that wrote it"
             )
+        if urlsplit(self.settings.redis_url).username:
+            scratch = Keys(ACCOUNT, self.shards).scratch(0)
+            self.client.exists(scratch)  # every script begins with it
+            lacks = Script(self.client, "rights")([scratch], [])
+            if lacks:
+                raise Refused(lacks_right(f"it may not run {lacks.decode()}"), lasting=True)
+
+    @reachable
+    def check_writable(self) -> None:
+        """Raises Unavailable where no write is taken; writes nothing."""
+        self.client.setrange(layout.META + ":none", 0, "")
 
     def hurried(self, timeout_s: float) -> "RedisStore":
         return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings)

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from redis.cluster import RedisCluster
 
-from whale.store.connection import SlotMoving
 from whale.store.keys import PAGE, PAGE_BITS, Keys, generation
+from whale.store.refusals import SlotMoving
 
 LEASE_S = 10
 BATCH = 1000

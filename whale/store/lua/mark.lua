@@ -21,7 +21,11 @@ end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end
 
 local faults = KEYS[2 * D + 2]
-local function fault(times) redis.pcall('HINCRBY', faults, 'wrong_type', times) end
+local failed  -- where Redis takes no writes: the same marks are made again, and none is lost
+local function fault(times, reply)
+  if not reply.err:find('WRONGTYPE', 1, true) and not reply.err:find('INVALIDOBJ', 1, true) then failed = reply end
+  if not failed then redis.pcall('HINCRBY', faults, 'wrong_type', times) end
+end
 
 local function stays(kind, one, other)
   if kind == 'min' then return tonumber(one) <= tonumber(other) end
@@ -34,7 +38,7 @@ local function keep(key, ttl, base, kind, mine)
   local fields, new = {}, {}
   for j = 1, #mine, 2 do fields[#fields + 1] = base + tonumber(mine[j]:sub(2)) end
   local known = redis.pcall('HMGET', key, unpack(fields))
-  if known.err then return fault(#fields) end
+  if known.err then return fault(#fields, known) end
   for i = 1, #fields do
     if not known[i] or not stays(kind, known[i], mine[2 * i]) then
       new[#new + 1] = fields[i]
@@ -59,14 +63,14 @@ for i = 1, #rows do
     local known = redis.pcall('SISMEMBER', set, member)
     if known == 0 and redis.call('SCARD', set) < most then known = redis.call('SADD', set, member) end
     if type(known) == 'table' then
-      fault(#ttls)
+      fault(#ttls, known)
     elseif known == 1 then
       for j = 1, #which do which[j] = names[which[j]] end
       for j = 1, #ttls do
         local key = KEYS[at + j] .. ':' .. member
         local reply = redis.pcall('PFADD', key, unpack(which))
         if type(reply) == 'table' then
-          fault(1)
+          fault(1, reply)
         elseif reply == 1 and ttls[j] > 0 then -- else it was there before
           redis.call('EXPIRE', key, ttls[j])
         end
@@ -75,4 +79,4 @@ for i = 1, #rows do
   end
   at = at + #ttls
 end
-return {'ok'}
+return failed or {'ok'}

@@ -1,0 +1,75 @@
+"""What Redis says where it answers and does not do what it is asked: a sentence each, of what is wrong and what to do."""
+
+import re
+
+import redis
+
+from whale.errors import Refused, Unavailable
+
+WORDS = {
+    "AUTH": "Redis refuses the user or the password in HAILWHALE_REDIS_URL: correct them",
+    "OOM": "Redis is full (maxmemory) and takes no writes: give it more memory; hits wait meanwhile",
+    "READONLY": "this Redis is a replica and takes no writes: name the master in HAILWHALE_REDIS_URL; hits wait meanwhile",
+    "LOADING": "Redis reads its data from disk, and answers when it has read all of it",
+    "MASTERDOWN": "this Redis is a replica that has lost its master: start that, or name another in HAILWHALE_REDIS_URL",
+    "MISCONF": "Redis cannot write to its disk, so it takes no writes: is that full? See its log; hits wait meanwhile",
+    "NOREPLICAS": "Redis has fewer replicas than its min-replicas-to-write, so it takes no writes: start them; hits wait meanwhile",
+    "BUSY": "Redis is busy with a script that does not end: SCRIPT KILL ends it",
+    "CLUSTERDOWN": "a part of Redis Cluster is away: start it; redis-cli --cluster check says which slots nobody has",
+    "CLIENTS": "Redis takes no more connections: raise its maxclients",
+}
+LASTING = "AUTH"  # stays so until a person changes something
+CLASSES: dict[type[BaseException], str] = {
+    redis.AuthenticationError: "AUTH",
+    redis.exceptions.AuthorizationError: "AUTH",
+    redis.OutOfMemoryError: "OOM",
+    redis.ReadOnlyError: "READONLY",
+    redis.BusyLoadingError: "LOADING",
+    redis.exceptions.MasterDownError: "MASTERDOWN",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN",
+    redis.exceptions.SlotNotCoveredError: "CLUSTERDOWN",
+}
+# of a script, and of a cluster's client, the text alone says which it is
+CODES = re.compile(r"(?:^|[ -])(OOM|READONLY|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|BUSY|CLUSTERDOWN)\b")
+TEXTS = {
+    r"invalid username-password|invalid password|Authentication required|NOAUTH|WRONGPASS": "AUTH",
+    r"max number of clients reached": "CLIENTS",
+    r"while the cluster is down": "CLUSTERDOWN",
+    r"Redis is loading the dataset": "LOADING",
+}
+RIGHT = re.compile(r"NOPERM|no permissions|can't run this command|can't access at least one of the keys")
+
+
+class SlotMoving(Refused):
+    """Redis Cluster moves keys from one node to another; nothing was done."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Redis Cluster moves some of the keys to another node: it goes on when they are there "
+            "(if that never ends: redis-cli --cluster fix)"
+        )
+
+
+def lacks_right(what: str) -> str:
+    return f"the user in HAILWHALE_REDIS_URL lacks a right ({what}): docs/deploy.md lists those it needs"
+
+
+def unavailable_of(error: Exception) -> Unavailable | None:
+    """What an error of the client means: Refused where Redis said why; None where it is no state of Redis but a fault of ours."""
+    text = str(error)
+    if isinstance(error, redis.exceptions.AskError | redis.exceptions.TryAgainError) or "TTL exhausted" in text:
+        return SlotMoving()  # the last: the client followed as often as it may, and each time the key was elsewhere
+    if isinstance(error, redis.exceptions.NoPermissionError) or RIGHT.search(text):
+        what = re.split(r" script: |\. *$", re.sub(r"^.*NOPERM ", "", text))[0]
+        return Refused(lacks_right(what), lasting=True)
+    code = CLASSES.get(type(error))
+    if code is None and (found := CODES.search(text)):
+        code = found[1]
+    code = code or next((code for pattern, code in TEXTS.items() if re.search(pattern, text)), None)
+    if code:
+        return Refused(WORDS[code], lasting=code == LASTING)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return Unavailable(f"Redis: {error}")
+    if isinstance(error, redis.exceptions.ClusterError | redis.exceptions.RedisClusterException):
+        return Unavailable(f"Redis Cluster: {error}")
+    return None
