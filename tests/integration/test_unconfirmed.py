@@ -20,8 +20,10 @@ from tests.integration.test_publish import queued, spooled
 from tests.proxy import Proxy
 from tests.servers import RabbitMQ, wait_until
 from tests.wsgi import Answer, call
+from whale.client import Whale
 from whale.count.apply import Applier
 from whale.count.audit import Found, close
+from whale.errors import Unavailable
 from whale.store.memory import MemoryStore
 
 SHORT_S = 0.3  # for an answer
@@ -176,6 +178,18 @@ def test_a_disk_that_fails_may_have_kept_the_hits(
     assert [len(message.hits) for message in messages] == [1, 2, 1]
     check_audit(settings, messages, accepted=4)  # where the disk kept them
     check_audit(settings, [messages[0], messages[2]], accepted=2)  # where it did not
+
+
+def test_the_library_says_which_of_the_two_it_was(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch)
+    whale = Whale(MemoryStore(settings), settings)
+    whale.count("a")
+    disk.is_broken = True
+    with pytest.raises(Unavailable, match="may have taken the hit: unconfirmed, try again in 2 s with the same id"):
+        whale.count("a")
+    whale._queue().close()
+    with pytest.raises(Unavailable, match="did not take the hit: overloaded"):
+        whale.count("a")
 
 
 def test_who_waits_longest_hears_of_a_confirm_that_came_in_the_last_moment(
