@@ -3,15 +3,27 @@
 import os
 
 import prometheus_client
-from prometheus_client import multiprocess
+from prometheus_client import Gauge, multiprocess
+
+from hail.room import held
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names where processes keep what they count. prometheus_client reads it when it is imported."""
+HELD = Gauge("hailwhale_held_bytes", "Bytes held for later, by what holds them", ["what"], multiprocess_mode="livesum")
+MOST = Gauge("hailwhale_held_bytes_most", "Bytes that may be held", ["what"], multiprocess_mode="livesum")
+
+
+def tell_held() -> None:
+    """Sets the gauges of what this process holds: for those of its siblings who are asked for /metrics."""
+    for name, (bytes_, most) in held().items():
+        HELD.labels(name).set(bytes_)
+        MOST.labels(name).set(most)
 
 
 def exposition() -> bytes:
     """The metrics of this process; under gunicorn of all its workers together."""
+    tell_held()
     if METRICS_FOLDER not in os.environ:
         return bytes(prometheus_client.generate_latest())
     registry = prometheus_client.CollectorRegistry()

@@ -34,6 +34,8 @@ import kombu
 from hail import counters
 from hail.hit import Reason
 from hail.message import BETWEEN, CONTENT_TYPE, MAX_REFUSALS, Refusal, encode_message, encode_refusal
+from hail.metrics import tell_held
+from hail.room import COST, MEGABYTE, Room, rest
 from hail.settings import PREFIX, Settings, SettingsError
 from hail.spool import CHUNK_BYTES, HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
@@ -49,6 +51,7 @@ ANSWER_S = 5.0
 PAUSE_S = 0.001
 RETRY_AFTER_S = 2
 TELL_S = 1.0
+REST_S = 20.0
 DECLARED = re.compile(r"arg '(?P<argument>[^']+)'.* received '(?P<received>[^']+)' but current is '(?P<current>[^']+)'")
 """RabbitMQ's words on a queue that was made with another argument."""
 
@@ -248,12 +251,13 @@ class Broker:
 class _Unit:
     """The hits of one request, which stay together."""
 
-    __slots__ = ("account", "cells", "done", "hits", "refused", "size", "taken")
+    __slots__ = ("account", "cells", "done", "hits", "memory", "refused", "size", "taken")
 
     def __init__(self, account: str, hits: list[tuple[bytes, int]]):
         self.account = account
         self.hits = hits
         self.size = sum(len(hit) + len(BETWEEN) for hit, _ in hits)
+        self.memory = self.size + COST * (len(hits) + 2)
         self.cells = sum(cells for _, cells in hits)
         self.done = threading.Lock()
         self.done.acquire()
@@ -374,6 +378,7 @@ class _Engine:
         self._waiting: deque[_Unit] = deque()
         self._waiting_hits = 0
         self._taken: list[_Unit] = []
+        self._room = Room("waiting hits", settings.waiting_max_mb * MEGABYTE)
         self._refusals: deque[tuple[str, bytes]] = deque(maxlen=MAX_REFUSALS)
         self._told_at = 0.0
         self._lock = threading.Lock()
@@ -387,6 +392,7 @@ class _Engine:
         self._try_at = 0.0
         self._no_connection = ""
         self._started = time.monotonic()
+        self._rests_at, self._tells_at = self._started + REST_S, 0.0
         self.thread = threading.Thread(target=self._run, name="hail-publisher", daemon=True)
         self.thread.start()
 
@@ -395,10 +401,12 @@ class _Engine:
     def put(self, unit: _Unit) -> None:
         with self._lock:
             too_many = self._waiting_hits + len(unit.hits) > self._settings.waiting_max_hits
+            too_many = too_many or not self._room.fits(unit.memory)
             if self._closing or (self._waiting and too_many):
                 raise NotAccepted(Reason.OVERLOADED)
             self._waiting.append(unit)
             self._waiting_hits += len(unit.hits)
+            self._room.held += unit.memory
             if self._idle:
                 self._idle = False
                 self._awake.notify()
@@ -417,12 +425,14 @@ class _Engine:
                 return False
             self._waiting.remove(unit)
             self._waiting_hits -= len(unit.hits)
+            self._room.held -= unit.memory
             return True
 
     def bury(self) -> None:
         """After its thread died: what waits is refused, what it had taken may be kept, what was spooled goes to hailwail."""
         with self._lock:
             units, self._waiting = list(self._waiting), deque()
+            self._room.held = 0
             self._closing = True
             for unit in units:
                 unit.taken = True
@@ -520,6 +530,7 @@ class _Engine:
                 unit.taken = True
                 units.append(self._waiting.popleft())
                 self._waiting_hits -= len(unit.hits)
+                self._room.held -= unit.memory
             self._taken = units
         return units
 
@@ -680,6 +691,14 @@ class _Engine:
                 broker.tend()
             except Exception as error:  # as above
                 self._break(error)
+        if not idle:
+            self._rests_at = now + REST_S
+        elif now >= self._rests_at:
+            self._rests_at = now + REST_S
+            rest()
+        if now >= self._tells_at:
+            self._tells_at = now + TICK_S
+            tell_held()
         asked = self._seal_asked.is_set()
         if asked or (self._spooled_at and now - self._spooled_at > SEAL_AFTER_S):
             self._spooled_at = 0.0

@@ -94,6 +94,8 @@ TABLE = (
     Setting("MESSAGE_MAX_BYTES", 1_000_000, "bytes", "size of one message"),
     Setting("MESSAGE_MAX_CELLS", 168_000, "cells", "cells of a message before they are added up (about 3 to 12 fold)"),
     Setting("WAITING_MAX_HITS", 20_000, "hits", "hits of one Hail process that wait for their confirm; more: 503"),
+    Setting("WAITING_MAX_MB", 32.0, "MB", "the same in megabytes; a request that is larger waits alone"),
+    Setting("KNOWN_HITS_MB", 8.0, "MB", "memory for hits of one Hail process that came before, checked and encoded"),
     Setting("CONFIRM_TIMEOUT_MS", 150, "ms", "how long a broker may take to connect, to take or to confirm a message"),
     Setting("BREAKER_S", 2.0, "s", "how long the broker is left alone after a failure; hits go to the spool"),
     Setting("SPOOL_MAX_MB", 1024, "MB", "size of the spool folder; full: 503"),
@@ -131,11 +133,26 @@ TABLE = (
         "APPLY_MAX_CELLS",
         50_000,
         "sums",
-        "sums and names of one interval in one apply; more, and its messages are applied in two",
+        "sums and names of one interval in one apply; more, and its messages are applied one after the other",
     ),
     # imports
     Setting("MAX_IMPORTS", 10_000, "imports", "imports an account remembers, to count no row twice; more are refused"),
     Setting("IMPORT_LINE_BYTES", 1_000_000, "bytes", "a line or row of an imported file; a longer one is refused"),
+    # what a worker, hailwail and /count_now hold in memory
+    Setting(
+        "APPLY_MAX_MB",
+        96.0,
+        "MB",
+        "memory of one apply, estimated; more, and its messages are applied one after the other",
+    ),
+    Setting("BRANCHES_MB", 64.0, "MB", "memory for parts of hits that came before, expanded"),
+    Setting("DICTIONARIES_MB", 64.0, "MB", "memory for numbers of names that Redis gave out, of those who count"),
+    # what Whale holds in memory
+    Setting("NAMES_MB", 128.0, "MB", "memory for names and their numbers, of those who ask"),
+    Setting(
+        "ANSWERS_MB", 32.0, "MB", "memory for answers of HTTP that are remembered, and as much for those of Python"
+    ),
+    Setting("TRIALS_MAX_MB", 64.0, "MB", "memory for decisions that wait to be counted; more are not counted"),
     # decisions
     Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),
     Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),

@@ -46,6 +46,7 @@ from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.pixel import hit_of_pixel
 from hail.problem import elsewhere, is_utf8, plain_problem
 from hail.publish import NotAccepted, Publisher
+from hail.room import MEGABYTE, Bounded
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings, load
 
@@ -77,8 +78,9 @@ TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
 ParseHit = Callable[[Mapping[str, Any], Settings, float], Hit]
+ITEM_ACCEPTED = {"status": "accepted"}
 LONG_BODY = 10_000
-KNOWN_MAX = 4096
+TIMELESS_BYTES = 600  # beside its text
 KNOWN_BYTES = 500
 FLUSH_S = 120
 EXPOSED = {"Access-Control-Expose-Headers": "X-Hail, Retry-After"}
@@ -224,7 +226,9 @@ class Doors:
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self.access = access.Access(settings, settings.hail_bind)
         self._flushing = threading.Lock()
-        self._known: dict[str, tuple[Timeless, int]] = {}
+        self._known: Bounded[str, tuple[Timeless, int]] = Bounded(
+            "known hits", settings.known_hits_mb * MEGABYTE, lambda shape, known: 5 * len(shape) + TIMELESS_BYTES
+        )
         self._secrets = secrets_of(settings)
 
     def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
@@ -297,9 +301,7 @@ class Doors:
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
         if shape:
-            if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
-            self._known[shape] = Timeless(hit), hit.cells
+            self._known.keep(shape, (Timeless(hit), hit.cells))
         self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
 
     def count_body(self, environ: Mapping[str, Any], parse: ParseHit = parse_hit) -> None:
@@ -350,20 +352,24 @@ class Doors:
                 raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {limit} hits, got {len(items)}")
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
-        hits: list[Hit] = []
+        hits: list[tuple[bytes, int]] = []  # as they travel, for many requests may wait with theirs
+        skewed = 0
         results: list[dict[str, Any]] = []
         for item in items:
             try:
-                hits.append(self._hit(item))
-                results.append({"status": "accepted"})
+                hit = self._hit(item)
+                hits.append((encode_hit(hit), hit.cells))
+                skewed += hit.skewed
+                results.append(ITEM_ACCEPTED)
             except HitError as error:
                 counters.REFUSED_BY[error.reason].inc()
                 self.note(error, *came_of_body(item))
                 results.append(
                     {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
                 )
+        del body, items
         if hits:
-            self.keep([(encode_hit(hit), hit.cells) for hit in hits], sum(hit.skewed for hit in hits))
+            self.keep(hits, skewed)
         return len(hits), results
 
     def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:

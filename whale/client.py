@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hail.settings import Settings, load
-from whale.answer.cache import Cache, values_in
+from whale.answer.cache import Cache, bytes_of
 from whale.answer.series import Bounds
 from whale.arguments import Period, on_default
 from whale.count.direct import Direct
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from hail.publish import Publisher
 
 ACCOUNT = "default"
-MOST_REMEMBERED, LEAST_REMEMBERED = 1_000_000, 1000
-"""Values of answers asked with cached_…, those asked last, some 100 MB; and as how many a small answer counts."""
 
 
 class Whale(Rankings, Deciding):
@@ -65,7 +63,7 @@ class Whale(Rankings, Deciding):
         self._manages: Managed | None = None
         self._publisher: Publisher | None = None
         self._lock = threading.Lock()
-        self._cache = Cache(clock, MOST_REMEMBERED, lambda answer: max(LEAST_REMEMBERED, values_in(answer)))
+        self._cache = Cache(clock, "answers of Python", settings.answers_mb, bytes_of)
 
     @classmethod
     def connect(cls, settings: Settings, account: str = ACCOUNT, timeout_s: float = 10.0) -> "Whale":

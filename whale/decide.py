@@ -23,9 +23,10 @@ import msgspec
 import numpy as np
 
 from hail.hit import Dimensions, Hit, Reason, name_of, parse_hit, with_moments
+from hail.room import COST
 from hail.settings import Settings
 from whale.answer import off_policy, outcomes, policy
-from whale.answer.cache import Cache
+from whale.answer.cache import Cache, bytes_of
 from whale.answer.evidence import Evidence
 from whale.answer.outcomes import PERIOD, Decay, Judged, Ratio
 from whale.answer.policy import Choice, Policy, Row
@@ -37,7 +38,7 @@ from whale.store.base import DIGEST, Keeping, Kept, Reward, Store, no_decision
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that
-MOST_SUMS = 1_000_000  # numbers of all snapshots together
+SNAPSHOTS_MB = 16  # of what is remembered of counters; and as much of what was learnt of them
 LEARN_S = 60.0  # how old it may be what was learnt of the dimensions of a decision
 MOST_LEARNT, MOST_LEARNT_SUMS = 300, 3_000  # nodes, and nodes of all options, that it is learnt from
 
@@ -128,8 +129,10 @@ class Decider:
         self._hurried: Store | None = None
         self._away_until = 0.0
         self._lock = threading.Lock()
-        self._departures = Cache(clock)
-        self._snapshots = Cache(clock, MOST_SUMS, lambda evidence: int(evidence.sums.size))
+        self._departures = Cache(
+            clock, "departures", SNAPSHOTS_MB, lambda learnt: bytes_of(list(map(str, learnt.variances)))
+        )
+        self._snapshots = Cache(clock, "snapshots", SNAPSHOTS_MB, _bytes_of)
 
     def decide(self, asked: Asked, choice: Choice | None = None) -> Decision:
         """The option for a visitor and a context; see the module. choice: made already, in place of the policy's.
@@ -419,3 +422,8 @@ def _inverted(row: Row) -> Row:
 def _again(kept: Kept) -> Decision:
     record = _decode(kept.text)
     return Decision(record.option, record.probability, kept.id, record.policy, "sticky")
+
+
+def _bytes_of(evidence: Evidence) -> int:
+    names = bytes_of([*evidence.options, *map(list, evidence.nodes)])
+    return names + 2 * COST + int(evidence.sums.nbytes) + int(evidence.trials.nbytes)

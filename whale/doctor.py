@@ -23,6 +23,7 @@ from hail.message import ACCOUNT
 from hail.publish import dead_name
 from hail.settings import MONTH, Settings, SettingsError, load
 from hail.spool import MEGABYTE, SpoolFolder
+from whale import held
 from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
@@ -79,6 +80,19 @@ def settings_findings(settings: Settings) -> Findings:
         text = "HAILWHALE_TRUSTED_PROXIES is set and no key is: whoever comes through them may do everything; set keys"
         yield Finding(WRONG, "settings", text)
     yield Finding(FINE, "settings", "every HAILWHALE_ name is a setting, and every value can be read")
+
+
+# Memory
+
+
+def memory_findings(settings: Settings) -> Findings:
+    """What the worker and hailwail of this machine hold; Hail and Whale say it on /metrics."""
+    for program, rows in held.programs(settings.data_dir):
+        name = program.partition("-")[0]
+        parts = ", ".join(
+            f"{what} {held_ / MEGABYTE:.1f} of {most / MEGABYTE:.0f}" for what, (held_, most) in rows.items()
+        )
+        yield Finding(FINE, name, f"holds in memory, in MB: {parts or 'nothing yet'}")
 
 
 # Redis
@@ -323,6 +337,7 @@ def age_text(seconds: float) -> str:
 def findings(settings: Settings, now: float) -> Findings:
     """Everything that was looked at."""
     yield from settings_findings(settings)
+    yield from memory_findings(settings)
     yield from redis_findings(settings)
     yield from broker_findings(settings)
     yield from spool_findings(settings, now)

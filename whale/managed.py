@@ -9,12 +9,12 @@ store, and count nothing. Everything else is a decision like others: kept, stick
 Cost: as of a decision, and one small read every `decide_snapshot_s`; of several at once, for one visitor, not more round trips.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hail.hit import Dimensions, Reason, name_of, parse_hit
+from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
 from whale.answer import split
 from whale.answer.outcomes import ratio_of
@@ -36,7 +36,7 @@ from whale.store.base import Defined, Store
 
 HOLDOUT_VERSION = "holdout-1"
 TRIES = 5
-MOST_KNOWN = 1000
+DEFINITIONS_MB = 64
 
 Why = Literal["winner", "paused", "held out", "split", "policy", "default"]
 
@@ -66,8 +66,9 @@ class Managed:
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self._decider = decider
-        self._known: dict[str | None, tuple[float, dict[str, Definition]]] = {}
-        self._lock = threading.Lock()
+        self._known: Bounded[str | None, tuple[float, dict[str, Definition], int]] = Bounded(
+            "definitions", DEFINITIONS_MB * MEGABYTE, lambda _, found: 10 * COST * (1 + len(found[1])) + 3 * found[2]
+        )
 
     # definitions
 
@@ -98,8 +99,7 @@ class Managed:
             text = text_of(new)
             kept = self._slow.define(self._account, name, old.revision if old else 0, Defined(new.revision, text))
             if kept is not None and kept.text == text:
-                with self._lock:
-                    self._known.clear()
+                self._known.clear()
                 return new
             if given.revision is not None:
                 current = definition_of(kept.text) if kept else None
@@ -167,7 +167,7 @@ class Managed:
 
     def _read(self, name: str | None) -> dict[str, Definition]:
         now, decider = self._clock(), self._decider()
-        read, found = self._known.get(name, (None, {}))
+        read, found, _ = self._known.get(name) or (None, {}, 0)
         if read is not None and (now - read < self._settings.decide_snapshot_s or decider.is_away):
             return found
         try:
@@ -178,11 +178,7 @@ class Managed:
                 raise
             return found
         known = {each: definition_of(kept.text) for each, kept in texts.items()}
-        with self._lock:
-            while len(self._known) >= MOST_KNOWN:
-                self._known.pop(next(iter(self._known)))
-            self._known.pop(name, None)
-            self._known[name] = now, known
+        self._known.keep(name, (now, known, sum(len(kept.text) for kept in texts.values())))
         return known
 
 

@@ -132,7 +132,7 @@ def zone_asked(text: str, account_zone: str) -> str:
 # Buckets
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def day_start(at: int, zone: str) -> int:
     """Where the local day that contains `at` begins: epoch seconds. A coarse `at` (a quarter) uses the cache well."""
     if zone == "UTC":
@@ -142,7 +142,7 @@ def day_start(at: int, zone: str) -> int:
     return after if after <= at else midnight(day.toordinal(), zone)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def month_start(at: int, zone: str) -> int:
     """Where the local calendar month that contains `at` begins, in epoch seconds."""
     day = date.fromordinal(day_of(at, zone))
@@ -222,7 +222,7 @@ def interval_name(interval: Interval) -> str:
     return f"{interval // UNITS[unit]}{unit}"
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def _listed(interval: Interval, start: int, end: int, zone: str) -> tuple[int, ...]:
     at = bucket_start(interval, start, zone)
     if at < start:
@@ -246,7 +246,7 @@ def _month(day: date, months: int) -> date:
     return date(year, month + 1, 1)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def midnight(ordinal: int, zone: str) -> int:
     """The first instant whose local date is that day or later."""
     day = date.fromordinal(ordinal)

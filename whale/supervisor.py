@@ -163,6 +163,7 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
         embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
         environ = dict(environ)
         environ["PYTHONUNBUFFERED"] = "1"
+        environ.setdefault("MALLOC_ARENA_MAX", "2")  # else each thread may keep freed memory of its own
         if embedded:
             stack.callback(embedded.stop)
             embedded.begin()

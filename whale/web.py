@@ -38,7 +38,9 @@ import msgspec
 
 from hail import access
 from hail.hit import Reason
+from hail.metrics import tell_held
 from hail.problem import elsewhere, is_utf8, plain_problem
+from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
@@ -52,6 +54,7 @@ from whale.routes.service import ServiceRoutes
 
 log = logging.getLogger("whale.web")
 
+TELL_S, REST_TURNS = 1.0, 20
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
 
@@ -101,6 +104,17 @@ def other_error(settings: Settings, error: bottle.HTTPError) -> Any:
     return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
 
+def _keep_house() -> None:
+    """Tells what this process holds, and forgets what nobody asks for any more."""
+    pause, turn = threading.Event(), 0
+    while True:
+        tell_held()
+        pause.wait(TELL_S)
+        turn += 1
+        if turn % REST_TURNS == 0:
+            rest()
+
+
 class Application:
     """`gunicorn whale.web:application`: reads the settings, and connects, in the process that serves."""
 
@@ -125,6 +139,7 @@ class Application:
                 access.check_bind(settings.whale_bind, settings)
                 url = settings.redis_url or redis_url_of(settings.data_dir)
                 settings = settings.replace(redis_url=url)
+                threading.Thread(target=_keep_house, name="housekeeping", daemon=True).start()
                 self._app = make_app(settings, Whale.connect(settings, timeout_s=STORE_TIMEOUT_S))
                 gc.freeze()  # what is loaded by now stays: a full collection then takes a fraction of its 20 ms
             return self._app

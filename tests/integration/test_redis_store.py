@@ -12,7 +12,7 @@ from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
-from whale.store import connect, marker, numbers, writer
+from whale.store import connect, marker, writer
 from whale.store.base import PublisherAudit
 from whale.store.keys import Keys, place
 from whale.store.redis import RedisStore
@@ -160,14 +160,13 @@ def test_buckets_expire_by_their_own_time_and_the_clock_that_was_given(
     assert ttls[DAY] == -1
 
 
-def test_the_caches_of_a_worker_are_bounded(
-    settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(numbers, "MAX_CACHED_NODES", 50)
-    applier = Applier(store, settings)
+def test_the_caches_of_a_worker_are_bounded(settings: Settings, unique: str) -> None:
+    store = connect(settings.replace(dictionaries_mb=0.02))
+    applier = Applier(store, settings.replace(branches_mb=0.02))
     for step in range(10):
         applier.apply([message(page_hits(step * 10, step * 10 + 30), settings, unique, step)], NOW)
-        assert store._cached_nodes <= 50 + 40
+        assert store._room.held <= 20_000 + 60_000
+        assert applier._room.held <= 20_000 + 90_000
     assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hail.hit import Dimensions, encode_hit, parse_hit
 from hail.message import WireHit, decode_message, encode_message
+from hail.room import Room
 from hail.settings import DAY, HOUR, MONTH, Period, load
 from tests.laws import law
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, expand, finest_of, targets
@@ -119,9 +120,18 @@ def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_no
 
 
 def test_branches_are_forgotten_only_between_batches() -> None:
-    branches = Branches(most=3)
+    room = Room("branches", 5000)
+    branches = Branches(room)
     first = branches.of(b'["t"]', b'{"a":{}}')
     assert branches.of(b'["t"]', b'{"a":{}}') is first
     assert branches.of(b'["t"]', b'{"a":{},"b":{}}')[1] is first[1]
     branches.trim()
+    assert branches.of(b'["t"]', b'{"a":{}}') is first
+    for i in range(3):
+        branches.of(b'["t"]', b'{"c":{"%d":{}}}' % i)
+    held = room.held
+    branches.trim()
+    assert 0 <= room.held < held
     assert branches.of(b'["t"]', b'{"a":{}}') is not first
+    branches.clear()
+    assert room.held == 0

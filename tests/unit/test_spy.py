@@ -132,7 +132,7 @@ def test_what_was_seen_is_bounded_while_telling_takes_long() -> None:
     assert witness._timer
     witness._timer.cancel()
     messages, reasons = witness._seen["a"]
-    assert [message.seq for message in messages] == list(range(200, 300)) == [seq for _, seq in reasons]
+    assert [message.seq for message in messages] == list(range(280, 300)) == [seq for _, seq in reasons]
 
 
 def test_while_a_timer_is_to_tell_nobody_else_does_however_late_it_is() -> None:

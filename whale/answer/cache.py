@@ -1,24 +1,22 @@
 """Answers that are remembered for a while: least recently used first out, by function and arguments."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any
 
 import msgspec
 
-MOST = 1000
+from hail.room import COST, MEGABYTE, Bounded
 
 
 class Cache:
-    """For many threads. clock: epoch seconds.  most: of what `weigh` says of all answers together; else answers."""
+    """For many threads. clock: epoch seconds.  name, megabytes: of its Room.  weigh: bytes of an answer in memory."""
 
-    def __init__(self, clock: Callable[[], float], most: int = MOST, weigh: Callable[[Any], int] = lambda _: 1):
-        self._clock, self._most, self._weigh = clock, most, weigh
-        self._weight = 0
-        self._entries: OrderedDict[bytes, tuple[float, Any]] = OrderedDict()
-        self._lock = threading.Lock()
+    def __init__(self, clock: Callable[[], float], name: str, megabytes: float, weigh: Callable[[Any], int]):
+        self._clock = clock
+        self._kept: Bounded[bytes, tuple[float, Any]] = Bounded(
+            name, megabytes * MEGABYTE, lambda key, entry: 2 * COST + len(key) + weigh(entry[1])
+        )
 
     def get(
         self, key: bytes | None, answer: Callable[[], Any], lifetime_s: Callable[[Any], float], force: bool = False
@@ -39,33 +37,24 @@ class Cache:
 
     def find(self, key: bytes) -> tuple[Any] | None:
         """The remembered answer; None where there is none."""
-        now = self._clock()
-        with self._lock:
-            until, found = self._entries.get(key, (0.0, None))
-            if until <= now:
-                return None
-            self._entries.move_to_end(key)
-            return (_copy(found),)
+        until, found = self._kept.get(key) or (0.0, None)
+        if until <= self._clock():
+            return None
+        self._kept.renew(key)
+        return (_copy(found),)
 
     def keep(self, key: bytes, answer: Any, until: float) -> None:
         """Remembers an answer. until: epoch seconds."""
-        entry, weight = (until, _copy(answer)), self._weigh(answer)
-        with self._lock:
-            if key in self._entries:
-                self._weight -= self._weigh(self._entries.pop(key)[1])
-            if weight > self._most:
-                return
-            self._entries[key] = entry
-            self._weight += weight
-            while self._weight > self._most:
-                self._weight -= self._weigh(self._entries.popitem(last=False)[1][1])
+        self._kept.keep(key, (until, _copy(answer)))
 
 
-def values_in(answer: Any) -> int:
-    """How many maps, lists and values an answer is made of."""
-    if isinstance(answer, dict | list):
-        return 1 + sum(map(values_in, answer.values() if isinstance(answer, dict) else answer))
-    return 1
+def bytes_of(answer: Any) -> int:
+    """About how much memory maps, lists, numbers and texts take."""
+    if isinstance(answer, dict):
+        return COST + sum(COST + len(str(name)) + bytes_of(below) for name, below in answer.items())
+    if isinstance(answer, list | tuple):
+        return COST + sum(map(bytes_of, answer))
+    return 100 + len(answer) if isinstance(answer, str | bytes) else 40
 
 
 def argument_key(function: str, arguments: Mapping[str, Any]) -> bytes | None:

@@ -15,6 +15,7 @@ What became of the hits is handed to the spy afterwards (witness.py), for people
 """
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -24,6 +25,7 @@ from concurrent.futures import Future
 
 from hail.hit import Reason
 from hail.message import ACCOUNT, Message
+from hail.room import MEGABYTE, Room, give_back
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
 from whale.count.marks import Gathered, Marks, undecodable_of
@@ -33,6 +35,8 @@ from whale.errors import Interrupted, Unavailable
 from whale.store.base import Illegible, Name, Store, Tally
 
 MAX_MESSAGES = 2000
+CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits
+REST_S = 20.0
 MAX_ACCOUNTS = 1000
 SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
@@ -48,12 +52,24 @@ class Applier:
     def __init__(self, store: Store, settings: Settings):
         self._store, self._settings = store, settings
         self.witness = Witness(store)
+        self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
+        self._most_bytes = settings.apply_max_mb * MEGABYTE
         self._finest = finest_of(settings.periods)
         self._sweep_at = 0.0
+        self._rests_at = math.inf
 
     def sweep(self, now: float) -> float:
-        """Frees some of what resets left, when it is time for that: a small step. Seconds until the next one."""
+        """Frees some of what resets left, when it is time for that: a small step. Seconds until the next one.
+
+        Where nothing was applied for REST_S, also forgets all that the next hits will tell again.
+        """
+        if time.monotonic() >= self._rests_at:
+            self._rests_at = math.inf
+            for branches in self._branches.values():
+                branches.clear()
+            self._store.forget()
+            give_back()
         if time.monotonic() >= self._sweep_at:
             try:
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
@@ -67,6 +83,7 @@ class Applier:
 
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
+        self._rests_at = time.monotonic() + REST_S
         by_account: dict[str, dict[Name, Message]] = {}
         for message in messages:
             by_account.setdefault(message.account, {})[message.name] = message
@@ -96,23 +113,30 @@ class Applier:
 
     def _apply_group(self, account: str, messages: Sequence[Message], now: float) -> None:
         if len(self._branches) > MAX_ACCOUNTS:
+            for branches in self._branches.values():
+                branches.clear()
             self._branches.clear()
-        self._branches.setdefault(account, Branches()).trim()
-        left_out = self._undecodable(account, messages, now)
-        self._leave_out_duplicates(account, messages, left_out, now)
+        self._branches.setdefault(account, Branches(self._room))
+        while messages:
+            for branches in self._branches.values():
+                branches.trim()
+            looked, left_out = self._undecodable(account, messages, now)
+            some, messages = messages[:looked], messages[looked:]
+            self._leave_out_duplicates(account, some, left_out, now)
+            while some:
+                some = some[self._apply_some(account, some, left_out, now) :]
+
+    def _apply_some(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> int:
+        """Applies the first of the messages, as many as one apply may hold; how many these are."""
         lost: dict[Name, dict[int, Reason]] = {}
         tallies, cells, marks, resets = self._added_up(account, messages, left_out, now, lost)
-        if len(messages) > 1 and _size(cells) + marks.size > self._settings.apply_max_cells:
-            half = len(messages) // 2
-            self._apply_group(account, messages[:half], now)
-            self._apply_group(account, messages[half:], now)
-            return
+        messages = messages[: len(tallies)]
         again = self._store.apply(account, tallies, cells, now, resets=resets, marks=marks)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks, resets = self._added_up(account, rest, left_out, now, lost)
+                tallies, cells, marks, resets = self._added_up(account, rest, left_out, now, lost, is_bounded=False)
                 more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
                 if more is None:
                     break
@@ -121,20 +145,25 @@ class Applier:
             for name, reasons in lost.items():
                 left_out.setdefault(name, {}).update(reasons)
             self.witness.saw(account, messages, left_out, now)
+        return len(messages)
 
-    def _undecodable(self, account: str, messages: Sequence[Message], now: float) -> _LeftOut:
-        """Hits that cannot be read, whose bytes are kept aside."""
+    def _undecodable(self, account: str, messages: Sequence[Message], now: float) -> tuple[int, _LeftOut]:
+        """Hits that cannot be read, whose bytes are kept aside; of the first messages, as many as may be remembered at once."""
         found: _LeftOut = {}
         aside = []
+        looked, most = 0, self._room.held + self._most_bytes / 2
         for message in messages:
+            looked += 1
             for position in undecodable_of(message.hits, self._branches[account]):
                 found.setdefault(message.name, {})[position] = Reason.UNDECODABLE_HIT
                 name = f"{message.publisher}-{message.seq}.{position}"
                 aside.append(Illegible(name, message.at, message.hits[position].raw))
+            if self._room.held > most:
+                break
         if aside:
             log.error("hits that cannot be read are set aside: %d, the first %s", len(aside), aside[0].name)
             self._store.set_aside(account, aside)
-        return found
+        return looked, found
 
     def _leave_out_duplicates(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> None:
         """Adds hits whose id is owned by another message, or came earlier in their own."""
@@ -163,8 +192,12 @@ class Applier:
         left_out: _LeftOut,
         now: float,
         lost: dict[Name, dict[int, Reason]],
+        is_bounded: bool = True,
     ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
-        """What the messages add, and the resets that this has heeded. lost: gets the hits that resets leave nowhere to count."""
+        """What the messages add, one tally each, and the resets that this has heeded.
+
+        lost: gets the hits that resets leave nowhere to count.  is_bounded: of the first messages only, as many as fit.
+        """
         level: Level = {}
         gathered = Gathered(self._settings.periods)
         tallies = []
@@ -172,6 +205,7 @@ class Applier:
         newest = max((reset.at_ms for reset in resets), default=0)
         older: dict[tuple[Reset, ...], Older] = {}
         branches, finest = self._branches[account], self._finest
+        cells_before, held_before = branches.cells, self._room.held
         periods, zone = self._settings.periods, self._store.zone(account)
         for message in messages:
             unwanted = left_out.get(message.name, {})
@@ -191,12 +225,17 @@ class Applier:
             tallies.append(
                 Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
             )
+            if is_bounded:
+                added = branches.cells - cells_before + sum(each.cells for each in older.values())
+                held = added * len(periods) * CELL_BYTES + self._room.held - held_before
+                if held > self._most_bytes or _size(level) + gathered.names > self._settings.apply_max_cells:
+                    break
         return tallies, denormalize(level, finest, periods, zone, now), gathered.marks(zone, now), resets
 
 
-def _size(cells: Cells) -> int:
-    """Sums in the interval that has most: what one apply makes Redis add, give or take the paths of a branch."""
-    return max((sum(map(len, level.values())) for level in cells.values()), default=0)
+def _size(level: Level) -> int:
+    """Sums: what one apply makes Redis add in each interval, give or take the paths of a branch."""
+    return sum(map(len, level.values()))
 
 
 class MergingApplier:
@@ -237,6 +276,7 @@ class MergingApplier:
                     done.set_result(None)
                 else:
                     done.set_exception(error)
+            del group, done  # what was applied is not held until more comes
 
     def _apply(self, messages: Collection[Message]) -> Exception | None:
         deadline, pause = time.monotonic() + self._patience_s, 0.05

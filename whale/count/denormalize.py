@@ -23,6 +23,7 @@ import msgspec
 
 from hail.hit import Dimensions
 from hail.message import WireHit
+from hail.room import Room
 from hail.settings import DAY, MONTH, Period
 from whale.dimension import Path, Pk, paths_of
 from whale.metric import is_narrow
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 Amounts = dict[str, int]
 Kept = TypeVar("Kept")
 """What is kept of a branch in a bucket: Amounts; or names, or values, see marks.py."""
+BRANCHES_BYTES = 64_000_000
+HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 700, 150, 250
+"""What one costs in memory beside its text, with its place in a dict; of a branch with the plan that a store makes of it."""
+WIDE = 4  # bytes of each letter, where one is an emoji
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
 
@@ -52,13 +57,14 @@ class Branch:
     """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
 
     Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
-    resets: these leave some of it out, see resets.py.
+    resets: these leave some of it out, see resets.py.  cells: how many each metric has in it, of one bucket.
     """
 
-    __slots__ = ("paths", "pk", "plan", "resets")
+    __slots__ = ("cells", "paths", "pk", "plan", "resets")
 
     def __init__(self, pk: Pk, paths: tuple[Path, ...], resets: "tuple[Reset, ...]" = ()):
         self.pk, self.paths, self.resets = pk, paths, resets
+        self.cells = len(pk) * len(paths)
         self.plan: tuple[object, Any] | None = None
 
 
@@ -76,28 +82,47 @@ def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, .
         yield pk[:depth], below
 
 
+Placed = tuple[tuple[Branch, ...], int]
+"""The branches of a hit, and how many cells of one interval each of its metrics adds to, before anything is added up."""
+
+
 class BranchesOf(Protocol):
     """What gives the branches of a hit by their texts: Branches, or resets.Older."""
 
-    def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]: ...
+    cells: int
+    """What `coalesce` found so far, before it was added up: cells of one interval."""
+
+    def placed(self, pk: bytes, dimensions: bytes) -> "Placed": ...
 
     def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch: ...
 
 
 class Branches:
-    """Branches of hits by their wire text. Bounded: forgets all when it holds `most` texts, between batches only."""
+    """Branches of hits by their wire text. What it holds is kept in `room`; it is trimmed between batches only."""
 
-    def __init__(self, most: int = 200_000):
-        self._most = most
-        self._of_hit: dict[tuple[bytes, bytes], tuple[Branch, ...]] = {}
+    def __init__(self, room: Room | None = None):
+        self._room = room or Room("branches", BRANCHES_BYTES)
+        self.cells = 0
+        self._of_hit: dict[tuple[bytes, bytes], Placed] = {}
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
         self._below: dict[tuple[Branch, Path, str], Branch] = {}
+        self._pks: dict[bytes, Pk] = {}
+        self._of_hit_bytes = self._bytes = 0
 
     def trim(self) -> None:
-        if len(self._of_hit) + len(self._single) + len(self._below) > self._most:
+        """Where the room is full: forgets whole hits, which are soon made of their branches; and these, where they are too many."""
+        if self._room.is_full:
             self._of_hit.clear()
-            self._single.clear()
-            self._below.clear()
+            self._room.held -= self._of_hit_bytes
+            self._of_hit_bytes = 0
+            if 2 * self._room.held > self._room.most:
+                self.clear()
+
+    def clear(self) -> None:
+        for kept in (self._of_hit, self._single, self._below, self._pks):
+            kept.clear()
+        self._room.held -= self._of_hit_bytes + self._bytes
+        self._of_hit_bytes = self._bytes = 0
 
     def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:
         """A branch of the reserved paths of a bin, below those paths of a branch where bins are kept."""
@@ -105,25 +130,49 @@ class Branches:
         found = self._below.get(key)
         if found is None:
             found = self._below[key] = branch_below(branch, reserved, bin_)
+            self._take(found, 0)
         return found
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """pk, dimensions: their JSON in a message; raises one of message.UNREADABLE where they are not of the wire form."""
-        found = self._of_hit.get((pk, dimensions))
-        if found is None:
-            tops = _decode_tops(dimensions)
-            found = (self._one(pk, "", b""), *(self._one(pk, name, bytes(below)) for name, below in tops.items()))
-            self._of_hit[pk, dimensions] = found
-        return found
+        return self.placed(pk, dimensions)[0]
+
+    def placed(self, pk: bytes, dimensions: bytes) -> Placed:
+        """`of`, with their cells."""
+        known = self._of_hit.get((pk, dimensions))
+        if known is None:
+            root = self._one(pk, "", b"")
+            found, cells = [root], root.cells
+            for name, below in _decode_tops(dimensions).items():
+                branch = self._one(pk, name, bytes(below))
+                found.append(branch)
+                cells += branch.cells
+            known = self._of_hit[pk, dimensions] = tuple(found), cells
+            size = len(pk) + len(dimensions) + 8 * len(found) + HIT_BYTES
+            self._of_hit_bytes += size
+            self._room.held += size
+        return known
 
     def _one(self, pk: bytes, name: str, below: bytes) -> Branch:
         """The branch of a top-level dimension and the text of what is below it; of no text, the root."""
         key = pk, name, below
         branch = self._single.get(key)
         if branch is None:
+            names = self._pks.get(pk)
+            if names is None:
+                names = self._pks[pk] = _decode_pk(pk)
             paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
-            branch = self._single[key] = Branch(_decode_pk(pk), paths)
+            branch = self._single[key] = Branch(names, paths)
+            plain = pk.isascii() and name.isascii() and below.isascii()
+            self._take(branch, (1 if plain else WIDE) * (len(pk) + len(name) + len(below)))
         return branch
+
+    def _take(self, branch: Branch, text: int) -> None:
+        """text: bytes of its key."""
+        paths = len(branch.paths)
+        size = 3 * text + BRANCH_BYTES + paths * PATH_BYTES + len(branch.pk) * (PLAN_BYTES + 8 * paths)
+        self._bytes += size
+        self._room.held += size
 
 
 def branch_below(branch: Branch, reserved: Path, bin_: str) -> Branch:
@@ -191,14 +240,17 @@ def coalesce(
     left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit and branches of those
     with metrics that are no sums.
     """
-    of, width = branches.of, finest * 1000
+    placed, width = branches.placed, finest * 1000
+    cells = 0
     for position, hit in enumerate(hits):
         if left_out and position in left_out:
             continue
-        found = of(bytes(hit.pk), bytes(hit.dimensions))
+        found, targeted = placed(bytes(hit.pk), bytes(hit.dimensions))
+        bucket, metrics = hit.at_ms // width, hit.metrics
+        cells += targeted * len(metrics)
         if others and hit.others:
             others(position, hit, found)
-        bucket, metrics = hit.at_ms // width, hit.metrics
+            cells += targeted * len(hit.others)
         sums = into.get(bucket)
         if sums is None:
             sums = into[bucket] = {}
@@ -209,6 +261,7 @@ def coalesce(
             else:
                 for name, amount in metrics.items():
                     mine[name] = mine.get(name, 0) + amount
+    branches.cells += cells
 
 
 def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str, now: float) -> Cells:

@@ -28,11 +28,13 @@ from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier
 from whale.embedded import owner_of
 from whale.errors import SetupError, Unavailable
+from whale.held import keep_written
 from whale.store import connect
 
 POLL_LIVE_S = 0.02
 POLL_SEALED_S = 1.0
 GROUP_BYTES = 8_000_000
+DECODED_BYTES = 4_000_000  # of messages that are decoded at once, which makes them up to ten times as large
 SEND_S = 10.0
 SEND_BYTES = 2_000_000
 BACKOFF_S = (0.1, 5.0)
@@ -131,13 +133,20 @@ class Apply:
 
     def put(self, bodies: list[bytes]) -> tuple[int, int]:
         messages: list[Message] = []
+        hits = bad = waiting = size = 0
         for body in bodies:
             try:
                 messages.append(decode_message(body))
             except BadMessage as error:
                 say(f"{Reason.UNDECODABLE}: {error}")
+                bad += 1
+                continue
+            waiting, size = waiting + len(messages[-1].hits), size + len(body)
+            if waiting >= self._settings.apply_max_hits or size >= DECODED_BYTES:
+                self._connected().apply(messages, self._clock())
+                hits, waiting, size, messages = hits + waiting, 0, 0, []
         self._connected().apply(messages, self._clock())
-        return sum(len(message.hits) for message in messages), len(bodies) - len(messages)
+        return hits + waiting, bad
 
     def sweep(self) -> None:
         self._connected().sweep(self._clock())
@@ -320,6 +329,8 @@ def main(apply_: bool, follow_: bool, force: bool) -> None:
     except (SettingsError, SetupError) as error:
         say(str(error))
         sys.exit(2)
+    if follow_:
+        keep_written(settings.data_dir, "hailwail")
     sink: Sink = Apply(settings, time.time) if apply_ else Ship(settings)
     hailwail = Hailwail(settings, sink, time.time, live=apply_ and follow_, force=force)
     stop = []

@@ -37,20 +37,19 @@ class Marks:
     def __bool__(self) -> bool:
         return any(self.names.values()) or any(self.values.values())
 
-    @property
-    def size(self) -> int:
-        """Names in the interval that has most."""
-        return max((sum(map(_size, level.values())) for level in self.names.values()), default=0)
-
 
 class Gathered:
-    """Of some messages what they have beside sums, in the finest buckets: names as sets, of values the one that stays."""
+    """Of some messages what they have beside sums, in the finest buckets: names as sets, of values the one that stays.
+
+    names: how many there are, of each branch and bucket.
+    """
 
     def __init__(self, periods: Iterable[Period]):
         self._periods = tuple(periods)
         self._finest = finest_of(self._periods)
         self._narrow = distinct_periods(self._periods)
         self._narrow_finest = finest_of(self._narrow.items())
+        self.names = 0
         self._names: dict[int, Names] = {}
         self._values: dict[int, Values] = {}
 
@@ -119,7 +118,9 @@ class Gathered:
             known = mine.get(metric)
             if known is None:
                 known = mine[metric] = set()
+            size = len(known)
             known.add(name)
+            self.names += len(known) - size
 
     def marks(self, zone: str, now: float) -> Marks:
         """For each interval that still keeps them: a coarser bucket is made of finer ones, as sums are."""
@@ -127,10 +128,6 @@ class Gathered:
             by_interval(self._names, self._narrow_finest, self._narrow.items(), zone, now, _united),
             by_interval(self._values, self._finest, self._periods, zone, now, _staying),
         )
-
-
-def _size(names: Names) -> int:
-    return sum(len(some) for metrics in names.values() for some in metrics.values())
 
 
 def _united(parts: list[Names]) -> Names:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from hail.message import WireHit
-from whale.count.denormalize import Branch, Branches, branch_below, targets
+from whale.count.denormalize import Branch, Branches, Placed, branch_below, targets
 from whale.dimension import Path, Pk
 
 
@@ -46,24 +46,25 @@ class Older:
     """The branches of hits that were accepted before some resets. left_out: hits, asked for so far, that count nowhere."""
 
     def __init__(self, branches: Branches, resets: tuple[Reset, ...]):
-        self.left_out = 0
+        self.left_out = self.cells = 0
         self._branches, self._resets = branches, resets
         self._cut: dict[Branch, Branch | None] = {}
         self._below: dict[tuple[Branch, Path, str], Branch] = {}
 
-    def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
-        """As Branches.of; of nothing where the hit counts nowhere."""
-        cut = [self._without(branch) for branch in self._branches.of(pk, dimensions)]
-        found = tuple(branch for branch in cut if branch is not None)
-        self.left_out += not found
-        return found
+    def placed(self, pk: bytes, dimensions: bytes) -> Placed:
+        """As Branches.placed; of nothing where the hit counts nowhere."""
+        found, cells = self._branches.placed(pk, dimensions)
+        cut = (self._without(branch) for branch in found)
+        kept = tuple(branch for branch in cut if branch is not None)
+        self.left_out += not kept
+        return kept, cells
 
     def nowhere(self, hits: Sequence[WireHit], left_out: Collection[int]) -> list[int]:
         """Positions of readable hits that count nowhere, of those not left out."""
         return [
             position
             for position, hit in enumerate(hits)
-            if position not in left_out and not self.of(bytes(hit.pk), bytes(hit.dimensions))
+            if position not in left_out and not self.placed(bytes(hit.pk), bytes(hit.dimensions))[0]
         ]
 
     def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch:

@@ -5,7 +5,7 @@ a hit where it is a trial; and to the root of every option `__expected__`, the p
 decisions and the sum of probabilities close over the same decisions.
 
 Promise: a process that ends counts what waits; one that is killed loses at most what came in PAUSE_S. While the store is away it waits,
-up to MOST decisions; more are not counted, and the log says how many.
+up to MOST decisions, and TRIALS_MAX_MB; more are not counted, and the log says how many.
 """
 
 import atexit
@@ -17,12 +17,14 @@ from collections.abc import Callable, Mapping
 
 from hail.hit import DECIDED, EXPECTED, MILLION, Dimensions, Hit, encode_hit, with_moments
 from hail.message import Message, decode_message, encode_message
+from hail.room import MEGABYTE, Room
 from hail.settings import Settings
 from whale.dimension import Pk, paths_of
 from whale.errors import Unavailable
 
 PAUSE_S = 1.0
 MOST = 50_000
+HIT_BYTES, PATH_BYTES, EXPECTED_BYTES = 700, 500, 400  # about what each costs in memory
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +36,10 @@ class Trials:
         self, apply: Callable[[Message], None], settings: Settings, account: str, clock: Callable[[], float]
     ) -> None:
         self._apply, self._settings, self._account, self._clock = apply, settings, account, clock
+        self._room = Room("trials", settings.trials_max_mb * MEGABYTE)
         self._waiting: list[Hit] = []
         self._expected: dict[tuple[Pk, int], float] = {}
-        self._unsent: deque[Message] = deque()  # the first may be counted, or not
+        self._unsent: deque[bytes] = deque()  # the first may be counted, or not
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._publisher, self._seq, self._total, self._lost = secrets.token_hex(8), 0, 0, 0
         self._wake = threading.Event()
@@ -58,12 +61,14 @@ class Trials:
         cells = (len(pk) + 1) * len(paths_of(dimensions)) * len(metrics) * len(self._settings.periods)
         hit = Hit((*pk, option), dimensions, metrics, at_ms, None, visitor, "decided", cells)
         with self._lock:
-            if len(self._waiting) >= MOST:
+            if not self._has_room():
                 self._lost += 1
                 return
-            self._waiting.append(with_moments(hit, self._settings) if is_trial else hit)
+            self._wait(with_moments(hit, self._settings) if is_trial else hit)
             for name, share in probabilities.items():
                 key = (*pk, name), at_ms // 60_000
+                if key not in self._expected:
+                    self._room.held += EXPECTED_BYTES
                 self._expected[key] = self._expected.get(key, 0.0) + share
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
@@ -74,18 +79,29 @@ class Trials:
     def add_hit(self, hit: Hit) -> None:
         """What a decision counts beside its trial, without a promise."""
         with self._lock:
-            if len(self._waiting) < MOST:
-                self._waiting.append(hit)
+            if self._has_room():
+                self._wait(hit)
         self._wake.set()
+
+    def _has_room(self) -> bool:
+        return len(self._waiting) < MOST and not self._room.is_full
+
+    def _wait(self, hit: Hit) -> None:
+        self._waiting.append(hit)
+        self._room.held += HIT_BYTES + PATH_BYTES * len(paths_of(hit.dimensions))
 
     def flush(self) -> None:
         """Counts what waits, now; raises Unavailable."""
         with self._sending:
             with self._lock:
                 hits, expected, lost = self._waiting, self._expected, self._lost
-                self._waiting, self._expected, self._lost = [], {}, 0
+                self._waiting, self._expected, self._lost, self._room.held = [], {}, 0, 0
             if lost:
-                log.error("%d decisions are not counted: more than %d waited for the store", lost, MOST)
+                log.error(
+                    "%d decisions are not counted: more than %d, or than TRIALS_MAX_MB, waited for the store",
+                    lost,
+                    MOST,
+                )
             for (pk, minute), share in expected.items():
                 cells = len(pk) * len(self._settings.periods)
                 hits.append(Hit(pk, {}, {EXPECTED: round(share * MILLION)}, minute * 60_000, cells=cells))
@@ -96,9 +112,9 @@ class Trials:
                 now_ms = int(self._clock() * 1000)
                 body = encode_message(self._publisher, self._seq, self._account, self._total, now_ms, rows)
                 self._seq += 1
-                self._unsent.append(decode_message(body))
+                self._unsent.append(body)
             while self._unsent:
-                self._apply(self._unsent[0])
+                self._apply(decode_message(self._unsent[0]))
                 self._unsent.popleft()
 
     def _work(self) -> None:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
 EVERY_REFUSED_S = 1.0
-MOST_HITS = 100 * KEPT  # of those seen, the newest, where telling takes long
+MOST_HITS = 20 * KEPT  # of those seen, the newest, where telling takes long
 
 Dropped = Mapping[Name, Mapping[int, Reason]]
 

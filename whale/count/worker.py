@@ -33,6 +33,7 @@ from hail.message import CONTENT_TYPE, BadMessage, decode_message
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
 from whale.errors import SetupError, Unavailable
+from whale.held import keep_written
 from whale.starts import store_says
 from whale.store import connect
 
@@ -96,6 +97,7 @@ def make_celery(settings: Settings) -> Celery:
 
     @functools.cache
     def merging() -> MergingApplier:
+        keep_written(settings.data_dir, "worker")
         deadline, pause = time.monotonic() + PATIENCE_S, 0.1
         while True:
             try:

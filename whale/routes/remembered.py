@@ -11,8 +11,6 @@ import msgspec
 from whale.answer.cache import Cache, argument_key
 from whale.client import Whale
 
-CACHED_BYTES = 32_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -28,7 +26,7 @@ class Remembered:
 
     def __init__(self, whale: Whale):
         self._whale = whale
-        self._cache = Cache(whale.clock, CACHED_BYTES, lambda kept: len(kept.body) + 1000)
+        self._cache = Cache(whale.clock, "answers", whale.settings.answers_mb, lambda kept: len(kept.body) + 1000)
 
     def remembering(self, answer: Callable[..., Any], periods: Callable[..., Any]) -> Callable[..., Any]:
         """The same answer to a question; with `cached` what is remembered of it, for a fifth of the interval.

@@ -314,6 +314,9 @@ class Store(Protocol):
         one that was started again is noticed when it is asked, and not before.
         """
 
+    def forget(self) -> None:
+        """Gives back the memory of what was remembered only to count faster. For the thread that applies."""
+
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
         """Claims hit ids for their messages; returns the positions of those that another message owns.
 

@@ -241,7 +241,7 @@ def _name(kind: str, name: str) -> str:
     return base64.urlsafe_b64encode(digest(kind, name, size=12)).decode()
 
 
-@functools.lru_cache(maxsize=65_536)
+@functools.lru_cache(maxsize=16_384)
 def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
     """Block of a bucket and its position there: an hour of minutes, a day of quarters, 2 days of hours, 16 days, 16 months."""
     if isinstance(interval, int) and interval < DAY:

@@ -212,6 +212,9 @@ class MemoryStore:
     def steady(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def forget(self) -> None:
+        pass
+
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
         window = self._settings.dedupe_window_s + self._settings.spool_max_age_s
         taken = set()

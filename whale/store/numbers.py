@@ -14,8 +14,9 @@ import msgspec
 import redis
 
 from hail.hit import Reason
+from hail.room import MEGABYTE, Room
 from hail.settings import QUANTILE, Settings
-from whale.count.denormalize import Branch, Cells
+from whale.count.denormalize import WIDE, Branch, Cells
 from whale.count.marks import narrow_targets
 from whale.count.resets import Reset, kept_targets
 from whale.dimension import Path, Pk
@@ -28,7 +29,7 @@ from whale.store.keys import PAGE, PAGE_BITS, Keys
 
 log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))
-MAX_CACHED_NODES = 500_000
+NAME_BYTES, DICTIONARY_BYTES = 650, 1200  # what one costs in memory beside its text
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001
@@ -42,7 +43,7 @@ Kinded = tuple[str, str]
 class Dictionary:
     """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
 
-    __slots__ = ("blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "token")
+    __slots__ = ("blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "size", "token")
 
     def __init__(self, pk: Pk, keys: Keys):
         self.pk = pk
@@ -53,6 +54,7 @@ class Dictionary:
         self.nodes: dict[Path, tuple[int, bool]] = {(): (0, False)}  # path -> its number, and whether it is folded
         self.metrics: dict[str | Kinded, int] = {}
         self.broken = False
+        self.size = DICTIONARY_BYTES + sum(map(_bytes_of, pk[-1:]))
 
 
 class ResetLog:
@@ -84,7 +86,8 @@ class Numbers(Connected):
         self._intern = Script(self.client, "intern")
         self._folded: dict[tuple[str, Pk], Pk] = {}
         self._dictionaries: dict[tuple[str, Pk], Dictionary] = {}
-        self._cached_nodes = 0
+        self._room = Room("dictionaries", settings.dictionaries_mb * MEGABYTE)
+        self._folded_bytes = 0
         self._directory_until = 0.0
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._reset_logs: dict[tuple[str, int], ResetLog] = {}
@@ -178,12 +181,16 @@ class Numbers(Connected):
         for pk in unknown:
             depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
             self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
+            size = NAME_BYTES + sum(map(_bytes_of, pk))
+            self._folded_bytes += size
+            self._room.held += size
         return True
 
     def _dictionary(self, account: str, keys: Keys, pk: Pk) -> Dictionary:
         found = self._dictionaries.get((account, pk))
         if found is None:
             found = self._dictionaries[account, pk] = Dictionary(pk, keys)
+            self._room.held += found.size
         return found
 
     def _learn(
@@ -200,6 +207,7 @@ class Numbers(Connected):
                 return True
             paths, metrics = [path for path, bin_ in found if bin_], ()
         nodes, items, asked = dictionary.nodes, list[Any](), dict[Path, int]()
+        folded: list[str | None] = []
         for path in paths:
             if bin_ := split_bin(path):
                 number = nodes[bin_[0]][0]
@@ -213,6 +221,7 @@ class Numbers(Connected):
                 above = part[:-1]
                 if above in nodes and nodes[above][1]:
                     nodes[part] = nodes[above]
+                    folded.append(part[-1])
                     continue
                 items += ("p" if above == (None,) else nodes[above][0] if above in nodes else -asked[above], part[-1])
                 asked[part] = len(items) // 2
@@ -247,7 +256,10 @@ class Numbers(Connected):
             dictionary.metrics[name] = number if number >= 0 or number <= MIXED else -1 - number
             if number <= MIXED:
                 self._note(account, dictionary, name if isinstance(name, str) else name[0], LOST[number])
-        self._cached_nodes += len(asked)
+        new = (*folded, *(part[-1] for part in asked), *(name if isinstance(name, str) else name[0] for name in names))
+        size = sum(NAME_BYTES + 2 * _bytes_of(name) for name in new)
+        dictionary.size += size
+        self._room.held += size
         return True
 
     def _note(self, account: str, dictionary: Dictionary, metric: str, reason: Reason) -> None:
@@ -258,23 +270,39 @@ class Numbers(Connected):
 
     def _forget(self, account: str, dictionary: Dictionary) -> None:
         """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""
-        self._dictionaries.pop((account, dictionary.pk), None)
+        if self._dictionaries.pop((account, dictionary.pk), None):
+            self._room.held -= dictionary.size
         self._forget_directory()
 
     def _forget_directory(self) -> None:
         self._folded.clear()
+        self._room.held -= self._folded_bytes
+        self._folded_bytes = 0
         for account, pk in [key for key in self._dictionaries if not key[1]]:
-            del self._dictionaries[account, pk]
+            self._room.held -= self._dictionaries.pop((account, pk)).size
         self._stamp = object()
+
+    def forget(self) -> None:
+        for dictionary in self._dictionaries.values():  # plans of branches may hold on to it
+            dictionary.nodes, dictionary.metrics = {}, {}
+        self._dictionaries.clear()
+        self._forget_directory()
+        self._room.held = 0
 
     def _trim(self, now: float) -> None:
         """Bounds the cache; and asks for the directory anew each minute, as no shard checks its token."""
-        if self._cached_nodes > MAX_CACHED_NODES:
-            self._dictionaries.clear()
-            self._cached_nodes = 0
-        if self._cached_nodes == 0 or now >= self._directory_until:
+        if self._room.is_full:
+            self.forget()
+        if now >= self._directory_until:
             self._forget_directory()
             self._directory_until = now + DIRECTORY_S
+
+
+def _bytes_of(name: str | None) -> int:
+    """In memory, beside what any name costs; None is the reserved path's first."""
+    if name is None:
+        return 0
+    return len(name) if name.isascii() else WIDE * len(name)
 
 
 def plan_of(branch: Branch) -> Plan:

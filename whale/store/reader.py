@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.room import MEGABYTE, Bounded
 from hail.settings import DAY, MONTH, Settings
+from whale.count.denormalize import WIDE
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
@@ -19,7 +21,7 @@ from whale.store.connection import Connected, Connection, Script, pack, reachabl
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
 TRIES = 20
-MAX_KNOWN_PKS, MAX_KNOWN_NAMES = 1000, 500_000  # of dictionaries that one process remembers, some 500 bytes a name
+NAME_BYTES = 700  # what a name of a dictionary that is remembered costs in memory beside its text
 FEW_NODES = 16
 WHOLE, FIELDS, SPLIT = 0, 1, 2  # forms of a part that read.lua answers; the fourth is dense
 COMMANDS_A_READ = 2000
@@ -30,7 +32,8 @@ class Known:
     """A whole dictionary as a reader needs it, true while `token` is the newest."""
 
     def __init__(self, fields: dict[bytes, bytes]):
-        self.token, self.names = fields[b"g"][:8], len(fields)
+        self.token = fields[b"g"][:8]
+        self.size = sum(NAME_BYTES + (1 if field.isascii() else WIDE) * len(field) for field in fields)
         self.generation = fields.get(b"gen", b"").decode()
         self.metrics: dict[str, int] = {}
         self.kinds: dict[str, str] = {}
@@ -173,7 +176,9 @@ class Reader(Connected):
     def __init__(self, connection: Connection, settings: Settings):
         super().__init__(connection, settings)
         self._read = Script(self.client, "read")
-        self._known: dict[tuple[str, Pk], Known] = {}
+        self._known: Bounded[tuple[str, Pk], Known] = Bounded(
+            "names", settings.names_mb * MEGABYTE, lambda key, known: known.size + 2 * NAME_BYTES
+        )
         self._keeps_months = distinct_periods(settings.periods).get(MONTH, 0) is None
 
     @reachable
@@ -343,7 +348,7 @@ class Reader(Connected):
                 if token is not None:
                     old.append(pk)
                 else:
-                    self._known.pop((account, pk), None)
+                    self._known.drop((account, pk))
         return known | self._knowledge_of(account, old)
 
     def _knowledge(self, account: str, pk: Pk) -> Known | None:
@@ -358,12 +363,10 @@ class Reader(Connected):
     def _learned(self, account: str, pk: Pk, fields: dict[bytes, bytes]) -> Known | None:
         """Remembers a dictionary; None where the pk was never counted, or was reset, though it may have had names just before."""
         if b"g" not in fields:
-            self._known.pop((account, pk), None)
+            self._known.drop((account, pk))
             return None
-        names = sum(known.names for known in list(self._known.values()))
-        if len(self._known) >= MAX_KNOWN_PKS or names + len(fields) > MAX_KNOWN_NAMES:
-            self._known.clear()
-        known = self._known[account, pk] = Known(fields)
+        known = Known(fields)
+        self._known.keep((account, pk), known)
         return known
 
     @reachable

@@ -94,7 +94,9 @@ class RedisStore(Writer, Below, Decisions, Imports):
         self.client.setrange(layout.META + ":none", 0, "")
 
     def hurried(self, timeout_s: float) -> "RedisStore":
-        return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings)
+        made = RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings)
+        made._known = self._known  # what one learnt is true for the other
+        return made
 
     def steady(self) -> AbstractContextManager[None]:
         return self.connection.steady()

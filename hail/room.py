@@ -1,0 +1,125 @@
+"""Room: what a process holds for later, in bytes. Every cache, buffer and queue keeps its book here, under a bound that is a setting.
+
+A Room is only the book: whoever owns it adds what he takes, and forgets or refuses where it is full. `Bounded` is the one cache on
+top of it: the oldest leaves first. Bytes are told by hand from what is kept (`COST` for a small object and its place), since asking
+Python for them costs more than to keep it; tests hold the sums against the memory of the process.
+
+What is held is shown on /metrics (metrics.py), by name; programs without /metrics write it to a file (whale/held.py).
+"""
+
+import ctypes
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+COST = 200
+MEGABYTE = 1_000_000
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Room:
+    """The book of one cache, buffer or queue. For one thread at a time, or under a lock of its owner."""
+
+    __slots__ = ("__weakref__", "held", "most", "name")
+
+    def __init__(self, name: str, most: float):
+        """most: bytes."""
+        self.name, self.most, self.held = name, int(most), 0
+        _rooms.add(self)
+
+    @property
+    def is_full(self) -> bool:
+        return self.held > self.most
+
+    def fits(self, size: int) -> bool:
+        return self.held + size <= self.most
+
+
+_rooms: "weakref.WeakSet[Room]" = weakref.WeakSet()
+_caches: "weakref.WeakSet[Bounded[Any, Any]]" = weakref.WeakSet()
+
+
+class Bounded(Generic[K, V]):
+    """A cache of at most so many bytes: what was kept first leaves first. For many threads."""
+
+    def __init__(self, name: str, most: float, size_of: Callable[[K, V], int]):
+        self._room, self._size_of = Room(name, most), size_of
+        self._entries: dict[K, tuple[V, int]] = {}
+        self._lock = threading.Lock()
+        self.was_asked = True
+        _caches.add(self)
+
+    def get(self, key: K) -> V | None:
+        self.was_asked = True
+        entry = self._entries.get(key)
+        return entry[0] if entry else None
+
+    def keep(self, key: K, value: V) -> None:
+        """Remembers a value, unless it alone is larger than all may be."""
+        size = self._size_of(key, value)
+        with self._lock:
+            self._drop(key)
+            if size > self._room.most:
+                return
+            while not self._room.fits(size):
+                self._drop(next(iter(self._entries)))
+            self._entries[key] = value, size
+            self._room.held += size
+
+    def renew(self, key: K) -> None:
+        """Makes a key the last that leaves."""
+        with self._lock:
+            if key in self._entries:
+                self._entries[key] = self._entries.pop(key)
+
+    def drop(self, key: K) -> None:
+        with self._lock:
+            self._drop(key)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
+            self._room.held = 0
+
+    def values(self) -> Iterator[V]:
+        return (value for value, _ in list(self._entries.values()))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def held(self) -> int:
+        return self._room.held
+
+    def _drop(self, key: K) -> None:
+        entry = self._entries.pop(key, None)
+        if entry:
+            self._room.held -= entry[1]
+
+
+def held() -> dict[str, tuple[int, int]]:
+    """By name: bytes that this process holds, and how many it may."""
+    found: dict[str, tuple[int, int]] = {}
+    for room in list(_rooms):
+        bytes_, most = found.get(room.name, (0, 0))
+        found[room.name] = bytes_ + room.held, most + room.most
+    return dict(sorted(found.items()))
+
+
+def rest() -> None:
+    """Clears the caches that nobody asked since the last rest, and hands freed memory to the system."""
+    for cache in list(_caches):
+        if not cache.was_asked:
+            cache.clear()
+        cache.was_asked = False
+    give_back()
+
+
+def give_back() -> None:
+    """Hands freed memory to the system, where the C library is one that keeps it (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
