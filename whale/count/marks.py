@@ -159,10 +159,10 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
 
 def undecodable_of(hits: Sequence[WireHit], branches: BranchesOf) -> list[int]:
     """Positions of hits that are not of the wire form. Whether one is rests on its bytes alone, so two deliveries agree."""
-    found, of = [], branches.of
+    found, placed = [], branches.placed
     for position, hit in enumerate(hits):
         try:
-            of(bytes(hit.pk), bytes(hit.dimensions))
+            placed(bytes(hit.pk), bytes(hit.dimensions))
         except UNREADABLE:
             found.append(position)
         else:
