@@ -96,10 +96,13 @@ class Setup:
         self.settings = load(self.environ)
 
     def hail(self, server: str = "gevent", application: str = "hail.web:application") -> Service:
-        """server: gevent or gthread (of gunicorn), or granian."""
+        """server: gevent (Hail's own worker) or gthread (of gunicorn), or granian."""
         command = [application if word == "hail.web:application" else word for word in hail_command(self.settings)]
         if server == "gthread":
-            command = ["gthread" if word == "gevent" else word for word in command] + ["--threads", "32"]
+            command = ["gthread" if word == "hail.server.HailWorker" else word for word in command] + [
+                "--threads",
+                "32",
+            ]
         if server == "granian":
             command = granian(application, self.hail_port)
         return Service(command, self.environ, self.hail_port)

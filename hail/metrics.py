@@ -3,13 +3,18 @@
 import os
 
 import prometheus_client
-from prometheus_client import Gauge, multiprocess
+from prometheus_client import Counter, Gauge, multiprocess
 
 from hail.room import held
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names where processes keep what they count. prometheus_client reads it when it is imported."""
+CONNECTIONS = Gauge("hailwhale_connections", "Open connections", multiprocess_mode="livesum")
+CONNECTION_BYTES = Gauge(
+    "hailwhale_connection_bytes", "Heads, bodies and answers that connections hold", multiprocess_mode="livesum"
+)
+CONNECTIONS_CLOSED = Counter("hailwhale_connections_closed", "Connections that were closed while they waited", ["why"])
 HELD = Gauge("hailwhale_held_bytes", "Bytes held for later, by what holds them", ["what"], multiprocess_mode="livesum")
 MOST = Gauge("hailwhale_held_bytes_most", "Bytes that may be held", ["what"], multiprocess_mode="livesum")
 

@@ -80,6 +80,25 @@ TABLE = (
     # what is shown of single hits
     Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
     Setting("MAX_SPIED_VISITORS", 1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay"),
+    # what connections may hold, in each process of Hail and of Whale
+    Setting("HEAD_TIMEOUT_S", 10.0, "s", "how long the head of a request may take, from the first byte to the last"),
+    Setting("BODY_TIMEOUT_S", 30.0, "s", "how long a body may take, from the first byte to the last"),
+    Setting("SEND_TIMEOUT_S", 30.0, "s", "how long a client may take to read an answer"),
+    Setting(
+        "MAX_CONNECTIONS", 2000, "connections", "open connections; beyond, the one that has waited longest is closed"
+    ),
+    Setting(
+        "MAX_CONNECTIONS_A_PEER",
+        200,
+        "connections",
+        "the same of one IPv4 address or IPv6 /64; not of loopback, nor of trusted proxies",
+    ),
+    Setting(
+        "CONNECTIONS_MAX_MB",
+        64,
+        "MB",
+        "heads, bodies and answers that connections hold; beyond, the one that has waited longest is closed",
+    ),
     # what one hit may carry
     Setting("MAX_BODY_BYTES", 1_000_000, "bytes", "a request body, after inflating"),
     Setting("MAX_BATCH_HITS", 500, "hits", "hits in one batch request"),

@@ -39,15 +39,15 @@ AN_ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 
 
 def hail_command(settings: Settings) -> list[str]:
-    """gunicorn with Hail: gevent, since a hit mostly waits for its confirm."""
-    workers = ["--bind", settings.hail_bind, "--workers", str(settings.hail_processes), "--worker-class", "gevent"]
-    return [*_gunicorn(), *workers, "hail.web:application"]
+    """gunicorn with Hail."""
+    workers = ["--bind", settings.hail_bind, "--workers", str(settings.hail_processes)]
+    return [*_gunicorn(), *workers, "--worker-class", "hail.server.HailWorker", "hail.web:application"]
 
 
 def whale_command(settings: Settings) -> list[str]:
-    """gunicorn with Whale: threads, since an answer is numpy and Redis, which both let other threads run."""
+    """gunicorn with Whale."""
     workers = ["--bind", settings.whale_bind, "--workers", str(settings.whale_processes)]
-    threads = ["--worker-class", "gthread", "--threads", str(settings.whale_threads)]
+    threads = ["--worker-class", "hail.server.WhaleWorker", "--threads", str(settings.whale_threads)]
     return [*_gunicorn(), *workers, *threads, "whale.web:application"]
 
 

@@ -29,7 +29,7 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,7 @@ from whale.routes.service import ServiceRoutes
 
 log = logging.getLogger("whale.web")
 
+HEALTH = "/healthz"
 TELL_S, REST_TURNS = 1.0, 20
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
@@ -120,14 +121,22 @@ class Application:
 
     def __init__(self) -> None:
         self._app: bottle.Bottle | None = None
+        self._away: Unavailable | SetupError | None = None
         self._lock = threading.Lock()
+
+    def answers_at_once(self, environ: Mapping[str, Any]) -> bool:
+        """Whether this waits for nothing, neither for the store nor for a thread: health, once the settings were right."""
+        return environ.get("PATH_INFO") == HEALTH and bool(self._app or self._away)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         try:
+            if self._away and not self._app and self.answers_at_once(environ):
+                raise self._away  # without asking the store again
             app = self._app or self.load()
         except (Unavailable, SetupError) as error:
+            self._away = error
             app = _Guarded(Door(load(os.environ)))
-            app.route("/healthz", "GET", lambda: text_answer("OK\n"))
+            app.route(HEALTH, "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)
 

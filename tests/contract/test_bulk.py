@@ -179,12 +179,19 @@ def test_reads_of_several_are_those_of_each(settings: Settings, unique: str) -> 
     names = [("decisions", name, "1") for name in FLAGS] + [("kinds",), ("nobody",), ("kinds",)]
     assert store.kinds_of(unique, names) == [store.kinds(unique, pk) for pk in names]
     assert store.kinds_of(unique, [("kinds",)]) == [{"m": "max"}]
+    assert store.metrics_of(unique, names) == [store.metrics(unique, pk) for pk in names]
+    assert store.metrics_of(unique, [("kinds",)]) == [["hits", "m"]]
+    parents = [(), ("decisions",), ("decisions", next(iter(FLAGS)), "1"), ("nobody",)]
+    assert store.pks_of(unique, parents) == [store.pks(unique, parent) for parent in parents]
+    assert all(store.pks_of(unique, parents)[:2])
     asked = [(pk, path, levels) for pk in names for path in ((), ("country",), ("no",)) for levels in (1, 2)]
     assert store.descendants_of(unique, asked) == [store.descendants(unique, *each) for each in asked]
     assert any(store.descendants_of(unique, asked))
     assert (
         store.read_each(unique, [], DAY, [today])
         == store.kinds_of(unique, [])
+        == store.metrics_of(unique, [])
+        == store.pks_of(unique, [])
         == store.descendants_of(unique, [])
         == []
     )

@@ -35,6 +35,8 @@ SERVERS = {
     "sync": [*GUNICORN, "-k", "sync"],
     "gthread": [*GUNICORN, "-k", "gthread", "--threads", "4"],
     "gevent": [*GUNICORN, "-k", "gevent"],
+    "HailWorker": [*GUNICORN, "-k", "hail.server.HailWorker"],
+    "WhaleWorker": [*GUNICORN, "-k", "hail.server.WhaleWorker", "--threads", "4"],
     "granian": [*GRANIAN, "--blocking-threads", "4"],
 }
 
@@ -157,7 +159,7 @@ def served(all_served: dict[str, Served], request: pytest.FixtureRequest) -> Ser
     return all_served[request.param]
 
 
-@pytest.fixture(params=["sync", "gthread", "gevent"])
+@pytest.fixture(params=["sync", "gthread", "gevent", "HailWorker", "WhaleWorker"])
 def gunicorn(all_served: dict[str, Served], request: pytest.FixtureRequest) -> Served:
     return all_served[request.param]
 

@@ -31,9 +31,9 @@ class HailServer:
     def __init__(self, data_dir: Path, **settings: str):
         self.port = free_port()
         self.environ = {"HAILWHALE_DATA_DIR": str(data_dir), "HAILWHALE_BREAKER_S": "0.3", **settings}
-        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:hail.gunicorn_conf", "-k", "gevent"]
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:hail.gunicorn_conf", "-k"]
         self.process = subprocess.Popen(
-            [*gunicorn, "-w", "2", "-b", f"127.0.0.1:{self.port}", "hail.web:application"],
+            [*gunicorn, "hail.server.HailWorker", "-w", "2", "-b", f"127.0.0.1:{self.port}", "hail.web:application"],
             env={**os.environ, **self.environ},
             cwd=ROOT,
             start_new_session=True,

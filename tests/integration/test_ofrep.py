@@ -39,7 +39,17 @@ def own_redis() -> Iterator[RedisServer]:
 def served(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
     environ = {**os.environ, **KEYS, "HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_DECIDE_SNAPSHOT_S": "0.001"}
-    command = [sys.executable, "-c", PATIENT, "-k", "gthread", "--threads", "4", "-b", f"127.0.0.1:{port}"]
+    command = [
+        sys.executable,
+        "-c",
+        PATIENT,
+        "-k",
+        "hail.server.WhaleWorker",
+        "--threads",
+        "4",
+        "-b",
+        f"127.0.0.1:{port}",
+    ]
     log = tmp_path_factory.mktemp("whale") / "log"
     with log.open("wb") as out:
         running = subprocess.Popen(

@@ -2,10 +2,8 @@
 
 import os
 import re
-import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,71 +11,7 @@ import pytest
 import requests
 
 from tests.servers import free_port, wait_until
-
-UP = [sys.executable, "-c", "from whale.cli import main; main()", "up"]
-
-
-class Up:
-    """`hailwhale up` on free ports, with no redis-server on PATH: the wheel's serves."""
-
-    def __init__(self, data_dir: Path):
-        self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        self.output = data_dir.parent / "output"
-        own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
-        binds = {"HAILWHALE_HAIL_BIND": self.hail, "HAILWHALE_WHALE_BIND": self.whale}
-        self.environ = {**own, **binds, "HAILWHALE_DATA_DIR": str(data_dir), "PATH": "/nonexistent"}
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(UP, env=self.environ, stdout=output, stderr=output)
-        wait_until(lambda: "read:" in self.said() or not self.running, 100, "up")
-        assert self.running, self.said()
-
-    @property
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def stop(self, how: signal.Signals) -> int:
-        assert self.process
-        self.process.send_signal(how)
-        return self.process.wait(60)
-
-    def said(self) -> str:
-        return self.output.read_text()
-
-    def printed(self, what: str) -> list[str]:
-        """The words of the curl line that counts, or of the one that reads."""
-        found = re.search(rf"{what}: +(curl .*)", self.said())
-        assert found
-        return shlex.split(found[1])
-
-    def count(self, hits: int) -> None:
-        for _ in range(hits):
-            answer = requests.get(f"http://{self.hail}/count", {"pk": "shop", "metrics": '{"sold": 1}'}, timeout=10)
-            assert (answer.status_code, answer.text.strip()) == (200, "OK")
-
-    def counted(self) -> dict[str, float]:
-        answer = requests.get(
-            f"http://{self.whale}/totals",
-            {"pk": "shop", "metrics": '["hits", "sold"]', "period": "today"},
-            timeout=10,
-        )
-        answer.raise_for_status()
-        totals: dict[str, float] = next(iter(answer.json().values())).get("_", {})
-        return totals
-
-    def child(self, name: str) -> int | None:
-        """Process id of the part whose command names this."""
-        assert self.process
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = folder.joinpath("stat").read_text().rpartition(")")[2].split()[1]
-                if parent == str(self.process.pid) and name in folder.joinpath("cmdline").read_text():
-                    return int(folder.name)
-            except OSError:  # it ended while we looked
-                continue
-        return None
+from tests.up import UP, Up
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ def test_each_reason_has_a_heading_and_each_heading_a_reason() -> None:
 def test_each_metric_is_in_the_documents() -> None:
     modules = [path for folder in ("hail", "whale") for path in (ROOT / folder).rglob("*.py")]
     source = "\n".join(path.read_text() for path in modules)
-    names = set(re.findall(r'(?:Counter|Histogram)\(\s*"(hailwhale_\w+)"', source))
+    names = set(re.findall(r'(?:Counter|Gauge|Histogram)\(\s*"(hailwhale_\w+)"', source))
     shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", DOCUMENTS["docs/http.md"])}
     assert shown == names
 

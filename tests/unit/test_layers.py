@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = {str(path.relative_to(ROOT)): path for folder in ("hail", "whale") for path in (ROOT / folder).rglob("*.py")}
 
 PURE = {
+    "hail/connections.py",
     "hail/hit.py",
     "hail/message.py",
     "whale/definition.py",
@@ -48,6 +49,7 @@ EDGES = {
     "hail/binds.py": "waiting for ports",
     "hail/pixel.py": "nonces",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
+    "hail/server.py": "how long connections wait",
     "hail/spool.py": "names of files",
     "hail/unreadable.py": "how often the log is told",
     "hail/web.py": "the clock of hits",

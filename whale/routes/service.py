@@ -8,13 +8,11 @@ from hail.metrics import CONTENT_TYPE, exposition
 from hail.problem import HOST, seen_from
 from whale import openapi
 from whale.client import Whale
-from whale.dimension import Pk
-from whale.errors import PeriodError, Unavailable
-from whale.page import POLICY, Row, render
+from whale.errors import Unavailable
+from whale.overview import overview
+from whale.page import POLICY, render
 from whale.responses import json_answer, said_of, text_answer, unavailable
 from whale.routes.door import Door
-
-PAGE_PKS, PAGE_CHILDREN, PAGE_METRICS = 50, 5, 8
 
 
 class ServiceRoutes:
@@ -34,27 +32,11 @@ class ServiceRoutes:
         settings = self._door.settings
         host = bottle.request.environ.get("HTTP_HOST", "")
         host = host if HOST.fullmatch(host) else settings.whale_bind
-        names = self._whale.pks()
-        rows = []
-        for pk in names[:PAGE_PKS]:
-            below = self._whale.pks(pk)
-            rows.append(self._row(pk, len(below[PAGE_CHILDREN:])))
-            rows += [self._row(child) for child in below[:PAGE_CHILDREN]]
+        rows, more = overview(self._whale)
         hail = f"http://{seen_from(host, settings.hail_bind)}"
-        html = render(rows, max(0, len(names) - PAGE_PKS), hail, f"http://{host}", self._door.access.locked)
+        html = render(rows, more, hail, f"http://{host}", self._door.access.locked)
         headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
         return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
-
-    def _row(self, pk: Pk, more: int = 0) -> Row:
-        whale = self._whale
-        names = whale.metrics_of(pk)[:PAGE_METRICS]
-        try:
-            today = whale.totals(pk, metrics=names, periods=["today"])["today"]["_"]
-        except PeriodError:  # names of a distinct count are not kept for such hours as this zone's day has
-            kinds = whale.store.kinds(whale.account, pk)
-            sums = [name for name in names if name not in kinds]
-            today = whale.totals(pk, metrics=sums, periods=["today"])["today"]["_"]
-        return Row(pk, today, more)
 
     def readyz(self) -> Any:
         try:

@@ -469,6 +469,12 @@ class Store(Protocol):
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
         """Names of the pks one level below a pk; of () the top ones."""
 
+    def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
+        """`pks` of several parents, in one round trip, or two where the directory has changed."""
+
+    def metrics_of(self, account: str, pks: Sequence[Pk]) -> list[list[str]]:
+        """`metrics` of several pks, in one round trip, or two where a dictionary has changed."""
+
     def metrics(self, account: str, pk: Pk) -> list[str]:
         """Names of a pk's metrics, in the order they were first counted; `hits` first."""
 

@@ -535,6 +535,12 @@ class MemoryStore:
         directory = self._directory.get(account)
         return list(directory.children.get(parent, ())) if directory else []
 
+    def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
+        return [self.pks(account, parent) for parent in parents]
+
+    def metrics_of(self, account: str, pks: Sequence[Pk]) -> list[list[str]]:
+        return [self.metrics(account, pk) for pk in pks]
+
     def metrics(self, account: str, pk: Pk) -> list[str]:
         names = self._names.get((account, pk))
         return list(names.metrics.children[()]) if names else []

@@ -524,6 +524,17 @@ class Reader(Connected):
         return self.children(account, (), parent)
 
     @reachable
+    def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
+        known = self._knowledge(account, ()) if parents else None
+        numbers = [None if known is None else known.number(parent) for parent in parents]
+        return [known.children(str(number)) if known and number is not None else [] for number in numbers]
+
+    @reachable
+    def metrics_of(self, account: str, pks: Sequence[Pk]) -> list[list[str]]:
+        known = self._newest(account, pks)
+        return [[*mine.in_order] if (mine := known[pk]) else [] for pk in pks]
+
+    @reachable
     def metrics(self, account: str, pk: Pk) -> list[str]:
         known = self._knowledge(account, pk)
         return [*known.in_order] if known else []

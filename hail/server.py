@@ -1,0 +1,278 @@
+"""gunicorn's workers of both services: connections in greenlets, and no more of them than hail/connections.py allows.
+
+    HailWorker     the application runs in the greenlets, too: a hit mostly waits for its confirm
+    WhaleWorker    the application runs in threads, `--threads` of them: an answer is numpy and Redis
+
+A stranger who sends half a head, half a body or nothing, or who does not read, holds a greenlet and a few bytes for a while, and
+never a thread. A body is read before the application is asked, and its answer is sent after it has gone: an application works
+only. Where all connections are in work, the next request is answered 503 `overloaded`.
+"""
+
+import errno
+import io
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import partial
+from typing import Any
+
+import gevent
+import gevent.socket
+import gevent.threadpool
+from gevent.server import StreamServer
+from gunicorn.workers.base_async import AsyncWorker
+from gunicorn.workers.ggevent import GeventWorker
+
+from hail.connections import Bounds, Connection, Connections, Wait, peer_of
+from hail.settings import PREFIX, load
+
+TICK_S = 0.25
+LINGER_S = 0.5  # at a stop: for a request that was on its way when its client had not heard yet
+OTHER_FILES = 200  # that a process has open beside its connections
+UNSENT_BYTES = 131_072  # of an answer in the kernel: the rest waits in the process, where it is counted
+PIECE_BYTES = 65_536
+SWITCH_S = 0.001  # of Python's 5 ms, eight busy threads make the one with the connections wait 40 ms at each turn
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without waiting for the peer to take what was sent
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class Stream(Connection):
+    """A socket for gunicorn's parser and responses, which keeps book of whom it waits for."""
+
+    __slots__ = ("_book", "_gone", "_socket")
+
+    def __init__(self, connected: Any, peer: str | None, book: Connections):
+        super().__init__(peer)
+        self._socket, self._book, self._gone = connected, book, False
+        book.open(self, time.monotonic())
+
+    def recv(self, size: int) -> bytes:
+        if self.waits is None:  # the request before was answered
+            self._book.release(self, self.held)
+            self._book.wait(self, Wait.IDLE, time.monotonic())
+        data: bytes = b""
+        try:
+            data = self._socket.recv(size)
+        except OSError:
+            if not self._gone:
+                raise
+        if self.waits is Wait.IDLE and data:
+            self._book.wait(self, Wait.HEAD, time.monotonic())
+        self._hold(len(data))
+        return data
+
+    def read_body(self, environ: dict[str, Any], limit: int) -> None:
+        """Reads the body for the application, unless it is too large: then the application refuses it unread."""
+        length = environ.get("CONTENT_LENGTH") or ""
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            left = limit + 1
+        elif length.isdecimal() and 0 < int(length) <= limit:
+            left = int(length)
+        else:
+            return
+        self._book.wait(self, Wait.BODY, time.monotonic())
+        environ["wsgi.input"] = Body(environ["wsgi.input"], left)
+
+    def work(self) -> bool:
+        """From here on it is not closed; False where there is too much work already. OSError where it was closed."""
+        if self._gone:
+            raise OSError(errno.ECONNRESET, "closed while its body came")
+        self._book.work(self)
+        return not self._book.overloaded
+
+    def send(self, data: bytes) -> int:
+        self.sendall(data)
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        self._hold(len(data))
+        self._book.wait(self, Wait.READER, time.monotonic())
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise BrokenPipeError(errno.EPIPE, "its reader has gone, or took too long") from error
+        self._book.work(self)
+        self._book.release(self, len(data))
+
+    def setblocking(self, flag: bool) -> None:
+        self._socket.setblocking(flag)
+
+    def close(self) -> None:
+        self._book.leave(self)
+        self._socket.close()
+
+    def _hold(self, size: int) -> None:
+        if self._book.hold(self, size):
+            gevent.sleep(0)  # lets those that were closed end, and free what they held, before more is taken
+
+    def cut(self) -> None:
+        self._gone = True
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes its greenlet, which closes it
+
+
+class Body(io.BytesIO):
+    """A body that was read from another; ends as that one did, be it with an error."""
+
+    def __init__(self, source: Any, left: int):
+        super().__init__()
+        self._error: Exception | None = None
+        try:
+            while left > 0 and (piece := source.read(min(left, PIECE_BYTES))):
+                self.write(piece)
+                left -= len(piece)
+        except Exception as error:  # the parser's: the application asks for the body, and is told then
+            self._error = error.with_traceback(None)  # whose frames would keep the body until garbage is collected
+        self.seek(0)
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if self._error and not data and size != 0:
+            raise self._error
+        return data
+
+
+class Answering:
+    """The application as gunicorn calls it, in the greenlet of a connection: first its body, then the application.
+
+    run: calls a function with arguments, here or in a thread, and returns its result.
+    """
+
+    def __init__(self, application: Application, limit: int, run: Callable[..., list[bytes]]):
+        self._application, self._limit, self._run = application, limit, run
+        self._at_once: Callable[[dict[str, Any]], bool] = getattr(application, "answers_at_once", lambda environ: False)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        stream: Stream = environ["gunicorn.socket"]
+        stream.read_body(environ, self._limit)
+        has_room = stream.work()
+        if self._at_once(environ):
+            return self._answer(environ, start_response)
+        if not has_room:
+            return overloaded(start_response)
+        return self._run(self._answer, environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        parts = self._application(environ, start_response)
+        try:
+            return list(parts)
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+
+
+def overloaded(start_response: Any) -> list[bytes]:
+    body = (
+        b'{"type":"urn:hailwhale:overloaded","title":"overloaded","status":503,'
+        b'"detail":"overloaded, try again in 2 s","code":"overloaded"}'
+    )
+    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Retry-After", "2")]
+    start_response("503 Service Unavailable", headers)
+    return [body]
+
+
+class HailWorker(GeventWorker):
+    """`--worker-class hail.server.HailWorker`"""
+
+    sockets: list[Any]
+    wsgi: Any
+
+    def init_process(self) -> None:
+        from hail import metrics  # not before gunicorn_conf has named the folder that it keeps its numbers in
+
+        if self.cfg.is_ssl:
+            raise RuntimeError("this worker speaks no TLS: let a proxy before it end TLS, as deploy/nginx.conf does")
+        self.settings = load(os.environ)
+        self._metrics = metrics
+        asked = self.settings.max_connections
+        connections = room_for(asked)
+        if connections < asked:
+            said = f"the limit of open files allows {connections} connections, not {PREFIX}MAX_CONNECTIONS={asked}"
+            self.log.warning("%s: raise it (ulimit -Hn, LimitNOFILE=) or lower the setting", said)
+        bounds = Bounds.of(self.settings.replace(max_connections=connections), self.cfg.keepalive)
+        self.book = Connections(bounds, lambda why: metrics.CONNECTIONS_CLOSED.labels(why).inc())
+        super().init_process()
+
+    def patch(self) -> None:
+        super().patch()
+        self._listen()
+
+    def _listen(self) -> None:
+        for listener in self.sockets:
+            if listener.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = Answering(self.wsgi, self.settings.max_body_bytes, self.call)
+
+    def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
+        return function(*arguments)
+
+    def timeout_ctx(self) -> AbstractContextManager[None]:
+        return nullcontext()  # each wait has its time in the book
+
+    def handle(self, listener: Any, client: Any, addr: Any) -> None:
+        peer = peer_of(addr[0], self.settings.trusted_proxies) if isinstance(addr, tuple) else None
+        AsyncWorker.handle(self, listener, Stream(client, peer, self.book), addr)
+
+    def run(self) -> None:
+        servers = [StreamServer(listener, handle=partial(self.handle, listener)) for listener in self.sockets]
+        for server in servers:
+            if self.cfg.workers > 1:
+                server.max_accept = 1  # the next one is for the others
+            server.start()
+        while self.alive:
+            self._tick()
+            gevent.sleep(TICK_S)
+        for server in servers:
+            server.close()
+        stopped = time.monotonic()
+        while self.book and (now := time.monotonic()) < stopped + self.cfg.graceful_timeout:
+            if now > stopped + LINGER_S:
+                self.book.close_waiting((Wait.IDLE, Wait.HEAD), now)
+            self._tick()
+            gevent.sleep(TICK_S / 5)
+
+    def _tick(self) -> None:
+        self.notify()
+        self.book.close_overdue(time.monotonic())
+        self._metrics.CONNECTIONS.set(len(self.book))
+        self._metrics.CONNECTION_BYTES.set(self.book.held)
+
+
+class WhaleWorker(HailWorker):
+    """`--worker-class hail.server.WhaleWorker`. Nothing is patched: its threads are the system's."""
+
+    def patch(self) -> None:
+        self.sockets = [
+            gevent.socket.socket(listener.FAMILY, socket.SOCK_STREAM, fileno=listener.sock.detach())
+            for listener in self.sockets
+        ]
+        self._listen()
+
+    def load_wsgi(self) -> None:
+        sys.setswitchinterval(SWITCH_S)
+        self._threads = gevent.threadpool.ThreadPool(self.cfg.threads)
+        super().load_wsgi()
+
+    def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
+        answer: list[bytes] = self._threads.apply(function, arguments)
+        return answer
+
+
+def room_for(connections: int) -> int:
+    """How many of so many connections the limit of open files allows, after it was raised as far as they need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + OTHER_FILES
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return max(1, most - OTHER_FILES)
