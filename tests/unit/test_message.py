@@ -78,11 +78,13 @@ BROKEN = [
     b"[" * 5000,
     HIT[:-1],
     b'"hits":[',
+    HIT + b"," + HIT,
 ]
 
 
 @given(st.lists(st.sampled_from(BROKEN) | st.just(HIT), max_size=8))
 @example([HIT, b"", b"]}", HIT])
+@example([b"]", b'"hits":['])
 @law(300)
 def test_a_hit_that_cannot_be_read_takes_no_other_along(hits: list[bytes]) -> None:
     message = decode_message(encode_message(NAME, 7, "default", 4210, 5, hits))
