@@ -1,27 +1,31 @@
 """The worst legal hits of every kind, and the worst legal questions, leave each process below its ceiling of memory.
 
-Memory is read from outside, as an operator would see it. hailwail and a worker get more unlike hits than they may hold; afterwards
-what they held is given back.
+Memory is read from outside, as an operator would see it. hailwail gets more unlike hits than it may hold; afterwards what was
+held is given back. A worker applies by the same code, on top of the messages that it has fetched.
 """
 
+import gzip
+import json
+import os
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolWriter
 from tests import worst
-from tests.farm import Farm, Program
-from tests.servers import RedisServer, wait_until
+from tests.farm import PROCFILE, Farm, Program
+from tests.servers import RedisServer, free_port, wait_until
 from tests.worst import KINDS
 
 HAIL_MB, WHALE_MB, WORKER_MB = 300, 600, 500
 BACK_S = 60.0
 NEAR_MB = 60
-FEW = {"seconds": 12.0, "megabytes": 24}
 PUBLISHER = "fedcba9876543210"
 
 
@@ -101,3 +105,110 @@ def test_the_worst_hits_leave_hailwail_below_its_ceiling_and_it_comes_back(
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_hits_leave_hailwail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
     attack_hailwail(tmp_path, quick_redis, 2_000_000, 100)
+
+
+def send_until(stop: float, send: Callable[[int], None]) -> None:
+    """By eight threads, each with numbers of its own, until a time."""
+
+    def work(first: int) -> None:
+        number = first
+        while time.monotonic() < stop:
+            send(number)
+            number += 8
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def attack_hail(folder: Path, redis: RedisServer, seconds: float) -> None:
+    farm = Farm(folder, redis, None)
+    bodies = [json.dumps(worst.batch_of(kind, 100, number)).encode() for number, kind in enumerate(KINDS)]
+
+    def send(number: int) -> None:
+        body = bodies[number % len(bodies)]
+        query = {"pk": f"p{number}", "dimensions": f"d{number}" + "x" * 150}
+        requests.get(f"{farm.url}/count", query, timeout=60)
+        if number % 2:
+            requests.post(f"{farm.url}/batch", gzip.compress(body), headers={"Content-Encoding": "gzip"}, timeout=60)
+        else:
+            requests.post(f"{farm.url}/batch", body, timeout=60)
+        requests.post(f"{farm.url}/count", b'{"pk": ' + os.urandom(50_000), timeout=60)
+
+    try:
+        farm.hail.start()
+        farm.wait_for_hail()
+        send(0)
+        watch = Watch(processes_of(farm.hail))
+        send_until(time.monotonic() + seconds, send)
+        watch.check(HAIL_MB, "Hail")
+        told = requests.get(f"{farm.url}/metrics", timeout=60).text
+        assert 'hailwhale_held_bytes{what="known hits"}' in told
+        watch.wait_until_back()
+    finally:
+        farm.close()
+
+
+def test_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
+    attack_hail(tmp_path, quick_redis, 3.0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_minutes_of_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
+    attack_hail(tmp_path, quick_redis, 180.0)
+
+
+def attack_whale(folder: Path, redis: RedisServer, seconds: float, cells: int, comes_back: bool) -> None:
+    farm = Farm(folder, redis, None)
+    bind = f"127.0.0.1:{free_port()}"
+    whale = Program("whale", PROCFILE["whale"], {**farm.hail.environ, "HAILWHALE_WHALE_BIND": bind}, folder)
+    pks = ["values", "long", "metrics2", "times", "quantiles"]
+
+    def ask(number: int) -> None:
+        asked = {
+            "pk": pks[number % len(pks)],
+            "depth": "2",
+            "limit": "0",
+            "cached": "1",
+            "metrics": f"hits/{number + 1}",
+        }
+        period = ("1d:1mo", "1h:1w", "1m:24h", "today")[number % 4]
+        requests.get(f"http://{bind}/plotpoints", {**asked, "period": period}, timeout=60)
+        requests.get(f"http://{bind}/rank", {**asked, "depth": "", "period": period}, timeout=60)
+
+    try:
+        spool_worst(farm.spool, farm.settings, cells, 1)
+        farm.hailwail.start()
+        whale.start()
+        wait_until(lambda: not farm.spool.names(), 120, "the hits to be counted")
+        wait_until(lambda: is_up(f"http://{bind}/readyz"), 60, "Whale")
+        ask(0)
+        watch = Watch(processes_of(whale))
+        send_until(time.monotonic() + seconds, ask)
+        watch.check(WHALE_MB, "Whale")
+        assert 'hailwhale_held_bytes{what="names"}' in requests.get(f"http://{bind}/metrics", timeout=60).text
+        if comes_back:  # takes Whale's 20 to 40 s
+            watch.wait_until_back()
+    finally:
+        whale.kill9()
+        farm.close()
+
+
+def is_up(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=10).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def test_the_worst_questions_leave_whale_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
+    attack_whale(tmp_path, quick_redis, 2.0, 4000, comes_back=False)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_minutes_of_the_worst_questions_leave_whale_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
+    attack_whale(tmp_path, quick_redis, 120.0, 400_000, comes_back=True)
