@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 
 from hail.hit import MILLION
 from hail.settings import DAY, HOUR, Settings, load
@@ -14,6 +15,7 @@ from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
 from whale.store import connect, marker, writer
 from whale.store.base import PublisherAudit
+from whale.store.connection import Script, pack
 from whale.store.keys import Keys, place
 from whale.store.redis import RedisStore
 
@@ -233,3 +235,22 @@ def test_a_message_is_done_with_only_when_a_replica_has_it(unique: str, monkeypa
         replica.sigcont()
         applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW)
         assert sums(store, unique, ("t",), [()]) == [2]
+
+
+def test_a_name_that_cannot_be_kept_for_want_of_memory_is_not_counted_as_lost(own_redis: RedisServer) -> None:
+    """It comes again: memory may be there when apply.lua runs, a moment later."""
+    client = own_redis.client()
+    for key in ("{0}n", "{0}resets"):
+        client.hset(key, "g", "token")
+    client.sadd("{0}u", "1:2")
+    client.config_set("maxmemory", "1")
+    call = (
+        ["{0}n", "{0}resets", "{0}u", "{0}faults", "{0}h"],
+        [pack([["token"] * 2, 10, [], [(1, 2, [0], [1, [1]])], ["ann"]])],
+    )
+    with pytest.raises(redis.OutOfMemoryError):
+        Script(client, "mark")(*call)
+    client.config_set("maxmemory", "0")
+    assert client.hgetall("{0}faults") == {}
+    assert Script(client, "mark")(*call) == [b"ok"]
+    assert client.pfcount("{0}h:1:2") == 1

@@ -265,7 +265,7 @@ def lost_master(redis: RedisServer) -> None:
 
 def loads(redis: RedisServer) -> None:
     """Much data, read slowly."""
-    redis.client().eval("for i = 1, 200000 do redis.call('SET', 'default:' .. i, 1) end", 0)
+    redis.client().eval("for i = 1, 100000 do redis.call('SET', 'default:' .. i, 1) end", 0)
     redis.stop()
     redis.options["key_load_delay"] = "20"  # microseconds; it answers once in 1,024 keys
     redis.launch()
