@@ -49,6 +49,9 @@ TABLE = (
     Setting("BROKER_URL", "", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue"),
     Setting("QUEUE", "hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue"),
     Setting("TIMEZONE", "UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made"),
+    Setting(
+        "WEEK_STARTS", "monday", "monday or sunday", "the day that weeks begin with, where a question does not say it"
+    ),
     Setting("DEFAULT_TABLE", "analytics", "pk", "what HailWhale.log counts and HailWhale.dataset reads"),
     Setting("SHARDS", 1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)"),
     Setting(
@@ -254,6 +257,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
     if not 1 <= values["MAX_OPTIONS"] <= 200:
         raise SettingsError(f"{PREFIX}MAX_OPTIONS: expected 1 to 200, got {values['MAX_OPTIONS']}")
+    if values["WEEK_STARTS"] not in ("monday", "sunday"):
+        raise SettingsError(f"{PREFIX}WEEK_STARTS: expected monday or sunday, got {values['WEEK_STARTS']!r}")
     try:
         ZoneInfo(values["TIMEZONE"])
     except (KeyError, ValueError, OSError):

@@ -24,6 +24,9 @@ Period = Annotated[
 ]
 Zone = Annotated[str, Meta(description="IANA zone, as Europe/Berlin.")]
 Offset = Annotated[str, Meta(description="Offset from UTC: -0700, +05:30, hours -7, or hundredths of hours -700.")]
+Week = Annotated[
+    Literal["", "monday", "sunday"], Meta(description="The day that weeks begin with. Empty: HAILWHALE_WEEK_STARTS.")
+]
 Compare = Annotated[
     Literal["", "previous", "last_year"],
     Meta(
@@ -64,6 +67,7 @@ class PlotpointsAsked(Subject, kw_only=True):
     buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     depth: Depth = 0
     sort: Annotated[str, Meta(description="metric or -metric, the largest first; default: minus the first metric.")] = (
         ""
@@ -96,6 +100,7 @@ class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     undefined: Undefined = "zero"
     explain: Explain = False
 
@@ -109,6 +114,7 @@ class TotalsAsked(Subject, kw_only=True):
     buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     undefined: Undefined = "zero"
     compare: Compare = ""
     explain: Explain = False
@@ -130,6 +136,7 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: Buckets = None
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     undefined: Undefined = "zero"
     compare: Compare = ""
     explain: Explain = False
@@ -162,6 +169,7 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pks: Annotated[bool, Meta(description="The child pks, not paths.")] = False
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     compare: Compare = ""
     explain: Explain = False
     cached: Cached = False
@@ -187,6 +195,7 @@ class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(description="Values of each dimension; 0 shows all.")] = 10
     tz: Zone = ""
     tzoffset: Offset = ""
+    week: Week = ""
     explain: Explain = False
 
 

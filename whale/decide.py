@@ -364,7 +364,8 @@ class Decider:
     def _range(self, period: str) -> Range:
         zone = self.store().zone(self._account)
         kept, most = self._settings.periods, self._settings.max_points
-        return parse_period(period, self._clock(), zone, kept, "", most, None, None)
+        week = self._settings.week_starts
+        return parse_period(period, self._clock(), zone, kept, max_points=most, week=week)
 
     @property
     def is_away(self) -> bool:

@@ -277,7 +277,8 @@ class Deciding(Counting):
         if half_life is None:
             return asked
         kept, most = self.settings.periods, self.settings.max_points
-        range_ = parse_period(asked.period, self.clock(), self.settings.timezone, kept, max_points=most)
+        zone, week = self.settings.timezone, self.settings.week_starts
+        range_ = parse_period(asked.period, self.clock(), zone, kept, max_points=most, week=week)
         return replace(asked, half_life_s=half_life_of(half_life, range_))
 
     @on_default

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from hail.hit import is_text
 from hail.settings import DISTINCT, QUANTILE, SUM
 from whale.errors import FormulaError
-from whale.period import DAY, MONTH, WEEK, YEAR, Range, tz
+from whale.period import CALENDAR_DAYS, DAY, MONTHS, YEAR, Range, tz
 
 MILLION = 1_000_000
 LONGEST = 1000
@@ -633,7 +633,7 @@ def _constant(name: str, at: Range, starts: Sequence[int]) -> Floats:
         return months
     years = np.array([365 + isleap(date.year) for date in dates], np.float64)
     # A day is a day though it has 23 hours: longer buckets are whole days, rounded from their seconds.
-    long = at.interval in (DAY, WEEK, MONTH, YEAR)
+    long = at.interval in CALENDAR_DAYS or at.interval in MONTHS
     days: Floats = np.maximum(np.rint(seconds / DAY), 1) if long else seconds / DAY
     found: Floats = {"days": days, "weeks": days / 7, "months": days / months, "years": days / years}[name]
     if at.interval == YEAR:

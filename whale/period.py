@@ -1,10 +1,10 @@
 """Intervals, buckets and periods: calendar arithmetic only, no clock and no store.
 
-An interval is the width of a bucket: a number of seconds that divides an hour (cut in UTC), `DAY` (a local day), `WEEK`
-(from Monday), `MONTH` or `YEAR` (of the local calendar). A bucket is named by the epoch second it begins at. What is
-local is cut in a zone, so a day may have 23 or 25 hours. A day begins at the first instant whose local date is that
-day or later; so days never overlap, whatever a zone does at midnight, and a day that a zone left out (Samoa,
-2011-12-30) has no bucket.
+An interval is the width of a bucket: a number of seconds that divides an hour (stored ones are cut in UTC), `DAY` (a local
+day), `WEEK` (from Monday), `SUNDAY_WEEK`, `MONTH` or `YEAR` (of the local calendar). A bucket
+is named by the epoch second it begins at. What is local is cut in a zone, so a day may have 23 or 25 hours. A day begins
+at the first instant whose local date is that day or later; so days never overlap, whatever a zone does at midnight, and
+a day that a zone left out (Samoa, 2011-12-30) has no bucket.
 
 A zone is an IANA name, or an offset from UTC as `-07:00`. Days and months are stored in the account's zone. A range in
 another zone, or in an interval that is not stored, is read from a stored interval whose buckets begin wherever the
@@ -13,16 +13,16 @@ asked ones do (`Range.source`), else it is refused: a day is never shifted witho
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
 from whale.errors import PeriodError, TooManyPoints
 
 MINUTE, QUARTER, HOUR, DAY, WEEK = 60, 900, 3600, 86_400, 7 * 86_400
-MONTH, YEAR = "1mo", "1y"
+MONTH, YEAR, SUNDAY_WEEK = "1mo", "1y", "1w from Sunday"
 UNITS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK, "mo": 31 * DAY, "y": 365 * DAY}
 UNIT_WORDS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks", "mo": "months", "y": "years"}
 FIRST_YEAR, LAST_YEAR = 1900, 9000
@@ -31,7 +31,10 @@ LAST = 221_845_392_000  # 9000-01-01
 
 Interval = int | str
 Kept = Iterable[tuple[Interval, float | None]]
-CALENDAR_DAYS: dict[Interval, int] = {DAY: 1, WEEK: 7}
+CALENDAR_DAYS: dict[Interval, int] = {DAY: 1, WEEK: 7, SUNDAY_WEEK: 7}
+WEEKS: dict[Interval, int] = {WEEK: 1, SUNDAY_WEEK: 0}
+"""Kinds of weeks, and the ordinal, modulo 7, of the day that each begins with."""
+WEEK_STARTS: dict[str, Interval] = {"monday": WEEK, "sunday": SUNDAY_WEEK}
 MONTHS: dict[Interval, int] = {MONTH: 1, YEAR: 12}
 
 
@@ -156,9 +159,9 @@ def bucket_start(interval: Interval, at: float, zone: str) -> int:
         return day_start(second, zone)
     if interval == MONTH:
         return month_start(second, zone)
-    if interval == WEEK:
+    if interval in WEEKS:
         ordinal = day_of(second, zone)
-        return midnight(ordinal - (ordinal - 1) % 7, zone)
+        return midnight(ordinal - (ordinal - WEEKS[interval]) % 7, zone)
     if interval == YEAR:
         return midnight(date(date.fromordinal(day_of(second, zone)).year, 1, 1).toordinal(), zone)
     assert isinstance(interval, int)
@@ -180,7 +183,7 @@ def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]
 
     Below a day the first one begins at `start`.
     """
-    if isinstance(interval, int) and interval < DAY:
+    if _is_short(interval):
         return range(start, end, interval)
     return _listed(interval, start, end, zone)
 
@@ -203,19 +206,21 @@ def points(interval: Interval, start: int, end: int, zone: str) -> int:
     """How many buckets [start, end) takes, without listing them (a day that a zone left out is counted)."""
     if end <= start:
         return 0
-    if isinstance(interval, str):
+    if interval in MONTHS:
         first, last = (date.fromordinal(day_of(at, zone)) for at in (start, end - 1))
         years = last.year - first.year
         return years + 1 if interval == YEAR else years * 12 + last.month - first.month + 1
     if interval in CALENDAR_DAYS:
-        days = CALENDAR_DAYS[interval]
-        return (day_of(end - 1, zone) - 1) // days - (day_of(start, zone) - 1) // days + 1
+        days, first_day = CALENDAR_DAYS[interval], WEEKS.get(interval, 0)
+        return (day_of(end - 1, zone) - first_day) // days - (day_of(start, zone) - first_day) // days + 1
     assert isinstance(interval, int)
     return -(-(end - start) // interval)
 
 
 def interval_name(interval: Interval) -> str:
     """`15s`, `1m`, `15m`, `1h`, `1d`, `1w`, `1mo`, `1y`."""
+    if interval in WEEKS:
+        return "1w"
     if isinstance(interval, str):
         return interval
     unit = next(unit for unit in ("w", "d", "h", "m", "s") if interval % UNITS[unit] == 0)
@@ -277,7 +282,12 @@ NAMED = {
 }
 LENGTH_OF = {WEEK: "1y", DAY: "1y", HOUR: "1d", QUARTER: "1d", MINUTE: "1h", MONTH: "1y", YEAR: "5y"}  # alone
 DEFAULT = "thirty"
-EXPECTED = "expected a name as today or thirty, interval:length as 1h:7d, or two dates as 2026-01-01..2026-02-01"
+EXPECTED = (
+    "expected a name as today or thirty, a number of buckets as 7d, interval:length as 1h:7d, a date as 2026-01-05, "
+    "or two as 2026-01-01..2026-02-01"
+)
+BUCKETS_OF: dict[str, Interval] = {"h": HOUR, "d": DAY, "w": WEEK, "mo": MONTH, "y": YEAR}
+"""The intervals of which a number of buckets may be asked, as `7d`."""
 MAX_POINTS = 10_000
 MAX_SOURCE_POINTS = 50_000
 """Stored buckets that one series may be summed from."""
@@ -293,22 +303,30 @@ def parse_period(
     max_points: int = MAX_POINTS,
     start_at: float | None = None,
     at: float | None = None,
+    week: str = "monday",
 ) -> Range:
     """The range that a period means at `now`, as the table in docs/http.md, and the stored interval that answers it.
 
     zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
     asked_zone: a name or an offset; the period may also end in `|zone`, which then holds.  start_at: only from the bucket with it on.
+    week: the day that weeks begin with, of WEEK_STARTS; the period may also end in `|sunday`, which then holds.
     at: the period as it was then; what is kept is still told by `now`.
     Raises PeriodError (unknown; not kept, or not so far back; no stored bucket fits) and TooManyPoints.
     """
-    period, _, after = ("" if isinstance(text, Span) else DEFAULT if text is None else str(text)).strip().partition("|")
-    in_zone = zone_asked(after, zone) if after else zone_asked(asked_zone, zone) if asked_zone else zone
+    period, *after = ("" if isinstance(text, Span) else DEFAULT if text is None else str(text)).strip().split("|")
+    if after and after[-1] in WEEK_STARTS:
+        week = after.pop()
+    if week not in WEEK_STARTS:
+        raise PeriodError(f"expected {' or '.join(WEEK_STARTS)}, got {_shown(week)}", "week")
+    weeks = WEEK_STARTS[week]
+    own_zone = "|".join(after) or asked_zone
+    in_zone = zone_asked(own_zone, zone) if own_zone else zone
     kept, then = dict(periods), now if at is None else at
     try:
         if isinstance(text, Span):
-            found = _of_span(text, then, in_zone, max_points)
+            found = _of_span(text, then, in_zone, weeks, max_points)
         else:
-            found = _parse(period.strip(), then, in_zone, lambda asked: source_of(asked, now, zone, kept))
+            found = _parse(period.strip(), then, in_zone, weeks, lambda asked: source_of(asked, now, zone, kept))
         if start_at is not None:
             found = _since(found, start_at)
         check_points(found, max_points)
@@ -337,25 +355,40 @@ _WIDER = (("minute", MINUTE), ("hour", HOUR), ("day", DAY), ("week", WEEK), ("mo
 
 def width(interval: Interval) -> int:
     """Seconds of its shortest bucket, about: for choosing."""
-    return interval if isinstance(interval, int) else {MONTH: 28 * DAY, YEAR: 365 * DAY}[interval]
+    return interval if isinstance(interval, int) else {SUNDAY_WEEK: WEEK, MONTH: 28 * DAY, YEAR: 365 * DAY}[interval]
 
 
-def _parse(text: str, now: float, zone: str, kept_as: Callable[[Range], Interval | None]) -> Range:
+def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[Range], Interval | None]) -> Range:
+    """kept_as: the stored interval that answers a range. Where none answers the hours of a day, the day itself does."""
     today = day_start(int(now // 1), zone)
     tomorrow = next_start(DAY, today, zone)
     match text:
         case "today":
             hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
-            # Where no stored bucket that is still kept begins with this day's hours, the day itself is the answer.
             return hours if kept_as(hours) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
             return Range(DAY, day_start(today - 1, zone), today, zone)
         case "wtd":
-            return Range(DAY, bucket_start(WEEK, today, zone), tomorrow, zone)
+            return Range(DAY, bucket_start(week, today, zone), tomorrow, zone)
+        case "last_week":
+            monday = bucket_start(week, today, zone)
+            return Range(DAY, next_start(week, monday, zone, -1), monday, zone)
+        case "last_month":
+            first_of_month = month_start(today, zone)
+            return Range(DAY, month_start(first_of_month - 1, zone), first_of_month, zone)
         case "mtd":
             return Range(DAY, month_start(today, zone), tomorrow, zone)
         case "ytd":
             return Range(DAY, bucket_start(YEAR, today, zone), tomorrow, zone)
+    if (days := re.fullmatch(r"last_([0-9]{1,9})d", text, re.ASCII)) and int(days[1]):
+        return Range(DAY, _buckets_back(DAY, int(days[1]), today, zone), today, zone)
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}", text, re.ASCII):
+        start = int(_local(_date(text, "%Y-%m", text), zone))
+        return Range(DAY, start, next_start(MONTH, start, zone), zone)
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+        start = int(_local(_date(text, "%Y-%m-%d", text), zone))
+        hours = Range(HOUR, start, next_start(DAY, start, zone), zone)
+        return hours if kept_as(hours) else replace(hours, interval=DAY)
     if dates := re.fullmatch(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})", text):
         first, last = (_date(part, "%m/%d/%Y", text) for part in dates.groups())
         return _between(DAY, first, last + timedelta(days=1), zone, text)
@@ -363,37 +396,65 @@ def _parse(text: str, now: float, zone: str, kept_as: Callable[[Range], Interval
         first, last = (
             _date(part, "%Y-%m-%dT%H:%M" if "T" in part else "%Y-%m-%d", text) for part in dates.groups()[1:]
         )
-        return _between(_interval(dates[1], text) if dates[1] else DAY, first, last, zone, text)
+        return _between(_interval(dates[1], text, week) if dates[1] else DAY, first, last, zone, text)
+    if text not in NAMED and (number := _number_of_buckets(text)):
+        count, interval = number[0], week if number[1] == WEEK else number[1]
+        open_one = bucket_start(interval, now, zone)
+        first_one = _buckets_back(interval, count - 1, open_one, zone)
+        return Range(interval, first_one, next_start(interval, open_one, zone), zone)
     interval_text, colon, length_text = NAMED.get(text, text).partition(":")
-    interval = _interval(interval_text, text)
+    interval = _interval(interval_text, text, week)
     if not colon:
-        length_text = LENGTH_OF.get(interval) or f"{60 * int(interval)}s"
-    return _back(interval, _seconds(length_text, text), now, zone)
+        length_text = LENGTH_OF.get(WEEK if interval in WEEKS else interval) or f"{60 * int(interval)}s"
+    return _back(interval, _length_asked(length_text, text), now, zone)
 
 
-def _back(interval: Interval, length_s: int, now: float, zone: str) -> Range:
-    """From the bucket `length_s` ago to the one that contains now, both taken."""
+def _number_of_buckets(text: str) -> tuple[int, Interval] | None:
+    """(7, DAY) of `7d`: two buckets or more of hours, days, weeks, months or years. None of anything else."""
+    found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]+)", text)
+    interval = BUCKETS_OF.get(_unit(found[2]) or "") if found else None
+    return (int(found[1]), interval) if found and interval is not None and int(found[1]) > 1 else None
+
+
+def _buckets_back(interval: Interval, count: int, start: int, zone: str) -> int:
+    """Where the bucket begins that is so many before the one that begins at `start`."""
+    if count * width(interval) > start - FIRST:
+        raise OverflowError
+    return next_start(interval, start, zone, -count)
+
+
+def _back(interval: Interval, length: tuple[int, str], now: float, zone: str) -> Range:
+    """From the bucket a length ago to the one that contains now, both taken. length: a number and its unit.
+
+    By the calendar where both are: days and weeks may have hours more or less, and months and years days.
+    """
+    count, unit = length
+    length_s = count * UNITS[unit]
     if length_s > now - FIRST:
         raise OverflowError
     last = bucket_start(interval, now, zone)
     end = next_start(interval, last, zone)
-    if interval == DAY and length_s % DAY == 0:  # by the calendar: a day of 23 hours is a day
-        return Range(interval, midnight(day_of(last, zone) - length_s // DAY, zone), end, zone)
+    if interval in MONTHS and unit in ("mo", "y"):
+        first = next_start(MONTH, month_start(last, zone), zone, -count * MONTHS[f"1{unit}"])
+        return Range(interval, bucket_start(interval, first, zone), end, zone)
+    if (interval in CALENDAR_DAYS or interval in MONTHS) and length_s % DAY == 0:
+        first = midnight(day_of(int(now // 1), zone) - length_s // DAY, zone)
+        return Range(interval, bucket_start(interval, first, zone), end, zone)
     local = isinstance(interval, str) or interval >= DAY
     return Range(interval, bucket_start(interval, (now if local else last) - length_s, zone), end, zone)
 
 
-def _of_span(asked: Span, now: float, zone: str, max_points: int) -> Range:
+def _of_span(asked: Span, now: float, zone: str, week: Interval, max_points: int) -> Range:
     if asked.finish is not None and asked.buckets is not None:
         raise PeriodError("came with buckets: one of them says where the range ends", "finish")
     name = str(asked.interval)
     try:
-        interval = _interval(f"1{name}" if name.isalpha() else name, name)
+        interval = _interval(f"1{name}" if name.isalpha() else name, name, week)
     except PeriodError:
         words = "expected minute, hour, day, week, month or year, or as 15m"
         raise PeriodError(f"{words}, got {_shown(asked.interval)}", "interval") from None
     first = _moment(asked.start, zone, "start")
-    start = bucket_start(interval, first, zone)
+    start = _local_start(interval, first, zone)
     if asked.buckets is not None:
         if type(asked.buckets) is not int or asked.buckets < 1:
             raise PeriodError(f"expected a number of 1 or more, got {_shown(asked.buckets)}", "buckets")
@@ -406,11 +467,11 @@ def _of_span(asked: Span, now: float, zone: str, max_points: int) -> Range:
     if asked.finish is None:
         if first > now:
             raise PeriodError("expected a time that is not ahead, or a finish or a number of buckets", "start")
-        return Range(interval, start, next_start(interval, bucket_start(interval, now, zone), zone), zone)
+        return Range(interval, start, _edge_after(interval, start, now, zone), zone)
     end = _moment(asked.finish, zone, "finish")
     if end <= first:
         raise PeriodError(f"expected a time after the start, got {_shown(asked.finish)}", "finish")
-    return Range(interval, start, _edge(interval, end, zone), zone)
+    return Range(interval, start, _edge(interval, start, end, zone), zone)
 
 
 def _moment(value: Any, zone: str, field: str) -> float:
@@ -436,13 +497,34 @@ def _local(at: datetime, zone: str) -> float:
     return at.replace(tzinfo=tz(zone)).timestamp() if at.time() != time.min else midnight(at.toordinal(), zone)
 
 
-def _edge(interval: Interval, end: float, zone: str) -> int:
-    """Where the last bucket before an end ends; the end itself where it is an edge."""
-    cut = bucket_start(interval, end, zone)
+def _local_start(interval: Interval, at: float, zone: str) -> int:
+    """The bucket that contains `at`; below a day it is cut on the local clock, as of a zone of half hours at half past."""
+    if not _is_short(interval):
+        return bucket_start(interval, at, zone)
+    second = int(at // 1)
+    offset = datetime.fromtimestamp(second, tz(zone)).utcoffset() or timedelta()
+    return second - (second + int(offset.total_seconds())) % interval
+
+
+def _edge(interval: Interval, start: int, end: float, zone: str) -> int:
+    """Where the last bucket before an end ends, of buckets that begin at `start`; the end itself where it is an edge."""
+    cut = (
+        start + int((end - start) // interval) * interval if _is_short(interval) else bucket_start(interval, end, zone)
+    )
     return cut if cut == end else next_start(interval, cut, zone)
 
 
-def _interval(text: str, period: str) -> Interval:
+def _edge_after(interval: Interval, start: int, at: float, zone: str) -> int:
+    """Where the bucket that contains a time ends, of buckets that begin at `start`."""
+    cut = _edge(interval, start, at, zone)
+    return next_start(interval, cut, zone) if cut == at else cut
+
+
+def _is_short(interval: Interval) -> TypeGuard[int]:
+    return isinstance(interval, int) and interval < DAY
+
+
+def _interval(text: str, period: str, week: Interval) -> Interval:
     """`1mo`, `1w`, `15m`, or seconds as `86400`."""
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text)
     unit = _unit(found[2]) if found and found[2] else "s"
@@ -453,21 +535,26 @@ def _interval(text: str, period: str) -> Interval:
     seconds = int(found[1]) * UNITS[unit]
     if unit in ("mo", "y") or not (seconds in (DAY, WEEK) or (seconds <= HOUR and HOUR % seconds == 0)):
         raise PeriodError(f"expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y, got {_shown(text)}")
-    return seconds
+    return week if seconds == WEEK else seconds
 
 
-def _seconds(text: str, period: str) -> int:
-    found = length_of(text)
+def _length_asked(text: str, period: str) -> tuple[int, str]:
+    found = _number_and_unit(text)
     if found is None:
         raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
     return found
 
 
-def length_of(text: str) -> int | None:
-    """Seconds of a length as `7d`, `12 hours`, or `3600`; None where it is none, or 0."""
+def _number_and_unit(text: str) -> tuple[int, str] | None:
     found = re.fullmatch(r"([0-9]{1,12})\s*([a-z]*)", text)
     unit = _unit(found[2]) if found and found[2] else "s"
-    return (int(found[1]) * UNITS[unit] or None) if found and unit else None
+    return (int(found[1]), unit) if found and unit and int(found[1]) else None
+
+
+def length_of(text: str) -> int | None:
+    """Seconds of a length as `7d`, `12 hours`, or `3600`; None where it is none, or 0."""
+    found = _number_and_unit(text)
+    return found and found[0] * UNITS[found[1]]
 
 
 def length_name(seconds: float) -> str:
@@ -496,7 +583,8 @@ def _between(interval: Interval, first: datetime, last: datetime, zone: str, per
     start, end = int(_local(first, zone)), int(_local(last, zone))
     if end <= start:
         raise PeriodError(f"expected the end after the start, got {_shown(period)}")
-    return Range(interval, bucket_start(interval, start, zone), _edge(interval, end, zone), zone)
+    begin = _local_start(interval, start, zone)
+    return Range(interval, begin, _edge(interval, begin, end, zone), zone)
 
 
 # What is stored
@@ -561,7 +649,7 @@ def _made_of(interval: Interval, stored: Interval) -> bool:
     if interval == stored:
         return True
     if isinstance(stored, str) or stored >= DAY:
-        return (interval, stored) in ((WEEK, DAY), (MONTH, DAY), (YEAR, DAY), (YEAR, MONTH))
+        return (interval, stored) in ((WEEK, DAY), (SUNDAY_WEEK, DAY), (MONTH, DAY), (YEAR, DAY), (YEAR, MONTH))
     return isinstance(interval, str) or interval % stored == 0
 
 

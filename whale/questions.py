@@ -411,8 +411,12 @@ class Questions:
         *,
         at: Any = None,
         start_at: Any = None,
+        week: str | None = None,
     ) -> Range:
-        """The range that a period means now (or at a time), in the account's zone or the one that is asked."""
+        """The range that a period means now (or at a time), in the account's zone or the one that is asked.
+
+        week: `monday` or `sunday`, with which weeks begin; None: as the setting says.
+        """
         zone = self.store.zone(self.account)
         then = None if at is None else self._moment(at, "at")
         begin = None if start_at is None else self._moment(start_at, "start_at")
@@ -425,6 +429,7 @@ class Questions:
             self.bounds.points,
             begin,
             then,
+            week or self.settings.week_starts,
         )
 
     def ranges_of(
@@ -434,25 +439,26 @@ class Questions:
         tzoffset: Any = None,
         *,
         at: float | None = None,
+        week: str | None = None,
         field: str = "periods",
     ) -> dict[str, Range]:
         """The ranges of some periods, by their text; of None those of PERIODS that are kept. field: what they came in."""
         if periods is None:
-            return dict(self._kept(tz, tzoffset, at))
+            return dict(self._kept(tz, tzoffset, at, week))
         several = isinstance(periods, list) or (isinstance(periods, tuple) and not is_pair(periods))
         found = {}
         for period in periods if several else [periods]:
             try:
-                found[period_text(period)] = self.range_of(period, tz, tzoffset, at=at)
+                found[period_text(period)] = self.range_of(period, tz, tzoffset, at=at, week=week)
             except CallerError as error:
                 raise error.named(field) if error.field == "period" else error from None
         return found
 
-    def _kept(self, tz: str | None, tzoffset: Any, at: float | None) -> Iterator[tuple[str, Range]]:
+    def _kept(self, tz: str | None, tzoffset: Any, at: float | None, week: str | None) -> Iterator[tuple[str, Range]]:
         zone_asked(zone_text(tz, tzoffset) or "system", "UTC")  # a zone that does not exist is told
         for period in PERIODS:
             with suppress(PeriodError):
-                yield period, self.range_of(period, tz, tzoffset, at=at)
+                yield period, self.range_of(period, tz, tzoffset, at=at, week=week)
 
     def _one_path(self, dimension: Any) -> list[Path]:
         paths = paths_asked(dimension, "dimension")

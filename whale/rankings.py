@@ -239,7 +239,15 @@ class Rankings(Questions):
         return self.factors_of(question, comparison, paths, depth, limit, self.store)
 
     def factors_asked(
-        self, pk: Any, metric: str, period: Period, word: str | None, against: Period, tz: str | None, tzoffset: Any
+        self,
+        pk: Any,
+        metric: str,
+        period: Period,
+        word: str | None,
+        against: Period,
+        tz: str | None,
+        tzoffset: Any,
+        week: str | None = None,
     ) -> tuple[Question, Comparison]:
         """The question, and the two ranges that it is about."""
         if not isinstance(metric, str) or not metric:
@@ -247,12 +255,12 @@ class Rankings(Questions):
         if word and against not in (None, ""):
             raise CallerError("came twice, as compare and as against", "against")
         question = self.question(pk, None, [metric], undefined="null")
-        asked, now = self.range_of(period, tz, tzoffset), self.clock()
+        asked, now = self.range_of(period, tz, tzoffset, week=week), self.clock()
         scope = Scope(self.store.zone(self.account), dict(self.settings.periods), now, now)
         if against in (None, ""):
             return question, compare.compare(asked, period_text(period), word or "previous", scope)
         try:
-            other = self.range_of(against, tz, tzoffset)
+            other = self.range_of(against, tz, tzoffset, week=week)
         except PeriodError as error:
             raise error.named("against") from None
         return question, compare.against(asked, other, period_text(against), scope)

@@ -4,9 +4,10 @@ A case has `now` and `zone`, `hits` as Hail takes them (`times`: so often; `at` 
 Whale's HTTP API, or a method of the library, `with` its parameters, and what must come: `answer` as it is; of /plotpoints
 the `values` of all points, the `last` value, or how many `points` each series has; of /rank the values of `rows`, or which
 are `important`; of a ranking of the seed its `scores`, and which are important; of /factors the `factors`, without what is
-told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is an outcome
-of a decision); `set` (with what was `added`) and `reset` do what /update_count_to and /reset do. `settings` of a case are beside
-the usual ones. An ask with a `problem` is refused: its code and field; of a method of the library its field alone.
+told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is
+an outcome of a decision); `set` (with what was `added`) and `reset` do what /update_count_to and /reset do.
+`settings` of a case are beside the usual ones. An ask may name `headers` of the answer. An ask with a `problem` is
+refused: its code and field; of a method of the library its field alone.
 
 Of decisions: the same question so many `times`, and for each option the `shares` of the answers, from and to; of the library's
 weighted_reasons the `classes` (option: good, bad or test) or, rounded, the `effects` (option: effect, significance and the
@@ -15,10 +16,11 @@ ratio of all options).
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -189,17 +191,18 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
             assert not chosen
             continue
         (form,) = FORMS.keys() & step.keys()
-        shown = FORMS[form](answered(stack, step["ask"], step["with"]))
+        shown = FORMS[form](answered(stack, step["ask"], step["with"], step.get("headers", {})))
         assert shown == step[form], step
         if isinstance(shown, dict) and form != "factors":
             assert list(shown) == list(step[form]), step
 
 
-def answered(stack: Stack, ask: str, given: dict[str, Any]) -> Any:
+def answered(stack: Stack, ask: str, given: dict[str, Any], headers: Mapping[str, str] = MappingProxyType({})) -> Any:
     if not ask.startswith("/"):
         return getattr(stack.whale, ask)(**given)
     answer = stack.ask(ask, texts(given))
     assert answer.status == 200, answer.text
+    assert {name: answer.headers.get(name) for name in headers} == headers
     return answer.json
 
 

@@ -101,6 +101,13 @@ def test_a_month_that_is_too_short_is_taken_whole_and_said() -> None:
 BERLIN = "Europe/Berlin"
 
 
+def test_hours_over_a_change_of_the_clock_have_not_the_same_length() -> None:
+    over = compared("day", "2015-03-29 10:00", zone=BERLIN)  # 25 hours, and the clock went on by 26
+    assert over.now.end - over.now.start == over.before.end - over.before.start
+    assert not over.same_length
+    assert compared("day", "2015-03-28 10:00", zone=BERLIN).same_length
+
+
 def test_days_meet_on_the_local_clock_though_one_has_23_hours() -> None:
     found = compared("today", "2015-03-29 14:35", zone=BERLIN)
     assert shown(found) == ["2015-03-29 00:00..2015-03-29 14:35", "2015-03-28 00:00..2015-03-28 14:35", "1m"]

@@ -12,6 +12,7 @@ from whale.period import (
     DAY,
     HOUR,
     MONTH,
+    SUNDAY_WEEK,
     WEEK,
     YEAR,
     Range,
@@ -81,14 +82,117 @@ def test_a_period_means_its_window(text: str | None, interval: int | str, first:
     assert points(found.interval, found.start, found.end, "UTC") == count
 
 
+# The table of docs/http.md, at moments where a calendar is awkward
+
+MOMENTS = [
+    ("2015-06-17T14:35", "UTC"),
+    ("2026-03-30T00:10", "Europe/Berlin"),  # a Monday, the day after 23 hours
+    ("2026-10-25T02:30", "Europe/Berlin"),  # an hour that comes twice
+    ("2024-02-29T23:59", "America/New_York"),
+    ("2025-12-31T23:30", "UTC"),
+    ("2026-01-01T00:00", "UTC"),
+    ("2027-01-01T00:10", "Asia/Kolkata"),
+    ("2028-12-31T12:00", "Pacific/Apia"),
+]
+POINTS = {
+    "2h": {2}, "12h": {12}, "48h": {48}, "2d": {2}, "7d": {7}, "30d": {30}, "7 days": {7}, "2w": {2}, "8w": {8}, "2mo": {2}, "12mo": {12},
+    "12 months": {12}, "2y": {2}, "3y": {3}, "last_7d": {7}, "last_30d": {30}, "last_week": {7}, "last_month": {28, 29, 30, 31},
+    "24h": {25}, "day": {25}, "hours": {25}, "seven": {8}, "thirty": {32}, "1h": {25}, "1d": {366}, "1m": {61},
+    "1w": {53, 54}, "1mo": {13}, "1y": {6}, "1w:8w": {9}, "1mo:1y": {13}, "1mo:6mo": {7}, "1y:2y": {3}, "1d:1mo": {32},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("when", "zone"), MOMENTS)
+@pytest.mark.parametrize("text", POINTS)
+def test_a_period_has_as_many_points_as_the_docs_say(text: str, when: str, zone: str) -> None:
+    now = at(when, zone)
+    kept = [(60, None), (900, None), (HOUR, None), (DAY, None), (MONTH, None)]
+    found = parse_period(text, now, zone, kept)
+    assert found.points == len(found.starts) in POINTS[text]
+    if text.startswith("last_"):
+        assert found.end <= now - (now - day_start(now, zone))
+    else:
+        assert found.starts[-1] <= now < found.end
+
+
+def test_a_year_of_months_and_five_years_have_as_many_points_on_every_day() -> None:
+    begin = at("2023-12-30T12:00")
+    for now in range(begin, begin + 800 * DAY, DAY):
+        names = ("1mo", "1y", "1w")
+        assert [parse_period(text, now, "UTC", PERIODS).points for text in names[:2]] == [13, 6]
+        monday = datetime.fromtimestamp(now, UTC).weekday() == 0
+        assert parse_period("1w", now, "UTC", PERIODS).points == (54 if monday else 53)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "interval", "first", "end"),
+    [
+        ("7d", "UTC", DAY, "2015-06-11", "2015-06-18"),
+        ("2w", "UTC", WEEK, "2015-06-08", "2015-06-22"),
+        ("2w|sunday", "UTC", SUNDAY_WEEK, "2015-06-07", "2015-06-21"),
+        ("wtd|sunday", "UTC", DAY, "2015-06-14", "2015-06-18"),
+        ("last_week", "UTC", DAY, "2015-06-08", "2015-06-15"),
+        ("last_week|Europe/Berlin|sunday", "Europe/Berlin", DAY, "2015-06-07", "2015-06-14"),
+        ("last_7d", "UTC", DAY, "2015-06-10", "2015-06-17"),
+        ("last_month", "UTC", DAY, "2015-05-01", "2015-06-01"),
+        ("12mo", "UTC", MONTH, "2014-07-01", "2015-07-01"),
+        ("2015-06-10", "UTC", HOUR, "2015-06-10", "2015-06-11"),
+        ("2015-02-10", "UTC", DAY, "2015-02-10", "2015-02-11"),  # its hours are not kept any more
+        ("2015-02", "UTC", DAY, "2015-02-01", "2015-03-01"),
+        ("1w|sunday", "UTC", SUNDAY_WEEK, "2014-06-15", "2015-06-21"),
+        ("1w:2015-06-10..2015-06-17|sunday", "UTC", SUNDAY_WEEK, "2015-06-07", "2015-06-21"),
+    ],
+)
+def test_a_period_begins_and_ends_with_its_buckets(text: str, zone: str, interval: Any, first: str, end: str) -> None:
+    found = parse_period(text, NOW, zone, PERIODS)
+    assert (found.interval, found.start, found.end) == (interval, at(first, zone), at(end, zone))
+
+
+def test_a_day_of_hours_has_23_to_25() -> None:
+    now, berlin = at("2026-10-26T10:00", "Europe/Berlin"), "Europe/Berlin"
+    kept = [(HOUR, None), (DAY, None)]
+    for day, hours in (("2026-03-29", 23), ("2026-10-24", 24), ("2026-10-25", 25)):
+        assert parse_period(day, now, berlin, kept).points == hours
+
+
+def test_the_setting_says_with_which_day_weeks_begin() -> None:
+    assert parse_period("wtd", NOW, "UTC", PERIODS, week="sunday").start == at("2015-06-14")
+    assert parse_period("wtd|monday", NOW, "UTC", PERIODS, week="sunday").start == at("2015-06-15")
+    assert parse_period(Span("2015-06-10", interval="week"), NOW, "UTC", PERIODS, week="sunday").start == at(
+        "2015-06-07"
+    )
+    with pytest.raises(PeriodError, match="week: expected monday or sunday, got 'friday'"):
+        parse_period("wtd", NOW, "UTC", PERIODS, week="friday")
+
+
+def test_hours_of_a_zone_of_half_hours_are_cut_at_its_midnight() -> None:
+    now, kolkata = at("2026-11-25T10:00"), "Asia/Kolkata"
+    found = parse_period("1h:2026-11-20..2026-11-21", now, "UTC", PERIODS, kolkata)
+    assert (found.source, found.points, found.start) == (900, 24, at("2026-11-19T18:30"))
+    with pytest.raises(PeriodError, match="buckets of 15m, of which 1h in Asia/Kolkata is summed, are kept for 2w, "):
+        parse_period("1h:2026-11-01..2026-11-02", now, "UTC", PERIODS, kolkata)
+    with pytest.raises(PeriodError, match="are kept for 2w, "):
+        parse_period(Span("2026-11-01", "2026-11-02", "hour"), now, "UTC", PERIODS, kolkata)
+    with pytest.raises(PeriodError, match="1h in Asia/Kolkata begin inside stored ones"):
+        parse_period("1h:2026-11-20..2026-11-21", now, "UTC", PERIODS[2:], kolkata)
+    assert parse_period(Span("2026-11-20T10:40", "2026-11-20T12:10", "hour"), now, "UTC", PERIODS, kolkata).points == 3
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
         "x",
         "monthly",
-        "2w",
         "7m",
+        "2h:1d",
+        "0w",
+        "last_0d",
+        "last_year",
+        "2015-13",
+        "2015-02-30",
+        "2015",
+        "99999999d",
         "0d",
         "1d:",
         ":1d",
@@ -405,10 +509,16 @@ def test_a_range_has_each_bucket_that_it_touches_and_no_other(
     names = listed(found, zone)
     edges = [*names, found.end]
     wide = next_start(found.interval, names[0], zone) - names[0]
-    touched, step = {bucket_start(found.interval, first, zone)}, min(HOUR, wide) // 4
-    touched |= {bucket_start(found.interval, moment, zone) for moment in range(first, first + length, step)}
-    touched |= {bucket_start(found.interval, first + length - 1, zone)}
-    assert set(names) == touched
+    offset = datetime.fromtimestamp(first, ZoneInfo(zone)).utcoffset()
+    assert offset is not None
+
+    def bucket(moment: int) -> int:
+        if interval not in ("15m", "hour"):
+            return bucket_start(found.interval, moment, zone)
+        return moment - int(moment + offset.total_seconds()) % wide  # on the local clock of its first moment
+
+    moments = [*range(first, first + length, min(HOUR, wide) // 4), first + length - 1]
+    assert set(names) == set(map(bucket, moments))
     assert edges == sorted(set(edges))
     assert span(first, zone, periods=for_ever, interval=interval, buckets=len(names)) == found
 

@@ -28,7 +28,9 @@ from whale.period import (
     FIRST,
     MAX_POINTS,
     MONTH,
+    MONTHS,
     WEEK,
+    WEEKS,
     YEAR,
     Interval,
     Range,
@@ -130,7 +132,7 @@ def against(asked: Range, other: Range, word: str, scope: Scope) -> Comparison:
     """Two periods as they are asked, whatever their lengths, none cut."""
     check_begun(asked, scope)
     check_begun(other, scope, "against")
-    same = _length(asked, "day") == _length(other, "day")
+    same = _length(asked) == _length(other)
     return Comparison(word, asked, asked, other, None, asked.end <= scope.at, same)
 
 
@@ -197,8 +199,8 @@ class _Calendar:
     def __init__(self, asked: Range, name: str, scope: Scope):
         self.asked, self.scope, self.zone = asked, scope, asked.zone
         self.end = next_start(TO_DATE[name], asked.start, self.zone) if name in TO_DATE else asked.end
-        self.weeks = name == "wtd" or asked.interval == WEEK
-        if name in ("mtd", "ytd") or isinstance(asked.interval, str):
+        self.weeks = name == "wtd" or asked.interval in WEEKS
+        if name in ("mtd", "ytd") or asked.interval in MONTHS:
             self.unit = "month"
         else:
             whole = all(bucket_start(DAY, edge, self.zone) == edge for edge in (asked.start, self.end))
@@ -234,7 +236,7 @@ class _Calendar:
         return self._made(word, now, before, cut)
 
     def _made(self, word: str, now: Range, before: Range, cut: Interval | None) -> Comparison:
-        same = _length(now, self.unit) == _length(before, self.unit)
+        same = _length(now) == _length(before)
         return Comparison(word, self.asked, now, before, cut, cut is None, same)
 
     def _begin(self, word: str) -> int:
@@ -329,9 +331,8 @@ def _local(ordinal: int, clock: datetime, zone: str) -> int:
     return max(midnight(ordinal, zone), min(int(then.timestamp()), midnight(ordinal + 1, zone)))
 
 
-def _length(period: Range, unit: str) -> Any:
-    if unit == "second":
-        return period.end - period.start
+def _length(period: Range) -> timedelta:
+    """On the local clock."""
     first, last = (
         datetime.fromtimestamp(edge, tz(period.zone)).replace(tzinfo=None) for edge in (period.start, period.end)
     )

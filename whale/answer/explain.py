@@ -111,5 +111,11 @@ class _Watched:
         return watched
 
 
+def minute_text(at: int) -> str:
+    """`2026-11-19T00:00Z`; with seconds where there are any."""
+    when = datetime.fromtimestamp(at, UTC)
+    return when.isoformat(timespec="seconds" if when.second else "minutes").replace("+00:00", "Z")
+
+
 def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -8,6 +8,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ import msgspec
 from hail.hit import lenient
 from whale.answer import series
 from whale.answer.compare import Comparison
-from whale.answer.explain import Watch, iso
+from whale.answer.explain import Watch, iso, minute_text
 from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
@@ -37,10 +38,12 @@ from whale.asked import (
 from whale.client import Whale
 from whale.dimension import path_text, pk_text
 from whale.parameters import period_of, periods_of, pks_of, subject, typed
-from whale.period import Range
+from whale.period import Range, interval_name
 from whale.responses import EXPOSED, json_answer
 from whale.routes.door import Door
 from whale.routes.remembered import Remembered
+
+MOST_NAMED = 20  # names in one header
 
 
 class QuestionRoutes:
@@ -132,7 +135,7 @@ class QuestionRoutes:
         questions = [self._whale.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
         periods = periods_of(asked)
         named = "periods" if asked.periods else "period"
-        ranges = self._whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now, field=named)
+        ranges = self._whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=named)
         is_each_asked = periods is not None
         comparisons = [
             self._compared(watch, question, ranges, asked.compare, is_each_asked, now) for question in questions
@@ -212,6 +215,7 @@ class QuestionRoutes:
             asked.against,
             asked.tz,
             asked.tzoffset,
+            asked.week,
         )
         dimensions = self._whale.dimensions_asked(typed("dimensions", asked.dimensions or asked.dimension))
         watch.stage("parse")
@@ -243,7 +247,8 @@ class QuestionRoutes:
         return self._whale.clock(), Watch(self._whale.store, asked.explain)
 
     def _range_of(self, asked: Any, at: Any, start_at: Any = None) -> Range:
-        return self._whale.range_of(period_of(asked), asked.tz, asked.tzoffset, at=at, start_at=start_at)
+        zone = asked.tz, asked.tzoffset
+        return self._whale.range_of(period_of(asked), *zone, at=at, start_at=start_at, week=asked.week)
 
     def _compared(
         self, watch: Watch, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: Any
@@ -281,6 +286,8 @@ class QuestionRoutes:
             "X-Whale-As-Of": iso(int(now)),
             "X-Whale-Complete": "true" if now >= max((found.end for found in ranges.values()), default=0) else "false",
         }
+        if ranges:
+            headers["X-Whale-Range"] = _ranges_text(ranges)
         if any(adjusted):
             headers["X-Adjusted"] = "true"
         lacking = [
@@ -294,6 +301,17 @@ class QuestionRoutes:
             rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in errors.items())
             headers["X-Whale-Estimated"] = ", ".join(rows)
         return bottle.HTTPResponse(encoded, 200, headers)
+
+
+def _ranges_text(ranges: Mapping[str, Range]) -> str:
+    """What was read: `2026-11-19T00:00Z/2026-11-26T00:00Z;by=1d;points=7`; of several periods each with its name before it."""
+    texts = {
+        name: f"{minute_text(period.start)}/{minute_text(period.end)};by={interval_name(period.interval)};points={period.points}"
+        for name, period in islice(ranges.items(), MOST_NAMED)
+    }
+    if len(ranges) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{quote(name, safe='')}={text}" for name, text in texts.items())
 
 
 def _period_name(asked: Any) -> str:
