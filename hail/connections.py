@@ -82,6 +82,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._of_peer: dict[str, set[Connection]] = {}
         self.held = 0
+        self.going = 0  # bytes of those that were closed here and have not ended yet
 
     def __len__(self) -> int:
         return len(self._open)
@@ -106,16 +107,22 @@ class Connections:
         self.wait(new, Wait.HEAD, now)
 
     def leave(self, connection: Connection) -> None:
-        """It is closed, by whomever."""
+        """It has ended, and holds nothing more."""
         if connection in self._open:
-            self.work(connection)
-            self.held -= connection.held
-            self._open.remove(connection)
-            if connection.peer is not None:
-                own = self._of_peer[connection.peer]
-                own.remove(connection)
-                if not own:
-                    del self._of_peer[connection.peer]
+            self._forget(connection)
+        else:
+            self.going -= connection.held
+        connection.held = 0
+
+    def _forget(self, connection: Connection) -> None:
+        self.work(connection)
+        self.held -= connection.held
+        self._open.remove(connection)
+        if connection.peer is not None:
+            own = self._of_peer[connection.peer]
+            own.remove(connection)
+            if not own:
+                del self._of_peer[connection.peer]
 
     def wait(self, connection: Connection, wait: Wait, now: float) -> None:
         self.work(connection)
@@ -129,16 +136,19 @@ class Connections:
             del self._waiting[connection.waits][connection]
             connection.waits = None
 
-    def hold(self, connection: Connection, size: int) -> bool:
-        """So many bytes more; where there are too many, others make room. True where one was closed."""
+    @property
+    def making_room(self) -> bool:
+        """Whether those that were closed have yet to end before more may be taken."""
+        return self.going > 0 and self.held + self.going > self._bounds.held_bytes
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """So many bytes more; where there are too many, others make room."""
         if connection not in self._open:
-            return False
-        before = len(self._open)
+            return
         connection.held += size
         self.held += size
         while self.held > self._bounds.held_bytes and (longest := self._longest(HOLDING, connection)):
             self._close(longest, "bytes")
-        return len(self._open) < before
 
     def release(self, connection: Connection, size: int) -> None:
         """So many bytes less."""
@@ -167,7 +177,8 @@ class Connections:
 
     def _close(self, connection: Connection, why: str) -> None:
         self._closed(why)
-        self.leave(connection)
+        self._forget(connection)
+        self.going += connection.held
         connection.cut()
 
 

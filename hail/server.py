@@ -35,7 +35,9 @@ TICK_S = 0.25
 LINGER_S = 0.5  # at a stop: for a request that was on its way when its client had not heard yet
 OTHER_FILES = 200  # that a process has open beside its connections
 UNSENT_BYTES = 131_072  # of an answer in the kernel: the rest waits in the process, where it is counted
-PIECE_BYTES = 65_536
+PIECE_BYTES = (
+    32_768  # of a body at a time: all that have sent some may be read before one that was closed frees its own
+)
 SWITCH_S = 0.001  # of Python's 5 ms, eight busy threads make the one with the connections wait 40 ms at each turn
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without waiting for the peer to take what was sent
 
@@ -58,7 +60,7 @@ class Stream(Connection):
             self._book.wait(self, Wait.IDLE, time.monotonic())
         data: bytes = b""
         try:
-            data = self._socket.recv(size)
+            data = self._socket.recv(min(size, PIECE_BYTES))
         except OSError:
             if not self._gone:
                 raise
@@ -108,8 +110,9 @@ class Stream(Connection):
         self._socket.close()
 
     def _hold(self, size: int) -> None:
-        if self._book.hold(self, size):
-            gevent.sleep(0)  # lets those that were closed end, and free what they held, before more is taken
+        self._book.hold(self, size)
+        while self._book.making_room and not self._gone:
+            gevent.sleep(0)
 
     def cut(self) -> None:
         self._gone = True
@@ -240,6 +243,8 @@ class HailWorker(GeventWorker):
                 self.book.close_waiting((Wait.IDLE, Wait.HEAD), now)
             self._tick()
             gevent.sleep(TICK_S / 5)
+        self.book.close_waiting(Wait, time.monotonic())
+        gevent.sleep(TICK_S / 5)  # for their greenlets to end
 
     def _tick(self) -> None:
         self.notify()
