@@ -27,14 +27,13 @@ from whale.count.importer import (
     Job,
     Refused,
     blocks,
-    check_keys_exist,
     import_file,
     main,
     publisher_of,
-    scan,
 )
 from whale.count.imports import Asked, Content, Stretch
 from whale.count.mapping import HitMaker, RowMapping, load_mapping, meaning_of
+from whale.count.rows import check_keys_exist, scan
 from whale.errors import SetupError
 
 SETTINGS = load({})

@@ -24,9 +24,10 @@ from whale import cli
 from whale.client import Whale
 from whale.count.audit import Found, close
 from whale.count.direct import Direct
-from whale.count.importer import Importing, Job, ToStore, publisher_of, scan
+from whale.count.importer import Importing, Job, ToStore, publisher_of
 from whale.count.imports import Asked, Declined, Record, record_of
 from whale.count.mapping import load_mapping, meaning_of
+from whale.count.rows import scan
 from whale.errors import SetupError
 from whale.store.base import Defined
 from whale.store.memory import MemoryStore
