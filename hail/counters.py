@@ -10,6 +10,9 @@ UNCONFIRMED = Counter(
     "hailwhale_hits_unconfirmed", "Hits that were taken and not known to be kept when they were answered"
 )
 SKEWED = Counter("hailwhale_hits_skewed", "Accepted hits whose time lay ahead and was set to now")
+PARAMETERS_IGNORED = Counter(
+    "hailwhale_parameters_ignored", "Parameters beside accepted hits of images and scripts that no field of a hit has"
+)
 MESSAGES = Counter("hailwhale_messages", "Messages handed on", ["kept"])
 BROKER_FAILURES = Counter("hailwhale_broker_failures", "Times the broker was left alone", ["cause"])
 COMMIT_SECONDS = Histogram(

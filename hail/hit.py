@@ -4,7 +4,7 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event, others]
+    [pk, dimensions, metrics, at, id, visitor, event, others, ignored]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
@@ -14,6 +14,7 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
     others       metrics that are no sums: name -> [kind, value], or null; of distinct the text to count, else millionths.
                  The outcome of a decision also has "__moments__": ["moments", 1], or 0 where its trial was counted before;
                  or, where it adds to rewards of the same outcome, their sums so far: ["moments", {"value": 5000000}]
+    ignored      names of parameters beside it that no field has, to be shown and not counted; or left out
 """
 
 import ast
@@ -109,6 +110,7 @@ class Hit:
     pk: 1 or more names.  dimensions: nested, a leaf is {}.  metrics: amounts, `hits` plain, others in millionths.
     at_ms: milliseconds since the epoch.  cells: pk prefixes x paths x metrics x intervals, before anything is added up.
     skewed: its time was ahead of the clock and was set to now.  others: metrics that are no sums, by kind.
+    ignored: names of parameters that came beside it and are no fields.
     """
 
     pk: tuple[str, ...]
@@ -121,6 +123,7 @@ class Hit:
     cells: int = 1
     skewed: bool = False
     others: Others | None = None
+    ignored: tuple[str, ...] | None = None
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -128,7 +131,7 @@ _decode = msgspec.json.Decoder(strict=True).decode
 
 
 def _row(hit: Hit) -> list[Any]:
-    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others]
+    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored]
     while row[-1] is None:
         row.pop()
     return row

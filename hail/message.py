@@ -53,6 +53,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     visitor: str | None = None
     event: str | None = None
     others: dict[str, tuple[str, _Amount | str | dict[str, _Amount]]] | None = None
+    ignored: list[str] | None = None
 
     @property
     def is_legible(self) -> bool:

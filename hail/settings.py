@@ -25,6 +25,10 @@ ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 LISTED = re.compile(r"[,\s]+")
 BIND = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/\[\]]*):([0-9]{1,5})")
+PASSED_OVER = (
+    "_*, utm_*, gclid, fbclid, msclkid, dclid, gbraid, wbraid, yclid, mc_cid, mc_eid, igshid, cb, cachebuster, rnd"
+)
+"""Parameters that mails, advertisements and caches append to any address; `*`: and whatever follows."""
 KINDS = (SUM, DISTINCT, "min", "max", "last", QUANTILE)
 
 
@@ -79,6 +83,13 @@ TABLE = (
         "",
         "CIDR",
         "networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed; empty: nobody's",
+    ),
+    # what addresses may carry beside
+    Setting(
+        "IGNORED_PARAMETERS",
+        "",
+        "names",
+        "parameters of addresses and forms that are passed over, as `ref, my_*`, beside those that docs/http.md names",
     ),
     # what is shown of single hits
     Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
@@ -251,6 +262,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     if values["SPY"] not in ("0", "1"):
         raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
     values["SPY"] = values["SPY"] == "1"
+    values["IGNORED_PARAMETERS"] = _names_passed_over(values["IGNORED_PARAMETERS"])
     values["ALLOWED_ORIGINS"] = _origins(values["ALLOWED_ORIGINS"])
     values["TRUSTED_PROXIES"] = _networks(values["TRUSTED_PROXIES"])
     if not 1 <= values["MAX_METRICS"] <= 63:
@@ -294,6 +306,16 @@ def _origins(text: str) -> tuple[str, ...]:
         own = {"http": "80", "https": "443"}[match["scheme"]]
         found.append(word.removesuffix(f":{own}"))
     return tuple(found)
+
+
+def _names_passed_over(text: str) -> re.Pattern[str]:
+    """What names match that are passed over, those of PASSED_OVER among them."""
+    words = [word for word in LISTED.split(f"{PASSED_OVER},{text}") if word]
+    for word in words:
+        if "*" in word[:-1] or word == "*":
+            expected = "expected names, or beginnings of names such as my_*"
+            raise SettingsError(f"{PREFIX}IGNORED_PARAMETERS: {expected}, got {word!r}")
+    return re.compile("|".join(re.escape(word.removesuffix("*")) + ".*" * word.endswith("*") for word in words), re.S)
 
 
 def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -19,10 +19,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, unquote_plus, unquote_to_bytes
+from urllib.parse import parse_qs, unquote_plus
 
 import bottle
 import msgspec
@@ -43,6 +44,7 @@ from hail.hit import (
 )
 from hail.message import CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
+from hail.parameters import Read, accepted, names_shown, read, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
 from hail.problem import elsewhere, is_utf8, plain_problem
 from hail.publish import NotAccepted, Publisher
@@ -65,18 +67,10 @@ STATUS = {
     Reason.SPOOL_FULL: 503,
     Reason.UNCONFIRMED: 503,
 }
-FAULT = {
-    "pk": Reason.BAD_PK,
-    "at": Reason.BAD_TIME,
-    "metric": Reason.BAD_METRICS,
-    "metrics": Reason.BAD_METRICS,
-    "dimension": Reason.BAD_DIMENSIONS,
-    "dimensions": Reason.BAD_DIMENSIONS,
-    "pixel": Reason.BAD_PIXEL,
-}
 TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
+Environ = Mapping[str, Any]
 ParseHit = Callable[[Mapping[str, Any], Settings, float], Hit]
 ITEM_ACCEPTED = {"status": "accepted"}
 LONG_BODY = 10_000
@@ -108,37 +102,28 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
-def parameters(text: str, names: frozenset[str] = PARAMETERS) -> dict[str, str]:
-    """The named parameters of a query or form; an empty value is none, other names are left aside. Raises HitError."""
-    found: dict[str, str] = {}
-    for pair in text.split("&"):
-        name, _, value = pair.partition("=")
-        if "%" in name:
-            name = unquote_to_bytes(name).decode("utf-8", "replace")
-        if name not in names or not value:
-            continue
-        if name in found:
-            raise HitError(FAULT.get(name, Reason.BAD_ID), name, "came twice")
-        if "%" in value or "+" in value or not value.isascii():
-            try:
-                value = unquote_to_bytes(value.replace("+", " ").encode("latin-1")).decode()
-            except UnicodeError:
-                raise HitError(FAULT.get(name, Reason.BAD_ID), name, "expected UTF-8") from None
-        found[name] = value
-    return found
+class Known(NamedTuple):
+    """A hit that came before, all but its time. ignored: names that came beside it, of which `shown` are kept."""
+
+    timeless: Timeless
+    cells: int
+    ignored: int
+    shown: tuple[str, ...]
 
 
-def _shape(query: str) -> str:
+def _shape(query: str, passed_over: re.Pattern[str]) -> str:
     """What of a query makes two hits alike but for their time; empty when it may not be remembered."""
     if len(query) > KNOWN_BYTES:
         return ""
     kept = []
     for pair in query.split("&"):
-        name = pair.partition("=")[0]
+        name, _, value = pair.partition("=")
         if name in TYPED and name != "at":
             kept.append(pair)
         elif "%" in name or name in PARAMETERS:
             return ""
+        elif value and not passed_over.fullmatch(name):
+            kept.append(name)  # that it came; no parameter stands here without its =
     return "&".join(kept)
 
 
@@ -226,7 +211,7 @@ class Doors:
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self.access = access.Access(settings, settings.hail_bind)
         self._flushing = threading.Lock()
-        self._known: Bounded[str, tuple[Timeless, int]] = Bounded(
+        self._known: Bounded[str, Known] = Bounded(
             "known hits", settings.known_hits_mb * MEGABYTE, lambda shape, known: 5 * len(shape) + TIMELESS_BYTES
         )
         self._secrets = secrets_of(settings)
@@ -273,45 +258,56 @@ class Doors:
             visitor = parse_qs(text, errors="replace").get("visitor", [None])[0]
             self.note(error, came_of_query(text), visitor)
 
-    def count_query(self, environ: Mapping[str, Any]) -> None:
-        """One hit from the query string."""
+    def count_query(self, environ: Environ, is_shown: bool = False) -> tuple[str, ...]:
+        """One hit from the query string; the names beside it that were ignored. is_shown: as an image or a script."""
         try:
-            self._count_query(environ)
+            return self._count_query(environ, is_shown)
         except Refused as error:
             self.note_query(error, environ.get("QUERY_STRING", ""))
             raise
 
-    def _count_query(self, environ: Mapping[str, Any]) -> None:
+    def _count_query(self, environ: Environ, is_shown: bool) -> tuple[str, ...]:
         """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text."""
         now = self.clock()
         query = environ.get("QUERY_STRING", "")
-        shape = "" if self.access.locked else _shape(query)
+        shape = "" if self.access.locked else _shape(query, self.settings.ignored_parameters)
         known = self._known.get(shape) if shape else None
-        if known:
-            timeless, cells = known
-            self.keep([(timeless.at(now), cells)])
-            return
+        if known and (is_shown or not known.ignored):
+            self.keep([(known.timeless.at(now), known.cells)])
+            return _told(known.ignored, known.shown)
         try:
-            given = parameters(query)
-            if "pixel" in given:
-                hit = hit_of_pixel(given, self.settings, ACCOUNT, now)
-            else:
+            given, unknown = self.read(query)
+            is_sealed = "pixel" in given
+            if not is_sealed:
                 self.check_key(environ, given)
-                hit = hit_of(given, self.settings, now)
+            if is_shown:
+                refuse_misspelt(unknown)
+            else:
+                refuse_unknown(unknown, FIELDS)
+            hit = hit_of_pixel(given, self.settings, ACCOUNT, now) if is_sealed else hit_of(given, self.settings, now)
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
+        ignored = names_shown(unknown, lambda name: masked(name, self._secrets))
+        if ignored:
+            hit = replace(hit, ignored=ignored)
         if shape:
-            self._known.keep(shape, (Timeless(hit), hit.cells))
+            self._known.keep(shape, Known(Timeless(hit), hit.cells, len(unknown), ignored))
         self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+        return _told(len(unknown), ignored)
+
+    def read(self, text: str, names: frozenset[str] = PARAMETERS) -> Read:
+        """The parameters of a query or a form; raises HitError."""
+        return read(text, names, self.settings.ignored_parameters)
 
     def count_body(self, environ: Mapping[str, Any], parse: ParseHit = parse_hit) -> None:
         """One hit from a JSON or form body; from the query when there is no body."""
         body, is_form = b"", False
-        names = PARAMETERS if parse is parse_hit else OF_DECISION
+        names, expected = (PARAMETERS, FIELDS) if parse is parse_hit else (OF_DECISION, (*FIELDS, *DECIDED_FIELDS))
         try:
             try:
-                given = parameters(environ.get("QUERY_STRING", ""), names)
+                given, unknown = self.read(environ.get("QUERY_STRING", ""), names)
                 self.check_key(environ, given)
+                refuse_unknown(unknown, expected)
                 if environ["REQUEST_METHOD"] == "POST":
                     body = read_body(environ, self.settings.max_body_bytes)
                 said_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
@@ -319,7 +315,9 @@ class Doors:
                 if not body:
                     hit = hit_of(given, self.settings, self.clock(), parse)
                 elif is_form:
-                    hit = hit_of(parameters(body.decode("latin-1"), names), self.settings, self.clock(), parse)
+                    given, unknown = self.read(body.decode("latin-1"), names)
+                    refuse_unknown(unknown, expected)
+                    hit = hit_of(given, self.settings, self.clock(), parse)
                 else:
                     hit = self._hit(body, parse)
             except HitError as error:
@@ -332,6 +330,20 @@ class Doors:
                 self.note_query(error, body.decode("latin-1") or environ.get("QUERY_STRING", ""))
             raise
 
+    def given(self, environ: Environ) -> dict[str, str]:
+        """The parameters in the address, whatever else is there; raises Refused."""
+        try:
+            return self.read(environ.get("QUERY_STRING", "")).given
+        except HitError as error:
+            raise Refused(error.reason, str(error), error.field) from None
+
+    def callback(self, environ: Environ) -> str:
+        """The name that a script calls, or none; raises Refused."""
+        name = self.given(environ).get("callback", "")
+        if name and not CALLBACK.fullmatch(name):
+            raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
+        return name
+
     def count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         """Many hits; how many were accepted, and one result an item."""
         try:
@@ -342,7 +354,9 @@ class Doors:
 
     def _count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
         try:
-            self.check_key(environ, parameters(environ.get("QUERY_STRING", "")))
+            given, unknown = self.read(environ.get("QUERY_STRING", ""))
+            self.check_key(environ, given)
+            refuse_unknown(unknown, ("key",))
             body = read_body(environ, self.settings.max_body_bytes)
             limit = self.settings.max_batch_hits
             items = split_batch(body, environ.get("CONTENT_TYPE", ""), limit)
@@ -405,9 +419,6 @@ class Answer(NamedTuple):
     body: bytes
 
 
-Environ = Mapping[str, Any]
-
-
 def _answer(status: int, body: bytes | str, content_type: str, headers: Mapping[str, str]) -> Answer:
     data = body.encode() if isinstance(body, str) else body
     line = f"{status} {HTTPStatus(status).phrase}"
@@ -436,12 +447,13 @@ def _image(error: Refused) -> Answer:
     return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": error.said})
 
 
-def _script(said: str, callback: str) -> Answer:
-    body = f'/**/{callback}("{said}");' if callback else f"/* {said} */"
-    return _answer(200, body, "text/javascript; charset=utf-8", {**CORS, **PIXEL, "X-Hail": said})
+def _script(outcome: str, callback: str, ignored: Sequence[str] = ()) -> Answer:
+    body = f'/**/{callback}("{outcome}");' if callback else f"/* {outcome} */"
+    headers = {**CORS, **PIXEL, "X-Hail": accepted(ignored) if ignored else outcome}
+    return _answer(200, body, "text/javascript; charset=utf-8", headers)
 
 
-def _to_stranger(environ: Environ, said: str) -> Answer:
+def _to_stranger(doors: Doors, environ: Environ, said: str) -> Answer:
     """To who is not answered: an image is one all the same, and a script calls back."""
     path = environ.get("PATH_INFO", "")
     error = Refused(Reason.KEYLESS, said, hits=int(path in COUNTING))
@@ -449,7 +461,7 @@ def _to_stranger(environ: Environ, said: str) -> Answer:
         return _image(error)
     if environ["REQUEST_METHOD"] == "GET" and path == "/count.js":
         try:
-            return _script(error.said, _callback(environ))
+            return _script(error.said, doors.callback(environ))
         except Refused as refused:
             return _script(refused.said, "")
     return _refusal(error)
@@ -491,7 +503,7 @@ class Hail(bottle.Bottle):
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         handler = self.short.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
         if said := self.doors.access.stranger(environ):
-            answer = _to_stranger(environ, said)
+            answer = _to_stranger(self.doors, environ, said)
         elif handler is None:
             return self.wsgi(environ, start_response)
         else:
@@ -559,11 +571,11 @@ class Hail(bottle.Bottle):
 
     def batch(self, environ: Environ) -> Answer:
         try:
-            accepted, results = self.doors.count_batch(environ)
+            counted, results = self.doors.count_batch(environ)
         except Refused as error:
             return _refusal(error)
-        body = {"accepted": accepted, "results": results}
-        if accepted:
+        body = {"accepted": counted, "results": results}
+        if counted:
             return _json(202, body, CORS)
         first = results[0]
         about = problem(Reason(first["code"]), first["detail"], first["field"])
@@ -571,23 +583,25 @@ class Hail(bottle.Bottle):
 
     def pixel(self, environ: Environ) -> Answer:
         try:
-            self.doors.count_query(environ)
+            ignored = self.doors.count_query(environ, is_shown=True)
         except Refused as error:
             return _image(error)
-        return PIXEL_ACCEPTED
+        if not ignored:
+            return PIXEL_ACCEPTED
+        return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": accepted(ignored)})
 
     def script(self, environ: Environ) -> Answer:
         callback = ""
         try:
-            callback = _callback(environ)
-            self.doors.count_query(environ)
+            callback = self.doors.callback(environ)
+            ignored = self.doors.count_query(environ, is_shown=True)
         except Refused as error:
             return _script(error.said, callback)
-        return _script("accepted", callback)
+        return _script("accepted", callback, ignored)
 
     def flush(self, environ: Environ) -> Answer:
         try:
-            self.doors.check_key(environ, _query(environ))
+            self.doors.check_key(environ, self.doors.given(environ))
             self.doors.check_page(environ)
         except Refused as error:
             return _refusal(error)
@@ -622,18 +636,11 @@ def _check_path() -> None:
         raise bottle.HTTPError(400, "the address: expected UTF-8")
 
 
-def _query(environ: Environ) -> dict[str, str]:
-    try:
-        return parameters(environ.get("QUERY_STRING", ""))
-    except HitError as error:
-        raise Refused(error.reason, str(error), error.field) from None
-
-
-def _callback(environ: Environ) -> str:
-    name = _query(environ).get("callback", "")
-    if name and not CALLBACK.fullmatch(name):
-        raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
-    return name
+def _told(count: int, ignored: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, once they are counted."""
+    if count:
+        counters.PARAMETERS_IGNORED.inc(count)
+    return ignored
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,5 @@
 """What requests to Whale ask, read out of addresses and bodies: queries by the types of whale/asked.py, and hits."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -10,6 +9,8 @@ import msgspec
 
 from hail.body import json_of, read_body
 from hail.hit import FIELDS, HitError, Reason, lenient
+from hail.parameters import not_here
+from hail.settings import Settings
 from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
 from whale.errors import CallerError, NotBegun, PathError, PeriodError
@@ -24,8 +25,8 @@ TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-def parameters(text: str, names: Iterable[str]) -> dict[str, str]:
-    """The named parameters of a query or a form; an empty value is none. `key` and `_...` may be there too.
+def parameters(text: str, names: Iterable[str], passed_over: re.Pattern[str]) -> dict[str, str]:
+    """The named parameters of a query or a form; an empty value is none. `key` and what is passed over may be there too.
 
     Raises CallerError: what is misspelt would change the answer without a word.
     """
@@ -42,19 +43,18 @@ def parameters(text: str, names: Iterable[str]) -> dict[str, str]:
             raise CallerError("came twice", name)
         if name in expected or name == "key":
             found[name] = value
-        elif not name.startswith("_"):
-            near = difflib.get_close_matches(name[:60], expected, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(expected)}"
-            raise CallerError(f"is not a parameter here: {hint}", ascii(name[:60])[1:-1])
+        elif not passed_over.fullmatch(name):
+            raise CallerError(not_here(name, expected), ascii(name[:60])[1:-1])
     for name, plural in PLURAL.items():
         if name in found and plural in found:
             raise CallerError(f"came twice, as {plural} and as {name}", plural)
     return found
 
 
-def asked_of(query: str, kind: type[A]) -> A:
+def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
     """A query as its msgspec type says it; raises CallerError with the parameter."""
-    given = {name: value for name, value in parameters(query, kind.__struct_fields__).items() if name != "key"}
+    found = parameters(query, kind.__struct_fields__, passed_over)
+    given = {name: value for name, value in found.items() if name != "key"}
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -161,19 +161,19 @@ def about_asked(error: CallerError, asked: Any) -> CallerError:
     return error.named("periods") if getattr(asked, "periods", "") else error
 
 
-def hit_given(environ: Mapping[str, Any], limit: int, more: tuple[str, ...] = ()) -> dict[str, Any]:
+def hit_given(environ: Mapping[str, Any], settings: Settings, more: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a hit, from the query or the body, as Hail's /count takes them. more: names beside them.
 
     Raises CallerError, HitError, Problem.
     """
     names = (*FIELDS, *more)
-    given = parameters(address_query(environ), names)
-    body = body_of(environ, limit) if environ["REQUEST_METHOD"] == "POST" else b""
+    given = parameters(address_query(environ), names, settings.ignored_parameters)
+    body = body_of(environ, settings.max_body_bytes) if environ["REQUEST_METHOD"] == "POST" else b""
     if body and not environ.get("CONTENT_TYPE", "").startswith(FORM):
         return object_of(body, "a hit")
     if body:
         try:
-            given = parameters(body.decode(), names)
+            given = parameters(body.decode(), names, settings.ignored_parameters)
         except UnicodeDecodeError:
             raise CallerError("expected UTF-8", "body") from None
     given.pop("key", None)

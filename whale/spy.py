@@ -3,11 +3,11 @@
 A trace is what is kept of one hit, as JSON text:
 
     {"at": ms, "name": "<publisher>-<seq>.<position>", "outcome": "counted", or a word of hail.hit.Reason, "visitor": ...,
-     "event": ..., "id": ..., "pk": [...], "dimensions": {...}, "metrics": {name: amount as stored}, "hit_at": ms,
-     "field": ..., "came": ...}
+     "event": ..., "id": ..., "pk": [...], "dimensions": {...}, "metrics": {name: amount as stored}, "ignored": [...],
+     "hit_at": ms, "field": ..., "came": ...}
 
-at is when Hail took or refused it, hit_at the hit's own time. What was refused has field and came in place of pk, dimensions and
-metrics; a large hit has none of them, and `"cut": true`.
+at is when Hail took or refused it, hit_at the hit's own time; ignored are parameters that no field has. What
+was refused has field and came in place of pk, dimensions and metrics; a large hit has none of them, and `"cut": true`.
 
 Promise: none. It is shown, never counted from: a trace may be missing where a worker was killed, or where more hits come in one
 apply than are kept.
@@ -58,6 +58,7 @@ class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
     dimensions: msgspec.Raw | None = None
     metrics: dict[str, int] | None = None
     others: Others | None = None
+    ignored: list[str] | None = None
     hit_at: int | None = None
     field: str = ""
     came: str | None = None
@@ -115,7 +116,7 @@ def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | 
         return _text(_Trace(at, name, said, hit.visitor, came=hit.raw[:CAME_BYTES].decode("utf-8", "ignore")))
     hit_at = hit.at_ms if abs(hit.at_ms - at) >= 1000 else None
     trace = _Trace(at, name, said, hit.visitor, hit.event, hit.id, hit.pk, hit.dimensions, hit.metrics)
-    trace.others, trace.hit_at = hit.others, hit_at
+    trace.others, trace.ignored, trace.hit_at = hit.others, hit.ignored, hit_at
     if len(hit.pk) + len(hit.dimensions) > MAX_TRACE_BYTES or len(hit.metrics) + len(hit.others or ()) > 10:
         trace.pk = trace.dimensions = trace.metrics = trace.others = None
         trace.cut = True

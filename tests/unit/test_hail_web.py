@@ -16,16 +16,18 @@ from prometheus_client import REGISTRY
 from hail.body import inflate
 from hail.hit import HitError, Reason, encode_hit
 from hail.message import decode_message
+from hail.parameters import read
 from hail.publish import NotAccepted, Publisher
 from hail.settings import KINDS, Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
-from hail.web import hit_of, make_app, parameters
+from hail.web import PARAMETERS, hit_of, make_app
 from tests.laws import law
 from tests.servers import wait_until
 from tests.wsgi import Answer, call
 
 NOW = 1_795_300_800.25
 MB = 1_000_000
+FORM = "application/x-www-form-urlencoded"
 
 
 class Client:
@@ -169,7 +171,7 @@ def query_of(fields: dict[str, Any]) -> str:
 def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[tuple[bytes, int]]]:
     """What a GET that nobody remembers answers and keeps."""
     try:
-        hit = hit_of(parameters(query), settings, now)
+        hit = hit_of(read(query, PARAMETERS, settings.ignored_parameters).given, settings, now)
     except HitError as error:
         return str(error.reason), []
     return "OK", [(encode_hit(hit), hit.cells)]
@@ -194,9 +196,118 @@ def test_a_remembered_hit_is_the_hit_parsed_anew(
         publisher.hits.clear()
 
 
-def test_other_parameters_of_a_get_are_left_aside(client: Client) -> None:
-    assert client.get("/count?pk=a&_=123&cb=%ff&utm_source=x&callback=f&at=&metrics=").status == 200
+PASSED_OVER = "_=1&_x=2&cb=%ff&utm_source=x&utm_=y&gclid=1&fbclid=1&msclkid=1&dclid=1&gbraid=1&wbraid=1&yclid=1"
+
+
+@pytest.mark.parametrize("path", ["/count", "/count.gif", "/count.js"])
+def test_what_mails_and_advertisements_append_is_passed_over(client: Client, path: str) -> None:
+    query = f"pk=a&{PASSED_OVER}&mc_cid=1&mc_eid=1&igshid=1&cachebuster=1&rnd=1&callback=f&at=&metrics=&country=&x"
+    answer = client.get(f"{path}?{query}")
+    assert (answer.status, answer.headers.get("X-Hail", "accepted")) == (200, "accepted")
     assert client.kept() == [[["a"], {}, {"hits": 1}, 1_795_300_800_250]]
+
+
+@pytest.mark.parametrize(
+    ("target", "form", "field", "hint"),
+    [
+        ("/count?pk=a&country=US&revenue=5", "", "country", "expected one of pk, dimensions, dimension, metrics, "),
+        ("/count?pk=a&dims=b", "", "dims", "did you mean dimensions?"),
+        ("/count?pk=a&metircs=b", "", "metircs", "did you mean metrics or metric?"),
+        ("/count?pk=a&Metrics=b", "", "Metrics", "did you mean metrics or metric?"),
+        ("/count?pk=a&option=b", "", "option", "expected one of pk, "),
+        ("/count?pk=a&caf%C3%A9=b", "", "caf\\xe9", "expected one of pk, "),
+        ("/count_decision?pk=a&option=b&optoin=c", "", "optoin", "did you mean option?"),
+        ("/count", "pk=a&t=1", "t", "did you mean at?"),
+        ("/count?t=1", "pk=a", "t", "did you mean at?"),
+        ("/count_decision", "pk=a&option=b&reward=5", "reward", "expected one of pk, "),
+    ],
+)
+def test_an_unknown_parameter_is_refused_with_near_names(
+    client: Client, target: str, form: str, field: str, hint: str
+) -> None:
+    for _ in range(2):
+        answer = client.post(target, form.encode(), FORM) if form else client.get(target)
+        assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "unknown_field", field)
+        assert answer.json["detail"].startswith(f"{field}: is not a parameter here: {hint}")
+    assert client.kept() == []
+
+
+def test_an_unknown_parameter_beside_a_body_is_refused(client: Client) -> None:
+    for path, body in (("/count", {"pk": "a"}), ("/batch", [{"pk": "a"}])):
+        answer = client.post(f"{path}?country=US", body)
+        assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "unknown_field", "country")
+    assert client.kept() == []
+
+
+@pytest.mark.parametrize("path", ["/count.gif", "/count.js"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dims",
+        "DIM",
+        "metircs",
+        "metrcs",
+        "Metrics",
+        "dimensionss",
+        "visitr",
+        "visitor_id",
+        "events",
+        "evnt",
+        "PK",
+        "ids",
+    ],
+)
+def test_an_image_with_a_misspelt_field_counts_nothing(client: Client, path: str, name: str) -> None:
+    for _ in range(2):
+        answer = client.get(f"{path}?pk=a&{name}=b")
+        assert (answer.status, answer.headers["X-Hail"]) == (200, "dropped; reason=unknown_field")
+    assert client.kept() == []
+
+
+def ignored_parameters() -> float:
+    return REGISTRY.get_sample_value("hailwhale_parameters_ignored_total") or 0.0
+
+
+def test_an_image_counts_whatever_mails_append_and_says_so_each_time(client: Client) -> None:
+    before = ignored_parameters()
+    for number in range(3):
+        answer = client.get(f"/count.gif?pk=a&country=US&t={number}&rnd={number}&t=again")
+        assert (answer.status, answer.headers["X-Hail"]) == (200, "accepted; ignored=country,t")
+        script = client.get(f"/count.js?pk=a&t={number}&callback=f")
+        assert (script.body, script.headers["X-Hail"]) == (b'/**/f("accepted");', "accepted; ignored=t")
+    assert ignored_parameters() == before + 9
+    assert client.get("/count.gif?pk=a").headers["X-Hail"] == "accepted"
+    assert client.get("/count?pk=a&country=US&t=1").json["code"] == "unknown_field"  # though an image has counted it
+    assert [hit[8:] for hit in client.kept()] == [[["country", "t"]], [["t"]]] * 3 + [[]]
+
+
+def test_ignored_names_are_bounded_and_plain_in_a_header(client: Client) -> None:
+    many = "&".join(f"n{number:02}=1" for number in range(25))
+    before = ignored_parameters()
+    said = client.get(f"/count.gif?pk=a&{many}").headers["X-Hail"]
+    assert said == "accepted; ignored=" + ",".join(f"n{number:02}" for number in range(20))
+    assert ignored_parameters() == before + 25
+    for name, shown in (("%C3%A9%0D%0Ax%2C%3B", "%C3%A9%0D%0Ax%2C%3B"), ("é".encode().decode("latin-1"), "%C3%A9")):
+        assert client.get(f"/count.gif?pk=a&{name}=1").headers["X-Hail"] == f"accepted; ignored={shown}"
+    long = client.get(f"/count.gif?pk=a&{'y' * 500}=1").headers["X-Hail"]
+    assert long == "accepted; ignored=" + "y" * 60
+
+
+def test_a_secret_as_a_name_is_not_kept_with_the_hit(settings: Settings) -> None:
+    locked = Client(settings.replace(write_key="very-secret-words"))
+    answer = locked.get("/count.gif?pk=a&key=very-secret-words&very-secret-words=1")
+    assert answer.headers["X-Hail"].startswith("accepted; ignored=")
+    assert "very-secret-words" not in json.dumps(locked.kept()) + answer.headers["X-Hail"]
+    locked.publisher.close()
+
+
+def test_the_setting_passes_over_more_names_but_no_field(settings: Settings) -> None:
+    more = load({"HAILWHALE_IGNORED_PARAMETERS": "ref, my_* dims,metrics"}).replace(data_dir=settings.data_dir)
+    client = Client(more)
+    assert client.get("/count?pk=a&ref=1&my_=2&my_x=3&dims=4&_=5&metrics=m").body == b"OK"
+    assert client.get("/count?pk=a&refs=1").json["code"] == "unknown_field"
+    assert [hit[2] for hit in client.kept()] == [{"hits": 1, "m": 1_000_000}]
+    client.publisher.close()
 
 
 def test_names_are_any_unicode(client: Client) -> None:
@@ -530,8 +641,7 @@ def test_an_outcome_that_cannot_be_counted_names_its_field(client: Client, query
 
 
 def test_an_option_is_no_field_of_a_plain_hit(client: Client) -> None:
-    assert client.count(pk="Page", option="b").text == "OK"
-    assert client.kept()[0][0] == ["Page"]
+    assert client.count(pk="Page", option="b").json["code"] == "unknown_field"
     assert client.post("/count", {"pk": "Page", "option": "b"}).json["code"] == "unknown_field"
     assert client("HEAD", "/count_decision?pk=Page&option=a").status == 200
-    assert len(client.kept()) == 1
+    assert client.kept() == []

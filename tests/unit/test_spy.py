@@ -51,6 +51,24 @@ def test_the_newest_hits_of_a_merge_are_looked_at_and_the_newest_of_visitors_how
     assert [trace["name"] for trace in shown(found.visitors["first"])] == [f"{PUBLISHER}-1.0", f"{PUBLISHER}-0.0"]
 
 
+def test_a_hit_shows_the_parameters_that_were_ignored_each_time_that_it_comes(tmp_path: Path) -> None:
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})
+    publisher = Publisher(settings, lambda: NOW)
+    app = make_app(settings, publisher, lambda: NOW)
+    for number in range(2):
+        call(app, "GET", "/count.gif", query=f"pk=t&country=US&t={number}")
+    call(app, "GET", "/count.gif", query="pk=t")
+    publisher.close()
+    folder = SpoolFolder(str(tmp_path))
+    messages = [
+        decode_message(body)
+        for name in folder.names()
+        for body in read_records((folder.path / name).read_bytes()).messages
+    ]
+    traces = shown(traces_of(messages, {}).counted)
+    assert [trace.get("ignored") for trace in traces] == [None, ["country", "t"], ["country", "t"]]
+
+
 def test_what_is_kept_is_bounded_whatever_comes() -> None:
     big = {"pk": ["n" * 200] * 8, "visitor": "v", "id": "i", "metrics": {f"{i:0200}": 1 for i in range(15)}}
     many = [{"pk": "t", "visitor": str(i)} for i in range(1000)]
@@ -179,7 +197,7 @@ def test_what_hail_refuses_travels_in_a_message_of_its_own_when_no_hit_comes(tmp
         wait_until(lambda: refusals(tmp_path), what="the refusal")
     publisher.close()
     found = refusals(tmp_path)
-    expected = Refusal(int(NOW * 1000), "bad_json", "metrics", "metrics=[1&visitor=v1", "v1")
+    expected = Refusal(int(NOW * 1000), "unknown_field", "other", "metrics=[1&visitor=v1", "v1")
     assert found == ([expected] if spy == "1" else [])
     assert [each.hits for each in spooled(tmp_path)] == ([[]] if spy == "1" else [])
 

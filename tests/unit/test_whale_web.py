@@ -295,6 +295,13 @@ def test_a_cache_buster_is_left_aside(door: Door) -> None:
     assert door.get("/pks", _="1234").status == 200
 
 
+def test_what_hail_passes_over_whale_passes_over(door: Door) -> None:
+    assert door.get("/total", pk="t", utm_source="x", gclid="y", rnd="1").status == 200
+    assert door.get("/tracker", pk="t", utm_source="x", cb="1").status == 200
+    refusal = door.get("/tracker", pk="t", country="US")
+    assert (refusal.status, refusal.json["field"]) == (400, "country")
+
+
 @given(
     st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/factors", "/subdimensions"]),
     st.dictionaries(

@@ -42,8 +42,9 @@ class CountingRoutes:
 
     def tracker(self) -> Any:
         if self._door.is_sealed():
-            asked = parameters(address_query(bottle.request.environ), (*FIELDS, "uid", "pixel"))
-            given = fields_of_pixel(asked, self._door.settings, self._whale.account) | {"uid": asked.get("uid")}
+            settings, names = self._door.settings, (*FIELDS, "uid", "pixel")
+            asked = parameters(address_query(bottle.request.environ), names, settings.ignored_parameters)
+            given = fields_of_pixel(asked, settings, self._whale.account) | {"uid": asked.get("uid")}
         else:
             given = self._door.given("uid")
         uid = uid_of(bottle.request.environ, given.pop("uid", None))

@@ -123,12 +123,13 @@ class Door:
     def asked(self, kind: type[A]) -> A:
         """The question of the request; raises CallerError, HitError, Problem."""
         environ = bottle.request.environ
-        asked = environ[ASKED] = asked_of(query_of(environ, self.settings.max_body_bytes), kind)
+        query = query_of(environ, self.settings.max_body_bytes)
+        asked = environ[ASKED] = asked_of(query, kind, self.settings.ignored_parameters)
         return asked
 
     def given(self, *more: str) -> dict[str, Any]:
         """The fields of the hit in the request. more: names beside a hit's.  Raises CallerError, HitError, Problem."""
-        return hit_given(bottle.request.environ, self.settings.max_body_bytes, more)
+        return hit_given(bottle.request.environ, self.settings, more)
 
     def body(self) -> bytes:
         """Raises HitError, Problem."""
