@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from whale.answer import compare, factors
+from whale.answer import compare, factors, nearest
 from whale.answer import rank as answer_rank
 from whale.answer.compare import Comparison, Scope
 from whale.answer.rank import Ranking, Row
@@ -279,7 +279,9 @@ class Rankings(Questions):
         store: Store,
     ) -> dict[str, Any]:
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
-        return factors.said(found, question.metrics[0], comparison)
+        kept, now = dict(self.settings.periods), self.clock()
+        why = nearest.why(store, question, comparison, found, kept, now, self.bounds)
+        return factors.said(found, question.metrics[0], comparison) | why
 
 
 def _said(row: Row) -> dict[str, Any]:

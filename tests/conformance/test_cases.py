@@ -290,6 +290,7 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "important": lambda answer: {row["path"]: row["important"] for row in answer["rows"]},
     "scores": lambda answer: {path: [row["score"], row["important"]] for path, row in answer.items()},
     "factors": factors,
+    "nearest": lambda answer: [answer["why"], answer["nearest"]],
     "classes": classes,
     "effects": effects,
 }

@@ -96,12 +96,17 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """The whole, and the dimensions, those that explain most first. None: over zero, and then there are no dimensions."""
+    """The whole, and the dimensions, those that explain most first. None: over zero, and then there are no dimensions.
+
+    is_ratio: not a count.  counted: anything is there in one of the ranges.
+    """
 
     now: Fraction | None
     before: Fraction | None
     change: Fraction | None
     dimensions: list[Dimension]
+    is_ratio: bool
+    counted: bool
 
 
 def factors(
@@ -141,7 +146,7 @@ def factors(
             tables.append((path, paths[1:], cells))
     whole = _Whole(reading, root)
     if whole.change is None:
-        return Factors(whole.now, whole.before, None, [])
+        return Factors(whole.now, whole.before, None, [], True, whole.counted)
     rows = sum(min(limit or len(paths), len(paths)) for _, paths, _ in tables)
     if rows > MOST_ROWS:
         raise TooManyPoints(f"the answer would be {rows} rows, the limit is {MOST_ROWS}: ask for fewer", "limit")
@@ -150,7 +155,7 @@ def factors(
     for each in found[:DRILLED_DIMENSIONS]:
         for row in [row for row in each.rows if row.kind == "value"][:DRILLED]:
             row.because.extend(_because(whole, row, depth))
-    return Factors(whole.now, whole.before, whole.change, found)
+    return Factors(whole.now, whole.before, whole.change, found, whole.is_ratio, whole.counted)
 
 
 _Values = tuple[Path, list[Path], NDArray[Any]]
@@ -348,6 +353,7 @@ class _Whole:
 
     def __init__(self, reading: _Reading, root: NDArray[Any]):
         self.reading, self.cells, self.is_ratio = reading, root, reading.is_ratio
+        self.counted = bool(root.any())
         (both,) = self.exact(root)
         self.below: Both = both[-1]
         self.before, self.now = self._own(both[0], self.below)
