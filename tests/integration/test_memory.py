@@ -1,13 +1,15 @@
 """The worst legal hits of every kind, and the worst legal questions, leave each process below its ceiling of memory.
 
-Memory is read from outside, as an operator would see it. hailwail gets more unlike hits than it may hold; afterwards what was
-held is given back. A worker applies by the same code, on top of the messages that it has fetched.
+Memory is read from outside, as an operator would see it. hailwail and a worker get more unlike hits than they may hold; afterwards
+what was held is given back.
 """
 
 import gzip
 import json
 import os
 import re
+import secrets
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,17 +18,17 @@ from pathlib import Path
 import pytest
 import requests
 
+from hail.publish import Broker
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolWriter
 from tests import worst
 from tests.farm import PROCFILE, Farm, Program
-from tests.servers import RedisServer, free_port, wait_until
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.worst import KINDS
 
 HAIL_MB, WHALE_MB, WORKER_MB = 300, 600, 500
 BACK_S = 60.0
 NEAR_MB = 100  # calendars and dictionaries of Python keep some
-PUBLISHER = "fedcba9876543210"
 
 
 def resident_mb(pid: int, field: str = "VmRSS") -> float:
@@ -60,17 +62,34 @@ class Watch:
             time.sleep(0.2)
 
 
-def spool_worst(folder: SpoolFolder, settings: Settings, cells: int, megabytes: float) -> None:
-    """Messages of each kind, as Hail spools them: so many cells or megabytes of each, whichever is reached first."""
+def worst_of_each(settings: Settings, cells: int, megabytes: float) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Of each kind its publisher and its messages: so many cells or megabytes of each, whichever is reached first."""
     now = time.time()
     for number, kind in enumerate(KINDS):
-        publisher = f"{number:04x}{PUBLISHER[4:]}"
+        publisher = f"{number:04x}{secrets.token_hex(6)}"
+        most = int(megabytes * 1_000_000)
+        yield publisher, worst.messages(kind, settings, now, publisher, "default", number, cells, most)
+
+
+def spool_worst(folder: SpoolFolder, settings: Settings, cells: int, megabytes: float) -> None:
+    """As Hail spools them."""
+    for publisher, messages in worst_of_each(settings, cells, megabytes):
         writer = SpoolWriter(folder, publisher, settings.spool_file_mb, 10_000)
-        whole = worst.messages(kind, settings, now, publisher, "default", number, cells, int(megabytes * 1_000_000))
-        for body in whole:
+        for body in messages:
             writer.reserve([len(body)])
             writer.append([body])
         writer.seal()
+
+
+def send_worst(settings: Settings, cells: int, megabytes: float) -> None:
+    """As Hail publishes them."""
+    broker = Broker(settings)
+    try:
+        for publisher, messages in worst_of_each(settings, cells, megabytes):
+            for seq, body in enumerate(messages):
+                broker.send([(f"{publisher}-{seq}", body)], 60)
+    finally:
+        broker.close()
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +124,43 @@ def test_the_worst_hits_leave_hailwail_below_its_ceiling_and_it_comes_back(
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_hits_leave_hailwail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
     attack_hailwail(tmp_path, quick_redis, 2_000_000, 100)
+
+
+def attack_worker(
+    folder: Path, redis: RedisServer, rabbitmq: RabbitMQ, queue: str, cells: int, megabytes: float
+) -> None:
+    """All messages wait when it starts on them, so it fetches and merges as many as it may."""
+    farm = Farm(folder, redis, rabbitmq, queue=queue)
+    try:
+        farm.worker.start()
+        send_worst(farm.settings, 10, 0.001)
+        wait_until(lambda: not farm.depth(), 60, "the worker to count what is there")
+        watch = Watch(processes_of(farm.worker))
+        assert farm.worker.process
+        farm.worker.process.send_signal(signal.SIGSTOP)
+        send_worst(farm.settings, cells, megabytes)
+        farm.worker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not farm.depth(), 60 + cells / 5000, "the queue to be empty")
+        watch.check(WORKER_MB, "worker")
+        watch.wait_until_back()
+        assert farm.worker.running
+        wait_until(farm.audit_closes, 60, "the audit to close")
+    finally:
+        farm.close()
+
+
+def test_the_worst_hits_leave_a_worker_below_its_ceiling_and_it_comes_back(
+    tmp_path: Path, quick_redis: RedisServer, rabbitmq: RabbitMQ, unique: str
+) -> None:
+    attack_worker(tmp_path, quick_redis, rabbitmq, unique, 20_000, 1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_minutes_of_the_worst_hits_leave_a_worker_below_its_ceiling(
+    tmp_path: Path, quick_redis: RedisServer, rabbitmq: RabbitMQ, unique: str
+) -> None:
+    attack_worker(tmp_path, quick_redis, rabbitmq, unique, 2_000_000, 100)
 
 
 def send_until(stop: float, send: Callable[[int], None]) -> None:

@@ -337,3 +337,47 @@ def test_a_publisher_thread_that_dies_is_replaced(settings: Settings, publisher:
     wait_until(lambda: not engine.thread.is_alive(), what="the thread to die")
     publisher.publish("default", [hit(1)])
     assert publisher._engine is not engine
+
+
+def test_hits_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """The disk stands still, so all wait; what has no room is refused at once and counts nowhere, a first one always has room."""
+    publisher = Publisher(load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_WAITING_MAX_MB": "0.05"}))
+    go, stands = threading.Event(), threading.Event()
+    publisher.start()
+    engine = publisher._engine
+    assert engine
+    append = engine._spool.append
+
+    def stand_still(bodies: list[bytes]) -> None:
+        stands.set()
+        go.wait(60)
+        append(bodies)
+
+    engine._spool.append = stand_still  # type: ignore[method-assign]
+    answers: list[Reason | None] = []
+
+    def send(count: int) -> None:
+        try:
+            publisher.publish("default", [(b'[["test"],{},{"hits":1},1790000000000]', 5)] * count)
+            answers.append(None)
+        except NotAccepted as error:
+            answers.append(error.reason)
+
+    def begin(count: int) -> threading.Thread:
+        thread = threading.Thread(target=send, args=(count,))
+        thread.start()
+        return thread
+
+    threads = [begin(1)]
+    assert stands.wait(60)
+    threads.append(begin(1000))  # larger than all may be, and alone
+    wait_until(lambda: engine._waiting, 60, "a request that waits")
+    assert engine._room.is_full
+    send(1)
+    assert answers == [Reason.OVERLOADED]
+    go.set()
+    for thread in threads:
+        thread.join(60)
+    assert answers == [Reason.OVERLOADED, None, None]
+    assert engine._room.held == 0
+    publisher.close()

@@ -620,6 +620,30 @@ def test_trials_that_wait_are_bounded_and_told(caplog: pytest.LogCaptureFixture)
     assert "5 decisions are not counted" in caplog.text
 
 
+def test_trials_that_wait_are_bounded_in_bytes_and_there_is_room_again_once_they_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    counted: list[Message] = []
+    trials = Trials(counted.append, load({"HAILWHALE_TRIALS_MAX_MB": "0.1"}), "default", lambda: NOW)
+    trials._thread = object()  # nothing in the background
+    tree = {f"d{i}": {"v": {}} for i in range(20)}
+
+    def counted_of(decisions: int) -> int:
+        counted.clear()
+        for _ in range(decisions):
+            trials.add(("p",), "a", tree, NOW, {"a": 1.0}, False, None)
+        assert trials._room.held <= 100_000 + 25_000  # the last one comes in whole
+        trials.flush()
+        assert trials._room.held == 0
+        return sum(hit.metrics.get(DECIDED, 0) for message in counted for hit in message.hits) // MILLION
+
+    with caplog.at_level(logging.ERROR):
+        first = counted_of(50)
+    assert 0 < first < 10
+    assert f"{50 - first} decisions are not counted" in caplog.text
+    assert counted_of(2) == 2
+
+
 # What cannot be asked
 
 
