@@ -290,6 +290,10 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "important": lambda answer: {row["path"]: row["important"] for row in answer["rows"]},
     "scores": lambda answer: {path: [row["score"], row["important"]] for path, row in answer.items()},
     "factors": factors,
+    "rounded": lambda answer: {
+        period: {path: {name: round(value) for name, value in row.items()} for path, row in paths.items()}
+        for period, paths in answer.items()
+    },
     "nearest": lambda answer: [answer["why"], answer["nearest"]],
     "classes": classes,
     "effects": effects,

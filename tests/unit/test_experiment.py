@@ -13,6 +13,7 @@ from whale.answer.experiment import (
     Result,
     always,
     doubly_robust,
+    more_trials,
     results,
     sample_ratio,
     self_normalised,
@@ -67,6 +68,18 @@ def test_a_segment_is_reported_by_its_own_counters() -> None:
 def test_an_unknown_baseline_is_refused() -> None:
     with pytest.raises(CallerError, match="baseline: 'x' is no option"):
         results(shown([[1]], [[2]], [()]), "max", generator(), baseline="x")
+
+
+def test_a_report_says_how_many_more_trials_decide_it() -> None:
+    some = shown([[50], [60]], [[1_000], [1_000]], [()])
+    assert {each.state for each in standing(some)} == {"open"}
+    more = more_trials(some)
+    assert more is not None
+    for times, state in ((1 + more / 2_000, "best"), (1 + 0.97 * more / 2_000, "open")):
+        later = Evidence.of(some.options, some.nodes, some.sums * times, some.trials * times)
+        assert standing(later)[1].state == state
+    assert more_trials(shown([[50], [50]], [[1_000], [1_000]], [()])) is None
+    assert more_trials(shown([[50], [0]], [[1_000], [0]], [()])) is None
 
 
 # Shares

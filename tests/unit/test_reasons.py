@@ -43,8 +43,20 @@ def test_an_option_that_is_good_overall_and_bad_here_is_bad_here() -> None:
     }
     assert kinds(reported(counts)) == "en:good es:bad"
     en, es = weighted(reported(counts, mx))
-    assert (en.kind, en.node, es.kind) == ("bad", mx, "bad")
-    assert en.effect < 0
+    assert (en.kind, en.node, es.kind, es.node) == ("bad", mx, "good", mx)
+    assert en.effect < 0 < es.effect
+
+
+def test_the_best_of_a_segment_that_earns_less_than_all_is_good_there() -> None:
+    mx = ("country", "mx")
+    counts = {
+        name: {(): (38_000.0, 10_000.0), mx: (rate * 2_000, 2_000.0)}
+        for name, rate in {"a": 2.0, "b": 1.0, "c": 0.02}.items()
+    }
+    evidence = reported(counts, mx)
+    assert kinds(evidence) == "a:good b:test c:bad"
+    played = probabilities(Policy(name="seed", bad_idea_threshold=0.05, test_idea_threshold=0.05), evidence)
+    assert played[0] > 0.9 > 0.05 > played[2]
 
 
 def test_cents_are_classed_as_dollars_are() -> None:

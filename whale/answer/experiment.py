@@ -192,6 +192,30 @@ def standing(
     return found
 
 
+FURTHEST = 1_000  # times the trials so far, up to which it is foretold when something is decided
+
+
+def more_trials(evidence: Evidence, goal: Literal["max", "min"] = "max") -> float | None:
+    """How many more trials, all options together, until one is best, if rates, spread and shares stay as they are.
+
+    None: an option is unknown, or it takes more than FURTHEST times as many as there were.
+    """
+    if not (evidence.bases[:, 0] > 0).all():
+        return None
+
+    def decided(times: float) -> bool:
+        later = Evidence.of(evidence.options, [()], evidence.sums[:, :1] * times, evidence.trials[:, :1] * times)
+        return any(each.state == "best" for each in standing(later, goal))
+
+    if not decided(FURTHEST):
+        return None
+    low, high = 1.0, float(FURTHEST)
+    while high / low > 1.01:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if decided(middle) else (middle, high)
+    return float(evidence.trials[:, 0].sum()) * (high - 1)
+
+
 FEW = 100  # effective decisions
 
 

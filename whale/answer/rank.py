@@ -173,7 +173,8 @@ class _Rank:
         total, *rows, ended, rest = self._rows(listed, self._closing(is_row, chosen))
         explained = self._explained(values) if self.ranking.recursive and self.ranking.prune and self.is_sum else None
         for at, row in zip(listed, [total, *rows], strict=True):
-            self._judge(row, total, None if explained is None else float(explained[at]))
+            ends = (float(low[at]), float(high[at])) if self.sure else None
+            self._judge(row, total, None if explained is None else float(explained[at]), ends)
             if self.sure and at not in (0, other):
                 row.low, row.high = _number(low[at]), _number(high[at])
         left = int(is_row.sum()) - len(chosen)
@@ -232,7 +233,7 @@ class _Rank:
         asked, score = self.ranking, score[rows]
         undefined = np.isnan(score)
         support = np.nan_to_num(support[rows], nan=-np.inf)
-        few = support <= confidence.FEW if self.sure else np.zeros(len(rows), bool)
+        few = support <= confidence.FEW if self.sure and self.ratio else np.zeros(len(rows), bool)
         end = min(len(rows), asked.offset + asked.limit) if asked.limit else len(rows)
         if asked.offset >= end:
             return []
@@ -317,14 +318,18 @@ class _Rank:
         np.add.at(found, parents, np.nan_to_num(values[1:]))
         return found
 
-    def _judge(self, row: Row, total: Row, explained: float | None) -> None:
-        """Difference, effect and importance, by the seed's rules. explained: what the row's children add up to."""
+    def _judge(self, row: Row, total: Row, explained: float | None, ends: tuple[float, float] | None) -> None:
+        """Difference, effect and importance, by the seed's rules; with an interval all of it must be so.
+
+        explained: what the row's children add up to.  ends: of the interval; not a number where it is not known.
+        """
         value, overall, share = row.value, total.value, self.ranking.threshold
         if value is None or overall is None:
             return
         if self.is_sum:
             row.difference = row.effect = overall - value
-            row.important = value > IMPORTANT_VALUE and value > share * overall
+            least = value if ends is None else ends[0]
+            row.important = least > IMPORTANT_VALUE and least > share * overall
             if explained is not None and value - explained < share * overall:
                 row.important = False
             return
@@ -332,7 +337,11 @@ class _Rank:
             row.effect = (value - overall) * row.n
         if overall:
             row.difference = (value - overall) / abs(overall)
-            row.important = row.n is not None and row.n > IMPORTANT_SUPPORT and abs(row.difference) > share
+            if ends is None:
+                row.important = row.n is not None and row.n > IMPORTANT_SUPPORT and abs(row.difference) > share
+            else:
+                off = share * abs(overall)
+                row.important = ends[0] > overall + off or ends[1] < overall - off
 
 
 @dataclass(frozen=True)

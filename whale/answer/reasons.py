@@ -4,9 +4,12 @@ Of an option o with rate R (P: of all options together, C: their denominator) a 
 
     effect = M * ((r - R) + (r - P))          significance = (effect / 2)^2 / C
 
-and the root by M * (R - P). That is kept, and shown. Mended: an option is good or bad where its rewards are at least CERTAIN
-standard deviations from what P lets expect, by the noise of single hits, so that cents decide as dollars do; a node can be a bad
-reason, too; known-bad options are not played while there are untested ones, and the worst is not played most.
+and the root by M * (R - P). That is kept, and shown. Where two options or more were tried at a node they are compared within that
+context: Q, the rate of these options there, stands for P, and the effect is M * (r - Q).
+
+Mended: an option is good or bad where its rewards are at least CERTAIN standard deviations from what P lets expect, by the noise of
+single hits, so that cents decide as dollars do; a node can be a bad reason, too; known-bad options are not played while there are
+untested ones, and the worst is not played most.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whale.answer.evidence import Evidence
 from whale.dimension import Path
@@ -21,7 +25,7 @@ from whale.formula import Floats
 
 CERTAIN = 2.0  # standard deviations
 FEWEST = 30  # trials; below, an option is tested
-APART = 0.1  # a node speaks where its rate is so far from the option's own, as a share of it
+APART = 0.1  # a node speaks where it says so much else than the option as a whole, as a share of its own rate
 PLAIN_SPREAD = 1.0  # of a trial's reward, where one hit reports many: variance over mean squared
 
 Kind = Literal["good", "bad", "test"]
@@ -50,14 +54,16 @@ def weighted(evidence: Evidence, goal: str = "max") -> list[Reason]:
     noise, rates, bases = evidence.noise_from(PLAIN_SPREAD), np.nan_to_num(evidence.rates), evidence.bases
     pooled = float(np.nan_to_num(evidence.rate))
     own = rates[:, :1]
-    effects = bases * ((rates - own) + (rates - pooled))
+    enough = evidence.trials >= FEWEST
+    compared, within = _within(evidence, enough, pooled)
+    effects = bases * np.where(compared, rates - within, (rates - own) + (rates - pooled))
     total = float(bases[:, 0].sum()) or 1.0
     significance = (effects / 2) ** 2 / total
     errors = np.sqrt(noise * bases)
-    deviations = np.divide(bases * (rates - pooled), errors, out=np.zeros(errors.shape), where=errors > 0)
-    enough = evidence.trials >= FEWEST
+    deviations = np.divide(bases * (rates - within), errors, out=np.zeros(errors.shape), where=errors > 0)
     speaks = enough & (np.abs(deviations) >= CERTAIN)
-    speaks[:, 1:] &= np.abs(rates - own)[:, 1:] > APART * np.abs(own)
+    apart = (rates - within) - (own - np.where(compared, pooled, within))
+    speaks[:, 1:] &= np.abs(apart)[:, 1:] > APART * np.abs(own)
     usual = float(np.abs(evidence.rewards[:, 0]).sum()) / total or 1.0
     found = []
     for i, option in enumerate(evidence.options):
@@ -70,6 +76,15 @@ def weighted(evidence: Evidence, goal: str = "max") -> list[Reason]:
         numbers = float(effects[i, node]), float(significance[i, node]), float(deviations[i, node])
         found.append(Reason(option, kind, evidence.nodes[node], *numbers, weight))
     return found
+
+
+def _within(evidence: Evidence, enough: NDArray[np.bool_], pooled: float) -> tuple[NDArray[np.bool_], Floats]:
+    """By node: whether two options or more were tried there, and the rate that they are compared with: theirs, else P."""
+    compared: NDArray[np.bool_] = enough.sum(axis=0) > 1
+    compared[0] = False
+    rewards, bases = (np.where(enough, each, 0.0).sum(axis=0) for each in (evidence.rewards, evidence.bases))
+    compared &= bases > 0
+    return compared, np.where(compared, rewards / np.where(compared, bases, 1.0), pooled)
 
 
 def shares(found: Sequence[Reason], bad_idea_threshold: float, test_idea_threshold: float) -> Floats:

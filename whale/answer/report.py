@@ -161,7 +161,7 @@ def report(
             for node, results in zip(nodes[1:], by_node[1:], strict=True)
         ],
         sample_ratio=_sample_ratio(dict(zip(options, shown, strict=True)), dict(zip(options, expected, strict=True))),
-        stop=_stop(asked, standings),
+        stop=_stop(asked, standings, by_node[0], evidence),
         held_out=_held_out(store, account, asked, evidence, most_points, random),
     )
 
@@ -258,7 +258,7 @@ def _sample_ratio(shown: dict[str, int], expected: dict[str, float]) -> SampleRa
     return SampleRatio(chance=found.chance, suspicious=found.suspicious, why=why)
 
 
-def _stop(asked: Reported, standings: Sequence[Standing]) -> Stop:
+def _stop(asked: Reported, standings: Sequence[Standing], results: Sequence[Result], evidence: Evidence) -> Stop:
     best = next((each.option for each in standings if each.state == "best"), None)
     beaten = [each.option for each in standings if each.state == "beaten"]
     if len(standings) == 1:
@@ -268,7 +268,24 @@ def _stop(asked: Reported, standings: Sequence[Standing]) -> Stop:
         return Stop(may_stop=True, option=best, why=why)
     open_ = [each.option for each in standings if each.state == "open"]
     said = f"beaten so far: {', '.join(beaten)}; " if beaten else ""
-    return Stop(may_stop=False, option=None, why=f"Not decided: {said}open: {', '.join(open_)}.")
+    why = f"Not decided: {said}open: {', '.join(open_)}."
+    return Stop(may_stop=False, option=None, why=why + _ahead(asked, results, evidence))
+
+
+def _ahead(asked: Reported, results: Sequence[Result], evidence: Evidence) -> str:
+    """How long it takes at this rate, and what stopping now risks; nothing while nothing is known."""
+    told = [each for each in results if each.loss is not None and each.best is not None and each.rate is not None]
+    if len(told) < len(results):
+        return ""
+    more = experiment.more_trials(evidence, asked.goal)
+    if more is None:
+        said = f" At these rates not even {experiment.FURTHEST:,} times as many trials would decide it."
+    else:
+        said = f" At these rates it takes about {_many(float(f'{more:.2g}'), 'more trial')} to decide."
+    chosen = min(told, key=lambda each: (each.loss or 0.0, each.option))
+    wrong = _percent(1 - (chosen.best or 0.0))
+    cost = f"{chosen.loss:.2g} of {asked.by_metric} a trial"
+    return f"{said} Stopping now with {chosen.option} is wrong with a chance of {wrong}, and costs {cost} on average."
 
 
 def _held_out(
