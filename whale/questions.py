@@ -13,6 +13,7 @@ from whale.answer.compare import Comparison, Scope
 from whale.answer.once import once
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
+from whale.answer.unknown import tell
 from whale.arguments import Period, is_pair, on_default, one, period_text, plain_time, zone_text
 from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
 from whale.errors import CallerError, PeriodError
@@ -85,8 +86,11 @@ class Questions:
         store = once(self.store)
         if compare:
             comparison = self.comparison(question, found, period, compare)
-            return self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
+            both = self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
+            tell(store, question)
+            return both
         plot = series.plotpoints(store, question, found, self.bounds)
+        tell(store, question)
         lacking = series.overflowed(store, question, [found], question.depth)
         (adjusted,) = self.adjusted(question, [found], store)
         return ByPath(question.pk, shaped(plot), adjusted, lacking)
@@ -123,6 +127,7 @@ class Questions:
         question = self.single(pk, dimensions, value, "value", depth=depth)
         found = self.range_of(period, tz, tzoffset, start_at=start_at)
         plot = series.plotpoints(self.store, question, found, self.bounds)
+        tell(self.store, question)
         when = times(found, plot.starts)
         rows = {
             path_below(row.path, question.paths[0]): list(zip(when, row.values[value], strict=True))
@@ -160,8 +165,11 @@ class Questions:
         store = once(self.store)
         if compare:
             comparisons = self.comparisons(question, ranges, compare, asked is not None, store=store)
-            return self.compared_totals(question, comparisons, store, self.bounds)
+            both = self.compared_totals(question, comparisons, store, self.bounds)
+            tell(store, question)
+            return both
         found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
+        tell(store, question)
         adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
         return {
             name: ByPath(
@@ -206,8 +214,12 @@ class Questions:
         found = self.range_of(period, tz, tzoffset, at=at)
         if compare:
             comparison = self.comparison(question, found, period, compare, at)
-            return self.compared_total(question, comparison, index, self.store)
-        return self.one_total(question, found, index, self.store)
+            both = self.compared_total(question, comparison, index, self.store)
+            tell(self.store, question)
+            return both
+        number = self.one_total(question, found, index, self.store)
+        tell(self.store, question)
+        return number
 
     @on_default
     def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:

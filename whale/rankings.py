@@ -10,6 +10,7 @@ from whale.answer.compare import Comparison, Scope
 from whale.answer.rank import Ranking, Row
 from whale.answer.series import Question
 from whale.answer.shapes import ByPath
+from whale.answer.unknown import tell
 from whale.arguments import Period, on_default, one, period_text
 from whale.dimension import Path, path_text, paths_asked, pk_asked
 from whale.errors import CallerError, FormulaError, PeriodError
@@ -69,6 +70,7 @@ class Rankings(Questions):
             comparison = self.ranks_compared(question, ranking, found, period, compare)
             return self.compared_rank(question, ranking, comparison, self.store)
         ranked = answer_rank.rank(self.store, question, ranking, found, self.bounds)
+        tell(self.store, question)
         return answer_rank.shown(ranked, question, ranking, found, self.clock())
 
     @on_default
@@ -236,7 +238,9 @@ class Rankings(Questions):
         """
         question, comparison = self.factors_asked(pk, metric, period, compare, against, tz, tzoffset)
         paths = self.dimensions_asked(one(dimensions, dimension))
-        return self.factors_of(question, comparison, paths, depth, limit, self.store)
+        said = self.factors_of(question, comparison, paths, depth, limit, self.store)
+        tell(self.store, question)
+        return said
 
     def factors_asked(
         self,

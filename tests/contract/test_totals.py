@@ -61,14 +61,14 @@ def whale(settings: Settings, store: Store, unique: str) -> Whale:
 
 @pytest.mark.parametrize(
     ("pk", "asked", "most"),
-    [
+    [  # and one more where a name was never counted: what is near to it
         ("shop", {}, 1),
         ("shop", {"metrics": '["hits", "money"]'}, 1),
         ("shop", {"metrics": '["hits", "money"]', "dimensions": '[["page", "p1"], ["page", "p2"]]'}, 1),
         ("shop", {"metrics": '["money/hits", "ma3(money)"]'}, 1),
-        ("nobody", {"metrics": '["hits", "money"]'}, 1),
-        ("shop", {"metrics": '["hits", "never"]'}, 1),
-        ("shop", {"metrics": "never"}, 2),
+        ("nobody", {"metrics": '["hits", "money"]'}, 2),
+        ("shop", {"metrics": '["hits", "never"]'}, 2),
+        ("shop", {"metrics": "never"}, 3),
         ("shop", {"metrics": "a/b"}, 2),  # a metric, as is found where a and b are read
         ("shop", {"metrics": '["hits", "money"]', "compare": "previous"}, 2),
         ("shop", {"metrics": "money/hits", "compare": "previous"}, 3),
@@ -83,7 +83,9 @@ def test_five_periods_are_so_many_round_trips(
         answer = call(app, "GET", "/totals", {"pk": pk, **asked})
         assert answer.status == 200
         assert len(answer.json) == 5
-    assert len(trips) == (most if settings.redis_url else 0)
+    # of a cluster, the names of a pk and those of the pks may be asked of two servers at once
+    at_once = int(pk == "nobody" and settings.redis_url.startswith("redis+cluster"))
+    assert len(trips) - most in (0, at_once) if settings.redis_url else not trips
 
 
 def test_totals_are_those_of_each_period_by_itself(whale: Whale) -> None:

@@ -295,6 +295,43 @@ def test_a_cache_buster_is_left_aside(door: Door) -> None:
     assert door.get("/pks", _="1234").status == 200
 
 
+@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/rank", "/dataset", "/factors"])
+def test_what_was_never_counted_is_told_with_a_name_that_is_near(door: Door, path: str) -> None:
+    door.get("/count_now", pk="shop", dimensions='{"country": "US"}', metrics='{"revenue": 5}')
+    metric = {"/rank": "by", "/dataset": "value", "/factors": "metric", "/total": "metric"}.get(path, "metrics")
+    known = door.get(path, pk="shop", **{metric: "revenue"})
+    assert (known.status, known.headers.get("X-Whale-Unknown")) == (200, None)
+    answer = door.get(path, pk="shop", **{metric: "revenu"})
+    assert (answer.status, answer.headers["X-Whale-Unknown"]) == (200, "metric=revenu;near=revenue")
+    assert "X-Whale-Unknown" in answer.headers["Access-Control-Expose-Headers"]
+    again = call(door.app, "GET", path, {"pk": "shop", metric: "revenu"}, HTTP_IF_NONE_MATCH=answer.headers["Etag"])
+    assert (again.status, again.headers["X-Whale-Unknown"]) == (304, "metric=revenu;near=revenue")
+    assert door.get(path, pk="shp", **{metric: "revenue"}).headers["X-Whale-Unknown"] == "pk=shp;near=shop"
+    if path not in ("/factors",):
+        answer = door.get(path, pk="shop", dimensions='["country", "UK"]', **{metric: "caf\u00e9"})
+        near = "path=%5B%22country%22%2C%20%22UK%22%5D"
+        assert answer.headers["X-Whale-Unknown"].startswith(near)
+        assert answer.headers["X-Whale-Unknown"].endswith("metric=caf%C3%A9")
+
+
+def test_names_below_what_was_never_counted_say_so(door: Door) -> None:
+    door.get("/count_now", pk="shop", dimensions="country")
+    said = door.get("/subdimensions", pk="shop", dimensions="contry").headers["X-Whale-Unknown"]
+    assert said == "path=contry;near=country"
+    assert door.get("/metrics_of", pk="shpo").headers["X-Whale-Unknown"] == "pk=shpo;near=shop"
+    assert "X-Whale-Unknown" not in door.get("/metrics_of", pk="shop").headers
+    assert "X-Whale-Unknown" not in door.get("/subdimensions", pk="shop").headers
+
+
+def test_an_answer_that_is_remembered_says_what_is_unknown_and_bounds_it(door: Door) -> None:
+    door.get("/count_now", pk="shop")
+    for _ in range(2):
+        asked = door.get("/total", pk="shop", metric="hitz", cached="1")
+        assert asked.headers["X-Whale-Unknown"] == "metric=hitz;near=hits"
+    many = door.get("/totals", pk="shop", metrics=json.dumps([f"m{number}" for number in range(30)]))
+    assert many.headers["X-Whale-Unknown"].count("metric=") == 20
+
+
 def test_what_hail_passes_over_whale_passes_over(door: Door) -> None:
     assert door.get("/total", pk="t", utm_source="x", gclid="y", rnd="1").status == 200
     assert door.get("/tracker", pk="t", utm_source="x", cb="1").status == 200

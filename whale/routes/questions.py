@@ -22,6 +22,7 @@ from whale.answer.explain import Watch, iso, minute_text
 from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
+from whale.answer.unknown import Unknown, header, unknown_names, unknown_of
 from whale.asked import (
     DatasetAsked,
     FactorsAsked,
@@ -36,7 +37,7 @@ from whale.asked import (
     TotalsAsked,
 )
 from whale.client import Whale
-from whale.dimension import path_text, pk_text
+from whale.dimension import path_text, paths_asked, pk_asked, pk_text
 from whale.parameters import period_of, periods_of, pks_of, subject, typed
 from whale.period import Range, interval_name
 from whale.responses import EXPOSED, json_answer
@@ -227,15 +228,18 @@ class QuestionRoutes:
 
     def subdimensions(self, asked: SubdimensionsAsked) -> Any:
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
-        if asked.all:
-            return json_answer(self._whale.all_subdimensions(pk, path))
-        return json_answer(self._whale.get_subdimensions(pk, path, depth=asked.depth))
+        all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
+        found = all_(pk, path) if asked.all else some(pk, path, depth=asked.depth)
+        rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk), paths_asked(path))
+        return json_answer(found, headers=_unknown(rows))
 
     def pks(self, asked: PksAsked) -> Any:
         return json_answer([pk_text(pk) for pk in self._whale.pks(typed("pk", asked.pk))])
 
     def metrics_of(self, asked: MetricsAsked) -> Any:
-        return json_answer(self._whale.metrics_of(lenient("pk", asked.pk)))
+        pk = lenient("pk", asked.pk)
+        found = self._whale.metrics_of(pk)
+        return json_answer(found, headers=_unknown(unknown_names(self._whale.store, self._whale.account, pk_asked(pk))))
 
     def spy(self, asked: SpyAsked) -> Any:
         return json_answer(self._whale.get_spy(asked.visitor or None, asked.limit))
@@ -288,6 +292,7 @@ class QuestionRoutes:
         }
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
+        headers |= _unknown(unknown_of(watch.store, questions))
         if any(adjusted):
             headers["X-Adjusted"] = "true"
         lacking = [
@@ -301,6 +306,10 @@ class QuestionRoutes:
             rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in errors.items())
             headers["X-Whale-Estimated"] = ", ".join(rows)
         return bottle.HTTPResponse(encoded, 200, headers)
+
+
+def _unknown(rows: Sequence[Unknown]) -> dict[str, str]:
+    return {"X-Whale-Unknown": header(rows)} if rows else {}
 
 
 def _ranges_text(ranges: Mapping[str, Range]) -> str:

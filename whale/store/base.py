@@ -10,7 +10,7 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 `mixed_kinds`. Metrics that are no sums do not fold: past `max_metrics` theirs are cells of `too_many_metrics`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -288,6 +288,28 @@ class Defined:
     text: bytes
 
 
+Place = tuple[int, Sequence[str]]
+"""At which of some nested names none is known, and the names that are known there."""
+
+
+class Missing(NamedTuple):
+    """What was never counted. pk: where its names end, or None where it was.  paths: of the pk.  known_metrics: that it has."""
+
+    pk: Place | None
+    paths: Mapping[Path, Place]
+    metrics: Sequence[str]
+    known_metrics: Sequence[str]
+
+
+def place_of(names: Path, children: Callable[[Path], Sequence[str]]) -> Place | None:
+    """Where nested names are not known; None where they are. children: of a parent."""
+    for depth, name in enumerate(names):
+        known = children(names[:depth])
+        if name not in known:
+            return depth, known
+    return None
+
+
 class FaultyMetric(NamedTuple):
     """A metric whose amounts do not count in a pk, and why: mixed_kinds or too_many_metrics."""
 
@@ -454,6 +476,12 @@ class Store(Protocol):
 
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         """Names of the paths one level below a path, in the order they were first counted; `__other__` where it exists."""
+
+    def uncounted(self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str]) -> Missing | None:
+        """Which of a pk, paths and metrics of it were never counted; None where all were.
+
+        No read where the last one of this pk said that all were; else one, and one more where a dictionary has changed.
+        """
 
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         """The paths up to so many levels below a path, level by level, each as `children` orders it; one read."""

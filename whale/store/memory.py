@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ from whale.store.base import (
     Keeping,
     Kept,
     Mark,
+    Missing,
     Name,
     Notes,
     Overflowed,
@@ -50,6 +51,7 @@ from whale.store.base import (
     no_decision,
     not_a_sum,
     other_reward,
+    place_of,
     rewarded_too_much,
     too_many_definitions,
     too_many_imports,
@@ -514,6 +516,19 @@ class MemoryStore:
     def children(self, account: str, pk: Pk, path: Path) -> list[str]:
         names = self._names.get((account, pk))
         return list(names.paths.children.get(path, ())) if names else []
+
+    def uncounted(self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str]) -> Missing | None:
+        if place := place_of(pk, lambda above: self.pks(account, cast(Pk, above))):
+            return Missing(place, {}, (), ())
+        places = {path: place_of(path, lambda above: self.children(account, pk, above)) for path in paths}
+        known = self.metrics(account, pk)
+        missing = Missing(
+            None,
+            {path: at for path, at in places.items() if at},
+            [name for name in metrics if name not in known],
+            known,
+        )
+        return missing if missing.paths or missing.metrics else None
 
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         found: list[Path] = []

@@ -16,7 +16,19 @@ from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
 from whale.store import keys as layout
-from whale.store.base import CHILD_PKS, Buckets, Mark, Notes, Overflowed, Reading, Wanted, check_below, touched
+from whale.store.base import (
+    CHILD_PKS,
+    Buckets,
+    Mark,
+    Missing,
+    Notes,
+    Overflowed,
+    Reading,
+    Wanted,
+    check_below,
+    place_of,
+    touched,
+)
 from whale.store.connection import Connected, Connection, Script, pack, reachable
 from whale.store.keys import PAGE, PAGE_BITS, Keys, place
 
@@ -78,6 +90,13 @@ class Known:
                 return None
             parent = str(number)
         return None if parent == "p" else int(parent)
+
+    def has(self, paths: Sequence[Path], metrics: Sequence[str]) -> bool:
+        return all(self.number(path) is not None for path in paths) and all(name in self.metrics for name in metrics)
+
+    def names_below(self, path: Path) -> list[str]:
+        number = self.number(path)
+        return [] if number is None else self.children(str(number))
 
     def parent(self, path: Path) -> str:
         """As which the path's parent stands in the dictionary."""
@@ -482,6 +501,21 @@ class Reader(Connected):
             return []
         number = known.number(path)
         return [] if number is None else known.children(str(number))
+
+    @reachable
+    def uncounted(self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str]) -> Missing | None:
+        known = self._known.get((account, pk))
+        if known is None or not known.has(paths, metrics):
+            newest = self._newest(account, [pk] if known else [pk, ()])
+            known = newest[pk]
+            if known is None:
+                pks = newest.get(())
+                return Missing(place_of(pk, pks.names_below if pks else lambda _: ()) or (len(pk) - 1, ()), {}, (), ())
+        if known.has(paths, metrics):
+            return None
+        places = {path: place_of(path, known.names_below) for path in paths if known.number(path) is None}
+        absent = [name for name in metrics if name not in known.metrics]
+        return Missing(None, {path: place for path, place in places.items() if place}, absent, known.in_order)
 
     @reachable
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
