@@ -11,7 +11,8 @@ A connection waits for its peer in four ways, each with a time of its own; while
 
 Each time is a total, so one byte a second wins nothing. Three bounds hold as well: connections of the process, connections
 of one peer, and bytes of heads, bodies and answers that connections hold. At a bound the connection that has waited longest
-is closed, and a new one never is; those of one peer make room for their own.
+is closed, and a new one never is; those of one peer make room for their own, and for bytes those alone that hold more than
+an equal share of them, so that no small request pays for large ones.
 
 Cost: a few dictionary operations a request, whatever the number of connections.
 """
@@ -81,6 +82,7 @@ class Connections:
         self._waiting: dict[Wait, OrderedDict[Connection, None]] = {wait: OrderedDict() for wait in Wait}
         self._open: set[Connection] = set()
         self._of_peer: dict[str, set[Connection]] = {}
+        self._share = bounds.held_bytes // bounds.connections
         self.held = 0
         self.going = 0  # bytes of those that were closed here and have not ended yet
 
@@ -168,9 +170,12 @@ class Connections:
                 self._close(first, wait)
 
     def _longest(self, waits: Iterable[Wait], but: Connection | None = None) -> Connection | None:
-        """The one that has waited longest; `but`: of those that hold bytes, and not that one."""
+        """The one that has waited longest; `but`: of those that hold more than their share, and not that one."""
         firsts = (
-            next((each for each in self._waiting[wait] if but is None or (each.held and each is not but)), None)
+            next(
+                (each for each in self._waiting[wait] if but is None or (each.held > self._share and each is not but)),
+                None,
+            )
             for wait in waits
         )
         return min(filter(None, firsts), key=lambda each: each.since, default=None)

@@ -260,9 +260,10 @@ def test_stalled_uploads_hold_no_more_than_they_may(serve: Callable[..., Served]
     wait_until(lambda: served.closed("bytes") >= 56, what="uploads to make room")
     assert served.metric("hailwhale_connection_bytes") <= 3_000_000
     assert rss_mb(worker) < before + 40  # they were 57 MB
-    last = uploads[-1]
-    last.sendall(b" " * 50_000)
-    assert answer_on(last)[0] == 400
+    kept = next(upload for upload in uploads if not is_closed(upload))
+    kept.settimeout(60)
+    kept.sendall(b" " * 50_000)
+    assert answer_on(kept)[0] == 400
 
 
 @pytest.mark.long

@@ -86,19 +86,19 @@ def test_each_wait_has_its_time(wait: Wait) -> None:
     assert (book.cuts, book.whys, len(book)) == (["a"], [wait], 0)
 
 
-def test_too_many_bytes_close_the_one_that_has_waited_longest_of_those_that_hold_some() -> None:
+def test_too_many_bytes_close_the_one_that_has_waited_longest_of_those_that_hold_more_than_their_share() -> None:
     book = Book(held_bytes=1000)
-    book.new("nothing came", 0)
+    book.hold(book.new("a head", 0), 10)  # its share of 1,000 bytes for 100 connections
     for now, name in enumerate(("a", "b", "c"), 1):
         book.wait(book.new(name, now), Wait.BODY, now)
         book.hold(book.named[name], 300)
     book.hold(book.named["a"], 50)
-    assert (book.held, book.cuts) == (950, [])
+    assert (book.held, book.cuts) == (960, [])
     book.hold(book.named["a"], 100)  # it does not make room for itself
-    assert (book.held, book.cuts, book.whys) == (750, ["b"], ["bytes"])
+    assert (book.held, book.cuts, book.whys) == (760, ["b"], ["bytes"])
     book.work(book.named["a"])
     book.hold(book.named["a"], 900)
-    assert (book.cuts, book.held, book.overloaded) == (["b", "c"], 1350, True)
+    assert (book.cuts, book.held, book.overloaded) == (["b", "c"], 1360, True)
     book.release(book.named["a"], 1350)
     assert not book.overloaded
 
