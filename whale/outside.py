@@ -47,8 +47,18 @@ def outside_findings(url: str) -> Findings:
 
 
 def _base_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+    try:
+        parts = urlsplit(url)
+        fits = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and "@" not in parts.netloc
+            and not parts.query
+        )
+    except ValueError:  # a bracket that is not closed, a port above 65535
+        fits = False
+    if not fits:
         raise SetupError(f"--from: expected an address without a key, such as https://count.example.org, got {url!r}")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 

@@ -582,3 +582,12 @@ def test_doctor_asks_an_address_and_nothing_else(url: str) -> None:
     assert done.exit_code == 2
     assert "expected an address without a key" in done.output
     assert doctor("http://localhost", "--dead").exit_code == 2
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://127.0.0.1:0"])
+def test_an_address_that_cannot_be_read_is_one_sentence(url: str) -> None:
+    answer = doctor(url)
+    assert answer.exit_code == 2
+    assert answer.output.splitlines() == [
+        f"hailwhale: --from: expected an address without a key, such as https://count.example.org, got {url!r}"
+    ]
