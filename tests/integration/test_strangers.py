@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -400,6 +400,57 @@ def health_ms(port: int) -> list[float]:
         took.append((time.monotonic() - begun) * 1000)
         time.sleep(0.02)
     return sorted(took)
+
+
+FLOODS = {
+    "unwanted body": ("POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9000000000000\r\n\r\n", b"x" * 1_000_000),
+    "unwanted chunks": (
+        "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        (b"8000\r\n" + b"x" * 0x8000 + b"\r\n") * 30,
+    ),
+    "tiny chunks": (
+        "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\nx\r\n" * 150_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["hail", "whale"])
+@pytest.mark.parametrize("flood", FLOODS)
+def test_who_sends_without_a_pause_keeps_nobody_waiting(serve: Callable[..., Served], name: str, flood: str) -> None:
+    """On a fast line something has always come: a connection must let others in by itself."""
+    served = serve(name, connections_max_mb=8)
+    start, piece = FLOODS[flood]
+    half = served.open(HALF_BODY.format(POSTS[name]))
+    link = served.open(start.format(POSTS[name].partition(" ")[2]))
+    done = threading.Event()
+
+    def send() -> None:
+        with suppress(OSError):
+            while not done.is_set():
+                link.sendall(piece)
+
+    def read() -> None:
+        with suppress(OSError):
+            while link.recv(1_000_000):
+                continue
+
+    threads = [threading.Thread(target=each) for each in (send, read)]
+    for thread in threads:
+        thread.start()
+    try:
+        slowest = max(health_ms(served.port))
+    finally:
+        done.set()
+        with suppress(OSError):
+            link.shutdown(socket.SHUT_RDWR)
+        for thread in threads:
+            thread.join()
+        link.close()
+    assert slowest < 500
+    assert served.closed("bytes") == 0  # what was thrown away is not held
+    assert not is_closed(half)
+    half.close()
 
 
 # the limit of open files
