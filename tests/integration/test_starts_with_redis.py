@@ -1,8 +1,11 @@
 """Starts with a Redis that does not fit, and states of Redis while all runs: one sentence each, which says what to do."""
 
+import contextlib
 import os
 import shutil
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -391,3 +394,24 @@ def test_others_are_looked_after_while_redis_reads_its_data(tmp_path: Path, caps
         said = capsys.readouterr().out
         assert "redis was ended by SIGKILL: starting it again\n" in said
         assert "redis runs again\n" in said
+
+
+def test_a_server_that_is_not_redis_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        def answer_as_http() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    link, _ = other.accept()
+                    with link:
+                        link.recv(100)
+                        link.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=answer_as_http, daemon=True).start()
+        url = f"redis://127.0.0.1:{other.getsockname()[1]}/0"
+        sentence = "what answers at HAILWHALE_REDIS_URL is not Redis: look at its host and port"
+        values = {"REDIS_URL": url, "DATA_DIR": str(tmp_path)}
+        assert ran(f"{HAILWHALE} audit", **values) == (2, "", f"hailwhale: {sentence}\n")
+        assert ran(f"{HAILWHALE} whale --bind 127.0.0.1:{free_port()}", **values) == (2, "", f"whale: {sentence}\n")

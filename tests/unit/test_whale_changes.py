@@ -103,3 +103,11 @@ BAD = [
 def test_bad_input_is_a_400_that_names_the_field(door: Door, path: str, body: dict[str, Any], field: str) -> None:
     said = post(door, path, **body)
     assert (said.status, said.json.get("field")) == (400, field)
+
+
+def test_json_that_curl_calls_a_form_is_read_as_json(door: Door) -> None:
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    body = b' {"pk": ["shop", "1"], "dimensions": {"country": "US"}}'
+    assert door.call("POST", "/reset", body, headers=form).text == "OK"
+    assert door.get("/total", pk='["shop", "1"]', dimensions='{"country": "US"}', period="today").json == 0
+    assert door.get("/total", pk='["shop", "1"]', period="today").json == 1

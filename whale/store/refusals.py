@@ -62,6 +62,8 @@ def unavailable_of(error: Exception) -> Unavailable | None:
     if isinstance(error, redis.exceptions.NoPermissionError) or RIGHT.search(text):
         what = re.split(r" script: |\. *$", re.sub(r"^.*NOPERM ", "", text))[0]
         return Refused(lacks_right(what), lasting=True)
+    if isinstance(error, redis.exceptions.InvalidResponse):
+        return Refused("what answers at HAILWHALE_REDIS_URL is not Redis: look at its host and port", lasting=True)
     code = CLASSES.get(type(error))
     if code is None and (found := CODES.search(text)):
         code = found[1]
