@@ -25,7 +25,7 @@ from concurrent.futures import Future
 
 from hail.hit import Reason
 from hail.message import ACCOUNT, Message
-from hail.room import MEGABYTE, Room, give_back
+from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
 from whale.count.marks import Gathered, Marks, undecodable_of
@@ -37,6 +37,7 @@ from whale.store.base import Illegible, Name, Store, Tally
 MAX_MESSAGES = 2000
 CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits
 REST_S = 20.0
+RELIEF_PAUSE_S = 1.0  # between two reliefs, where forgetting does not help
 MAX_ACCOUNTS = 1000
 SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
@@ -58,6 +59,8 @@ class Applier:
         self._finest = finest_of(settings.periods)
         self._sweep_at = 0.0
         self._rests_at = math.inf
+        self._most_resident = settings.forget_above_mb * MEGABYTE
+        self._relief_at = 0.0
 
     def sweep(self, now: float) -> float:
         """Frees some of what resets left, when it is time for that: a small step. Seconds until the next one.
@@ -66,10 +69,7 @@ class Applier:
         """
         if time.monotonic() >= self._rests_at:
             self._rests_at = math.inf
-            for branches in self._branches.values():
-                branches.clear()
-            self._store.forget()
-            give_back()
+            self._forget()
         if time.monotonic() >= self._sweep_at:
             try:
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
@@ -81,6 +81,19 @@ class Applier:
             self._sweep_at = time.monotonic() + (SWEEP_STEP_S if busy else SWEEP_IDLE_S)
         return max(0.0, self._sweep_at - time.monotonic())
 
+    def _forget(self) -> None:
+        for branches in self._branches.values():
+            branches.clear()
+        self._store.forget()
+        give_back()
+
+    def _relieve(self) -> None:
+        """Forgets what is remembered where the process has grown too large: kinds of hits that follow each other leave holes."""
+        at = time.monotonic()
+        if at >= self._relief_at and resident_bytes() > self._most_resident:
+            self._relief_at = at + RELIEF_PAUSE_S
+            self._forget()
+
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
         self._rests_at = time.monotonic() + REST_S
@@ -90,6 +103,7 @@ class Applier:
         for account, named in by_account.items():
             waiting = list(named.values())
             while waiting:
+                self._relieve()
                 group = self._group(waiting)
                 try:
                     self._apply_steadily(account, waiting[:group], now)
