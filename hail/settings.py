@@ -179,7 +179,7 @@ TABLE = (
         "memory of one apply, estimated; more, and its messages are applied one after the other",
     ),
     Setting("BRANCHES_MB", 48.0, "MB", "memory for parts of hits that came before, expanded"),
-    Setting("FORGET_ABOVE_MB", 250.0, "MB", "memory of a worker or hailwail above which it forgets what it remembers"),
+    Setting("FORGET_ABOVE_MB", 200.0, "MB", "memory of a worker or hailwail above which it forgets what it remembers"),
     Setting("DICTIONARIES_MB", 48.0, "MB", "memory for numbers of names that Redis gave out, of those who count"),
     # what Whale holds in memory
     Setting("NAMES_MB", 128.0, "MB", "memory for names and their numbers, of those who ask"),
