@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 COST = 200
 PAGE_BYTES = resource.getpagesize()
 MEGABYTE = 1_000_000
+M_ARENA_MAX = -8  # of glibc's malloc.h
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -127,6 +128,13 @@ def resident_bytes() -> int:
             return int(numbers.read().split()[1]) * PAGE_BYTES
     except OSError:
         return 0
+
+
+def few_arenas() -> None:
+    """As MALLOC_ARENA_MAX=2 in the environment: of many threads each might keep an arena of freed memory (glibc)."""
+    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if option is not None:
+        option(M_ARENA_MAX, 2)
 
 
 def give_back() -> None:

@@ -174,7 +174,7 @@ TABLE = (
     # what a worker, hailwail and /count_now hold in memory
     Setting(
         "APPLY_MAX_MB",
-        96.0,
+        64.0,
         "MB",
         "memory of one apply, estimated; more, and its messages are applied one after the other",
     ),

@@ -30,6 +30,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 
 from hail import publish
 from hail.message import CONTENT_TYPE, BadMessage, decode_message
+from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
 from whale.errors import SetupError, Unavailable
@@ -40,7 +41,28 @@ from whale.store import connect
 log = logging.getLogger(__name__)
 SERIALIZER = "hailwhale"
 PATIENCE_S = 1200.0  # less than RabbitMQ's consumer_timeout, half an hour
+DECODED_BYTES = 8_000_000  # of messages at once: decoded they take several times that
 _starting = threading.Lock()
+
+
+class Gate:
+    """Lets in so many bytes at once; one that is larger goes alone. For many threads."""
+
+    def __init__(self, most: int):
+        self._most, self._inside = most, 0
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def room_for(self, size: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._inside or self._inside + size <= self._most)
+            self._inside += size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= size
+                self._changed.notify_all()
 
 
 def _as_celery_body(raw: bytes) -> tuple[tuple[bytes], dict[str, object], dict[str, object]]:
@@ -95,6 +117,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_heartbeat=30,
     )
 
+    decoded = Gate(DECODED_BYTES)
+
     @functools.cache
     def merging() -> MergingApplier:
         keep_written(settings.data_dir, "worker")
@@ -113,17 +137,18 @@ def make_celery(settings: Settings) -> Celery:
         name=publish.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
     )  # type: ignore[untyped-decorator]  # Celery has no types
     def apply_message(body: bytes) -> None:
-        try:
-            message = decode_message(body)
-        except BadMessage as error:
-            log.error("set aside as dead: %s", error)
-            raise Reject(str(error), requeue=False) from None
-        try:
-            with _starting:
-                applier = merging()
-            applier.apply(message)
-        except (Unavailable, SetupError) as error:
-            raise Reject(str(error), requeue=True) from None
+        with decoded.room_for(len(body)):
+            try:
+                message = decode_message(body)
+            except BadMessage as error:
+                log.error("set aside as dead: %s", error)
+                raise Reject(str(error), requeue=False) from None
+            try:
+                with _starting:
+                    applier = merging()
+                applier.apply(message)
+            except (Unavailable, SetupError) as error:
+                raise Reject(str(error), requeue=True) from None
 
     return celery
 
@@ -131,6 +156,7 @@ def make_celery(settings: Settings) -> Celery:
 @celeryd_init.connect
 def _before_it_starts(**_: Any) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # of root and pickle: nothing here reads pickle
+    few_arenas()
     with _or_exit():
         settings = load(os.environ)
         publish.check_broker(settings)
