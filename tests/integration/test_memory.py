@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from hail.message import ACCOUNT
 from hail.publish import Broker
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolWriter
@@ -26,8 +25,6 @@ from tests import worst
 from tests.farm import PROCFILE, Farm, Program
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.worst import KINDS
-from whale.count.audit import Look, audit
-from whale.store import connect
 
 HAIL_MB, WHALE_MB, WORKER_MB = 300, 600, 500
 BACK_S = 60.0
@@ -147,9 +144,7 @@ def attack_worker(
         watch.check(WORKER_MB, "worker")
         watch.wait_until_back()
         assert farm.worker.running
-        wait_until(
-            lambda: audit(connect(farm.settings), ACCOUNT, Look(farm.settings), 0).closes, 60, "the audit to close"
-        )
+        wait_until(farm.audit_closes, 60, "the audit to close")
     finally:
         farm.close()
 
