@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hail.hit import HitError, Reason, is_text
+from hail.hit import HitError, Reason, is_text, with_nan
 
 CHUNKS_CHECKED = ("gunicorn/", "gevent/", "waitress")
 """Beginnings of SERVER_SOFTWARE. granian hands over chunks that are cut off or malformed as if they were all."""
@@ -104,32 +104,43 @@ def _read(environ: Mapping[str, Any], length: int | None, limit: int) -> bytes:
     return body
 
 
-def json_of(body: bytes | msgspec.Raw, field: str = "body", out_of_range: Reason = Reason.BAD_JSON) -> Any:
-    """Any JSON value; raises HitError. out_of_range: the reason where a number is too large for any float."""
+def json_of(body: bytes | msgspec.Raw, field: str = "body", is_hit: bool = False) -> Any:
+    """Any JSON value; raises HitError.
+
+    is_hit: whose check is to name the field where a number is NaN or Infinity; and one too large for any float is out of range.
+    """
     try:
         return _decode(body)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         where = _half_letter(bytes(body), field)
         if where is not None:
             raise HitError(Reason.BAD_JSON, where, "expected Unicode text, got one half of a surrogate pair") from None
-        reason = out_of_range if "out of range" in str(error) else Reason.BAD_JSON
+        if is_hit and (given := _with_nan(bytes(body))) is not None:
+            return given
+        reason = Reason.NUMBER_OUT_OF_RANGE if is_hit and "out of range" in str(error) else Reason.BAD_JSON
         raise HitError(reason, field, f"expected JSON: {error}") from None
 
 
-def items_with_halves(body: bytes, most: int) -> list[bytes] | None:
-    """The items of a JSON list, or of {"hits": [...]}, that cannot be read since one of them has a text such as "\\ud800".
+def readable_items(body: bytes, most: int) -> list[bytes] | None:
+    """The items of a JSON list, or of {"hits": [...]}, that cannot be read since one of them has a text such as "\\ud800", or NaN.
 
     So that this one alone is refused. None where that is not the reason. Of more than `most` items only their number is right.
     """
-    if _half_letter(body, "body") is None:
-        return None
-    given = json.loads(body)
+    given = _with_nan(body) if _half_letter(body, "body") is None else json.loads(body)
     items = given.get("hits") if isinstance(given, dict) else given
     if not isinstance(items, list):
         return None
     try:
         return [json.dumps(item).encode() for item in items] if len(items) <= most else [b""] * len(items)
     except RecursionError:
+        return None
+
+
+def _with_nan(body: bytes) -> Any:
+    """As `hail.hit.with_nan`."""
+    try:
+        return with_nan(body.decode())
+    except UnicodeError:
         return None
 
 

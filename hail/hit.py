@@ -18,9 +18,11 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
 """
 
 import ast
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -31,6 +33,7 @@ import msgspec
 
 from hail.settings import DISTINCT, KINDS, SUM, Settings
 
+ROOT_TEXT = "_"
 MILLION = 1_000_000
 MAX_NUMBER = 9_000_000_000
 MAX_AMOUNT = MAX_NUMBER * MILLION
@@ -245,13 +248,15 @@ def lenient(field: str, text: str) -> Any:
         return text
     try:
         return _decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        pass
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        if field in ("metrics", "metric") and "out of range" in str(error):
+            with suppress(ValueError):  # of an integer that Python refuses to read
+                return json.loads(text, parse_float=_wide)
     shown = f"expected JSON, or Python-like as {{'a': 5}}, got {_shown(text)}"
     if len(text) > LENIENT_TEXT_BYTES or _nesting(text) > LENIENT_NESTING:
         raise HitError(Reason.BAD_JSON, field, shown)
     try:
-        value = ast.literal_eval(text)
+        value = with_nan(text) or ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         raise HitError(Reason.BAD_JSON, field, shown) from None
     if not isinstance(value, (dict, list)):
@@ -259,6 +264,22 @@ def lenient(field: str, text: str) -> Any:
     if not _is_plain_literal(value):
         raise HitError(Reason.BAD_JSON, field, shown)
     return value
+
+
+def _wide(text: str) -> float | int:
+    """A number of JSON; one too large for any float is no infinity, but a large integer."""
+    number = float(text)
+    return number if math.isfinite(number) else int(math.copysign(1, number)) * 10**400
+
+
+def with_nan(text: str) -> Any:
+    """JSON with NaN or Infinity in it, as Python's json writes it, so that an error can name the field; None of any other text."""
+    if "NaN" not in text and "Infinity" not in text:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_plain_literal(value: Any) -> bool:
@@ -350,25 +371,39 @@ def _pk(value: Any, settings: Settings) -> tuple[str, ...]:
 
 
 def _dimensions(value: Any, settings: Settings) -> tuple[Dimensions, int]:
-    """The tree, and how many paths it has below the root."""
+    """The tree, and how many paths it has below the root. `_` alone is the root, as text or as a path of this one name."""
     tree: Dimensions = {}
-    if value is None or value == "_":
+    if value is None or value == ROOT_TEXT:
         return tree, 0
-    if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
-        for i, path in enumerate(value):
-            _plant(path, tree, (f"dimensions[{i}]",), 1, settings)
-    else:
-        _plant(value, tree, ("dimensions",), 1, settings)
+    if isinstance(value, (list, tuple)):
+        if _is_root(value):
+            return tree, 0
+        value = [None if _is_root(path) else path for path in value]
+    _plant(value, tree, ("dimensions",), 1, settings)
     return tree, _count(tree, settings)
 
 
+def _is_root(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and [name for name in value if name is not None] == [ROOT_TEXT]
+
+
+def _is_several(value: Sequence[Any]) -> bool:
+    """Whether a list holds paths, not the names of one."""
+    kinds = {isinstance(item, (list, tuple)) for item in value if item is not None}
+    return kinds == {True}
+
+
 def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings) -> None:
-    """Adds a value below a node: a name, a list (one path), or an object. A null is a value not known: left out."""
-    if value is None or (isinstance(value, (dict, list)) and not value):
-        return
-    if level > settings.max_levels:
-        raise HitError(Reason.TOO_MANY_LEVELS, _where(field), f"expected at most {settings.max_levels} levels")
-    if isinstance(value, dict):
+    """Adds a value below a node: a name, a list (one path; of lists several), or an object. A null is a value not known: left out."""
+    if isinstance(value, (list, tuple)):
+        if _is_several(value):
+            for i, path in enumerate(value):
+                _plant_path(path or (), tree, (f"dimensions[{i}]",) if len(field) == 1 else field, level, settings)
+        else:
+            _plant_path(value, tree, field, level, settings)
+    elif isinstance(value, dict):
+        if value and level > settings.max_levels:
+            raise _too_many_levels(field, settings)
         for name, below in value.items():
             if below is None:
                 continue
@@ -380,12 +415,22 @@ def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, set
                 child.setdefault(below, {})
             else:
                 _plant(below, child, where, level + 1, settings)
-    elif isinstance(value, (list, tuple)):
-        if level == 1 and len(value) > 1 and isinstance(value[0], str) and value[0] in settings.bands:
-            value = [value[0], *bands(value[1:], settings.bands[value[0]], _where(field))]
-        _plant(value[1:], _child(value[0], tree, field, settings), field, level + 1, settings)
-    else:
-        _child(value, tree, field, settings)
+    elif value is not None:
+        _plant_path((value,), tree, field, level, settings)
+
+
+def _plant_path(value: Sequence[Any], tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings) -> None:
+    names = [name for name in value if name is not None]
+    if level == 1 and len(names) > 1 and isinstance(names[0], str) and names[0] in settings.bands:
+        names = [names[0], *bands(names[1:], settings.bands[names[0]], _where(field))]
+    if level + len(names) - 1 > settings.max_levels:
+        raise _too_many_levels(field, settings)
+    for name in names:
+        tree = _child(name, tree, field, settings)
+
+
+def _too_many_levels(field: tuple[str, ...], settings: Settings) -> HitError:
+    return HitError(Reason.TOO_MANY_LEVELS, _where(field), f"expected at most {settings.max_levels} levels")
 
 
 def _child(value: Any, tree: Dimensions, field: tuple[str, ...], settings: Settings) -> Dimensions:
@@ -432,16 +477,22 @@ def _count(tree: Dimensions, settings: Settings) -> int:
 
 
 def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[str, int], Others]:
-    """Sums, and metrics of other kinds."""
+    """Sums, and metrics of other kinds. A null is a number not known: its metric is left out."""
     others: Others = {}
     if value is None:
         return {"hits": 1}, others
     if isinstance(value, str):
         value = [value]
-    if isinstance(value, list):
-        value = {name_of(item, f"metrics[{i}]", settings, Reason.BAD_METRICS): 1 for i, item in enumerate(value)}
+    if isinstance(value, (list, tuple)):
+        value = {
+            name_of(item, f"metrics[{i}]", settings, Reason.BAD_METRICS): 1
+            for i, item in enumerate(value)
+            if item is not None
+        }
     if not isinstance(value, dict):
         raise HitError(Reason.BAD_METRICS, "metrics", f"expected name: number, got {_shown(value)}")
+    if None in value.values():
+        value = {name: number for name, number in value.items() if number is not None}
     if len(value) > settings.max_metrics_per_hit:
         raise HitError(
             Reason.TOO_MANY_METRICS, "metrics", f"expected at most {settings.max_metrics_per_hit}, got {len(value)}"
@@ -502,7 +553,8 @@ def _amount(name: str, number: Any) -> int:
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a finite number, got {_shown(number)}")
     if not abs(number) <= MAX_NUMBER:  # also refuses NaN
-        reason = Reason.NUMBER_OUT_OF_RANGE if number == number else Reason.BAD_METRICS
+        is_finite = isinstance(number, int) or math.isfinite(number)
+        reason = Reason.NUMBER_OUT_OF_RANGE if is_finite else Reason.BAD_METRICS
         raise HitError(reason, _metric(name), f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
     if name == "hits":
         if number != int(number):

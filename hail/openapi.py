@@ -14,13 +14,16 @@ SEALED = "By GET `pixel` may say what is counted, in place of pk, dimensions and
 
 Name = str | int | float | bool
 Names = Annotated[
-    Name | list[Any] | dict[str, Any], Meta(description="A name, one path as a list, or a nested object.")
+    Name | list[Any] | dict[str, Any],
+    Meta(
+        description="A name, a list of names (one path, also below an object), a list of lists (several), or a nested object."
+    ),
 ]
 Amounts = Annotated[
     dict[str, Any] | list[Name] | str,
     Meta(
         description='name: number, "is_unique", or a kind and its value as {"max": 5}; or names that count 1 each. hits: 1 is '
-        "added unless it is given."
+        "added unless it is given. A null is left out."
     ),
 ]
 
@@ -50,7 +53,12 @@ class HitAsked(msgspec.Struct, kw_only=True):
     """One hit, as a query or a form holds it: text; JSON, or Python-like, where it opens with a bracket."""
 
     pk: Annotated[str, Meta(description="What is counted: a name, or a list.", examples=["shop"])]
-    dimensions: Annotated[str, Meta(description="A name, a list, or an object.")] = ""
+    dimensions: Annotated[
+        str,
+        Meta(
+            description="A name, a list of names (one path), a list of lists (several), or an object. Empty or `_`: the root."
+        ),
+    ] = ""
     dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
     metrics: Annotated[str, Meta(description="{name: number}, or names.")] = ""
     metric: Annotated[str, Meta(description="The same as metrics.")] = ""

@@ -29,7 +29,7 @@ import bottle
 import msgspec
 
 from hail import access, counters, openapi
-from hail.body import items_with_halves, json_of, read_body
+from hail.body import json_of, read_body, readable_items
 from hail.hit import (
     DECIDED_FIELDS,
     FIELDS,
@@ -171,7 +171,7 @@ def split_batch(body: bytes, content_type: str, most: int) -> list[bytes | msgsp
         except msgspec.ValidationError:
             return [body]
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            if (items := items_with_halves(body, most)) is not None:
+            if (items := readable_items(body, most)) is not None:
                 return list(items)
             if body.startswith(b"["):
                 raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
@@ -387,7 +387,7 @@ class Doors:
         return len(hits), results
 
     def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:
-        given = json_of(item, out_of_range=Reason.NUMBER_OUT_OF_RANGE)
+        given = json_of(item, is_hit=True)
         if not isinstance(given, dict):
             raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}")
         return parse(given, self.settings, self.clock())

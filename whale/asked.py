@@ -12,7 +12,11 @@ from msgspec import UNSET, Meta, UnsetType
 from hail.openapi import Amounts, Name, Names
 
 Dimensions = Annotated[
-    str, Meta(description="Paths: a name, a list (one path), a list of lists, or an object. Empty or `_`: the root.")
+    str,
+    Meta(
+        description="Paths: a name, a list (one path), a list of lists, or an object, where a list is several paths; refused where "
+        "hits counted it as one. Empty or `_`: the root."
+    ),
 ]
 Metrics = Annotated[str, Meta(description="Metrics or formulas: one, a list, or {'a': 'b'} for a/b. Empty: hits.")]
 Pk = Annotated[str, Meta(description="What is counted: a name, or a list of names.", examples=["shop"])]

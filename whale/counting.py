@@ -13,7 +13,7 @@ from whale.arguments import Period, hit_given, is_pair, number_of, on_default, o
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.count.witness import EVERY_REFUSED_S, Witness
-from whale.dimension import Path, paths_asked, pk_asked
+from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number
 from whale.period import Interval, bucket_start, interval_name, next_start, width
@@ -123,6 +123,8 @@ class Counting(Questions):
         Raises HitError, CallerError, Unavailable: then the same id says whether it was done.
         """
         given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, {"id": id})
+        _refuse_nulls(given["dimensions"], "dimensions", Reason.BAD_DIMENSIONS)
+        _refuse_nulls(given["metrics"], "metrics", Reason.BAD_METRICS)
         hit, interval = self._to_set(given), self._interval_to_set(period)
         for name, (kind, _) in (hit.others or {}).items():
             raise not_a_sum(name, kind)
@@ -179,10 +181,8 @@ class Counting(Questions):
         Hits that were accepted before and are counted later do not count there.
         """
         now, names = self.clock(), pk_asked(pk)
-        paths = paths_asked(one(dimensions, dimension))
-        if len(paths) != 1:
-            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
-        (path,) = paths
+        _refuse_nulls(one(dimensions, dimension), "dimensions", Reason.BAD_DIMENSIONS)
+        path = self.one_path(names, one(dimensions, dimension), "dimensions")
         plain = self.settings.replace(bands={})  # a band is named here, not a number
         parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
         self.store.reset(self.account, names, path or None, now)
@@ -234,3 +234,16 @@ class Counting(Questions):
             if self._publisher is None:
                 self._publisher = Publisher(self.settings, self.clock)
             return self._publisher
+
+
+def _refuse_nulls(value: Any, field: str, reason: Reason) -> None:
+    """What is not known is left out of a hit; left out of what is set or forgotten, it would set or forget another thing."""
+    waiting: list[tuple[str, Any]] = [] if value is None else [(field, value)]
+    while waiting:
+        where, each = waiting.pop()
+        if each is None:
+            raise HitError(reason, where[:200], "expected what to set or to forget, got a null in it")
+        if isinstance(each, Mapping):
+            waiting += [(f"{where}.{ascii(name)[1:-1]}"[:200], below) for name, below in each.items()]
+        elif isinstance(each, list | tuple):
+            waiting += [(where, item) for item in each]

@@ -20,7 +20,7 @@ from whale.count.trials import Trials
 from whale.counting import Counting
 from whale.decide import Asked, Decider, Decision
 from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
-from whale.dimension import Pk, path_text, paths_asked, pk_asked
+from whale.dimension import Pk, path_text, pk_asked
 from whale.errors import CallerError, NotFound
 from whale.managed import Answer, Managed
 from whale.period import Span, parse_period
@@ -362,9 +362,6 @@ class Deciding(Counting):
         """
         managed = self.managed()
         definition = managed.definition(managed.named(name))
-        paths = paths_asked(one(dimensions, dimension))
-        if len(paths) != 1:
-            raise CallerError(f"expected one path, got {len(paths)}", "dimensions")
         if not 0 < limit <= MOST_SEGMENTS:
             raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
         found = next((each for each in definition.phases if each.number == phase), None)
@@ -372,11 +369,12 @@ class Deciding(Counting):
             numbers = f"{definition.phases[0].number} to {definition.phase.number}"
             raise CallerError(f"expected one of those that are kept, {numbers}, got {phase}", "phase")
         about = found or definition.phase
+        pk = pk_of(definition.name, about.number)
+        path = self.one_path(pk, one(dimensions, dimension), "dimensions")
         end = self.clock() if about.ended is None else about.ended
         # wider than the phase, which has pks of its own
         by = "day" if end - about.started < FEW_DAYS * DAY else "month"
         period = self.range_of(Span(about.started, end + 1, by))
-        pk = pk_of(definition.name, about.number)
         against = about.default if baseline is None else self._option(baseline, "baseline")
         if against not in about.options:
             raise CallerError(f"expected one of the options, got {ascii(against)[:60]}", "baseline")
@@ -390,7 +388,7 @@ class Deciding(Counting):
             held_out=(pk_of(definition.name, about.number, True), about.default) if about.holdout else None,
             period=period,
         )
-        segments = largest_segments(self.store, self.account, pk, paths[0], period, limit) if paths[0] else []
+        segments = largest_segments(self.store, self.account, pk, path, period, limit) if path else []
         drawn = np.random.default_rng(0)  # the same counters give the same report
         found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn)
         return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=found_)

@@ -183,17 +183,19 @@ def check_kinds(steps: Sequence[Step], known: Collection[str], kinds: Mapping[st
 def metrics_asked(value: Any, field: str = "metrics") -> list[str]:
     """The formulas that a question names: of decoded JSON or a plain text.
 
-    Nothing means hits; a name or a list of names; an object means its keys, and `{"a": "b"}` means `a/b`.
+    Nothing means hits; a name or a list of names, of which a null is left out; an object means its keys, and `{"a": "b"}` means `a/b`.
     """
+    if isinstance(value, list | tuple):
+        value = [name for name in value if name is not None]
     if value is None or value in ("", [], {}):
         return ["hits"]
-    for name in value if isinstance(value, Mapping | list | tuple) else [value]:
+    for name in value if isinstance(value, Mapping | list) else [value]:
         if not isinstance(name, str) or not is_text(name):
             raise FormulaError(f"expected names, got {ascii(name)[:60]}", field)
     if isinstance(value, Mapping):
         found = [ratio_text(name, by) if isinstance(by, str) and by else name for name, by in value.items()]
     else:
-        found = list(value) if isinstance(value, list | tuple) else [value]
+        found = value if isinstance(value, list) else [value]
     if len(found) > MOST_FORMULAS:
         raise FormulaError(f"expected at most {MOST_FORMULAS}, got {len(found)}", field)
     return list(dict.fromkeys(found))

@@ -107,7 +107,7 @@ def pk_of(model: Any) -> list[str]:
 
 def related(other: Any, dimensions: Any = None) -> Any:
     """Dimensions below a related object, or below each of several: {its class: {its id: dimensions}}; lists as paths."""
-    below = {} if dimensions in (None, "_", [], ()) else dimensions
+    below = {} if dimensions in (None, "_", [], (), ["_"], ("_",)) else dimensions
     if isinstance(below, list | tuple) and not any(isinstance(name, list | tuple) for name in below):
         below = [below]  # one path; within an object a question would take its names for several
     several = isinstance(below, list | tuple) and all(isinstance(path, list | tuple) for path in below)

@@ -170,7 +170,7 @@ def hit_given(environ: Mapping[str, Any], settings: Settings, more: tuple[str, .
     given = parameters(address_query(environ), names, settings.ignored_parameters)
     body = body_of(environ, settings.max_body_bytes) if environ["REQUEST_METHOD"] == "POST" else b""
     if body and is_json(environ, body):
-        return object_of(body, "a hit")
+        return object_of(body, "a hit", is_hit=True)
     if body:
         try:
             given = parameters(body.decode(), names, settings.ignored_parameters)
@@ -195,9 +195,9 @@ def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
         raise
 
 
-def object_of(body: bytes, what: str) -> dict[str, Any]:
-    """A JSON object, in a body; raises HitError."""
-    found = json_of(body)
+def object_of(body: bytes, what: str, is_hit: bool = False) -> dict[str, Any]:
+    """A JSON object, in a body; raises HitError. is_hit: as `json_of` has it."""
+    found = json_of(body, is_hit=is_hit)
     if not isinstance(found, dict):
         raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {type(found).__name__}")
     return found

@@ -15,8 +15,8 @@ from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.answer.unknown import tell
 from whale.arguments import Period, is_pair, on_default, one, period_text, plain_time, zone_text
-from whale.dimension import Path, Pk, path_text, paths_asked, pk_asked, pk_text, pks_asked
-from whale.errors import CallerError, PeriodError
+from whale.dimension import Path, Pk, path_text, pk_asked, pk_text, pks_asked, read_paths, two_readings
+from whale.errors import CallerError, PathError, PeriodError
 from whale.formula import Number, metrics_asked, ratio_text
 from whale.period import Range, Span, parse_period, width, zone_asked
 from whale.store.base import Store
@@ -280,13 +280,13 @@ class Questions:
     @on_default
     def all_subdimensions(self, pk: Any, dimension: Any = None) -> list[str]:
         """A path and everything below it."""
-        (path,) = self._one_path(dimension)
+        path = self.one_path(pk, dimension, "dimension")
         return [path_text(path), *(path_text(below) for below in self.below(pk, dimension, self.bounds.levels))]
 
     @on_default
     def below(self, pk: Any, dimension: Any, depth: int) -> list[Path]:
         """The paths up to so many levels below a path."""
-        (path,) = self._one_path(dimension)
+        path = self.one_path(pk, dimension, "dimension")
         if not 1 <= depth <= self.bounds.levels:
             raise CallerError(f"expected 1 to {self.bounds.levels}, got {depth}", "depth")
         return self.store.descendants(self.account, pk_asked(pk), path, depth)
@@ -324,9 +324,32 @@ class Questions:
         """A question about this account. field: the parameter that the metrics came in. Raises CallerError."""
         if undefined not in ("zero", "null"):
             raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
-        paths, names = paths_asked(dimensions), metrics_asked(metrics, field)
-        null = undefined == "null"
-        return Question(self.account, pk_asked(pk), paths, names, depth, sort, limit, null, self.clock(), field)
+        names, whose = metrics_asked(metrics, field), pk_asked(pk)
+        paths, null = self.paths(whose, dimensions, "dimensions"), undefined == "null"
+        return Question(self.account, whose, paths, names, depth, sort, limit, null, self.clock(), field)
+
+    def paths(self, pk: Pk, dimensions: Any, field: str) -> list[Path]:
+        """The paths that a question about a pk names. field: the parameter that they came in.
+
+        Raises PathError, also for a list below an object that was counted as the path it is in a hit. Only where there is such a
+        list names are looked up: one round trip, and one more where it was counted.
+        """
+        asked = read_paths(dimensions, field)
+        lists = {(*above, *names): (above, names) for above, names in asked.lists}
+        missing = self.store.uncounted(self.account, pk, list(lists), ()) if lists else None
+        for path, (above, names) in lists.items():
+            is_known = missing is None or (missing.pk is None and path not in missing.paths)
+            # what is remembered may be of before a reset
+            if is_known and path[-1] in self.store.children(self.account, pk, path[:-1]):
+                raise PathError(two_readings(above, names), field)
+        return asked.paths
+
+    def one_path(self, pk: Any, dimensions: Any, field: str) -> Path:
+        """The one path that a question names; raises CallerError."""
+        paths = self.paths(pk_asked(pk), dimensions, field)
+        if len(paths) != 1:
+            raise CallerError(f"expected one path, got {len(paths)}", field)
+        return paths[0]
 
     def single(self, pk: Any, path: Any, metric: Any, field: str, **more: Any) -> Question:
         """A question about one path and one formula, which came in the parameter `field`; raises CallerError."""
@@ -471,12 +494,6 @@ class Questions:
         for period in PERIODS:
             with suppress(PeriodError):
                 yield period, self.range_of(period, tz, tzoffset, at=at, week=week)
-
-    def _one_path(self, dimension: Any) -> list[Path]:
-        paths = paths_asked(dimension, "dimension")
-        if len(paths) != 1:
-            raise CallerError(f"expected one path, got {len(paths)}", "dimension")
-        return paths
 
     def _moment(self, value: Any, field: str) -> float:
         try:

@@ -12,7 +12,7 @@ from whale.answer.series import Question
 from whale.answer.shapes import ByPath
 from whale.answer.unknown import tell
 from whale.arguments import Period, on_default, one, period_text
-from whale.dimension import Path, path_text, paths_asked, pk_asked
+from whale.dimension import Path, path_text, pk_asked
 from whale.errors import CallerError, FormulaError, PeriodError
 from whale.formula import metrics_asked, ratio_text
 from whale.period import Range
@@ -194,7 +194,7 @@ class Rankings(Questions):
             raise FormulaError(f"expected a metric or a formula, got {ascii(by)[:60]}", "by")
         named = metrics_asked(columns, "columns") if columns else []
         question = self.question(pk, undefined="null")
-        paths = paths_asked(dimension, "dimension")
+        paths = self.paths(question.pk, dimension, "dimension")
         return replace(question, paths=paths, metrics=[by, *named]), Ranking(by, named, **more)
 
     def ranks_compared(
@@ -237,7 +237,7 @@ class Rankings(Questions):
         depth: levels below a value that are looked into.  limit: values of each dimension, 0 for all.
         """
         question, comparison = self.factors_asked(pk, metric, period, compare, against, tz, tzoffset)
-        paths = self.dimensions_asked(one(dimensions, dimension))
+        paths = self.dimensions_asked(pk, one(dimensions, dimension))
         said = self.factors_of(question, comparison, paths, depth, limit, self.store)
         tell(self.store, question)
         return said
@@ -269,9 +269,9 @@ class Rankings(Questions):
             raise error.named("against") from None
         return question, compare.against(asked, other, period_text(against), scope)
 
-    def dimensions_asked(self, dimensions: Any) -> list[Path] | None:
+    def dimensions_asked(self, pk: Any, dimensions: Any) -> list[Path] | None:
         """Paths whose values are meant; None: all at the top."""
-        return None if dimensions in (None, "", [], {}) else paths_asked(dimensions)
+        return None if dimensions in (None, "", [], {}, ()) else self.paths(pk_asked(pk), dimensions, "dimensions")
 
     def factors_of(
         self,

@@ -7,7 +7,7 @@ are `important`; of a ranking of the seed its `scores`, and which are important;
 told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is
 an outcome of a decision); `set` (with what was `added`) and `reset` do what /update_count_to and /reset do.
 `settings` of a case are beside the usual ones. An ask may name `headers` of the answer. An ask with a `problem` is
-refused: its code and field; of a method of the library its field alone.
+refused: its code and field; of a method of the library its field alone. Of a hit that is `refused` the `reason`.
 
 Of decisions: the same question so many `times`, and for each option the `shares` of the answers, from and to; of the library's
 weighted_reasons the `classes` (option: good, bad or test) or, rounded, the `effects` (option: effect, significance and the
@@ -27,6 +27,7 @@ import numpy as np
 import pytest
 
 import hail.web
+from hail.hit import HitError
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from tests.wsgi import Answer, call
@@ -50,6 +51,8 @@ class Stack(Protocol):
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer: ...
 
+    def refusal(self, hit: dict[str, Any]) -> str: ...
+
     def set(self, given: dict[str, Any]) -> Any: ...
 
     def reset(self, given: dict[str, Any]) -> None: ...
@@ -68,6 +71,11 @@ class InProcess:
                 self.whale.count_outcome(hit)
             else:
                 self.whale.count_hit(hit)
+
+    def refusal(self, hit: dict[str, Any]) -> str:
+        with pytest.raises(HitError) as caught:
+            self.whale.count_hit(hit)
+        return str(caught.value.reason)
 
     def ask(self, path: str, parameters: dict[str, str]) -> Answer:
         return call(self.app, "GET", path, parameters)
@@ -104,6 +112,12 @@ class OverHttp(InProcess):
             answer = call(self.hail, "POST", "/batch", body=body, CONTENT_TYPE="application/json")
             assert (answer.status, answer.json["accepted"]) == (202, len(plain[start : start + 500]))
 
+    def refusal(self, hit: dict[str, Any]) -> str:
+        body = json.dumps(hit).encode()
+        answer = call(self.hail, "POST", "/count", body=body, CONTENT_TYPE="application/json")
+        assert answer.status == 400
+        return str(answer.json["code"])
+
     def set(self, given: dict[str, Any]) -> Any:
         return self._post("/update_count_to", given).json["added"]
 
@@ -134,6 +148,11 @@ class ByGet(OverHttp):
             for publisher in self.publishers:
                 self.hail.doors.publisher = publisher
                 assert call(self.hail, "GET", path, texts(fields)).text == "OK"
+
+    def refusal(self, hit: dict[str, Any]) -> str:
+        answer = call(self.hail, "GET", "/count", texts(hit))
+        assert answer.status == 400
+        return str(answer.json["code"])
 
 
 MakeStack = Callable[[dict[str, Any]], Stack]
@@ -180,6 +199,9 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
             continue
         if "reset" in step:
             stack.reset(step["reset"])
+            continue
+        if "refused" in step:
+            assert stack.refusal(step["refused"]) == step["reason"], step
             continue
         if "problem" in step:
             assert problem(stack, step["ask"], step["with"]) == step["problem"], step

@@ -42,7 +42,7 @@ def found_in(
     question, comparison = whale.factors_asked(
         "c", metric, more.get("period", "yesterday"), more.get("compare"), more.get("against"), None, None
     )
-    paths = whale.dimensions_asked(dimensions)
+    paths = whale.dimensions_asked(question.pk, dimensions)
     return factors(whale.store, question, comparison, paths, depth, limit, whale.bounds)
 
 

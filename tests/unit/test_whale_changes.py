@@ -79,6 +79,9 @@ BAD = [
     ("/update_count_to", {}, "pk"),
     ("/update_count_to", {"pk": "p"}, "metrics"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": None}}, "metrics.m"),
+    ("/update_count_to", {"pk": "p", "metrics": {"m": 1, "hits": None}}, "metrics.hits"),
+    ("/update_count_to", {"pk": "p", "metrics": ["m", None]}, "metrics"),
+    ("/update_count_to", {"pk": "p", "metrics": {"m": 1}, "dimensions": {"country": None}}, "dimensions.country"),
     ("/update_count_to", {"pk": "p", "metrics": {"hits": 0.5}}, "metrics.hits"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": {"unique": "a"}}}, "metrics.m"),
     ("/update_count_to", {"pk": "p", "metrics": {"m": 1}, "dimensions": {"a": ["b"], "c": "d"}}, "dimensions"),
@@ -95,6 +98,8 @@ BAD = [
     ("/reset", {"pk": ["\ud800"]}, "pk[0]"),
     ("/reset", {"pk": "p", "dimensions": {"a": 1, "b": 2}}, "dimensions"),
     ("/reset", {"pk": "p", "dimensions": [1, None]}, "dimensions"),
+    ("/reset", {"pk": "p", "dimensions": {"a": {"b": None}}}, "dimensions.a.b"),
+    ("/reset", {"pk": "p", "dimensions": [None]}, "dimensions"),
     ("/reset", {"pk": "p", "metrics": {"m": 1}}, "metrics"),
 ]
 

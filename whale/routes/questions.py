@@ -218,7 +218,7 @@ class QuestionRoutes:
             asked.tzoffset,
             asked.week,
         )
-        dimensions = self._whale.dimensions_asked(typed("dimensions", asked.dimensions or asked.dimension))
+        dimensions = self._whale.dimensions_asked(question.pk, typed("dimensions", asked.dimensions or asked.dimension))
         watch.stage("parse")
         found = self._whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
         ranges = _both_ranges({_period_name(asked): comparison})
