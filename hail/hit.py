@@ -25,8 +25,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -52,6 +53,8 @@ RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 MOST_MOMENTS = 4
 """Metrics of an outcome, the first by name, whose squares and products are counted."""
 
+_EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
+"""Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
@@ -319,7 +322,10 @@ def _one_of(given: Mapping[str, Any], name: str, other: str, reason: Reason) -> 
 
 
 def _shown(value: Any) -> str:
-    text = ascii(value)
+    try:
+        text = ascii(value)
+    except Exception:  # an integer of thousands of digits, or whatever a program's own type raises
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -451,7 +457,7 @@ def bands(value: Any, widths: Sequence[int], field: str) -> list[str]:
         raise HitError(Reason.BAD_DIMENSIONS, field, f"counts in bands: expected a number, got {_shown(value)}")
     if not abs(value) <= MAX_NUMBER:
         raise HitError(Reason.NUMBER_OUT_OF_RANGE, field, f"expected -9.0e9 to 9.0e9, got {_shown(value)}")
-    found = _millionths(value)
+    found = millionths(value)
     firsts = [found // width * width for width in widths]
     return [f"{_decimal(first)}..{_decimal(first + width)}" for first, width in zip(firsts, widths, strict=True)]
 
@@ -500,7 +506,9 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
     amounts = {"hits": 1}
     for name, number in value.items():
         if not _is_plain(name, settings):
-            name = name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
+            given, name = name, name_of(name, f"metrics.{_shown(name)}", settings, Reason.BAD_METRICS)
+            if type(given) is not str and name in value:  # from a program: {5: ..., "5": ...}
+                raise HitError(Reason.BAD_METRICS, _metric(name), "came twice")
         if name in RESERVED:
             raise HitError(Reason.BAD_METRICS, _metric(name), "is a name that HailWhale counts decisions under")
         if type(number) in _NUMBERS and name not in settings.kinds:  # most metrics
@@ -550,23 +558,26 @@ def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> 
 
 def _amount(name: str, number: Any) -> int:
     """Millionths of a number, rounded half to even from its shortest decimal form; `hits` as a plain integer."""
-    if isinstance(number, bool) or not isinstance(number, (int, float)):
+    if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
         raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a finite number, got {_shown(number)}")
-    if not abs(number) <= MAX_NUMBER:  # also refuses NaN
-        is_finite = isinstance(number, int) or math.isfinite(number)
+    if not -MAX_NUMBER <= number <= MAX_NUMBER:  # also refuses NaN
+        is_finite = not isinstance(number, float) or math.isfinite(number)
         reason = Reason.NUMBER_OUT_OF_RANGE if is_finite else Reason.BAD_METRICS
         raise HitError(reason, _metric(name), f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
     if name == "hits":
         if number != int(number):
             raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a whole number, got {_shown(number)}")
         return int(number)
-    return _millionths(number)
+    return millionths(number)
 
 
-def _millionths(number: int | float) -> int:
+def millionths(number: int | float | Fraction) -> int:
+    """Rounded half to even, of a float from its shortest decimal form; whatever the thread's decimal context is."""
+    if isinstance(number, Fraction):
+        return round(number * MILLION)
     if isinstance(number, int) or number.is_integer():
         return int(number) * MILLION
-    return int((Decimal(repr(number)) * MILLION).to_integral_value(ROUND_HALF_EVEN))
+    return int(_EXACT.multiply(Decimal(repr(number)), MILLION).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
 def _metric(name: str) -> str:

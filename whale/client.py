@@ -86,9 +86,9 @@ class HailWhale(Whale):
     @on_default
     def log(self, path: Sequence[Any], values: Any = None, at: Any = None) -> None:
         """Counts values at every prefix of a path, at once. `is_unique` counts the path's last name as a visitor."""
-        if isinstance(path, str) or not path:
+        if not path or not isinstance(path, list):
             raise CallerError(f"expected a list of names, got {ascii(path)[:60]}", "path")
-        given = {"pk": self.settings.default_table, "dimensions": list(path), "metrics": values, "at": at}
+        given = {"pk": self.settings.default_table, "dimensions": path, "metrics": values, "at": at}
         if isinstance(values, Mapping) and "is_unique" in values.values():
             given["visitor"] = path[-1]
         self.count_hit(given)
@@ -106,9 +106,11 @@ class HailWhale(Whale):
         tzoffset: Any = None,
     ) -> Any:
         """[(datetime, number), ...] of a path of the table; with depth {child: the same}, for what is below it."""
+        if not isinstance(path, list):
+            raise CallerError(f"expected a list of names, got {ascii(path)[:60]}", "path")
         whole = Questions.__dict__["dataset"].function
         table = self.settings.default_table
-        return whole(self, table, list(path), value, period, start_at, depth, tz=tz, tzoffset=tzoffset)
+        return whole(self, table, path, value, period, start_at, depth, tz=tz, tzoffset=tzoffset)
 
 
 # The default connection

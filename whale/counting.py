@@ -9,7 +9,7 @@ from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, 
 from hail.pixel import token_of
 from hail.secret import secrets_of
 from hail.settings import DAY
-from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one, plain_time
+from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.count.witness import EVERY_REFUSED_S, Witness
@@ -17,6 +17,7 @@ from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number
 from whale.period import Interval, bucket_start, interval_name, next_start, width
+from whale.plain import plain
 from whale.questions import Questions
 from whale.spy import KEPT, refused, shown
 from whale.store.base import Change, not_a_sum
@@ -76,7 +77,7 @@ class Counting(Questions):
         from hail.publish import NotAccepted
 
         parse = parse_decided if "option" in record else parse_hit
-        hit = parse({**record, "at": plain_time(record.get("at"))}, self.settings, self.clock())
+        hit = parse(record, self.settings, self.clock())
         try:
             self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
         except NotAccepted as error:
@@ -87,7 +88,7 @@ class Counting(Questions):
     def count_hit(self, given: Mapping[str, Any]) -> None:
         """`count_now`, of a hit in the form of the HTTP API."""
         now = self.clock()
-        hit = parse_hit({**given, "at": plain_time(given.get("at"))}, self.settings, now)
+        hit = parse_hit(given, self.settings, now)
         self._direct_now().count(self.account, [hit], now)
 
     @on_default
@@ -96,7 +97,8 @@ class Counting(Questions):
 
         Raises HitError; SettingsError without the setting PIXEL_KEY.
         """
-        return token_of({"pk": pk, "dimensions": dimensions, "metrics": metrics}, self.settings, self.account)
+        given = {"pk": pk, "dimensions": dimensions, "metrics": plain(metrics, "metrics", float)}
+        return token_of(given, self.settings, self.account)
 
     # changing
 
@@ -159,7 +161,7 @@ class Counting(Questions):
         return {name: number_of(name, amount) for name, amount in self.store.set(self.account, change, now).items()}
 
     def _to_set(self, given: Mapping[str, Any]) -> Hit:
-        hit = parse_hit({**given, "at": plain_time(given.get("at"))}, self.settings, self.clock())
+        hit = parse_hit(given, self.settings, self.clock())
         if hit.skewed:
             raise CallerError("expected a time that is not ahead", "at")
         return hit

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hail.hit import Reason, name_of, parse_decided, parse_hit
+from hail.hit import Reason, is_text, name_of, parse_decided, parse_hit
 from hail.settings import DAY
 from whale.answer import reasons
 from whale.answer.outcomes import check_options, half_life_of, ratio_of
 from whale.answer.policy import Policy
 from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
-from whale.arguments import Period, hit_given, on_default, one, period_text, plain_time
+from whale.arguments import Period, hit_given, on_default, one, period_text
 from whale.count.direct import Direct
 from whale.count.trials import Trials
 from whale.counting import Counting
@@ -24,6 +24,7 @@ from whale.dimension import Pk, path_text, pk_asked
 from whale.errors import CallerError, NotFound
 from whale.managed import Answer, Managed
 from whale.period import Span, parse_period
+from whale.plain import plain
 
 FEW_DAYS = 62  # of a phase, so that a report reads few buckets
 Reasons = dict[Any, dict[str, Any]]
@@ -75,7 +76,8 @@ class Deciding(Counting):
         self, /, pk_base: Any, decision: Any, option: Any, dimensions: Any = None, metrics: Any = None, **more: Any
     ) -> None:
         """`count_decision` of one option of one decision."""
-        self.count_decision(pk_base, {decision: option}, metrics, dimensions, **more)
+        name = self._option(decision, "decision")
+        self.count_decision(pk_base, {name: option}, metrics, dimensions, **more)
 
     @on_default
     def count_decided(
@@ -90,7 +92,7 @@ class Deciding(Counting):
     def count_outcome(self, given: Mapping[str, Any]) -> None:
         """`count_decision`, in the form of the HTTP API."""
         now = self.clock()
-        hit = parse_decided({**given, "at": plain_time(given.get("at"))}, self.settings, now)
+        hit = parse_decided(given, self.settings, now)
         self._direct_now().count(self.account, [hit], now)
 
     @on_default
@@ -116,7 +118,8 @@ class Deciding(Counting):
             context = one(one(known_data, more.pop("known_dimensions", None)), more.pop("dimensions", None))
             return self.choose(pk_base, dimensions=context, **more).value
         more |= {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}
-        named = options if isinstance(options, Mapping) else {decision_name: options}
+        name = None if decision_name is None else self._option(decision_name, "decision_name")
+        named = options if isinstance(options, Mapping) else {name: options}
         if not named:
             raise CallerError("expected at least one decision, as {'language': ['EN', 'SP']}", "options")
         found = {}
@@ -229,7 +232,11 @@ class Deciding(Counting):
             above = self._pk_of_decision(pk_base, decision_name)
             options = list(dict.fromkeys([*self.store.pks(self.account, above), self._option(option)]))
         found = self.weighted_reasons(pk_base, decision_name, options, *args, **more)
-        return next(kind[name] for kind in found for name in kind if self._option(name) == self._option(option))
+        rows = (kind[name] for kind in found for name in kind if self._option(name) == self._option(option, "option"))
+        row = next(rows, None)
+        if row is None:
+            raise CallerError(f"expected one of the options, got {self._option(option)!a}", "option")
+        return row
 
     @on_default
     def decide_from_reasons(
@@ -292,7 +299,7 @@ class Deciding(Counting):
         return above if name is None else (*above, name_of(name, "decision", self.settings, Reason.BAD_PK))
 
     def _option(self, value: Any, field: str = "options") -> str:
-        return name_of(value, field, self.settings, Reason.BAD_PK)
+        return name_of(plain(value, field), field, self.settings, Reason.BAD_PK)
 
     def _decider(self) -> Decider:
         apply = self._direct_now().apply
@@ -335,7 +342,11 @@ class Deciding(Counting):
         Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
         """
         managed = self.managed()
-        return decision_shown(managed.define(managed.named(name), fields))
+        given = {field: plain(value, field, float) for field, value in fields.items()}
+        for field, value in given.items():
+            if isinstance(value, str) and not is_text(value):
+                raise CallerError(f"expected Unicode text, got {ascii(value)[:60]}", field)
+        return decision_shown(managed.define(managed.named(name), given))
 
     @on_default
     def decisions(self, archived: bool = False) -> list[Shown]:

@@ -21,18 +21,19 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from importlib import import_module
 from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, name_of, parse_time
+from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of, parse_time
 from hail.message import ACCOUNT
 from hail.settings import load
 from whale.errors import CallerError, SetupError
 from whale.formula import Number
 from whale.period import DAY, MONTH, WEEK, Interval
+from whale.plain import exact, kind_of, plain
 from whale.store.connection import CLUSTER_SCHEME
 from whale.store.dated import DatedStore, MemoryDated, Pair, Values, starts_between, starts_from
 from whale.store.dated_redis import RedisDated, open_client
@@ -159,7 +160,8 @@ class Tracker:
         self, metric_identifiers: Iterable[Any], from_date: date, limit: int = 10, group_by: str = "week"
     ) -> list[Series]:
         """The series of many (id, metric), in their order. group_by: day, week or month."""
-        interval = GROUPS.get(group_by.lower()) if isinstance(group_by, str) else None
+        group = _plain(group_by, "group_by")
+        interval = GROUPS.get(group.lower()) if isinstance(group, str) else None
         if interval is None:
             raise CallerError(f"expected day, week or month, got {_shown(group_by)}", "group_by")
         return self._series(_pairs(metric_identifiers), from_date, limit, interval)
@@ -210,7 +212,7 @@ class Tracker:
         return [_number(total) for total in self.store.sums(pairs, first, last)]
 
     def _series(self, pairs: Sequence[Pair], from_date: Any, limit: Any, interval: Interval) -> list[Series]:
-        day = _date(from_date, "from_date")
+        day, limit = _date(from_date, "from_date"), _plain(limit, "limit")
         if isinstance(limit, bool) or not isinstance(limit, int) or not 0 <= limit <= MAX_POINTS:
             raise CallerError(f"expected 0 to {MAX_POINTS}, got {_shown(limit)}", "limit")
         if limit * len(pairs) > MAX_ANSWER_POINTS:
@@ -251,10 +253,14 @@ class Tracker:
         clock = self.clock()
         try:
             value = clock if now is None else now.timestamp() if isinstance(now, datetime) else now
+            if type(value) is not date:  # which has no time
+                value = _plain(value, "now", float)
             return round(parse_time(value, clock, "now") * MILLION)
         except HitError as error:
             raise _fault(error) from None
-        except (ValueError, OverflowError, OSError):  # of a datetime at the ends of the calendar
+        except CallerError:
+            raise
+        except Exception:  # of a datetime at the ends of the calendar, or of its zone
             raise CallerError(f"expected 1900 to a year from now, got {_shown(now)}", "now") from None
 
 
@@ -384,9 +390,19 @@ def _max_records(settings: Mapping[str, Any]) -> int:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, int) and value.bit_length() > 200:  # text of a huge integer is slow, or refused
+    if type(value) is int and value.bit_length() > 200:  # text of a huge integer is slow, or refused
         return "a huge integer"
-    return ascii(value)[:60]
+    try:
+        return ascii(plain(value, "value", float))[:60]
+    except HitError:  # it may hold anything
+        return kind_of(value)
+
+
+def _plain(value: Any, field: str, number: Callable[[Fraction], Any] | None = None) -> Any:
+    try:
+        return plain(value, field, number)
+    except HitError as error:
+        raise _fault(error) from None
 
 
 def _fault(error: HitError) -> CallerError:
@@ -395,7 +411,7 @@ def _fault(error: HitError) -> CallerError:
 
 def _name(value: Any, field: str) -> str:
     try:
-        return name_of(value, field, NAMES, Reason.BAD_ID)
+        return name_of(value if type(value) is int else plain(value, field), field, NAMES, Reason.BAD_ID)
     except HitError as error:
         raise _fault(error) from None
 
@@ -408,7 +424,10 @@ def _list(value: Any, field: str) -> list[Any]:
 
 
 def _bounded(values: Iterable[Any], field: str) -> list[Any]:
-    found = list(islice(values, MAX_PAIRS + 1))
+    try:
+        found = list(islice(values, MAX_PAIRS + 1))
+    except Exception as error:
+        raise CallerError(f"expected a list, got {kind_of(values)} that raised {kind_of(error)}", field) from error
     if len(found) > MAX_PAIRS:
         raise CallerError(f"expected at most {MAX_PAIRS}: ask in several calls", field)
     return found
@@ -431,8 +450,9 @@ def _pairs(given: Any) -> list[Pair]:
     if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
         raise CallerError(f"expected a list of (id, metric), got {_shown(given)}", field)
     pairs = []
-    for i, pair in enumerate(_bounded(given, field)):
-        if not isinstance(pair, Sequence) or isinstance(pair, str | bytes) or len(pair) != 2:
+    for i, each in enumerate(_bounded(given, field)):
+        pair = _plain(each, f"{field}[{i}]")
+        if not isinstance(pair, list) or len(pair) != 2:
             raise CallerError(f"expected (id, metric), got {_shown(pair)}", f"{field}[{i}]")
         pairs.append((_name(pair[0], f"{field}[{i}][0]"), _name(pair[1], f"{field}[{i}][1]")))
     return pairs
@@ -448,9 +468,14 @@ def _date(value: Any, field: str) -> date:
 
 def _amount(value: Any, field: str) -> int:
     """Millionths, as of a hit's metrics."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:  # nor NaN
+    number = _plain(value, field, exact)
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float | Fraction)
+        or not -MAX_NUMBER <= number <= MAX_NUMBER
+    ):  # nor NaN
         raise CallerError(f"expected a number between -9.0e9 and 9.0e9, got {_shown(value)}", field)
-    return int((Decimal(repr(value)) * MILLION).to_integral_value(ROUND_HALF_EVEN))
+    return millionths(number)
 
 
 def _number(amount: int) -> Number:
@@ -462,7 +487,8 @@ def _numbers(found: Iterable[Values]) -> list[list[Number]]:
 
 
 def _record(details: Any) -> str:
-    if not isinstance(details, Mapping):
+    details = _plain(details, "details", float)
+    if not isinstance(details, dict):
         raise CallerError(f"expected a dict, got {_shown(details)}", "details")
     for name, value in details.items():
         if not isinstance(name, str):

@@ -13,8 +13,11 @@ Every call takes what the same call of Whale takes after its pk. `Whale.totals("
 
 from typing import Any, ClassVar
 
+from hail.hit import HitError
 from whale.client import Whale
+from whale.dimension import pk_asked
 from whale.errors import CallerError
+from whale.plain import kind_of, plain
 
 
 class Counted:
@@ -97,20 +100,24 @@ def pk_of(model: Any) -> list[str]:
     kind = type(model)
     name = getattr(kind, "counted_as", "") or kind.__name__
     attribute = getattr(kind, "counted_by", "id")
-    found = getattr(model, attribute, None)
-    if found is None or _is_new(model):
+    try:
+        found, is_new = getattr(model, attribute, None), _is_new(model)
+    except Exception as error:  # of the ORM, as where its row is gone
+        raise CallerError(f"the {attribute} of this {name} cannot be read: {kind_of(error)}", "pk") from error
+    if found is None or is_new:
         raise CallerError(
             f"this {name} was not saved yet: save it, then count it (it is known by its {attribute})", "pk"
         )
-    return [name, str(found)]
+    return list(pk_asked([name, _id_of(found, attribute)]))
 
 
 def related(other: Any, dimensions: Any = None) -> Any:
     """Dimensions below a related object, or below each of several: {its class: {its id: dimensions}}; lists as paths."""
-    below = {} if dimensions in (None, "_", [], (), ["_"], ("_",)) else dimensions
-    if isinstance(below, list | tuple) and not any(isinstance(name, list | tuple) for name in below):
+    given = plain(dimensions, "dimensions")
+    below = {} if given in (None, "_", [], ["_"]) else given
+    if isinstance(below, list) and not any(isinstance(name, list) for name in below):
         below = [below]  # one path; within an object a question would take its names for several
-    several = isinstance(below, list | tuple) and all(isinstance(path, list | tuple) for path in below)
+    several = isinstance(below, list) and all(isinstance(path, list) for path in below)
     paths: list[list[Any]] = []
     tree: dict[str, dict[str, Any]] = {}
     for each in other if isinstance(other, list | tuple | set) else [other]:
@@ -120,6 +127,20 @@ def related(other: Any, dimensions: Any = None) -> Any:
         else:
             tree.setdefault(name, {})[id_] = below
     return paths if several else tree
+
+
+def _id_of(found: Any, attribute: str) -> Any:
+    """An id as a plain value; of a type that only a program knows, its text."""
+    try:
+        return plain(found, "pk")
+    except HitError:
+        pass
+    try:
+        return str.__str__(str(found))
+    except Exception as error:
+        raise CallerError(
+            f"expected text or a number as {attribute}, got {kind_of(found)} that raised {kind_of(error)}", "pk"
+        ) from None
 
 
 def _whale(model: Any) -> Any:

@@ -252,7 +252,8 @@ class Questions:
 
     def _cached(self, method: Any, args: tuple[Any, ...], more: dict[str, Any], unmemoize: bool) -> Any:
         """An entry lives a fifth of the interval, a minute where no period is asked; other arguments, other entry."""
-        bound = inspect.signature(method.function).bind(self, *args, **more)
+        some, named = method.plain(self, args, more)
+        bound = inspect.signature(method.function).bind(self, *some, **named)
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
         key = argument_key(method.function.__name__, arguments)
         asked = one(arguments.get("periods"), arguments.get("period"))
@@ -268,7 +269,8 @@ class Questions:
         """How long an answer about some periods may be remembered."""
         if periods is None:
             return CACHED_S
-        return min(width(found.interval) for found in self.ranges_of(periods, tz, tzoffset).values()) / 5
+        widths = (width(found.interval) for found in self.ranges_of(periods, tz, tzoffset).values())
+        return min(widths, default=5 * CACHED_S) / 5
 
     # names
 

@@ -12,7 +12,7 @@ the same clock, though a day has 23 hours. Where the other month is too short it
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from hail.settings import DISTINCT
@@ -52,6 +52,8 @@ WORDS = ("previous", "last_year")
 TO_DATE: dict[str, Interval] = {"today": DAY, "wtd": WEEK, "mtd": MONTH, "ytd": YEAR}
 """Periods that end with now, and what they are the begin of."""
 Kept = Mapping[Interval, float | None]
+_DECIMALS = Context(prec=28, traps=[])
+"""Not the thread's, which a program may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,9 @@ def pair(now: Number | None, before: Number | None) -> dict[str, Number | None]:
         return {"now": now, "before": before, "change": None, "ratio": None}
     # by their shortest decimals: 15.5 - 10.2 is 5.3
     change: Number = (
-        float(Decimal(repr(now)) - Decimal(repr(before))) if isinstance(now - before, float) else now - before
+        float(_DECIMALS.subtract(Decimal(repr(now)), Decimal(repr(before))))
+        if isinstance(now - before, float)
+        else now - before
     )
     return {"now": now, "before": before, "change": change, "ratio": now / before if before else None}
 
