@@ -42,7 +42,8 @@ MONTHS: dict[Interval, int] = {MONTH: 1, YEAR: 12}
 class Range:
     """The half-open [start, end), in epoch seconds, on edges of the interval's buckets in the zone.
 
-    Buckets below a day are cut from `start` on. source: the stored interval that answers, where it is another one.
+    Buckets below a day are cut from `start` on; the last one ends with the range: of a day on which a clock changed by half an hour it is
+    half an hour. source: the stored interval that answers, where it is another one.
     parts: the ranges that it is read from, where its end cuts a bucket and no one stored interval answers all of it.
     """
 
@@ -60,7 +61,7 @@ class Range:
 
     @property
     def points(self) -> int:
-        """How many buckets it has, without listing them."""
+        """How many buckets it has, without listing them; a day that a zone left out is counted."""
         return points(self.interval, self.start, self.end, self.zone)
 
 
@@ -364,7 +365,7 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     tomorrow = next_start(DAY, today, zone)
     match text:
         case "today":
-            hours = Range(HOUR, today, today + (int(now) - today) // HOUR * HOUR + HOUR, zone)
+            hours = Range(HOUR, today, min(today + (int(now) - today) // HOUR * HOUR + HOUR, tomorrow), zone)
             return hours if kept_as(hours) else Range(DAY, today, tomorrow, zone)
         case "yesterday":
             return Range(DAY, day_start(today - 1, zone), today, zone)
@@ -392,12 +393,14 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     if dates := re.fullmatch(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})", text):
         first, last = (_date(part, "%m/%d/%Y", text) for part in dates.groups())
         return _between(DAY, first, last + timedelta(days=1), zone, text)
-    if dates := re.fullmatch(rf"(?:([0-9]{{1,9}}[a-z]*):)?({_ISO})\.\.({_ISO})", text, re.ASCII):
+    if dates := re.fullmatch(rf"(?:([0-9]{{1,9}}\s*[a-z]*):)?({_ISO})\.\.({_ISO})", text, re.ASCII):
         first, last = (
             _date(part, "%Y-%m-%dT%H:%M" if "T" in part else "%Y-%m-%d", text) for part in dates.groups()[1:]
         )
         return _between(_interval(dates[1], text, week) if dates[1] else DAY, first, last, zone, text)
     if text not in NAMED and (number := _number_of_buckets(text)):
+        if number == (24, HOUR):  # `24h` in words
+            return _parse("24h", now, zone, week, kept_as)
         count, interval = number[0], week if number[1] == WEEK else number[1]
         open_one = bucket_start(interval, now, zone)
         first_one = _buckets_back(interval, count - 1, open_one, zone)
@@ -656,7 +659,7 @@ def _made_of(interval: Interval, stored: Interval) -> bool:
 def _edges_fit(asked: Range, stored: Interval, zone: str) -> bool:
     """Whether a stored bucket begins wherever an asked one does."""
     if isinstance(asked.interval, int) and asked.interval < DAY:
-        return isinstance(stored, int) and asked.start % stored == 0
+        return isinstance(stored, int) and asked.start % stored == asked.end % stored == 0
     if asked.zone == zone and (isinstance(stored, str) or stored >= DAY):
         return True
     return all(bucket_start(stored, edge, zone) == edge for edge in (*asked.starts, asked.end))

@@ -83,7 +83,7 @@ class Watch:
                     "start": iso(found.start),
                     "end": iso(found.end),
                     "zone": found.zone,
-                    "points": found.points,
+                    "points": len(found.starts),
                     "complete": found.end <= now,
                 }
                 for period, found in ranges.items()

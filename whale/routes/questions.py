@@ -315,7 +315,7 @@ def _unknown(rows: Sequence[Unknown]) -> dict[str, str]:
 def _ranges_text(ranges: Mapping[str, Range]) -> str:
     """What was read: `2026-11-19T00:00Z/2026-11-26T00:00Z;by=1d;points=7`; of several periods each with its name before it."""
     texts = {
-        name: f"{minute_text(period.start)}/{minute_text(period.end)};by={interval_name(period.interval)};points={period.points}"
+        name: f"{minute_text(period.start)}/{minute_text(period.end)};by={interval_name(period.interval)};points={len(period.starts)}"
         for name, period in islice(ranges.items(), MOST_NAMED)
     }
     if len(ranges) == 1:
