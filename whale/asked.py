@@ -73,10 +73,12 @@ class PlotpointsAsked(Subject, kw_only=True):
     tzoffset: Offset = ""
     week: Week = ""
     depth: Depth = 0
-    sort: Annotated[str, Meta(description="metric or -metric, the largest first; default: minus the first metric.")] = (
-        ""
-    )
-    limit: Annotated[int, Meta(description="Paths below the asked ones that are kept; 0 keeps all.")] = 10
+    sort: Annotated[
+        str, Meta(description="Of the paths below: metric or -metric, the largest first; default: minus the first.")
+    ] = ""
+    limit: Annotated[
+        int, Meta(description="Paths below the asked ones that are kept, X-Whale-More: how many are not; 0 keeps all.")
+    ] = 10
     points_type: Annotated[
         Literal["list", "dict"], Meta(description="list: [[label, number], ...]; dict: {label: number}.")
     ] = "list"

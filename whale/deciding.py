@@ -399,9 +399,9 @@ class Deciding(Counting):
             held_out=(pk_of(definition.name, about.number, True), about.default) if about.holdout else None,
             period=period,
         )
-        segments = largest_segments(self.store, self.account, pk, path, period, limit) if path else []
+        segments, more = largest_segments(self.store, self.account, pk, path, period, limit) if path else ([], 0)
         drawn = np.random.default_rng(0)  # the same counters give the same report
-        found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn)
+        found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn, more)
         return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=found_)
 
     def managed(self) -> Managed:

@@ -93,7 +93,7 @@ class Questions:
         tell(store, question)
         lacking = series.overflowed(store, question, [found], question.depth)
         (adjusted,) = self.adjusted(question, [found], store)
-        return ByPath(question.pk, shaped(plot), adjusted, lacking)
+        return ByPath(question.pk, shaped(plot), adjusted, lacking, plot.more)
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -438,7 +438,7 @@ class Questions:
             (path, {name: {"now": values, "before": before[name]} for name, values in now.items()})
             for (path, now), (_, before) in zip(*map(shaped, plots), strict=True)
         )
-        return {"compared": comparison.said(), "paths": ByPath(question.pk, rows)}
+        return {"compared": comparison.said(), "paths": ByPath(question.pk, rows, more=plots[0].more)}
 
     def range_of(
         self,

@@ -68,7 +68,7 @@ class Rankings(Questions):
         found = self.range_of(period, tz, tzoffset)
         if compare:
             comparison = self.ranks_compared(question, ranking, found, period, compare)
-            return self.compared_rank(question, ranking, comparison, self.store)
+            return self.compared_rank(question, ranking, comparison, self.store)[0]
         ranked = answer_rank.rank(self.store, question, ranking, found, self.bounds)
         tell(self.store, question)
         return answer_rank.shown(ranked, question, ranking, found, self.clock())
@@ -207,11 +207,11 @@ class Rankings(Questions):
 
     def compared_rank(
         self, question: Question, ranking: Ranking, comparison: Comparison, store: Store
-    ) -> dict[str, Any]:
-        """The rows of now, each beside what it was before."""
+    ) -> tuple[dict[str, Any], int]:
+        """The rows of now, each beside what it was before; and how many rows are not among them."""
         ranked, rows = compare.ranked(store, question, ranking, comparison, self.bounds)
         said = answer_rank.shown(ranked, question, ranking, comparison.now, self.clock(), rows)
-        return {"compared": comparison.said(), **said, "complete": comparison.complete}
+        return {"compared": comparison.said(), **said, "complete": comparison.complete}, ranked.rest_count
 
     # what changed
 

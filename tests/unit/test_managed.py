@@ -509,6 +509,18 @@ def test_a_phase_of_years_is_reported_by_months(door: Door) -> None:
     assert sum(option["trials"] for option in report["segments"][0]["options"]) == 5
 
 
+def test_a_report_says_how_many_segments_its_limit_leaves_out(door: Door) -> None:
+    door.define("colour", options=AB)
+    for i in range(5):
+        door.whale.choose("colour", f"v{i}", {"country": f"c{i}"})
+    door.whale.flush()
+    for limit, more in ((2, 3), (5, None), (20, None)):
+        answer = door.get("/decisions/colour", dimension="country", limit=str(limit))
+        assert answer.json["report"].get("more_segments") == more
+        assert answer.headers.get("X-Whale-More") == (more and str(more))
+        assert len(answer.json["report"]["segments"]) == 5 - (more or 0)
+
+
 def test_an_empty_report_says_that_nothing_is_known(door: Door) -> None:
     door.define("colour", options=AB, holdout=0.1)
     report = door.report("colour", dimension="country")["report"]

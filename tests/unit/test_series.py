@@ -103,10 +103,10 @@ def test_depth_takes_so_many_levels() -> None:
     assert order(depth=2) == [(), ("US",), ("UK",), ("BR",), ("BR", "SP"), ("FR",)]
 
 
-def test_several_asked_paths_keep_their_order_unless_a_sort_is_asked() -> None:
+def test_several_asked_paths_keep_their_order_also_where_a_sort_is_asked() -> None:
     paths = [("country", "FR"), ("country", "US"), ("country", "FR"), ("nowhere",)]
     assert order(paths=paths, depth=0) == [("FR",), ("US",), ()]
-    assert order(paths=paths, depth=0, sort="-revenue") == [("US",), ("FR",), ()]
+    assert order(paths=paths, depth=0, sort="-revenue") == [("FR",), ("US",), ()]
 
 
 def test_a_metric_may_be_called_like_a_ratio() -> None:

@@ -89,6 +89,57 @@ def test_ten_paths_below_the_asked_one_are_kept_unless_more_are_asked(door: Door
     assert len(door.get("/plotpoints", pk="many", depth=1, limit=0).json) == 13
 
 
+def test_an_answer_says_how_many_more_paths_there_are_than_its_limit_keeps(door: Door) -> None:
+    for i in range(12):
+        door.count("many", f"d{i:02}", {"n": i})
+    door.count("few", {"a": "b"}, {"n": 1})
+    many = {"pk": "many", "depth": 1, "metric": "n", "period": "today"}
+    for limit, more in ((10, "2"), (11, "1"), (12, None), (0, None)):
+        answer = door.get("/plotpoints", **many, limit=limit)
+        assert answer.headers.get("X-Whale-More") == more
+        compared = door.get("/plotpoints", **many, limit=limit, compare="previous")
+        assert (compared.headers.get("X-Whale-More"), len(compared.json["paths"])) == (more, len(answer.json))
+        assert str(door.whale.plotpoints(**many, limit=limit).more or None) == str(more)
+    assert door.get("/plotpoints", pk="many", period="today").headers.get("X-Whale-More") is None
+    assert "X-Whale-More" in answer.headers["Access-Control-Expose-Headers"]
+    several = {"pks": '["many", "few", ["few", "x"]]', "depth": 8, "period": "today"}
+    assert door.get("/plotpoints", **several, limit=1).headers["X-Whale-More"] == "many=11, few=1"
+    assert door.get("/plotpoints", **several, limit=11).headers["X-Whale-More"] == "many=1"
+    for _ in range(2):
+        assert door.get("/plotpoints", **many, cached="1", limit=3).headers["X-Whale-More"] == "9"
+
+
+def test_paths_that_were_asked_are_not_among_the_more(door: Door) -> None:
+    for i in range(5):
+        door.count("many", ["a", str(i)], {"n": i})
+    asked = {
+        "pk": "many",
+        "dimensions": '[["a", "0"], "a"]',
+        "depth": 1,
+        "metric": "n",
+        "sort": "-n",
+        "period": "today",
+    }
+    answer = door.get("/plotpoints", **asked, limit=2)
+    assert list(answer.json) == ['["a", "0"]', "a", '["a", "4"]', '["a", "3"]']
+    assert answer.headers["X-Whale-More"] == "2"
+
+
+def test_a_ranking_says_how_many_more_rows_there_are(door: Door) -> None:
+    for i in range(12):
+        door.count("many", {"a": {f"d{i:02}": "x"}}, {"n": i})
+    many = {"pk": "many", "dimension": "a", "period": "today"}
+    for more, asked in (
+        ("2", {}),
+        (None, {"limit": 12}),
+        (None, {"limit": 0}),
+        ("14", {"all": "1"}),
+        ("7", {"limit": 5, "offset": 3}),
+    ):
+        for compare in ({}, {"compare": "previous"}):
+            assert door.get("/rank", **many, **asked, **compare).headers.get("X-Whale-More") == more
+
+
 def test_totals_answer_by_period_as_asked(door: Door) -> None:
     answer = door.get("/totals", pk="test", metrics="dollars").json
     assert answer == {

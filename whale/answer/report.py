@@ -6,10 +6,11 @@ more hits.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, Meta, UnsetType
 
 from hail.hit import DECIDED, EXPECTED, MILLION
 from whale.answer import experiment, off_policy
@@ -105,6 +106,9 @@ class Report(msgspec.Struct, kw_only=True):
     sample_ratio: SampleRatio
     stop: Stop
     held_out: HeldOut | None
+    more_segments: Annotated[
+        int | UnsetType, Meta(description="Segments that the limit left out; left out itself where there are none.")
+    ] = UNSET
 
 
 @dataclass(frozen=True)
@@ -121,18 +125,27 @@ class Reported:
     period: Range
 
 
-def largest_segments(store: Store, account: str, pk: Pk, path: Path, period: Range, limit: int) -> list[Path]:
-    """The children of a path with the most hits, the largest first."""
+def largest_segments(
+    store: Store, account: str, pk: Pk, path: Path, period: Range, limit: int
+) -> tuple[list[Path], int]:
+    """The children of a path with the most hits, the largest first; and how many more have any."""
     found = [(*path, name) for name in store.children(account, pk, path)]
     cells = store.read(account, pk, found, ["hits"], *off_policy.stored_buckets(store, account, period))
     hits = cells[:, 0].sum(axis=-1)
-    return [found[i] for i in np.argsort(-hits, kind="stable")[:limit] if hits[i]]
+    chosen = [found[i] for i in np.argsort(-hits, kind="stable")[:limit] if hits[i]]
+    return chosen, int(np.count_nonzero(hits)) - len(chosen)
 
 
 def report(
-    store: Store, account: str, asked: Reported, segments: Sequence[Path], most_points: int, random: np.random.Generator
+    store: Store,
+    account: str,
+    asked: Reported,
+    segments: Sequence[Path],
+    most_points: int,
+    random: np.random.Generator,
+    more: int = 0,
 ) -> Report:
-    """See the module. segments: paths of the context, without the root. Raises CallerError, Unavailable."""
+    """See the module. segments: paths of the context, without the root; more: that were left out. Raises CallerError, Unavailable."""
     check_points(asked.period, most_points)
     options, goal = list(asked.options), asked.goal
     nodes = [(), *segments]
@@ -161,6 +174,7 @@ def report(
             for node, results in zip(nodes[1:], by_node[1:], strict=True)
         ],
         sample_ratio=_sample_ratio(dict(zip(options, shown, strict=True)), dict(zip(options, expected, strict=True))),
+        more_segments=more or UNSET,
         stop=_stop(asked, standings, by_node[0], evidence),
         held_out=_held_out(store, account, asked, evidence, most_points, random),
     )

@@ -45,7 +45,7 @@ class Question:
 
     paths: () is the root.  metrics: formulas.
     depth: levels below the paths that are answered too.
-    sort: `-metric` (the largest first) or `metric`; None: by the first metric, the largest first, the paths as asked.
+    sort: of the paths below, `-metric` (the largest first) or `metric`; None: by the first metric, the largest first.
     limit: how many paths below the asked ones the answer keeps; 0 keeps all.
     null: over zero is None, not 0.  now: epoch seconds, where it matters what is kept; None: unknown.
     field: the parameter that the metrics came in, which an error names.
@@ -74,10 +74,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """starts: epoch seconds of the buckets.  series: the asked paths first, then those below them in sort order."""
+    """starts: epoch seconds of the buckets.  series: the asked paths as asked, then those below them in sort order.
+
+    more: how many paths below them the limit left out.
+    """
 
     starts: Sequence[int]
     series: list[Series]
+    more: int = 0
 
 
 def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> Plot:
@@ -88,8 +92,9 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
     buckets = Buckets(store, question, period, bounds)
     formulas = formulas_of(store, question, question.metrics)
     order = _Order(store, question)
+    more = 0
     if question.limit:
-        paths = _chosen(store, question, order, buckets, bounds)
+        paths, more = _chosen(store, question, order, buckets, bounds)
     else:  # all are read, so that what orders them may be read with them
         paths = list(dict.fromkeys([*question.paths, *_below(store, question)]))
     _check_size(len(paths) * len(formulas) * len(buckets.starts), bounds)
@@ -105,7 +110,7 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
             score.update(zip(some, order.formula.totals(frame), strict=True))
     if not question.limit:
         paths = order.of(paths, score)
-    return Plot(buckets.starts, [found[path] for path in paths])
+    return Plot(buckets.starts, [found[path] for path in paths], more)
 
 
 def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
@@ -118,7 +123,7 @@ def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bou
 def _totals(
     store: Store, question: Question, formulas: list[Formula], order: "_Order", buckets: "Buckets", bounds: Bounds
 ) -> list[Series]:
-    paths = _chosen(store, question, order, buckets, bounds)
+    paths, _ = _chosen(store, question, order, buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
     texts = [formula.text for formula in formulas]
     found = []
@@ -342,25 +347,25 @@ class _Order:
         self.formula = formulas_of(store, question, [text], "" if question.sort is None else "sort")[0]
         self._descending = asked.startswith("-")
         self._asked = list(dict.fromkeys(question.paths))
-        self.as_asked = question.sort is None
 
     def of(self, paths: list[Path], score: Mapping[Path, Number]) -> list[Path]:
-        """The asked paths (in their own order where no sort is asked), then those below them."""
+        """The asked paths as asked, then those below them."""
         named = sorted(paths, key=_name)
         defined = [path for path in named if score[path] is not None]
         ordered = sorted(defined, key=score.__getitem__, reverse=self._descending)
         ordered += [path for path in named if score[path] is None]
         asked = set(self._asked)
-        first = self._asked if self.as_asked else [path for path in ordered if path in asked]
-        return first + [path for path in ordered if path not in asked]
+        return self._asked + [path for path in ordered if path not in asked]
 
 
-def _chosen(store: Store, question: Question, order: _Order, buckets: Buckets, bounds: Bounds) -> list[Path]:
-    """The asked paths, then the ones below them that sort first, up to the limit."""
+def _chosen(
+    store: Store, question: Question, order: _Order, buckets: Buckets, bounds: Bounds
+) -> tuple[list[Path], int]:
+    """The asked paths, then the ones below them that sort first, up to the limit; and how many it left out."""
     asked = list(dict.fromkeys(question.paths))
     paths = list(dict.fromkeys([*asked, *_below(store, question)]))
-    if len(paths) < 2 or (order.as_asked and len(paths) == len(asked)):
-        return paths
+    if len(paths) == len(asked):
+        return paths, 0
     work = len(paths) * len(order.formula.metrics) * len(buckets.stored)
     if work > READ_FACTOR * bounds.answer_points:
         raise TooManyPoints(
@@ -370,7 +375,8 @@ def _chosen(store: Store, question: Question, order: _Order, buckets: Buckets, b
     score: dict[Path, Number] = {}
     for some, frame in buckets.frames(paths, [order.formula]):
         score.update(zip(some, order.formula.totals(frame), strict=True))
-    return order.of(paths, score)[: len(asked) + question.limit if question.limit else None]
+    chosen = order.of(paths, score)[: len(asked) + question.limit if question.limit else None]
+    return chosen, len(paths) - len(chosen)
 
 
 def _below(store: Store, question: Question) -> list[Path]:

@@ -26,6 +26,7 @@ class ByPath(dict[str, V]):
 
     adjusted: in a wider bucket of this time something was set, so that these finer ones may not add up to it.
     overflowed: the cells that lack an amount, since their sums left 64 bits; None: too many to name, any may.
+    more: how many paths below the asked ones the limit left out.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class ByPath(dict[str, V]):
         rows: Iterable[tuple[str, V]],
         adjusted: bool = False,
         overflowed: Collection[Overflowed] | None = (),
+        more: int = 0,
     ):
         super().__init__(rows)
-        self.adjusted, self.overflowed = adjusted, overflowed
+        self.adjusted, self.overflowed, self.more = adjusted, overflowed, more
         self._root_names = (pk_text(pk), pk[-1])
 
     def __missing__(self, name: str) -> V:

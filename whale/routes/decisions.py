@@ -109,7 +109,8 @@ class DecisionRoutes:
     def decision_named(self, asked: DecisionAsked, name: str) -> Any:
         path = typed("dimensions", asked.dimensions or asked.dimension)
         report = self._whale.decision_report(name, asked.phase, path, asked.baseline or None, asked.limit)
-        return json_answer(report)
+        more = report.report.more_segments
+        return json_answer(report, headers={"X-Whale-More": str(more)} if more else {})
 
     def define(self, name: str) -> Any:
         fields = object_of(self._door.body(), "a definition")

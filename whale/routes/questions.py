@@ -99,14 +99,16 @@ class QuestionRoutes:
                 for question, each in zip(questions, comparisons, strict=True)
                 for comparison in each.values()
             ]
-            ranges = _both_ranges(comparisons[0])
-            return self._answer(watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(both)))
+            ranges, more = _both_ranges(comparisons[0]), [each["paths"].more for each in both]
+            return self._answer(
+                watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(both)), more=more
+            )
         plots = [series.plotpoints(watch.store, question, period, share) for question in questions]
 
         def body() -> bytes:
             return _by_pk(asked, questions, [_plot_json(asked, period, plot) for plot in plots])
 
-        return self._answer(watch, asked, questions, ranges, now, body)
+        return self._answer(watch, asked, questions, ranges, now, body, more=[plot.more for plot in plots])
 
     def dataset(self, asked: DatasetAsked) -> Any:
         now, watch = self._begin(asked)
@@ -198,13 +200,13 @@ class QuestionRoutes:
             comparison = self._whale.ranks_compared(question, ranking, period, period_of(asked), asked.compare)
             ranges = _both_ranges(dict.fromkeys(ranges, comparison))
             watch.stage("parse")
-            said = self._whale.compared_rank(question, ranking, comparison, watch.store)
+            said, more = self._whale.compared_rank(question, ranking, comparison, watch.store)
         else:
             watch.stage("parse")
             found = rank(watch.store, question, ranking, period, self._whale.bounds)
-            said = shown(found, question, ranking, period, now)
+            said, more = shown(found, question, ranking, period, now), found.rest_count
         levels = None if asked.all else 1
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels)
+        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels, [more])
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, watch = self._begin(asked)
@@ -269,10 +271,12 @@ class QuestionRoutes:
         now: float,
         body: Callable[[], bytes],
         levels: int | None = 0,
+        more: Sequence[int] = (),
     ) -> Any:
         """An answer with what it rests on: a cache asks again while its last bucket is open.
 
         levels: below the paths and the depth of the questions, that were read too; None: all.
+        more: of each question, how many rows the limit left out.
         """
         watch.stage("answer")
         marked = [self._whale.adjusted(question, ranges.values(), watch.store) for question in questions]
@@ -293,6 +297,8 @@ class QuestionRoutes:
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
         headers |= _unknown(unknown_of(watch.store, questions))
+        if any(more):
+            headers["X-Whale-More"] = _more_text(questions, more)
         if any(adjusted):
             headers["X-Adjusted"] = "true"
         lacking = [
@@ -310,6 +316,14 @@ class QuestionRoutes:
 
 def _unknown(rows: Sequence[Unknown]) -> dict[str, str]:
     return {"X-Whale-Unknown": header(rows)} if rows else {}
+
+
+def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:
+    """How many rows were left out; where several pks were asked each with its name before it."""
+    if len(more) == 1:
+        return str(more[0])
+    rows = [(pk_text(question.pk), count) for question, count in zip(questions, more, strict=True) if count]
+    return ", ".join(f"{quote(name, safe='')}={count}" for name, count in rows[:MOST_NAMED])
 
 
 def _ranges_text(ranges: Mapping[str, Range]) -> str:
