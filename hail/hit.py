@@ -395,8 +395,13 @@ def _is_root(value: Any) -> bool:
 
 def _is_several(value: Sequence[Any]) -> bool:
     """Whether a list holds paths, not the names of one."""
-    kinds = {isinstance(item, (list, tuple)) for item in value if item is not None}
-    return kinds == {True}
+    is_path = False
+    for item in value:
+        if isinstance(item, (list, tuple)):
+            is_path = True
+        elif item is not None:
+            return False
+    return is_path
 
 
 def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings) -> None:
@@ -497,7 +502,7 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
         }
     if not isinstance(value, dict):
         raise HitError(Reason.BAD_METRICS, "metrics", f"expected name: number, got {_shown(value)}")
-    if None in value.values():
+    if len(value) > settings.max_metrics_per_hit:
         value = {name: number for name, number in value.items() if number is not None}
     if len(value) > settings.max_metrics_per_hit:
         raise HitError(
@@ -513,6 +518,8 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
             raise HitError(Reason.BAD_METRICS, _metric(name), "is a name that HailWhale counts decisions under")
         if type(number) in _NUMBERS and name not in settings.kinds:  # most metrics
             amounts[name] = _amount(name, number)
+            continue
+        if number is None:
             continue
         kind, found = _of_kind(name, number, visitor, settings)
         if kind == SUM:

@@ -161,7 +161,7 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     finish: Finish = ""
     interval: Width = ""
     buckets: Buckets = None
-    limit: Annotated[int, Meta(description="How many rows; 0 is all.")] = 10
+    limit: Annotated[int, Meta(description="How many rows, X-Whale-More: how many are not among them; 0 is all.")] = 10
     offset: Annotated[int, Meta(description="How many rows to skip.")] = 0
     threshold: Annotated[
         float, Meta(description="Share of the parent, or difference to it, that is important: 0 to 1.")
@@ -257,7 +257,12 @@ class DecisionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     dimensions: Annotated[str, Meta(description="One path, whose children are reported as segments.")] = ""
     dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
     baseline: Annotated[str, Meta(description="The option that others are compared with; none: the default.")] = ""
-    limit: Annotated[int, Meta(description="Segments that are reported, those with the most hits, at most 100.")] = 20
+    limit: Annotated[
+        int,
+        Meta(
+            description="Segments that are reported, those with the most hits, at most 100; X-Whale-More: how many more."
+        ),
+    ] = 20
 
 
 class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

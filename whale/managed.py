@@ -163,7 +163,10 @@ class Managed:
     def _tree(self, definition: Definition, context: Any) -> Dimensions:
         if definition.dimensions is not None and isinstance(context, dict):
             context = {name: context[name] for name in definition.dimensions if name in context}
-        return parse_hit({"pk": definition.name, "dimensions": context}, self._settings, self._clock()).dimensions
+        tree = parse_hit({"pk": definition.name, "dimensions": context}, self._settings, self._clock()).dimensions
+        if definition.dimensions is None:
+            return tree
+        return {name: below for name, below in tree.items() if name in definition.dimensions}  # a context may be a list
 
     def _read(self, name: str | None) -> dict[str, Definition]:
         now, decider = self._clock(), self._decider()

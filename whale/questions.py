@@ -334,16 +334,12 @@ class Questions:
         """The paths that a question about a pk names. field: the parameter that they came in.
 
         Raises PathError, also for a list below an object that was counted as the path it is in a hit. Only where there is such a
-        list names are looked up: one round trip, and one more where it was counted.
+        list names are looked up, at once.
         """
         asked = read_paths(dimensions, field)
         lists = {(*above, *names): (above, names) for above, names in asked.lists}
-        missing = self.store.uncounted(self.account, pk, list(lists), ()) if lists else None
-        for path, (above, names) in lists.items():
-            is_known = missing is None or (missing.pk is None and path not in missing.paths)
-            # what is remembered may be of before a reset
-            if is_known and path[-1] in self.store.children(self.account, pk, path[:-1]):
-                raise PathError(two_readings(above, names), field)
+        for path in self.store.counted(self.account, pk, list(lists)) if lists else ():
+            raise PathError(two_readings(*lists[path]), field)
         return asked.paths
 
     def one_path(self, pk: Any, dimensions: Any, field: str) -> Path:

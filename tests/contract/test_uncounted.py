@@ -7,6 +7,7 @@ import pytest
 from hail.settings import Settings
 from tests.contract.conftest import open_store
 from whale.client import Whale
+from whale.errors import PathError
 from whale.store.base import Missing, Store
 
 
@@ -47,6 +48,25 @@ def test_a_question_whose_names_are_known_takes_no_round_trip_more_and_others_at
     assert trips == []
     assert store.uncounted(unique, ("shop",), [("contry",)], ["revenue"]) is not None
     assert len(trips) == (1 if settings.redis_url else 0)
+
+
+def test_a_list_below_an_object_takes_one_round_trip_and_heeds_a_reset_by_another_process(
+    settings: Settings, unique: str, trips: list[str]
+) -> None:
+    store = open_store(settings)
+    whale = counted(store, settings, unique)
+    paths = [(), ("country", "US", "CA"), ("country", "CA", "US"), ("US",)]
+    assert store.counted(unique, ("shop", "one"), paths) == [(), ("country", "US", "CA")]
+    assert store.counted(unique, ("nobody",), paths) == []
+    trips.clear()
+    with pytest.raises(PathError, match="two ways"):
+        whale.question(["shop", "one"], {"country": ["US", "CA"]})
+    assert whale.question(["shop", "one"], {"country": ["CA", "US"], "page": ["a", "b"]}).paths
+    assert whale.question(["shop", "one"], {"country": ["US"]}).paths == [("country", "US")]
+    assert len(trips) == (2 if settings.redis_url else 0)
+    other = open_store(settings) if settings.redis_url else store
+    other.reset(unique, ("shop", "one"), ("country", "US", "CA"), 0.0)
+    assert whale.question(["shop", "one"], {"country": ["US", "CA"]}).paths == [("country", "US"), ("country", "CA")]
 
 
 def test_the_library_tells_its_log_each_name_once(

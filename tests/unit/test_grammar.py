@@ -300,19 +300,15 @@ def test_after_a_reset_there_is_one_reading_again(doors: Doors) -> None:
 
 
 class Asking(MemoryStore):
-    """Writes down what is asked of it."""
+    """Writes down for which paths it is asked whether they were counted."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.asked: list[str] = []
+        self.asked: list[Any] = []
 
-    def uncounted(self, *args: Any) -> Any:
-        self.asked.append("uncounted")
-        return super().uncounted(*args)
-
-    def children(self, *args: Any) -> Any:
-        self.asked.append("children")
-        return super().children(*args)
+    def counted(self, account: str, pk: Any, paths: Any) -> Any:
+        self.asked.append(paths)
+        return super().counted(account, pk, paths)
 
 
 def test_names_are_looked_up_only_for_a_list_below_an_object() -> None:
@@ -322,7 +318,7 @@ def test_names_are_looked_up_only_for_a_list_below_an_object() -> None:
         whale.question("t", plain)
     assert store.asked == []
     whale.question("t", {"a": ["b", "c"], "d": ["e", "f"]})
-    assert store.asked == ["uncounted"]
+    assert store.asked == [[("a", "b", "c"), ("d", "e", "f")]]
 
 
 def test_a_question_that_nests_deep_is_answered_or_refused() -> None:

@@ -432,6 +432,8 @@ def test_the_off_policy_estimate_is_that_of_the_log(door: Door) -> None:
 def test_only_what_a_decision_asks_for_is_used_of_a_context(door: Door) -> None:
     door.define("colour", options=AB, dimensions=["country"])
     door.whale.choose("colour", "ann", {"country": {"US": "CA"}, "email": "ann@example.com"})
+    door.whale.choose("colour", "bob", [["country", "US"], ["email", "bob@example.com"]])
+    door.whale.choose("colour", "eve", ["email", "eve@example.com"])
     door.whale.flush()
     pk = ("decisions", "colour", "1")
     assert door.whale.get_subdimensions(pk) == ["country"]

@@ -483,6 +483,9 @@ class Store(Protocol):
         No read where the last one of this pk said that all were; else one, and one more where a dictionary has changed.
         """
 
+    def counted(self, account: str, pk: Pk, paths: Sequence[Path]) -> list[Path]:
+        """Those of some paths of a pk that were counted. One read, and one more where a dictionary has changed."""
+
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         """The paths up to so many levels below a path, level by level, each as `children` orders it; one read."""
 

@@ -530,6 +530,11 @@ class MemoryStore:
         )
         return missing if missing.paths or missing.metrics else None
 
+    def counted(self, account: str, pk: Pk, paths: Sequence[Path]) -> list[Path]:
+        names = self._names.get((account, pk))
+        below = names.paths.children if names else {}
+        return [path for path in paths if not path or path[-1] in below.get(path[:-1], ())] if names else []
+
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
         found: list[Path] = []
         level = [path]

@@ -1,7 +1,7 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -513,9 +513,15 @@ class Reader(Connected):
                 return Missing(place_of(pk, pks.names_below if pks else lambda _: ()) or (len(pk) - 1, ()), {}, (), ())
         if known.has(paths, metrics):
             return None
-        places = {path: place_of(path, known.names_below) for path in paths if known.number(path) is None}
+        names_below = cache(known.names_below)
+        places = {path: place_of(path, names_below) for path in paths if known.number(path) is None}
         absent = [name for name in metrics if name not in known.metrics]
         return Missing(None, {path: place for path, place in places.items() if place}, absent, known.in_order)
+
+    @reachable
+    def counted(self, account: str, pk: Pk, paths: Sequence[Path]) -> list[Path]:
+        known = self._knowledge(account, pk)
+        return [path for path in paths if known.number(path) is not None] if known else []
 
     @reachable
     def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
