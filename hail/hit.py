@@ -24,7 +24,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -33,12 +32,13 @@ from typing import Any
 import msgspec
 
 from hail.settings import DISTINCT, KINDS, SUM, Settings
+from hail.times import NoTime, time_of
+from hail.times import shown as _shown
 
 ROOT_TEXT = "_"
 MILLION = 1_000_000
 MAX_NUMBER = 9_000_000_000
 MAX_AMOUNT = MAX_NUMBER * MILLION
-CTIME = "%a %b %d %H:%M:%S %Y"  # Wed Jun 17 14:35:20 2015
 OLDEST_S = -2_208_988_800  # 1900-01-01
 YEAR_S = 366 * 86_400
 LENIENT_TEXT_BYTES = 16_384
@@ -196,12 +196,15 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
         raise HitError(
             Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
         )
-    at = now if given.get("at") is None else parse_time(given["at"], now)
+    at, at_ms = now, math.floor(now * 1000)
+    if given.get("at") is not None:
+        at_us = parse_time(given["at"], now)
+        at, at_ms = at_us / MILLION, min(at_us // 1000, at_ms)
     return Hit(
         pk,
         tree,
         amounts,
-        math.floor(min(at, now) * 1000),
+        at_ms,
         _label(given.get("id"), "id", settings),
         visitor,
         _label(given.get("event"), "event", settings),
@@ -241,12 +244,7 @@ def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str
 
 def lenient(field: str, text: str) -> Any:
     """What people type into a URL: JSON or Python-like when it opens with a bracket, else the text itself."""
-    reason = {"pk": Reason.BAD_PK, "at": Reason.BAD_TIME}.get(field, Reason.BAD_JSON)
-    if field == "at":
-        try:
-            return float(text)
-        except ValueError:
-            return text
+    reason = Reason.BAD_PK if field == "pk" else Reason.BAD_JSON
     if not text.startswith(("{", "[")):
         return text
     try:
@@ -319,14 +317,6 @@ def _one_of(given: Mapping[str, Any], name: str, other: str, reason: Reason) -> 
     if given.get(name) is not None and given.get(other) is not None:
         raise HitError(reason, name, f"came twice, as {name} and as {other}")
     return given.get(name) if given.get(name) is not None else given.get(other)
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = ascii(value)
-    except Exception:  # an integer of thousands of digits, or whatever a program's own type raises
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _is_plain(value: Any, settings: Settings) -> bool:
@@ -591,20 +581,13 @@ def _metric(name: str) -> str:
     return f"metrics.{_shown(name)[1:-1]}"
 
 
-def parse_time(value: Any, now: float, field: str = "at") -> float:
-    """Epoch seconds, from a number, ISO 8601 or the text of C's ctime (without an offset: UTC); raises HitError."""
-    expected = f"expected epoch seconds or ISO 8601, got {_shown(value)}"
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise HitError(Reason.BAD_TIME, field, expected)
-    if isinstance(value, str):
-        try:
-            when = datetime.strptime(value, CTIME) if value[:1].isalpha() else datetime.fromisoformat(value)
-            at = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, OverflowError):
-            raise HitError(Reason.BAD_TIME, field, expected) from None
-    else:
-        at = float(value) if abs(value) < 1e18 else math.inf
-    if not OLDEST_S <= at <= now + YEAR_S:
+def parse_time(value: Any, now: float, field: str = "at") -> int:
+    """Microseconds since 1970 of what `time_of` reads, without an offset as UTC; raises HitError."""
+    try:
+        at = time_of(value)
+    except NoTime as error:
+        raise HitError(Reason.BAD_TIME, field, str(error)) from None
+    if not OLDEST_S * MILLION <= at <= (now + YEAR_S) * MILLION:
         raise HitError(Reason.BAD_TIME, field, f"expected 1900 to a year from now, got {_shown(value)}")
     return at
 

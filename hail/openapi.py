@@ -12,6 +12,9 @@ from msgspec import Meta
 
 SEALED = "By GET `pixel` may say what is counted, in place of pk, dimensions and metrics: a token of `hailwhale pixel`."
 
+FORMS = "Epoch seconds, milliseconds or microseconds, told apart by size; YYYYMMDD; or ISO 8601"
+TIME = f"{FORMS} (without an offset: UTC); default: now."
+
 Name = str | int | float | bool
 Names = Annotated[
     Name | list[Any] | dict[str, Any],
@@ -36,7 +39,7 @@ class HitGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     dimension: Names | None = None
     metrics: Amounts | None = None
     metric: Amounts | None = None
-    at: Annotated[int | float | str, Meta(description="Epoch seconds or ISO 8601; default: now.")] | None = None
+    at: Annotated[int | float | str, Meta(description=TIME)] | None = None
     id: Annotated[Name, Meta(description="Counts once, however often it comes.")] | None = None
     visitor: Name | None = None
     event: Name | None = None
@@ -62,7 +65,7 @@ class HitAsked(msgspec.Struct, kw_only=True):
     dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
     metrics: Annotated[str, Meta(description="{name: number}, or names.")] = ""
     metric: Annotated[str, Meta(description="The same as metrics.")] = ""
-    at: Annotated[str, Meta(description="Epoch seconds or ISO 8601; default: now.")] = ""
+    at: Annotated[str, Meta(description=TIME)] = ""
     id: Annotated[str, Meta(description="Counts once, however often it comes.")] = ""
     visitor: str = ""
     event: str = ""

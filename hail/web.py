@@ -67,7 +67,7 @@ STATUS = {
     Reason.SPOOL_FULL: 503,
     Reason.UNCONFIRMED: 503,
 }
-TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
+TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
 Environ = Mapping[str, Any]
@@ -118,7 +118,7 @@ def _shape(query: str, passed_over: re.Pattern[str]) -> str:
     kept = []
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if name in TYPED and name != "at":
+        if name in TYPED:
             kept.append(pair)
         elif "%" in name or name in PARAMETERS:
             return ""

@@ -4,13 +4,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from hail.hit import MILLION, HitError, Reason, is_text
+from hail.times import EPOCH, time_of
 from whale.errors import CallerError, PeriodError
 from whale.formula import Number
 from whale.period import Span, midnight
@@ -126,14 +127,14 @@ def _hit(value: Any, name: str, whale: Any) -> Any:
 
 
 def _time(value: Any, name: str, whale: Any = None) -> Any:
-    """A number or text; a datetime as epoch seconds; a date as the begin of that day in the account's zone."""
+    """A number or text; a datetime, in UTC; a date as the begin of that day in the account's zone."""
     kind = type(value)
     if not issubclass(kind, date):
-        return _float(_amounts(value, name))
+        return _amounts(value, name)
     try:
         if issubclass(kind, datetime):
-            return float(datetime.timestamp(value))
-        return midnight(date.toordinal(value), whale.settings.timezone)
+            return EPOCH + timedelta(microseconds=time_of(value))
+        return EPOCH + timedelta(seconds=midnight(date.toordinal(value), whale.settings.timezone))
     except Exception as error:  # at the ends of the calendar; or whatever its zone raises
         message = f"expected a time that a clock can show, got {kind_of(value)} that raised {kind_of(error)}"
         raise BadArgument(Reason.BAD_TIME, name, message) from None
@@ -277,10 +278,6 @@ def one(plural: Any, singular: Any) -> Any:
 
 def hit_given(pk: Any, dimensions: Any, metrics: Any, at: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     return {"pk": pk, "dimensions": dimensions, "metrics": metrics, "at": None if at is False else at, **more}
-
-
-def plain_time(value: Any) -> Any:
-    return value.timestamp() if isinstance(value, datetime) else value
 
 
 def zone_text(tz: str | None, tzoffset: Any) -> str:

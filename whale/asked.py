@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from hail.openapi import Amounts, Name, Names
+from hail.openapi import FORMS, Amounts, Name, Names
 
 Dimensions = Annotated[
     str,
@@ -42,10 +42,10 @@ Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was r
 Cached = Annotated[bool, Meta(description="The answer that this process remembers, for a fifth of the interval.")]
 Unmemoize = Annotated[bool, Meta(description="Asked anew, and remembered for `cached`.")]
 Depth = Annotated[int, Meta(description="Levels below the paths that are answered too.")]
-Time = Annotated[str, Meta(description="Epoch seconds, or ISO 8601 (without an offset: UTC).")]
+Time = Annotated[str, Meta(description=f"{FORMS} (without an offset: UTC).")]
 Start = Annotated[
     str,
-    Meta(description="The range begins with the bucket of this time: epoch seconds or ISO 8601, local without offset."),
+    Meta(description=f"The range begins with the bucket of this time. {FORMS} (without an offset: local)."),
 ]
 Finish = Annotated[str, Meta(description="The range ends before this time; default: with the bucket of now.")]
 Width = Annotated[str, Meta(description="Of a range: minute, hour, day, week, month, year, or as 15m; default: day.")]

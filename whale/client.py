@@ -7,8 +7,9 @@ whale.plotpoints("shop", depth=1, metrics=["revenue", "revenue/hits"], period="s
 Every method may also be called on the class, as `Whale.count_now("shop")`: it then runs on the default connection, the
 one of the last `whale.connect(...)`, or where there was none, on what the settings of the environment name.
 
-Wherever a time is taken it is epoch seconds, ISO 8601 (without an offset: UTC) or a datetime (without a zone: this
-machine's, as Python has it). `metric`, `dimension` and `period` may be written for `metrics`, `dimensions`, `periods`.
+Wherever a time is taken it is what hail/times.py reads: epoch seconds, milliseconds or microseconds by size, YYYYMMDD, ISO 8601
+(without an offset: UTC), a date, or a datetime (without a zone: this machine's, as Python has it). `metric`, `dimension` and
+`period` may be written for `metrics`, `dimensions`, `periods`.
 """
 
 import os

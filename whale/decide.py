@@ -316,9 +316,8 @@ class Decider:
             "pk": [*record.pk, record.option],
             "dimensions": record.dimensions,
             "metrics": metrics,
-            "at": record.at,
         }
-        hit = parse_hit(given, self._settings, now)
+        hit = parse_hit(given, self._settings, min(record.at, now))
         earned = {name: amount for name, amount in hit.metrics.items() if name != "hits"}
         if hit.metrics["hits"] != 1 or not earned | (hit.others or {}):
             raise CallerError("expected what was earned, as {'value': 1}; a reward is no hit", "metrics")

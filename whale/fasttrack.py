@@ -20,7 +20,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from importlib import import_module
 from itertools import islice
@@ -30,6 +30,7 @@ from urllib.parse import quote
 from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of, parse_time
 from hail.message import ACCOUNT
 from hail.settings import load
+from hail.times import EPOCH
 from whale.errors import CallerError, SetupError
 from whale.formula import Number
 from whale.period import DAY, MONTH, WEEK, Interval
@@ -50,7 +51,6 @@ MAX_RECORDS = 100_000
 """Detail records of an event, unless the configuration says another number."""
 MAX_RECORD_BYTES = 65_536
 GROUPS: dict[str, Interval] = {"day": DAY, "week": WEEK, "month": MONTH}
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES = load({})
 
 Series = tuple[list[str], dict[str, Number]]
@@ -184,7 +184,7 @@ class Tracker:
     # details
 
     def track_uncountable(self, user_id: Any, event_id: Any, details: Details, now: Any = None) -> int:
-        """Keeps a record of a user and an event under its time: now, or the datetime, ISO 8601 or epoch seconds given.
+        """Keeps a record of a user and an event under its time: now, or the datetime, ISO 8601, epoch seconds, … given.
 
         details: {text: text, number, boolean or None}; it is read back as it was given. Where another record has the same
         time, this one is kept a microsecond later.  Returns 1.
@@ -251,16 +251,18 @@ class Tracker:
 
     def _microseconds(self, now: Any) -> int:
         clock = self.clock()
+        if isinstance(now, date) and not isinstance(now, datetime):
+            raise CallerError(f"expected a datetime, which a date is not, got {_shown(now)}", "now")
+        if now is None:
+            return round(clock * MILLION)
         try:
-            value = clock if now is None else now.timestamp() if isinstance(now, datetime) else now
-            if type(value) is not date:  # which has no time
-                value = _plain(value, "now", float)
-            return round(parse_time(value, clock, "now") * MILLION)
+            given = now if isinstance(now, datetime) else _plain(now, "now", float)
+            return parse_time(given, clock, "now")
         except HitError as error:
             raise _fault(error) from None
         except CallerError:
             raise
-        except Exception:  # of a datetime at the ends of the calendar, or of its zone
+        except Exception:  # of a datetime whose zone raises
             raise CallerError(f"expected 1900 to a year from now, got {_shown(now)}", "now") from None
 
 

@@ -21,7 +21,7 @@ MAX_PARAMETERS = 100
 FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
 MAX_PERIODS = 100
 PLURAL = {"dimension": "dimensions", "metric": "metrics"}
-TYPED = frozenset(("pk", "at", "metric", "metrics", "dimension", "dimensions"))
+TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
 A = TypeVar("A", bound=msgspec.Struct)
 
 

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
+from hail.times import SECOND, NoTime, time_of
 from whale.errors import PeriodError, TooManyPoints
 
 MINUTE, QUARTER, HOUR, DAY, WEEK = 60, 900, 3600, 86_400, 7 * 86_400
@@ -69,7 +70,7 @@ class Range:
 class Span:
     """A range as a start, and a finish or a number of buckets; `interval` is how wide these are. Stands for a period.
 
-    start, finish: epoch seconds, ISO 8601 or a datetime; text without an offset is local time of the zone that is asked.
+    start, finish: what hail/times.py reads; text without an offset is local time of the zone that is asked.
     The bucket that contains the start is the first. The finish is not in it; left out it is now, and the bucket of now
     is the last. interval: minute, hour, day, week, month, year, or as in a period: `15m`.
     """
@@ -384,10 +385,10 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     if (days := re.fullmatch(r"last_([0-9]{1,9})d", text, re.ASCII)) and int(days[1]):
         return Range(DAY, _buckets_back(DAY, int(days[1]), today, zone), today, zone)
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}", text, re.ASCII):
-        start = int(_local(_date(text, "%Y-%m", text), zone))
+        start = int(_local(_date(text, "%Y-%m", text), zone).timestamp())
         return Range(DAY, start, next_start(MONTH, start, zone), zone)
     if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
-        start = int(_local(_date(text, "%Y-%m-%d", text), zone))
+        start = int(_local(_date(text, "%Y-%m-%d", text), zone).timestamp())
         hours = Range(HOUR, start, next_start(DAY, start, zone), zone)
         return hours if kept_as(hours) else replace(hours, interval=DAY)
     if dates := re.fullmatch(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})", text):
@@ -478,26 +479,21 @@ def _of_span(asked: Span, now: float, zone: str, week: Interval, max_points: int
 
 
 def _moment(value: Any, zone: str, field: str) -> float:
-    """Epoch seconds of a number, of ISO 8601 (without an offset: local time) or of a datetime."""
-    expected = f"expected epoch seconds or ISO 8601 in the years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(value)}"
-    if isinstance(value, bool) or not isinstance(value, str | int | float | datetime):
-        raise PeriodError(expected, field)
+    """Epoch seconds of what `time_of` reads, without an offset as local time."""
     try:
-        at = value.timestamp() if isinstance(value, datetime) else float(value)
-    except (ValueError, OverflowError):
-        try:
-            when = datetime.fromisoformat(str(value))
-            at = when.timestamp() if when.tzinfo else _local(when, zone)
-        except (ValueError, OverflowError):
-            raise PeriodError(expected, field) from None
+        at = time_of(value, lambda when: _local(when, zone)) / SECOND
+    except NoTime as error:
+        raise PeriodError(str(error), field) from None
     if not FIRST <= at < LAST:
-        raise PeriodError(expected, field)
+        raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(value)}", field)
     return at
 
 
-def _local(at: datetime, zone: str) -> float:
-    """The instant of a local time; of midnight where that day begins."""
-    return at.replace(tzinfo=tz(zone)).timestamp() if at.time() != time.min else midnight(at.toordinal(), zone)
+def _local(at: datetime, zone: str) -> datetime:
+    """A local time with its zone; midnight as the instant where that day begins."""
+    if at.time() != time.min:
+        return at.replace(tzinfo=tz(zone))
+    return datetime.fromtimestamp(midnight(at.toordinal(), zone), UTC)
 
 
 def _local_start(interval: Interval, at: float, zone: str) -> int:
@@ -583,7 +579,7 @@ def _date(text: str, form: str, period: str) -> datetime:
 
 def _between(interval: Interval, first: datetime, last: datetime, zone: str, period: str) -> Range:
     """From the bucket with `first` to before `last`; where that is no edge, to the end of its bucket."""
-    start, end = int(_local(first, zone)), int(_local(last, zone))
+    start, end = (int(_local(edge, zone).timestamp()) for edge in (first, last))
     if end <= start:
         raise PeriodError(f"expected the end after the start, got {_shown(period)}")
     begin = _local_start(interval, start, zone)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from hail.hit import RESERVED, HitError, parse_time
+from hail.hit import MILLION, RESERVED, HitError, parse_time
 from hail.settings import Settings
 from whale.answer import compare, series
 from whale.answer.cache import Cache, argument_key
@@ -14,7 +14,7 @@ from whale.answer.once import once
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.answer.unknown import tell
-from whale.arguments import Period, is_pair, on_default, one, period_text, plain_time, zone_text
+from whale.arguments import Period, is_pair, on_default, one, period_text, zone_text
 from whale.dimension import Path, Pk, path_text, pk_asked, pk_text, pks_asked, read_paths, two_readings
 from whale.errors import CallerError, PathError, PeriodError
 from whale.formula import Number, metrics_asked, ratio_text
@@ -211,9 +211,10 @@ class Questions:
         compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
         """
         question = self.single(pk, dimension, metric, "metric", undefined=undefined)
-        found = self.range_of(period, tz, tzoffset, at=at)
+        then = self.moment(at, "at")
+        found = self.range_at(then, period, tz, tzoffset)
         if compare:
-            comparison = self.comparison(question, found, period, compare, at)
+            comparison = self.comparison(question, found, period, compare, then)
             both = self.compared_total(question, comparison, index, self.store)
             tell(self.store, question)
             return both
@@ -371,12 +372,12 @@ class Questions:
         asked: Range,
         period: Period,
         word: str,
-        at: Any = None,
+        at: float | None = None,
         store: Store | None = None,
     ) -> Comparison:
         """What a period, of which `asked` is the range, is compared with; at: as if it were asked then. store: that answers."""
         now = self.clock()
-        then = now if at is None else self._moment(at, "at")
+        then = now if at is None else at
         scope = Scope.of(store or self.store, question, dict(self.settings.periods), now, then)
         return compare.compare(asked, period_text(period), word, scope)
 
@@ -450,9 +451,21 @@ class Questions:
 
         week: `monday` or `sunday`, with which weeks begin; None: as the setting says.
         """
+        begin = self.moment(start_at, "start_at")
+        return self.range_at(self.moment(at, "at"), period, tz, tzoffset, start_at=begin, week=week)
+
+    def range_at(
+        self,
+        at: float | None,
+        period: Period = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        *,
+        start_at: float | None = None,
+        week: str | None = None,
+    ) -> Range:
+        """`range_of`, at a time that was read before. at, start_at: epoch seconds."""
         zone = self.store.zone(self.account)
-        then = None if at is None else self._moment(at, "at")
-        begin = None if start_at is None else self._moment(start_at, "start_at")
         return parse_period(
             period if isinstance(period, Span) else period_text(period),
             self.clock(),
@@ -460,8 +473,8 @@ class Questions:
             self.settings.periods,
             zone_text(tz, tzoffset),
             self.bounds.points,
-            begin,
-            then,
+            start_at,
+            at,
             week or self.settings.week_starts,
         )
 
@@ -482,7 +495,7 @@ class Questions:
         found = {}
         for period in periods if several else [periods]:
             try:
-                found[period_text(period)] = self.range_of(period, tz, tzoffset, at=at, week=week)
+                found[period_text(period)] = self.range_at(at, period, tz, tzoffset, week=week)
             except CallerError as error:
                 raise error.named(field) if error.field == "period" else error from None
         return found
@@ -491,10 +504,13 @@ class Questions:
         zone_asked(zone_text(tz, tzoffset) or "system", "UTC")  # a zone that does not exist is told
         for period in PERIODS:
             with suppress(PeriodError):
-                yield period, self.range_of(period, tz, tzoffset, at=at, week=week)
+                yield period, self.range_at(at, period, tz, tzoffset, week=week)
 
-    def _moment(self, value: Any, field: str) -> float:
+    def moment(self, value: Any, field: str) -> float | None:
+        """Epoch seconds of a time as it was asked; None of None."""
         try:
-            return parse_time(plain_time(value), self.clock(), field)
+            if value is None:
+                return None
+            return parse_time(value, self.clock(), field) / MILLION
         except HitError as error:
             raise CallerError(str(error).removeprefix(f"{field}: "), field) from None

@@ -18,7 +18,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ import numpy as np
 import pytest
 
 import hail.web
-from hail.hit import HitError
+from hail.hit import MILLION, HitError, parse_time
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from tests.wsgi import Answer, call
@@ -135,7 +135,7 @@ class ByGet(OverHttp):
 
     def __init__(self, store: Store, settings: Settings, account: str, now: float, closing: ExitStack):
         super().__init__(store, settings, account, now, closing)
-        self.now = datetime.fromtimestamp(now, UTC)
+        self.now = now
         unread = settings.replace(data_dir=f"{settings.data_dir}/unread")
         self.publishers = [Publisher(unread, lambda: now), self.publisher]
         closing.callback(self.publishers[0].close)
@@ -143,7 +143,7 @@ class ByGet(OverHttp):
     def send(self, hits: list[dict[str, Any]]) -> None:
         for hit in hits:
             path = "/count_decision" if "option" in hit else "/count"
-            is_now = isinstance(hit["at"], str) and datetime.fromisoformat(hit["at"]) == self.now
+            is_now = parse_time(hit["at"], self.now) == self.now * MILLION
             fields = {name: value for name, value in hit.items() if not (is_now and name == "at")}
             for publisher in self.publishers:
                 self.hail.doors.publisher = publisher

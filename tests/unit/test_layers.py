@@ -12,6 +12,7 @@ PURE = {
     "hail/connections.py",
     "hail/hit.py",
     "hail/message.py",
+    "hail/times.py",
     "whale/definition.py",
     "whale/dimension.py",
     "whale/errors.py",

@@ -541,7 +541,7 @@ def test_a_start_without_an_offset_is_of_the_zone_that_is_asked() -> None:
         ({"start": "1e400"}, "start"),
         ({"start": "9999-12-31", "buckets": 1}, "start"),
         ({"start": "1899-12-31"}, "start"),
-        ({"start": 1_434_551_720_000}, "start"),
+        ({"start": 1_434_551_720_000_000_000}, "start"),
         ({"start": True}, "start"),
         ({"start": [1]}, "start"),
         ({"start": "2015-06-16", "finish": "\0"}, "finish"),

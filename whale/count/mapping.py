@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,11 +22,14 @@ import msgspec
 
 from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of
 from hail.settings import DISTINCT, SUM, Settings
+from hail.times import ACCEPTED, EPOCH, MILLISECOND, SECOND, NoTime, time_of
 from whale.errors import SetupError
 
 KEYS = ("pk", "dimensions", "metrics", "at", "id", "missing", "format", "delimiter", "encoding")
 AT_KEYS = ("column", "format", "zone")
 FORMATS = ("csv", "ndjson")
+UNITS = {"epoch": SECOND, "epoch_ms": MILLISECOND}
+"""Formats of a time that say what its number counts, however large it is."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 MOST_REMEMBERED_BYTES = 64_000_000
 REMEMBERED_BYTES = 250  # of one value, beside its texts
@@ -113,7 +116,7 @@ def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
     if form not in (None, *FORMATS):
         raise ValueError(f"format: expected csv or ndjson, got {_shown(form)}")
     at_format = _text(at.get("format", "iso"), "at.format")
-    if at_format not in ("iso", "epoch", "epoch_ms") and "%" not in at_format:
+    if at_format not in ("iso", *UNITS) and "%" not in at_format:
         raise ValueError(f'at.format: expected iso, epoch, epoch_ms or as "%d.%m.%Y %H:%M", got {_shown(at_format)}')
     return RowMapping(
         path,
@@ -332,18 +335,24 @@ class HitMaker:
     def _time(self, value: Value) -> bytes:
         if value is None or self._missing(value):
             raise HitError(Reason.BAD_TIME, "at", f"expected a time in column {_shown(self._mapping.at)}, got nothing")
-        return b"%d" % self._hit(at=self._seconds(value)).at_ms
+        return b"%d" % self._hit(at=self._when(value)).at_ms
 
-    def _seconds(self, text: str) -> float:
+    def _when(self, text: str) -> datetime:
+        """The time of a row, in the zone of the mapping where it names none; rounded to microseconds."""
         form = self._mapping.at_format
         try:
-            if form in ("epoch", "epoch_ms"):
-                return float(text) if form == "epoch" else float(text) / 1000
-            when = datetime.fromisoformat(text) if form == "iso" else datetime.strptime(text, form)
-            return (when if when.tzinfo else when.replace(tzinfo=self._mapping.at_zone)).timestamp()
-        except (ValueError, OverflowError):
-            expected = "ISO 8601" if form == "iso" else form
-            raise HitError(Reason.BAD_TIME, "at", f"expected {expected}, got {_shown(text)}") from None
+            if form == "iso" or form in UNITS:
+                return EPOCH + timedelta(microseconds=time_of(text, self._local, UNITS.get(form)))
+            when = datetime.strptime(text, form)
+            return when if when.tzinfo else self._local(when)
+        except (ValueError, OverflowError) as error:
+            said = f"{ACCEPTED if form == 'iso' else f'expected {form}'}, got {_shown(text)}"
+            if form == "iso" and isinstance(error, NoTime):
+                said = str(error)
+            raise HitError(Reason.BAD_TIME, "at", said) from None
+
+    def _local(self, when: datetime) -> datetime:
+        return when.replace(tzinfo=self._mapping.at_zone)
 
 
 _json = msgspec.json.Encoder(order="deterministic").encode

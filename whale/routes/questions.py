@@ -116,8 +116,7 @@ class QuestionRoutes:
         pk = lenient("pk", asked.pk or self._door.settings.default_table)
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
         question = self._whale.single(pk, dimensions, value, "value", depth=asked.depth, undefined=asked.undefined)
-        start_at = lenient("at", asked.start_at) if asked.start_at else None
-        period = self._range_of(asked, now, start_at)
+        period = self._range_of(asked, now, self._whale.moment(asked.start_at or None, "start_at"))
         watch.stage("parse")
         plot = series.plotpoints(watch.store, question, period, self._whale.bounds)
 
@@ -162,7 +161,8 @@ class QuestionRoutes:
         now, watch = self._begin(asked)
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         question = self._whale.single(pk, path, asked.metric or "hits", "metric", undefined=asked.undefined)
-        then = lenient("at", asked.at) if asked.at else now
+        then = self._whale.moment(asked.at or None, "at")
+        then = now if then is None else then
         period = self._range_of(asked, then)
         ranges = {_period_name(asked): period}
         comparisons = self._compared(watch, question, ranges, asked.compare, True, then)
@@ -252,12 +252,12 @@ class QuestionRoutes:
         """The moment of a question, and what watches its steps."""
         return self._whale.clock(), Watch(self._whale.store, asked.explain)
 
-    def _range_of(self, asked: Any, at: Any, start_at: Any = None) -> Range:
+    def _range_of(self, asked: Any, at: float, start_at: float | None = None) -> Range:
         zone = asked.tz, asked.tzoffset
-        return self._whale.range_of(period_of(asked), *zone, at=at, start_at=start_at, week=asked.week)
+        return self._whale.range_at(at, period_of(asked), *zone, start_at=start_at, week=asked.week)
 
     def _compared(
-        self, watch: Watch, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: Any
+        self, watch: Watch, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: float
     ) -> dict[str, Comparison]:
         """What each period is compared with; nothing where no word asks for it."""
         return self._whale.comparisons(question, ranges, word, is_each_asked, at, watch.store) if word else {}
