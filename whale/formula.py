@@ -82,6 +82,7 @@ class Frame:
     """What formulas are evaluated on. cells: metric -> amounts of shape (paths, buckets).  at, starts: the buckets.
 
     null: over zero is null, not 0.  others: metrics that are no sums, which have no cells.
+    more: metric -> amounts by path that totals have beside those of the buckets, where a wider bucket was set.
     """
 
     cells: Mapping[str, Cells]
@@ -90,6 +91,7 @@ class Frame:
     starts: Sequence[int]
     null: bool = False
     others: Others | None = None
+    more: Mapping[str, Cells] = field(default_factory=dict)
     _constants: dict[tuple[str, bool], Any] = field(default_factory=dict)
 
     def constant(self, name: str, total: bool) -> Any:
@@ -512,7 +514,9 @@ def _total(steps: Sequence[Step], frame: Frame) -> _Value:
                     stack.append(other)
                     continue
                 found = _leaf(frame.cells[what[0]], *what)
-                stack.append(_last(found) if what[1] else _Exact(sums(found.value), found.unit))
+                whole = _last(found) if what[1] else _Exact(sums(found.value), found.unit)
+                more = frame.more.get(what[0]) if what[1] in ("", "sum") else None
+                stack.append(whole if more is None else _Exact(roomy(whole.value, 2) + roomy(more, 2), whole.unit))
             case "constant":
                 stack.append(frame.constant(what, True))
             case "average":

@@ -104,12 +104,20 @@ def _decisions() -> dict[str, Any]:
     }
 
 
+ADJUSTED = (
+    "Where it is read from finer buckets than one that was set: `metric;path=…;interval=1d;at=ms;to=number`, percent-encoded, "
+    "several with commas; `*;more=N`, or `*`, for those that are not named."
+)
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
     paths: dict[str, Any] = {}
     for path, (kind, body, summary) in QUESTIONS.items():
         good = answer("The answer.", body)
+        if "explain" in kind.__struct_fields__:
+            good["headers"] = {"X-Adjusted": {"description": ADJUSTED, "schema": {"type": "string"}}}
         responses = {
             "200": explained(good) if "explain" in kind.__struct_fields__ else good,
             "304": {"description": "As If-None-Match says, nothing changed."},

@@ -8,6 +8,7 @@ from typing import Any
 from hail.hit import MILLION, RESERVED, HitError, parse_time
 from hail.settings import Settings
 from whale.answer import compare, series
+from whale.answer.adjusted import adjusted
 from whale.answer.cache import Cache, argument_key
 from whale.answer.compare import Comparison, Scope
 from whale.answer.once import once
@@ -92,8 +93,8 @@ class Questions:
         plot = series.plotpoints(store, question, found, self.bounds)
         tell(store, question)
         lacking = series.overflowed(store, question, [found], question.depth)
-        (adjusted,) = self.adjusted(question, [found], store)
-        return ByPath(question.pk, shaped(plot), adjusted, lacking, plot.more)
+        (set_,) = adjusted(store, question, [found])
+        return ByPath(question.pk, shaped(plot), set_.said(), lacking, plot.more)
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -170,12 +171,12 @@ class Questions:
             return both
         found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
         tell(store, question)
-        adjusted = dict(zip(ranges, self.adjusted(question, ranges.values(), store), strict=True))
+        set_ = dict(zip(ranges, adjusted(store, question, list(ranges.values())), strict=True))
         return {
             name: ByPath(
                 question.pk,
                 ((path_text(row.path), row.totals) for row in rows),
-                adjusted[name],
+                set_[name].said(),
                 series.overflowed(store, question, [ranges[name]], question.depth),
             )
             for name, rows in found.items()
@@ -215,10 +216,10 @@ class Questions:
         found = self.range_at(then, period, tz, tzoffset)
         if compare:
             comparison = self.comparison(question, found, period, compare, then)
-            both = self.compared_total(question, comparison, index, self.store)
+            both = self.compared_total(question, comparison, index, once(self.store))
             tell(self.store, question)
             return both
-        number = self.one_total(question, found, index, self.store)
+        number = self.one_total(question, found, index, once(self.store))
         tell(self.store, question)
         return number
 
@@ -307,11 +308,6 @@ class Questions:
 
     # what the other doors share
 
-    def adjusted(self, question: Question, ranges: Iterable[Range], store: Store) -> list[bool]:
-        """Whether each range is read from finer buckets than ones in which something was set. store: that answered."""
-        marks = [(found.source or found.interval, found.start, found.end) for found in ranges]
-        return store.adjusted(self.account, question.pk, marks)
-
     def question(
         self,
         pk: Any,
@@ -329,7 +325,19 @@ class Questions:
             raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
         names, whose = metrics_asked(metrics, field), pk_asked(pk)
         paths, null = self.paths(whose, dimensions, "dimensions"), undefined == "null"
-        return Question(self.account, whose, paths, names, depth, sort, limit, null, self.clock(), field)
+        return Question(
+            self.account,
+            whose,
+            paths,
+            names,
+            depth,
+            sort,
+            limit,
+            null,
+            self.clock(),
+            field,
+            dict(self.settings.periods),
+        )
 
     def paths(self, pk: Pk, dimensions: Any, field: str) -> list[Path]:
         """The paths that a question about a pk names. field: the parameter that they came in.
@@ -409,7 +417,7 @@ class Questions:
         for period, each in comparisons.items():
             rows = compare.totals(store, question, each, bounds)
             paths = ByPath(question.pk, ((path_text(path), row) for path, row in rows.items()))
-            found[period] = {"compared": each.said(), "paths": paths}
+            found[period] = self.with_adjusted({"compared": each.said(), "paths": paths}, question, each, store)
         return found
 
     def compared_total(
@@ -419,7 +427,9 @@ class Questions:
         if index is not None:
             raise CallerError("not with compare: ask for a series", "index")
         row = next(iter(compare.totals(store, question, comparison, self.bounds).values()))
-        return {"compared": comparison.said(), **next(iter(row.values()))}
+        return self.with_adjusted(
+            {"compared": comparison.said(), **next(iter(row.values()))}, question, comparison, store
+        )
 
     def compared_plotpoints(
         self,
@@ -435,7 +445,16 @@ class Questions:
             (path, {name: {"now": values, "before": before[name]} for name, values in now.items()})
             for (path, now), (_, before) in zip(*map(shaped, plots), strict=True)
         )
-        return {"compared": comparison.said(), "paths": ByPath(question.pk, rows, more=plots[0].more)}
+        said = {"compared": comparison.said(), "paths": ByPath(question.pk, rows, more=plots[0].more)}
+        return self.with_adjusted(said, question, comparison, store)
+
+    def with_adjusted(
+        self, said: dict[str, Any], question: Question, about: Range | Comparison, store: Store
+    ) -> dict[str, Any]:
+        """An answer, with `adjusted` where it is read from finer buckets than ones that were set. about: what it is read from."""
+        ranges = [about] if isinstance(about, Range) else [about.now, about.before]
+        rows = list({str(row): row for each in adjusted(store, question, ranges) for row in each.said()}.values())
+        return {**said, "adjusted": rows} if rows else said
 
     def range_of(
         self,

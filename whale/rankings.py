@@ -7,6 +7,7 @@ from typing import Any
 from whale.answer import compare, factors, nearest
 from whale.answer import rank as answer_rank
 from whale.answer.compare import Comparison, Scope
+from whale.answer.once import once
 from whale.answer.rank import Ranking, Row
 from whale.answer.series import Question
 from whale.answer.shapes import ByPath
@@ -68,10 +69,12 @@ class Rankings(Questions):
         found = self.range_of(period, tz, tzoffset)
         if compare:
             comparison = self.ranks_compared(question, ranking, found, period, compare)
-            return self.compared_rank(question, ranking, comparison, self.store)[0]
-        ranked = answer_rank.rank(self.store, question, ranking, found, self.bounds)
-        tell(self.store, question)
-        return answer_rank.shown(ranked, question, ranking, found, self.clock())
+            return self.compared_rank(question, ranking, comparison, once(self.store))[0]
+        store = once(self.store)
+        ranked = answer_rank.rank(store, question, ranking, found, self.bounds)
+        tell(store, question)
+        said = answer_rank.shown(ranked, question, ranking, found, self.clock())
+        return self.with_adjusted(said, question, found, store)
 
     @on_default
     def rank_subdimensions_scalar(
@@ -211,7 +214,8 @@ class Rankings(Questions):
         """The rows of now, each beside what it was before; and how many rows are not among them."""
         ranked, rows = compare.ranked(store, question, ranking, comparison, self.bounds)
         said = answer_rank.shown(ranked, question, ranking, comparison.now, self.clock(), rows)
-        return {"compared": comparison.said(), **said, "complete": comparison.complete}, ranked.rest_count
+        whole = {"compared": comparison.said(), **said, "complete": comparison.complete}
+        return self.with_adjusted(whole, question, comparison, store), ranked.rest_count
 
     # what changed
 
@@ -238,8 +242,9 @@ class Rankings(Questions):
         """
         question, comparison = self.factors_asked(pk, metric, period, compare, against, tz, tzoffset)
         paths = self.dimensions_asked(pk, one(dimensions, dimension))
-        said = self.factors_of(question, comparison, paths, depth, limit, self.store)
-        tell(self.store, question)
+        store = once(self.store)
+        said = self.factors_of(question, comparison, paths, depth, limit, store)
+        tell(store, question)
         return said
 
     def factors_asked(
@@ -285,7 +290,8 @@ class Rankings(Questions):
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
         kept, now = dict(self.settings.periods), self.clock()
         why = nearest.why(store, question, comparison, found, kept, now, self.bounds)
-        return factors.said(found, question.metrics[0], comparison) | why
+        said = factors.said(found, question.metrics[0], comparison) | why
+        return self.with_adjusted(said, question, comparison, store)
 
 
 def _said(row: Row) -> dict[str, Any]:

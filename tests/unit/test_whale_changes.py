@@ -28,12 +28,15 @@ def test_a_bucket_is_set_once_an_id(door: Door) -> None:
         assert (said.status, said.json) == (200, {"added": {"revenue": 40.5}})
     again = post(door, "/update_count_to", **{**asked, "metrics": {"revenue": 1}})
     assert (again.status, again.json["field"]) == (400, "id")
-    for period, adjusted in (("today", "true"), ("1d:1d", None), ("1mo", None)):
+    path, day = "%5B%22country%22%2C%20%22US%22%5D", 1_434_499_200
+    told = f"revenue;path={path};interval=1d;at={day * 1000};to=100.5"
+    for period, adjusted in (("today", told), ("1d:1d", None), ("1mo", None)):
         answer = door.get("/total", pk="shop", metric="revenue", period=period)
         assert (answer.json, answer.headers.get("X-Adjusted")) == (60 if adjusted else 100.5, adjusted)
-        assert door.get("/plotpoints", pk="shop", period=period).headers.get("X-Adjusted") == adjusted
-    ranges = door.get("/totals", pk="shop", periods="today,1mo", explain=1).json["explain"]["ranges"]
-    assert [row.get("adjusted") for row in ranges.values()] == [True, None]
+        plotted = door.get("/plotpoints", pk="shop", metrics="revenue", period=period)
+        assert plotted.headers.get("X-Adjusted") == adjusted
+    ranges = door.get("/totals", pk="shop", metrics="revenue", periods="today,1mo", explain=1).json["explain"]["ranges"]
+    assert [len(row.get("adjusted", ())) for row in ranges.values()] == [1, 0]
 
 
 def test_a_form_sets_too(door: Door) -> None:

@@ -36,7 +36,7 @@ from whale.dimension import ROOT, Path, path_text
 from whale.errors import CallerError, FormulaError, TooManyPoints
 from whale.formula import MILLION, Floats, Formula, roomy, sums
 from whale.period import Interval, Range
-from whale.store.base import OTHER, Store
+from whale.store.base import OTHER, Buckets, Store
 
 GROUPS = 10  # of buckets of a range, whose spread says how sure a part is
 MEDIAN_SQUARE = 0.455  # of a normal deviate
@@ -275,7 +275,8 @@ class _Reading:
         self._reads: list[list[tuple[int, Interval, list[int]]]] = []  # of ranges that do not overlap
         begun = 0
         for period in (comparison.before, comparison.now):
-            groups, reads = _grouped(period, zone)
+            stored = [series.stored_of(part, zone) for part in period.parts or (period,) if part.end > part.start]
+            groups, reads = _grouped(period, series.whole_reads(store, question, period, stored, self.metrics))
             self._reads.append([(begun + group, interval, starts) for group, interval, starts in reads])
             self.spans.append(slice(begun, begun + groups))
             begun += groups
@@ -315,18 +316,16 @@ class _Reading:
         return paths or [path], np.stack(columns)
 
 
-def _grouped(period: Range, zone: str) -> tuple[int, list[tuple[int, Interval, list[int]]]]:
-    """How many groups of buckets a range has, and of each (number, interval, starts) what is read for it."""
+def _grouped(period: Range, stored: Sequence[Buckets]) -> tuple[int, list[tuple[int, Interval, list[int]]]]:
+    """How many groups of buckets a range has, and of each (number, interval, starts) what is read for it. stored: all that is."""
     starts = period.starts or (period.start,)
     groups = min(GROUPS, len(starts))
     edges = [starts[len(starts) * group // groups] for group in range(groups)]
     reads = []
-    for part in period.parts or (period,):
-        if part.end > part.start:
-            interval, stored = series.stored_of(part, zone)
-            places = np.searchsorted(edges, np.array(stored), "right") - 1
-            for group in dict.fromkeys(places.tolist()):
-                reads.append((group, interval, np.array(stored)[places == group].tolist()))
+    for interval, some in stored:
+        places = np.searchsorted(edges, np.array(some), "right") - 1
+        for group in dict.fromkeys(places.tolist()):
+            reads.append((group, interval, np.array(some)[places == group].tolist()))
     return groups, reads
 
 

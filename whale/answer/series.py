@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from whale.answer.kinds import OtherMetrics
 from whale.answer.once import MOST_CELLS
+from whale.answer.whole import Whole, groups_of, places_in, wholes, with_wholes
 from whale.dimension import ROOT, Path, Pk
 from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
-from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy
+from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy, sums
 from whale.metric import ERRORS
 from whale.period import Interval, Range, check_points, starts
-from whale.store.base import Overflowed, Store
+from whale.store.base import Adjustment, Overflowed, Store
+from whale.store.base import Buckets as StoredBuckets
 
 CELLS_A_READ = 1_000_000
 READ_FACTOR = 50  # cells that may be summed to choose a series, for each point that may be answered
@@ -49,6 +51,7 @@ class Question:
     limit: how many paths below the asked ones the answer keeps; 0 keeps all.
     null: over zero is None, not 0.  now: epoch seconds, where it matters what is kept; None: unknown.
     field: the parameter that the metrics came in, which an error names.
+    kept: of each interval how many seconds its buckets are kept, None for ever; None: unknown, and no set bucket answers by itself.
     """
 
     account: str
@@ -61,6 +64,7 @@ class Question:
     null: bool = False
     now: float | None = None
     field: str = "metrics"
+    kept: Mapping[Interval, float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,24 +247,22 @@ class Buckets:
         size = max(1, CELLS_A_READ // max(1, len(metrics) * len(self.stored)))
         for first in range(0, len(paths), size):
             some = paths[first : first + size]
-            cells = self._read(some, metrics)
+            cells, more = self._read(some, metrics)
             by_name = {name: cells[:, column] for column, name in enumerate(metrics)}
-            yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, self.others(some, kinds))
+            others = self.others(some, kinds)
+            yield some, Frame(by_name, len(some), self.period, self.starts, asked.null, others, more)
 
     def below(
         self, path: Path, levels: int, metrics: Sequence[str], firsts: Sequence[int], most: int
     ) -> tuple[list[Path], NDArray[Any]]:
-        """What `Store.read_below` finds of groups of the stored buckets, of which each begins at one of `firsts`."""
-        asked, begun = self.question, 0
-        ends = [*firsts[1:], len(self.stored)]
+        """What `Store.read_below` finds of groups of buckets, of which each begins at one of `firsts` of the stored ones."""
+        asked = self.question
+        edges = [self.stored[first] for first in firsts] if self.stored else [self.period.start]
         paths: list[Path] = []
         out: NDArray[Any] = np.zeros(0, np.int64)
-        for interval, some in self.reads:
-            groups = [
-                some[max(first - begun, 0) : max(end - begun, 0)] for first, end in zip(firsts, ends, strict=True)
-            ]
+        for interval, some in whole_reads(self.store, asked, self.period, self.reads, metrics):
+            groups = groups_of(some, edges)
             found, cells = self.store.read_below(asked.account, asked.pk, path, levels, metrics, interval, groups, most)
-            begun += len(some)
             paths, out = (paths, roomy(out, 2) + same_paths(cells, found, paths)) if paths else (found, cells)
         return paths, out
 
@@ -274,19 +276,59 @@ class Buckets:
         where = self.store, asked.account, asked.pk, paths, kinds, self.source, self.stored, firsts
         return OtherMetrics(*where, asked.null, asked.now)
 
-    def _read(self, paths: list[Path], metrics: list[str]) -> Cells:
-        """Cells of the asked buckets, of shape (paths, metrics, buckets)."""
+    def _read(self, paths: list[Path], metrics: list[str]) -> tuple[Cells, dict[str, Cells]]:
+        """Cells of the asked buckets, of shape (paths, metrics, buckets); and what totals have beside them, by metric."""
         asked = self.question
         if not self.stored:
-            return np.zeros((len(paths), len(metrics), 1), np.int64)
-        found = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads).cells
-        cells: Cells = np.concatenate(found, axis=-1) if len(found) > 1 else found[0]
+            return np.zeros((len(paths), len(metrics), 1), np.int64), {}
+        read = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads)
+        cells: Cells = np.concatenate(read.cells, axis=-1) if len(read.cells) > 1 else read.cells[0]
+        more = self._more(paths, metrics, cells, read.notes.marks)
         if self._firsts is None:
-            return cells
+            return cells, more
         if cells.size and float(np.abs(cells.astype(np.float64)).max()) * len(self.stored) >= 2.0**62:
             cells = cells.astype(object)
         summed: Cells = np.add.reduceat(cells, self._firsts, axis=-1)
-        return summed
+        return summed, more
+
+    def _more(
+        self, paths: list[Path], metrics: list[str], cells: Cells, marks: Collection[Adjustment]
+    ) -> dict[str, Cells]:
+        """By how much the set buckets that lie in the range as a whole differ from the stored ones in them."""
+        asked = self.question
+        some = _wholes(self.store, asked, self.period, self.reads, metrics, marks)
+        if not some:
+            return {}
+        spans = with_wholes([], some)
+        wide = self.store.read_several(asked.account, asked.pk, paths, metrics, spans).cells
+        whole = sums(np.concatenate(wide, axis=-1))
+        narrow = sums(cells[..., places_in(self.stored, some)])
+        difference = roomy(whole, 2) - roomy(narrow, 2)
+        return {name: difference[:, column] for column, name in enumerate(metrics)}
+
+
+def whole_reads(
+    store: Store, question: Question, period: Range, reads: Sequence[StoredBuckets], metrics: Sequence[str]
+) -> list[StoredBuckets]:
+    """What a total of a range is read from: set buckets that lie in it as a whole, and for the rest what its points are read from.
+
+    One read more, of what the pk is like, unless the store remembers it.
+    """
+    marks = store.notes(question.account, question.pk).marks
+    return with_wholes(reads, _wholes(store, question, period, reads, metrics, marks))
+
+
+def _wholes(
+    store: Store,
+    question: Question,
+    period: Range,
+    reads: Sequence[StoredBuckets],
+    metrics: Sequence[str],
+    marks: Collection[Adjustment],
+) -> list[Whole]:
+    if not marks or question.kept is None or question.now is None:
+        return []
+    return wholes(period, reads, marks, metrics, question.kept, question.now, store.zone(question.account))
 
 
 def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> tuple[list[str], dict[str, str]]:

@@ -24,7 +24,8 @@ V = TypeVar("V")
 class ByPath(dict[str, V]):
     """path -> what was asked of it. The root answers to `_`, and to the pk's own name where no path has that.
 
-    adjusted: in a wider bucket of this time something was set, so that these finer ones may not add up to it.
+    adjusted: in a wider bucket of this time something of it was set, so that these finer ones may not add up to it.
+    adjustments: what was set, as the `adjusted` of other answers has it.
     overflowed: the cells that lack an amount, since their sums left 64 bits; None: too many to name, any may.
     more: how many paths below the asked ones the limit left out.
     """
@@ -33,12 +34,13 @@ class ByPath(dict[str, V]):
         self,
         pk: Pk,
         rows: Iterable[tuple[str, V]],
-        adjusted: bool = False,
+        adjustments: Sequence[dict[str, Any]] = (),
         overflowed: Collection[Overflowed] | None = (),
         more: int = 0,
     ):
         super().__init__(rows)
-        self.adjusted, self.overflowed, self.more = adjusted, overflowed, more
+        self.adjusted, self.adjustments = bool(adjustments), adjustments
+        self.overflowed, self.more = overflowed, more
         self._root_names = (pk_text(pk), pk[-1])
 
     def __missing__(self, name: str) -> V:

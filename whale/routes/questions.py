@@ -17,6 +17,8 @@ import msgspec
 
 from hail.hit import lenient
 from whale.answer import series
+from whale.answer.adjusted import Adjusted, adjusted
+from whale.answer.adjusted import header as adjusted_text
 from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso, minute_text
 from whale.answer.rank import rank, shown
@@ -99,9 +101,17 @@ class QuestionRoutes:
                 for question, each in zip(questions, comparisons, strict=True)
                 for comparison in each.values()
             ]
-            ranges, more = _both_ranges(comparisons[0]), [each["paths"].more for each in both]
+            ranges, reads = _both_ranges(comparisons[0]), _read(comparisons[0])
+            more = [each["paths"].more for each in both]
             return self._answer(
-                watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(both)), more=more
+                watch,
+                asked,
+                questions,
+                ranges,
+                now,
+                lambda: _by_pk(asked, questions, _encoded(both)),
+                more=more,
+                reads=reads,
             )
         plots = [series.plotpoints(watch.store, question, period, share) for question in questions]
 
@@ -145,17 +155,20 @@ class QuestionRoutes:
         watch.stage("parse")
         share = self._whale.bounds.shared(len(questions))
         found: list[Any] = []
+        reads: list[Range] = []
         if asked.compare:
             for question, each in zip(questions, comparisons, strict=True):
                 found.append(self._whale.compared_totals(question, each, watch.store, share))
-            ranges = _both_ranges(comparisons[0])
+            ranges, reads = _both_ranges(comparisons[0]), _read(comparisons[0])
         else:
             for question in questions:
                 rows_of = series.totals_of(watch.store, question, ranges, share, is_each_asked)
                 found.append(
                     {name: {path_text(row.path): row.totals for row in rows} for name, rows in rows_of.items()}
                 )
-        return self._answer(watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(found)))
+        return self._answer(
+            watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(found)), reads=reads
+        )
 
     def total(self, asked: TotalAsked) -> Any:
         now, watch = self._begin(asked)
@@ -174,7 +187,8 @@ class QuestionRoutes:
             ranges = _both_ranges(comparisons)
         else:
             found = self._whale.one_total(question, period, asked.index, watch.store)
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found))
+        reads = _read(comparisons)
+        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), reads=reads)
 
     # what is more, and why
 
@@ -196,17 +210,21 @@ class QuestionRoutes:
         )
         period = self._range_of(asked, now)
         ranges = {_period_name(asked): period}
+        reads: list[Range] = []
         if asked.compare:
             comparison = self._whale.ranks_compared(question, ranking, period, period_of(asked), asked.compare)
-            ranges = _both_ranges(dict.fromkeys(ranges, comparison))
+            ranges, reads = _both_ranges(dict.fromkeys(ranges, comparison)), [comparison.now, comparison.before]
             watch.stage("parse")
             said, more = self._whale.compared_rank(question, ranking, comparison, watch.store)
         else:
             watch.stage("parse")
             found = rank(watch.store, question, ranking, period, self._whale.bounds)
             said, more = shown(found, question, ranking, period, now), found.rest_count
+            said = self._whale.with_adjusted(said, question, period, watch.store)
         levels = None if asked.all else 1
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels, [more])
+        return self._answer(
+            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels, [more], reads
+        )
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, watch = self._begin(asked)
@@ -224,7 +242,10 @@ class QuestionRoutes:
         watch.stage("parse")
         found = self._whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
         ranges = _both_ranges({_period_name(asked): comparison})
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth)
+        reads = [comparison.now, comparison.before]
+        return self._answer(
+            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth, reads
+        )
 
     # names, and the last hits
 
@@ -272,20 +293,22 @@ class QuestionRoutes:
         body: Callable[[], bytes],
         levels: int | None = 0,
         more: Sequence[int] = (),
+        reads: Sequence[Range] = (),
     ) -> Any:
         """An answer with what it rests on: a cache asks again while its last bucket is open.
 
         levels: below the paths and the depth of the questions, that were read too; None: all.
         more: of each question, how many rows the limit left out.
+        reads: of each range what was read of it, where that is another one.
         """
         watch.stage("answer")
-        marked = [self._whale.adjusted(question, ranges.values(), watch.store) for question in questions]
-        adjusted = [any(each) for each in zip(*marked, strict=True)]
+        marked = [adjusted(watch.store, question, reads or list(ranges.values())) for question in questions]
+        of_ranges = [list(each) for each in zip(*marked, strict=True)]
         watch.stage("read")
         encoded = body()
         watch.stage("encode")
         if asked.explain:
-            encoded = _explained(encoded, watch, ranges, adjusted, now)
+            encoded = _explained(encoded, watch, ranges, of_ranges, now)
         headers = {
             **EXPOSED,
             "Content-Type": "application/json",
@@ -299,8 +322,8 @@ class QuestionRoutes:
         headers |= _unknown(unknown_of(watch.store, questions))
         if any(more):
             headers["X-Whale-More"] = _more_text(questions, more)
-        if any(adjusted):
-            headers["X-Adjusted"] = "true"
+        if text := adjusted_text(each for some in marked for each in some):
+            headers["X-Adjusted"] = text
         lacking = [
             series.overflowed(watch.store, one, ranges.values(), None if levels is None else one.depth + levels)
             for one in questions
@@ -350,6 +373,11 @@ def _both_ranges(comparisons: Mapping[str, Comparison]) -> dict[str, Range]:
     }
 
 
+def _read(comparisons: Mapping[str, Comparison]) -> list[Range]:
+    """Of each of `_both_ranges` what was read."""
+    return [period for each in comparisons.values() for period in (each.now, each.before)]
+
+
 def _shaped(asked: PlotpointsAsked, period: Range, plot: Plot) -> list[tuple[str, dict[str, Any]]]:
     """Each path of a plot, with its points by metric."""
     names = labels(period, plot.starts, asked.flot_time)
@@ -386,10 +414,12 @@ def _by_pk(asked: Subject, questions: Sequence[Question], bodies: Sequence[bytes
     return b"{" + b",".join(name + b":" + body for name, body in zip(names, bodies, strict=True)) + b"}"
 
 
-def _explained(answer: bytes, watch: Watch, ranges: Mapping[str, Range], adjusted: Sequence[bool], now: float) -> bytes:
-    """{answer, explain}; adjusted: of each range."""
+def _explained(
+    answer: bytes, watch: Watch, ranges: Mapping[str, Range], found: Sequence[Sequence[Adjusted]], now: float
+) -> bytes:
+    """{answer, explain}. found: what was set, of each range and question."""
     said = watch.said(dict(ranges), now)
-    for row, touched in zip(said["ranges"].values(), adjusted, strict=True):
-        if touched:
-            row["adjusted"] = True
+    for row, of_questions in zip(said["ranges"].values(), found, strict=True):
+        if rows := [each for one in of_questions for each in one.said()]:
+            row["adjusted"] = rows
     return b'{"answer":' + answer + b',"explain":' + msgspec.json.encode(said) + b"}"

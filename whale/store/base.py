@@ -125,6 +125,21 @@ class Change:
 
 Mark = tuple[Interval, int, int]
 """A bucket in which something was set, or a range of buckets: interval, start, end."""
+
+
+class Adjustment(NamedTuple):
+    """A bucket in which something was set, or a range of buckets in which many were.
+
+    path, metrics: what was set; None: nobody knows any more, and anything may have been.
+    """
+
+    interval: Interval
+    start: int
+    end: int
+    path: Path | None = None
+    metrics: tuple[str, ...] | None = None
+
+
 Buckets = tuple[Interval, Sequence[int]]
 """Buckets of one interval, by their starts, ascending."""
 Wanted = tuple[Pk, Sequence[Path], Sequence[str]]
@@ -146,7 +161,7 @@ class Notes(NamedTuple):
     marks: for `touched`.  overflowed: the cells that lack an amount; None: too many to name them, and any may.
     """
 
-    marks: Collection[Mark] = ()
+    marks: Collection[Adjustment] = ()
     overflowed: Collection[Overflowed] | None = ()
 
 
@@ -162,12 +177,15 @@ class Reading(NamedTuple):
     kinds: dict[str, str]
 
 
-def touched(marks: Collection[Mark], ranges: Iterable[Mark]) -> list[bool]:
+def touched(marks: Collection[Adjustment], ranges: Iterable[Mark]) -> list[bool]:
     """Whether each range overlaps a bucket that was set and is wider than its own: then it does not add up to that one."""
-    return [
-        any(width(wide) > width(interval) and first < end and start < last for wide, first, last in marks)
-        for interval, start, end in ranges
-    ]
+    return [any(touches(mark, each) for mark in marks) for each in ranges]
+
+
+def touches(mark: Adjustment, range_: Mark) -> bool:
+    """Whether a range overlaps a bucket that was set and is wider than its own."""
+    interval, start, end = range_
+    return width(mark.interval) > width(interval) and mark.start < end and start < mark.end
 
 
 def not_a_sum(metric: str, kind: str) -> CallerError:

@@ -153,7 +153,8 @@ class Changer(Writer):
                 if added is None and interval == change.interval and page == own >> PAGE_BITS:
                     own_block = len(blocks)
         names += (record, keys.scratch(dictionary.shard))
-        mark = f"{change.interval}:{change.start}:{change.end};"
+        set_ = ",".join(str(dictionary.metrics[name]) for name in sorted(counted))
+        mark = f"{change.interval}:{change.start}:{change.end}:{own}:{set_};"
         ask: list[Any] = [fingerprint, OPERATION_KEPT_S, mark, own_block, offset, own % PAGE]
         for name in sorted(change.amounts):
             ask += (dictionary.metrics[name], str(change.amounts[name]))

@@ -27,6 +27,7 @@ from whale.store.base import (
     MOST_REWARDED,
     OTHER,
     RESET_KEPT_S,
+    Adjustment,
     Begun,
     Buckets,
     Change,
@@ -185,7 +186,7 @@ class MemoryStore:
         self._faults_seen: dict[str, dict[str, int]] = {}
         self._faulty: dict[str, set[FaultyMetric]] = {}
         self._operations: dict[tuple[str, Pk, str], tuple[Change, dict[str, int]]] = {}
-        self._marks: dict[tuple[str, Pk], set[Mark]] = {}
+        self._marks: dict[tuple[str, Pk], set[Adjustment]] = {}
         self._overflowed: dict[tuple[str, Pk], dict[tuple[Path, str, Interval, int], None]] = {}
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
@@ -357,7 +358,9 @@ class MemoryStore:
                         else:
                             self._add((account, pk, path, interval, start, known), amount)
             if any(amount for name, amount in added.items() if not isinstance(known_as[name], Reason)):
-                self._marks.setdefault((account, pk), set()).add((change.interval, change.start, change.end))
+                metrics = tuple(sorted(change.amounts))
+                mark = Adjustment(change.interval, change.start, change.end, names.fold(change.path), metrics)
+                self._marks.setdefault((account, pk), set()).add(mark)
         return added
 
     def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
@@ -380,6 +383,10 @@ class MemoryStore:
         last[pk, path] = max(int(now * 1000), last.get((pk, path), 0))
         if path is not None:
             self._forget(account, pk, path)
+            marks = self._marks.get((account, pk), set())
+            for mark in [mark for mark in marks if mark.path is not None and mark.path[: len(path)] == path]:
+                marks.remove(mark)
+                marks.add(mark._replace(path=None))
             return
         for other in [other for _, other in self._names if other[: len(pk)] == pk]:
             self._names.pop((account, other), None)

@@ -18,6 +18,7 @@ from whale.period import Interval, widest
 from whale.store import keys as layout
 from whale.store.base import (
     CHILD_PKS,
+    Adjustment,
     Buckets,
     Mark,
     Missing,
@@ -52,6 +53,7 @@ class Known:
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
         self._rows_of: dict[str, tuple[list[Path], NDArray[np.int64]]] = {}
+        self._named: dict[int, tuple[str, str]] | None = None
         self._found: dict[Path, int] = {}  # numbers that were asked
         for field, value in fields.items():
             parent, colon, name = field.decode().partition(":")
@@ -135,7 +137,7 @@ class Known:
         if text == b"*;":
             return None
         found = []
-        names = {number: where for where, number in self._numbers.items()} if text else {}
+        names = self._names() if text else {}
         metrics = {number: metric for metric, number in self.metrics.items()}
         for cell in text.decode().split(";")[:-1]:
             interval, block, offset, metric, node = cell.split(":")
@@ -144,6 +146,25 @@ class Known:
             if path is not None and int(metric) in metrics:
                 start = layout.start_of(name, int(block), int(offset), zone)
                 found.append(Overflowed(path, metrics[int(metric)], name, start))
+        return found
+
+    def _names(self) -> Mapping[int, tuple[str, str]]:
+        """Of each number its parent and its name."""
+        if self._named is None:
+            self._named = {number: where for where, number in self._numbers.items()}
+        return self._named
+
+    def adjusted(self, text: bytes) -> list[Adjustment]:
+        """The marks of the dictionary's field `s`. Of a path that was reset since nobody knows which it was."""
+        found = []
+        names = self._names() if text else {}
+        metrics = {number: metric for metric, number in self.metrics.items()}
+        for mark in text.decode().split(";")[:-1]:
+            interval, start, end, *what = mark.split(":")
+            name: Interval = int(interval) if interval.isdecimal() else interval
+            path = _path_of(int(what[0]), names) if what else None
+            of = tuple(metrics.get(int(each), "") for each in what[1].split(",")) if what else None
+            found.append(Adjustment(name, int(start), int(end), path, of))
         return found
 
     def children(self, parent: str) -> list[str]:
@@ -234,7 +255,7 @@ class Reader(Connected):
             if answer is not None:
                 asked.fill(out, answer)
                 marks, _, overflowed = answer[0].partition(b"|")
-                notes = Notes(_marks_of(marks), known.overflowed(overflowed, self.zone(account)))
+                notes = Notes(known.adjusted(marks), known.overflowed(overflowed, self.zone(account)))
                 return Reading(cells, notes, known.in_order, known.kinds)
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
@@ -556,8 +577,10 @@ class Reader(Connected):
     def notes(self, account: str, pk: Pk) -> Notes:
         keys = Keys(account, self.shards)
         marks, overflowed = self.client.hmget(keys.dictionary(*keys.pk(pk)), "s", "o")
-        known = self._knowledge(account, pk) if overflowed else None
-        return Notes(_marks_of(marks), known.overflowed(overflowed, self.zone(account)) if known else ())
+        known = self._knowledge(account, pk) if overflowed or marks else None
+        if known is None:
+            return Notes()
+        return Notes(known.adjusted(marks or b""), known.overflowed(overflowed or b"", self.zone(account)))
 
     @reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
@@ -602,16 +625,6 @@ def _path_of(number: int, names: Mapping[int, tuple[str, str]]) -> Path | None:
     above, _, metric = parent.removeprefix("q").partition(":")
     path = _path_of(int(above), names)
     return None if path is None else (*path, None, metric, name) if metric else (*path, name)
-
-
-def _marks_of(text: bytes | None) -> list[Mark]:
-    """The marks of a dictionary's field `s`."""
-    found: list[Mark] = []
-    for mark in (text or b"").decode().split(";")[:-1]:
-        interval, start, end = mark.split(":")
-        name: Interval = int(interval) if interval.isdecimal() else interval
-        found.append((name, int(start), int(end)))
-    return found
 
 
 def _value_of(raw: bytes) -> int:

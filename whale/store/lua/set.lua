@@ -2,7 +2,8 @@
 --
 -- KEYS     those of apply.lua for one dictionary and no message; then the operation's record, and a scratch key
 -- ARGV     [1], [2]: of apply.lua; [3]: msgpack [fingerprint, ttl, mark, i, offset, node, metric, "value", metric, "value", ...]
---          mark: "interval:start:end;", kept in the dictionary's field "s" for those who read finer buckets
+--          mark: "interval:start:end:node:metric,metric;", kept in the dictionary's field "s" for those who read finer buckets.
+--          Past 20,000 bytes all become one wide mark an interval, "interval:start:end;"
 --          i: which block of ARGV[2] holds the cells to be set, their bucket and node on the page; 0: ARGV[2] has true differences
 -- Returns  {"known"}: the record is there, nothing is written; {"stale", 0}, nothing is written; {"overflow", metric}: a difference
 --          of more than 64 bits, nothing is written; else as apply.lua. The record is then "fingerprint difference difference ..."
@@ -81,7 +82,7 @@ do
       marks = marks .. ask[3]
       if #marks > 20000 then -- several hundred: one wide mark an interval instead
         local order, first, last = {}, {}, {}
-        for interval, from, to in marks:gmatch('(%w+):(%-?%d+):(%-?%d+);') do
+        for interval, from, to in marks:gmatch('(%w+):(%-?%d+):(%-?%d+)[^;]*;') do
           if not first[interval] then order[#order + 1] = interval end
           first[interval] = math.min(first[interval] or tonumber(from), tonumber(from))
           last[interval] = math.max(last[interval] or tonumber(to), tonumber(to))
