@@ -154,6 +154,15 @@ def test_the_other_half_of_a_comparison_is_told_too(whale: Whale) -> None:
     assert whale.factors("t", "revenue", "today")["adjusted"] == [ROW]
 
 
+def test_an_open_period_by_days_tells_of_the_day_whose_hours_it_is_cut_to(whale: Whale) -> None:
+    """Compared, the day that is open is read by quarters, though the period is by days."""
+    whale.update_count_to("t", metrics={"revenue": 9})
+    assert whale.total("t", "revenue", period="1d:1d") == 109
+    found = whale.totals("t", metrics="revenue", periods="1d:1d", compare="previous")["1d:1d"]
+    assert found["paths"]["_"]["revenue"]["now"] == 105
+    assert [(row["start"], row["to"]) for row in found["adjusted"]] == [(f"{text(TODAY)}T00:00:00Z", 9)]
+
+
 def test_a_month_that_was_set_answers_by_itself_where_its_days_are_asked(whale: Whale) -> None:
     start = text(BEFORE)[:8] + "01"
     whale.update_count_to("t", metrics={"hits": 50}, period="1mo", at=BEFORE)

@@ -244,7 +244,7 @@ class QuestionRoutes:
         ranges = _both_ranges({_period_name(asked): comparison})
         reads = [comparison.now, comparison.before]
         return self._answer(
-            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth, reads
+            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth, (), reads
         )
 
     # names, and the last hits
