@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from random import Random
 
-from tests.oracle import DAY, HOUR, Asked, begins, clock_of
+from tests.oracle import CTIME, DAY, HOUR, Asked, begins, clock_of
 
 ZONES = (
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia",
@@ -41,6 +41,18 @@ COUNTS = (1, 2, 3, 7, 8, 12, 24, 30, 36, 48, 60, 100)
 WRONG = (
     "7m", "2h:1d", "6h:7d", "2d:30d", "2mo:1y", "45m:1d", "last_0d", "0d", "1d:", "1d:0d", "2026-02-30", "2026-13", "soon", "lastweek",
 )  # fmt: skip
+NO_TIMES = (
+    "2015",
+    "201506",
+    "20151345",
+    "2015.0",
+    "soon",
+    "nan",
+    "true",
+    "1e300",
+    "2015-06-31",
+    "99999999999999999999",
+)
 
 
 @lru_cache(maxsize=1024)
@@ -125,7 +137,10 @@ def period(random: Random, zone: str, now: float) -> str:
 def ranged(random: Random, zone: str, now: float) -> Asked:
     day, hour = local_day(random, zone, now), f"T{random.randrange(24):02}:{random.choice((0, 30, 42)):02}"
     at = begins(day, zone)
-    start = random.choice((f"{day}", f"{day}{hour}", f"{day}T10:42Z", str(at + random.randrange(DAY))))
+    some = at + random.randrange(DAY)
+    numbers = (f"{some}", f"{some}.5", f"{some}250", f"{some}250125", f"{day:%Y%m%d}")
+    texts = (f"{day}", f"{day}{hour}", f"{day}T10:42Z", f"{day}{hour}+05:45", f"{day:{CTIME}}")
+    start = random.choice((*texts, *texts, *numbers, random.choice(NO_TIMES)))
     words = ("minute", "hour", "hour", "day", "week", "month", "year")
     interval = random.choice((None, *words, *words, "15m", "1d", "1h", "5m", "fortnight"))
     match random.randrange(4):
@@ -135,8 +150,8 @@ def ranged(random: Random, zone: str, now: float) -> Asked:
             return Asked(start=start, interval=interval, buckets=random.choice((1, 2, 5, 30, 0)))
     later = at + random.choice((HOUR, DAY, 3 * DAY, 40 * DAY, 400 * DAY, -HOUR))
     end = datetime.fromtimestamp(later, clock_of(zone))
-    finish = random.choice((f"{end:%Y-%m-%d}", f"{end:%Y-%m-%dT%H:%M}", f"{end:%Y-%m-%dT%H:%M:%S}", str(later)))
-    return Asked(start=start, interval=interval, finish=finish)
+    ends = (f"{end:%Y-%m-%d}", f"{end:%Y-%m-%dT%H:%M}", f"{end:%Y-%m-%dT%H:%M:%S}", f"{end:%Y%m%d}")
+    return Asked(start=start, interval=interval, finish=random.choice((*ends, f"{later}", f"{later}000")))
 
 
 def local_day(random: Random, zone: str, now: float) -> date:

@@ -30,6 +30,7 @@ NAMED = {"thirty": "1d:1mo", "year": "1d:1y", "seven": "1d:1w", "hour": "1m:1h"}
 )
 ALONE = {MINUTE: "1h", 15 * MINUTE: "1d", HOUR: "1d", "1d": "1y", "1w": "1y", "1mo": "1y", "1y": "5y"}
 DISTINCT: Mapping[Width, float | None] = {HOUR: 7 * DAY, "1d": None, "1mo": None}
+NO_TIME = {"bad_time", "bad_period", "bad_request"}  # by the door
 MOST_POINTS, MOST_SUMMED = 10_000, 50_000
 
 
@@ -410,7 +411,7 @@ class Reading:
             raise Refused("bad_period", "finish")
         name = asked.interval or "day"
         width = self.width(f"1{name}" if name.isalpha() else name, "interval")
-        start = self.moment(str(asked.start), "start")
+        start = time_read(asked.start, self.zone, "start")
         if asked.buckets is not None:
             if asked.buckets < 1:
                 raise Refused("bad_period", "buckets")
@@ -423,28 +424,10 @@ class Reading:
             if start > self.now:
                 raise Refused("bad_period", "start")
             return self.between(width, start, self.now + 1)
-        finish = self.moment(asked.finish, "finish")
+        finish = time_read(asked.finish, self.zone, "finish")
         if finish <= start:
             raise Refused("bad_period", "finish")
         return self.between(width, start, finish)
-
-    def moment(self, text: str, at: str) -> float:
-        """Epoch seconds, or ISO 8601, local without an offset."""
-        try:
-            return float(text)
-        except ValueError:
-            pass
-        try:
-            when = datetime.fromisoformat(text)
-        except ValueError:
-            raise Refused("bad_period", at) from None
-        if when.tzinfo:
-            return when.timestamp()
-        return (
-            begins(when.date(), self.zone)
-            if when.time() == time()
-            else when.replace(tzinfo=clock_of(self.zone)).timestamp()
-        )
 
 
 def _calendar_date(text: str) -> date:
@@ -452,6 +435,40 @@ def _calendar_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise Refused("bad_period") from None
+
+
+# Times
+
+CTIME = "%a %b %d %H:%M:%S %Y"
+
+
+def time_read(value: Any, zone: str = "UTC", at: str = "at") -> float:
+    """Epoch seconds of a time, as every door reads it. zone: of what names no offset. Raises Refused."""
+    if isinstance(value, bool):
+        raise Refused(NO_TIME, at)
+    try:
+        number = Decimal(str(value))
+    except ArithmeticError:
+        return _text_read(str(value), zone, at)
+    size = abs(number)
+    if not number.is_finite() or size >= 10**18:
+        raise Refused(NO_TIME, at)
+    digits = len(str(int(size))) if number == int(number) and number > 0 else 0
+    if digits in (4, 6):
+        raise Refused(NO_TIME, at)
+    if digits == 8:
+        return _text_read(str(int(number)), zone, at)
+    return float(number if size < 10**11 else number / 1000 if size < 10**14 else number / 10**6)
+
+
+def _text_read(text: str, zone: str, at: str) -> float:
+    try:
+        when = datetime.strptime(text, CTIME) if text[:1].isalpha() else datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(NO_TIME, at) from None
+    if when.tzinfo is None and when.time() == time():
+        return begins(when.date(), zone)
+    return (when if when.tzinfo else when.replace(tzinfo=clock_of(zone))).timestamp()
 
 
 # Hits and their sums

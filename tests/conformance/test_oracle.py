@@ -22,11 +22,13 @@ import msgspec
 import pytest
 
 import hail.web
+from hail.hit import HitError
 from hail.message import decode_message
 from hail.publish import Publisher
 from hail.settings import load
-from tests.asking import ZONES, changes, moment, question
+from tests.asking import NO_TIMES, ZONES, changes, moment, question
 from tests.oracle import (
+    CTIME,
     DAY,
     DISTINCT,
     HOUR,
@@ -41,6 +43,7 @@ from tests.oracle import (
     Window,
     begins,
     clock_of,
+    time_read,
 )
 from tests.servers import RedisServer
 from tests.wsgi import Answer, call
@@ -167,7 +170,13 @@ class World:
             "visitors": {"unique": random.choice(("ann", "bob", "cy"))},
         }
         metrics = {name: value for name, value in values.items() if random.random() < 0.3}
-        return Hit(self.time() + number / 1000, random.choice(PKS), random.choice(DIMENSIONS), metrics)
+        at = self.time()
+        if random.random() < 0.15:  # an exact day, which hits may share; so none of them is the last
+            at = at // DAY * DAY
+            metrics.pop("temperature", None)
+        else:
+            at += number / 1000
+        return Hit(at, random.choice(PKS), random.choice(DIMENSIONS), metrics)
 
     def time(self) -> float:
         """Before now: lately, long ago, or beside an edge of days or a change of a clock."""
@@ -190,13 +199,14 @@ class World:
                 together = [hits.pop() for _ in range(min(len(hits), random.randrange(1, 4)))]
                 door = random.choice((self.by_hail, self.by_batch, self.by_whale, self.by_library, self.by_import))
                 door(app, together)
+            compared = self.refused(app)
         finally:
             publisher.close()
         apply = Apply(self.settings, lambda: self.now)
         hailwail = Hailwail(self.settings, apply, lambda: self.now, live=False, force=False)
         while hailwail.once():
             pass
-        return Counter()
+        return compared
 
     def fields(self, hit: Hit) -> dict[str, Any]:
         """A hit as somebody may write it."""
@@ -216,6 +226,21 @@ class World:
             answer = self.one(app, route, fields) if route == "/count" else call(app, "GET", route, texts(fields))
             assert answer.status in (200, 202), (fields, answer)
             assert answer.headers.get("X-Hail", "accepted") == "accepted", (fields, answer)
+
+    def refused(self, app: Any) -> Counter[str]:
+        """A hit at no time, which no door counts."""
+        at: Any = self.random.choice((*NO_TIMES, 2015, 201506, 20151345, True, 1e300))
+        fields = {"pk": "shop", "at": at}
+        for answer in (self.one(app, "/count", fields), self.one(self.app, "/count_now", fields)):
+            self.check((answer.status, answer.json.get("code")) == (400, "bad_time"), fields, answer.text, "bad_time")
+        image = call(app, "GET", "/count.gif", texts(fields)).headers["X-Hail"]
+        self.check(image == "dropped; reason=bad_time", fields, image, "bad_time")
+        batch = call(app, "POST", "/batch", body=json.dumps([fields]).encode(), CONTENT_TYPE="application/json")
+        self.check(batch.json["results"][0]["code"] == "bad_time", fields, batch.text, "bad_time")
+        with pytest.raises(HitError) as caught:
+            self.whale.count_hit(fields)
+        self.check(caught.value.reason == "bad_time", fields, caught.value, "bad_time")
+        return Counter(refusals=5)
 
     def by_batch(self, app: Any, hits: Iterable[Hit]) -> None:
         rows = [json.dumps(self.fields(hit)) for hit in hits]
@@ -284,15 +309,16 @@ class World:
         if isinstance(window, Window) and window.points > MANY and random.random() < 0.9:
             return Counter()
         plotted = (self.plotpoints, self.plotpoints, self.dataset)
-        summed = (self.totals, self.several, self.total, self.rank, self.library)
+        summed = (self.totals, self.several, self.compared, self.total, self.rank, self.library)
         return random.choice((*plotted, *summed))(asked, about)
 
-    def window(self, asked: Asked, about: About, then: float | None = None, is_ahead: bool = True) -> Window | Refused:
-        """What the oracle reads. is_ahead: whether what has not begun is answered."""
+    def window(self, asked: Asked, about: About, at: str | None = None, is_ahead: bool = True) -> Window | Refused:
+        """What the oracle reads. at: as if it were asked then.  is_ahead: whether what has not begun is answered."""
         try:
+            then = None if at is None else time_read(at)
             found = self.calendar.window(asked, then)
             if not is_ahead and found.start > self.now:
-                return Refused("bad_period")
+                return Refused("bad_period", "period" if asked.start is None else "start")
             names_visitors = any("visitors" in formula for formula in about.formulas)
             if names_visitors and self.answers.was_counted("visitors", about.pk):
                 self.calendar.window(asked, then, self.distinct)
@@ -310,11 +336,12 @@ class World:
             del parameters["undefined"]
         ask = posted if self.random.random() < 0.2 else got
         answer = ask(self.app, route, parameters)
-        then = datetime.fromisoformat(more["at"]).timestamp() if "at" in more else None
-        window = self.window(asked, about, then, is_ahead=route != "/rank")
+        window = self.window(asked, about, more.get("at"), is_ahead=route != "/rank")
         if isinstance(window, Refused):
             is_right = answer.status == 400 and answer.json["code"] in window.codes
-            self.check(is_right, (route, parameters), answer.text[:300], window.codes)
+            if is_right and answer.json["code"] != "too_many_points":
+                is_right = answer.json["field"] == window.field
+            self.check(is_right, (route, parameters), answer.text[:300], (window.codes, window.field))
             return answer, None
         self.check(answer.status == 200, (route, parameters), answer.text[:300], window.said())
         said = answer.headers["X-Whale-Range"]
@@ -408,13 +435,35 @@ class World:
             self.check(all(map(alike, about.formulas, rows.values(), wanted)), (period, parameters), rows, wanted)
         return Counter(numbers=2 * len(about.formulas), ranges=2)
 
+    def compared(self, asked: Asked, about: About) -> Counter[str]:
+        """Two totals: each is that of the range which the answer names; of a period that is over the range is all of it."""
+        more = {"metrics": json.dumps(about.formulas), "compare": self.random.choice(("previous", "last_year"))}
+        parameters = about.parameters() | asked.parameters() | more
+        plain = replace(about, formulas=["hits"])  # a period that is cut may have visitors where all of it has not
+        answer, window = got(self.app, "/totals", parameters), self.window(asked, plain, is_ahead=False)
+        if answer.status == 400 or isinstance(window, Refused):
+            self.check(answer.status == 400, parameters, answer.text[:300], window)
+            return Counter()  # whether the other period is kept, the oracle does not say
+        (found,) = answer.json.values()
+        said, rows = found["compared"], found["paths"][about.name]
+        both = [(said[side]["start"], said[side]["end"]) for side in ("now", "before")]
+        ranges = [tuple(int(datetime.fromisoformat(at).timestamp()) for at in edges) for edges in both]
+        is_over, (start, end) = window.end <= self.now, ranges[0]
+        is_right = start == window.start and said["complete"] == is_over
+        is_right = is_right and (end == window.end if is_over else start <= end <= self.now)
+        self.check(is_right, parameters, said, window.said())
+        for side, edges in zip(("now", "before"), ranges, strict=True):
+            values, wanted = [row[side] for row in rows.values()], self.values(about, *edges)
+            self.check(all(map(alike, about.formulas, values, wanted)), (side, parameters), found, wanted)
+        return Counter(numbers=2 * len(about.formulas))
+
     def total(self, asked: Asked, about: About) -> Counter[str]:
         """Of all buckets, or of one; now, or as if it were asked then."""
         random, more = self.random, dict[str, str]()
         about = replace(about, formulas=about.formulas[:1])
         if random.random() < 0.3:
             ago = int(random.choice((MINUTE, DAY, 40 * DAY)) * random.random())
-            more["at"] = datetime.fromtimestamp(self.now - ago, UTC).isoformat()
+            more["at"] = str(random.choice((*spellings(self.now - ago), *spellings(self.now - ago), *NO_TIMES)))
         index = random.choice((None, None, 0, -1))
         if index is not None:
             more["index"] = str(index)
@@ -499,6 +548,12 @@ def alike(formula: str, found: Any, wanted: Any) -> bool:
 
 def spellings(at: float) -> list[Any]:
     """A time in whole milliseconds, as a hit may have it."""
-    when = datetime.fromtimestamp(at, UTC)
+    ms, when = round(at * 1000), datetime.fromtimestamp(at, UTC)
+    numbers = [at, ms, ms * 1000, f"{at:.3f}", f"{ms}", f"{ms}000"]
     elsewhere = [when, when.replace(tzinfo=None), when.astimezone(clock_of("+05:45"))]
-    return [*(each.isoformat() for each in elsewhere), when.isoformat().replace("+00:00", "Z")]
+    found = [*numbers, *(each.isoformat() for each in elsewhere), when.isoformat().replace("+00:00", "Z")]
+    if ms % 1000 == 0:
+        found += [int(at), f"{int(at)}", f"{when:{CTIME}}", f"{when:%Y%m%dT%H%M%S}"]
+    if ms % 86_400_000 == 0:
+        found += [f"{when:%Y-%m-%d}", *(f"{when:%Y%m%d}", int(f"{when:%Y%m%d}"), float(f"{when:%Y%m%d}")) * 3]
+    return found
