@@ -310,6 +310,16 @@ def test_the_setting_passes_over_more_names_but_no_field(settings: Settings) -> 
     client.publisher.close()
 
 
+@pytest.mark.parametrize("name", ["agent", "sent", "rent"])  # two letters from `event`, as the docs say
+def test_a_word_near_to_a_field_counts_where_the_setting_names_it(
+    client: Client, settings: Settings, name: str
+) -> None:
+    assert client.get(f"/count.gif?pk=a&{name}=1").headers["X-Hail"] == "dropped; reason=unknown_field"
+    told = Client(load({"HAILWHALE_IGNORED_PARAMETERS": name}).replace(data_dir=f"{settings.data_dir}/told"))
+    assert told.get(f"/count.gif?pk=a&{name}=1").headers["X-Hail"] == "accepted"
+    told.publisher.close()
+
+
 def test_names_are_any_unicode(client: Client) -> None:
     for name in ("\0", "😀 é", '{}|:/[]"&=+%', "_"):
         assert client.count(pk=json.dumps([name]) if name.startswith("{") else name).status == 200
