@@ -27,6 +27,7 @@ class Up:
         more = {f"HAILWHALE_{name.upper()}": str(value) for name, value in settings.items()}
         self.environ = {**own, **binds, **more, "HAILWHALE_DATA_DIR": str(data_dir), "PATH": "/nonexistent"}
         self.process: subprocess.Popen[bytes] | None = None
+        self.pk = "shop"
 
     def start(self) -> None:
         with self.output.open("wb") as output:
@@ -54,13 +55,13 @@ class Up:
 
     def count(self, hits: int) -> None:
         for _ in range(hits):
-            answer = requests.get(f"http://{self.hail}/count", {"pk": "shop", "metrics": '{"sold": 1}'}, timeout=10)
+            answer = requests.get(f"http://{self.hail}/count", {"pk": self.pk, "metrics": '{"sold": 1}'}, timeout=10)
             assert (answer.status_code, answer.text.strip()) == (200, "OK")
 
     def counted(self) -> dict[str, float]:
         answer = requests.get(
             f"http://{self.whale}/totals",
-            {"pk": "shop", "metrics": '["hits", "sold"]', "period": "today"},
+            {"pk": self.pk, "metrics": '["hits", "sold"]', "period": "today"},
             timeout=10,
         )
         answer.raise_for_status()

@@ -1,7 +1,8 @@
 """A private Redis for one data directory: found, started, waited for, stopped.
 
     <data_dir>/redis/           mode 700
-        lock                    held by whoever started Redis and by redis-server itself: two never write one log
+        holder                  held by whoever started Redis, whose process id it says
+        lock                    held by that one and by redis-server itself: two never write one log
         socket                  the path of the unix socket, while Redis runs
         redis.sock              the socket (in a temporary folder of its own where this path would be too long)
         redis.log               what redis-server had to say
@@ -126,6 +127,7 @@ class EmbeddedRedis:
         self.binary = binary or find_redis_server()
         self.process: subprocess.Popen[bytes] | None = None
         self._silent_until = 0.0
+        self._holder: int | None = None
         self._lock: int | None = None
         self._socket_folder: Path | None = None
 
@@ -158,11 +160,27 @@ class EmbeddedRedis:
             self.stop()
             raise
 
+    def take(self) -> None:
+        """Hold the folder, so that no other starts a Redis on it until `stop`. Raises SetupError at once where one does."""
+        if self._holder is not None:
+            return
+        make_folder(self.folder)
+        holder = os.open(self.folder / "holder", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            process = os.pread(holder, 20, 0).decode()
+            os.close(holder)
+            raise SetupError(self._in_use(f" (process {process})" if process else "")) from None
+        os.ftruncate(holder, 0)
+        os.pwrite(holder, str(os.getpid()).encode(), 0)
+        self._holder = holder
+
     def begin(self) -> None:
         """Start it, and wait for nothing: `look` says how it goes on. Raises SetupError; leaves nothing."""
-        make_folder(self.folder)
-        self._take_lock()
+        self.take()
         try:
+            self._take_lock()
             self._check_the_log_is_ours()
             if len(os.fsencode(self.folder / "redis.sock")) > LONGEST_SOCKET_PATH and not self._socket_folder:
                 self._socket_folder = Path(tempfile.mkdtemp(prefix="hailwhale-"))
@@ -197,6 +215,9 @@ class EmbeddedRedis:
             self.socket_path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._holder is not None:
+            os.close(self._holder)
+            self._holder = None
         if self._socket_folder:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
@@ -238,11 +259,14 @@ class EmbeddedRedis:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     os.close(lock)
-                    raise SetupError(
-                        f"{self.folder.parent} is in use by another HailWhale: stop that one, "
-                        "or set HAILWHALE_DATA_DIR to another folder"
-                    ) from None
+                    raise SetupError(self._in_use()) from None
                 time.sleep(0.05)
+
+    def _in_use(self, who: str = "") -> str:
+        return (
+            f"{self.folder.parent} is in use by another HailWhale{who}: stop that one, "
+            "or set HAILWHALE_DATA_DIR to another folder"
+        )
 
     def _check_the_log_is_ours(self) -> None:
         # Redis 6.2 does not look into the folder where Redis 7 keeps its log: it would start empty.

@@ -152,15 +152,24 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
     for bind in (settings.hail_bind, settings.whale_bind):
         check_bind(bind, settings)
     make_folder(Path(settings.data_dir))
-    check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
-    if settings.broker_url:
-        check_broker(settings)
-    if settings.redis_url and (said := store_says(settings)):
-        say(f"{said}; Hail takes hits, and the other parts wait")
+    embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
+    with ExitStack() as stack:
+        if embedded:
+            stack.callback(embedded.stop)
+            embedded.take()  # before ports: who starts all a second time is told so, and not that a port is in use
+        check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
+        if settings.broker_url:
+            check_broker(settings)
+        if settings.redis_url and (said := store_says(settings)):
+            say(f"{said}; Hail takes hits, and the other parts wait")
+        return run(settings, environ, embedded)
+
+
+def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> int:
+    """All parts, until a stop is asked for; the exit code."""
     hail_url, whale_url = url_of(settings.hail_bind), url_of(settings.whale_bind)
     stopping = Stopping()
     with stop_signals(stopping), ExitStack() as stack:
-        embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
         environ = dict(environ)
         environ["PYTHONUNBUFFERED"] = "1"
         environ.setdefault("MALLOC_ARENA_MAX", "2")  # else each thread may keep freed memory of its own

@@ -61,15 +61,30 @@ def test_it_is_private_and_set_to_keep_everything(tmp_path: Path, binary: RedisB
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
-def test_a_second_one_on_the_same_folder_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.1)
+def test_a_second_one_on_the_same_folder_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as first:
         second = EmbeddedRedis(tmp_path)
-        with pytest.raises(SetupError, match=f"{tmp_path} is in use by another HailWhale: stop that one, or set"):
+        with pytest.raises(SetupError) as caught:
             second.start()
+        assert str(caught.value) == (
+            f"{tmp_path} is in use by another HailWhale (process {os.getpid()}): stop that one, "
+            "or set HAILWHALE_DATA_DIR to another folder"
+        )
         with redis.Redis.from_url(redis_url_of(tmp_path)) as client:  # the first one was not disturbed
             assert client.ping()
         assert first.url == redis_url_of(tmp_path)
+    with second:
+        assert second.running
+
+
+def test_a_redis_that_outlives_its_starter_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.1)
+    with EmbeddedRedis(tmp_path) as first:
+        assert first._holder is not None
+        os.close(first._holder)  # as of one that was killed
+        first._holder = None
+        with pytest.raises(SetupError, match=f"{tmp_path} is in use by another HailWhale: stop that one, or set"):
+            EmbeddedRedis(tmp_path).start()
 
 
 def test_a_long_path_gets_its_socket_elsewhere_and_others_find_it(tmp_path: Path) -> None:
