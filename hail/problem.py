@@ -12,6 +12,9 @@ from hail.access import RIGHTS
 
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 WILDCARDS = ("0.0.0.0", "[::]")
+AUTOMATIC = ("HEAD", "OPTIONS")  # methods of browsers and proxies: no section of the docs is theirs
+PLACE = re.compile("<[^>]*>")
+SHOWN = 200  # letters
 
 
 def plain_problem(status: int, detail: str) -> dict[str, Any]:
@@ -34,6 +37,14 @@ def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str)
     if first in map(_first, own) or first not in {_first(right.rule) for right in RIGHTS}:
         return ""
     return f". {service} answers it, at {seen_from(host, bind)}"
+
+
+def other_method(method: str, path: str, allowed: str) -> str:
+    """A sentence about a method that a route does not take. allowed: those it takes, as the header Allow lists them."""
+    takes = [word for word in allowed.split(",") if word not in AUTOMATIC]
+    rules = dict.fromkeys(right.rule for right in RIGHTS)
+    rule = next((rule for rule in rules if re.fullmatch(PLACE.sub("(?s:.+)", rule), path)), path)
+    return f"expected {' or '.join(takes)} for {path[:SHOWN]}, got {method[:SHOWN]}: docs/http.md has a section {takes[0]} {rule}"
 
 
 def _first(path: str) -> str:

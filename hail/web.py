@@ -46,7 +46,7 @@ from hail.message import CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.parameters import Read, accepted, names_shown, read, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
-from hail.problem import elsewhere, is_utf8, plain_problem
+from hail.problem import elsewhere, is_utf8, other_method, plain_problem
 from hail.publish import NotAccepted, Publisher
 from hail.room import MEGABYTE, Bounded
 from hail.secret import masked, secrets_of, without_keys
@@ -539,6 +539,8 @@ class Hail(bottle.Bottle):
             detail += elsewhere(
                 path, [route.rule for route in self.routes], host, "Whale", self.doors.settings.whale_bind
             )
+        elif error.status_code == 405:
+            detail = other_method(bottle.request.method, path, error.headers["Allow"])
         return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
     def count(self, environ: Environ) -> Answer:

@@ -39,7 +39,7 @@ import msgspec
 from hail import access
 from hail.hit import Reason
 from hail.metrics import tell_held
-from hail.problem import elsewhere, is_utf8, plain_problem
+from hail.problem import elsewhere, is_utf8, other_method, plain_problem
 from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
@@ -101,6 +101,8 @@ def other_error(settings: Settings, error: bottle.HTTPError) -> Any:
     elif error.status_code == 404:
         host = bottle.request.environ.get("HTTP_HOST", "")
         detail += elsewhere(path, [route.rule for route in bottle.request.app.routes], host, "Hail", settings.hail_bind)
+    elif error.status_code == 405:
+        detail = other_method(bottle.request.method, path, error.headers["Allow"])
     bottle.response.content_type = "application/problem+json"
     return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 

@@ -1,5 +1,6 @@
 """What no route answers: the wrong service asked, addresses that are no UTF-8, and requests that cannot be read."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.wsgi import call
 from whale.client import Whale
 from whale.store.memory import MemoryStore
 from whale.web import make_app as make_whale
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -50,6 +53,27 @@ def test_the_wrong_service_says_which_one_answers_and_where(apps: dict[str, Any]
         )
     for app in apps.values():
         assert call(app, "GET", "/nobody", HTTP_HOST="localhost").json["detail"] == "Not found: '/nobody'"
+
+
+def test_a_method_that_a_route_does_not_take_names_those_it_takes_and_the_section_of_the_docs(
+    apps: dict[str, Any],
+) -> None:
+    headings = re.findall(r"^### (.*)$", (ROOT / "docs/http.md").read_text(), re.M)
+    sections = {part for heading in headings for part in heading.split(", ")}
+    for app in apps.values():
+        for rule in {route.rule for route in app.routes}:
+            answer = call(app, "PATCH", rule, HTTP_HOST="localhost")
+            allowed = set(answer.headers["Allow"].split(",")) - {"HEAD", "OPTIONS"}
+            found = re.fullmatch(
+                "expected (.*) for (.*), got PATCH: docs/http.md has a section (.*)", answer.json["detail"]
+            )
+            assert found, answer.json
+            assert (answer.status, set(found[1].split(" or ")), found[2]) == (405, allowed, rule)
+            assert found[3] in sections
+    said = call(apps["Whale"], "PUT", "/decisions/a/b", HTTP_HOST="localhost").json["detail"]
+    assert said == (
+        "expected GET or POST for /decisions/a/b, got PUT: docs/http.md has a section GET /decisions/<name:path>"
+    )
 
 
 def test_an_address_is_named_as_whoever_asks_can_reach_it() -> None:
