@@ -11,9 +11,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from gunicorn.http.errors import UnsupportedTransferCoding
+
 from hail.access import check_bind
 from hail.settings import SettingsError, load
-from hail.unreadable import answer_unreadable
+from hail.unreadable import answer_unreadable, other_coding
 
 accesslog = None
 errorlog = "-"
@@ -51,6 +53,11 @@ def post_worker_init(worker: Any) -> None:
     if worker.age == 1:
         service = worker.cfg.default_proc_name.partition(".")[0]
         print(f"{service}: listens on {', '.join(worker.cfg.bind)}", flush=True)
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    if coding := other_coding(request):
+        raise UnsupportedTransferCoding(coding)
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -64,14 +64,16 @@ def said_of(error: BaseException) -> tuple[int, str]:
             )
         case errors.LimitRequestHeaders():
             return 431, "expected fewer or shorter headers"
+        case errors.UnsupportedTransferCoding():
+            return 501, f"Transfer-Encoding: expected chunked, got {ascii(error.hdr)[:SHOWN]}"
+        case errors.InvalidHeader(hdr="TRANSFER-ENCODING") if coding := other_coding(error.req):
+            return 501, f"Transfer-Encoding: expected chunked, got {ascii(coding)[:SHOWN]}"
         case errors.InvalidHeader(hdr="CONTENT-LENGTH" | "TRANSFER-ENCODING"):
             return 400, "Content-Length: expected one whole number, or Transfer-Encoding: chunked instead of it"
         case errors.InvalidRequestLine() if not str(error.req).isascii():
             return 400, "the address has bytes that are not ASCII: write them with %, as caf%C3%A9 for café"
         case errors.InvalidHTTPVersion(version=str() as version) if " " in version:
             return 400, "the address has a blank: write it as %20"
-        case errors.UnsupportedTransferCoding():
-            return 501, "Transfer-Encoding: expected chunked"
         case errors.ExpectationFailed():
             return 417, "Expect: expected 100-continue"
         case errors.ForbiddenProxyRequest() | SSLError():
@@ -79,6 +81,12 @@ def said_of(error: BaseException) -> tuple[int, str]:
         case errors.ParseException():
             return 400, f"this is no request of HTTP/1.1: {ascii(str(error))[1:-1][:SHOWN]}"
     return 500, "the log says more"
+
+
+def other_coding(request: Any) -> str:
+    """The Transfer-Encoding of a request, where it names another than chunked; gunicorn takes `gzip, chunked`, and inflates nothing."""
+    said = ", ".join(value for name, value in request.headers if name == "TRANSFER-ENCODING")
+    return "" if {coding.strip(" \t").lower() for coding in said.split(",")} <= {"", "chunked"} else said
 
 
 def answer(status: int, detail: str) -> bytes:
