@@ -22,7 +22,7 @@ from whale.answer.explain import iso
 from whale.answer.outcomes import PERIOD, half_life_of, ratio_of
 from whale.answer.report import Report
 from whale.dimension import Pk
-from whale.errors import CallerError, Conflict
+from whale.errors import TYPES, CallerError, Conflict, expected_of
 from whale.period import length_name, parse_period
 
 TOP = "decisions"
@@ -270,7 +270,11 @@ def _said(error: msgspec.ValidationError, fields: Any) -> CallerError:
         unknown = said.removeprefix("Object contains unknown field `").rstrip("`")
         names = ", ".join(DecisionGiven.__struct_fields__)
         return CallerError(f"is not a field here: expected {names}", ascii(unknown[:60])[1:-1])
-    said = said.replace("Expected", "expected").replace("Invalid", "expected another").replace("`", "")
+    if expected := expected_of(error):
+        came = said.rpartition(", got ")[2].strip("`")
+        said = f"expected {expected}, got {TYPES.get(came, came)}"
+    else:
+        said = said.replace("Expected", "expected").replace("Invalid", "expected another").replace("`", "")
     if where == "weights[...]" and isinstance(fields, Mapping):
         where = next(
             (f"weights.{ascii(name)[1:-1][:60]}" for name, w in fields["weights"].items() if not _is_number(w)), where

@@ -15,6 +15,7 @@ HailWhaleError
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
 """
 
+import re
 from typing import Self
 
 
@@ -99,6 +100,24 @@ class Interrupted(Unavailable):
 
 class SetupError(HailWhaleError):
     """Nothing can start until a person changes something."""
+
+
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+}
+"""The types of msgspec, as people call them."""
+
+
+def expected_of(error: Exception) -> str:
+    """Of an error of msgspec about a type: `a whole number or null`; empty where it is about something else."""
+    found = re.match(r"Expected `([^`]*)`, got ", str(error))
+    return " or ".join(TYPES.get(word, word) for word in found[1].split(" | ")) if found else ""
 
 
 def visible(text: str) -> str:

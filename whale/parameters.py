@@ -13,13 +13,14 @@ from hail.parameters import not_here
 from hail.settings import Settings
 from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
-from whale.errors import CallerError, NotBegun, PathError, PeriodError
+from whale.errors import TYPES, CallerError, NotBegun, PathError, PeriodError, expected_of
 from whale.period import Span
 from whale.responses import Problem
 
 MAX_PARAMETERS = 100
 FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
 MAX_PERIODS = 100
+BOOL = TYPES["bool"]
 PLURAL = {"dimension": "dimensions", "metric": "metrics"}
 TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
 A = TypeVar("A", bound=msgspec.Struct)
@@ -64,9 +65,9 @@ def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
             raise PathError("expected a name or a list of names, got nothing", missing[1]) from None
         if said.startswith("Invalid enum value"):
             words = get_args(get_type_hints(kind)[field])
-            said = f"Expected {' or '.join(filter(None, words))}"
-        expected = said.partition(", got")[0].replace("Expected", "expected")
-        raise CallerError(f"{expected.replace('`', '')}, got {ascii(given.get(field))[:60]}", field) from None
+            said = " or ".join(filter(None, words))
+        expected = expected_of(error).removesuffix(" or null").replace(BOOL, f"{BOOL}, or 1 or 0")
+        raise CallerError(f"expected {expected or said}, got {ascii(given.get(field))[:60]}", field) from None
 
 
 def address_query(environ: Mapping[str, Any]) -> str:

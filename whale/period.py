@@ -284,9 +284,10 @@ NAMED = {
 }
 LENGTH_OF = {WEEK: "1y", DAY: "1y", HOUR: "1d", QUARTER: "1d", MINUTE: "1h", MONTH: "1y", YEAR: "5y"}  # alone
 DEFAULT = "thirty"
+SEVEN_DAYS = "7 days are 7d, and without today last_7d"
 EXPECTED = (
-    "expected a name as today or thirty, a number of buckets as 7d, interval:length as 1h:7d, a date as 2026-01-05, "
-    "or two as 2026-01-01..2026-02-01"
+    "expected a name as today or thirty, so many buckets as 7d, whole days before today as last_7d, interval:length as "
+    "1h:7d, a date as 2026-01-05, or two as 2026-01-01..2026-02-01"
 )
 BUCKETS_OF: dict[str, Interval] = {"h": HOUR, "d": DAY, "w": WEEK, "mo": MONTH, "y": YEAR}
 """The intervals of which a number of buckets may be asked, as `7d`."""
@@ -410,7 +411,12 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     interval = _interval(interval_text, text, week)
     if not colon:
         length_text = LENGTH_OF.get(WEEK if interval in WEEKS else interval) or f"{60 * int(interval)}s"
-    return _back(interval, _length_asked(length_text, text), now, zone)
+    length = _length_asked(length_text, text)
+    if length[0] * UNITS[length[1]] < width(interval):
+        raise PeriodError(
+            f"expected interval:length, as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: {SEVEN_DAYS}"
+        )
+    return _back(interval, length, now, zone)
 
 
 def _number_of_buckets(text: str) -> tuple[int, Interval] | None:
@@ -533,7 +539,8 @@ def _interval(text: str, period: str, week: Interval) -> Interval:
         return MONTH if unit == "mo" else YEAR
     seconds = int(found[1]) * UNITS[unit]
     if unit in ("mo", "y") or not (seconds in (DAY, WEEK) or (seconds <= HOUR and HOUR % seconds == 0)):
-        raise PeriodError(f"expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y, got {_shown(text)}")
+        expected = "expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y"
+        raise PeriodError(f"{expected}, got {_shown(text)}: {SEVEN_DAYS}")
     return week if seconds == WEEK else seconds
 
 

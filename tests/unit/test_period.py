@@ -220,6 +220,27 @@ def test_what_is_not_a_period_is_refused_with_a_sentence(text: str) -> None:
     assert len(str(refused.value)) < 300
 
 
+@pytest.mark.parametrize(
+    "text", ["last7d", "last_30_days", "week", "2d:7d", "3d:1d", "7", "1d:", "7d:1d", "1h:1m", "1mo:7d"]
+)
+def test_a_period_that_cannot_be_read_names_the_spellings_of_some_days(text: str) -> None:
+    with pytest.raises(PeriodError) as refused:
+        parse_period(text, NOW, "UTC", PERIODS)
+    assert "7d" in str(refused.value).split("got")[0] + str(refused.value).rpartition(":")[2]
+    assert "last_7d" in str(refused.value)
+
+
+def test_an_interval_and_a_length_in_the_wrong_order_are_told_so() -> None:
+    with pytest.raises(PeriodError) as refused:
+        parse_period("7d:1d", NOW, "UTC", PERIODS)
+    assert str(refused.value) == (
+        "period: expected interval:length, as 1d:7d, got '7d:1d', whose length is shorter than its interval: "
+        "7 days are 7d, and without today last_7d"
+    )
+    for text in ("1d:1d", "1mo:1mo", "1mo:28d", "1w:1w", "1y:1y", "1h:60m"):
+        assert parse_period(text, NOW, "UTC", PERIODS).points >= 1
+
+
 def test_what_is_not_kept_is_refused_with_the_reason() -> None:
     with pytest.raises(PeriodError, match="buckets of 30s are not kept, nor finer ones to sum; kept are 1m, 15m, 1h, "):
         parse_period("30s", NOW, "UTC", PERIODS)

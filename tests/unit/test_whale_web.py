@@ -279,9 +279,30 @@ def test_a_misspelt_parameter_is_told_the_right_one(door: Door) -> None:
     assert "did you mean period?" in door.get("/plotpoints", pk="t", perod="today").json["detail"]
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "detail"),
+    [
+        ("/plotpoints", {"depth": "deep"}, "depth: expected a whole number, got 'deep'"),
+        ("/plotpoints", {"limit": "1.5"}, "limit: expected a whole number, got '1.5'"),
+        ("/plotpoints", {"limit": "-1"}, "limit: expected 0 (all) or more, got -1"),
+        ("/plotpoints", {"start": "1", "buckets": "ten"}, "buckets: expected a whole number, got 'ten'"),
+        ("/total", {"index": "last"}, "index: expected a whole number, got 'last'"),
+        ("/rank", {"threshold": "much"}, "threshold: expected a number, got 'much'"),
+        ("/rank", {"threshold": "2"}, "threshold: expected a share, 0 to 1, got 2"),
+        ("/decide", {"options": "['a']", "trial": "x"}, "trial: expected true or false, or 1 or 0, got 'x'"),
+    ],
+)
+def test_a_number_that_is_none_is_told_its_parameter_and_what_is_allowed(
+    door: Door, path: str, asked: dict[str, str], detail: str
+) -> None:
+    assert door.get(path, pk="t", **asked).json["detail"] == detail
+
+
 def test_a_word_that_is_none_of_those_is_told_them(door: Door) -> None:
     detail = door.get("/rank", pk="t", order="size").json["detail"]
     assert detail == "order: expected value or confidence, got 'size'"
+    detail = door.get("/plotpoints", pk="t", flot_time="maybe").json["detail"]
+    assert detail == "flot_time: expected true or false, or 1 or 0, got 'maybe'"
     detail = door.get("/totals", pk="t", compare="before").json["detail"]
     assert detail == "compare: expected previous or last_year, got 'before'"
 
