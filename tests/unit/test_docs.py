@@ -215,3 +215,13 @@ def test_links_lead_somewhere(document: str) -> None:
         if anchor:
             titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.M)
             assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
+
+
+def test_who_tries_the_readme_and_the_tutorial_on_one_machine_sees_the_numbers_of_both() -> None:
+    counted = []
+    for document in ("README.md", "docs/tutorial.md"):
+        commands = "\n".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S))
+        counted.append(set(re.findall(r"""\bpk"?[=:] ?\[?"?(\w+)""", commands)))
+    assert counted[0] & counted[1] == set()
+    assert counted[0] >= {"test", "shop"}
+    assert counted[1] == {"coffee", "orders"}
