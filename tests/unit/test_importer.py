@@ -437,6 +437,10 @@ def test_a_dry_run_counts_nothing_and_says_what_it_would(tmp_path: Path, monkeyp
     words = [str(tmp_path / "f.csv"), "--mapping", str(tmp_path / "m.toml")]
     said = CliRunner().invoke(main, [*words, "--dry-run"])
     assert (said.exit_code, "3 of 3 rows would be counted, refused: none" in said.stderr) == (0, True)
+    assert (
+        "import: what was counted before is not known, so all rows are taken for new: no HailWhale runs on"
+        in said.stderr
+    )
     (tmp_path / "f.csv").write_text(HEADER + good * 3 + "ann\n" * 30)
     said = CliRunner().invoke(main, [*words, "--dry-run"])
     assert said.exit_code == 1

@@ -24,7 +24,7 @@ from whale import cli
 from whale.client import Whale
 from whale.count.audit import Found, close
 from whale.count.direct import Direct
-from whale.count.importer import Importing, Job, ToStore, publisher_of
+from whale.count.importer import Importing, Job, Rehearsed, ToNobody, ToStore, publisher_of
 from whale.count.imports import Asked, Declined, Record, record_of
 from whale.count.mapping import load_mapping, meaning_of
 from whale.count.rows import scan
@@ -57,13 +57,22 @@ class Shop:
         text = header + "".join(ROW.format(1 + i % 9, each) for i, each in enumerate(sold))
         self.file.write_text(text[:-1] + end)
 
-    def run(self, name: str | None = None, again: bool = False, undo: bool = False, block_hits: int = 2) -> int:
+    def run(
+        self,
+        name: str | None = None,
+        again: bool = False,
+        undo: bool = False,
+        block_hits: int = 2,
+        dry_run: bool = False,
+    ) -> int:
         """The exit code; said: what it said."""
         mapping, output = load_mapping(str(self.mapping), self.settings), io.StringIO()
         asked = Asked(meaning_of(mapping, self.settings), "m.toml", block_hits, name, again, undo)
         job = Job(str(self.file), mapping, self.settings, asked, Console(file=output))
+        store: Any = Rehearsed(self.store, self.settings) if dry_run else self.store
+        to: Any = ToNobody(self.store) if dry_run else Dying(self)
         try:
-            return Importing(job, self.store, Dying(self)).run(scan(job.path, mapping))
+            return Importing(job, store, to).run(scan(job.path, mapping))
         except Declined as error:
             output.write(str(error))
             return 1
@@ -167,6 +176,53 @@ def test_anything_else_is_declined_and_named(shop: Shop, change: Callable[[Shop]
     assert (shop.run(), shop.sold()) == (1, 6)
     assert shop.said.startswith(f"f.csv: 3 rows of f.csv were counted … under m.toml (…, {said}")
     assert "--again counts all rows of this file" in shop.said
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "code", "said"),
+    [
+        (lambda shop: None, {}, 0, "3 of 3 rows counted, refused: none"),
+        (lambda shop: shop.run(), {}, 0, "nothing to count: all 3 rows were counted"),
+        (lambda shop: (shop.run(), shop.write(1, 2, 3, "x", 5)), {}, 1, "1 of 2 rows after the first 3 counted"),
+        (lambda shop: (shop.run(), shop.write(1, 2, 4)), {}, 1, "and these rows are others"),
+        (
+            lambda shop: (shop.run(), shop.mapping.write_text(MAPPING + '[dimensions]\nday = "t"\n')),
+            {},
+            1,
+            "and the mapping is another one now",
+        ),
+        (
+            lambda shop: (shop.run(), shop.write(1, 2, 3, 4), shop.reset()),
+            {},
+            0,
+            "1 of 1 rows after the first 3 counted",
+        ),
+        (lambda shop: shop.killed(4), {}, 0, "3 of 3 rows counted (3 of them before)"),
+        (lambda shop: shop.run(name="two"), {"name": "two"}, 0, "two: nothing to count"),
+        (lambda shop: (shop.run(), shop.killed(2, undo=True)), {}, 1, "an undo was begun and not finished"),
+    ],
+)
+def test_a_dry_run_says_what_the_real_one_does_with_the_same_exit_code_and_changes_nothing(
+    shop: Shop, before: Callable[[Shop], Any], words: dict[str, Any], code: int, said: str
+) -> None:
+    before(shop)
+    kept, sold = shop.store.imports(ACCOUNT), shop.sold()
+    for _ in range(2):
+        assert shop.run(**words, dry_run=True) == code
+        dry = shop.said
+    assert (shop.store.imports(ACCOUNT), shop.sold()) == (kept, sold)
+    assert shop.run(**words) == code
+    assert shop.said == dry.replace("would be counted", "counted")
+    assert said in shop.said
+
+
+def test_a_dry_run_knows_the_limit_of_imports(shop: Shop) -> None:
+    shop.settings = SETTINGS.replace(max_imports=1)
+    shop.store._settings = shop.settings
+    shop.run(name="one")
+    for dry_run in (True, False):
+        with pytest.raises(SetupError, match="raise HAILWHALE_MAX_IMPORTS"):
+            shop.run(name="two", dry_run=dry_run)
 
 
 def test_again_and_another_name_count_on(shop: Shop) -> None:

@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hail.hit import HitError, Reason, name_of
-from hail.message import ACCOUNT, decode_message, encode_message
+from hail.message import ACCOUNT, Message, decode_message, encode_message
 from hail.publish import Broker
 from hail.settings import DAY, SUM, Settings, load
 from whale.count.apply import Applier
@@ -67,7 +67,8 @@ from whale.count.rows import BAD_ROW, BadRow, Portion, check_keys_exist, rows_of
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.store import connect
-from whale.store.base import RESET_KEPT_S, Defined, Store
+from whale.store.base import RESET_KEPT_S, Defined, Store, too_many_imports
+from whale.store.memory import MemoryStore
 
 BLOCK_HITS = 2000
 MOST_SHOWN = 20
@@ -207,7 +208,7 @@ class ToStore:
 
     def put(self, bodies: Sequence[bytes], now: float) -> None:
         messages = [decode_message(body) for body in bodies]
-        known = [message for message in messages if self._store.seen(ACCOUNT, message.name)]
+        known = known_of(self._store, messages)
         names = {message.name for message in known}
         if self._store.shards == 1:  # else another shard may still be due
             messages = [message for message in messages if message.name not in names]
@@ -216,6 +217,11 @@ class ToStore:
 
     def close(self) -> None:
         pass
+
+
+def known_of(store: Store, messages: Sequence[Message]) -> list[Message]:
+    """Those that were counted before."""
+    return [message for message in messages if store.seen(ACCOUNT, message.name)]
 
 
 class ToBroker:
@@ -239,7 +245,45 @@ class ToBroker:
         self._ship.close()
 
 
-def put_patiently(to: ToStore | ToBroker, bodies: Sequence[bytes], now: float, stopped: threading.Event) -> None:
+class ToNobody:
+    """Nowhere: what would be counted. store: that knows what was counted before, if any does."""
+
+    verb = "would be counted"
+
+    def __init__(self, store: Store | None = None):
+        self._store = store
+        self.known = 0
+
+    def put(self, bodies: Sequence[bytes], now: float) -> None:
+        if self._store:
+            known = known_of(self._store, [decode_message(body) for body in bodies])
+            self.known += sum(len(message.hits) for message in known)
+
+    def close(self) -> None:
+        pass
+
+
+class Rehearsed:
+    """A store that is only read: what is to be remembered of imports is remembered here."""
+
+    def __init__(self, store: Store, settings: Settings):
+        self.seen, self.last_resets, self.audit = store.seen, store.last_resets, store.audit
+        self._store, self._most = store, settings.max_imports
+        self._kept: dict[str, Defined] = {}
+
+    def imports(self, account: str) -> dict[str, Defined]:
+        return {**self._store.imports(account), **self._kept}
+
+    def keep_import(self, account: str, name: str, seen: int, new: Defined) -> Defined:
+        if not seen and len(self.imports(account)) >= self._most:
+            raise too_many_imports(self._most)
+        self._kept[name] = new
+        return new
+
+
+def put_patiently(
+    to: ToStore | ToBroker | ToNobody, bodies: Sequence[bytes], now: float, stopped: threading.Event
+) -> None:
     """Tries again with backoff while the other side is away or full; raises Unavailable after PATIENCE_S, or stopped."""
     deadline, pause = time.monotonic() + PATIENCE_S, BACKOFF_S[0]
     while True:
@@ -327,22 +371,10 @@ class Job:
     console: Console
 
 
-def check_rows(job: Job, content: Content) -> int:
-    """Counts nothing; the exit code."""
-    at_ms = int(time.time() * 1000)
-    stretch = Stretch(0, None, at_ms, job.asked.block_hits, (("", 1, ""),))
-    with Shown(job.console, content.size) as shown:
-        refused = Refused(shown.say)
-        for block in blocks(job.path, content.size, content.form, job.mapping, [stretch], job.settings, refused):
-            shown.done(block)
-        shown.sum_up("would be counted", refused, at_ms)
-    return 1 if refused.by_reason else 0
-
-
 class Importing:
     """Does what next_step says, until there is nothing left to do."""
 
-    def __init__(self, job: Job, store: Store, to: ToStore | ToBroker):
+    def __init__(self, job: Job, store: Store | Rehearsed, to: ToStore | ToBroker | ToNobody):
         self._job, self._store, self._to = job, store, to
 
     def run(self, content: Content) -> int:
@@ -563,14 +595,29 @@ def partly(mapping: RowMapping, counted: Counted, resets: Resets) -> str:
     )
 
 
+def rehearse(job: Job, content: Content) -> int:
+    """Says what would be done, and does nothing; the exit code that it would have. Raises as import_file does.
+
+    It needs no HailWhale: where none runs on this folder, nothing that was counted before is known, and it says so.
+    """
+    settings = job.settings
+    try:
+        url = settings.redis_url or redis_url_of(settings.data_dir)
+    except SetupError as error:
+        say(job.console, f"what was counted before is not known, so all rows are taken for new: {error}")
+        return Importing(job, MemoryStore(settings), ToNobody()).run(content)
+    store = connect(settings.replace(redis_url=url))
+    return Importing(job, Rehearsed(store, settings), ToNobody(store)).run(content)
+
+
 def import_file(job: Job, dry_run: bool) -> int:
     """The exit code; raises Declined, SetupError, Unavailable."""
     content = scan(job.path, job.mapping)
     if content.form == "ndjson":
         check_keys_exist(job.path, content, job.mapping, job.settings)
-    if dry_run:
-        return check_rows(job, content)
     settings = job.settings
+    if dry_run:
+        return rehearse(job, content)
     to = ToBroker(settings) if settings.broker_url else None
     with closing(to) if to else nullcontext():
         url = settings.redis_url or redis_url_of(settings.data_dir)
@@ -581,7 +628,7 @@ def import_file(job: Job, dry_run: bool) -> int:
 @click.command("import", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", type=click.Path())
 @click.option("--mapping", "mapping_file", metavar="M.toml", required=True, help="How a row becomes a hit.")
-@click.option("--dry-run", is_flag=True, help="Check every row, count nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be counted, check every row, and count nothing.")
 @click.option("--again", is_flag=True, help="Count all rows once more, whatever was counted before.")
 @click.option("--undo", is_flag=True, help="Take back what this file and mapping have counted.")
 @click.option("--name", metavar="NAME", help="The import's name, to keep it apart from others; by itself the file's.")
