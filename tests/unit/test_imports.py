@@ -274,6 +274,32 @@ def test_undo_takes_back_what_was_counted_and_then_it_counts_anew(shop: Shop) ->
     assert shop.closes()
 
 
+def test_undo_says_which_of_several_imports_it_takes_back_and_what_still_counts(shop: Shop) -> None:
+    def undone() -> list[str]:
+        shop.run(undo=True)
+        return [line for line in shop.said.splitlines() if "taken back" not in line]
+
+    rows = "{} rows of f.csv that were counted … under m.toml (…"
+    shop.run()
+    shop.run(again=True)
+    shop.write(7, 8)
+    shop.run(again=True)
+    shop.write(1, 2, 3)
+    assert undone() == [
+        f"import: f.csv: takes back import 2 of 3: {rows.format(3)}",
+        f"import: f.csv: 2 imports still count, the last: {rows.format(2)}",
+    ]
+    assert undone() == [
+        f"import: f.csv: takes back import 1 of 2: {rows.format(3)}",
+        f"import: f.csv: still counts: {rows.format(2)}",
+    ]
+    shop.write(7, 8)
+    assert undone() == [f"import: f.csv: takes back import 1 of 1: {rows.format(2)}"]
+    shop.killed(3)
+    begun = "rows of f.csv that were counted … under m.toml (…"
+    assert undone() == [f"import: f.csv: takes back the import that was begun and not finished: {begun}"]
+
+
 def test_rows_that_were_dated_ahead_are_taken_back_where_they_landed(shop: Shop) -> None:
     ahead = time.strftime("%Y-%m-%d", time.gmtime(time.time() + 9 * 86_400))
     shop.file.write_text(f"t,sold\n2016-01-01,1\n{ahead},2\n")

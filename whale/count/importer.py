@@ -53,6 +53,7 @@ from whale.count.imports import (
     Stretch,
     Unfinished,
     finished,
+    left,
     newest_reset,
     next_step,
     record_of,
@@ -60,6 +61,7 @@ from whale.count.imports import (
     stretches_of,
     text_of,
     touches,
+    undone,
     when,
 )
 from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
@@ -510,6 +512,8 @@ class Importing:
         if not begun:  # another process has done it meanwhile
             return 0
         counted, known = begun.counted, to.known
+        if begun.undo:
+            self._say(f"{name}: {undone(record, begun)}")
         before = counted.parts[-2].rows if len(counted.parts) > 1 and not begun.undo else 0
         with Shown(job.console, counted.size) as shown:
             refused = Refused(shown.say)
@@ -530,9 +534,12 @@ class Importing:
                 if record.begun:
                     raise Declined(f"{name}: another process undoes it")
             verb = "taken back" if begun.undo else to.verb
+            still = left(self._record(name)[1]) if begun.undo else ""
             more = f" ({to.known - known:,} of them before)" if to.known > known and not begun.undo else ""
             more += f", {dropped:,} of them dropped" if dropped > 0 else ""
             shown.sum_up(verb + more, refused, part.at_ms, before)
+            if still:
+                shown.say(f"{name}: {still}")
             if not begun.undo and (reset_ms := self._covered(counted, content, resets)):
                 raise Declined(f"all of it was reset {when(reset_ms)}, while it was counted: run it again to count it")
         return 1 if bad and not begun.undo else 0

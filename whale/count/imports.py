@@ -246,6 +246,30 @@ def next_step(
     return Step(name, record, says)
 
 
+def undone(record: Record, begun: Unfinished) -> str:
+    """Which of the imports under a name an undo takes back."""
+    if begun.place == UNKNOWN:
+        return f"takes back the import that was begun and not finished: {_rows_of(begun.counted)}"
+    return f"takes back import {begun.place + 1} of {len(record.counted)}: {_rows_of(begun.counted)}"
+
+
+def left(record: Record) -> str:
+    """What still counts under a name after an undo; empty where nothing does."""
+    if not record.counted:
+        return ""
+    last = _rows_of(record.counted[-1])
+    return (
+        f"still counts: {last}"
+        if len(record.counted) == 1
+        else f"{len(record.counted)} imports still count, the last: {last}"
+    )
+
+
+def _rows_of(counted: Counted) -> str:
+    rows = "rows" if counted.rows == UNKNOWN else f"{counted.rows:,} rows"
+    return f"{rows} of {counted.file} that were counted {_told(counted)}"
+
+
 def finished(record: Record, rows: int, refused: int, is_ahead: bool, dropped: int, is_apart: bool) -> Record:
     """The record once all was sent that is begun. rows: of the file; is_apart: the last part must not be joined with the one before."""
     begun = record.begun
