@@ -26,6 +26,8 @@ from typing import Any
 from hail.settings import ANY_ORIGIN, PREFIX, Settings, SettingsError
 
 KEYS = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
+KEY_LETTERS = 16
+HOW_TO_MAKE = "make each anew, as `openssl rand -hex 32` prints one"
 WRITE, READ, ADMIN = "write", "read", "admin"
 
 # What proxies add to a request; beside these, all that begins with X-Forwarded.
@@ -138,6 +140,21 @@ def check_bind(bind: str, settings: Settings) -> None:
         raise SettingsError(
             f"{bind} can be reached from other machines: set {', '.join(missing)}, or listen on 127.0.0.1"
         )
+
+
+def weak_keys(settings: Settings) -> str:
+    """A sentence about keys that protect less than they seem to; empty where there are none such. It shows no key.
+
+    They are no reason not to start: one person may want one key for all, and a machine may be closed by other means.
+    """
+    keys = {name: getattr(settings, name.lower()) for name in KEYS if getattr(settings, name.lower())}
+    alike = [PREFIX + name for name, key in keys.items() if list(keys.values()).count(key) > 1]
+    short = [PREFIX + name for name, key in keys.items() if len(key) < KEY_LETTERS]
+    said = [f"{' and '.join(alike)} are alike, so each opens what the others do"] if alike else []
+    if short:
+        have = "have" if len(short) > 1 else "has"
+        said.append(f"{' and '.join(short)} {have} less than {KEY_LETTERS} letters and can be guessed")
+    return f"{'; '.join(said)}: {HOW_TO_MAKE}" if said else ""
 
 
 def _host_of(bind: str) -> str:

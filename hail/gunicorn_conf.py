@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.http.errors import UnsupportedTransferCoding
 
-from hail.access import check_bind
+from hail.access import check_bind, weak_keys
 from hail.settings import SettingsError, load
 from hail.unreadable import answer_unreadable, other_coding
 
@@ -42,6 +42,8 @@ def on_starting(server: Any) -> None:
     except SettingsError as error:
         print(f"{service}: {error}", file=sys.stderr)
         sys.exit(2)
+    if said := weak_keys(settings):
+        print(f"{service}: {said}", file=sys.stderr, flush=True)
     folder = Path(settings.data_dir).absolute() / "metrics" / service
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -28,7 +28,7 @@ def ran(line: str, **values: str) -> tuple[int, str, str]:
 
 
 class Part:
-    """A part that runs until the test ends."""
+    """A part that runs until the test ends, and is killed then: by itself it would take its time to stop."""
 
     def __init__(self, line: str, output: Path, **values: str):
         self.output = output
@@ -42,7 +42,7 @@ class Part:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
+        self.process.kill()
         self.process.wait(60)
 
     def first_line(self) -> str:

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from hail.settings import load
-from tests.servers import RabbitMQ, RedisServer, free_port
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, HERE, Part, environ_of, ran
 from whale.count.dead import Queues
 from whale.errors import SetupError
@@ -129,6 +130,32 @@ def test_each_part_prints_one_line_when_it_stands(
         f"{HAILWHALE} whale --bind {whale}": f"whale: listens on {whale}",
         CELERY: f"worker: counts what comes into RabbitMQ's queue {broker['QUEUE']}",
     }
-    for number, (line, said) in enumerate(parts.items()):
-        with Part(line, tmp_path / f"output{number}", **values) as part:
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(Part(line, tmp_path / f"output{number}", **values)) for number, line in enumerate(parts)
+        ]
+        for part, said in zip(started, parts.values(), strict=True):
             assert part.first_line() == said
+
+
+def test_keys_that_can_be_guessed_or_are_alike_are_told_in_one_line_at_the_start(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    keys = {"WRITE_KEY": "geheim", "READ_KEY": "geheim", "ADMIN_KEY": "a" * 32}
+    values = {"REDIS_URL": redis_server.url, "DATA_DIR": str(tmp_path / "var"), **keys}
+    names = "HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY"
+    with ExitStack() as stack:
+        parts = {
+            name: stack.enter_context(
+                Part(f"{HAILWHALE} {name} --bind 127.0.0.1:{free_port()}", tmp_path / name, **values)
+            )
+            for name in ("hail", "whale")
+        }
+        for name, part in parts.items():
+            wait_until(lambda part=part: part.output.read_text().count("\n") > 1, what=f"two lines of {name}")
+            first, second = part.output.read_text().splitlines()
+            assert first == (
+                f"{name}: {names} are alike, so each opens what the others do; {names} have less than 16 letters and can be "
+                "guessed: make each anew, as `openssl rand -hex 32` prints one"
+            )
+            assert second.startswith(f"{name}: listens on ")

@@ -336,7 +336,8 @@ def test_all_of_up_waits_for_a_cluster_that_is_away_and_for_slots_that_nobody_ha
                 client.execute_command("CLUSTER ADDSLOTS", slot)
             asked = f"{whale}/total?pk=t&metric=hits&period=today"
             wait_until(lambda: requests.get(asked, timeout=20).text == "2", what="both hits")
-        assert up.process.wait(60) == 0
+            up.process.terminate()
+            assert up.process.wait(60) == 0
         said = up.output.read_text()
         assert "Traceback" not in said
         assert not [line for line in said.split("\n") if "ended with" in line]
