@@ -22,11 +22,13 @@ import logging
 import os
 import re
 import secrets
+import socket
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import amqp
 import kombu
@@ -135,13 +137,22 @@ def setup_fault(error: BaseException, settings: Settings) -> str:
     return ""
 
 
-def check_broker(settings: Settings) -> None:
-    """Raises SettingsError where RabbitMQ refuses the set-up; one that is away is waited for later."""
+def away(error: BaseException, settings: Settings) -> str:
+    """A sentence about a RabbitMQ that cannot be reached. It shows no password."""
+    if isinstance(error, socket.gaierror):
+        return f"{PREFIX}BROKER_URL: its host {urlsplit(settings.broker_url).hostname} is not known here ({error.strerror})"
+    return f"RabbitMQ: {error or type(error).__name__} ({PREFIX}BROKER_URL)"
+
+
+def check_broker(settings: Settings) -> str:
+    """Why RabbitMQ cannot be reached now, "" where it can. Raises SettingsError where it refuses the set-up."""
     try:
         Broker(settings).close()
     except Exception as error:  # py-amqp raises nearly anything
         if refused := setup_fault(error, settings):
             raise SettingsError(refused) from None
+        return away(error, settings)
+    return ""
 
 
 class Broker:
@@ -674,7 +685,7 @@ class _Engine:
             self._try_at = time.monotonic() + self._settings.breaker_s
             counters.BROKER_FAILURES.labels("connect").inc()
             if str(error) != self._no_connection:
-                why = setup_fault(error, self._settings) or f"RabbitMQ: no connection: {error!r}"
+                why = setup_fault(error, self._settings) or f"no connection: {away(error, self._settings)}"
                 log.warning("%s; hits go to the spool", why)
             self._no_connection = str(error)
         else:

@@ -242,7 +242,7 @@ def broker_findings(settings: Settings) -> Findings:
         with Queues(settings) as queues:
             yield from _broker_findings(settings, queues)
     except Unavailable as error:
-        yield Finding(WRONG, "RabbitMQ", f"{error}: start it, or set HAILWHALE_BROKER_URL; hits go to the spool")
+        yield Finding(WRONG, "RabbitMQ", f"{error}: start it, or correct the setting; hits go to the spool")
     except SetupError as error:
         yield Finding(WRONG, "RabbitMQ", str(error))
 

@@ -158,8 +158,8 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
             stack.callback(embedded.stop)
             embedded.take()  # before ports: who starts all a second time is told so, and not that a port is in use
         check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
-        if settings.broker_url:
-            check_broker(settings)
+        if settings.broker_url and (said := check_broker(settings)):
+            say(f"{said}; hits go to the spool, and wait there")
         if settings.redis_url and (said := store_says(settings)):
             say(f"{said}; Hail takes hits, and the other parts wait")
         return run(settings, environ, embedded)

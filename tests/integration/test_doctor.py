@@ -156,7 +156,7 @@ def test_servers_that_are_away_and_other_shards_are_said(settings: Settings, tmp
     Whale.connect(settings).count_now("x")
     found = wrong(settings.replace(shards=64, broker_url=f"amqp://127.0.0.1:{free_port()}//"))
     assert found["Redis"] == "HAILWHALE_SHARDS is 64, but this Redis was begun with 1: set it to 1"
-    assert "start it, or set HAILWHALE_BROKER_URL; hits go to the spool" in found["RabbitMQ"]
+    assert "(HAILWHALE_BROKER_URL): start it, or correct the setting; hits go to the spool" in found["RabbitMQ"]
     found = wrong(settings.replace(redis_url=f"redis://:secret@127.0.0.1:{free_port()}"))
     assert "does not answer" in found["Redis"]
     assert "secret" not in found["Redis"]

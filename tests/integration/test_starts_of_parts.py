@@ -1,6 +1,7 @@
 """How each part starts, and what is said where it cannot: one sentence on stderr, and exit code 2."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 
 from hail.settings import load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
@@ -159,3 +161,46 @@ def test_keys_that_can_be_guessed_or_are_alike_are_told_in_one_line_at_the_start
                 "guessed: make each anew, as `openssl rand -hex 32` prints one"
             )
             assert second.startswith(f"{name}: listens on ")
+
+
+def test_each_part_names_the_setting_whose_host_is_not_known_and_never_a_password(tmp_path: Path) -> None:
+    redis, broker = "redis://hw:geheim@redis.invalid:6379/0", "amqp://hw:geheim@rabbit.invalid:5672//"
+    no_redis = r"HAILWHALE_REDIS_URL: its host redis\.invalid is not known here \([^)]+\)"
+    no_broker = r"HAILWHALE_BROKER_URL: its host rabbit\.invalid is not known here \([^)]+\)"
+    hail, bind, both = (
+        f"127.0.0.1:{free_port()}",
+        f"--bind 127.0.0.1:{free_port()}",
+        {"REDIS_URL": redis, "BROKER_URL": broker},
+    )
+    binds = {"HAIL_BIND": f"127.0.0.1:{free_port()}", "WHALE_BIND": f"127.0.0.1:{free_port()}"}
+    (tmp_path / "rows.csv").write_text("at\n2026-09-21\n")
+    (tmp_path / "m.toml").write_text('pk = "t"\nat = "at"\n')
+    imports = f"{HAILWHALE} import {tmp_path}/rows.csv --mapping {tmp_path}/m.toml"
+    expected: dict[str, tuple[dict[str, str], list[str]]] = {
+        f"{HAILWHALE} whale {bind}": ({"REDIS_URL": redis}, [f"^whale: waits, .*: {no_redis}\n"]),
+        f"{HAILWHALE} hail --bind {hail}": ({"BROKER_URL": broker}, [no_broker]),
+        CELERY: (both, [f"^worker: waits: {no_broker}\nworker: waits: {no_redis}\n"]),
+        "whale.count.hailwail --follow --apply": ({"REDIS_URL": redis}, [f"^hailwail: {no_redis}: waiting, "]),
+        f"{HAILWHALE} up": ({**both, **binds}, [rf"\| {no_broker}; hits go to", rf"\| {no_redis}; Hail takes hits"]),
+        f"{HAILWHALE} audit": ({"REDIS_URL": redis}, [f"^hailwhale: {no_redis}\n$"]),
+        imports: ({"BROKER_URL": broker}, [f"^hailwhale: {no_broker}\n$"]),
+    }
+    with ExitStack() as stack:
+        parts = []
+        for number, (line, (values, patterns)) in enumerate(expected.items()):
+            folder = str(tmp_path / f"var{number}")
+            part = stack.enter_context(Part(line, tmp_path / f"output{number}", DATA_DIR=folder, **values))
+            parts.append((part, patterns))
+        wait_until(lambda: connects(hail), what="Hail, which connects when it is first asked")
+        for part, patterns in parts:
+            for pattern in patterns:
+                wait_until(lambda part=part, p=pattern: re.search(p, part.output.read_text(), re.M), 60, pattern)
+        for part, _ in parts:
+            assert "geheim" not in part.output.read_text()
+
+
+def connects(bind: str) -> bool:
+    try:
+        return requests.get(f"http://{bind}/readyz", timeout=20).ok
+    except requests.ConnectionError:
+        return False

@@ -14,7 +14,7 @@ import amqp
 import kombu
 
 from hail.message import BadMessage, Message, decode_message
-from hail.publish import Broker, dead_name, dead_queue, queue, setup_fault
+from hail.publish import Broker, away, dead_name, dead_queue, queue, setup_fault
 from hail.settings import Settings
 from whale.errors import SetupError, Unavailable
 
@@ -48,7 +48,7 @@ class Queues:
         except Exception as error:  # py-amqp raises nearly anything
             if refused := setup_fault(error, settings):
                 raise SetupError(refused) from None
-            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
+            raise Unavailable(away(error, settings)) from None
 
     def __enter__(self) -> "Queues":
         return self

@@ -22,7 +22,7 @@ import msgspec
 
 from hail.hit import Reason
 from hail.message import UNREADABLE, BadMessage, Message, decode_message
-from hail.publish import Broker
+from hail.publish import Broker, away
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier
@@ -112,7 +112,7 @@ class Ship:
             if self._broker:
                 self._broker.cut()
             self._broker = None
-            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}") from None
+            raise Unavailable(away(error, self._settings)) from None
 
     def sweep(self) -> None:
         pass

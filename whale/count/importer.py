@@ -35,7 +35,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hail.hit import HitError, Reason, name_of
 from hail.message import ACCOUNT, Message, decode_message, encode_message
-from hail.publish import Broker
+from hail.publish import Broker, away
 from hail.settings import DAY, SUM, Settings, load
 from whale.count.apply import Applier
 from whale.count.hailwail import Ship
@@ -237,7 +237,7 @@ class ToBroker:
         try:
             Broker(settings).close()
         except Exception as error:  # py-amqp raises nearly anything
-            raise Unavailable(f"RabbitMQ: {error or type(error).__name__}: see HAILWHALE_BROKER_URL") from None
+            raise Unavailable(away(error, settings)) from None
         self._ship = Ship(settings)
 
     def put(self, bodies: Sequence[bytes], now: float) -> None:

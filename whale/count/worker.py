@@ -159,9 +159,9 @@ def _before_it_starts(**_: Any) -> None:
     few_arenas()
     with _or_exit():
         settings = load(os.environ)
-        publish.check_broker(settings)
-        if said := store_says(settings):
-            print(f"worker: waits: {said}", file=sys.stderr, flush=True)
+        for said in (publish.check_broker(settings), store_says(settings)):
+            if said:
+                print(f"worker: waits: {said}", file=sys.stderr, flush=True)
 
 
 @worker_ready.connect

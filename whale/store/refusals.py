@@ -37,6 +37,8 @@ TEXTS = {
     r"while the cluster is down": "CLUSTERDOWN",
     r"Redis is loading the dataset": "LOADING",
 }
+UNKNOWN_HOST = re.compile(r"Error -[0-9]+ connecting to (?P<host>\S+):[0-9]+\. (?P<why>[^.]+)")
+"""Names have errors of their own, below 0."""
 RIGHT = re.compile(r"NOPERM|no permissions|can't run this command|can't access at least one of the keys")
 
 
@@ -70,6 +72,8 @@ def unavailable_of(error: Exception) -> Unavailable | None:
     code = code or next((code for pattern, code in TEXTS.items() if re.search(pattern, text)), None)
     if code:
         return Refused(WORDS[code], lasting=code == LASTING)
+    if unknown := UNKNOWN_HOST.search(text):
+        return Unavailable(f"HAILWHALE_REDIS_URL: its host {unknown['host']} is not known here ({unknown['why']})")
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return Unavailable(f"Redis: {error}")
     if isinstance(error, redis.exceptions.ClusterError | redis.exceptions.RedisClusterException):
