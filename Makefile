@@ -20,7 +20,7 @@ up: setup
 	@exec $(BIN)/hailwhale up
 
 test: check servers
-	$(BIN)/python -m pytest tests -m "not long"
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long"
 
 test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600

@@ -62,12 +62,12 @@ def free_port(also_free: int = 0) -> int:
 _told: set[int] = set()
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "") -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "", pause_s: float = 0.02) -> Any:
     """The first true value of condition(); AssertionError when there is none within the time."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what or condition.__name__}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return value
 
 

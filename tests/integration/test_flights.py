@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ def expected() -> Figures:
     months: dict[str, Counter[int]] = {name: Counter() for name in ("hits", *METRICS)}
     delays, flights = Counter[str](), Counter[str]()
     for row in rows():
-        at = datetime.strptime(row["time_hour"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        month = int(at.replace(day=1, hour=0).timestamp()) * 1000
+        year, number = row["time_hour"][:4], row["time_hour"][5:7]
+        month = int(datetime(int(year), int(number), 1, tzinfo=UTC).timestamp()) * 1000
         amounts = {"hits": 1} | {name: int(row[name]) for name in METRICS if row[name] not in ("", "NA")}
         for name, amount in amounts.items():
             totals[name] += amount
@@ -175,8 +176,16 @@ class Farm:
             [sys.executable, "-m", "whale.cli", *words], env=self.environ, capture_output=True, text=True, timeout=240
         )
 
+    @cached_property
+    def whale(self) -> Whale:
+        return Whale.connect(self.settings)
+
     def counted(self) -> int:
-        return sum(row.hits for row in Whale.connect(self.settings).store.audit("default"))
+        return sum(row.hits for row in self.whale.store.audit("default"))
+
+    def wait_for_all(self) -> None:
+        """Asks seldom: whoever counts them needs the machine."""
+        wait_until(lambda: self.counted() == FLIGHTS, 240, "all flights", pause_s=0.2)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -188,9 +197,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def send_all(farm: Farm) -> None:
+def send_all(farm: Farm, batches: Iterator[bytes]) -> None:
     """Every flight by POST /batch, from several clients; a batch that Hail has no room for comes again."""
-    batches = _batches()
     lock, wrong = threading.Lock(), list[str]()
 
     def work() -> None:
@@ -213,7 +221,10 @@ def send_all(farm: Farm) -> None:
     assert wrong == []
 
 
-def _batches() -> Iterator[bytes]:
+@pytest.fixture(scope="module")
+def batches() -> list[bytes]:
+    """Every flight, as bodies of POST /batch."""
+    bodies: list[bytes] = []
     lines: list[bytes] = []
     for row in rows():
         hit: dict[str, Any] = {"pk": ["flights", row["carrier"]], "at": row["time_hour"]}
@@ -223,10 +234,9 @@ def _batches() -> Iterator[bytes]:
         hit["metrics"] = {name: int(row[name]) for name in METRICS if row[name] not in ("", "NA")}
         lines.append(json.dumps(hit).encode() + b"\n")
         if len(lines) == BATCH:
-            yield b"".join(lines)
+            bodies.append(b"".join(lines))
             lines = []
-    if lines:
-        yield b"".join(lines)
+    return [*bodies, b"".join(lines)] if lines else bodies
 
 
 def closes(farm: Farm) -> None:
@@ -238,27 +248,29 @@ def closes(farm: Farm) -> None:
 
 @pytest.mark.timeout(600)
 def test_flights_through_hail_rabbitmq_and_celery(
-    tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, expected: Figures
+    tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, expected: Figures, batches: list[bytes]
 ) -> None:
     with Farm(tmp_path, own_redis.url, BROKER_URL=rabbitmq.url, QUEUE=unique) as farm:
         farm.start(worker_command(farm.settings))
         farm.start(hailwail_command(farm.settings))  # what a slow moment sent to the spool
         farm.start(hail_command(farm.settings))
         farm.wait_for_hail()
-        send_all(farm)
-        wait_until(lambda: farm.counted() == FLIGHTS, 240, "all flights")
+        send_all(farm, iter(batches))
+        farm.wait_for_all()
         check(farm.settings, expected)
         closes(farm)
 
 
 @pytest.mark.timeout(600)
-def test_flights_through_the_embedded_path(tmp_path: Path, own_redis: RedisServer, expected: Figures) -> None:
+def test_flights_through_the_embedded_path(
+    tmp_path: Path, own_redis: RedisServer, expected: Figures, batches: list[bytes]
+) -> None:
     with Farm(tmp_path, own_redis.url) as farm:
         farm.start(hailwail_command(farm.settings))
         farm.start(hail_command(farm.settings))
         farm.wait_for_hail()
-        send_all(farm)
-        wait_until(lambda: farm.counted() == FLIGHTS, 240, "all flights")
+        send_all(farm, iter(batches))
+        farm.wait_for_all()
         check(farm.settings, expected)
         closes(farm)
 
