@@ -23,6 +23,7 @@ MINUTE, HOUR, DAY, WEEK = 60, 3600, 86_400, 604_800
 SECONDS = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 DAYS = {"mo": 31, "y": 365}
 MONTHS = {"1mo": 1, "1y": 12}
+SHORTEST: Mapping[Width, int] = {"1d": DAY, "1w": WEEK, "1mo": 28 * DAY, "1y": 365 * DAY}
 WORDS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 UNITS = {text: unit for unit, word in WORDS.items() for text in (unit, word, f"{word}s")}
 NAMED = {"thirty": "1d:1mo", "year": "1d:1y", "seven": "1d:1w", "hour": "1m:1h"} | dict.fromkeys(
@@ -367,6 +368,8 @@ class Reading:
             raise Refused("bad_period")
         count = int(found[1])
         seconds = count * (SECONDS[unit] if unit in SECONDS else DAYS[unit] * DAY)
+        if seconds < (width if isinstance(width, int) else SHORTEST[width]):
+            raise Refused("bad_period")
         if isinstance(width, int):
             last = self.now // width * width
             return self.seconds(width, (last - seconds) // width * width, last + width)
