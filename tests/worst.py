@@ -114,7 +114,7 @@ def small(rng: random.Random) -> Given:
 
 @kind
 def all_times(rng: random.Random) -> Given:
-    at = rng.randrange(0, 1_790_000_000)
+    at = rng.randrange(100_000_000, 1_790_000_000)  # fewer digits are YYYYMMDD
     return {"pk": "times", "dimensions": {f"d{i}": {f"{rng.getrandbits(8)}": {}} for i in range(20)}, "at": at}
 
 
