@@ -28,13 +28,13 @@ from calendar import isleap, monthrange
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import is_text
+from hail.room import COST, Bounded
 from hail.settings import DISTINCT, QUANTILE, SUM
 from whale.errors import FormulaError
 from whale.period import CALENDAR_DAYS, DAY, MONTHS, YEAR, Range, tz
@@ -43,6 +43,7 @@ MILLION = 1_000_000
 LONGEST = 1000
 DEEPEST = 50
 REMEMBERED = 300  # characters of a formula whose parse is kept
+REMEMBERED_BYTES = 8_000_000  # of all that are kept
 MAX_WINDOW = 1000
 MOST_FORMULAS = 1000  # of one question
 LEVELS = {
@@ -213,9 +214,21 @@ def ratio_text(above: Any, below: str) -> str:
 # Parsing
 
 
-@lru_cache(maxsize=4096)
+def _bytes_of(asked: tuple[str, tuple[str, ...]], formula: Formula) -> int:
+    """special: names that a dictionary may have forgotten since."""
+    text, special = asked
+    return 2 * COST + COST * len(formula.steps) + 4 * len(text) + sum(COST // 2 + 4 * len(name) for name in special)
+
+
+_parsed: Bounded[tuple[str, tuple[str, ...]], Formula] = Bounded("formulas", REMEMBERED_BYTES, _bytes_of)
+
+
 def _parse(text: str, special: tuple[str, ...]) -> Formula:
-    return _Parser(text, special).formula()
+    found = _parsed.get((text, special))
+    if found is None:
+        found = _Parser(text, special).formula()
+        _parsed.keep((text, special), found)
+    return found
 
 
 class _Parser:

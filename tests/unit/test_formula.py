@@ -1,4 +1,5 @@
 import contextlib
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hail.room import held
 from whale.errors import FormulaError
-from whale.formula import MILLION, Frame, metrics_asked, parse_formula
+from whale.formula import MILLION, REMEMBERED_BYTES, Frame, metrics_asked, parse_formula
 from whale.period import DAY, HOUR, MONTH, WEEK, YEAR, Range
 
 WEEK_OF_JUNE = Range(DAY, 1_433_894_400, 1_434_585_600)  # 2015-06-10 to 17
@@ -186,3 +188,18 @@ def test_metrics_are_asked_in_each_form() -> None:
     assert metrics_asked("a") == ["a"]
     assert metrics_asked(["a", "b/c", "a"]) == ["a", "b/c"]
     assert metrics_asked({"a": "b", "c": 1, "km/h": "hits"}) == ["a/b", "c", "`km/h`/hits"]
+
+
+def test_formulas_that_are_remembered_are_bounded_in_bytes() -> None:
+    """Each is as long as one that is kept, over metrics whose names hold operators; a dictionary is read anew for each."""
+    tracemalloc.start()
+    try:
+        for number in range(600):
+            names = [f"{number}/{name}".ljust(200, "n") for name in range(63)]
+            parse_formula("a" + "+b" * 140 + f"+c{number}", names)
+        told, most = held()["formulas"]
+        assert most == REMEMBERED_BYTES
+        assert told > most - 100_000
+        assert tracemalloc.get_traced_memory()[0] < 1.25 * most
+    finally:
+        tracemalloc.stop()
