@@ -25,6 +25,7 @@ graceful_timeout = 10
 keepalive = 75  # longer than a proxy keeps its own idle connections
 limit_request_line = 8190  # a GET hit carries its dimensions in the address
 control_socket_disable = True
+backlog = 4096  # that wait to be taken in, as many as Linux allows: where it is full, people wait seconds to connect
 # Of a proxy on loopback gunicorn would take another SCRIPT_NAME, so `/x/count_now` could be `/count_now`: it believes nobody.
 forwarded_allow_ips = ""
 forwarder_headers = ""
