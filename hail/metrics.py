@@ -17,13 +17,18 @@ CONNECTION_BYTES = Gauge(
 CONNECTIONS_CLOSED = Counter("hailwhale_connections_closed", "Connections that were closed while they waited", ["why"])
 HELD = Gauge("hailwhale_held_bytes", "Bytes held for later, by what holds them", ["what"], multiprocess_mode="livesum")
 MOST = Gauge("hailwhale_held_bytes_most", "Bytes that may be held", ["what"], multiprocess_mode="livesum")
+_told: dict[tuple[Gauge, str], int] = {}
 
 
 def tell_held() -> None:
     """Sets the gauges of what this process holds: for those of its siblings who are asked for /metrics."""
-    for name, (bytes_, most) in held().items():
-        HELD.labels(name).set(bytes_)
-        MOST.labels(name).set(most)
+    for name, row in held().items():
+        for gauge, number in zip((HELD, MOST), row, strict=True):
+            if (
+                _told.get((gauge, name)) != number
+            ):  # a new float each second may be all that keeps a megabyte from the system
+                _told[gauge, name] = number
+                gauge.labels(name).set(number)
 
 
 def exposition() -> bytes:

@@ -8,6 +8,7 @@ What is held is shown on /metrics (metrics.py), by name; programs without /metri
 """
 
 import ctypes
+import functools
 import resource
 import threading
 import weakref
@@ -21,6 +22,7 @@ M_ARENA_MAX = -8  # of glibc's malloc.h
 
 K = TypeVar("K")
 V = TypeVar("V")
+C = TypeVar("C", bound="functools._lru_cache_wrapper[Any]")
 
 
 class Room:
@@ -103,6 +105,15 @@ class Bounded(Generic[K, V]):
             self._room.held -= entry[1]
 
 
+_calendars: "list[functools._lru_cache_wrapper[Any]]" = []
+
+
+def calendar(remembering: C) -> C:
+    """Of a function with an lru_cache: it is emptied where the process gives back its memory."""
+    _calendars.append(remembering)
+    return remembering
+
+
 def held() -> dict[str, tuple[int, int]]:
     """By name: bytes that this process holds, and how many it may."""
     found: dict[str, tuple[int, int]] = {}
@@ -138,7 +149,9 @@ def few_arenas() -> None:
 
 
 def give_back() -> None:
-    """Hands freed memory to the system, where the C library is one that keeps it (glibc)."""
+    """Hands freed memory to the system, where the C library is one that keeps it (glibc); and empties the calendars."""
+    for remembering in _calendars:
+        remembering.cache_clear()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

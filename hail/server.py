@@ -29,6 +29,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
 
 from hail.connections import Bounds, Connection, Connections, Wait, peer_of
+from hail.room import few_arenas
 from hail.settings import PREFIX, load
 
 TICK_S = 0.25
@@ -205,6 +206,7 @@ class HailWorker(GeventWorker):
     wsgi: Any
 
     def init_process(self) -> None:
+        few_arenas()  # before there are threads
         from hail import metrics  # not before gunicorn_conf has named the folder that it keeps its numbers in
 
         if self.cfg.is_ssl:

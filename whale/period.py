@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
+from hail.room import calendar
 from hail.times import SECOND, NoTime, time_of
 from whale.errors import PeriodError, TooManyPoints
 
@@ -137,6 +138,7 @@ def zone_asked(text: str, account_zone: str) -> str:
 # Buckets
 
 
+@calendar
 @lru_cache(maxsize=16_384)
 def day_start(at: int, zone: str) -> int:
     """Where the local day that contains `at` begins: epoch seconds. A coarse `at` (a quarter) uses the cache well."""
@@ -147,6 +149,7 @@ def day_start(at: int, zone: str) -> int:
     return after if after <= at else midnight(day.toordinal(), zone)
 
 
+@calendar
 @lru_cache(maxsize=16_384)
 def month_start(at: int, zone: str) -> int:
     """Where the local calendar month that contains `at` begins, in epoch seconds."""
@@ -229,6 +232,7 @@ def interval_name(interval: Interval) -> str:
     return f"{interval // UNITS[unit]}{unit}"
 
 
+@calendar
 @lru_cache(maxsize=32)
 def _listed(interval: Interval, start: int, end: int, zone: str) -> tuple[int, ...]:
     at = bucket_start(interval, start, zone)
@@ -253,6 +257,7 @@ def _month(day: date, months: int) -> date:
     return date(year, month + 1, 1)
 
 
+@calendar
 @lru_cache(maxsize=16_384)
 def midnight(ordinal: int, zone: str) -> int:
     """The first instant whose local date is that day or later."""

@@ -172,7 +172,6 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
     with stop_signals(stopping), ExitStack() as stack:
         environ = dict(environ)
         environ["PYTHONUNBUFFERED"] = "1"
-        environ.setdefault("MALLOC_ARENA_MAX", "2")  # else each thread may keep freed memory of its own
         if embedded:
             stack.callback(embedded.stop)
             embedded.begin()

@@ -10,9 +10,9 @@ import os
 import re
 import secrets
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,14 @@ def resident_mb(pid: int, field: str = "VmRSS") -> float:
     found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found
     return int(found[1]) / 1000
+
+
+def heaps_of_threads(pid: int) -> int:
+    """Of glibc, beside the one of the process. Each lies at a multiple of 64 MB."""
+    starts = re.findall(
+        r"^([0-9a-f]+)-[0-9a-f]+ rw-p [0-9a-f]+ 00:00 0\s*$", Path(f"/proc/{pid}/maps").read_text(), re.M
+    )
+    return sum(int(start, 16) % (64 << 20) == 0 for start in starts)
 
 
 def processes_of(program: Program) -> list[int]:
@@ -165,19 +173,17 @@ def test_minutes_of_the_worst_hits_leave_a_worker_below_its_ceiling(
 
 
 def send_until(stop: float, send: Callable[[int], None]) -> None:
-    """By eight threads, each with numbers of its own, until a time."""
+    """By eight threads, each with numbers of its own, until a time, and once at least; raises what one of them met."""
 
     def work(first: int) -> None:
-        number = first
+        send(first)
+        number = first + 8
         while time.monotonic() < stop:
             send(number)
             number += 8
 
-    threads = [threading.Thread(target=work, args=(first,)) for first in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
 
 
 def attack_hail(folder: Path, redis: RedisServer, seconds: float) -> None:
@@ -225,16 +231,17 @@ def attack_whale(folder: Path, redis: RedisServer, seconds: float, cells: int, c
     pks = ["values", "long", "metrics2", "times", "quantiles"]
 
     def ask(number: int) -> None:
-        asked = {
-            "pk": pks[number % len(pks)],
-            "depth": "2",
-            "limit": "0",
-            "cached": "1",
-            "metrics": f"hits/{number + 1}",
-        }
-        period = ("1d:1mo", "1h:1w", "1m:24h", "today")[number % 4]
-        requests.get(f"http://{bind}/plotpoints", {**asked, "period": period}, timeout=60)
-        requests.get(f"http://{bind}/rank", {**asked, "depth": "", "period": period}, timeout=60)
+        """A series of as many points as one answer may have, and a ranking of as many rows."""
+        period, buckets = (("1d:1mo", 32), ("1h:1w", 170), ("1m:24h", 1442), ("today", 25))[number % 4]
+        formula = f"hits/{number + 1}"
+        asked = {"pk": pks[number % len(pks)], "cached": "1", "period": period}
+        series = {**asked, "metrics": formula, "depth": "1", "limit": str(200_000 // buckets - 1)}
+        for address, query in (
+            ("plotpoints", series),
+            ("rank", {**asked, "by": formula, "columns": '["hits", "hits/days"]', "limit": "10000"}),
+        ):
+            answer = requests.get(f"http://{bind}/{address}", query, timeout=60)
+            assert answer.status_code == 200, answer.text
 
     try:
         spool_worst(farm.spool, farm.settings, cells, 1)
@@ -242,8 +249,9 @@ def attack_whale(folder: Path, redis: RedisServer, seconds: float, cells: int, c
         whale.start()
         wait_until(lambda: not farm.spool.names(), 120, "the hits to be counted")
         wait_until(lambda: is_up(f"http://{bind}/readyz"), 60, "Whale")
-        ask(0)
+        send_until(time.monotonic(), ask)  # each thread has its connection to Redis
         watch = Watch(processes_of(whale))
+        assert max(map(heaps_of_threads, watch.pids)) <= 1
         send_until(time.monotonic() + seconds, ask)
         watch.check(WHALE_MB, "Whale")
         assert 'hailwhale_held_bytes{what="names"}' in requests.get(f"http://{bind}/metrics", timeout=60).text

@@ -23,6 +23,7 @@ import msgspec
 from hail.hit import Reason
 from hail.message import UNREADABLE, BadMessage, Message, decode_message
 from hail.publish import Broker, away
+from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier
@@ -321,6 +322,7 @@ def check_readable(settings: Settings) -> None:
 @click.option("--force", is_flag=True, help="Hand on files that are too old, too.")
 def main(apply_: bool, follow_: bool, force: bool) -> None:
     """Hand on what Hail has spooled."""
+    few_arenas()
     try:
         settings = load(os.environ)
         if not apply_ and not settings.broker_url:

@@ -57,6 +57,7 @@ from datetime import date, datetime, time
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from hail.room import calendar
 from hail.settings import DAY, HOUR
 from whale.dimension import Pk
 from whale.period import Interval, day_start, month_start
@@ -241,6 +242,7 @@ def _name(kind: str, name: str) -> str:
     return base64.urlsafe_b64encode(digest(kind, name, size=12)).decode()
 
 
+@calendar
 @functools.lru_cache(maxsize=16_384)
 def place(interval: Interval, start: int, zone: str) -> tuple[int, int]:
     """Block of a bucket and its position there: an hour of minutes, a day of quarters, 2 days of hours, 16 days, 16 months."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.room import MEGABYTE, Bounded
+from hail.room import MEGABYTE, Bounded, calendar
 from hail.settings import DAY, MONTH, Settings
 from whale.count.denormalize import WIDE
 from whale.dimension import Path, Pk
@@ -603,6 +603,7 @@ class Reader(Connected):
         return [*known.in_order] if known else []
 
 
+@calendar
 @lru_cache(maxsize=128)
 def _placed(interval: Interval, starts: Sequence[int], zone: str, first: int) -> tuple[_Block, ...]:
     """The blocks of some buckets. first: the column of the first bucket."""
