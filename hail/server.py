@@ -99,6 +99,12 @@ class Stream(Connection):
             raise StopIteration from None
         self._book.work(self)
 
+    def go_on(self, come: int) -> None:
+        """After an answer, where `come` bytes of what follows are here already: it waits for their end, and others first."""
+        self._book.release(self, self.held - come)
+        self._book.wait(self, Wait.HEAD, time.monotonic())
+        gevent.sleep(0)
+
     def work(self) -> bool:
         """From here on it is not closed; False where there is too much work already. OSError where it was closed."""
         if self._gone:
@@ -249,6 +255,8 @@ class HailWorker(GeventWorker):
         """StopIteration where the connection ends with this request."""
         answered = AsyncWorker.handle_request(self, listener_name, req, sock, addr)
         sock.drop_rest(req.body)
+        if come := req.unreader.buf.getbuffer().nbytes:
+            sock.go_on(come)
         return bool(answered)
 
     def run(self) -> None:

@@ -203,7 +203,7 @@ def test_whoever_takes_too_long_is_closed_though_a_byte_comes_now_and_then(
     kept = served.open(HEALTH.decode())
     assert answer_on(kept)[0] == 200
     links = {
-        "head": [served.open(), served.open(HALF_HEAD)],
+        "head": [served.open(), served.open(HALF_HEAD), served.open(HEALTH.decode() + HALF_HEAD)],
         "body": [served.open(HALF_BODY.format(POSTS[name]))],
     }
     trickled = [served.open(HALF_HEAD), served.open(HALF_BODY.format(POSTS[name]))]
@@ -224,7 +224,7 @@ def test_whoever_takes_too_long_is_closed_though_a_byte_comes_now_and_then(
     for link in [*links["head"], *links["body"]]:
         wait_until(lambda link=link: is_closed(link), what="a silent connection to be closed")
     wait_until(lambda: served.closed("reader") == 1, what="the reader to be closed")
-    assert (served.closed("head"), served.closed("body")) == (3, 2)
+    assert (served.closed("head"), served.closed("body")) == (4, 2)
     kept.setblocking(True)
     kept.sendall(HEALTH)  # it has been idle for longer, as a proxy's connections are
     assert answer_on(kept)[0] == 200
@@ -413,6 +413,8 @@ FLOODS = {
         "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"1\r\nx\r\n" * 150_000,
     ),
+    "requests at once": ("", HEALTH * 1000),
+    "requests at once that no route answers": ("", HEALTH.replace(b"healthz", b"x") * 1000),
 }
 
 
