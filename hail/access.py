@@ -30,7 +30,7 @@ KEY_LETTERS = 16
 HOW_TO_MAKE = "make each anew, as `openssl rand -hex 32` prints one"
 WRITE, READ, ADMIN = "write", "read", "admin"
 
-# What proxies add to a request; beside these, all that begins with X-Forwarded.
+# What proxies add to a request; beside these, all that is of the kind of X-Forwarded-For.
 OF_PROXIES = frozenset(
     f"HTTP_{name}"
     for name in (
@@ -41,6 +41,13 @@ OF_PROXIES = frozenset(
         "TRUE_CLIENT_IP",
         "CF_CONNECTING_IP",
         "X_ORIGINAL_HOST",
+        "X_ENVOY_EXTERNAL_ADDRESS",
+        "X_CLUSTER_CLIENT_IP",
+        "FASTLY_CLIENT_IP",
+        "CLIENT_IP",
+        "X_AZURE_CLIENTIP",
+        "X_AMZN_TRACE_ID",
+        "CDN_LOOP",
     )
 )
 HOST = re.compile(
@@ -244,7 +251,9 @@ class Access:
     def _proxy(self, environ: Environ, peer: str) -> str:
         """The header by which a proxy shows itself, as people write it; empty where there is none, or it is trusted."""
         for name in environ:
-            if (name.startswith("HTTP_X_FORWARDED") or name in OF_PROXIES) and not is_trusted(peer, self.settings):
+            if (("_FORWARDED" in name and name.startswith("HTTP_")) or name in OF_PROXIES) and not is_trusted(
+                peer, self.settings
+            ):
                 return name.removeprefix("HTTP_").replace("_", "-").title()
         return ""
 

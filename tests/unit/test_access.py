@@ -248,6 +248,14 @@ PROXIED = [
     {"HTTP_VIA": "1.1 squid"},
     {"HTTP_X_REAL_IP": "192.0.2.60"},
     {"HTTP_CF_CONNECTING_IP": "192.0.2.60"},
+    {"HTTP_X_ORIGINAL_FORWARDED_FOR": "192.0.2.60"},
+    {"HTTP_X_ENVOY_EXTERNAL_ADDRESS": "192.0.2.60"},
+    {"HTTP_X_CLUSTER_CLIENT_IP": "192.0.2.60"},
+    {"HTTP_FASTLY_CLIENT_IP": "192.0.2.60"},
+    {"HTTP_CLIENT_IP": "192.0.2.60"},
+    {"HTTP_X_AZURE_CLIENTIP": "192.0.2.60"},
+    {"HTTP_CDN_LOOP": "cloudflare"},
+    {"HTTP_X_AMZN_TRACE_ID": "Root=1-67891233-abcdef012345678912345678"},
 ]
 STRANGERS = [
     {"HTTP_HOST": "evil.example"},
