@@ -25,9 +25,14 @@ table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nu
 th { text-align: left; color: var(--soft); font-weight: 500; font-size: .875rem }
 th, td { padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); vertical-align: top }
 th:nth-child(2), td:nth-child(2) { text-align: right; white-space: nowrap; padding-right: 1.5rem }
-td { overflow-wrap: anywhere } td:first-child { min-width: 8rem }
+td { overflow-wrap: anywhere } td:first-child { min-width: 8rem; white-space: pre-wrap }
 td.child { padding-left: 1.25rem } a { color: var(--blue) }
-.metric { display: inline-block; margin: 0 1rem 0 0 }
+.metric { display: inline-block; margin: 0 1rem 0 0 } .number { white-space: nowrap }
+@media (max-width: 40rem) {
+  tr { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; border-bottom: 1px solid var(--line) }
+  th, td, td:nth-child(2) { border: 0; padding-right: 0 } td:nth-child(3) { grid-column: 1 / -1; padding-top: 0 }
+  td.child + td + td { padding-left: 1.25rem } th:nth-child(3), td:empty { display: none }
+}
 pre { margin: .25rem 0 1rem; padding: .75rem; overflow-x: auto; background: var(--box); border: 1px solid var(--line);
   border-radius: 6px; font: .85rem/1.5 ui-monospace, monospace }
 """
@@ -56,14 +61,14 @@ def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_
 </head>
 <body>
 <h1>HailWhale</h1>
-<p class="soft">What is counted here, and how to send a hit.</p>
+<p class="soft">The first pks and their numbers of today. Below: <a href="#send">send a hit</a>, <a href="#ask">ask</a>.</p>
 <h2>Counted</h2>
 {_table(rows, more) if rows else "<p>Nothing yet. The first line below counts a hit.</p>"}
-<h2>Send a hit</h2>
+<h2 id="send">Send a hit</h2>
 {_shell(_curl(hail_url + "/count", needs_keys, pk="shop", dimensions='{"country": "US"}', metrics='{"revenue": 9.5}'))}
 <p>From a web page, without a script:</p>
 <pre>{escape(f'<img src="{hail_url}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">')}</pre>
-<h2>Ask</h2>
+<h2 id="ask">Ask</h2>
 <p>The days of a month, for each country:</p>
 {_shell(_curl(whale_url + "/plotpoints", needs_keys, pk="shop", dimensions="country", depth="1", metrics="revenue"))}
 <p>Sums of a period, and a ratio:</p>
@@ -83,7 +88,7 @@ def _table(rows: Sequence[Row], more: int) -> str:
 
 def _row(row: Row) -> str:
     others = "".join(
-        f'<span class="metric">{_shown(name)} {_number(value)}</span>'
+        f'<span class="metric">{_shown(name)} <span class="number">{_number(value)}</span></span>'
         for name, value in row.today.items()
         if name != "hits" and value is not None
     )
@@ -95,7 +100,9 @@ def _row(row: Row) -> str:
 
 
 def _shown(name: str) -> str:
-    """A name as text; what cannot be seen is written out."""
+    """A name as text; what cannot be seen is written out, and blanks at an end stand in quotes."""
+    if name != name.strip():
+        name = f'"{name}"'
     return escape("".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name))
 
 

@@ -873,11 +873,20 @@ def test_the_page_shows_names_as_text_and_loads_nothing() -> None:
     answer = door.get("/")
     assert answer.status == 200
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
-    assert "&lt;b&gt;money&lt;/b&gt; 1,234,567.5" in answer.text
-    assert not re.search(r"<script|<b>|src=|href=|url\(|@import|\0", answer.text.split("<h2>Send")[0])
+    assert '&lt;b&gt;money&lt;/b&gt; <span class="number">1,234,567.5</span>' in answer.text
+    assert not re.search(r"<script|<b>|src=|href=.[^#]|url\(|@import|\0", answer.text.split('<h2 id="send">')[0])
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'sha256-")
     assert "http://127.0.0.1:8086/plotpoints" in answer.text
     assert "http://127.0.0.1:8085/count" in answer.text
+
+
+def test_the_page_shows_names_whose_ends_cannot_be_seen_in_quotes() -> None:
+    door = Door()
+    for name in ("   ", "shop ", "a b"):
+        door.count(name)
+    text = door.get("/").text
+    for cell in ("<td>&quot;   &quot;</td>", "<td>&quot;shop &quot;</td>", "<td>a b</td>"):
+        assert cell in text
 
 
 def test_the_page_says_what_it_leaves_out() -> None:
