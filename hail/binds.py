@@ -33,6 +33,7 @@ def check_free(**binds: str) -> None:
     A port that is in use is asked for again for some seconds.
     """
     deadline = time.monotonic() + PORT_WAIT_S
+    own: dict[int, str] = {}  # the ports that are held here, by the setting that names them
     with ExitStack() as held:
         for name, bind in binds.items():
             setting = PREFIX + name
@@ -41,6 +42,11 @@ def check_free(**binds: str) -> None:
             except SettingsError as error:
                 raise SettingsError(f"{setting}: {error}") from None
             while (failed := _listen(held, host, port)) is not None:
+                if port in own:
+                    raise SettingsError(
+                        f"{own[port]} and {setting} are both port {port}: choose another for one, "
+                        f"such as {setting}={bind.rpartition(':')[0]}:{port + 10}"
+                    )
                 if isinstance(failed, PermissionError) and port < PRIVILEGED:
                     raise SettingsError(
                         f"cannot listen on {bind}: ports below {PRIVILEGED} need root; "
@@ -54,6 +60,7 @@ def check_free(**binds: str) -> None:
                         f"or choose another address, such as {setting}=127.0.0.1:{port + 10}"
                     )
                 time.sleep(TICK_S)
+            own[port] = setting
 
 
 def _listen(held: ExitStack, host: str, port: int) -> OSError | None:

@@ -223,12 +223,13 @@ class EmbeddedRedis:
             self._socket_folder = None
 
     def last_words(self) -> str:
-        """The last line of redis.log, without its time."""
+        """The last line of redis.log that is whole, without its time: on a full disk the very last one is cut."""
         try:
             lines = (self.folder / "redis.log").read_text(errors="replace").split("\n")
         except OSError:
             return ""
-        return next((line.partition(" # ")[2] or line for line in reversed(lines) if line.strip()), "")
+        whole = (said for line in reversed(lines) if (said := line.partition(" # ")[2].strip()))
+        return next(whole, next((line for line in reversed(lines) if line.strip()), ""))
 
     def _options(self) -> list[str]:
         options = {

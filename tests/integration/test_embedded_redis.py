@@ -61,6 +61,18 @@ def test_it_is_private_and_set_to_keep_everything(tmp_path: Path, binary: RedisB
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
+def test_its_last_words_are_whole(tmp_path: Path) -> None:
+    one = EmbeddedRedis(tmp_path)
+    one.folder.mkdir()
+    log = one.folder / "redis.log"
+    log.write_text(
+        "9:M 26 Nov 2026 02:00:01.123 # Can't recover. Exiting...\n9:M 26 Nov 2026 02:00"
+    )  # the disk was full
+    assert one.last_words() == "Can't recover. Exiting..."
+    log.write_text("*** FATAL CONFIG FILE ERROR ***\n")
+    assert one.last_words() == "*** FATAL CONFIG FILE ERROR ***"
+
+
 def test_a_second_one_on_the_same_folder_is_told_at_once_who_holds_it(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as first:
         second = EmbeddedRedis(tmp_path)

@@ -43,13 +43,18 @@ def test_a_port_in_use_names_the_setting_and_another_port(monkeypatch: pytest.Mo
     assert str(raised.value).endswith(f"such as HAILWHALE_WHALE_BIND=127.0.0.1:{port + 10}")
 
 
-def test_two_services_on_one_port_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binds, "PORT_WAIT_S", 0.0)
+def test_two_services_on_one_port_are_refused_at_once() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
-    with pytest.raises(SettingsError, match="such as HAILWHALE_WHALE_BIND="):
-        check_free(HAIL_BIND=bind, WHALE_BIND=bind)
+    port = bind.rpartition(":")[2]
+    for other in (bind, f"localhost:{port}"):
+        with pytest.raises(SettingsError) as raised:
+            check_free(HAIL_BIND=bind, WHALE_BIND=other)
+        assert str(raised.value) == (
+            f"HAILWHALE_HAIL_BIND and HAILWHALE_WHALE_BIND are both port {port}: "
+            f"choose another for one, such as HAILWHALE_WHALE_BIND={other.rpartition(':')[0]}:{int(port) + 10}"
+        )
 
 
 def test_up_beyond_loopback_asks_for_the_keys_before_it_starts_anything(tmp_path: Path) -> None:
