@@ -325,7 +325,8 @@ class Decider:
         said = msgspec.json.encode([sorted(earned.items()), hit.others])
         digest = hashlib.blake2b(said, digest_size=DIGEST // 2).hexdigest()
         hits = 1 + (record.off_policy in earned)
-        name = self._rewards.name(hits, now)
+        # accepted with its trial: where a reset has forgotten that, the reward counts no more
+        name = self._rewards.name(hits, record.at)
         reward = Reward(whose, digest, earned, name.publisher, name.seq, name.total, name.at_ms)
         try:
             begun = self._slow.begin_reward(self._account, decision_id, reward, now)

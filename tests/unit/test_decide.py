@@ -498,6 +498,27 @@ def test_rewards_with_ids_add_up(door: Door) -> None:
     assert door.totals(decided["option"], "value") == [12.5]
 
 
+@pytest.mark.parametrize("forgotten", [["page"], ["page", "a"]])
+def test_a_reward_does_not_count_where_its_trial_was_reset(door: Door, forgotten: list[str]) -> None:
+    """Else options would have rewards without trials: from a reset on all would look better than they are."""
+    early = str(door.whale.decision("page", None, ["a"], visitor="ann", dimensions=US).decision_id)
+    assert door.whale.reward(early, {"value": 100}, 1)
+    door.whale.flush()
+    door.now += 1
+    door.whale.reset(forgotten)
+    door.now += 1
+    assert door.post("/reward", decision_id=early, id=2, metrics={"value": 1}).json == {"counted": True}
+    late = str(door.whale.decision("page", None, ["a"], visitor="bob", dimensions=US).decision_id)
+    assert door.whale.reward(late, {"value": 5})
+    door.whale.flush()
+    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a"], "value/hits", US))
+    assert evidence.sums[0, 0].tolist() == [1, 5, 1, 25, 1, 5]
+    assert evidence.sums[0, 1, :3].tolist() == [1, 5, 1]
+    above = 5 if forgotten == ["page"] else 106
+    assert door.whale.total("page", "value", period="today") == above
+    assert [each for each in door.store.audit("default") if each.hits != each.total] == []
+
+
 def test_rewards_with_ids_are_noise_of_one_trial(door: Door) -> None:
     """Two trials of 3 and -1, in parts or at once, and a reward of a decision that is no trial."""
     for i, parts in enumerate(([1, 1.5, 0.5], [-2, 1])):
