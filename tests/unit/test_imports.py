@@ -153,6 +153,34 @@ def test_of_a_file_that_has_grown_the_new_rows_count(shop: Shop) -> None:
     assert shop.closes()
 
 
+@pytest.mark.parametrize("end", ['"two\n', '"two'])
+def test_a_row_that_was_cut_off_inside_quotes_counts_when_it_is_whole(shop: Shop, end: str) -> None:
+    """Its first line ended, so the file begins with what was counted."""
+    rows = [("2016-01-01", 1, "a"), ("2016-01-02", 20, "two\nlines"), ("2016-01-03", 300, "b\n")]
+    whole = "t,sold,note\n" + "".join(f'{t},{sold},"{note}"\n' for t, sold, note in rows)
+    shop.file.write_text(whole[: whole.index(end) + len(end)])
+    assert shop.run() == 1
+    assert "1 bad_row" in shop.said
+    assert shop.run() == 0
+    assert (shop.sold(), shop.said) == (
+        1,
+        "import: f.csv: nothing to count: all 1 rows were counted … under m.toml (…\n",
+    )
+    shop.file.write_text(whole)
+    assert shop.run() == 0
+    assert (shop.sold(), shop.sold(metric="hits")) == (321, 3)
+    assert "2 of 2 rows after the first 1 counted, refused: none" in shop.said
+    assert shop.run(undo=True) == 0
+    assert (shop.sold(), shop.closes()) == (0, True)
+
+
+def test_a_row_that_was_cut_off_inside_quotes_hinders_no_undo(shop: Shop) -> None:
+    shop.file.write_text('t,sold,note\n2016-01-01,1,a\n2016-01-02,20,"two\n')
+    assert shop.run() == 1
+    assert shop.run(undo=True) == 0
+    assert (shop.sold(), shop.closes()) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -65,7 +65,7 @@ from whale.count.imports import (
     when,
 )
 from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
-from whale.count.rows import BAD_ROW, BadRow, Portion, check_keys_exist, rows_of, scan, unpacked
+from whale.count.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
 from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.store import connect
@@ -96,12 +96,16 @@ class Block(NamedTuple):
 
 @dataclass
 class Refused:
-    """Rows that were left out: each reported, up to MOST_SHOWN, and counted by reason; and those that were dated ahead."""
+    """Rows that were left out: each reported, up to MOST_SHOWN, and counted by reason; and those that were dated ahead.
+
+    last_is_cut: the last row of the file is one of them, and may be whole the next time.
+    """
 
     say: Callable[[str], None]
     by_reason: Counter[str] = field(default_factory=Counter)
     ahead: int = 0
     first_ahead: int = 0
+    last_is_cut: bool = False
 
     def landed_on_now(self, line: int) -> None:
         """Of a row that counts, but not at its own time, since that was ahead."""
@@ -111,6 +115,7 @@ class Refused:
     def add(self, path: str, line: int, error: Exception) -> None:
         reason = str(error.reason) if isinstance(error, HitError) else BAD_ROW
         self.by_reason[reason] += 1
+        self.last_is_cut = isinstance(error, CutOff)
         if (so_far := self.by_reason.total()) <= MOST_SHOWN:
             self.say(f"{path}:{line}: {reason}: {error}")
         if so_far == MOST_SHOWN:
@@ -489,7 +494,7 @@ class Importing:
                 job.path, counted.size, content.form, job.mapping, stretches_of(begun), job.settings, refused
             ):
                 pass
-            if (now := refused.by_reason.total()) != counted.refused:
+            if (now := refused.by_reason.total() - refused.last_is_cut) != counted.refused:
                 raise Declined(
                     f"{counted.refused:,} of its rows were refused, now {now:,} would be: "
                     "set the limits back to what they were (docs/settings.md)"
@@ -525,9 +530,10 @@ class Importing:
                 touches(job.mapping, pk, path) and counted.parts[-2].at_ms < ms <= part.at_ms
                 for (pk, path), ms in resets.items()
             )
-            rows, bad = before + shown.rows, refused.by_reason.total()
+            bad, cut = refused.by_reason.total(), int(refused.last_is_cut)
+            rows, known_bad = before + shown.rows - cut, bad - cut  # without a row that may be whole the next time
             while record.begun == begun:
-                if self._keep(name, kept, finished(record, rows, bad, refused.ahead > 0, dropped, is_apart)):
+                if self._keep(name, kept, finished(record, rows, known_bad, refused.ahead > 0, dropped, is_apart)):
                     break
                 kept, record = self._record(name)
             else:

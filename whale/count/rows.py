@@ -35,6 +35,10 @@ class BadRow(Exception):
     """A row that cannot be read."""
 
 
+class CutOff(BadRow):
+    """The last row of a file that ends inside its quotes: the next time it may be whole."""
+
+
 Rows = Iterator[tuple[int, Row | Exception]]
 """Line numbers and rows, or what is wrong with them."""
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -172,11 +176,11 @@ def _check_utf16(path: str, mapping: RowMapping, head: bytes) -> None:
 class Lines:
     """The lines of a text. One longer than `most` bytes is read past and raises BadRow, as does a row of such lines.
 
-    number: of the last line.  Whoever has read a row says so by `row_ended`.
+    number: of the last line.  ended: there is none after it.  Whoever has read a row says so by `row_ended`.
     """
 
     def __init__(self, text: IO[str], most: int):
-        self.number = 0
+        self.number, self.ended = 0, False
         self._read, self._most, self._held = text.readline, most, 0
 
     def __iter__(self) -> Iterator[str]:
@@ -185,6 +189,7 @@ class Lines:
     def __next__(self) -> str:
         line = self._read(self._most + 1)
         if not line:
+            self.ended = True
             raise StopIteration
         self.number += 1
         self._held += len(line) if line.isascii() else len(line.encode("utf-8", "replace"))
@@ -226,7 +231,7 @@ def csv_rows(path: str, lines: Lines, mapping: RowMapping) -> Rows:
             return
         except csv.Error as error:
             lines.row_ended()
-            yield lines.number, BadRow(f"expected CSV: {error}")
+            yield lines.number, (CutOff if lines.ended else BadRow)(f"expected CSV: {error}")
         except BadRow as error:
             yield lines.number, error
 
