@@ -4,7 +4,7 @@ from hail.settings import DAY, Settings
 from tests.contract.hits import NOW, message
 from whale.count.apply import Applier
 from whale.period import HOUR, MONTH, month_start
-from whale.store.base import Change, Store
+from whale.store.base import Adjustment, Change, Store
 
 
 def test_descendants_are_the_paths_below_level_by_level(settings: Settings, store: Store, unique: str) -> None:
@@ -61,6 +61,8 @@ def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
     ]
     store.set(unique, Change("one", ("t",), ("b",), DAY, today, today + DAY, {"m": 1_000_000}, {}), NOW)
     for metrics in (["m"], ["never"]):
-        assert list(store.read_several(unique, ("t",), few, metrics, spans).notes.marks) == [(DAY, today, today + DAY)]
+        assert list(store.read_several(unique, ("t",), few, metrics, spans).notes.marks) == [
+            Adjustment(DAY, today, today + DAY, ("b",), ("m",))
+        ]
     cells, notes, names, kinds = store.read_several(unique, ("nobody",), few, ["m"], [])
     assert [list(part or ()) for part in (cells, *notes, names, kinds)] == [[]] * 5

@@ -233,4 +233,4 @@ def test_the_page_shows_every_kind(shop: Shop) -> None:
     shop.hit("ann", metrics={"time_on_page": 1, "low": {"min": 4}})
     page = shop.get("/")
     assert page.status == 200
-    assert "visitors 2" in page.text
+    assert 'visitors <span class="number">2</span>' in page.text
