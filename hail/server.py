@@ -15,15 +15,18 @@ import resource
 import socket
 import struct
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import gevent
 import gevent.socket
-import gevent.threadpool
+from gevent.hub import Waiter
 from gevent.server import StreamServer
 from gunicorn.workers.base_async import AsyncWorker
 from gunicorn.workers.ggevent import GeventWorker
@@ -48,12 +51,13 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class Stream(Connection):
     """A socket for gunicorn's parser and responses, which keeps book of whom it waits for."""
 
-    __slots__ = ("_book", "_gone", "_socket", "_was_read")
+    __slots__ = ("_book", "_gone", "_kept", "_socket", "_was_read")
 
     def __init__(self, connected: Any, peer: str | None, book: Connections):
         super().__init__(peer)
         self._socket, self._book, self._gone = connected, book, False
         self._was_read = False
+        self._kept: bytes | None = None
         book.open(self, time.monotonic())
 
     def recv(self, size: int) -> bytes:
@@ -112,11 +116,31 @@ class Stream(Connection):
         self._book.work(self)
         return not self._book.overloaded
 
-    def send(self, data: bytes) -> int:
-        self.sendall(data)
-        return len(data)
+    def keep_head(self) -> None:
+        """Keeps the next piece for the one after it, so that the head of a small answer leaves together with its body."""
+        self._kept = b""
+
+    def flush(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept:
+            self._send(kept)
 
     def sendall(self, data: bytes) -> None:
+        if self._kept == b"":
+            self._kept = data
+        elif self._kept and len(data) <= PIECE_BYTES:
+            kept, self._kept = self._kept, None
+            self._send(kept + data)
+        else:
+            self.flush()
+            self._send(data)
+
+    def send(self, data: bytes) -> int:
+        """At once: `100 Continue`, which no body follows."""
+        self._send(data)
+        return len(data)
+
+    def _send(self, data: bytes) -> None:
         self._hold(len(data))
         self._book.wait(self, Wait.READER, time.monotonic())
         try:
@@ -195,6 +219,47 @@ class Answering:
                 parts.close()
 
 
+class Threads:
+    """Calls functions in so many threads of the system, for greenlets that wait meanwhile.
+
+    gevent's own pool makes a watcher of the loop for each call, which cost as much as all else of a small request.
+    """
+
+    def __init__(self, count: int):
+        self._calls: SimpleQueue[tuple[Any, Callable[..., Any], tuple[Any, ...]]] = SimpleQueue()
+        self._ended: deque[tuple[Any, Any, BaseException | None]] = deque()
+        self._hub = gevent.get_hub()
+        self._wake = self._hub.loop.async_()
+        self._wake.start(self._hand_back)
+        for number in range(count):
+            threading.Thread(target=self._work, name=f"answer-{number}", daemon=True).start()
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        waiter = Waiter(self._hub)
+        self._calls.put((waiter, function, arguments))
+        result, error = waiter.get()
+        if error is not None:
+            raise error
+        return result
+
+    def _work(self) -> None:
+        while True:
+            waiter, function, arguments = self._calls.get()
+            result, error = None, None
+            try:
+                result = function(*arguments)
+            except BaseException as raised:
+                error = raised
+            self._ended.append((waiter, result, error))
+            self._wake.send()
+            del waiter, function, arguments, result, error  # or the thread would hold an answer until the next one
+
+    def _hand_back(self) -> None:
+        while self._ended:
+            waiter, result, error = self._ended.popleft()
+            waiter.switch((result, error))
+
+
 def overloaded(start_response: Any) -> list[bytes]:
     body = (
         b'{"type":"urn:hailwhale:overloaded","title":"overloaded","status":503,'
@@ -253,7 +318,11 @@ class HailWorker(GeventWorker):
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
         """StopIteration where the connection ends with this request."""
-        answered = AsyncWorker.handle_request(self, listener_name, req, sock, addr)
+        sock.keep_head()
+        try:
+            answered = AsyncWorker.handle_request(self, listener_name, req, sock, addr)
+        finally:
+            sock.flush()
         sock.drop_rest(req.body)
         if come := req.unreader.buf.getbuffer().nbytes:
             sock.go_on(come)
@@ -298,11 +367,11 @@ class WhaleWorker(HailWorker):
 
     def load_wsgi(self) -> None:
         sys.setswitchinterval(SWITCH_S)
-        self._threads = gevent.threadpool.ThreadPool(self.cfg.threads)
+        self._threads = Threads(self.cfg.threads)
         super().load_wsgi()
 
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
-        answer: list[bytes] = self._threads.apply(function, arguments)
+        answer: list[bytes] = self._threads.call(function, *arguments)
         return answer
 
 

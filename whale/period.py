@@ -300,6 +300,11 @@ MAX_POINTS = 10_000
 MAX_SOURCE_POINTS = 50_000
 """Stored buckets that one series may be summed from."""
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2})?"
+_LAST_DAYS = re.compile(r"last_([0-9]{1,9})d", re.ASCII)
+_A_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
+_A_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_DAYS = re.compile(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})")
+_BETWEEN = re.compile(rf"(?:([0-9]{{1,9}}\s*[a-z]*):)?({_ISO})\.\.({_ISO})", re.ASCII)
 
 
 def parse_period(
@@ -388,19 +393,19 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
             return Range(DAY, month_start(today, zone), tomorrow, zone)
         case "ytd":
             return Range(DAY, bucket_start(YEAR, today, zone), tomorrow, zone)
-    if (days := re.fullmatch(r"last_([0-9]{1,9})d", text, re.ASCII)) and int(days[1]):
+    if (days := _LAST_DAYS.fullmatch(text)) and int(days[1]):
         return Range(DAY, _buckets_back(DAY, int(days[1]), today, zone), today, zone)
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}", text, re.ASCII):
+    if _A_MONTH.fullmatch(text):
         start = int(_local(_date(text, "%Y-%m", text), zone).timestamp())
         return Range(DAY, start, next_start(MONTH, start, zone), zone)
-    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII):
+    if _A_DAY.fullmatch(text):
         start = int(_local(_date(text, "%Y-%m-%d", text), zone).timestamp())
         hours = Range(HOUR, start, next_start(DAY, start, zone), zone)
         return hours if kept_as(hours) else replace(hours, interval=DAY)
-    if dates := re.fullmatch(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})", text):
+    if dates := _DAYS.fullmatch(text):
         first, last = (_date(part, "%m/%d/%Y", text) for part in dates.groups())
         return _between(DAY, first, last + timedelta(days=1), zone, text)
-    if dates := re.fullmatch(rf"(?:([0-9]{{1,9}}\s*[a-z]*):)?({_ISO})\.\.({_ISO})", text, re.ASCII):
+    if dates := _BETWEEN.fullmatch(text):
         first, last = (
             _date(part, "%Y-%m-%dT%H:%M" if "T" in part else "%Y-%m-%d", text) for part in dates.groups()[1:]
         )

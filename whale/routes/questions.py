@@ -7,7 +7,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -351,13 +351,16 @@ def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:
 
 def _ranges_text(ranges: Mapping[str, Range]) -> str:
     """What was read: `2026-11-19T00:00Z/2026-11-26T00:00Z;by=1d;points=7`; of several periods each with its name before it."""
-    texts = {
-        name: f"{minute_text(period.start)}/{minute_text(period.end)};by={interval_name(period.interval)};points={len(period.starts)}"
-        for name, period in islice(ranges.items(), MOST_NAMED)
-    }
+    texts = {name: _range_text(period) for name, period in islice(ranges.items(), MOST_NAMED)}
     if len(ranges) == 1:
         return next(iter(texts.values()))
     return ", ".join(f"{quote(name, safe='')}={text}" for name, text in texts.items())
+
+
+@lru_cache(maxsize=256)
+def _range_text(period: Range) -> str:
+    between = f"{minute_text(period.start)}/{minute_text(period.end)}"
+    return f"{between};by={interval_name(period.interval)};points={len(period.starts)}"
 
 
 def _period_name(asked: Any) -> str:
