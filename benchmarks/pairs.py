@@ -27,12 +27,14 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("benchmark", help="a module of this folder, as query")
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("given", nargs="*", help="arguments of the benchmark, behind --")
-    options = parser.parse_args()
+    own, given = sys.argv[1:], []
+    if "--" in own:
+        own, given = own[: own.index("--")], own[own.index("--") + 1 :]
+    options = parser.parse_args(own)
     ratios: dict[str, list[float]] = {}
     for number in range(options.pairs):
         both = (HERE, options.other.resolve())
-        found = {tree: measured(tree, options.benchmark, options.given) for tree in both[:: 1 if number % 2 else -1]}
+        found = {tree: measured(tree, options.benchmark, given) for tree in both[:: 1 if number % 2 else -1]}
         ours, theirs = (found[tree] for tree in both)
         for name, (value, unit) in ours.items():
             if name in theirs and value and theirs[name][0]:
@@ -48,7 +50,8 @@ def measured(tree: Path, benchmark: str, given: list[str]) -> dict[str, tuple[fl
     run = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     if run.returncode:
         sys.exit(f"{tree}: {run.stderr[-2000:]}")
-    figures = json.loads((tree / f"benchmarks/results/{benchmark}.json").read_text())["figures"]
+    newest = max((tree / "benchmarks/results").glob(f"{benchmark}*.json"), key=lambda path: path.stat().st_mtime)
+    figures = json.loads(newest.read_text())["figures"]
     found: dict[str, tuple[float, str]] = {}
     above = ""
     for figure in figures:  # a name that is set in belongs to the one above

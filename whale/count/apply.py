@@ -27,8 +27,8 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
-from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, finest_of
-from whale.count.marks import Gathered, Marks, undecodable_of
+from whale.count.denormalize import Branches, Cells, Level, Placed, coalesce, denormalize, finest_of
+from whale.count.marks import Gathered, Marks, places_of
 from whale.count.resets import Older, Reset
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
@@ -44,6 +44,7 @@ SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 log = logging.getLogger(__name__)
 
 _LeftOut = dict[Name, dict[int, Reason]]
+_Places = dict[Name, list[Placed]]
 """Of each message the positions of hits that do not count, and why."""
 
 
@@ -134,23 +135,27 @@ class Applier:
         while messages:
             for branches in self._branches.values():
                 branches.trim()
-            looked, left_out = self._undecodable(account, messages, now)
-            some, messages = messages[:looked], messages[looked:]
+            places, left_out = self._placed(account, messages, now)
+            some, messages = messages[: len(places)], messages[len(places) :]
             self._leave_out_duplicates(account, some, left_out, now)
             while some:
-                some = some[self._apply_some(account, some, left_out, now) :]
+                some = some[self._apply_some(account, some, places, left_out, now) :]
 
-    def _apply_some(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> int:
+    def _apply_some(
+        self, account: str, messages: Sequence[Message], places: _Places, left_out: _LeftOut, now: float
+    ) -> int:
         """Applies the first of the messages, as many as one apply may hold; how many these are."""
         lost: dict[Name, dict[int, Reason]] = {}
-        tallies, cells, marks, resets = self._added_up(account, messages, left_out, now, lost)
+        tallies, cells, marks, resets = self._added_up(account, messages, places, left_out, now, lost)
         messages = messages[: len(tallies)]
         again = self._store.apply(account, tallies, cells, now, resets=resets, marks=marks)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks, resets = self._added_up(account, rest, left_out, now, lost, is_bounded=False)
+                tallies, cells, marks, resets = self._added_up(
+                    account, rest, places, left_out, now, lost, is_bounded=False
+                )
                 more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
                 if more is None:
                     break
@@ -161,39 +166,41 @@ class Applier:
             self.witness.saw(account, messages, left_out, now)
         return len(messages)
 
-    def _undecodable(self, account: str, messages: Sequence[Message], now: float) -> tuple[int, _LeftOut]:
-        """Hits that cannot be read, whose bytes are kept aside; of the first messages, as many as may be remembered at once."""
+    def _placed(self, account: str, messages: Sequence[Message], now: float) -> tuple[_Places, _LeftOut]:
+        """The branches of the first messages, as many as may be remembered at once; hits that cannot be read are kept aside."""
+        places: _Places = {}
         found: _LeftOut = {}
         aside = []
-        looked, most = 0, self._room.held + self._most_bytes / 2
+        most = self._room.held + self._most_bytes / 2
         for message in messages:
-            looked += 1
-            for position in undecodable_of(message.hits, self._branches[account]):
-                found.setdefault(message.name, {})[position] = Reason.UNDECODABLE_HIT
-                name = f"{message.publisher}-{message.seq}.{position}"
-                aside.append(Illegible(name, message.at, message.hits[position].raw))
+            name = message.name
+            places[name], undecodable = places_of(message.hits, self._branches[account])
+            for position in undecodable:
+                found.setdefault(name, {})[position] = Reason.UNDECODABLE_HIT
+                aside.append(Illegible(f"{name[0]}-{name[1]}.{position}", message.at, message.hits[position].raw))
             if self._room.held > most:
                 break
         if aside:
             log.error("hits that cannot be read are set aside: %d, the first %s", len(aside), aside[0].name)
             self._store.set_aside(account, aside)
-        return looked, found
+        return places, found
 
     def _leave_out_duplicates(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> None:
         """Adds hits whose id is owned by another message, or came earlier in their own."""
         ids, places = [], []
         for message in messages:
+            name = message.name
             mine: set[str] = set()
-            unread = left_out.get(message.name, {})
+            unread = left_out.get(name, {})
             for position, hit in enumerate(message.hits):
                 if hit.id is None or position in unread:
                     continue
                 if hit.id in mine:
-                    left_out.setdefault(message.name, {})[position] = Reason.DUPLICATE
+                    left_out.setdefault(name, {})[position] = Reason.DUPLICATE
                 else:
                     mine.add(hit.id)
-                    ids.append((hit.id, message.name))
-                    places.append((message.name, position))
+                    ids.append((hit.id, name))
+                    places.append((name, position))
         if ids:
             for taken in self._store.claim(account, ids, now):
                 name, position = places[taken]
@@ -203,6 +210,7 @@ class Applier:
         self,
         account: str,
         messages: Sequence[Message],
+        places: _Places,
         left_out: _LeftOut,
         now: float,
         lost: dict[Name, dict[int, Reason]],
@@ -227,7 +235,8 @@ class Applier:
             before = older.setdefault(later, Older(branches, later)) if later else None
             already = before.left_out if before else 0
             of = before or branches
-            coalesce(message.hits, of, finest, level, unwanted, gathered.of(message.name, of, level))
+            others = gathered.of(message.name, of, level)
+            coalesce(message.hits, of, finest, level, unwanted, others, () if before else places[message.name])
             reset = before.left_out - already if before else 0
             dropped: dict[str, int] = Counter(unwanted.values())
             if before and reset:

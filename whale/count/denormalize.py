@@ -16,7 +16,7 @@ so that "which Product?" is one read.
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -84,6 +84,7 @@ def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, .
 
 Placed = tuple[tuple[Branch, ...], int]
 """The branches of a hit, and how many cells of one interval each of its metrics adds to, before anything is added up."""
+NOWHERE: Placed = ((), 0)
 
 
 class BranchesOf(Protocol):
@@ -104,6 +105,7 @@ class Branches:
         self._room = room or Room("branches", BRANCHES_BYTES)
         self.cells = 0
         self._of_hit: dict[tuple[bytes, bytes], Placed] = {}
+        self.known = self._of_hit.get
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
         self._below: dict[tuple[Branch, Path, str], Branch] = {}
         self._pks: dict[bytes, Pk] = {}
@@ -234,18 +236,19 @@ def coalesce(
     into: Level,
     left_out: Collection[int] = (),
     others: Callable[[int, WireHit, tuple[Branch, ...]], None] | None = None,
+    places: Sequence[Placed] = (),
 ) -> None:
     """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
 
     left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit and branches of those
-    with metrics that are no sums.
+    with metrics that are no sums.  places: of each hit, where they are known.
     """
     placed, width = branches.placed, finest * 1000
     cells = 0
     for position, hit in enumerate(hits):
         if left_out and position in left_out:
             continue
-        found, targeted = placed(bytes(hit.pk), bytes(hit.dimensions))
+        found, targeted = places[position] if places else placed(bytes(hit.pk), bytes(hit.dimensions))
         bucket, metrics = hit.at_ms // width, hit.metrics
         cells += targeted * len(metrics)
         if others and hit.others:

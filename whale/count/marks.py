@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hail.hit import MOMENTS_KIND
 from hail.message import UNREADABLE, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
-from whale.count.denormalize import Branch, BranchesOf, Level, by_interval, finest_of
+from whale.count.denormalize import NOWHERE, Branch, Branches, BranchesOf, Level, Placed, by_interval, finest_of
 from whale.count.resets import kept_targets
 from whale.dimension import Path, Pk
 from whale.metric import bin_of, bins_of, distinct_periods, is_narrow, moments, more_moments
@@ -157,18 +157,25 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
     return min(one, other) if kind == "min" else max(one, other)
 
 
-def undecodable_of(hits: Sequence[WireHit], branches: BranchesOf) -> list[int]:
-    """Positions of hits that are not of the wire form. Whether one is rests on its bytes alone, so two deliveries agree."""
-    found, placed = [], branches.placed
+def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[list[Placed], list[int]]:
+    """The branches of each hit; and the positions of those that are not of the wire form, which have none.
+
+    Whether one is rests on its bytes alone, so two deliveries agree.
+    """
+    places, undecodable, known = [], [], branches.known
     for position, hit in enumerate(hits):
-        try:
-            placed(bytes(hit.pk), bytes(hit.dimensions))
-        except UNREADABLE:
-            found.append(position)
-        else:
-            if hit.others and not all(_is_sound(kind, value) for kind, value in hit.others.values()):
-                found.append(position)
-    return found
+        text = bytes(hit.pk), bytes(hit.dimensions)
+        place = known(text)
+        if place is None:
+            try:
+                place = branches.placed(*text)
+            except UNREADABLE:
+                place = NOWHERE
+                undecodable.append(position)
+        if place is not NOWHERE and hit.others and not all(_is_sound(*other) for other in hit.others.values()):
+            undecodable.append(position)
+        places.append(place)
+    return places, undecodable
 
 
 def _is_sound(kind: str, value: int | str | dict[str, int]) -> bool:
