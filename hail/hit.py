@@ -18,6 +18,7 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
 """
 
 import ast
+import difflib
 import json
 import math
 import re
@@ -45,6 +46,14 @@ LENIENT_TEXT_BYTES = 16_384
 LENIENT_NESTING = 20
 LENIENT_BITS = 10_000  # Python refuses to write much larger numbers
 FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
+OTHER_SPELLINGS = {
+    "dim": "dimension",
+    "dims": "dimensions",
+    "pks": "pk",
+    "ids": "id",
+    "visitor_id": "visitor",
+    "event_name": "event",
+}
 DECIDED_FIELDS = ("decision", "option")  # beside those, of an outcome
 MOMENTS, DECIDED, EXPECTED = "__moments__", "__decided__", "__expected__"
 MOMENTS_KIND = "moments"
@@ -175,14 +184,24 @@ def wire_of(
     return b"[%b]" % b",".join(parts)
 
 
+def meant(name: str, expected: Sequence[str]) -> str:
+    """The fields that a name is near to, else all that there are, in words."""
+    other = OTHER_SPELLINGS.get(name.lower(), "")
+    likeness = 0.6 if len(name) <= 2 else 0.7  # t is at, but revenue is not event
+    near = [other] if other in expected else difflib.get_close_matches(name[:60].lower(), expected, 2, likeness)
+    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(expected)}"
+
+
 def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
     """A checked hit from decoded JSON (or from `lenient` values of a URL); raises HitError.
 
     now: epoch seconds, the hit's time unless it says its own.
     """
     if not _FIELDS.issuperset(given):
-        for field in given.keys() - _FIELDS:
-            raise HitError(Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"expected one of {', '.join(FIELDS)}")
+        field = next(field for field in given if field not in _FIELDS)
+        raise HitError(
+            Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"is not a field of a hit: {meant(str(field), FIELDS)}"
+        )
     dimensions = _one_of(given, "dimensions", "dimension", Reason.BAD_DIMENSIONS)
     metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
     pk = _pk(given.get("pk"), settings)

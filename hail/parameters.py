@@ -7,13 +7,12 @@ ignored       else, of an image or a script, where it is far from every field: p
               their own. The answer, /spy and a counter say so
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from hail.hit import FIELDS, HitError, Reason
+from hail.hit import FIELDS, OTHER_SPELLINGS, HitError, Reason, meant
 
 FAULT = {
     "pk": Reason.BAD_PK,
@@ -23,14 +22,6 @@ FAULT = {
     "dimension": Reason.BAD_DIMENSIONS,
     "dimensions": Reason.BAD_DIMENSIONS,
     "pixel": Reason.BAD_PIXEL,
-}
-OTHER_SPELLINGS = {
-    "dim": "dimension",
-    "dims": "dimensions",
-    "pks": "pk",
-    "ids": "id",
-    "visitor_id": "visitor",
-    "event_name": "event",
 }
 LONG_FIELDS = tuple(field for field in FIELDS if len(field) > 4)
 MOST_LETTERS = max(map(len, FIELDS)) + 2
@@ -79,10 +70,7 @@ def refuse_unknown(unknown: Sequence[str], expected: Sequence[str]) -> None:
 
 def not_here(name: str, expected: Sequence[str]) -> str:
     """A sentence about a name that a route does not take: the names that it is near to, else all that there are."""
-    other = OTHER_SPELLINGS.get(name.lower(), "")
-    near = [other] if other in expected else difflib.get_close_matches(name[:60].lower(), expected, 2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(expected)}"
-    return f"is not a parameter here: {hint}"
+    return f"is not a parameter here: {meant(name, expected)}"
 
 
 def refuse_misspelt(unknown: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 They have no code of ours: the status says it all to a program, and `detail` says to people what to do.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -29,14 +30,17 @@ def seen_from(host: str, bind: str) -> str:
 
 
 def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str) -> str:
-    """A sentence that the other service answers this path, and where; empty where it does not.
+    """A sentence that the other service answers this path, and where, or which route is near to it; else empty.
 
     own: rules of the routes of this one.  host: as the request had it.
     """
-    first = _first(path)
-    if first in map(_first, own) or first not in {_first(right.rule) for right in RIGHTS}:
+    first, here = _first(path), set(map(_first, own))
+    known = here.union(_first(right.rule) for right in RIGHTS)
+    near = [first] if first in known else difflib.get_close_matches(first[:SHOWN], sorted(known), 1)
+    if first in here or not near:
         return ""
-    return f". {service} answers it, at {seen_from(host, bind)}"
+    asked = "" if near == [first] else f": did you mean /{near[0]}?"
+    return asked if near[0] in here else f"{asked or '.'} {service} answers it, at {seen_from(host, bind)}"
 
 
 def other_method(method: str, path: str, allowed: str) -> str:

@@ -311,7 +311,7 @@ class Doors:
                 if environ["REQUEST_METHOD"] == "POST":
                     body = read_body(environ, self.settings.max_body_bytes)
                 said_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
-                is_form = said_form and not body.lstrip().startswith(b"{")
+                is_form = said_form and not body.lstrip().startswith((b"{", b"["))
                 if not body:
                     hit = hit_of(given, self.settings, self.clock(), parse)
                 elif is_form:
@@ -389,7 +389,8 @@ class Doors:
     def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:
         given = json_of(item, is_hit=True)
         if not isinstance(given, dict):
-            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}")
+            several = ": a list of hits goes to /batch" if isinstance(given, list) and parse is parse_hit else ""
+            raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}{several}")
         return parse(given, self.settings, self.clock())
 
     def flush(self) -> tuple[bool, str]:

@@ -7,10 +7,11 @@ the old one, which is reported apart. Pausing, a winner, archiving, a descriptio
 Each change makes a new revision. Who names the revision that he has seen changes nothing that somebody else changed since.
 """
 
+import difflib
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -36,6 +37,7 @@ MOST_DIMENSIONS = 64
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rule = Literal["split", "thompson", "epsilon", "seed"]
+Goal = Literal["max", "min"]
 NAMES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
 """Of whale.answer.policy.Policy: how a policy explores."""
 
@@ -75,7 +77,7 @@ class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unk
     by_metric: Annotated[
         str | UnsetType, Meta(description="What is good: earned/spent, or earned, which is earned/hits.")
     ] = UNSET
-    goal: Annotated[Literal["max", "min"] | UnsetType, Meta(description="Whether much of it is good.")] = UNSET
+    goal: Annotated[Goal | UnsetType, Meta(description="Whether much of it is good.")] = UNSET
     holdout: Annotated[
         Share | UnsetType, Meta(description="The share of visitors who get the default, reported apart.")
     ] = UNSET
@@ -108,7 +110,7 @@ class Phase(msgspec.Struct, kw_only=True, frozen=True):
     exploring: dict[str, float]
     shares: dict[str, float] | None
     by_metric: str
-    goal: Literal["max", "min"]
+    goal: Goal
     holdout: float
     default: str
     half_life_s: float | None = None
@@ -124,7 +126,7 @@ class Definition(msgspec.Struct, kw_only=True, frozen=True):
     policy: Rule
     exploring: dict[str, float]
     by_metric: str
-    goal: Literal["max", "min"]
+    goal: Goal
     holdout: float
     default: str
     paused: bool
@@ -263,13 +265,21 @@ def given_of(fields: Any) -> DecisionGiven:
         raise _said(error, fields) from None
 
 
+CHOICES: dict[str, tuple[str, ...]] = {"policy": get_args(Rule), "goal": get_args(Goal)}
+
+
 def _said(error: msgspec.ValidationError, fields: Any) -> CallerError:
     said, _, where = str(error).partition(" - at `")
     where = where.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".")
     if said.startswith("Object contains unknown field"):
         unknown = said.removeprefix("Object contains unknown field `").rstrip("`")
         names = ", ".join(DecisionGiven.__struct_fields__)
-        return CallerError(f"is not a field here: expected {names}", ascii(unknown[:60])[1:-1])
+        near = difflib.get_close_matches(unknown[:60].lower(), DecisionGiven.__struct_fields__, 1, 0.7)
+        hint = f"did you mean {near[0]}?" if near else f"expected {names}"
+        return CallerError(f"is not a field here: {hint}", ascii(unknown[:60])[1:-1])
+    if said.startswith("Invalid enum value ") and where in CHOICES:
+        came = said.removeprefix("Invalid enum value ")
+        return CallerError(f"expected one of {', '.join(CHOICES[where])}, got {came[:60]}", where)
     if expected := expected_of(error):
         came = said.rpartition(", got ")[2].strip("`")
         said = f"expected {expected}, got {TYPES.get(came, came)}"

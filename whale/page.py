@@ -30,7 +30,7 @@ td.child { padding-left: 1.25rem } a { color: var(--blue) }
 .metric { display: inline-block; margin: 0 1rem 0 0 } .number { white-space: nowrap }
 @media (max-width: 40rem) {
   tr { display: grid; grid-template-columns: 1fr auto; gap: 0 1rem; border-bottom: 1px solid var(--line) }
-  th, td, td:nth-child(2) { border: 0; padding-right: 0 } td:nth-child(3) { grid-column: 1 / -1; padding-top: 0 }
+  th, td, th:nth-child(2), td:nth-child(2) { border: 0; padding-right: 0 } td:nth-child(3) { grid-column: 1 / -1; padding-top: 0 }
   td.child + td + td { padding-left: 1.25rem } th:nth-child(3), td:empty { display: none }
 }
 pre { margin: .25rem 0 1rem; padding: .75rem; overflow-x: auto; background: var(--box); border: 1px solid var(--line);

@@ -89,6 +89,8 @@ def query_of(environ: dict[str, Any], limit: int) -> str:
     if FORM_KEPT not in environ:
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
         body = body_of(environ, limit)
+        if body.lstrip().startswith((b"{", b"[")):
+            raise CallerError(f"expected {FORM}, as pk=shop&period=today, got JSON", "body")
         if body and kind != FORM:
             raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
         try:
@@ -183,7 +185,7 @@ def hit_given(environ: Mapping[str, Any], settings: Settings, more: tuple[str, .
 
 def is_json(environ: Mapping[str, Any], body: bytes) -> bool:
     """By its type, or by its look: curl calls all it sends a form."""
-    return not environ.get("CONTENT_TYPE", "").startswith(FORM) or body.lstrip().startswith(b"{")
+    return not environ.get("CONTENT_TYPE", "").startswith(FORM) or body.lstrip().startswith((b"{", b"["))
 
 
 def body_of(environ: Mapping[str, Any], limit: int) -> bytes:

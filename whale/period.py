@@ -11,6 +11,7 @@ another zone, or in an interval that is not stored, is read from a stored interv
 asked ones do (`Range.source`), else it is refused: a day is never shifted without a word.
 """
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ def tz(zone: str) -> tzinfo:
             return ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
             pass
-    raise PeriodError(f"expected an IANA zone as Europe/Berlin, got {_shown(zone)}", "tz")
+    raise PeriodError(f"expected an IANA zone as Europe/Berlin, or an offset as -07:00, got {_shown(zone)}", "tz")
 
 
 def zone_of_offset(text: str) -> str:
@@ -290,10 +291,21 @@ NAMED = {
 LENGTH_OF = {WEEK: "1y", DAY: "1y", HOUR: "1d", QUARTER: "1d", MINUTE: "1h", MONTH: "1y", YEAR: "5y"}  # alone
 DEFAULT = "thirty"
 SEVEN_DAYS = "7 days are 7d, and without today last_7d"
+A_YEAR = "a year is 1mo:2026-01-01..2027-01-01, by months"
 EXPECTED = (
     "expected a name as today or thirty, so many buckets as 7d, whole days before today as last_7d, interval:length as "
     "1h:7d, a date as 2026-01-05, or two as 2026-01-01..2026-02-01"
 )
+WORDS = (*NAMED, "today", "yesterday", "wtd", "mtd", "ytd", "last_week", "last_month")
+MEANT = {
+    "week": "last_week, 7d or wtd",
+    "this_week": "wtd",
+    "month": "last_month, thirty or mtd",
+    "this_month": "mtd",
+    "this_year": "ytd",
+    "now": "today or hour",
+}
+"""What people write who have not read the table, and the names that there are for it."""
 BUCKETS_OF: dict[str, Interval] = {"h": HOUR, "d": DAY, "w": WEEK, "mo": MONTH, "y": YEAR}
 """The intervals of which a number of buckets may be asked, as `7d`."""
 MAX_POINTS = 10_000
@@ -301,6 +313,7 @@ MAX_SOURCE_POINTS = 50_000
 """Stored buckets that one series may be summed from."""
 _ISO = r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2})?"
 _LAST_DAYS = re.compile(r"last_([0-9]{1,9})d", re.ASCII)
+_A_YEAR = re.compile(r"(?:19|20)[0-9]{2}", re.ASCII)
 _A_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}", re.ASCII)
 _A_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DAYS = re.compile(r"([0-9][0-9]/[0-9][0-9]/[0-9]{4})-([0-9][0-9]/[0-9][0-9]/[0-9]{4})")
@@ -429,6 +442,14 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     return _back(interval, length, now, zone)
 
 
+def _unread(period: str) -> str:
+    """A sentence about a period that cannot be read, with the name that it is near to."""
+    plain = re.sub(r"[\s-]+", "_", period.lower()[:60])
+    near = difflib.get_close_matches(plain, WORDS, 1)
+    meant = MEANT.get(plain) or (near[0] if near else "")
+    return f"{EXPECTED}; got {_shown(period)}{f': did you mean {meant}?' if meant else ''}"
+
+
 def _number_of_buckets(text: str) -> tuple[int, Interval] | None:
     """(7, DAY) of `7d`: two buckets or more of hours, days, weeks, months or years. None of anything else."""
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]+)", text)
@@ -544,20 +565,20 @@ def _interval(text: str, period: str, week: Interval) -> Interval:
     found = re.fullmatch(r"([0-9]{1,9})\s*([a-z]*)", text)
     unit = _unit(found[2]) if found and found[2] else "s"
     if not found or not unit or int(found[1]) == 0:
-        raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
+        raise PeriodError(_unread(period))
     if unit in ("mo", "y") and int(found[1]) == 1:
         return MONTH if unit == "mo" else YEAR
     seconds = int(found[1]) * UNITS[unit]
     if unit in ("mo", "y") or not (seconds in (DAY, WEEK) or (seconds <= HOUR and HOUR % seconds == 0)):
         expected = "expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y"
-        raise PeriodError(f"{expected}, got {_shown(text)}: {SEVEN_DAYS}")
+        raise PeriodError(f"{expected}, got {_shown(text)}: {A_YEAR if _A_YEAR.fullmatch(text) else SEVEN_DAYS}")
     return week if seconds == WEEK else seconds
 
 
 def _length_asked(text: str, period: str) -> tuple[int, str]:
     found = _number_and_unit(text)
     if found is None:
-        raise PeriodError(f"{EXPECTED}; got {_shown(period)}")
+        raise PeriodError(_unread(period))
     return found
 
 

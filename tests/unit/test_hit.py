@@ -177,3 +177,14 @@ def test_any_parameter_is_a_value_or_a_hit_error(text: str) -> None:
     for field in ("pk", "dimensions", "metrics", "at"):
         with contextlib.suppress(HitError):
             parse_hit({"pk": "a", field: lenient(field, text)}, SETTINGS, NOW)
+
+
+def test_the_first_field_that_does_not_exist_is_named_with_the_one_that_was_meant() -> None:
+    for fields, said in (
+        ({"pk": "a", "metrcs": 1, "revenue": 2}, "metrcs: is not a field of a hit: did you mean metrics or metric?"),
+        ({"pk": "a", "revenue": 2, "metrcs": 1}, "revenue: is not a field of a hit: expected one of pk, dimensions, "),
+        ({"pk": "a", "dims": "x"}, "dims: is not a field of a hit: did you mean dimensions?"),
+    ):
+        with pytest.raises(HitError) as refused:
+            parse_hit(fields, SETTINGS, NOW)
+        assert str(refused.value).startswith(said)

@@ -10,7 +10,7 @@ import pytest
 from tests.doors import NOW, DecisionDoor
 from tests.wsgi import Answer, call
 from whale.client import Whale
-from whale.definition import definition_of
+from whale.definition import definition_of, given_of
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.store.memory import MemoryStore
 
@@ -532,3 +532,18 @@ def test_an_empty_report_says_that_nothing_is_known(door: Door) -> None:
     assert report["sample_ratio"] == {"chance": 1, "suspicious": False, "why": "Nothing was decided yet."}
     assert report["stop"]["why"] == "Not decided: open: a, b."
     assert report["held_out"]["why"] == "Nobody was held out yet."
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"policy": "thomson"}, "policy: expected one of split, thompson, epsilon, seed, got 'thomson'"),
+        ({"goal": "most"}, "goal: expected one of max, min, got 'most'"),
+        ({"option": ["a"]}, "option: is not a field here: did you mean options?"),
+        ({"colour": 1}, "colour: is not a field here: expected options, weights, policy, "),
+    ],
+)
+def test_a_wrong_word_in_a_definition_is_told_the_right_ones(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(CallerError) as refused:
+        given_of({"options": ["a", "b"], **given})
+    assert str(refused.value).startswith(said)

@@ -230,6 +230,29 @@ def test_a_period_that_cannot_be_read_names_the_spellings_of_some_days(text: str
     assert "last_7d" in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("yesterdy", "yesterday"),
+        ("lastweek", "last_week"),
+        ("last week", "last_week"),
+        ("Today", "today"),
+        ("week", "last_week, 7d or wtd"),
+        ("this month", "mtd"),
+    ],
+)
+def test_a_misspelt_name_of_a_period_is_told_the_one_that_is_near(text: str, meant: str) -> None:
+    with pytest.raises(PeriodError) as refused:
+        parse_period(text, NOW, "UTC", PERIODS)
+    assert str(refused.value).endswith(f"got '{text}': did you mean {meant}?")
+
+
+def test_a_year_alone_is_told_how_to_ask_a_year() -> None:
+    with pytest.raises(PeriodError, match="got '2026': a year is 1mo:2026-01-01..2027-01-01, by months"):
+        parse_period("2026", NOW, "UTC", PERIODS)
+    assert parse_period("1mo:2025-01-01..2026-01-01", NOW, "UTC", PERIODS).points == 12
+
+
 def test_an_interval_and_a_length_in_the_wrong_order_are_told_so() -> None:
     with pytest.raises(PeriodError) as refused:
         parse_period("7d:1d", NOW, "UTC", PERIODS)

@@ -55,6 +55,20 @@ def test_the_wrong_service_says_which_one_answers_and_where(apps: dict[str, Any]
         assert call(app, "GET", "/nobody", HTTP_HOST="localhost").json["detail"] == "Not found: '/nobody'"
 
 
+def test_a_misspelt_address_names_the_route_that_is_near_and_who_answers_it(apps: dict[str, Any]) -> None:
+    for service, path, said in (
+        ("Hail", "/cuont", "Not found: '/cuont': did you mean /count?"),
+        ("Whale", "/plotpoint", "Not found: '/plotpoint': did you mean /plotpoints?"),
+        ("Hail", "/total", "Not found: '/total'. Whale answers it, at 127.0.0.1:8086"),
+        (
+            "Hail",
+            "/plotpoint",
+            "Not found: '/plotpoint': did you mean /plotpoints? Whale answers it, at 127.0.0.1:8086",
+        ),
+    ):
+        assert call(apps[service], "GET", path, HTTP_HOST="localhost").json["detail"] == said
+
+
 def test_a_method_that_a_route_does_not_take_names_those_it_takes_and_the_section_of_the_docs(
     apps: dict[str, Any],
 ) -> None:

@@ -991,3 +991,12 @@ def test_spy_asks_for_the_read_key_and_can_be_switched_off() -> None:
     answer = off.get("/spy")
     assert (answer.status, answer.json["detail"]) == (400, "spy: nothing is kept, as HAILWHALE_SPY is 0")
     assert Door().get("/spy", limit="201").status == 400
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_question_in_json_is_told_how_a_question_is_written(door: Door, content_type: str) -> None:
+    answer = call(door.app, "POST", "/totals", body=b'{"pk": "t"}', CONTENT_TYPE=content_type)
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_request", "body")
+    assert answer.json["detail"].endswith(
+        "expected application/x-www-form-urlencoded, as pk=shop&period=today, got JSON"
+    )

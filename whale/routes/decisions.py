@@ -189,4 +189,4 @@ def _because_defined(why: str, made: Decision, by: str) -> str:
 def _said(row: Row) -> str:
     where = path_text(row.node) if row.node else "overall"
     low, high = ("?" if end is None else f"{end:.4g}" for end in (row.low, row.high))
-    return f"{where} {row.rate:.4g} ({low} to {high}) in {row.trials:,.0f} trials"
+    return f"{where} {row.rate:.4g} ({low} to {high}) in {row.trials:,.0f} {'trial' if f'{row.trials:,.0f}' == '1' else 'trials'}"
