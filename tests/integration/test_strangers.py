@@ -107,7 +107,8 @@ def test_four_kinds_of_strangers_at_both_services_keep_nobody_waiting(up: Up, ea
             assert threads[1] <= threads[0] + 8
             assert rss_mb(worker) < (300 if name == "hail" else 600)
         closed = get(ports["hail"], "/metrics")[2].decode()
-        assert 'hailwhale_connections_closed_total{why="head"}' in closed
+        why = "head" if 4 * each < 2000 else "connections"
+        assert f'hailwhale_connections_closed_total{{why="{why}"}}' in closed
     assert "Traceback" not in up.said()
 
 
