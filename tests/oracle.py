@@ -296,8 +296,10 @@ class Reading:
             of = "1w" if text == "last_week" else "1mo"
             this_one = first_day(of, today, self.week)
             return self.days(next_day(of, this_one, -1), this_one)
-        if found := re.fullmatch("yesterday|last_([0-9]+)d", text):
-            count = int(found[1] or 1)
+        if text == "yesterday":  # the last day that there was
+            return self.days(day_at(begins(today, self.zone) - 1, self.zone), today)
+        if found := re.fullmatch("last_([0-9]+)d", text):
+            count = int(found[1])
             if count == 0:
                 raise Refused("bad_period")
             return self.days(today - count * one, today)
