@@ -217,11 +217,28 @@ def test_links_lead_somewhere(document: str) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
 
 
-def test_who_tries_the_readme_and_the_tutorial_on_one_machine_sees_the_numbers_of_both() -> None:
-    counted = []
-    for document in ("README.md", "docs/tutorial.md"):
-        commands = "\n".join(re.findall(r"^```sh\n(.*?)^```$", (ROOT / document).read_text(), re.M | re.S))
-        counted.append(set(re.findall(r"""\bpk"?[=:] ?\[?"?(\w+)""", commands)))
-    assert counted[0] & counted[1] == set()
-    assert counted[0] >= {"test", "shop"}
-    assert counted[1] == {"coffee", "orders"}
+CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}.*\n)+)", re.M | re.S)
+COUNTED = re.compile(
+    r"""\bpk"?[=:] ?\[?"?(\w+)|/decisions/([\w-]+)|(?:count_now|count_decision|get_object_details|factors)\(\[?"([\w-]+)"(?=,)"""
+)
+
+
+def test_who_tries_the_examples_of_all_pages_on_one_machine_sees_the_numbers_of_each() -> None:
+    """No two pages count, ask or define under the same name."""
+    pages_of: dict[str, set[str]] = {}
+    for document in DOCUMENTS:
+        if document == "CHANGELOG.md" or document.startswith("docs/decisions/"):
+            continue
+        code = "\n".join(fenced or indented for fenced, indented in CODE.findall(DOCUMENTS[document]))
+        for found in COUNTED.findall(code):
+            pages_of.setdefault("".join(found), set()).add(document)
+    assert {name: pages for name, pages in pages_of.items() if len(pages) > 1} == {}
+    assert pages_of.keys() >= {"test", "shop", "coffee", "orders", "store", "checkout-steps"}
+
+
+def test_the_index_of_decisions_names_each_once() -> None:
+    listed = re.findall(r"^- \[(\d+) .*\]\((.*)\)$", DOCUMENTS["docs/decisions/README.md"], re.M)
+    assert sorted(name for _, name in listed) == sorted(
+        path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")
+    )
+    assert all(name.startswith(f"{number}-") for number, name in listed)

@@ -239,16 +239,16 @@ def test_pages_of_other_sites_may_ask_first(door: Door) -> None:
 
 def test_the_page_of_flags_does_what_it_says(door: Door) -> None:
     text = (Path(__file__).parents[2] / "docs/flags.md").read_text()
-    definition = re.search(r"/decisions/checkout -d '(.*?)'", text, re.S)
+    definition = re.search(r"/decisions/checkout-steps -d '(.*?)'", text, re.S)
     assert definition
     form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}  # as curl says it
-    made = call(door.app, "POST", "/decisions/checkout", body=definition[1].encode(), **form)
+    made = call(door.app, "POST", "/decisions/checkout-steps", body=definition[1].encode(), **form)
     assert made.json["phases"][0]["shares"] == {"one page": 0.25, "three steps": 0.75}
-    found = evaluate(door, "checkout", targetingKey="visitor 42", country={"US": "CA"}, device="phone").json
+    found = evaluate(door, "checkout-steps", targetingKey="visitor 42", country={"US": "CA"}, device="phone").json
     assert found["value"] == AS_DEFINED[found["variant"]]
     reward = re.search(r"/reward -d decision_id=(\S+) -d 'metrics=(.*?)'", text)
     assert reward
     body = urlencode({"decision_id": found["metadata"]["decision_id"], "metrics": reward[2]}).encode()
     assert call(door.app, "POST", "/reward", body=body, **form).json == {"counted": True}
-    report = door.report("checkout", dimension="country")["report"]
+    report = door.report("checkout-steps", dimension="country")["report"]
     assert [option["reward"] for option in report["options"] if option["option"] == found["variant"]] == [19.9]
