@@ -76,7 +76,7 @@ def test_an_answer_says_what_was_decided_and_why(door: Door) -> None:
     assert found == {
         "option": "b",
         "probability": 1.0,
-        "policy": "seed-1",
+        "policy": "seed-2",
         "reason": "chosen",
         "because": found["because"],
     }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.test_policy import DC2, UK, amounts, dc4, generator, reported
-from whale.answer.evidence import Evidence
+from whale.answer.evidence import Evidence, moments
 from whale.answer.policy import Policy, probabilities
 from whale.answer.reasons import Reason, shares, weighted
 
@@ -47,16 +47,40 @@ def test_an_option_that_is_good_overall_and_bad_here_is_bad_here() -> None:
     assert en.effect < 0 < es.effect
 
 
-def test_the_best_of_a_segment_that_earns_less_than_all_is_good_there() -> None:
+@pytest.mark.parametrize("least", [1, 0.1, 0.02])
+def test_the_best_of_a_segment_that_earns_less_than_all_is_good_there(least: float) -> None:
+    """least: of what is earned there, however little that is beside what single hits earn elsewhere."""
     mx = ("country", "mx")
     counts = {
-        name: {(): (38_000.0, 10_000.0), mx: (rate * 2_000, 2_000.0)}
+        name: {(): (38_000.0, 10_000.0), mx: (least * rate * 2_000, 2_000.0)}
         for name, rate in {"a": 2.0, "b": 1.0, "c": 0.02}.items()
     }
     evidence = reported(counts, mx)
     assert kinds(evidence) == "a:good b:test c:bad"
     played = probabilities(Policy(name="seed", bad_idea_threshold=0.05, test_idea_threshold=0.05), evidence)
     assert played[0] > 0.9 > 0.05 > played[2]
+
+
+def test_an_option_that_is_best_everywhere_is_played_most_where_it_is_best_too() -> None:
+    mx = ("country", "mx")
+    rates = {"a": (12.0, 6.4), "b": (9.0, 6.2), "c": (9.0, 3.0), "d": (3.0, 2.0)}
+    counts = {
+        name: {(): (all_ * 10_000, 10_000.0), mx: (here * 2_000, 2_000.0)} for name, (all_, here) in rates.items()
+    }
+    played = probabilities(Policy(name="seed"), reported(counts, mx)).tolist()
+    assert played == sorted(played, reverse=True)
+
+
+def test_options_of_a_rich_segment_that_do_not_differ_are_rarely_good_or_bad_there() -> None:
+    """Where ten times as much is earned as elsewhere, it is by chance that options differ by more, too."""
+    random, mx = generator(5), ("country", "mx")
+    found = []
+    for _ in range(60):
+        there, all_ = random.poisson(10, (4, 100)), random.poisson(0.3, (4, 10_000))
+        sums = np.stack([moments(each, np.ones(each.shape)).sum(axis=1) for each in (all_, there)], axis=1)
+        sums[:, 0] += sums[:, 1]
+        found += weighted(Evidence.of(list("abcd"), [(), mx], sums))
+    assert sum(reason.node == mx for reason in found) < 0.1 * len(found)
 
 
 def test_cents_are_classed_as_dollars_are() -> None:

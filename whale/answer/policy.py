@@ -67,7 +67,7 @@ class Policy:
         return VERSIONS[self.name]
 
 
-VERSIONS = {"thompson": "thompson-2", "epsilon": "epsilon-1", "seed": "seed-1"}
+VERSIONS = {"thompson": "thompson-2", "epsilon": "epsilon-1", "seed": "seed-2"}
 DEFAULT = Policy()
 
 

@@ -7,9 +7,10 @@ Of an option o with rate R (P: of all options together, C: their denominator) a 
 and the root by M * (R - P). That is kept, and shown. Where two options or more were tried at a node they are compared within that
 context: Q, the rate of these options there, stands for P, and the effect is M * (r - Q).
 
-Mended: an option is good or bad where its rewards are at least CERTAIN standard deviations from what P lets expect, by the noise of
-single hits, so that cents decide as dollars do; a node can be a bad reason, too; known-bad options are not played while there are
-untested ones, and the worst is not played most.
+Mended: an option is good or bad where its rewards are at least CERTAIN standard deviations from what P (there: Q) lets expect, by the
+noise of single hits, so that cents decide as dollars do; that noise grows with Q, so that a segment that earns little is judged as one
+that earns much; a node can be a bad reason, too; known-bad options are not played while there are untested ones, and the worst is not
+played most.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from whale.formula import Floats
 
 CERTAIN = 2.0  # standard deviations
 FEWEST = 30  # trials; below, an option is tested
-APART = 0.1  # a node speaks where it says so much else than the option as a whole, as a share of its own rate
+APART = 0.1  # of the option's own rate: a node where options are not compared speaks only if its rate is farther from that one
 PLAIN_SPREAD = 1.0  # of a trial's reward, where one hit reports many: variance over mean squared
 
 Kind = Literal["good", "bad", "test"]
@@ -51,7 +52,7 @@ class Reason:
 
 def weighted(evidence: Evidence, goal: str = "max") -> list[Reason]:
     """One reason an option, in their order."""
-    noise, rates, bases = evidence.noise_from(PLAIN_SPREAD), np.nan_to_num(evidence.rates), evidence.bases
+    rates, bases = np.nan_to_num(evidence.rates), evidence.bases
     pooled = float(np.nan_to_num(evidence.rate))
     own = rates[:, :1]
     enough = evidence.trials >= FEWEST
@@ -59,11 +60,11 @@ def weighted(evidence: Evidence, goal: str = "max") -> list[Reason]:
     effects = bases * np.where(compared, rates - within, (rates - own) + (rates - pooled))
     total = float(bases[:, 0].sum()) or 1.0
     significance = (effects / 2) ** 2 / total
-    errors = np.sqrt(noise * bases)
+    errors = np.sqrt(_noise(evidence, within, pooled) * bases)
     deviations = np.divide(bases * (rates - within), errors, out=np.zeros(errors.shape), where=errors > 0)
     speaks = enough & (np.abs(deviations) >= CERTAIN)
-    apart = (rates - within) - (own - np.where(compared, pooled, within))
-    speaks[:, 1:] &= np.abs(apart)[:, 1:] > APART * np.abs(own)
+    apart = np.abs(rates - own) > APART * np.abs(own)
+    speaks[:, 1:] &= (compared | apart)[:, 1:]
     usual = float(np.abs(evidence.rewards[:, 0]).sum()) / total or 1.0
     found = []
     for i, option in enumerate(evidence.options):
@@ -85,6 +86,17 @@ def _within(evidence: Evidence, enough: NDArray[np.bool_], pooled: float) -> tup
     rewards, bases = (np.where(enough, each, 0.0).sum(axis=0) for each in (evidence.rewards, evidence.bases))
     compared &= bases > 0
     return compared, np.where(compared, rewards / np.where(compared, bases, 1.0), pooled)
+
+
+def _noise(evidence: Evidence, within: Floats, pooled: float) -> Floats:
+    """By node the noise of single hits: it grows with the rate there, as in policy.py.
+
+    Rewards that may be negative differ by amounts and not by factors, so their noise is the same everywhere.
+    """
+    everywhere = evidence.noise_from(PLAIN_SPREAD)
+    grows = pooled > 0 and not evidence.lossy
+    found: Floats = everywhere * (within / pooled if grows else np.ones(len(within)))
+    return found
 
 
 def shares(found: Sequence[Reason], bad_idea_threshold: float, test_idea_threshold: float) -> Floats:
