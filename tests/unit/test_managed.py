@@ -387,6 +387,20 @@ def test_a_policy_learns_from_rewards_of_its_phase(door: Door) -> None:
     assert door.report("colour", phase=1)["report"]["decisions"] == 300
 
 
+def test_an_open_report_says_of_which_option_nothing_is_known_and_what_stopping_risks(door: Door) -> None:
+    """c is never shown, so the others can be compared, and nothing is ever decided."""
+    door.define("colour", options=["a", "b", "c"], weights={"a": 1, "b": 1, "c": 0}, by_metric="value")
+    for i in range(300):
+        answer = door.whale.choose("colour", f"v{i}")
+        if answer.value == "b" or i % 4 == 0:
+            door.whale.reward(str(answer.decision.decision_id), {"value": 1})
+    said = door.report("colour")["report"]["stop"]["why"]
+    assert said.startswith(
+        "Not decided: beaten so far: a; open: b, c. Nothing is known of c yet, so nobody can say how many more trials it takes. "
+        "Among the others, stopping now with b is wrong with a chance of less than 0.1 %, and costs "
+    )
+
+
 def test_a_report_says_each_number_in_words(door: Door) -> None:
     door.define("colour", options=AB, by_metric="value", goal="min")
     for i in range(600):

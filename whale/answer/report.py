@@ -287,19 +287,28 @@ def _stop(asked: Reported, standings: Sequence[Standing], results: Sequence[Resu
 
 
 def _ahead(asked: Reported, results: Sequence[Result], evidence: Evidence) -> str:
-    """How long it takes at this rate, and what stopping now risks; nothing while nothing is known."""
+    """How long it takes at this rate, or why nobody can say; and what stopping now risks. Nothing while nothing is known."""
     told = [each for each in results if each.loss is not None and each.best is not None and each.rate is not None]
-    if len(told) < len(results):
-        return ""
+    unknown = [each.option for each in results if each not in told]
+    if unknown:
+        if not told:
+            return ""
+        said = f" Nothing is known of {', '.join(unknown)} yet, so nobody can say how many more trials it takes."
+        return said if len(told) == 1 else f"{said} Among the others, {_risk('stopping', asked, told)}"
     more = experiment.more_trials(evidence, asked.goal)
     if more is None:
         said = f" At these rates not even {experiment.FURTHEST:,} times as many trials would decide it."
     else:
         said = f" At these rates it takes about {_many(float(f'{more:.2g}'), 'more trial')} to decide."
+    return f"{said} {_risk('Stopping', asked, told)}"
+
+
+def _risk(stopping: str, asked: Reported, told: Sequence[Result]) -> str:
+    """stopping: that word, as the sentence needs it. told: the options that are compared, two or more."""
     chosen = min(told, key=lambda each: (each.loss or 0.0, each.option))
     wrong = _percent(1 - (chosen.best or 0.0))
     cost = f"{chosen.loss:.2g} of {asked.by_metric} a trial"
-    return f"{said} Stopping now with {chosen.option} is wrong with a chance of {wrong}, and costs {cost} on average."
+    return f"{stopping} now with {chosen.option} is wrong with a chance of {wrong}, and costs {cost} on average."
 
 
 def _held_out(
