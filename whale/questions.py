@@ -456,6 +456,7 @@ class Questions:
         rows = list({str(row): row for each in adjusted(store, question, ranges) for row in each.said()}.values())
         return {**said, "adjusted": rows} if rows else said
 
+    @on_default
     def range_of(
         self,
         period: Period = None,

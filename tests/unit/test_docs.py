@@ -1,6 +1,7 @@
 """The documents name every setting, route, reason, key and command that there is, and none that there is not."""
 
 import importlib
+import inspect
 import re
 import subprocess
 from pathlib import Path
@@ -17,7 +18,8 @@ from hail.access import RIGHTS
 from hail.hit import Reason
 from hail.publish import Publisher
 from hail.settings import NAMES, PREFIX, TABLE, load
-from whale import errors
+from whale import HailWhale, errors
+from whale.arguments import on_default
 from whale.cli import main
 from whale.client import Whale
 from whale.count import hailwail
@@ -199,6 +201,20 @@ def test_the_table_of_keys_is_the_one_in_the_code() -> None:
     written = [[plain(cell) for cell in row] for row in rows(keys.__doc__ or "")]
     assert [row[:2] for row in shown] == [row[:2] for row in written]
     assert len(shown) > 5
+
+
+# The library
+
+
+def test_each_call_of_the_library_may_be_made_on_the_class() -> None:
+    """As library.md says, which has them in a table."""
+    table = DOCUMENTS["docs/library.md"].partition("| call | gives |")[2].partition("In an answer")[0]
+    names = {
+        name for row in rows("| call | gives |" + table) for name in re.findall(r"`(?!whale)([a-z_]+)[(`]", row[0])
+    }
+    assert "range_of" in names
+    calls = {name: inspect.getattr_static(HailWhale, name) for name in names}
+    assert [name for name, each in calls.items() if not isinstance(each, on_default)] == []
 
 
 # Links

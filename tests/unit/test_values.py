@@ -346,6 +346,7 @@ VALID: dict[str, dict[str, Any]] = {
     "totals_of": {"pks": ["a"]},
     "plotpoints_of": {"pks": ["a"]},
     "pks": {},
+    "range_of": {},
     "ratio_plotpoints": {"pk": "a", "numerator": "m"},
     "rank_subdimensions_ratio": {"pk": "a", "numerator": "m"},
 }
