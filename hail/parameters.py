@@ -45,6 +45,7 @@ def read(text: str, names: Iterable[str], passed_over: re.Pattern[str]) -> Read:
         name, _, value = pair.partition("=")
         if not value:
             continue
+        name = name.replace("+", " ")
         if "%" in name:
             name = unquote_to_bytes(name).decode("utf-8", "replace")
         if name not in names:

@@ -287,7 +287,12 @@ def test_ignored_names_are_bounded_and_plain_in_a_header(client: Client) -> None
     said = client.get(f"/count.gif?pk=a&{many}").headers["X-Hail"]
     assert said == "accepted; ignored=" + ",".join(f"n{number:02}" for number in range(20))
     assert ignored_parameters() == before + 25
-    for name, shown in (("%C3%A9%0D%0Ax%2C%3B", "%C3%A9%0D%0Ax%2C%3B"), ("é".encode().decode("latin-1"), "%C3%A9")):
+    for name, shown in (
+        ("%C3%A9%0D%0Ax%2C%3B", "%C3%A9%0D%0Ax%2C%3B"),
+        ("é".encode().decode("latin-1"), "%C3%A9"),
+        ("my+name", "my%20name"),
+        ("a%2Bb+c", "a%2Bb%20c"),
+    ):
         assert client.get(f"/count.gif?pk=a&{name}=1").headers["X-Hail"] == f"accepted; ignored={shown}"
     long = client.get(f"/count.gif?pk=a&{'y' * 500}=1").headers["X-Hail"]
     assert long == "accepted; ignored=" + "y" * 60
