@@ -26,8 +26,8 @@ test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600
 
 servers:
-	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server; } >/dev/null \
-		|| deploy/install-debian.sh redis-server rabbitmq-server
+	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx; } >/dev/null \
+		|| deploy/install-debian.sh redis-server rabbitmq-server nginx-light
 
 check: .venv/.test
 	$(BIN)/ruff format --check .

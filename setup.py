@@ -39,6 +39,7 @@ setup(
         "bench": ["duckdb>=1.2"],  # what benchmarks.rank runs beside
         "test": [
             "django>=5",
+            "flask>=3",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "openfeature-provider-ofrep>=0.3",

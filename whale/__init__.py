@@ -1,7 +1,7 @@
 """HailWhale's whale: counts hits, answers questions.
 
 import whale
-whale.connect("redis://localhost:6379/0")   # or nothing: what HAILWHALE_* say, else the HailWhale that runs on ./var
+whale.connect()   # the Redis of HAILWHALE_REDIS_URL, else the HailWhale that runs on HAILWHALE_DATA_DIR (./var)
 
 whale.Whale.count_now("shop", {"country": "US"}, {"revenue": 5})
 whale.Whale.plotpoints("shop", metrics=["revenue", "revenue/hits"], period="seven")

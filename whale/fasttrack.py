@@ -1,6 +1,7 @@
 """py-fasttrack's interface: dated metrics of ids, by its calls and its configurations, and those of its parent py-analytics.
 
-tracker = create_analytic_backend({
+tracker = create_analytic_backend({"backend": "fasttrack.backends.redis_backend.Redis"})  # the HailWhale that runs on ./var
+tracker = create_analytic_backend({  # or any Redis
     "backend": "fasttrack.backends.redis_backend.Redis",
     "settings": {"defaults": {"host": "localhost", "port": 6379, "db": 0}},
 })
@@ -18,6 +19,7 @@ a write was done or not.
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -31,6 +33,7 @@ from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of,
 from hail.message import ACCOUNT
 from hail.settings import load
 from hail.times import EPOCH
+from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError
 from whale.formula import Number
 from whale.period import DAY, MONTH, WEEK, Interval
@@ -271,6 +274,7 @@ class Redis(Tracker):
 
     defaults     {host, port, db, username, password, timeout_s}, or {url}: redis://, rediss:// or redis+cluster://
     hosts        a list, or {any: host}: each as defaults, which stand for what it leaves out; an id is kept on one of them
+                 without defaults and hosts: HAILWHALE_REDIS_URL, else the HailWhale that runs on HAILWHALE_DATA_DIR
     prefix       what begins its keys; two prefixes know nothing of each other
     max_records  detail records that an event may have
     """
@@ -282,13 +286,12 @@ class Redis(Tracker):
             hosts = list(hosts.values())
         if not isinstance(hosts, list | tuple):
             raise SetupError(f"settings.hosts: expected a list, got {_shown(hosts)}")
-        if not defaults and not hosts:
-            raise SetupError('settings.defaults: expected {"host": ..., "port": ..., "db": ...}')
         prefix = settings.get("prefix", PREFIX)
         if not isinstance(prefix, str) or not 0 < len(prefix) <= 100:
             raise SetupError(f"settings.prefix: expected 1 to 100 characters, got {_shown(prefix)}")
         most, clients = _max_records(settings), dict[str, Any]()
-        for name, url, timeout_s in [_address(defaults, host) for host in hosts or [{}]]:
+        servers = [_address(defaults, host) for host in hosts or [{}]] if defaults or hosts else [_own_address()]
+        for name, url, timeout_s in servers:
             if name in clients:
                 raise SetupError(f"settings.hosts: {name} is there twice")
             clients[name] = open_client(url, timeout_s)
@@ -370,6 +373,13 @@ def _address(defaults: Any, host: Any) -> tuple[str, str, float]:
     secret = ":".join(quote(str(found.get(part) or ""), safe="") for part in ("username", "password"))
     at = f"{f'[{name}]' if ':' in name else name}:{port}/{db}"
     return at, f"redis://{secret}@{at}" if secret != ":" else f"redis://{at}", timeout_s
+
+
+def _own_address() -> tuple[str, str, float]:
+    """Of the Redis that HailWhale's settings in the environment name, as `_address` gives it."""
+    settings = load(os.environ)
+    url = settings.redis_url or redis_url_of(settings.data_dir)
+    return url.rpartition("@")[2], url, TIMEOUT_S
 
 
 _PARTS = (("port", 6379, 65_535), ("db", 0, 1_000_000))

@@ -156,6 +156,7 @@ def test_the_examples_of_the_readme_run(
 def test_the_python_of_the_page_runs(redis_server: RedisServer, unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs/fasttrack.md").read_text()
     (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    monkeypatch.setenv("HAILWHALE_REDIS_URL", redis_server.url)
     assert run(program, redis_server, monkeypatch, unique)["details"]["code"] == "12"
 
 

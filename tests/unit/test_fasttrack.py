@@ -75,7 +75,7 @@ def test_what_a_configuration_does_not_name_is_not_imported() -> None:
         ({"backend": "whale.fasttrack.PREFIX"}, "backend: expected a class or its dotted path, got '_analytics'"),
         ({"backend": 5}, "backend: expected a class"),
         ({"backend": Redis, "settings": []}, "settings: expected a dict"),
-        ({"backend": Redis}, "settings.defaults: expected"),
+        ({"backend": Redis}, "no HailWhale runs on"),
         ({"backend": Redis, "settings": {"defualts": {}}}, "settings: expected .*, got 'defualts'"),
         ({"backend": Redis, "settings": {"defaults": {"hots": "a"}}}, "settings.defaults: expected .*, got 'hots'"),
         ({"backend": Redis, "settings": {"defaults": 5}}, "settings.defaults: expected a dict, got 5"),
@@ -106,6 +106,16 @@ def test_user_and_password_may_hold_any_character() -> None:
     (client,) = made.store.hosts.values()
     used = client.connection_pool.connection_kwargs
     assert {name: used[name] for name in ("host", "port", "db", "username", "password")} == {**defaults, "db": 0}
+
+
+def test_without_a_server_in_the_settings_it_is_the_one_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAILWHALE_REDIS_URL", "redis://ann:secret@redis.example:7000/3")
+    for settings in ({}, {"prefix": "mine"}):
+        made = create_analytic_backend({"backend": Redis, "settings": settings})
+        ((name, client),) = made.store.hosts.items()
+        used = client.connection_pool.connection_kwargs
+        assert (used["host"], used["port"], used["db"], used["username"]) == ("redis.example", 7000, 3, "ann")
+        assert name == "redis.example:7000/3"
 
 
 def test_without_a_server_a_call_says_so() -> None:

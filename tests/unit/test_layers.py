@@ -70,6 +70,7 @@ EDGES = {
     "whale/doctor.py": "how old things are",
     "whale/embedded.py": "waiting for Redis",
     "whale/fasttrack.py": "the clock of what is tracked",
+    "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
     "whale/store/changes.py": "tokens and generations of dictionaries",
     "whale/store/numbers.py": "tokens of dictionaries",

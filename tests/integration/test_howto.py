@@ -1,0 +1,147 @@
+"""The recipes of docs/howto: their commands are run on one real `hailwhale up`, and answer what is printed below them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_readme import ROOT, Shell, answers_what_is_printed, running
+from tests.servers import RabbitMQ, RedisServer, free_port, missing, wait_until
+
+RECIPES = sorted(path.name for path in (ROOT / "docs/howto").glob("*.md") if path.name != "README.md")
+ALONE = {"backup.md", "farm.md"}  # stop HailWhale, or need other servers
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with running(Shell(tmp_path_factory.mktemp("howto"))) as shell:
+        yield shell
+
+
+@pytest.fixture
+def page_views_app(shell: Shell) -> Iterator[str]:
+    """The Flask application of the recipe; where it listens."""
+    (program,) = re.findall(
+        r"^```python\n# shop.py\n(.*?)^```$", (ROOT / "docs/howto/page-views.md").read_text(), re.M | re.S
+    )
+    (shell.folder / "shop.py").write_text(program)
+    port = free_port()
+    environ = {**shell.environ, "PYTHONPATH": f"{ROOT}:{shell.folder}"}
+    log = shell.folder / "flask.log"
+    with log.open("wb") as stream:
+        command = [sys.executable, "-m", "flask", "--app", "shop", "run", "--port", str(port)]
+        flask = subprocess.Popen(command, cwd=shell.folder, env=environ, stdout=stream, stderr=stream)
+    try:
+        wait_until(lambda: "Running on" in log.read_text() or flask.poll() is not None, 60, "flask")
+        yield f"127.0.0.1:{port}"
+    finally:
+        flask.terminate()
+        flask.wait(30)
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name not in ALONE])
+def test_each_command_of_a_recipe_answers_what_is_printed(
+    shell: Shell, recipe: str, request: pytest.FixtureRequest
+) -> None:
+    others = {}
+    if recipe == "page-views.md":
+        others["127.0.0.1:5000"] = request.getfixturevalue("page_views_app")
+    assert answers_what_is_printed(shell, f"docs/howto/{recipe}", others) >= 2
+
+
+def test_the_index_names_each_recipe() -> None:
+    index = (ROOT / "docs/howto/README.md").read_text()
+    assert sorted(re.findall(r"^- \[.*\]\((.*)\)$", index, re.M)) == RECIPES
+
+
+def test_what_was_backed_up_is_there_after_it_was_restored(tmp_path: Path) -> None:
+    text = (ROOT / "docs/howto/backup.md").read_text()
+    save, restore = (
+        re.search(r"^    (tar -czf .*)$", text, re.M),
+        re.search(r"^    (mv .*)\n    (tar -xzf .*)$", text, re.M),
+    )
+    assert save
+    assert restore
+    shell = Shell(tmp_path)
+    count = 'curl http://127.0.0.1:8085/count -d \'{"pk": "saved", "metrics": {"revenue": 5}}\''
+    ask = "curl -G http://127.0.0.1:8086/totals -d pk=saved -d period=today -d metrics=revenue"
+    with running(shell):
+        assert shell.run(count) == "OK"
+        wait_until(lambda: '"revenue":5}' in shell.run(ask), 60, "the count")
+    shell.run(save[1])
+    with running(shell):
+        assert shell.run(count) == "OK"
+        wait_until(lambda: '"revenue":10}' in shell.run(ask), 60, "the second count")
+    shell.run(f"{restore[1]}\n{restore[2]}")
+    with running(shell):
+        assert '"revenue":5}' in shell.run(ask)
+        assert "every accepted hit is accounted for" in shell.run(".venv/bin/hailwhale audit")
+
+
+SITE = "count.example.org"
+
+
+@contextmanager
+def nginx(folder: Path, hail: str, whale: str) -> Iterator[int]:
+    """With deploy/nginx.conf, on another port and with a certificate of its own; the port."""
+    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+    if not program:
+        missing("no nginx: install the package nginx-light")
+    port = free_port()
+    subject = ["-subj", f"/CN={SITE}", "-addext", f"subjectAltName=DNS:{SITE}"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run(
+        [*made, "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"], check=True, capture_output=True
+    )
+    site = (ROOT / "deploy/nginx.conf").read_text()
+    for printed, real in (
+        ("127.0.0.1:8085", hail),
+        ("127.0.0.1:8086", whale),
+        ("listen 443", f"listen 127.0.0.1:{port}"),
+        (f"/etc/ssl/certs/{SITE}.pem", f"{folder}/cert.pem"),
+        (f"/etc/ssl/private/{SITE}.key", f"{folder}/key.pem"),
+    ):
+        assert printed in site
+        site = site.replace(printed, real)
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = f"{user} daemon off; pid {folder}/nginx.pid; events {{}} http {{ {temporary} {site} }}"
+    (folder / "nginx.conf").write_text(main)
+    log = folder / "nginx.log"
+    with log.open("wb") as stream:
+        command = [program, "-e", str(log), "-c", str(folder / "nginx.conf")]
+        process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        wait_until(lambda: (folder / "nginx.pid").exists() or process.poll() is not None, 30, "nginx")
+        assert process.poll() is None, log.read_text()
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_farm_behind_nginx_counts_and_answers(
+    tmp_path: Path, rabbitmq: RabbitMQ, own_redis: RedisServer, unique: str
+) -> None:
+    shell = Shell(tmp_path)
+    names = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
+    shell.environ |= {f"HAILWHALE_{name}": str(number) * 64 for number, name in enumerate(names)}
+    shell.environ |= {
+        "HAILWHALE_BROKER_URL": rabbitmq.url,
+        "HAILWHALE_REDIS_URL": own_redis.url,
+        "HAILWHALE_QUEUE": unique,
+    }
+    try:
+        with running(shell), nginx(tmp_path, shell.hail, shell.whale) as port:
+            real = f"--cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 https://{SITE}:{port}"
+            assert answers_what_is_printed(shell, "docs/howto/farm.md", {f"https://{SITE}": real}) == 4
+    finally:
+        rabbitmq.delete(unique, f"{unique}.dead")

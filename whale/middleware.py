@@ -1,0 +1,203 @@
+"""Page views of a WSGI application: each page that Flask, Django or another framework serves counts.
+
+app.wsgi_app = PageViews(app.wsgi_app)                  # Flask
+application = PageViews(get_wsgi_application())         # Django, in wsgi.py
+
+A view is an answer of type text/html to GET, or "not modified" to a browser that asked for such a page; redirects are none. It counts in
+the pk `page_views`, by page, status and referrer, with the metric `ms`: how long the application took. Nothing of the visitor is sent.
+
+Promise: the application answers as it would without this, and no answer waits for a count. A thread hands the views to Hail's queue after
+the answers were sent; where it cannot keep up, or the queue is away, views are dropped, counted in `dropped` and named in the log once a
+minute. A process that is killed loses the views of its last moment. An order must not be lost: call `Whale.count` for it, which returns
+when the hit is safe.
+"""
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from hail.hit import HitError, encode_hit, parse_hit
+from hail.publish import NotAccepted, Publisher
+from hail.settings import Settings, load
+from whale.client import ACCOUNT
+
+Environ = dict[str, Any]
+Dimensions = Mapping[str, Any]
+
+PAGE = "hailwhale.page"
+"""Of the environ: what an application calls this page, as the rule of its route."""
+WAITING, AT_ONCE = 10_000, 500  # views
+LAST_S = 5.0  # for the views that wait when the process ends
+TOLD_S = 60.0
+
+log = logging.getLogger("whale.middleware")
+
+
+def dimensions_of(environ: Environ, status: int) -> Dimensions | None:
+    """Page, status and referring site of a view; None where a browser loaded the page in advance, and nobody may ever see it.
+
+    The page is the environ's `hailwhale.page`, else the path without its query. An address that the application does not know
+    (status 4xx) is not named: strangers could fill the dimension with them.
+    """
+    if "prefetch" in environ.get("HTTP_SEC_PURPOSE", "") + environ.get("HTTP_PURPOSE", ""):
+        return None
+    found = {"status": str(status)}
+    if not 400 <= status < 500:
+        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        found["page"] = environ.get(PAGE) or path.encode("latin-1").decode("utf-8", "replace") or "/"
+    referrer = _site_of(environ.get("HTTP_REFERER", ""))
+    if referrer and referrer != _site_of(f"//{environ.get('HTTP_HOST', '')}"):
+        found["referrer"] = referrer
+    return found
+
+
+def _site_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # a stranger wrote it
+        return ""
+
+
+class PageViews:
+    """A WSGI application that counts the pages of another one. For many threads, before or after a fork.
+
+    pk: under what views count.  dimensions: of the environ and the status, in place of `dimensions_of`; None: not counted.
+    settings: default: of the environment; raises SettingsError.
+    """
+
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        pk: Any = "page_views",
+        dimensions: Callable[[Environ, int], Dimensions | None] = dimensions_of,
+        settings: Settings | None = None,
+    ):
+        self._app, self._pk, self._dimensions = app, pk, dimensions
+        self._settings = load(os.environ) if settings is None else settings
+        self._publisher = Publisher(self._settings)
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
+        self._lock = threading.Lock()
+        self._counts_in = 0  # the process whose thread counts
+        self._thread: threading.Thread
+        self._told_at = -TOLD_S
+        self.dropped = 0
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("REQUEST_METHOD") != "GET":
+            return self._app(environ, start_response)
+        view = _View(environ, start_response)
+        body = self._app(environ, view.start)
+        view.took_s = time.perf_counter() - view.began
+        if view.status and not view.is_page:
+            return body
+        return _Answer(body, lambda: self._seen(view))
+
+    def _seen(self, view: "_View") -> None:
+        """Never raises: the answer is given, and the server must not be told of anything else."""
+        try:
+            if not view.is_page or (dimensions := self._dimensions(view.environ, view.status)) is None:
+                return
+            took_ms = (time.perf_counter() - view.began) * 1000
+            metrics = {"ms": round(took_ms, 3)}
+            self._start()
+            self._waiting.put_nowait({"pk": self._pk, "dimensions": dimensions, "metrics": metrics, "at": time.time()})
+        except queue.Full:
+            self._drop(1, f"{WAITING} views wait to be counted")
+        except Exception as error:  # of `dimensions`, which is the application's
+            self._drop(1, repr(error))
+
+    def _start(self) -> None:
+        if self._counts_in != os.getpid():
+            with self._lock:
+                if self._counts_in != os.getpid():
+                    self._waiting = queue.Queue(WAITING)  # after a fork the other one belongs to the parent
+                    self._thread = threading.Thread(target=self._count, name="page views", daemon=True)
+                    self._thread.start()
+                    atexit.register(self.close)
+                    self._counts_in = os.getpid()
+
+    def close(self) -> None:
+        """Counts the views that wait, for LAST_S at most. The end of the process does this by itself."""
+        if self._counts_in == os.getpid():
+            try:
+                self._waiting.put(None, timeout=LAST_S)
+            except queue.Full:
+                return
+            self._thread.join(LAST_S)
+
+    def _count(self) -> None:
+        while True:
+            views = [self._waiting.get()]
+            while len(views) < AT_ONCE and views[-1] is not None:
+                try:
+                    views.append(self._waiting.get_nowait())
+                except queue.Empty:
+                    break
+            self._publish([view for view in views if view is not None])
+            if views[-1] is None:
+                return
+
+    def _publish(self, views: list[dict[str, Any]]) -> None:
+        rows = []
+        for view in views:
+            try:
+                hit = parse_hit(view, self._settings, view["at"])
+                rows.append((encode_hit(hit), hit.cells))
+            except HitError as error:
+                self._drop(1, str(error))
+        try:
+            if rows:
+                self._publisher.publish(ACCOUNT, rows)
+        except NotAccepted as error:
+            self._drop(len(rows), str(error))
+
+    def _drop(self, views: int, why: str) -> None:
+        with self._lock:
+            self.dropped += views
+            if time.monotonic() - self._told_at < TOLD_S:
+                return
+            self._told_at = time.monotonic()
+        log.warning("%d page views were not counted since the start; the last one: %s", self.dropped, why)
+
+
+class _View:
+    """A request and how it was answered. status: 0 until the application has said it."""
+
+    def __init__(self, environ: Environ, start_response: Callable[..., Any]):
+        self.environ, self._start_response = environ, start_response
+        self.began, self.took_s = time.perf_counter(), 0.0
+        self.status, self._type = 0, ""
+
+    def start(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        self.status = int(status.partition(" ")[0])
+        self._type = next((value for name, value in headers if name.lower() == "content-type"), "")
+        return self._start_response(status, headers, *more)
+
+    @property
+    def is_page(self) -> bool:
+        if self.status == 304:  # it says no type
+            return "text/html" in self.environ.get("HTTP_ACCEPT", "")
+        return self._type.startswith("text/html") and not 300 <= self.status < 400
+
+
+class _Answer:
+    """The parts of an answer, and what is to be done when it was sent."""
+
+    def __init__(self, body: Iterable[bytes], sent: Callable[[], None]):
+        self._body, self._sent = body, sent
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        try:
+            if close := getattr(self._body, "close", None):
+                close()
+        finally:
+            self._sent()
