@@ -1,5 +1,6 @@
 """The files of deploy/ start what the Procfile starts, with the settings that docs/deploy.md gives a farm."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hail.settings import load
+from hail import access
+from hail.settings import SettingsError, load
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
@@ -49,3 +51,38 @@ def test_containers_run_what_the_procfile_runs(part: str) -> None:
         return re.sub(r"(--bind|--workers) \S+ ", "", line).split()
 
     assert plain(COMPOSE["services"][part]["command"]) == plain(PROCFILE[part])
+
+
+# The image
+
+
+def instructions(name: str) -> list[str]:
+    """What stands after each such instruction of the Dockerfile."""
+    return re.findall(rf"^{name} (.*)$", (ROOT / "deploy/Dockerfile").read_text(), re.M)
+
+
+def image_settings() -> dict[str, str]:
+    return dict(each.split("=", 1) for line in instructions("ENV") for each in line.split())
+
+
+def test_the_image_starts_what_make_up_starts_and_only_with_keys() -> None:
+    assert json.loads(instructions("CMD")[-1]) == ["hailwhale", "up"]
+    settings = load(image_settings())
+    assert instructions("VOLUME") == [settings.data_dir]
+    assert instructions("USER") == ["hailwhale"]
+    for bind in (settings.hail_bind, settings.whale_bind):
+        assert bind.rpartition(":")[2] in instructions("EXPOSE")[0].split()
+        with pytest.raises(SettingsError, match="WRITE_KEY"):
+            access.check_bind(bind, settings)
+
+
+def test_the_image_is_given_what_it_copies_and_no_more() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    copied = {source for line in instructions("COPY") for source in line.split()[:-1]}
+    assert ignored[0] == "*"
+    assert {name.removeprefix("!") for name in ignored if name.startswith("!")} == copied
+
+
+def test_docs_and_compose_build_this_image() -> None:
+    assert COMPOSE["x-part"]["build"] == {"context": "..", "dockerfile": "deploy/Dockerfile"}
+    assert "docker build -f deploy/Dockerfile -t hailwhale ." in DEPLOY
