@@ -412,7 +412,7 @@ class Deciding(Counting):
 
 
 def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:
-    for field in more.keys() - Policy.__dataclass_fields__.keys():
+    for field in sorted(more.keys() - Policy.__dataclass_fields__.keys()):
         raise CallerError(f"is not a parameter here: expected one of {', '.join(Policy.__dataclass_fields__)}", field)
     try:
         return Policy(name, goal, **more)  # type: ignore[arg-type]  # checked there

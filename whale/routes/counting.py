@@ -55,7 +55,7 @@ class CountingRoutes:
     def update_count_to(self) -> Any:
         more = ("period", "rank")
         given = self._door.given(*more)
-        for field in given.keys() - {*FIELDS, *more}:
+        for field in sorted(given.keys() - {*FIELDS, *more}):
             expected = ", ".join((*FIELDS, *more))
             raise CallerError(f"is not a field here: expected one of {expected}", ascii(field)[1:-1])
         given = {name: value for name, value in given.items() if name not in ("visitor", "event")}
@@ -63,7 +63,7 @@ class CountingRoutes:
 
     def reset(self) -> Any:
         given = self._door.given()
-        for field in given.keys() - {"pk", "dimensions", "dimension"}:
+        for field in sorted(given.keys() - {"pk", "dimensions", "dimension"}):
             raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])
         self._whale.reset(given.pop("pk", None), **given)
         return text_answer("OK")

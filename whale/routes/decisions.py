@@ -95,7 +95,7 @@ class DecisionRoutes:
 
     def reward(self) -> Any:
         given = self._door.given("decision_id")
-        for field in given.keys() - {"decision_id", "metrics", "metric", "id"}:
+        for field in sorted(given.keys() - {"decision_id", "metrics", "metric", "id"}):
             raise CallerError("is not a field here: expected decision_id, metrics, id", ascii(field)[1:-1])
         if not given.get("decision_id"):
             raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
