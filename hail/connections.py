@@ -17,6 +17,7 @@ an equal share of them, so that no small request pays for large ones.
 Cost: a few dictionary operations a request, whatever the number of connections.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Bounds:
         return cls(settings.max_connections, settings.max_connections_a_peer, settings.connections_max_mb * MB, seconds)
 
 
-class Connection:
+class Connection(ABC):
     """peer: None where its number is not bounded.  held: bytes.  waits: None while it is in work."""
 
     __slots__ = ("held", "peer", "since", "waits")
@@ -69,9 +70,9 @@ class Connection:
         self.waits: Wait | None = None
         self.since = 0.0
 
+    @abstractmethod
     def cut(self) -> None:
         """Closes it at once."""
-        raise NotImplementedError
 
 
 class Connections:

@@ -66,4 +66,4 @@ def pre_request(worker: Any, request: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     from prometheus_client import multiprocess  # not before on_starting has named the folder
 
-    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # the client has no types there
+    multiprocess.mark_process_dead(worker.pid)

@@ -37,5 +37,5 @@ def exposition() -> bytes:
     if METRICS_FOLDER not in os.environ:
         return bytes(prometheus_client.generate_latest())
     registry = prometheus_client.CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the client has no types there
+    multiprocess.MultiProcessCollector(registry)
     return bytes(prometheus_client.generate_latest(registry))

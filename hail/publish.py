@@ -510,7 +510,7 @@ class _Engine:
         if self._broker:
             try:
                 self._broker.close()
-            except Exception as error:
+            except Exception as error:  # py-amqp raises nearly anything
                 log.info("closing the broker connection: %s", error)
 
     def _take(self) -> list[_Unit]:
@@ -604,7 +604,7 @@ class _Engine:
             if kept == "spool":
                 self._spool.append([body for _, body in messages])
                 self._spooled_at = self._spooled_at or began
-        except Exception:
+        except Exception:  # whatever it was: the callers are told, and the thread lives on for all others
             log.exception("%d messages may be kept, or not", len(messages))
             # their hits belong to no later total: so the audit closes whatever became of them
             self._name, self._seq, self._total = secrets.token_hex(8), 0, 0

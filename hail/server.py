@@ -262,7 +262,7 @@ class Threads:
             result, error = None, None
             try:
                 result = function(*arguments)
-            except BaseException as raised:
+            except BaseException as raised:  # raised again where it is waited for
                 error = raised
             self._ended.append((calls, waiter, result, error))
             del waiter, function, arguments, result, error  # an idle thread would hold an answer until its next one

@@ -510,7 +510,7 @@ class Hail(bottle.Bottle):
         else:
             try:
                 answer = handler(environ)
-            except Exception as error:
+            except Exception as error:  # whatever it was, the caller has an answer
                 answer = _failed(error, environ["PATH_INFO"])
         start_response(answer.status, list(answer.headers))
         return [answer.body]

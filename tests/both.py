@@ -9,4 +9,4 @@ import whale.web
 
 def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     service = hail.web if environ.get("HTTP_HOST", "").startswith("localhost") else whale.web
-    return service.application(environ, start_response)  # type: ignore[no-any-return]
+    return service.application(environ, start_response)

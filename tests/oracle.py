@@ -73,10 +73,10 @@ def offset_read(text: str) -> str:
     if ":" in digits:
         hours, minutes = map(int, digits.split(":"))
     elif "." in digits or len(digits) <= 2:
-        hours, minutes = int(float(digits)), float(digits) % 1 * 60  # type: ignore[assignment]
+        hours, minutes = int(float(digits)), float(digits) % 1 * 60
     else:
         hours, last = int(digits[:-2]), int(digits[-2:])
-        minutes = last if last in (0, 15, 30, 45) else last * 60 / 100  # type: ignore[assignment]
+        minutes = last if last in (0, 15, 30, 45) else last * 60 / 100
     if minutes not in (0, 15, 30, 45):
         raise Refused("bad_period", "tzoffset")
     return f"{sign}{hours:02}:{int(minutes):02}"

@@ -438,7 +438,7 @@ def _list(value: Any, field: str) -> list[Any]:
 def _bounded(values: Iterable[Any], field: str) -> list[Any]:
     try:
         found = list(islice(values, MAX_PAIRS + 1))
-    except Exception as error:
+    except Exception as error:  # whatever a program's own type raises
         raise CallerError(f"expected a list, got {kind_of(values)} that raised {kind_of(error)}", field) from error
     if len(found) > MAX_PAIRS:
         raise CallerError(f"expected at most {MAX_PAIRS}: ask in several calls", field)

@@ -137,7 +137,7 @@ def _id_of(found: Any, attribute: str) -> Any:
         pass
     try:
         return str.__str__(str(found))
-    except Exception as error:
+    except Exception as error:  # whatever a program's own type raises
         raise CallerError(
             f"expected text or a number as {attribute}, got {kind_of(found)} that raised {kind_of(error)}", "pk"
         ) from None

@@ -80,7 +80,7 @@ def kind_of(value: Any) -> str:
     """The name of a value's type, for people."""
     try:
         return f"{ascii(type.__getattribute__(type(value), '__name__'))[1:-1][:60]}"
-    except Exception:
+    except Exception:  # a type may refuse to be asked
         return "object"
 
 

@@ -129,7 +129,7 @@ SECOND = """
 
     #retrieve counts
     tracker.get_counts([("1245", "login",), ("1245", "logout",)])
-"""  # noqa: E501 (as the README prints it)
+"""  # noqa: E501  # as the README prints it
 
 
 def run(example: str, server: RedisServer, monkeypatch: pytest.MonkeyPatch, prefix: str) -> Any:

@@ -235,7 +235,7 @@ def test_a_reward_that_an_earlier_version_noted_is_kept(settings: Settings, stor
         return
     key = "{}:{{{}}}:d:n1".format(unique, keep(store, unique, None, "n1").id.partition("-")[0])
     kept = keep(store, unique, None, "n1")
-    client = store.client  # type: ignore[attr-defined]
+    client = store.client
     client.hset(key, "r", "1" * DIGEST)
     begun = store.begin_reward(unique, kept.id, reward("", "1", a=3), NOW)
     assert begun == Begun(PUBLISHER, 0, 1, 5, None)

@@ -353,7 +353,7 @@ def test_hits_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
         go.wait(60)
         append(bodies)
 
-    engine._spool.append = stand_still  # type: ignore[method-assign]
+    engine._spool.append = stand_still
     answers: list[Reason | None] = []
 
     def send(count: int) -> None:

@@ -71,7 +71,7 @@ def test_a_reset_under_load_loses_nothing_that_came_after_it(
                 time.sleep(0.004)
             assert was_reset.wait(60)
             applier.apply(held, time.time())
-        except BaseException as error:
+        except BaseException as error:  # shown by the thread that waits
             failures.append(error)
 
     threads = [threading.Thread(target=count, args=(publisher,)) for publisher in range(2)]

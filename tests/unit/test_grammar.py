@@ -99,7 +99,7 @@ class Doors:
         if answer.status >= 300:
             return str(answer.json["code"])
         tree = json.loads(self.publisher.hits[0][0])[1]
-        return frozenset(paths_of(tree)) - {()}  # type: ignore[return-value]
+        return frozenset(paths_of(tree)) - {()}
 
     def _now(self, method: str, **more: Any) -> Reading:
         self.whale.reset("t")
@@ -115,7 +115,7 @@ class Doors:
         return self._known()
 
     def _known(self) -> Reading:
-        return frozenset(self.whale.below("t", None, 8))  # type: ignore[arg-type]
+        return frozenset(self.whale.below("t", None, 8))
 
     def asked(self, dimensions: Any) -> dict[str, Reading]:
         """Which paths a question asks, as each door reads it."""
@@ -123,7 +123,7 @@ class Doors:
         form = {"body": query.encode(), "CONTENT_TYPE": "application/x-www-form-urlencoded"}
         found = {
             "GET": _answered(call(self.app, "GET", "/totals", query=query)),
-            "form": _answered(call(self.app, "POST", "/totals", **form)),  # type: ignore[arg-type]
+            "form": _answered(call(self.app, "POST", "/totals", **form)),
             "plotpoints": _plotted(call(self.app, "GET", "/plotpoints", query=query)),
             "library": self._asked(dimensions),
             "library, tuples": self._asked(tuples(dimensions)),

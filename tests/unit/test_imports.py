@@ -51,7 +51,7 @@ class Shop:
         self.mapping.write_text(mapping)
         self.said, self.kill_at, self.events = "", 0, 0
         self._keep = self.store.keep_import
-        self.store.keep_import = self._keeps  # type: ignore[method-assign]
+        self.store.keep_import = self._keeps
 
     def write(self, *sold: Any, header: str = "t,sold\n", end: str = "\n") -> None:
         text = header + "".join(ROW.format(1 + i % 9, each) for i, each in enumerate(sold))
@@ -524,7 +524,7 @@ def test_two_at_once_count_each_row_once(shop: Shop) -> None:
 
     slow = Slow(shop.file.parent)
     slow._keep, slow.store = shop._keep, shop.store
-    shop.store.keep_import = slow._keeps  # type: ignore[method-assign]
+    shop.store.keep_import = slow._keeps
     assert (slow.run(), slow.sold()) == (0, 6)
     assert record_of(shop.store.imports(ACCOUNT)["f.csv"].text).begun is None
     assert shop.closes()
@@ -538,7 +538,7 @@ def test_a_file_that_grows_while_it_is_read_counts_as_it_was(shop: Shop) -> None
             shop.write(1, 2, 3, 4)
         grow()
 
-    shop.event = event  # type: ignore[method-assign]
+    shop.event = event
     assert (shop.run(), shop.sold()) == (0, 6)
     assert (shop.run(), shop.sold()) == (0, 10)
 
@@ -551,10 +551,10 @@ def test_a_file_that_changes_while_it_is_read_is_not_finished(shop: Shop) -> Non
             shop.write(1, 2, 4)
         change()
 
-    shop.event = event  # type: ignore[method-assign]
+    shop.event = event
     with pytest.raises(SetupError, match="was changed while it was read: put it back as it was"):
         shop.run()
-    shop.event = change  # type: ignore[method-assign]
+    shop.event = change
     assert shop.run() == 1
     shop.write(1, 2, 3)
     assert shop.run() == 0

@@ -222,8 +222,8 @@ ODD: list[Any] = [
     datetime.datetime(2026, 1, 5, tzinfo=HostileZone()),
     datetime.time(1),
     datetime.timedelta(1),
-    Span(Hostile(), HostileText("a"), Hostile(), Hostile()),  # type: ignore[arg-type]
-    Span(datetime.date(2026, 1, 5), buckets=np.int64(3)),  # type: ignore[arg-type]
+    Span(Hostile(), HostileText("a"), Hostile(), Hostile()),
+    Span(datetime.date(2026, 1, 5), buckets=np.int64(3)),
     Span(datetime.datetime.min),
     (3600, Decimal(86400)),
     (Hostile(), 5),
@@ -548,7 +548,7 @@ def test_a_question_refuses_as_a_question_does() -> None:
         assert isinstance(caught.value, BadArgument)
         assert caught.value.field in ("pk", "dimensions")
     with pytest.raises(CallerError, match="depth: expected a whole number"):
-        whale.plotpoints("t", depth=1.5)  # type: ignore[arg-type]
+        whale.plotpoints("t", depth=1.5)
     asked: dict[str, Any] = {"depth": np.int64(1), "limit": Decimal(5), "period": Word("seven")}
     assert len(whale.plotpoints("t", **asked)) == 1
 

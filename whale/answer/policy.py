@@ -287,15 +287,18 @@ def _differences(evidence: Evidence, learnt: dict[Dimension, Spread]) -> Iterato
 
 def rows_of(evidence: Evidence, weights: Floats) -> list[Row]:
     """One for each option and node."""
-    low, high = intervals(evidence)
-    numbers = np.stack([evidence.rates, low, high], axis=-1)
-    known = np.where(np.isnan(numbers), None, numbers).tolist()  # type: ignore[call-overload]  # numpy types no None
+    rates, lows, highs = (_or_none(each) for each in (evidence.rates, *intervals(evidence)))
     trials, shares = evidence.trials.tolist(), weights.tolist()
     return [
-        Row(option, node, trials[i][j], known[i][j][0], known[i][j][1], known[i][j][2], shares[i][j])
+        Row(option, node, trials[i][j], rates[i][j], lows[i][j], highs[i][j], shares[i][j])
         for i, option in enumerate(evidence.options)
         for j, node in enumerate(evidence.nodes)
     ]
+
+
+def _or_none(numbers: Floats) -> list[list[float | None]]:
+    """As lists, with None for what is not a number."""
+    return [[None if each != each else each for each in row] for row in numbers.tolist()]
 
 
 def intervals(evidence: Evidence, deviations: float = VISIBLE) -> tuple[Floats, Floats]:

@@ -401,7 +401,7 @@ class Importing:
                 records,
                 publisher_of(content, job.mapping, asked.block_hits),
                 lambda counted: self._covered(counted, content, resets),  # noqa: B023  # used at once
-                lambda counted: partly(job.mapping, counted, resets),  # noqa: B023
+                lambda counted: partly(job.mapping, counted, resets),  # noqa: B023  # as above
                 max(int(time.time() * 1000), newest_reset(job.mapping, resets)),
             )
             if step.says and is_done:

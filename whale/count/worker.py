@@ -73,7 +73,7 @@ def _as_celery_body(raw: bytes) -> tuple[tuple[bytes], dict[str, object], dict[s
 class Consumer(CeleryConsumer):
     """Sets aside what Hail never sends. Celery would acknowledge some of that, so that it is gone, and die of an empty body."""
 
-    class Blueprint(CeleryConsumer.Blueprint):  # type: ignore[misc]  # Celery has no types
+    class Blueprint(CeleryConsumer.Blueprint):
         # nothing here is sent with a delay: without this step Celery makes no queues for that, and warns of none
         default_steps = tuple(step for step in CeleryConsumer.Blueprint.default_steps if "DelayedDelivery" not in step)
 
@@ -135,7 +135,7 @@ def make_celery(settings: Settings) -> Celery:
 
     @celery.task(
         name=publish.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
-    )  # type: ignore[untyped-decorator]  # Celery has no types
+    )
     def apply_message(body: bytes) -> None:
         with decoded.room_for(len(body)):
             try:
