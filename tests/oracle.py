@@ -33,6 +33,7 @@ ALONE = {MINUTE: "1h", 15 * MINUTE: "1d", HOUR: "1d", "1d": "1y", "1w": "1y", "1
 DISTINCT: Mapping[Width, float | None] = {HOUR: 7 * DAY, "1d": None, "1mo": None}
 NO_TIME = {"bad_time", "bad_period", "bad_request"}  # by the door
 MOST_POINTS, MOST_SUMMED = 10_000, 50_000
+MOST_RANKED = 100_000  # rows x stored buckets, by a metric that is no sum
 
 
 class Refused(Exception):
@@ -244,6 +245,11 @@ class Calendar:
         if isinstance(width, int):
             return start + width
         return begins(next_day(width, first_day(width, day_at(start, self.zone), self.week)), self.zone)
+
+    def stored(self, window: Window, kept: Mapping[Width, float | None] | None = None) -> int:
+        """How many stored buckets a window is read from. A day may be an hour longer or shorter."""
+        source = self._source(window, self.kept if kept is None else kept)
+        return 0 if source is None else round((window.end - window.start) / about(source))
 
     def _summed(self, window: Window, width: Width) -> int:
         return (window.end - window.start) // about(width)
@@ -542,6 +548,12 @@ class Answers:
         """The paths one level below, whenever they were counted."""
         every = self.between(pk, path, -math.inf, math.inf)
         return {each for hit in every for each in hit.paths if len(each) == len(path) + 1 and each[:-1] == path}
+
+    def is_ranked(self, by: str, pk: Path, path: Path, stored: int) -> bool:
+        """Whether rows below a path are ranked over so many stored buckets: by a metric that is no sum not over any number."""
+        names = [name for name in by.split("/") if self._kinds.get(name, "quantile") != "quantile"]
+        rows = 1 + len(self.children(pk, path))  # the total is one of them
+        return rows * stored <= MOST_RANKED or not any(self.was_counted(name, pk) for name in names)
 
     def was_counted(self, metric: str, pk: Path) -> bool:
         return any(metric in hit.metrics for hit in self.between(pk, (), -math.inf, math.inf))
