@@ -1,14 +1,14 @@
 """What an answer says where it is read from finer buckets than one that was set: which one, of which path and metric, and to what.
 
-At most MOST_SHOWN are named, in MOST_BYTES of a header. Where so many were set in a pk that only their stretch is known, or
+At most MOST_NAMED are named. Where so many were set in a pk that only their stretch is known, or
 the path was reset since, `*` says that there are more.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import quote
 
 from whale.answer.explain import iso
+from whale.answer.listed import MOST_NAMED, listed, percent_encoded
 from whale.answer.series import Question, formulas_of, stored_of
 from whale.answer.whole import is_kept
 from whale.arguments import number_of
@@ -16,9 +16,6 @@ from whale.dimension import Path, path_text
 from whale.formula import Number
 from whale.period import Interval, Range, interval_name
 from whale.store.base import Adjustment, Mark, Store, touches
-
-MOST_SHOWN = 20
-MOST_BYTES = 4000
 
 
 class Set(NamedTuple):
@@ -71,7 +68,7 @@ def adjusted(store: Store, question: Question, ranges: Sequence[Range]) -> list[
     )
     of_ranges = [_touching(meant, _spans(found, zone)) for found in ranges]
     cells = [dict.fromkeys(cell for mark in some for cell in _cells(mark, metrics)) for some in of_ranges]
-    shown = [list(some)[:MOST_SHOWN] for some in cells]
+    shown = [list(some)[:MOST_NAMED] for some in cells]
     amounts = _amounts(store, question, [cell for some in shown for cell in some])
     return [
         Adjusted(
@@ -84,21 +81,15 @@ def adjusted(store: Store, question: Question, ranges: Sequence[Range]) -> list[
 
 
 def header(found: Iterable[Adjusted]) -> str:
-    """As `X-Adjusted` says it: percent-encoded UTF-8; `*` for those that are not named."""
+    """As `X-Adjusted` says it."""
     every = list(found)
-    rows = list(dict.fromkeys(row for each in every for row in each.rows))
-    said: list[str] = []
-    for row in rows[:MOST_SHOWN]:
-        text = (
-            f"{quote(row.metric, safe='')};path={quote(path_text(row.path), safe='')}"
-            f";interval={interval_name(row.interval)};at={row.start * 1000};to={row.to}"
-        )
-        if sum(map(len, said)) + len(text) > MOST_BYTES:
-            break
-        said.append(text)
-    more = len(rows) - len(said) + max((each.more for each in every), default=0)
-    rest = "*" if any(each.unnamed for each in every) else f"*;more={more}" if more else ""
-    return ", ".join([*said, *([rest] if rest else [])])
+    rows = dict.fromkeys(row for each in every for row in each.rows)
+    said = (
+        f"{percent_encoded(row.metric)};path={percent_encoded(path_text(row.path))}"
+        f";interval={interval_name(row.interval)};at={row.start * 1000};to={row.to}"
+        for row in rows
+    )
+    return listed(said, max((each.more for each in every), default=0), any(each.unnamed for each in every))
 
 
 _Cell = tuple[Path, str, Interval, int]

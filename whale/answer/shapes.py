@@ -7,17 +7,16 @@ twice also says its offset the second time.
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
+from whale.answer.listed import listed, percent_encoded
 from whale.dimension import Pk, path_text, pk_text
 from whale.formula import Number
 from whale.period import Range, interval_name, tz
 from whale.store.base import Overflowed
 
 TOTAL = "Total"
-OVERFLOWED_SHOWN = 20
 V = TypeVar("V")
 
 
@@ -50,18 +49,17 @@ class ByPath(dict[str, V]):
 
 
 def overflow_text(lacking: Sequence[Collection[Overflowed] | None]) -> str:
-    """The first cells that lack an amount, and how many more there are, as a header says it; `*`: any may. lacking: of each question."""
+    """The first cells that lack an amount, as a header says it; `*`: any may. lacking: of each question."""
     cells: list[Overflowed] = []
     for each in lacking:
         if each is None:
             return "*"
         cells += each
-    said = [
-        f"{quote(cell.metric, safe='')};path={quote(path_text(cell.path), safe='')}"
+    return listed(
+        f"{percent_encoded(cell.metric)};path={percent_encoded(path_text(cell.path))}"
         f";interval={interval_name(cell.interval)};at={cell.start * 1000}"
-        for cell in cells[:OVERFLOWED_SHOWN]
-    ]
-    return ", ".join([*said, f"*;more={len(cells) - len(said)}"] if len(cells) > len(said) else said)
+        for cell in cells
+    )
 
 
 def labels(at: Range, starts: Sequence[int], flot_time: bool) -> list[Any]:

@@ -1,25 +1,25 @@
 """Names in a question that were never counted: they read 0, and may be misspelt.
 
 Nothing more is read where all names are known; else one round trip, for a reader whose memory of the names may be old. At most
-MOST_SHOWN names are told, and MOST_LOOKED known ones are compared with them, of each pk.
+MOST_NAMED names are told, MOST_LOOKED known ones are compared with them, of each pk, and further pks are not looked at.
 """
 
 import difflib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import NamedTuple
-from urllib.parse import quote
 
+from whale.answer.listed import MOST_NAMED, listed, percent_encoded
 from whale.answer.series import Question, formulas_of
 from whale.dimension import Path, Pk, path_text, pk_text
 from whale.errors import FormulaError
 from whale.formula import parse_formula
 from whale.store.base import Store
 
-MOST_SHOWN, MOST_LOOKED = 20, 1000
-MOST_LETTERS = 200
+MOST_LOOKED = 1000
+MOST_LETTERS, MOST_NAME_BYTES = 200, 400
+"""Of one name."""
 MOST_TOLD = 1000
 """Names that a process remembers to have told its log."""
 
@@ -35,10 +35,19 @@ class Unknown(NamedTuple):
     near: str
 
 
-def unknown_of(store: Store, questions: Iterable[Question]) -> list[Unknown]:
+class Unknowns(NamedTuple):
+    """is_open: there are questions that were not looked at."""
+
+    rows: Sequence[Unknown]
+    is_open: bool = False
+
+
+def unknown_of(store: Store, questions: Sequence[Question]) -> Unknowns:
     """What some questions name and was never counted. store: that answered, for it knows then what it read."""
     found: dict[tuple[str, str], Unknown] = {}
     for question in questions:
+        if len(found) >= MOST_NAMED:
+            return Unknowns(list(found.values()), is_open=True)
         whose = question.account, question.pk, question.paths
         rows = unknown_names(store, *whose, _guessed(question))
         # a metric may be named like a formula, which only the store can say
@@ -47,38 +56,43 @@ def unknown_of(store: Store, questions: Iterable[Question]) -> list[Unknown]:
             rows = unknown_names(store, *whose, [*dict.fromkeys(name for each in formulas for name in each.metrics)])
         for row in rows:
             found.setdefault(row[:2], row)
-        if len(found) >= MOST_SHOWN:
-            break
-    return list(found.values())[:MOST_SHOWN]
+    return Unknowns(list(found.values()))
 
 
 def unknown_names(
     store: Store, account: str, pk: Pk, paths: Sequence[Path] = (), metrics: Sequence[str] = ()
 ) -> list[Unknown]:
-    """The pk, or paths and metrics of it, that were never counted."""
+    """The pk, or paths and metrics of it, that were never counted. The first MOST_NAMED of each have a name that is near."""
     missing = store.uncounted(account, pk, [path for path in paths if None not in path], metrics)
     if missing is None:
         return []
-    share = MOST_LOOKED // MOST_SHOWN
+    share = MOST_LOOKED // MOST_NAMED
     if missing.pk:
         near = _near(pk, *missing.pk, MOST_LOOKED)
         return [Unknown("pk", pk_text(pk), pk_text(near) if near else "")]
     found = []
-    for path, (depth, known) in islice(missing.paths.items(), MOST_SHOWN):
-        other = _near(path, depth, known, share)
+    for number, (path, (depth, known)) in enumerate(missing.paths.items()):
+        other = _near(path, depth, known, share) if number < MOST_NAMED else ()
         found.append(Unknown("path", path_text(path), path_text(other) if other else ""))
-    for name in missing.metrics[:MOST_SHOWN]:
-        found.append(Unknown("metric", name, "".join(_near((name,), 0, missing.known_metrics, share))))
+    for number, name in enumerate(missing.metrics):
+        other = _near((name,), 0, missing.known_metrics, share) if number < MOST_NAMED else ()
+        found.append(Unknown("metric", name, "".join(other)))
     return found
 
 
-def header(rows: Iterable[Unknown]) -> str:
-    """As `X-Whale-Unknown` says it: percent-encoded UTF-8."""
-    return ", ".join(
-        f"{kind}={quote(name[:MOST_LETTERS], safe='')}"
-        + (f";near={quote(near[:MOST_LETTERS], safe='')}" if near else "")
-        for kind, name, near in rows
+def header(unknown: Unknowns) -> str:
+    """As `X-Whale-Unknown` says it; empty where all is known."""
+    rows = (
+        f"{row.kind}={percent_encoded(_short(row.name))}"
+        + (f";near={percent_encoded(_short(row.near))}" if row.near else "")
+        for row in unknown.rows
     )
+    return listed(rows, is_open=unknown.is_open)
+
+
+def _short(name: str) -> str:
+    """So much of a name that one row always fits."""
+    return name[:MOST_LETTERS].encode()[:MOST_NAME_BYTES].decode(errors="ignore")
 
 
 def _guessed(question: Question) -> list[str]:
@@ -92,7 +106,7 @@ def _guessed(question: Question) -> list[str]:
 
 def tell(store: Store, question: Question) -> None:
     """Tells the log what a question of the library names and was never counted, each name once."""
-    for row in unknown_of(store, [question]):
+    for row in unknown_of(store, [question]).rows[:MOST_NAMED]:
         key = question.account, question.pk, row.kind, row.name
         if key in _told:
             continue

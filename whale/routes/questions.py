@@ -8,9 +8,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import islice
 from typing import Any
-from urllib.parse import quote
 
 import bottle
 import msgspec
@@ -21,10 +19,11 @@ from whale.answer.adjusted import Adjusted, adjusted
 from whale.answer.adjusted import header as adjusted_text
 from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso, minute_text
+from whale.answer.listed import listed, percent_encoded
 from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
-from whale.answer.unknown import Unknown, header, unknown_names, unknown_of
+from whale.answer.unknown import Unknowns, header, unknown_names, unknown_of
 from whale.asked import (
     DatasetAsked,
     FactorsAsked,
@@ -45,8 +44,6 @@ from whale.period import Range, interval_name
 from whale.responses import EXPOSED, json_answer
 from whale.routes.door import Door
 from whale.routes.remembered import Remembered
-
-MOST_NAMED = 20  # names in one header
 
 
 class QuestionRoutes:
@@ -254,7 +251,7 @@ class QuestionRoutes:
         all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
         found = all_(pk, path) if asked.all else some(pk, path, depth=asked.depth)
         rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk), paths_asked(path))
-        return json_answer(found, headers=_unknown(rows))
+        return json_answer(found, headers=_unknown(Unknowns(rows)))
 
     def pks(self, asked: PksAsked) -> Any:
         return json_answer([pk_text(pk) for pk in self._whale.pks(typed("pk", asked.pk))])
@@ -262,7 +259,8 @@ class QuestionRoutes:
     def metrics_of(self, asked: MetricsAsked) -> Any:
         pk = lenient("pk", asked.pk)
         found = self._whale.metrics_of(pk)
-        return json_answer(found, headers=_unknown(unknown_names(self._whale.store, self._whale.account, pk_asked(pk))))
+        rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk))
+        return json_answer(found, headers=_unknown(Unknowns(rows)))
 
     def spy(self, asked: SpyAsked) -> Any:
         return json_answer(self._whale.get_spy(asked.visitor or None, asked.limit))
@@ -305,15 +303,15 @@ class QuestionRoutes:
         marked = [adjusted(watch.store, question, reads or list(ranges.values())) for question in questions]
         of_ranges = [list(each) for each in zip(*marked, strict=True)]
         watch.stage("read")
-        encoded = body()
+        content = body()
         watch.stage("encode")
         if asked.explain:
-            encoded = _explained(encoded, watch, ranges, of_ranges, now)
+            content = _explained(content, watch, ranges, of_ranges, now)
         headers = {
             **EXPOSED,
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # a hit may come late, to a bucket that has ended
-            "ETag": f'"{hashlib.sha256(encoded).hexdigest()[:24]}"',
+            "ETag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
             "X-Whale-As-Of": iso(int(now)),
             "X-Whale-Complete": "true" if now >= max((found.end for found in ranges.values()), default=0) else "false",
         }
@@ -332,13 +330,14 @@ class QuestionRoutes:
             headers["X-Whale-Overflow"] = overflow_text(lacking)
         errors = {name: error for one in questions for name, error in series.estimates(watch.store, one).items()}
         if errors:
-            rows = (f"{quote(name, safe='')};error={error * 100:g}%" for name, error in errors.items())
-            headers["X-Whale-Estimated"] = ", ".join(rows)
-        return bottle.HTTPResponse(encoded, 200, headers)
+            rows = (f"{percent_encoded(name)};error={error * 100:g}%" for name, error in errors.items())
+            headers["X-Whale-Estimated"] = listed(rows)
+        return bottle.HTTPResponse(content, 200, headers)
 
 
-def _unknown(rows: Sequence[Unknown]) -> dict[str, str]:
-    return {"X-Whale-Unknown": header(rows)} if rows else {}
+def _unknown(unknown: Unknowns) -> dict[str, str]:
+    text = header(unknown)
+    return {"X-Whale-Unknown": text} if text else {}
 
 
 def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:
@@ -346,15 +345,14 @@ def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:
     if len(more) == 1:
         return str(more[0])
     rows = [(pk_text(question.pk), count) for question, count in zip(questions, more, strict=True) if count]
-    return ", ".join(f"{quote(name, safe='')}={count}" for name, count in rows[:MOST_NAMED])
+    return listed(f"{percent_encoded(name)}={count}" for name, count in rows)
 
 
 def _ranges_text(ranges: Mapping[str, Range]) -> str:
     """What was read: `2026-11-19T00:00Z/2026-11-26T00:00Z;by=1d;points=7`; of several periods each with its name before it."""
-    texts = {name: _range_text(period) for name, period in islice(ranges.items(), MOST_NAMED)}
     if len(ranges) == 1:
-        return next(iter(texts.values()))
-    return ", ".join(f"{quote(name, safe='')}={text}" for name, text in texts.items())
+        return _range_text(next(iter(ranges.values())))
+    return listed(f"{percent_encoded(name)}={_range_text(period)}" for name, period in ranges.items())
 
 
 @lru_cache(maxsize=256)
