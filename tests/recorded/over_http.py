@@ -63,8 +63,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "/reset": ("pk", "dimensions", "dimension", "metrics"),
     "/reward": ("decision_id", "metrics", "metric", "id", "pk"),
     "/count_now": ("pk", "dimensions", "metrics", "at", "id", "visitor", "event", "option", "other"),
-    "/tracker": ("pk", "dimensions", "metrics", "at", "id", "visitor", "event", "uid"),
-    "/count_decision": ("pk", "dimensions", "metrics", "at", "id", "visitor", "event", "option", "decision"),
+    "/tracker": ("pk", "visitor", "uid"),
+    "/count_decision": ("pk", "option", "decision", "metrics"),
     "/count": ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event", "option", "other"),
     "/decisions/{name}": (
         "options", "policy", "by_metric", "goal", "weights", "default", "winner", "paused", "archived", "holdout", "description", "period",
@@ -74,7 +74,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 ORIGINS = (
     "https://site.example",
     "http://127.0.0.1:8086",
-    "http://127.0.0.1:8085",
     "null",
     "https://allowed.example",
     "nonsense",
@@ -178,8 +177,10 @@ def questions() -> dict[str, list[str]]:
 
 def values_of(path: str, name: str) -> tuple[str, ...]:
     good = CHILD_PKS if (path, name) == ("/rank", "pks") else VALUES.get(name, ())
+    if (path, name) in (("/plotpoints", "metric"), ("/totals", "metric"), ("/rank", "columns")):
+        good = good[:12]  # the rest is asked under the other name
     return tuple(
-        dict.fromkeys((*good, *(ANYTHING if name in ("pk", "dimensions", "metrics", "period") else ANYTHING[:9])))
+        dict.fromkeys((*good, *(ANYTHING if name in ("pk", "dimensions", "metrics", "period") else ANYTHING[:6])))
     )
 
 

@@ -11,7 +11,9 @@ MASKED is the whole list of what is not compared.
 
 import difflib
 import hashlib
+import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from tests.wsgi import Answer
 
 FILES = Path(__file__).parent / "files"
 WHOLE, BEGINNING = 420, 300
+LONG, AGAIN = re.compile(r"[0-9]+ characters, sha256 [0-9a-f]{24}:"), " as before"
+PROBLEM = re.compile(r'\{"type":"urn:hailwhale:(\w+)","title":"([^"]*)","status":([0-9]+),')
 READABLE = re.compile(r"%(?:5B|5D|7B|7D|22|27|2C|3A|2F|28|29|7C|3C|3E)")
 MASKED: dict[str, tuple[re.Pattern[str], Any]] = {
     "ETag": (re.compile(r'^(Etag: )".*"$', re.M), r"\1*"),
@@ -31,6 +35,7 @@ MASKED: dict[str, tuple[re.Pattern[str], Any]] = {
         re.compile(r'"ms":[0-9.e-]+|"stages_ms":\{[^}]*\}'),
         lambda found: re.sub(r":[0-9.e-]+", ":*", found[0]),
     ),
+    "speed": (re.compile(r"[0-9.]+ s, [0-9,]+ rows/s"), "* s, * rows/s"),
     "version": (re.compile(r'("version": ?)"[0-9][^"]*"|(version )[0-9][0-9.a-z+]*'), r"\1\2*"),
 }
 
@@ -47,10 +52,27 @@ class Entry:
         return f"@ {self.title}\n{self.said}\n"
 
 
+def in_place(text: str) -> str:
+    """Without the folders of this machine."""
+    for folder, name in ((os.path.realpath("."), "HERE"), (os.getcwd(), "HERE"), (sys.prefix, "PREFIX")):
+        text = text.replace(folder, name)
+    return text
+
+
 def masked(text: str) -> str:
     for pattern, instead in MASKED.values():
         text = pattern.sub(instead, text)
     return text
+
+
+def problem_shortened(text: str, status: int) -> str:
+    """The same, where a problem's type, title, status and code say the same: `{problem bad_pk,"detail":...,"field":...}`."""
+    found = PROBLEM.match(text)
+    if not found or (found[2], found[3]) != (found[1].replace("_", " "), str(status)):
+        return text
+    code = f',"code":"{found[1]}"'
+    rest = text[found.end() :]
+    return f"{{problem {found[1]}," + rest.replace(code, "", 1) if rest.count(code) == 1 else text
 
 
 def shortened(text: str) -> str:
@@ -81,7 +103,7 @@ def http_entry(
     said = masked(answer.body.decode("latin-1" if b"GIF89a" in answer.body[:6] else "utf-8"))
     lines = [str(answer.status), masked(headers)]
     if said:
-        lines.append(shortened(on_lines(said)))
+        lines.append(shortened(problem_shortened(on_lines(said), answer.status)))
     return Entry(title, "\n".join([*lines, *(f"published: {on_lines(line)}" for line in more)]))
 
 
@@ -97,9 +119,10 @@ def file_text(entries: list[Entry]) -> str:
     usual = usual_of(entries)
     head = "".join(f"~{number} {line}\n" for number, line in enumerate(usual))
     short = {line: f"~{number}" for number, line in enumerate(usual)}
-    blocks = []
+    blocks: list[str] = []
+    begun: dict[str, str] = {}
     for entry in entries:
-        lines, kept, seen = entry.said.split("\n"), [], []
+        lines, kept, seen = _once(entry.said.split("\n"), begun), [], []
         for line in lines:
             if line in short:
                 seen.append(short[line])
@@ -115,15 +138,43 @@ def read_entries(text: str) -> list[Entry]:
     """The entries of a file, with the usual lines back in their places."""
     head, *blocks = re.split(r"^@ ", text, flags=re.M)
     usual = dict(line.split(" ", 1) for line in head.splitlines())
-    return [_entry(block, usual) for block in blocks]
+    begun: dict[str, str] = {}
+    return [_entry(block, usual, begun) for block in blocks]
 
 
-def _entry(block: str, usual: dict[str, str]) -> Entry:
+def _once(lines: list[str], begun: dict[str, str]) -> list[str]:
+    """The beginning of a long body is written where it comes first."""
+    kept: list[str] = []
+    for line in lines:
+        if kept and LONG.fullmatch(kept[-1]):
+            if begun.get(kept[-1]) == line:
+                kept[-1] += AGAIN
+                continue
+            begun[kept[-1]] = line
+        kept.append(line)
+    return kept
+
+
+def _twice(lines: list[str], begun: dict[str, str]) -> list[str]:
+    """The same, read back."""
+    whole: list[str] = []
+    for line in lines:
+        if whole and LONG.fullmatch(whole[-1]):
+            begun[whole[-1]] = line
+        if line.endswith(AGAIN) and LONG.fullmatch(line.removesuffix(AGAIN)):
+            first = line.removesuffix(AGAIN)
+            whole += [first, begun[first]]
+        else:
+            whole.append(line)
+    return whole
+
+
+def _entry(block: str, usual: dict[str, str], begun: dict[str, str]) -> Entry:
     lines = block.rstrip("\n").split("\n")
     count = 1
     while count < len(lines) and lines[count].startswith("> "):
         count += 1
-    title, said = "\n".join(lines[:count]), lines[count:]
+    title, said = "\n".join(lines[:count]), _twice(lines[count:], begun)
     if said:
         first, *marks = said[0].split(" ~")
         said = [first, *(usual[f"~{mark}"] for mark in marks), *said[1:]]

@@ -3,8 +3,10 @@
 This is the only module of the recorder that names modules which are no front door: a move of code edits these imports.
 """
 
+import importlib
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,17 +19,17 @@ import numpy as np
 import pytest
 
 import whale.client
-from hail.access import RIGHTS
+from hail.access import RIGHTS as RIGHTS
 from hail.pixel import token_of
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.web import make_app as hail_app
 from tests.wsgi import Answer, call
+from whale.cli import main
 from whale.client import Whale
 from whale.store.memory import MemoryStore
+from whale.store.redis import connect
 from whale.web import make_app as whale_app
-
-__all__ = ["NOW", "RIGHTS", "HailWorld", "WhaleWorld", "fixed"]
 
 NOW = datetime(2026, 11, 18, 14, 35, 20, tzinfo=UTC).timestamp()
 DAY = 86_400
@@ -40,6 +42,14 @@ class _NoTimer(threading.Timer):
 
     def start(self) -> None:
         pass
+
+
+class Became(Exception):
+    """This process would be another one now."""
+
+
+def become(path: str, command: list[str]) -> None:
+    raise Became(" ".join("python" if word == sys.executable else word for word in command))
 
 
 @contextmanager
@@ -56,6 +66,7 @@ def fixed() -> Iterator[None]:
         patched.setattr(secrets, "token_hex", lambda size=16: drawn.randbytes(size).hex())
         patched.setattr(token_of, "__defaults__", (drawn.randbytes,))
         patched.setattr(threading, "Timer", _NoTimer)
+        patched.setattr(os, "execv", become)
         patched.setattr(whale.client, "_connections", {})
         try:
             yield
@@ -127,6 +138,39 @@ class HailWorld:
         """What was published since the last time."""
         taken, self.publisher.taken = self.publisher.taken, []
         return taken
+
+
+def commands() -> dict[str, Any]:
+    """The commands of the shell, with all that they are made of loaded."""
+    for command in main.commands.values():
+        if module := getattr(command, "module", ""):
+            importlib.import_module(module)
+    return {"hailwhale": main, "hailwail": importlib.import_module("whale.count.hailwail").main}
+
+
+@contextmanager
+def store_is(store: Any) -> Iterator[None]:
+    """Whoever connects gets this store, wherever its module has the name from; and the time is that of the world."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in [each for name, each in sys.modules.items() if name.startswith("whale.")]:
+            for name in [name for name, value in vars(module).items() if value is connect]:
+                patched.setattr(module, name, lambda *_, **__: store)
+        patched.setenv("HAILWHALE_REDIS_URL", "redis://127.0.0.1:1")
+        patched.setattr(time, "time", lambda: NOW)
+        yield
+
+
+@contextmanager
+def connected() -> Iterator[WhaleWorld]:
+    """A world that is the default connection."""
+    world = WhaleWorld(spy="0", pixel_key=PIXEL_KEY)
+    made = whale.client.connect(store=world.whale.store, settings=world.settings)
+    made.clock, made.random, made._publisher = (lambda: world.now), np.random.default_rng(1), Captured(world.settings)
+    world.whale = made
+    try:
+        yield world
+    finally:
+        whale.client._connections.clear()
 
 
 def seed(whale: Whale) -> None:
