@@ -6,6 +6,8 @@
 Keys come by Bearer, by Basic password, or as `key=`. As soon as one is set, each door wants its own key or the admin
 key; a door whose key is not set then opens to the admin key alone.
 
+A door makes of each request one Caller, and hands it down: whose counts it is about, and what it may.
+
 No key set: all is open to this machine, and to it alone. `check_bind` sees to that at the start, and `Access.stranger`
 for each request, since another server may listen where it likes, a proxy may stand before it, and a page may have
 pointed its own name at 127.0.0.1.
@@ -22,13 +24,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
+from urllib.parse import unquote, unquote_to_bytes
 
+from hail.message import ACCOUNT
 from hail.settings import ANY_ORIGIN, PREFIX, Settings, SettingsError
 
 KEYS = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
 KEY_LETTERS = 16
 HOW_TO_MAKE = "make each anew, as `openssl rand -hex 32` prints one"
 WRITE, READ, ADMIN = "write", "read", "admin"
+ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
 
 # What proxies add to a request; beside these, all that is of the kind of X-Forwarded-For.
 OF_PROXIES = frozenset(
@@ -193,43 +198,76 @@ def is_locked(settings: Settings) -> bool:
     return any(getattr(settings, name.lower()) for name in KEYS)
 
 
-def given_key(authorization: str, parameter: str | None) -> bytes:
-    """The key that came with a request: the `Authorization` header (as WSGI gives it, latin-1), else `key=`."""
-    scheme, _, value = authorization.partition(" ")
-    match scheme.lower():
-        case "bearer":
-            return value.strip().encode("latin-1", "replace")
-        case "basic":
-            try:
-                return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
-            except (binascii.Error, ValueError):
-                return b""
-    return (parameter or "").encode("utf-8", "replace")
+def _key_of_query(query: str) -> bytes:
+    """The last `key=` of a query, as WSGI gives it; empty where there is none."""
+    found = b""
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if value and (name == "key" or ("%" in name and unquote(name) == "key")):
+            found = unquote_to_bytes(value.replace("+", " ").encode("latin-1", "replace"))
+    return found
 
 
-def allowed(settings: Settings, key: bytes, *doors: str) -> bool:
-    """Does the key open one of these doors (`write`, `read`)? The admin key opens all, and so does having no keys."""
-    if not is_locked(settings):
-        return True
-    opens = False
-    for door in (*doors, ADMIN):
-        expected = getattr(settings, f"{door}_key").encode()
-        opens |= bool(expected) and hmac.compare_digest(expected, key)
-    return opens
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request. account: whose counts it adds to and reads.  rights: `write`, `read`, `admin`."""
+
+    account: str
+    rights: frozenset[str] = frozenset()
+
+    def may(self, right: str | None) -> bool:
+        """Whether a door opens that asks for this right; None asks for nothing."""
+        return right is None or right in self.rights
 
 
 class Access:
-    """What one service lets in. bind: where it listens.  For many threads."""
+    """What one service lets in, and as whom.  For many threads.
 
-    def __init__(self, settings: Settings, bind: str):
+    bind: where it listens.  account: whose the keys of the settings are.  key_header: of WSGI, in which a key may come beside
+    `Authorization`.
+    """
+
+    def __init__(self, settings: Settings, bind: str, account: str = ACCOUNT, key_header: str = ""):
         self.settings = settings
         self.locked = is_locked(settings)
+        self._key_header = key_header
+        self._keys = {WRITE: settings.write_key, READ: settings.read_key, ADMIN: settings.admin_key}
+        self._nobody = Caller(account)
+        self._anybody = Caller(account, ALL_RIGHTS)
         self._own_name = _host_of(bind)
         self._known_hosts: set[str] = set()
         self._known_peers = {""}  # a unix socket has none: whoever may open its file may come in
         listed = settings.allowed_origins
         self._origins = frozenset(listed)
         self._any_origin = ANY_ORIGIN in listed or (self.locked and not listed)
+
+    def caller(self, environ: Environ) -> Caller:
+        """Who sent a request, by the key that came with it. The admin key has all rights, and so has everybody where no key is set."""
+        if not self.locked:
+            return self._anybody
+        key = self._key(environ)
+        rights = [
+            right
+            for right, expected in self._keys.items()
+            if hmac.compare_digest(expected.encode(), key) and expected  # each is compared, whatever the others said
+        ]
+        if not rights:
+            return self._nobody
+        return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
+
+    def _key(self, environ: Environ) -> bytes:
+        """The header `Authorization` (as WSGI gives it, latin-1), else `key=`, else the service's own header."""
+        scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        match scheme.lower():
+            case "bearer":
+                return bytes(value.strip().encode("latin-1", "replace"))
+            case "basic":
+                try:
+                    return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+                except (binascii.Error, ValueError):
+                    return b""
+        key = _key_of_query(environ.get("QUERY_STRING", ""))
+        return key or bytes(environ.get(self._key_header, "").encode("latin-1", "replace"))
 
     def stranger(self, environ: Environ) -> str:
         """Why a service without keys does not answer this request, as a sentence; empty where it does. About 1 us."""

@@ -24,7 +24,7 @@ MAX_REFUSALS = 20  # of a message
 CAME_BYTES = 200
 BETWEEN = b",\n"  # two hits
 _OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
-ACCOUNT = "default"  # of all hits, until there are several accounts
+ACCOUNT = "default"  # of whoever comes with a key of the settings, or with none: the one place that names it
 
 
 class BadMessage(Exception):

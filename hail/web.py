@@ -29,6 +29,7 @@ import bottle
 import msgspec
 
 from hail import access, counters, openapi
+from hail.access import Caller
 from hail.body import json_of, read_body, readable_items
 from hail.hit import (
     DECIDED_FIELDS,
@@ -42,7 +43,7 @@ from hail.hit import (
     parse_decided,
     parse_hit,
 )
-from hail.message import CAME_BYTES, Refusal
+from hail.message import ACCOUNT, CAME_BYTES, Refusal
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.parameters import Read, accepted, names_shown, read, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
@@ -55,7 +56,6 @@ from hail.settings import Settings, load
 log = logging.getLogger("hail.web")
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
-ACCOUNT = "default"
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
 STATUS = {
     Reason.UNAUTHORIZED: 401,
@@ -207,23 +207,19 @@ class Refused(Exception):
 class Doors:
     """What the routes share."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
+    def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float], account: str):
         self.settings, self.publisher, self.clock = settings, publisher, clock
-        self.access = access.Access(settings, settings.hail_bind)
+        self.access = access.Access(settings, settings.hail_bind, account)
         self._flushing = threading.Lock()
-        self._known: Bounded[str, Known] = Bounded(
-            "known hits", settings.known_hits_mb * MEGABYTE, lambda shape, known: 5 * len(shape) + TIMELESS_BYTES
+        self._known: Bounded[tuple[str, str], Known] = Bounded(
+            "known hits", settings.known_hits_mb * MEGABYTE, lambda key, known: 5 * len(key[1]) + TIMELESS_BYTES
         )
         self._secrets = secrets_of(settings)
 
-    def check_key(self, environ: Mapping[str, Any], given: Mapping[str, str]) -> None:
-        """Raises Refused where the request has no key that its route asks for."""
-        if self.access.locked:
-            right = access.right_of(environ["PATH_INFO"], environ["REQUEST_METHOD"])
-            key = access.given_key(environ.get("HTTP_AUTHORIZATION", ""), given.get("key"))
-            if right.key and not access.allowed(self.settings, key, right.key):
-                expected = f"expected the {right.key} key, as Bearer, Basic password or key="
-                raise Refused(Reason.UNAUTHORIZED, expected)
+    def check_key(self, caller: Caller) -> None:
+        """Raises Refused where the request has no key that opens Hail."""
+        if not caller.may(access.WRITE):
+            raise Refused(Reason.UNAUTHORIZED, f"expected the {access.WRITE} key, as Bearer, Basic password or key=")
 
     def check_page(self, environ: Mapping[str, Any]) -> None:
         """Raises Refused where a page of another site sent what changes more than a count."""
@@ -231,15 +227,15 @@ class Doors:
         if said := self.access.foreign_page(right, environ):
             raise Refused(Reason.FOREIGN_ORIGIN, said, hits=0)
 
-    def keep(self, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
+    def keep(self, caller: Caller, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
         try:
-            self.publisher.publish(ACCOUNT, hits)
+            self.publisher.publish(caller.account, hits)
         except NotAccepted as error:
             raise Refused(error.reason, str(error), None, len(hits), error.retry_after_s) from None
         if skewed:
             counters.SKEWED.inc(skewed)
 
-    def note(self, error: HitError | Refused, came: str, visitor: Any) -> None:
+    def note(self, caller: Caller, error: HitError | Refused, came: str, visitor: Any) -> None:
         """Remembers what was refused, for those who ask where their hit went."""
         if self.settings.spy:
             known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= self.settings.max_name_bytes else None
@@ -249,64 +245,68 @@ class Doors:
             cut = shown.encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
             field = masked(error.field or "", self._secrets)
             row = Refusal(int(self.clock() * 1000), str(error.reason), field, cut, known)
-            self.publisher.note(ACCOUNT, row)
+            self.publisher.note(caller.account, row)
 
-    def note_query(self, error: Refused, query: str) -> None:
+    def note_query(self, caller: Caller, error: Refused, query: str) -> None:
         """`note`, of a hit in a query or a form, as WSGI gives it."""
         if self.settings.spy:
             text = query.encode("latin-1", "replace").decode("utf-8", "replace")[: 100 * CAME_BYTES]
             visitor = parse_qs(text, errors="replace").get("visitor", [None])[0]
-            self.note(error, came_of_query(text), visitor)
+            self.note(caller, error, came_of_query(text), visitor)
 
-    def count_query(self, environ: Environ, is_shown: bool = False) -> tuple[str, ...]:
+    def count_query(self, caller: Caller, environ: Environ, is_shown: bool = False) -> tuple[str, ...]:
         """One hit from the query string; the names beside it that were ignored. is_shown: as an image or a script."""
         try:
-            return self._count_query(environ, is_shown)
+            return self._count_query(caller, environ, is_shown)
         except Refused as error:
-            self.note_query(error, environ.get("QUERY_STRING", ""))
+            self.note_query(caller, error, environ.get("QUERY_STRING", ""))
             raise
 
-    def _count_query(self, environ: Environ, is_shown: bool) -> tuple[str, ...]:
+    def _count_query(self, caller: Caller, environ: Environ, is_shown: bool) -> tuple[str, ...]:
         """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by its text."""
         now = self.clock()
         query = environ.get("QUERY_STRING", "")
-        shape = "" if self.access.locked else _shape(query, self.settings.ignored_parameters)
-        known = self._known.get(shape) if shape else None
+        shape = _shape(query, self.settings.ignored_parameters) if caller.may(access.WRITE) else ""
+        known = self._known.get((caller.account, shape)) if shape else None
         if known and (is_shown or not known.ignored):
-            self.keep([(known.timeless.at(now), known.cells)])
+            self.keep(caller, [(known.timeless.at(now), known.cells)])
             return _told(known.ignored, known.shown)
         try:
             given, unknown = self.read(query)
             is_sealed = "pixel" in given
             if not is_sealed:
-                self.check_key(environ, given)
+                self.check_key(caller)
             if is_shown:
                 refuse_misspelt(unknown)
             else:
                 refuse_unknown(unknown, FIELDS)
-            hit = hit_of_pixel(given, self.settings, ACCOUNT, now) if is_sealed else hit_of(given, self.settings, now)
+            hit = (
+                hit_of_pixel(given, self.settings, caller.account, now)
+                if is_sealed
+                else hit_of(given, self.settings, now)
+            )
         except HitError as error:
             raise Refused(error.reason, str(error), error.field) from None
         ignored = names_shown(unknown, lambda name: masked(name, self._secrets))
         if ignored:
             hit = replace(hit, ignored=ignored)
         if shape:
-            self._known.keep(shape, Known(Timeless(hit), hit.cells, len(unknown), ignored))
-        self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+            self._known.keep((caller.account, shape), Known(Timeless(hit), hit.cells, len(unknown), ignored))
+        self.keep(caller, [(encode_hit(hit), hit.cells)], hit.skewed)
         return _told(len(unknown), ignored)
 
     def read(self, text: str, names: frozenset[str] = PARAMETERS) -> Read:
         """The parameters of a query or a form; raises HitError."""
         return read(text, names, self.settings.ignored_parameters)
 
-    def count_body(self, environ: Mapping[str, Any], parse: ParseHit = parse_hit) -> None:
+    def count_body(self, caller: Caller, environ: Environ, parse: ParseHit = parse_hit) -> None:
         """One hit from a JSON or form body; from the query when there is no body."""
         body, is_form = b"", False
         names, expected = (PARAMETERS, FIELDS) if parse is parse_hit else (OF_DECISION, (*FIELDS, *DECIDED_FIELDS))
         try:
             try:
                 given, unknown = self.read(environ.get("QUERY_STRING", ""), names)
-                self.check_key(environ, given)
+                self.check_key(caller)
                 refuse_unknown(unknown, expected)
                 if environ["REQUEST_METHOD"] == "POST":
                     body = read_body(environ, self.settings.max_body_bytes)
@@ -322,12 +322,12 @@ class Doors:
                     hit = self._hit(body, parse)
             except HitError as error:
                 raise Refused(error.reason, str(error), error.field) from None
-            self.keep([(encode_hit(hit), hit.cells)], hit.skewed)
+            self.keep(caller, [(encode_hit(hit), hit.cells)], hit.skewed)
         except Refused as error:
             if body and not is_form:
-                self.note(error, *came_of_body(body))
+                self.note(caller, error, *came_of_body(body))
             else:
-                self.note_query(error, body.decode("latin-1") or environ.get("QUERY_STRING", ""))
+                self.note_query(caller, error, body.decode("latin-1") or environ.get("QUERY_STRING", ""))
             raise
 
     def given(self, environ: Environ) -> dict[str, str]:
@@ -344,18 +344,18 @@ class Doors:
             raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
         return name
 
-    def count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+    def count_batch(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
         """Many hits; how many were accepted, and one result an item."""
         try:
-            return self._count_batch(environ)
+            return self._count_batch(caller, environ)
         except Refused as error:
-            self.note(error, "a batch", None)
+            self.note(caller, error, "a batch", None)
             raise
 
-    def _count_batch(self, environ: Mapping[str, Any]) -> tuple[int, list[dict[str, Any]]]:
+    def _count_batch(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
         try:
-            given, unknown = self.read(environ.get("QUERY_STRING", ""))
-            self.check_key(environ, given)
+            _, unknown = self.read(environ.get("QUERY_STRING", ""))
+            self.check_key(caller)
             refuse_unknown(unknown, ("key",))
             body = read_body(environ, self.settings.max_body_bytes)
             limit = self.settings.max_batch_hits
@@ -377,13 +377,13 @@ class Doors:
                 results.append(ITEM_ACCEPTED)
             except HitError as error:
                 counters.REFUSED_BY[error.reason].inc()
-                self.note(error, *came_of_body(item))
+                self.note(caller, error, *came_of_body(item))
                 results.append(
                     {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
                 )
         del body, items
         if hits:
-            self.keep(hits, skewed)
+            self.keep(caller, hits, skewed)
         return len(hits), results
 
     def _hit(self, item: bytes | msgspec.Raw, parse: ParseHit = parse_hit) -> Hit:
@@ -494,12 +494,14 @@ class Hail(bottle.Bottle):
         self._add("/healthz", "GET", self.healthz)
         self._add("/readyz", "GET", self.readyz)
         self._add("/metrics", "GET", self.metrics)
-        self._add("/openapi.json", "GET", lambda environ: _json(200, openapi.document(), EXPOSED))
+        self._add("/openapi.json", "GET", lambda caller, environ: _json(200, openapi.document(), EXPOSED))
         self.route("/flush_hail", "HEAD", lambda: "")
-        self._add("/flush_hail", "OPTIONS", lambda environ: _text(200, "", {**EXPOSED, **PREFLIGHT}))
+        self._add("/flush_hail", "OPTIONS", lambda caller, environ: _text(200, "", {**EXPOSED, **PREFLIGHT}))
         for path in COUNTING:
-            self._add(path, "OPTIONS", lambda environ: _text(200, "", {**CORS, **PREFLIGHT}))
-            self._add(path, "HEAD", lambda environ: _text(200, "", CORS))  # Bottle would answer it by GET, and count
+            self._add(path, "OPTIONS", lambda caller, environ: _text(200, "", {**CORS, **PREFLIGHT}))
+            self._add(
+                path, "HEAD", lambda caller, environ: _text(200, "", CORS)
+            )  # Bottle would answer it by GET, and count
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         handler = self.short.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
@@ -509,18 +511,18 @@ class Hail(bottle.Bottle):
             return self.wsgi(environ, start_response)
         else:
             try:
-                answer = handler(environ)
+                answer = handler(self.doors.access.caller(environ), environ)
             except Exception as error:  # whatever it was, the caller has an answer
                 answer = _failed(error, environ["PATH_INFO"])
         start_response(answer.status, list(answer.headers))
         return [answer.body]
 
-    def _add(self, path: str, method: str, handler: Callable[[Environ], Answer]) -> None:
+    def _add(self, path: str, method: str, handler: Callable[[Caller, Environ], Answer]) -> None:
         right = access.right_of(path, method, "GET", "POST")
 
         def call() -> bottle.HTTPResponse:
             environ = bottle.request.environ
-            answer = handler(environ)
+            answer = handler(self.doors.access.caller(environ), environ)
             if right.pages is access.Pages.ANY:
                 return bottle.HTTPResponse(answer.body, answer.status, answer.headers)
             headers = [header for header in answer.headers if header[0] != access.ALLOW_ORIGIN]
@@ -544,37 +546,37 @@ class Hail(bottle.Bottle):
             detail = other_method(bottle.request.method, path, error.headers["Allow"])
         return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
-    def count(self, environ: Environ) -> Answer:
+    def count(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            self.doors.count_query(environ)
+            self.doors.count_query(caller, environ)
         except Refused as error:
             return _refusal(error)
         return OK
 
-    def count_posted(self, environ: Environ) -> Answer:
+    def count_posted(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            self.doors.count_body(environ)
+            self.doors.count_body(caller, environ)
         except Refused as error:
             return _refusal(error)
         return ACCEPTED
 
-    def decision(self, environ: Environ) -> Answer:
+    def decision(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            self.doors.count_body(environ, parse_decided)
+            self.doors.count_body(caller, environ, parse_decided)
         except Refused as error:
             return _refusal(error)
         return OK
 
-    def decision_posted(self, environ: Environ) -> Answer:
+    def decision_posted(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            self.doors.count_body(environ, parse_decided)
+            self.doors.count_body(caller, environ, parse_decided)
         except Refused as error:
             return _refusal(error)
         return ACCEPTED
 
-    def batch(self, environ: Environ) -> Answer:
+    def batch(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            counted, results = self.doors.count_batch(environ)
+            counted, results = self.doors.count_batch(caller, environ)
         except Refused as error:
             return _refusal(error)
         body = {"accepted": counted, "results": results}
@@ -584,49 +586,52 @@ class Hail(bottle.Bottle):
         about = problem(Reason(first["code"]), first["detail"], first["field"])
         return _json(400, {**about, "status": 400, **body}, CORS, "problem+json")
 
-    def pixel(self, environ: Environ) -> Answer:
+    def pixel(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            ignored = self.doors.count_query(environ, is_shown=True)
+            ignored = self.doors.count_query(caller, environ, is_shown=True)
         except Refused as error:
             return _image(error)
         if not ignored:
             return PIXEL_ACCEPTED
         return _answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": accepted(ignored)})
 
-    def script(self, environ: Environ) -> Answer:
+    def script(self, caller: Caller, environ: Environ) -> Answer:
         callback = ""
         try:
             callback = self.doors.callback(environ)
-            ignored = self.doors.count_query(environ, is_shown=True)
+            ignored = self.doors.count_query(caller, environ, is_shown=True)
         except Refused as error:
             return _script(error.said, callback)
         return _script("accepted", callback, ignored)
 
-    def flush(self, environ: Environ) -> Answer:
+    def flush(self, caller: Caller, environ: Environ) -> Answer:
         try:
-            self.doors.check_key(environ, self.doors.given(environ))
+            self.doors.given(environ)
+            self.doors.check_key(caller)
             self.doors.check_page(environ)
         except Refused as error:
             return _refusal(error)
         worked, said = self.doors.flush()
         return _text(200, f"OK\n{said}\n", {}) if worked else _text(503, f"{said}\n", {"Retry-After": "5"})
 
-    def healthz(self, environ: Environ) -> Answer:
+    def healthz(self, caller: Caller, environ: Environ) -> Answer:
         return _text(200, "OK\n", {})
 
-    def readyz(self, environ: Environ) -> Answer:
+    def readyz(self, caller: Caller, environ: Environ) -> Answer:
         self.doors.publisher.start()
         status = self.doors.publisher.status()
         ready = status["spool"] == "ok"  # with a broker, too, a hit is taken only where there is room for it
         return _json(200 if ready else 503, {"ready": ready, **status}, {})
 
-    def metrics(self, environ: Environ) -> Answer:
+    def metrics(self, caller: Caller, environ: Environ) -> Answer:
         return _answer(200, exposition(), CONTENT_TYPE, {})
 
 
-def make_app(settings: Settings, publisher: Publisher, clock: Callable[[], float] = time.time) -> Hail:
-    """The WSGI application. clock: epoch seconds."""
-    return Hail(Doors(settings, publisher, clock))
+def make_app(
+    settings: Settings, publisher: Publisher, clock: Callable[[], float] = time.time, account: str = ACCOUNT
+) -> Hail:
+    """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are."""
+    return Hail(Doors(settings, publisher, clock, account))
 
 
 def _failed(error: BaseException, path: str) -> Answer:

@@ -11,11 +11,10 @@ import click
 from hail import access
 from hail.binds import check_free
 from hail.hit import HitError, lenient
+from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
 from whale.errors import SetupError, Unavailable, visible
-
-ACCOUNT = "default"
 
 
 class _Group(click.Group):

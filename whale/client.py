@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hail.message import ACCOUNT
 from hail.settings import Settings, load
 from whale.answer.cache import Cache, bytes_of
 from whale.answer.series import Bounds
@@ -39,8 +40,6 @@ from whale.store.redis import connect as connect_store
 
 if TYPE_CHECKING:
     from hail.publish import Publisher
-
-ACCOUNT = "default"
 
 
 class Whale(Rankings, Deciding):

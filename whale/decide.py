@@ -245,10 +245,14 @@ class Decider:
     def evidence_of_each(self, questions: Sequence[Asked]) -> list[Evidence]:
         """`evidence` of several."""
         now = self._clock()
-        keys = [_key(asked, asked.nodes) for asked in questions]
+        keys = [_key(self._account, asked, asked.nodes) for asked in questions]
         known = {key: self._snapshots.find(key) for key in keys}
         missing = {key: asked for key, asked in zip(keys, questions, strict=True) if known[key] is None}
-        learnt = [(_key(asked, dimensions), asked) for asked in missing.values() if (dimensions := _dimensions(asked))]
+        learnt = [
+            (_key(self._account, asked, dimensions), asked)
+            for asked in missing.values()
+            if (dimensions := _dimensions(asked))
+        ]
         departures = {key: self._departures.find(key) for key, _ in learnt}
         unlearnt = {key: asked for key, asked in learnt if departures[key] is None}
         contexts = [(asked, asked.nodes) for asked in missing.values()]
@@ -258,7 +262,7 @@ class Decider:
             departures[key] = (found,)
             self._departures.keep(key, found, now + LEARN_S)
         for key, asked in missing.items():
-            mine = departures.get(_key(asked, _dimensions(asked)))
+            mine = departures.get(_key(self._account, asked, _dimensions(asked)))
             evidence = replace(next(read), departures=mine and mine[0])
             known[key] = (evidence,)
             self._snapshots.keep(key, evidence, now + self._settings.decide_snapshot_s)
@@ -389,8 +393,17 @@ def _dimensions(asked: Asked) -> list[tuple[str, int]]:
     return sorted({(str(node[0]), len(node)) for node in asked.nodes if node}) if len(asked.options) > 1 else []
 
 
-def _key(asked: Asked, more: Any) -> bytes:
-    parts = [asked.pk, list(asked.options), more, asked.ratio.reward, asked.ratio.base, asked.period, asked.half_life_s]
+def _key(account: str, asked: Asked, more: Any) -> bytes:
+    parts = [
+        account,
+        asked.pk,
+        list(asked.options),
+        more,
+        asked.ratio.reward,
+        asked.ratio.base,
+        asked.period,
+        asked.half_life_s,
+    ]
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).digest()
 
 

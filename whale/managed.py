@@ -66,7 +66,7 @@ class Managed:
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self._decider = decider
-        self._known: Bounded[str | None, tuple[float, dict[str, Definition], int]] = Bounded(
+        self._known: Bounded[tuple[str, str | None], tuple[float, dict[str, Definition], int]] = Bounded(
             "definitions", DEFINITIONS_MB * MEGABYTE, lambda _, found: 10 * COST * (1 + len(found[1])) + 3 * found[2]
         )
 
@@ -170,7 +170,7 @@ class Managed:
 
     def _read(self, name: str | None) -> dict[str, Definition]:
         now, decider = self._clock(), self._decider()
-        read, found, _ = self._known.get(name) or (None, {}, 0)
+        read, found, _ = self._known.get((self._account, name)) or (None, {}, 0)
         if read is not None and (now - read < self._settings.decide_snapshot_s or decider.is_away):
             return found
         try:
@@ -181,7 +181,7 @@ class Managed:
                 raise
             return found
         known = {each: definition_of(kept.text) for each, kept in texts.items()}
-        self._known.keep(name, (now, known, sum(len(kept.text) for kept in texts.values())))
+        self._known.keep((self._account, name), (now, known, sum(len(kept.text) for kept in texts.values())))
         return known
 
 

@@ -257,7 +257,7 @@ class Questions:
         some, named = method.plain(self, args, more)
         bound = inspect.signature(method.function).bind(self, *some, **named)
         arguments = {name: value for name, value in bound.arguments.items() if name != "self"}
-        key = argument_key(method.function.__name__, arguments)
+        key = argument_key(self.account, method.function.__name__, arguments)
         asked = one(arguments.get("periods"), arguments.get("period"))
         zone = arguments.get("tz"), arguments.get("tzoffset")
         return self._cache.get(

@@ -76,7 +76,7 @@ class _Guarded(bottle.Bottle):
 
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     """The WSGI application over a Whale, which knows the store, the account and the clock."""
-    door = Door(settings)
+    door = Door(settings, whale.account)
     app = _Guarded(door)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))

@@ -94,7 +94,7 @@ class OverHttp(InProcess):
         super().__init__(store, settings, account, now)
         self.publisher = Publisher(settings, lambda: now)
         closing.callback(self.publisher.close)
-        self.hail = hail.web.make_app(settings, self.publisher, lambda: now)
+        self.hail = hail.web.make_app(settings, self.publisher, lambda: now, account)
         self.hailwail = Hailwail(settings, Apply(settings, lambda: now), lambda: now, live=True, force=False)
 
     def count(self, hits: list[dict[str, Any]]) -> None:
@@ -159,9 +159,7 @@ MakeStack = Callable[[dict[str, Any]], Stack]
 
 
 @pytest.fixture(params=["memory", "redis", "http", "get"])
-def make_stack(
-    request: pytest.FixtureRequest, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MakeStack]:
+def make_stack(request: pytest.FixtureRequest, unique: str, tmp_path: Path) -> Iterator[MakeStack]:
     """Makes an empty stack for a case."""
     with ExitStack() as closing:
 
@@ -180,7 +178,6 @@ def make_stack(
             settings = settings.replace(redis_url=request.getfixturevalue("redis_server").url)
             if request.param == "redis":
                 return InProcess(connect(settings), settings, unique, now)
-            monkeypatch.setattr(hail.web, "ACCOUNT", unique)
             over = ByGet if request.param == "get" else OverHttp
             return over(connect(settings), settings, unique, now, closing)
 

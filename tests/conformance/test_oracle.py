@@ -89,12 +89,11 @@ revenue = "revenue"
 
 @pytest.mark.parametrize("least", [5_000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_whale_answers_as_an_oracle_that_knows_the_docs_alone(
-    least: int, redis_server: RedisServer, unique: str, tmp_path: File, monkeypatch: pytest.MonkeyPatch
+    least: int, redis_server: RedisServer, unique: str, tmp_path: File
 ) -> None:
     compared = Counter[str]()
     first = secrets.randbits(40)
     for seed in itertools.count(first):
-        monkeypatch.setattr(hail.web, "ACCOUNT", f"{unique}-{seed}")
         world = World(seed, f"{unique}-{seed}", redis_server.url, tmp_path / str(seed))
         compared += world.count()
         for _ in range(QUESTIONS):
@@ -196,7 +195,7 @@ class World:
         random.shuffle(hits)
         publisher = Publisher(self.settings, lambda: self.now)
         try:
-            app = hail.web.make_app(self.settings, publisher, lambda: self.now)
+            app = hail.web.make_app(self.settings, publisher, lambda: self.now, self.whale.account)
             while hits:
                 together = [hits.pop() for _ in range(min(len(hits), random.randrange(1, 4)))]
                 door = random.choice((self.by_hail, self.by_batch, self.by_whale, self.by_library, self.by_import))

@@ -1,4 +1,4 @@
-"""Answers that are remembered for a while: least recently used first out, by function and arguments."""
+"""Answers that are remembered for a while: least recently used first out, by account, function and arguments."""
 
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -57,10 +57,10 @@ def bytes_of(answer: Any) -> int:
     return 100 + len(answer) if isinstance(answer, str | bytes) else 40
 
 
-def argument_key(function: str, arguments: Mapping[str, Any]) -> bytes | None:
-    """The same for the same question; None where an argument cannot be written down."""
+def argument_key(account: str, function: str, arguments: Mapping[str, Any]) -> bytes | None:
+    """The same for the same question of the same account; None where an argument cannot be written down."""
     try:
-        return msgspec.json.encode([function, sorted(arguments.items())], enc_hook=_type_name)
+        return msgspec.json.encode([account, function, sorted(arguments.items())], enc_hook=_type_name)
     except (TypeError, ValueError, UnicodeError):
         return None
 

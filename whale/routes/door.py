@@ -19,13 +19,14 @@ from prometheus_client import Histogram
 
 from hail import access
 from hail.hit import HitError, Reason
+from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.parameters import A, about_asked, asked_of, body_of, hit_given, query_of
 from whale.responses import EXPOSED, Problem, text_answer, unavailable
 
-ASKED = "hailwhale.asked"
+ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
     "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key",
@@ -35,11 +36,11 @@ ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by ro
 
 
 class Door:
-    """In front of every route. For many threads."""
+    """In front of every route. For many threads. account: whose the keys of the settings are."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, account: str = ACCOUNT):
         self.settings = settings
-        self.access = access.Access(settings, settings.whale_bind)
+        self.access = access.Access(settings, settings.whale_bind, account, "HTTP_X_API_KEY")
 
     def add(
         self,
@@ -99,26 +100,24 @@ class Door:
 
     def _check(self, right: access.Right) -> None:
         """Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so."""
-        if right.key and not (right.sealed and self.is_sealed()):
-            self._check_key(right.key)
-        if said := self.access.foreign_page(right, bottle.request.environ):
+        environ = bottle.request.environ
+        caller = environ[CALLER] = self.access.caller(environ)
+        if not caller.may(right.key) and not (right.sealed and self.is_sealed()):
+            asks = {"WWW-Authenticate": 'Bearer, Basic realm="whale"'}
+            expected = f"expected the {right.key} key, as Bearer, Basic password or key="
+            raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
+        if said := self.access.foreign_page(right, environ):
             raise Problem(403, Reason.FOREIGN_ORIGIN, said)
+
+    @property
+    def caller(self) -> access.Caller:
+        """Who sent the request; known once the key was looked at."""
+        found: access.Caller = bottle.request.environ[CALLER]
+        return found
 
     def is_sealed(self) -> bool:
         """Does a sealed pixel say what is counted?"""
         return "pixel" in dict(parse_qsl(bottle.request.environ.get("QUERY_STRING", ""), errors="replace"))
-
-    def _check_key(self, door: str) -> None:
-        if not self.access.locked:
-            return
-        environ = bottle.request.environ
-        parameter = dict(parse_qsl(environ.get("QUERY_STRING", ""), errors="replace")).get("key")
-        parameter = parameter or environ.get("HTTP_X_API_KEY")
-        key = access.given_key(environ.get("HTTP_AUTHORIZATION", ""), parameter)
-        if not access.allowed(self.settings, key, door):
-            asks = {"WWW-Authenticate": 'Bearer, Basic realm="whale"'}
-            expected = f"expected the {door} key, as Bearer, Basic password or key="
-            raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
 
     def asked(self, kind: type[A]) -> A:
         """The question of the request; raises CallerError, HitError, Problem."""

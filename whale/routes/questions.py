@@ -53,7 +53,7 @@ class QuestionRoutes:
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        remembering = Remembered(self._whale).remembering
+        remembering = Remembered(self._door, self._whale).remembering
         questions: list[tuple[type[msgspec.Struct], Callable[..., Any]]] = [
             (PlotpointsAsked, remembering(self.plotpoints, period_of)),
             (TotalsAsked, remembering(self.totals, periods_of)),

@@ -10,6 +10,7 @@ import msgspec
 
 from whale.answer.cache import Cache, argument_key
 from whale.client import Whale
+from whale.routes.door import Door
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,10 @@ class Kept:
 
 
 class Remembered:
-    """For many threads."""
+    """For many threads. The caller's account is the first part of what an answer is remembered by."""
 
-    def __init__(self, whale: Whale):
-        self._whale = whale
+    def __init__(self, door: Door, whale: Whale):
+        self._door, self._whale = door, whale
         self._cache = Cache(whale.clock, "answers", whale.settings.answers_mb, lambda kept: len(kept.body) + 1000)
 
     def remembering(self, answer: Callable[..., Any], periods: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,7 +46,7 @@ class Remembered:
                 return Kept(said.body, dict(said.headers.items()), until)
 
             names = {**msgspec.structs.asdict(asked), "cached": True, "unmemoize": False}
-            key = argument_key(answer.__name__, names)
+            key = argument_key(self._door.caller.account, answer.__name__, names)
             found: Kept = self._cache.get(key, anew, self._left_s, asked.unmemoize)
             control = f"private, max-age={max(0, int(self._left_s(found)))}"
             return bottle.HTTPResponse(found.body, 200, {**found.headers, "Cache-Control": control})
