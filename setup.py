@@ -10,8 +10,8 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hail", "hail.*", "whale", "whale.*"]),
     package_data={
-        "hail": ["tracker/*.js"],
-        "whale": ["store/lua/*.lua", "dashboard/*.html", "dashboard/*.js", "dashboard/*.css"],
+        "hail": ["py.typed", "tracker/*.js"],
+        "whale": ["py.typed", "store/lua/*.lua", "dashboard/*.html", "dashboard/*.js", "dashboard/*.css"],
     },
     install_requires=[
         "bottle>=0.13",

@@ -8,16 +8,17 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+MONTH = "1mo"
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
 PIXEL_KEY_LETTERS = 32
 MAX_BAND = 10**15  # millionths
@@ -38,174 +39,189 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Setting:
+    """A row of the table. name: as in the environment, without PREFIX.  default: as it would be written there."""
+
     name: str
     default: Any
     unit: str
     meaning: str
 
 
-TABLE = (
+Retention = tuple[int | str, float | None]
+"""An interval and how long its buckets are kept, both in seconds; MONTH is an interval, too, and None is for ever."""
+
+
+def setting(default: str | int | float, unit: str, meaning: str) -> Any:
+    """A row of the table below. Where its type is no text or number, READERS say what the text means."""
+    return field(metadata={"default": default, "unit": unit, "meaning": meaning})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """The one table, and the settings in force, one attribute each: `settings.hail_bind` is HAILWHALE_HAIL_BIND."""
+
     # where things are
-    Setting("HAIL_BIND", "127.0.0.1:8085", "host:port", "where Hail listens"),
-    Setting("WHALE_BIND", "127.0.0.1:8086", "host:port", "where Whale listens"),
-    Setting("DATA_DIR", "./var", "folder", "spool, embedded Redis and process files"),
-    Setting("REDIS_URL", "", "URL", "redis://, rediss://, unix:// or redis+cluster://; empty: an embedded Redis"),
-    Setting("BROKER_URL", "", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue"),
-    Setting("QUEUE", "hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue"),
-    Setting("TIMEZONE", "UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made"),
-    Setting(
-        "WEEK_STARTS", "monday", "monday or sunday", "the day that weeks begin with, where a question does not say it"
-    ),
-    Setting("DEFAULT_TABLE", "analytics", "pk", "what HailWhale.log counts and HailWhale.dataset reads"),
-    Setting("SHARDS", 1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)"),
-    Setting(
-        "WAIT_REPLICAS", 0, "replicas", "Redis replicas that must have what is applied before a message is done with"
-    ),
-    Setting("HAIL_PROCESSES", 1, "processes", "gunicorn workers of Hail"),
-    Setting("WHALE_PROCESSES", 1, "processes", "gunicorn workers of Whale"),
-    Setting("WHALE_THREADS", 8, "threads", "threads of one Whale process"),
-    Setting("WORKER_THREADS", 32, "threads", "messages a Celery worker holds at once, to be merged into one apply"),
+    hail_bind: str = setting("127.0.0.1:8085", "host:port", "where Hail listens")
+    whale_bind: str = setting("127.0.0.1:8086", "host:port", "where Whale listens")
+    data_dir: str = setting("./var", "folder", "spool, embedded Redis and process files")
+    redis_url: str = setting("", "URL", "redis://, rediss://, unix:// or redis+cluster://; empty: an embedded Redis")
+    broker_url: str = setting("", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue")
+    queue: str = setting("hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue")
+    timezone: str = setting("UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made")
+    week_starts: str = setting(
+        "monday", "monday or sunday", "the day that weeks begin with, where a question does not say it"
+    )
+    default_table: str = setting("analytics", "pk", "what HailWhale.log counts and HailWhale.dataset reads")
+    shards: int = setting(1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)")
+    wait_replicas: int = setting(
+        0, "replicas", "Redis replicas that must have what is applied before a message is done with"
+    )
+    hail_processes: int = setting(1, "processes", "gunicorn workers of Hail")
+    whale_processes: int = setting(1, "processes", "gunicorn workers of Whale")
+    whale_threads: int = setting(8, "threads", "threads of one Whale process")
+    worker_threads: int = setting(32, "threads", "messages a Celery worker holds at once, to be merged into one apply")
     # who may
-    Setting("WRITE_KEY", "", "secret", "asked by Hail for each hit; needed off loopback"),
-    Setting("READ_KEY", "", "secret", "asked by Whale for each question; needed off loopback"),
-    Setting("ADMIN_KEY", "", "secret", "opens both, and what changes or removes; needed off loopback"),
-    Setting(
-        "PIXEL_KEY", "", "secret", "seals pixels that hide what they count (`hailwhale pixel`); empty: there are none"
-    ),
-    Setting(
-        "ALLOWED_ORIGINS",
+    write_key: str = setting("", "secret", "asked by Hail for each hit; needed off loopback")
+    read_key: str = setting("", "secret", "asked by Whale for each question; needed off loopback")
+    admin_key: str = setting("", "secret", "opens both, and what changes or removes; needed off loopback")
+    pixel_key: str = setting(
+        "", "secret", "seals pixels that hide what they count (`hailwhale pixel`); empty: there are none"
+    )
+    allowed_origins: tuple[str, ...] = setting(
         "",
         "origins",
         "sites whose pages may read answers and change things; empty: without keys the own origin alone, with keys all",
-    ),
-    Setting(
-        "TRUSTED_PROXIES",
-        "",
-        "CIDR",
-        "networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed; empty: nobody's",
-    ),
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
+        "", "CIDR", "networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed; empty: nobody's"
+    )
     # what addresses may carry beside
-    Setting(
-        "IGNORED_PARAMETERS",
+    ignored_parameters: re.Pattern[str] = setting(
         "",
         "names",
         "parameters of addresses and forms that are passed over, as `ref, my_*`, beside those that docs/http.md names",
-    ),
+    )
     # what is shown of single hits
-    Setting("SPY", "1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`"),
-    Setting("MAX_SPIED_VISITORS", 1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay"),
+    spy: bool = setting("1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`")
+    max_spied_visitors: int = setting(1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay")
     # what connections may hold, in each process of Hail and of Whale
-    Setting("HEAD_TIMEOUT_S", 10.0, "s", "how long the head of a request may take, from the first byte to the last"),
-    Setting("BODY_TIMEOUT_S", 30.0, "s", "how long a body may take, from the first byte to the last"),
-    Setting("SEND_TIMEOUT_S", 30.0, "s", "how long a client may take to read an answer"),
-    Setting(
-        "MAX_CONNECTIONS", 2000, "connections", "open connections; beyond, the one that has waited longest is closed"
-    ),
-    Setting(
-        "MAX_CONNECTIONS_A_PEER",
-        200,
-        "connections",
-        "the same of one IPv4 address or IPv6 /64; not of loopback, nor of trusted proxies",
-    ),
-    Setting(
-        "CONNECTIONS_MAX_MB",
-        64,
-        "MB",
-        "heads, bodies and answers that connections hold; beyond, the one that has waited longest is closed",
-    ),
+    head_timeout_s: float = setting(
+        10.0, "s", "how long the head of a request may take, from the first byte to the last"
+    )
+    body_timeout_s: float = setting(30.0, "s", "how long a body may take, from the first byte to the last")
+    send_timeout_s: float = setting(30.0, "s", "how long a client may take to read an answer")
+    max_connections: int = setting(
+        2000, "connections", "open connections; beyond, the one that has waited longest is closed"
+    )
+    max_connections_a_peer: int = setting(
+        200, "connections", "the same of one IPv4 address or IPv6 /64; not of loopback, nor of trusted proxies"
+    )
+    connections_max_mb: int = setting(
+        64, "MB", "heads, bodies and answers that connections hold; beyond, the one that has waited longest is closed"
+    )
     # what one hit may carry
-    Setting("MAX_BODY_BYTES", 1_000_000, "bytes", "a request body, after inflating"),
-    Setting("MAX_BATCH_HITS", 500, "hits", "hits in one batch request"),
-    Setting("MAX_PATHS", 64, "paths", "paths of one hit below the root"),
-    Setting("MAX_LEVELS", 8, "levels", "depth of a path and of a pk"),
-    Setting("MAX_METRICS_PER_HIT", 16, "metrics", "metrics of one hit, hits included"),
-    Setting("MAX_NAME_BYTES", 200, "bytes", "a name in UTF-8: of a pk, a dimension, a metric, an id"),
-    Setting("MAX_CELLS_PER_HIT", 4096, "cells", "pk prefixes x paths x metrics x intervals of one hit"),
+    max_body_bytes: int = setting(1_000_000, "bytes", "a request body, after inflating")
+    max_batch_hits: int = setting(500, "hits", "hits in one batch request")
+    max_paths: int = setting(64, "paths", "paths of one hit below the root")
+    max_levels: int = setting(8, "levels", "depth of a path and of a pk")
+    max_metrics_per_hit: int = setting(16, "metrics", "metrics of one hit, hits included")
+    max_name_bytes: int = setting(200, "bytes", "a name in UTF-8: of a pk, a dimension, a metric, an id")
+    max_cells_per_hit: int = setting(4096, "cells", "pk prefixes x paths x metrics x intervals of one hit")
     # what Hail holds and hands on
-    Setting("LINGER_MS", 50, "ms", "the longest a message waits to grow while others are under way"),
-    Setting("MESSAGE_MAX_HITS", 2000, "hits", "hits in one message"),
-    Setting("MESSAGE_MAX_BYTES", 1_000_000, "bytes", "size of one message"),
-    Setting("MESSAGE_MAX_CELLS", 168_000, "cells", "cells of a message before they are added up (about 3 to 12 fold)"),
-    Setting("WAITING_MAX_HITS", 20_000, "hits", "hits of one Hail process that wait for their confirm; more: 503"),
-    Setting("WAITING_MAX_MB", 32.0, "MB", "the same in megabytes; a request that is larger waits alone"),
-    Setting("KNOWN_HITS_MB", 8.0, "MB", "memory for hits of one Hail process that came before, checked and encoded"),
-    Setting("CONFIRM_TIMEOUT_MS", 150, "ms", "how long a broker may take to connect, to take or to confirm a message"),
-    Setting("BREAKER_S", 2.0, "s", "how long the broker is left alone after a failure; hits go to the spool"),
-    Setting("SPOOL_MAX_MB", 1024, "MB", "size of the spool folder; full: 503"),
-    Setting("SPOOL_FILE_MB", 4, "MB", "size at which a spool file is sealed"),
-    Setting("SPOOL_MAX_AGE_S", 2 * DAY, "s", "older spool files are shipped only with --force"),
-    Setting("QUEUE_MAX_MESSAGES", 20_000, "messages", "length at which RabbitMQ refuses; hits then go to the spool"),
-    Setting("DELIVERY_LIMIT", 100, "deliveries", "deliveries of a message before it is set aside as dead"),
+    linger_ms: int = setting(50, "ms", "the longest a message waits to grow while others are under way")
+    message_max_hits: int = setting(2000, "hits", "hits in one message")
+    message_max_bytes: int = setting(1_000_000, "bytes", "size of one message")
+    message_max_cells: int = setting(
+        168_000, "cells", "cells of a message before they are added up (about 3 to 12 fold)"
+    )
+    waiting_max_hits: int = setting(20_000, "hits", "hits of one Hail process that wait for their confirm; more: 503")
+    waiting_max_mb: float = setting(32.0, "MB", "the same in megabytes; a request that is larger waits alone")
+    known_hits_mb: float = setting(
+        8.0, "MB", "memory for hits of one Hail process that came before, checked and encoded"
+    )
+    confirm_timeout_ms: int = setting(
+        150, "ms", "how long a broker may take to connect, to take or to confirm a message"
+    )
+    breaker_s: float = setting(2.0, "s", "how long the broker is left alone after a failure; hits go to the spool")
+    spool_max_mb: int = setting(1024, "MB", "size of the spool folder; full: 503")
+    spool_file_mb: int = setting(4, "MB", "size at which a spool file is sealed")
+    spool_max_age_s: int = setting(2 * DAY, "s", "older spool files are shipped only with --force")
+    queue_max_messages: int = setting(20_000, "messages", "length at which RabbitMQ refuses; hits then go to the spool")
+    delivery_limit: int = setting(100, "deliveries", "deliveries of a message before it is set aside as dead")
     # what is kept
-    Setting(
-        "PERIODS",
+    periods: tuple[Retention, ...] = setting(
         "((60, 86400), (900, 1209600), (3600, 7776000), (86400, None), ('1mo', None))",
         "((interval s, retention s), ...)",
         "intervals kept, and how long; '1mo' is a calendar month, None is for ever",
-    ),
-    Setting("DEDUPE_WINDOW_S", 2 * DAY, "s", "how long a hit's id is remembered"),
-    Setting("MAX_IDS", 10_000_000, "ids", "hit ids remembered at once; beyond, hits are counted unchecked"),
-    Setting("MAX_CHILDREN", 10_000, "nodes", "children of one path, or child pks of one pk; beyond: __other__"),
-    Setting("MAX_NODES", 50_000, "nodes", "paths of one pk; beyond: __other__"),
-    Setting("MAX_PKS", 100_000, "pks", "pks of an account; beyond: __other__"),
-    Setting("MAX_METRICS", 63, "metrics", "metrics of one pk (at most 63); beyond: __other__"),
-    Setting("KINDS", "", "{name: kind}", "kinds of metrics: sum (the rest), distinct, min, max, last, quantile"),
-    Setting(
-        "BANDS", "", "{dimension: widths}", "dimensions of numbers, which count in bands so wide, the widest first"
-    ),
-    Setting("MAX_DISTINCT_NODES", 1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"),
-    Setting("MAX_BINS", 50_000, "bins", "bins of a pk's quantile metrics; beyond: null"),
-    Setting(
-        "MAX_UNDECODABLE_BYTES",
-        1_000_000,
-        "bytes",
-        "hits that no program could read, for `hailwhale doctor --dead`; the newest stay",
-    ),
-    Setting("APPLY_MAX_HITS", 10_000, "hits", "hits merged into one apply"),
-    Setting(
-        "APPLY_MAX_CELLS",
+    )
+    dedupe_window_s: int = setting(2 * DAY, "s", "how long a hit's id is remembered")
+    max_ids: int = setting(10_000_000, "ids", "hit ids remembered at once; beyond, hits are counted unchecked")
+    max_children: int = setting(10_000, "nodes", "children of one path, or child pks of one pk; beyond: __other__")
+    max_nodes: int = setting(50_000, "nodes", "paths of one pk; beyond: __other__")
+    max_pks: int = setting(100_000, "pks", "pks of an account; beyond: __other__")
+    max_metrics: int = setting(63, "metrics", "metrics of one pk (at most 63); beyond: __other__")
+    kinds: dict[str, str] = setting(
+        "", "{name: kind}", "kinds of metrics: sum (the rest), distinct, min, max, last, quantile"
+    )
+    bands: dict[str, tuple[int, ...]] = setting(
+        "", "{dimension: widths}", "dimensions of numbers, which count in bands so wide, the widest first"
+    )
+    max_distinct_nodes: int = setting(
+        1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"
+    )
+    max_bins: int = setting(50_000, "bins", "bins of a pk's quantile metrics; beyond: null")
+    max_undecodable_bytes: int = setting(
+        1_000_000, "bytes", "hits that no program could read, for `hailwhale doctor --dead`; the newest stay"
+    )
+    apply_max_hits: int = setting(10_000, "hits", "hits merged into one apply")
+    apply_max_cells: int = setting(
         50_000,
         "sums",
         "sums and names of one interval in one apply; more, and its messages are applied one after the other",
-    ),
+    )
     # imports
-    Setting("MAX_IMPORTS", 10_000, "imports", "imports an account remembers, to count no row twice; more are refused"),
-    Setting("IMPORT_LINE_BYTES", 1_000_000, "bytes", "a line or row of an imported file; a longer one is refused"),
+    max_imports: int = setting(
+        10_000, "imports", "imports an account remembers, to count no row twice; more are refused"
+    )
+    import_line_bytes: int = setting(1_000_000, "bytes", "a line or row of an imported file; a longer one is refused")
     # what a worker, hailwail and /count_now hold in memory
-    Setting(
-        "APPLY_MAX_MB",
-        64.0,
-        "MB",
-        "memory of one apply, estimated; more, and its messages are applied one after the other",
-    ),
-    Setting("BRANCHES_MB", 48.0, "MB", "memory for parts of hits that came before, expanded"),
-    Setting("FORGET_ABOVE_MB", 200.0, "MB", "memory of a worker or hailwail above which it forgets what it remembers"),
-    Setting("DICTIONARIES_MB", 48.0, "MB", "memory for numbers of names that Redis gave out, of those who count"),
+    apply_max_mb: float = setting(
+        64.0, "MB", "memory of one apply, estimated; more, and its messages are applied one after the other"
+    )
+    branches_mb: float = setting(48.0, "MB", "memory for parts of hits that came before, expanded")
+    forget_above_mb: float = setting(
+        200.0, "MB", "memory of a worker or hailwail above which it forgets what it remembers"
+    )
+    dictionaries_mb: float = setting(48.0, "MB", "memory for numbers of names that Redis gave out, of those who count")
     # what Whale holds in memory
-    Setting("NAMES_MB", 128.0, "MB", "memory for names and their numbers, of those who ask"),
-    Setting(
-        "ANSWERS_MB", 32.0, "MB", "memory for answers of HTTP that are remembered, and as much for those of Python"
-    ),
-    Setting("TRIALS_MAX_MB", 64.0, "MB", "memory for decisions that wait to be counted; more are not counted"),
+    names_mb: float = setting(128.0, "MB", "memory for names and their numbers, of those who ask")
+    answers_mb: float = setting(
+        32.0, "MB", "memory for answers of HTTP that are remembered, and as much for those of Python"
+    )
+    trials_max_mb: float = setting(64.0, "MB", "memory for decisions that wait to be counted; more are not counted")
     # decisions
-    Setting("DECISION_STICKY_S", 30 * DAY, "s", "how long a visitor who asks again gets the same option"),
-    Setting("DECISION_KEPT_S", 30 * DAY, "s", "how long a decision can be rewarded"),
-    Setting("MAX_REWARDS", 100, "rewards", "rewards of one decision, each with its id; beyond, refused"),
-    Setting("MAX_DECISIONS", 200_000, "decisions", "decisions of an account that are kept; the newest stay"),
-    Setting("DECIDE_SNAPSHOT_S", 1.0, "s", "how old the counters may be that a decision rests on"),
-    Setting("MAX_DEFINITIONS", 200, "decisions", "decisions that an account may define"),
-    Setting("MAX_OPTIONS", 50, "options", "options of a decision that is defined (at most 200)"),
-    Setting("MAX_PHASES", 20, "phases", "phases of a decision that are kept, the newest"),
-    Setting(
-        "MAX_DEFINITION_BYTES", 65_536, "bytes", "a decision that is defined, with the values of its options, as JSON"
-    ),
+    decision_sticky_s: int = setting(30 * DAY, "s", "how long a visitor who asks again gets the same option")
+    decision_kept_s: int = setting(30 * DAY, "s", "how long a decision can be rewarded")
+    max_rewards: int = setting(100, "rewards", "rewards of one decision, each with its id; beyond, refused")
+    max_decisions: int = setting(200_000, "decisions", "decisions of an account that are kept; the newest stay")
+    decide_snapshot_s: float = setting(1.0, "s", "how old the counters may be that a decision rests on")
+    max_definitions: int = setting(200, "decisions", "decisions that an account may define")
+    max_options: int = setting(50, "options", "options of a decision that is defined (at most 200)")
+    max_phases: int = setting(20, "phases", "phases of a decision that are kept, the newest")
+    max_definition_bytes: int = setting(
+        65_536, "bytes", "a decision that is defined, with the values of its options, as JSON"
+    )
     # what one answer may cost
-    Setting("MAX_POINTS", 10_000, "points", "points of one series"),
-    Setting("MAX_ANSWER_POINTS", 200_000, "points", "points of one answer"),
-)
+    max_points: int = setting(10_000, "points", "points of one series")
+    max_answer_points: int = setting(200_000, "points", "points of one answer")
+
+    def replace(self, **changes: Any) -> "Settings":
+        """The same settings with some changed. Raises TypeError where there is no such setting."""
+        return replace(self, **changes)
+
+
+TABLE = tuple(Setting(each.name.upper(), **each.metadata) for each in fields(Settings))
 NAMES = {setting.name: setting for setting in TABLE}
-MONTH = "1mo"
-Period = tuple[int | str, float | None]
 REDIS_OPTIONS: dict[str, Callable[[str], object]] = {
     "db": int,
     "socket_timeout": float,
@@ -222,21 +238,6 @@ REDIS_OPTIONS: dict[str, Callable[[str], object]] = {
 """What may follow the ? of a Redis URL."""
 
 
-class Settings:
-    """The settings in force, one attribute each, in lower case (`settings.hail_bind`)."""
-
-    def __init__(self, values: Mapping[str, Any]):
-        self.__dict__.update({name.lower(): value for name, value in values.items()})
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
-
-    def replace(self, **changes: Any) -> "Settings":
-        """The same settings with some changed, by lower-case name."""
-        return Settings({**self.__dict__, **changes})
-
-
 def load(environ: Mapping[str, str]) -> Settings:
     """Settings from an environment; raises SettingsError with a sentence that says what to do."""
     values: dict[str, Any] = {setting.name: setting.default for setting in TABLE}
@@ -249,36 +250,10 @@ def load(environ: Mapping[str, str]) -> Settings:
             hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
             raise SettingsError(f"{variable} is not a setting{hint}")
         values[name] = _number(variable, text, NAMES[name].default)
-    for name in ("HAIL_BIND", "WHALE_BIND"):
-        _check_bind(name, values[name])
-    _check_broker_url(values["BROKER_URL"])
-    check_redis_url(values["REDIS_URL"])
-    values["PERIODS"] = _periods(values["PERIODS"])
-    values["KINDS"] = _kinds(values["KINDS"])
-    if 0 < len(values["PIXEL_KEY"]) < PIXEL_KEY_LETTERS:
-        raise SettingsError(
-            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random letters, as `openssl rand -hex 32` prints them"
-        )
+    for name, read in READERS.items():
+        values[name] = read(values[name])
     values["BANDS"] = _bands(values["BANDS"], values["MAX_LEVELS"])
-    if values["SPY"] not in ("0", "1"):
-        raise SettingsError(f"{PREFIX}SPY: expected 0 or 1, got {values['SPY']!r}")
-    values["SPY"] = values["SPY"] == "1"
-    values["IGNORED_PARAMETERS"] = _names_passed_over(values["IGNORED_PARAMETERS"])
-    values["ALLOWED_ORIGINS"] = _origins(values["ALLOWED_ORIGINS"])
-    values["TRUSTED_PROXIES"] = _networks(values["TRUSTED_PROXIES"])
-    if not 1 <= values["MAX_METRICS"] <= 63:
-        raise SettingsError(f"{PREFIX}MAX_METRICS: expected 1 to 63, got {values['MAX_METRICS']}")
-    if not 1 <= values["MAX_OPTIONS"] <= 200:
-        raise SettingsError(f"{PREFIX}MAX_OPTIONS: expected 1 to 200, got {values['MAX_OPTIONS']}")
-    if values["WEEK_STARTS"] not in ("monday", "sunday"):
-        raise SettingsError(f"{PREFIX}WEEK_STARTS: expected monday or sunday, got {values['WEEK_STARTS']!r}")
-    try:
-        ZoneInfo(values["TIMEZONE"])
-    except (KeyError, ValueError, OSError):
-        raise SettingsError(
-            f"{PREFIX}TIMEZONE: expected an IANA zone such as Europe/Berlin, got {values['TIMEZONE']!r}"
-        ) from None
-    return Settings(values)
+    return Settings(**{name.lower(): value for name, value in values.items()})
 
 
 def _number(variable: str, text: str, default: Any) -> Any:
@@ -327,13 +302,51 @@ def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
         raise SettingsError(f"{PREFIX}TRUSTED_PROXIES: {expected}, got {text!r} ({error})") from None
 
 
-def _check_bind(name: str, text: str) -> None:
-    found = BIND.fullmatch(text)
-    if not text.startswith("unix:") and not (found and 0 < int(found[1]) < 65_536):
-        raise SettingsError(f"{PREFIX}{name}: expected host:port such as {NAMES[name].default}, got {text!r}")
+def _one_of(name: str, *words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise SettingsError(f"{PREFIX}{name}: expected {' or '.join(words)}, got {text!r}")
+        return text
+
+    return read
 
 
-def _check_broker_url(text: str) -> None:
+def _up_to(most: int, name: str) -> Callable[[int], int]:
+    def read(number: int) -> int:
+        if not 1 <= number <= most:
+            raise SettingsError(f"{PREFIX}{name}: expected 1 to {most}, got {number}")
+        return number
+
+    return read
+
+
+def _pixel_key(text: str) -> str:
+    if 0 < len(text) < PIXEL_KEY_LETTERS:
+        raise SettingsError(
+            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random letters, as `openssl rand -hex 32` prints them"
+        )
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise SettingsError(f"{PREFIX}TIMEZONE: expected an IANA zone such as Europe/Berlin, got {text!r}") from None
+    return text
+
+
+def _bind(name: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        found = BIND.fullmatch(text)
+        if not text.startswith("unix:") and not (found and 0 < int(found[1]) < 65_536):
+            raise SettingsError(f"{PREFIX}{name}: expected host:port such as {NAMES[name].default}, got {text!r}")
+        return text
+
+    return read
+
+
+def _broker_url(text: str) -> str:
     """Never shows the URL itself: it may hold a password."""
     expected = f"{PREFIX}BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://)"
     for url in text.split(";") if text else ():
@@ -349,6 +362,12 @@ def _check_broker_url(text: str) -> None:
             raise SettingsError(
                 f"{expected}; in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
             )
+    return text
+
+
+def _redis_url(text: str) -> str:
+    check_redis_url(text)
+    return text
 
 
 def check_redis_url(text: str) -> None:
@@ -419,7 +438,7 @@ def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _periods(text: str) -> tuple[Period, ...]:
+def _periods(text: str) -> tuple[Retention, ...]:
     """The seed's form, `(15, 3600*3), (3600, 3600*24*7)`: read by hand, products allowed, nothing evaluated."""
     expected = f"{PREFIX}PERIODS: expected ((60, 86400), (3600, 3600*24*90), (86400, None)), got {text!r}"
     try:
@@ -447,3 +466,26 @@ def _literal(node: ast.expr) -> Any:
             if all(isinstance(factor, int | float) for factor in factors):
                 return factors[0] * factors[1]
     raise ValueError(ast.dump(node))
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "HAIL_BIND": _bind("HAIL_BIND"),
+    "WHALE_BIND": _bind("WHALE_BIND"),
+    "BROKER_URL": _broker_url,
+    "REDIS_URL": _redis_url,
+    "PERIODS": _periods,
+    "KINDS": _kinds,
+    "PIXEL_KEY": _pixel_key,
+    "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
+    "IGNORED_PARAMETERS": _names_passed_over,
+    "ALLOWED_ORIGINS": _origins,
+    "TRUSTED_PROXIES": _networks,
+    "MAX_METRICS": _up_to(63, "MAX_METRICS"),
+    "MAX_OPTIONS": _up_to(200, "MAX_OPTIONS"),
+    "WEEK_STARTS": _one_of("WEEK_STARTS", "monday", "sunday"),
+    "TIMEZONE": _zone,
+}
+"""What the text or number of a setting becomes, where it is not the value itself. Each raises SettingsError.
+
+BANDS also needs MAX_LEVELS: `load` reads it.
+"""

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import MILLION, MOMENTS, MOST_MOMENTS, RESERVED
-from hail.settings import DAY, DISTINCT, HOUR, MONTH, QUANTILE, Period
+from hail.settings import DAY, DISTINCT, HOUR, MONTH, QUANTILE, Retention
 from whale.dimension import Path
 
 NARROW_LEVELS = 2  # names of the longest path where distinct counts and quantiles are kept
@@ -39,7 +39,7 @@ DISTINCT_KEPT: dict[int | str, float | None] = {HOUR: 7 * DAY, DAY: None, MONTH:
 _LOG_GAMMA = math.log((1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR))
 
 
-def distinct_periods(periods: Iterable[Period]) -> dict[int | str, float | None]:
+def distinct_periods(periods: Iterable[Retention]) -> dict[int | str, float | None]:
     """Of the intervals kept those of distinct counts, and for how long."""
     found = {}
     for interval, kept in periods:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hail.hit import Dimensions, encode_hit, parse_hit
 from hail.message import WireHit, decode_message, encode_message
 from hail.room import Room
-from hail.settings import DAY, HOUR, MONTH, Period, load
+from hail.settings import DAY, HOUR, MONTH, Retention, load
 from tests.laws import law
 from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, expand, finest_of, targets
 from whale.period import Interval
@@ -79,8 +79,8 @@ hits = st.fixed_dictionaries(
         "at": st.integers(int(NOW) - 400 * DAY, int(NOW)) | st.integers(int(NOW) - 7200, int(NOW)),
     }
 )
-FOREVER: tuple[Period, ...] = ((60, None), (900, None), (HOUR, None), (DAY, None), (MONTH, None))
-TABLES: list[tuple[Period, ...]] = [
+FOREVER: tuple[Retention, ...] = ((60, None), (900, None), (HOUR, None), (DAY, None), (MONTH, None))
+TABLES: list[tuple[Retention, ...]] = [
     FOREVER,
     ((15, None), (HOUR, None), (DAY, None)),
     ((HOUR, None), (MONTH, None)),
@@ -93,7 +93,9 @@ ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Australia/
 
 @law(150)
 @given(st.lists(hits, max_size=12), st.sampled_from(TABLES), st.sampled_from(ZONES))
-def test_coalescing_equals_expanding_each_hit(some: list[dict[str, Any]], table: tuple[Period, ...], zone: str) -> None:
+def test_coalescing_equals_expanding_each_hit(
+    some: list[dict[str, Any]], table: tuple[Retention, ...], zone: str
+) -> None:
     expected: Counter[Any] = Counter()
     intervals: list[Interval] = [interval for interval, _ in table]
     for given_hit in some:
@@ -110,7 +112,7 @@ def test_coalescing_equals_expanding_each_hit(some: list[dict[str, Any]], table:
 
 
 def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_not() -> None:
-    table: tuple[Period, ...] = ((60, 3600), (DAY, None))
+    table: tuple[Retention, ...] = ((60, 3600), (DAY, None))
     ages = (0, 3600 - 10, 3600, 3600 + 71)
     level: Level = {}
     coalesce(wire_hits([{"pk": "t", "at": NOW - age} for age in ages]), Branches(), 60, level)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
-from hail.settings import DAY, DISTINCT, HOUR, MONTH, Period, load
+from hail.settings import DAY, DISTINCT, HOUR, MONTH, Retention, load
 from tests.laws import law
 from whale.count.denormalize import Branches, Level, coalesce, finest_of, targets
 from whale.count.marks import Gathered, Marks, narrow_targets, stays
@@ -36,7 +36,7 @@ hits = st.fixed_dictionaries(
         "at": st.integers(int(NOW) - 40 * DAY, int(NOW)) | st.integers(int(NOW) - 7200, int(NOW)),
     }
 )
-TABLES: list[tuple[Period, ...]] = [
+TABLES: list[tuple[Retention, ...]] = [
     ((60, DAY), (900, None), (HOUR, 30 * DAY), (DAY, None), (MONTH, None)),
     ((15, None), (HOUR, 2 * DAY), (DAY, 10 * DAY)),
     ((1800, None), (DAY, None)),
@@ -46,7 +46,7 @@ TABLES: list[tuple[Period, ...]] = [
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"]
 
 
-def gathered(messages: list[list[dict[str, Any]]], table: tuple[Period, ...], zone: str) -> Marks:
+def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...], zone: str) -> Marks:
     found, level, branches = Gathered(table), dict[Any, Any](), Branches()
     for seq, some in enumerate(messages):
         wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
@@ -59,7 +59,7 @@ def gathered(messages: list[list[dict[str, Any]]], table: tuple[Period, ...], zo
 @law(150)
 @given(st.lists(st.lists(hits, max_size=6), max_size=3), st.sampled_from(TABLES), st.sampled_from(ZONES))
 def test_gathering_equals_making_the_marks_of_each_hit(
-    messages: list[list[dict[str, Any]]], table: tuple[Period, ...], zone: str
+    messages: list[list[dict[str, Any]]], table: tuple[Retention, ...], zone: str
 ) -> None:
     names: dict[Any, set[str]] = {}
     values: dict[Any, Any] = {}

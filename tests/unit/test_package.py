@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).parents[2]
-SHIPPED = {".py", ".lua", ".js", ".html", ".css"}
+SHIPPED = {".py", ".typed", ".lua", ".js", ".html", ".css"}
 
 
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:

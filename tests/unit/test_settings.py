@@ -1,8 +1,15 @@
 """What a setting may be; what it may not be stops the start with a sentence."""
 
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_origin, get_type_hints
+
 import pytest
 
-from hail.settings import SettingsError, load
+from hail.settings import NAMES, READERS, Settings, SettingsError, load
+
+ROOT = Path(__file__).parents[2]
 
 AMQP = "expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://)"
 ENCODE = "in a user or password write / as %2F, @ as %40, : as %3A, # as %23, ? as %3F, [ as %5B"
@@ -42,3 +49,24 @@ def test_a_setting_that_cannot_be_used_stops_the_start(name: str, value: str, sa
 )
 def test_a_setting_that_can_be_used_is_kept_as_it_is(name: str, value: str) -> None:
     assert getattr(load({f"HAILWHALE_{name}": value}), name.lower()) == value
+
+
+def test_a_setting_that_does_not_exist_is_a_type_error(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("from hail.settings import load\nload({}).hail_bund\n")
+    checked = subprocess.run([sys.executable, "-m", "mypy", str(program)], cwd=ROOT, capture_output=True, text=True)
+    assert '"Settings" has no attribute "hail_bund"; maybe "hail_bind"?' in checked.stdout
+
+
+def test_a_setting_that_does_not_exist_cannot_be_replaced() -> None:
+    with pytest.raises(TypeError, match="hail_bund"):
+        load({}).replace(hail_bund="127.0.0.1:8085")
+
+
+def test_each_setting_has_the_type_that_the_table_says() -> None:
+    settings = load({})
+    for name, type_ in get_type_hints(Settings).items():
+        value = getattr(settings, name)
+        assert isinstance(value, get_origin(type_) or type_), name
+        assert type(value) is type(NAMES[name.upper()].default) or name.upper() in {*READERS, "BANDS"}
+    assert READERS.keys() <= NAMES.keys()

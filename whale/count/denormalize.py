@@ -24,7 +24,7 @@ import msgspec
 from hail.hit import Dimensions
 from hail.message import WireHit
 from hail.room import Room
-from hail.settings import DAY, MONTH, Period
+from hail.settings import DAY, MONTH, Retention
 from whale.dimension import Path, Pk, paths_of
 from whale.metric import is_narrow
 from whale.period import Interval, bucket_start, day_start, month_start
@@ -223,7 +223,7 @@ def expand(
     return found
 
 
-def finest_of(periods: Iterable[Period]) -> int:
+def finest_of(periods: Iterable[Retention]) -> int:
     """Seconds of the bucket that every kept interval can be added up from."""
     seconds = [QUARTER if interval in (DAY, MONTH) else interval for interval, _ in periods]
     return math.gcd(*(s for s in seconds if isinstance(s, int)))
@@ -267,7 +267,7 @@ def coalesce(
     branches.cells += cells
 
 
-def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str, now: float) -> Cells:
+def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: str, now: float) -> Cells:
     """The same sums for each interval that still keeps them, by epoch seconds of the bucket's start; level: of `coalesce`."""
     return by_interval(level, finest, periods, zone, now, _added)
 
@@ -275,7 +275,7 @@ def denormalize(level: Level, finest: int, periods: Iterable[Period], zone: str,
 def by_interval(
     level: dict[int, dict[Branch, Kept]],
     finest: int,
-    periods: Iterable[Period],
+    periods: Iterable[Retention],
     zone: str,
     now: float,
     added: Callable[[list[dict[Branch, Kept]]], dict[Branch, Kept]],

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hail.hit import MOMENTS_KIND
 from hail.message import UNREADABLE, WireHit
-from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Period
+from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Retention
 from whale.count.denormalize import NOWHERE, Branch, Branches, BranchesOf, Level, Placed, by_interval, finest_of
 from whale.count.resets import kept_targets
 from whale.dimension import Path, Pk
@@ -44,7 +44,7 @@ class Gathered:
     names: how many there are, of each branch and bucket.
     """
 
-    def __init__(self, periods: Iterable[Period]):
+    def __init__(self, periods: Iterable[Retention]):
         self._periods = tuple(periods)
         self._finest = finest_of(self._periods)
         self._narrow = distinct_periods(self._periods)
