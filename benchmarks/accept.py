@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.report import Figure, report
 from benchmarks.services import Asked, Service, Setup, granian, gunicorn, wrk
-from hail.publish import dead_name
+from hail.broker import dead_name
 from hail.settings import load
 from hail.web import make_app
 from tests.servers import RabbitMQ, free_port

@@ -49,7 +49,7 @@ def patient() -> Iterator[None]:
     """Servers on a machine that is busy with other tests may be slow: where a test is not about that, it waits for them."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("whale.decide.HURRY_S", 5.0)
-        patched.setattr("hail.publish.CONNECT_S", 20.0)
+        patched.setattr("hail.broker.CONNECT_S", 20.0)
         patched.setattr("whale.count.dead.CONNECT_S", 20.0)
         yield
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import requests
 
-from hail.publish import dead_name
+from hail.broker import dead_name
 from hail.settings import load as load_settings
 from hail.spool import SpoolFolder
 from tests.load import ACCOUNT, Load

@@ -18,9 +18,9 @@ from redis.cluster import RedisCluster
 from rich.console import Console
 
 from hail.access import check_bind, is_locked
+from hail.broker import dead_name
 from hail.hit import Reason
 from hail.message import ACCOUNT
-from hail.publish import dead_name
 from hail.settings import MONTH, Settings, SettingsError, load
 from hail.spool import MEGABYTE, SpoolFolder
 from whale import held

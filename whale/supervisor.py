@@ -22,7 +22,7 @@ from types import FrameType
 
 from hail.access import check_bind
 from hail.binds import address_of, check_free, url_of
-from hail.publish import check_broker
+from hail.broker import check_broker
 from hail.settings import Settings
 from whale.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, make_folder
 from whale.errors import SetupError

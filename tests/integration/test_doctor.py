@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from hail.broker import Broker, BrokerFailed, dead_name
 from hail.message import ACCOUNT, encode_message
-from hail.publish import Broker, BrokerFailed, dead_name
 from hail.settings import DAY, Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from hail.broker import Broker
 from hail.message import ACCOUNT
-from hail.publish import Broker
 from hail.settings import Settings, load
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from hail.publish import Broker
+from hail.broker import Broker
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolWriter
 from tests import worst

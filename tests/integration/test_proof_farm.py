@@ -14,7 +14,7 @@ from pathlib import Path
 import amqp
 import pytest
 
-from hail import publish
+from hail import broker
 from hail.message import CONTENT_TYPE
 from tests.farm import Farm
 from tests.killing import kill_at_an_exact_place, kill_at_random_moments, kill_hail_and_its_master
@@ -247,13 +247,13 @@ def test_undecodable_messages_are_set_aside_and_their_neighbours_counted(
 ) -> None:
     sound = b'{"v":1,"publisher":"00112233445566aa","seq":0,"account":"default","total":0,"at":1,"hits":[%b]}'
     bad = [
-        (b"", CONTENT_TYPE, publish.TASK),
-        (b"\xff\x00 not JSON", CONTENT_TYPE, publish.TASK),
-        (sound.replace(b'"v":1', b'"v":2') % b"", CONTENT_TYPE, publish.TASK),
-        (sound.replace(b"aa", b"") % b"", CONTENT_TYPE, publish.TASK),
-        ((sound % b'["a"]')[:-3], CONTENT_TYPE, publish.TASK),
-        (b"[[], {}, {}]", "application/json", publish.TASK),
-        (b"\x80\x04.", "application/x-python-serialize", publish.TASK),
+        (b"", CONTENT_TYPE, broker.TASK),
+        (b"\xff\x00 not JSON", CONTENT_TYPE, broker.TASK),
+        (sound.replace(b'"v":1', b'"v":2') % b"", CONTENT_TYPE, broker.TASK),
+        (sound.replace(b"aa", b"") % b"", CONTENT_TYPE, broker.TASK),
+        ((sound % b'["a"]')[:-3], CONTENT_TYPE, broker.TASK),
+        (b"[[], {}, {}]", "application/json", broker.TASK),
+        (b"\x80\x04.", "application/x-python-serialize", broker.TASK),
         (sound % b"", CONTENT_TYPE, "somebody.elses.task"),
         (sound % b"", "text/plain", ""),
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hail import publish
+from hail.broker import Broker, BrokerFailed
 from hail.hit import Reason
 from hail.message import Message, decode_message
 from hail.publish import NotAccepted, Publisher
@@ -248,9 +248,9 @@ def test_a_late_confirm_does_not_answer_for_the_next_message(rabbitmq: RabbitMQ,
 
 def test_confirms_are_told_apart_on_one_connection(rabbitmq: RabbitMQ, settings: Settings) -> None:
     with Proxy(rabbitmq.port) as proxy:
-        broker = publish.Broker(settings.replace(broker_url=proxy.url))
+        broker = Broker(settings.replace(broker_url=proxy.url))
         proxy.hold_confirms(1)
-        with pytest.raises((publish.BrokerFailed, TimeoutError)):
+        with pytest.raises((BrokerFailed, TimeoutError)):
             broker.send([("a", b"{}")], 0.1)
         wait_until(lambda: proxy.held == 1, what="the first confirm")
         proxy.hold_confirms(1)

@@ -49,6 +49,7 @@ PURE = {
 EDGES = {
     "hail/binds.py": "waiting for ports",
     "hail/pixel.py": "nonces",
+    "hail/broker.py": "deadlines of confirms",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
     "hail/server.py": "how long connections wait",
     "hail/spool.py": "names of files",

@@ -13,8 +13,8 @@ from typing import Any
 import amqp
 import kombu
 
+from hail.broker import Broker, away, dead_name, dead_queue, queue, setup_fault
 from hail.message import BadMessage, Message, decode_message
-from hail.publish import Broker, away, dead_name, dead_queue, queue, setup_fault
 from hail.settings import Settings
 from whale.errors import SetupError, Unavailable
 

@@ -20,9 +20,9 @@ from typing import Protocol
 import click
 import msgspec
 
+from hail.broker import Broker, away
 from hail.hit import Reason
 from hail.message import UNREADABLE, BadMessage, Message, decode_message
-from hail.publish import Broker, away
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder

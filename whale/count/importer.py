@@ -33,9 +33,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from hail.broker import Broker, away
 from hail.hit import HitError, Reason, name_of
 from hail.message import ACCOUNT, Message, decode_message, encode_message
-from hail.publish import Broker, away
 from hail.settings import DAY, SUM, Settings, load
 from whale.count.apply import Applier
 from whale.count.hailwail import Ship

@@ -28,7 +28,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import celeryd_init, worker_ready
 from celery.worker.consumer import Consumer as CeleryConsumer
 
-from hail import publish
+from hail import broker
 from hail.message import CONTENT_TYPE, BadMessage, decode_message
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
@@ -84,7 +84,7 @@ class Consumer(CeleryConsumer):
             if (
                 message.content_type == CONTENT_TYPE
                 and message.body
-                and (message.headers or {}).get("task") == publish.TASK
+                and (message.headers or {}).get("task") == broker.TASK
             ):
                 handle(message)
             else:
@@ -102,7 +102,7 @@ def make_celery(settings: Settings) -> Celery:
     celery = Celery("hailwhale", broker=settings.broker_url, set_as_current=False)
     celery.conf.update(
         accept_content=[SERIALIZER],
-        task_queues=[publish.queue(settings)],
+        task_queues=[broker.queue(settings)],
         task_default_queue=settings.queue,
         task_create_missing_queues=False,
         task_ignore_result=True,
@@ -134,7 +134,7 @@ def make_celery(settings: Settings) -> Celery:
                 pause = min(pause * 2, 2.0)
 
     @celery.task(
-        name=publish.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
+        name=broker.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
     )
     def apply_message(body: bytes) -> None:
         with decoded.room_for(len(body)):
@@ -159,7 +159,7 @@ def _before_it_starts(**_: Any) -> None:
     few_arenas()
     with _or_exit():
         settings = load(os.environ)
-        for said in (publish.check_broker(settings), store_says(settings)):
+        for said in (broker.check_broker(settings), store_says(settings)):
             if said:
                 print(f"worker: waits: {said}", file=sys.stderr, flush=True)
 
