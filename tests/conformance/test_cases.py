@@ -146,7 +146,7 @@ class ByGet(OverHttp):
             is_now = parse_time(hit["at"], self.now) == self.now * MILLION
             fields = {name: value for name, value in hit.items() if not (is_now and name == "at")}
             for publisher in self.publishers:
-                self.hail.doors.publisher = publisher
+                self.hail.acceptor.publisher = publisher
                 assert call(self.hail, "GET", path, texts(fields)).text == "OK"
 
     def refusal(self, hit: dict[str, Any]) -> str:

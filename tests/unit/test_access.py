@@ -43,7 +43,7 @@ class Services:
         self.whale = Whale(self.store, self.settings)
         self.hail_app = hail.web.make_app(self.settings, self.publisher)
         self.whale_app = whale.web.make_app(self.settings, self.whale)
-        assert self.hail_app.doors._flushing.acquire(blocking=False)  # one hailwail runs: /flush_hail starts no other
+        assert self.hail_app._flushing.acquire(blocking=False)  # one hailwail runs: /flush_hail starts no other
 
     @property
     def apps(self) -> dict[str, bottle.Bottle]:

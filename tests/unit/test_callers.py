@@ -8,12 +8,13 @@ from typing import Any
 import bottle
 import pytest
 
+from hail.accept import Acceptor
 from hail.access import ADMIN, ALL_RIGHTS, READ, WRITE, Access, Caller
+from hail.formats.address import Address
 from hail.message import ACCOUNT, decode_message
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
-from hail.web import make_app
 from tests.wsgi import call
 from whale.asked import TotalAsked
 from whale.client import Whale
@@ -107,15 +108,15 @@ def test_one_place_names_the_account() -> None:
 
 def test_hail_keeps_the_hits_of_each_caller_for_the_callers_account(settings: Settings) -> None:
     publisher = Publisher(settings, lambda: NOW)
-    doors = make_app(settings, publisher, lambda: NOW).doors
+    address = Address(Acceptor(settings, publisher, lambda: NOW))
     for caller in (ANN, BEN, ANN):  # the third is remembered
-        doors.count_query(caller, {"QUERY_STRING": "pk=shop"})
+        address.count(caller, {"QUERY_STRING": "pk=shop"})
     publisher.close()
     folder = SpoolFolder(settings.data_dir)
     bodies = [body for name in folder.names() for body in read_records((folder.path / name).read_bytes()).messages]
     messages = [decode_message(body) for body in bodies]
     assert [(message.account, len(message.hits)) for message in messages] == [("ann", 1), ("ben", 1), ("ann", 1)]
-    assert len(doors._known) == 2
+    assert len(address._known) == 2
 
 
 def two_whales(settings: Settings) -> tuple[Whale, Whale]:

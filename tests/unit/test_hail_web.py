@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from hail.body import inflate
+from hail.formats.address import PARAMETERS, hit_of
 from hail.hit import HitError, Reason, encode_hit
 from hail.message import decode_message
 from hail.parameters import read
 from hail.publish import NotAccepted, Publisher
 from hail.settings import KINDS, Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
-from hail.web import PARAMETERS, hit_of, make_app
+from hail.web import make_app
 from tests.laws import law
 from tests.servers import wait_until
 from tests.wsgi import Answer, call

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hail.web
+from hail.formats.address import GIF
 from hail.hit import HitError, Reason
 from hail.pixel import fields_of_pixel, token_of
 from hail.publish import Publisher
@@ -156,7 +157,7 @@ def test_hail_counts_a_pixel_without_the_write_key_and_refuses_others(doors: Doo
     assert doors.kept() == [[*hidden, None, "v"], hidden, hidden]
     refusal = doors.count("/count.gif", pixel=doors.token[:-1])
     assert (refusal.status, refusal.headers["X-Hail"]) == (200, "dropped; reason=bad_pixel")
-    assert refusal.body == hail.web.GIF
+    assert refusal.body == GIF
     assert doors.count("/count.gif", pixel=doors.token, metrics="x").headers["X-Hail"] == "dropped; reason=bad_pixel"
     problem = doors.count("/count", pixel="AAAA")
     assert (problem.status, problem.json["code"], problem.json["field"]) == (400, "bad_pixel", "pixel")

@@ -1,0 +1,113 @@
+"""From a request to accepted hits: what every format shares.
+
+    caller ── may it? ──> a format reads hits ──> keep ──> the publisher
+                 └── Refused      └── Refused ── note ──> /spy
+
+Promise: `keep` returns after the publisher has made the hits durable, and raises else. Every Refused is counted under its reason.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs, unquote_plus
+
+import msgspec
+
+from hail import counters
+from hail.access import WRITE, Caller
+from hail.hit import FIELDS, HitError, Reason
+from hail.message import CAME_BYTES, Refusal
+from hail.parameters import Read, read
+from hail.publish import NotAccepted, Publisher
+from hail.secret import masked, secrets_of, without_keys
+from hail.settings import Settings
+
+LONG_BODY = 10_000
+
+_decode = msgspec.json.Decoder(strict=True).decode
+
+
+class Refused(Exception):
+    """Ends a request. hits: that are lost by it."""
+
+    def __init__(self, reason: Reason, detail: str, field: str | None = None, hits: int = 1, retry_after_s: int = 0):
+        super().__init__(detail)
+        self.reason, self.detail, self.field, self.retry_after_s = reason, detail, field, retry_after_s
+        (counters.UNCONFIRMED if reason is Reason.UNCONFIRMED else counters.REFUSED_BY[reason]).inc(hits)
+
+    @classmethod
+    def by(cls, error: HitError) -> "Refused":
+        return cls(error.reason, str(error), error.field)
+
+    @property
+    def said(self) -> str:
+        """What became of the hit, where the answer is an image or a script."""
+        return "unconfirmed" if self.reason is Reason.UNCONFIRMED else f"dropped; reason={self.reason}"
+
+
+class Acceptor:
+    """For many threads. clock: epoch seconds."""
+
+    def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
+        self.settings, self.publisher, self.clock = settings, publisher, clock
+        self._secrets = secrets_of(settings)
+
+    def let_in(self, caller: Caller) -> None:
+        """Raises Refused where the caller may not write."""
+        if not caller.may(WRITE):
+            raise Refused(Reason.UNAUTHORIZED, f"expected the {WRITE} key, as Bearer, Basic password or key=")
+
+    def parameters(self, text: str, names: Iterable[str]) -> Read:
+        """The parameters of a query or a form; raises HitError."""
+        return read(text, names, self.settings.ignored_parameters)
+
+    def keep(self, caller: Caller, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
+        """Makes the (wire form, cells) of hits durable; raises Refused."""
+        try:
+            self.publisher.publish(caller.account, hits)
+        except NotAccepted as error:
+            raise Refused(error.reason, str(error), None, len(hits), error.retry_after_s) from None
+        if skewed:
+            counters.SKEWED.inc(skewed)
+
+    def masked(self, text: str) -> str:
+        """A text without the keys in it."""
+        return masked(text, self._secrets)
+
+    def note(self, caller: Caller, error: HitError | Refused, came: str, visitor: Any = None) -> None:
+        """Remembers what was refused, for those who ask where their hit went."""
+        if self.settings.spy:
+            known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= self.settings.max_name_bytes else None
+            if known and self.masked(known) != known:
+                known = None
+            cut = self.masked(came).encode("utf-8", "ignore")[:CAME_BYTES].decode("utf-8", "ignore")
+            field = self.masked(error.field or "")
+            row = Refusal(int(self.clock() * 1000), str(error.reason), field, cut, known)
+            self.publisher.note(caller.account, row)
+
+    def note_query(self, caller: Caller, error: Refused, query: str) -> None:
+        """`note`, of a hit in a query or a form, as WSGI gives it."""
+        if self.settings.spy:
+            text = query.encode("latin-1", "replace").decode("utf-8", "replace")[: 100 * CAME_BYTES]
+            visitor = parse_qs(text, errors="replace").get("visitor", [None])[0]
+            self.note(caller, error, came_of_query(text), visitor)
+
+
+def came_of_query(query: str) -> str:
+    """The fields of a hit in a query or a form, as people read them; never the key, nor what is not ours."""
+    pairs = (
+        (unquote_plus(name), unquote_plus(value)) for name, _, value in (p.partition("=") for p in query.split("&"))
+    )
+    return "&".join(f"{name}={value}" for name, value in pairs if name in FIELDS)
+
+
+def came_of_body(body: bytes | msgspec.Raw) -> tuple[str, str | None]:
+    """The beginning of a body, and the visitor where it names one."""
+    text = bytes(body)
+    try:
+        given = _decode(text) if len(text) <= LONG_BODY else None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        return text[:LONG_BODY].decode("utf-8", "ignore"), None
+    shown = msgspec.json.encode(without_keys(given)).decode("utf-8", "ignore")
+    return shown, given.get("visitor")

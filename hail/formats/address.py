@@ -1,0 +1,195 @@
+"""One hit in an address, as people type it.
+
+    GET /count        200 `OK`
+    GET /count.gif    always an image; `X-Hail: accepted`, `X-Hail: dropped; reason=...` or `unconfirmed`
+    GET /count.js     the same as a script; `callback=` names what it calls
+
+A value that opens with a bracket is JSON, or Python-like; any other is text. `pixel=` is a sealed one.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from hail import counters
+from hail.accept import Acceptor, Refused
+from hail.access import WRITE, Caller, Environ
+from hail.answers import CORS, OK, HttpAnswer, answer, refusal
+from hail.hit import (
+    DECIDED_FIELDS,
+    FIELDS,
+    Hit,
+    HitError,
+    Reason,
+    Timeless,
+    encode_hit,
+    lenient,
+    parse_hit,
+)
+from hail.parameters import accepted, names_shown, refuse_misspelt, refuse_unknown
+from hail.pixel import hit_of_pixel
+from hail.room import MEGABYTE, Bounded
+from hail.settings import Settings
+
+GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
+CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
+TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
+PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
+TIMELESS_BYTES = 600  # beside its text
+KNOWN_BYTES = 500
+PIXEL = {
+    "Cache-Control": "no-store, max-age=0",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+ParseHit = Callable[[Mapping[str, Any], Settings, float], Hit]
+
+
+class Known(NamedTuple):
+    """A hit that came before, all but its time. ignored: names that came beside it, of which `shown` are kept."""
+
+    timeless: Timeless
+    cells: int
+    ignored: int
+    shown: tuple[str, ...]
+
+
+class Address:
+    """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by account and text."""
+
+    def __init__(self, acceptor: Acceptor):
+        self._acceptor = acceptor
+        self._known: Bounded[tuple[str, str], Known] = Bounded(
+            "known hits",
+            acceptor.settings.known_hits_mb * MEGABYTE,
+            lambda key, known: 5 * len(key[1]) + TIMELESS_BYTES,
+        )
+        self.routes = {
+            ("GET", "/count"): self.text,
+            ("GET", "/count.gif"): self.image,
+            ("GET", "/count.js"): self.script,
+        }
+
+    def text(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        try:
+            self.count(caller, environ)
+        except Refused as error:
+            return refusal(error)
+        return OK
+
+    def image(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        try:
+            ignored = self.count(caller, environ, is_shown=True)
+        except Refused as error:
+            return _image(error.said)
+        return _image(accepted(ignored)) if ignored else IMAGE_ACCEPTED
+
+    def script(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        callback = ""
+        try:
+            callback = self._callback(environ)
+            ignored = self.count(caller, environ, is_shown=True)
+        except Refused as error:
+            return _script(error.said, callback)
+        return _script("accepted", callback, ignored)
+
+    def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
+        """An image is one all the same, and a script calls back."""
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/count.gif":
+            return _image(error.said)
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"] == "/count.js":
+            try:
+                return _script(error.said, self._callback(environ))
+            except Refused as wrong:
+                return _script(wrong.said, "")
+        return refusal(error)
+
+    def count(self, caller: Caller, environ: Environ, is_shown: bool = False) -> tuple[str, ...]:
+        """Counts the hit; the names beside it that were ignored. is_shown: as an image or a script.  Raises Refused."""
+        try:
+            return self._count(caller, environ.get("QUERY_STRING", ""), is_shown)
+        except Refused as error:
+            self._acceptor.note_query(caller, error, environ.get("QUERY_STRING", ""))
+            raise
+
+    def _count(self, caller: Caller, query: str, is_shown: bool) -> tuple[str, ...]:
+        acceptor = self._acceptor
+        now, settings = acceptor.clock(), acceptor.settings
+        shape = _shape(query, settings.ignored_parameters) if caller.may(WRITE) else ""
+        known = self._known.get((caller.account, shape)) if shape else None
+        if known and (is_shown or not known.ignored):
+            acceptor.keep(caller, [(known.timeless.at(now), known.cells)])
+            return _told(known.ignored, known.shown)
+        try:
+            given, unknown = acceptor.parameters(query, PARAMETERS)
+            is_sealed = "pixel" in given
+            if not is_sealed:
+                acceptor.let_in(caller)
+            if is_shown:
+                refuse_misspelt(unknown)
+            else:
+                refuse_unknown(unknown, FIELDS)
+            hit = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, settings, now)
+        except HitError as error:
+            raise Refused.by(error) from None
+        ignored = names_shown(unknown, acceptor.masked)
+        if ignored:
+            hit = replace(hit, ignored=ignored)
+        if shape:
+            self._known.keep((caller.account, shape), Known(Timeless(hit), hit.cells, len(unknown), ignored))
+        acceptor.keep(caller, [(encode_hit(hit), hit.cells)], hit.skewed)
+        return _told(len(unknown), ignored)
+
+    def _callback(self, environ: Environ) -> str:
+        """The name that a script calls, or none; raises Refused."""
+        try:
+            name = self._acceptor.parameters(environ.get("QUERY_STRING", ""), PARAMETERS).given.get("callback", "")
+        except HitError as error:
+            raise Refused.by(error) from None
+        if name and not CALLBACK.fullmatch(name):
+            raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
+        return name
+
+
+def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
+    """A hit from parameters as people type them; raises HitError."""
+    names = FIELDS if parse is parse_hit else (*FIELDS, *DECIDED_FIELDS)
+    fields = {name: lenient(name, value) if name in TYPED else value for name, value in given.items() if name in names}
+    return parse(fields, settings, now)
+
+
+def _shape(query: str, passed_over: re.Pattern[str]) -> str:
+    """What of a query makes two hits alike but for their time; empty when it may not be remembered."""
+    if len(query) > KNOWN_BYTES:
+        return ""
+    kept = []
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if name in TYPED:
+            kept.append(pair)
+        elif "%" in name or name in PARAMETERS:
+            return ""
+        elif value and not passed_over.fullmatch(name):
+            kept.append(name)  # that it came; no parameter stands here without its =
+    return "&".join(kept)
+
+
+def _told(count: int, ignored: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, once they are counted."""
+    if count:
+        counters.PARAMETERS_IGNORED.inc(count)
+    return ignored
+
+
+def _image(outcome: str) -> HttpAnswer:
+    return answer(200, GIF, "image/gif", {**CORS, **PIXEL, "X-Hail": outcome})
+
+
+def _script(outcome: str, callback: str, ignored: Sequence[str] = ()) -> HttpAnswer:
+    body = f'/**/{callback}("{outcome}");' if callback else f"/* {outcome} */"
+    headers = {**CORS, **PIXEL, "X-Hail": accepted(ignored) if ignored else outcome}
+    return answer(200, body, "text/javascript; charset=utf-8", headers)
+
+
+IMAGE_ACCEPTED = _image("accepted")

@@ -1,0 +1,86 @@
+"""One hit in a body, JSON or a form: POST /count. One outcome of a decision, so or in the address: /count_decision.
+
+A body that opens with a bracket is JSON, whatever its type says: curl calls all it sends a form. Without a body the address says the hit.
+"""
+
+from typing import Any
+
+import msgspec
+
+from hail.accept import Acceptor, Refused, came_of_body
+from hail.access import Caller, Environ
+from hail.answers import ACCEPTED, OK, HttpAnswer, refusal
+from hail.body import json_of, read_body
+from hail.formats.address import PARAMETERS, ParseHit, hit_of
+from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, parse_decided, parse_hit
+from hail.parameters import refuse_unknown
+from hail.settings import Settings
+
+FORM = "application/x-www-form-urlencoded"
+OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
+
+
+class Posted:
+    def __init__(self, acceptor: Acceptor):
+        self._acceptor = acceptor
+        self.routes = {
+            ("POST", "/count"): self.hit,
+            ("GET", "/count_decision"): self.outcome,
+            ("POST", "/count_decision"): self.outcome,
+        }
+
+    def hit(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        return self._answer(caller, environ, parse_hit)
+
+    def outcome(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        return self._answer(caller, environ, parse_decided)
+
+    def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
+        return refusal(error)
+
+    def _answer(self, caller: Caller, environ: Environ, parse: ParseHit) -> HttpAnswer:
+        try:
+            self._count(caller, environ, parse)
+        except Refused as error:
+            return refusal(error)
+        return ACCEPTED if environ["REQUEST_METHOD"] == "POST" else OK
+
+    def _count(self, caller: Caller, environ: Environ, parse: ParseHit) -> None:
+        acceptor, settings = self._acceptor, self._acceptor.settings
+        names, expected = (PARAMETERS, FIELDS) if parse is parse_hit else (OF_DECISION, (*FIELDS, *DECIDED_FIELDS))
+        body, is_form = b"", False
+        try:
+            try:
+                given, unknown = acceptor.parameters(environ.get("QUERY_STRING", ""), names)
+                acceptor.let_in(caller)
+                refuse_unknown(unknown, expected)
+                if environ["REQUEST_METHOD"] == "POST":
+                    body = read_body(environ, settings.max_body_bytes)
+                said_form = environ.get("CONTENT_TYPE", "").startswith(FORM)
+                is_form = said_form and not body.lstrip().startswith((b"{", b"["))
+                if not body:
+                    hit = hit_of(given, settings, acceptor.clock(), parse)
+                elif is_form:
+                    given, unknown = acceptor.parameters(body.decode("latin-1"), names)
+                    refuse_unknown(unknown, expected)
+                    hit = hit_of(given, settings, acceptor.clock(), parse)
+                else:
+                    hit = hit_of_json(body, settings, acceptor.clock(), parse)
+            except HitError as error:
+                raise Refused.by(error) from None
+            acceptor.keep(caller, [(encode_hit(hit), hit.cells)], hit.skewed)
+        except Refused as error:
+            if body and not is_form:
+                acceptor.note(caller, error, *came_of_body(body))
+            else:
+                acceptor.note_query(caller, error, body.decode("latin-1") or environ.get("QUERY_STRING", ""))
+            raise
+
+
+def hit_of_json(body: bytes | msgspec.Raw, settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
+    """A hit from a JSON object; raises HitError."""
+    given: Any = json_of(body, is_hit=True)
+    if not isinstance(given, dict):
+        several = ": a list of hits goes to /batch" if isinstance(given, list) and parse is parse_hit else ""
+        raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}{several}")
+    return parse(given, settings, now)
