@@ -135,5 +135,5 @@ def settings_table() -> Iterator[Entry]:
 def loaded(name: str, value: str) -> str:
     try:
         return repr(getattr(settings_of(**{name: value}), name))
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is what is recorded
         return f"raises {type(error).__name__}: {error}"

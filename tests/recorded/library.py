@@ -183,7 +183,7 @@ def said(call: Callable[[], Any]) -> str:
     """What a call gives, or raises."""
     try:
         found = call()
-    except Exception as error:
+    except Exception as error:  # whatever it is, it is what is recorded
         lines = [f"raises {type(error).__name__} ({', '.join(each.__name__ for each in type(error).__mro__[1:-3])})"]
         lines += [f"{name}: {value!r}" for name, value in sorted(vars(error).items())]
         return "\n".join([*lines, on_lines(in_place(str(error)))])
