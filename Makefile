@@ -2,12 +2,14 @@
 # make test    everything that is tested, on real servers; begins with make check
 # make test-long   the laws over many more inputs, and the worst strangers for minutes; not a part of make test
 # make check   format, lint, types, unit tests: under a minute
+# One test, in one process:  .venv/bin/python -m pytest tests/unit/test_hit.py -k any_json
 # make clean   remove what make made, except the data in ./var
 # Each installs what it needs first, and again only when setup.py or the requirements change.
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+TWO := -n 2 --dist loadgroup --no-loadscope-reorder # tests/groups.py says which tests share a worker
 
 .PHONY: setup up test test-long check clean servers
 
@@ -20,7 +22,7 @@ up: setup
 	@exec $(BIN)/hailwhale up
 
 test: check servers
-	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long"
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long" --durations=25
 
 test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600
@@ -33,7 +35,7 @@ check: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy hail whale
-	$(BIN)/python -m pytest tests/unit -m "not long"
+	$(BIN)/python -m pytest tests/unit -m "not long" $(TWO) --durations=25
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -3,6 +3,7 @@
 A missing server skips the test on a laptop and fails it in CI (CI=true).
 """
 
+import gc
 import itertools
 import secrets
 import time
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from hail.settings import DAY
+from tests.groups import put_in_groups
 from tests.laws import LONG
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, ServerMissing, find_redis_62, missing
 
@@ -33,6 +35,15 @@ def started(make: Callable[[], AbstractContextManager[Server]]) -> Iterator[Serv
         missing(error)
     with server as running:
         yield running
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    put_in_groups(items)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests and all modules stay: to look for garbage among them takes a sixth of a run
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

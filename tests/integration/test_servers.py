@@ -1,14 +1,47 @@
 """The servers that other tests stand on do what their names say."""
 
+import itertools
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
 import amqp
 import pytest
 import redis
 
-from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
+from tests.servers import FIRST, PAIR, RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_free_port_is_told_once() -> None:
     assert len({free_port() for _ in range(300)}) == 300
+
+
+def test_a_free_port_is_told_to_one_process_alone() -> None:
+    code = "from tests.servers import free_port; print(*[free_port() for _ in range(200)])"
+    others = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
+    told = [int(word) for other in others for word in other.communicate(timeout=120)[0].split()]
+    assert (len(told), len(set(told))) == (600, 600)
+
+
+def test_a_port_that_is_taken_is_told_to_nobody() -> None:
+    with socket.socket() as taken, socket.socket() as bus:
+        ahead = (FIRST + (free_port() + step - FIRST) % PAIR for step in itertools.count(50))  # their turn is to come
+        ports = [bound(taken, ahead), bound(bus, (port + PAIR for port in ahead)) - PAIR]
+        told = [free_port(also_free=True) for _ in range(200)]
+        assert not set(told).intersection(ports)
+
+
+def bound(taken: socket.socket, ports: Iterator[int]) -> int:
+    for port in ports:
+        with suppress(OSError):
+            taken.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("ports came to an end")
 
 
 def test_redis_keeps_what_it_confirmed_through_kill_9(redis_server: RedisServer, unique: str) -> None:

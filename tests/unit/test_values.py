@@ -628,13 +628,14 @@ TRACKED: dict[str, dict[str, Any]] = {
 }
 
 
-def test_py_fasttracks_calls_take_them_too() -> None:
+@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.long)])
+def test_py_fasttracks_calls_take_them_too(every: int) -> None:
+    """Each value is handed to one in `every` of the parameters."""
     tracker = Memory(clock=lambda: NOW)
     for amount, number in AMOUNTS:
         assert tracker.track_count("1", "m", amount) == tracker.track_count("2", "m", number)
     assert tracker.track_count(Decimal(5), Size.SMALL, np.float64(2.5)) == 2.5
     assert tracker.get_count("5", "small") == 2.5
-    for at, (call_, fields) in enumerate(TRACKED.items()):
-        for parameter in fields:
-            for value in ODD[at % 5 :: 5]:
-                call(tracker, call_, {**fields, parameter: value})
+    for at, (call_, parameter) in enumerate((name, each) for name, fields in TRACKED.items() for each in fields):
+        for value in ODD[at % every :: every]:
+            call(tracker, call_, {**TRACKED[call_], parameter: value})
