@@ -1,6 +1,7 @@
 """Reports of decisions, held against draws and worlds whose truth is known."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from whale.answer.experiment import (
     doubly_robust,
     more_trials,
     results,
+    risk,
     sample_ratio,
     self_normalised,
     standing,
@@ -70,16 +72,69 @@ def test_an_unknown_baseline_is_refused() -> None:
         results(shown([[1]], [[2]], [()]), "max", generator(), baseline="x")
 
 
-def test_a_report_says_how_many_more_trials_decide_it() -> None:
-    some = shown([[50], [60]], [[1_000], [1_000]], [()])
+def test_a_report_says_between_how_many_more_trials_decide_it() -> None:
+    """1,000 each are nearly enough. If rates stay as they are it takes a number between the two that are told."""
+    some = shown([[50], [90]], [[1_000], [1_000]], [()])
     assert {each.state for each in standing(some)} == {"open"}
-    more = more_trials(some)
-    assert more is not None
-    for times, state in ((1 + more / 2_000, "best"), (1 + 0.97 * more / 2_000, "open")):
+    told = more_trials(some, "max", generator())
+    assert told is not None
+    for more, state in zip(told, ("open", "best"), strict=True):
+        times = 1 + more / 2_000
         later = Evidence.of(some.options, some.nodes, some.sums * times, some.trials * times)
         assert standing(later)[1].state == state
-    assert more_trials(shown([[50], [50]], [[1_000], [1_000]], [()])) is None
-    assert more_trials(shown([[50], [0]], [[1_000], [0]], [()])) is None
+    assert told[1] < 50_000
+
+
+def test_where_evidence_is_weak_a_report_says_how_many_more_trials_at_least() -> None:
+    """Taken at their word 50 and 51 of 1,000 take more than 2,000,000 more; if one is better by a fifth 50,000."""
+    told = more_trials(shown([[50], [51]], [[1_000], [1_000]], [()]), "max", generator())
+    assert told is not None
+    assert told[0] < 20_000
+    assert told[1] == math.inf
+
+
+def test_of_an_option_without_trials_nobody_can_say_how_many_more_it_takes() -> None:
+    assert more_trials(shown([[50], [0]], [[1_000], [0]], [()]), "max", generator()) is None
+
+
+def test_trials_that_an_option_lacks_are_told_whatever_the_rates() -> None:
+    """None counts below 100 trials, and b has 10 of 1,010."""
+    told = more_trials(shown([[1], [10]], [[1_000], [10]], [()]), "max", generator())
+    assert told is not None
+    assert told[0] >= 9 * 1_010
+
+
+@pytest.mark.parametrize("goal", ["max", "min"])
+def test_the_chance_of_being_wrong_takes_into_account_that_the_best_had_luck(goal: Literal["max", "min"]) -> None:
+    some = shown([[50], [60]], [[1_000], [1_000]], [()])
+    best = max(each.best or 0 for each in results(some, goal, generator()))
+    found = risk(some, goal, generator())
+    assert found.option == ("o1" if goal == "max" else "o0")
+    assert found.low == pytest.approx(1 - best)
+    # Were options alike it is 1/2. The two are 0.96 deviations apart, which luck makes as easily as a difference.
+    assert 0.3 < found.high < 0.45
+    far = risk(shown([[50], [160]], [[1_000], [1_000]], [()]), goal, generator())
+    assert far.high < 1e-3
+
+
+def test_the_more_options_the_more_luck_the_best_had() -> None:
+    """Each of 20 options has the same rate but for chance; 1/20 is how likely any of them is the best."""
+    rewards = generator(3).binomial(1_000, 0.05, 20)
+    found = risk(shown([[int(each)] for each in rewards], [[1_000]] * 20, [()]), "max", generator())
+    assert found.option == f"o{int(rewards.argmax())}"
+    assert found.low < 0.8
+    assert 0.85 < found.high < 0.95
+
+
+def test_losses_are_judged_the_same_way() -> None:
+    evidence = amounts([generator(i).normal(shift, 2, 400) for i, shift in enumerate((-0.2, 0.0))])
+    found = risk(evidence, "min", generator())
+    assert found.option == "o0"
+    assert found.low == pytest.approx(0.21, abs=0.01)
+    assert 0.3 < found.high < 0.45
+    told = more_trials(evidence, "min", generator())
+    assert told is not None
+    assert told[1] == math.inf
 
 
 # Shares

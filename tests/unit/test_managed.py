@@ -1,6 +1,7 @@
 """Managed decisions in the library and over HTTP, on the memory store."""
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -378,7 +379,7 @@ def test_a_policy_learns_from_rewards_of_its_phase(door: Door) -> None:
     assert report["segments"][0]["dimension"] == '["country", "US"]'
     assert [each["trials"] for each in report["segments"][0]["options"]] == [a["trials"], b["trials"]]
     said = report["stop"]["why"]  # a has too few trials for that
-    assert said.startswith("Not decided: open: a, b. At these rates it takes about ")
+    assert said.startswith("Not decided: open: a, b. At these shares it takes about ")
     assert said.endswith(
         " more trials to decide. Stopping now with b is wrong with a chance of less than 0.1 %, and costs 0 of value a trial on average."
     )
@@ -399,6 +400,27 @@ def test_an_open_report_says_of_which_option_nothing_is_known_and_what_stopping_
         "Not decided: beaten so far: a; open: b, c. Nothing is known of c yet, so nobody can say how many more trials it takes. "
         "Among the others, stopping now with b is wrong with a chance of less than 0.1 %, and costs "
     )
+
+
+def test_a_report_of_weak_evidence_says_what_cannot_be_told_yet(door: Door) -> None:
+    door.define("colour", options=AB, weights={"a": 1, "b": 1}, by_metric="value")
+    for i in range(400):
+        answer = door.whale.choose("colour", f"v{i}")
+        if i % 10 == 0:
+            door.whale.reward(str(answer.decision.decision_id), {"value": 1})
+    report = door.report("colour")["report"]
+    said = report["stop"]["why"]
+    best = max(each["probability_best"] for each in report["options"])
+    matched = re.fullmatch(
+        r"Not decided: open: a, b\. At these shares it takes at least [\d,]+ more trials to decide, 9 times in 10; "
+        r"how many at most cannot be told yet\. Stopping now with [ab] is wrong with a chance of ([\d.]+) % to ([\d.]+) %, "
+        r"and costs [\d.e-]+ of value a trial on average\.",
+        said,
+    )
+    assert matched, said
+    low, high = float(matched[1]) / 100, float(matched[2]) / 100
+    assert low == pytest.approx(1 - best, abs=1e-3)
+    assert high > low
 
 
 def test_a_report_says_each_number_in_words(door: Door) -> None:

@@ -163,6 +163,7 @@ def report(
         _whole(asked, result, standing, shown[i], expected[i], always[i])
         for i, (result, standing) in enumerate(zip(by_node[0], standings, strict=True))
     ]
+    held_out = _held_out(store, account, asked, evidence, most_points, random)
     return Report(
         by_metric=asked.by_metric,
         goal=goal,
@@ -175,8 +176,8 @@ def report(
         ],
         sample_ratio=_sample_ratio(dict(zip(options, shown, strict=True)), dict(zip(options, expected, strict=True))),
         more_segments=more or UNSET,
-        stop=_stop(asked, standings, by_node[0], evidence),
-        held_out=_held_out(store, account, asked, evidence, most_points, random),
+        stop=_stop(asked, standings, by_node[0], evidence, random),
+        held_out=held_out,
     )
 
 
@@ -272,7 +273,13 @@ def _sample_ratio(shown: dict[str, int], expected: dict[str, float]) -> SampleRa
     return SampleRatio(chance=found.chance, suspicious=found.suspicious, why=why)
 
 
-def _stop(asked: Reported, standings: Sequence[Standing], results: Sequence[Result], evidence: Evidence) -> Stop:
+def _stop(
+    asked: Reported,
+    standings: Sequence[Standing],
+    results: Sequence[Result],
+    evidence: Evidence,
+    random: np.random.Generator,
+) -> Stop:
     best = next((each.option for each in standings if each.state == "best"), None)
     beaten = [each.option for each in standings if each.state == "beaten"]
     if len(standings) == 1:
@@ -283,32 +290,54 @@ def _stop(asked: Reported, standings: Sequence[Standing], results: Sequence[Resu
     open_ = [each.option for each in standings if each.state == "open"]
     said = f"beaten so far: {', '.join(beaten)}; " if beaten else ""
     why = f"Not decided: {said}open: {', '.join(open_)}."
-    return Stop(may_stop=False, option=None, why=why + _ahead(asked, results, evidence))
+    return Stop(may_stop=False, option=None, why=why + _ahead(asked, results, evidence, random))
 
 
-def _ahead(asked: Reported, results: Sequence[Result], evidence: Evidence) -> str:
-    """How long it takes at this rate, or why nobody can say; and what stopping now risks. Nothing while nothing is known."""
-    told = [each for each in results if each.loss is not None and each.best is not None and each.rate is not None]
-    unknown = [each.option for each in results if each not in told]
+def _ahead(asked: Reported, results: Sequence[Result], evidence: Evidence, random: np.random.Generator) -> str:
+    """How long it takes, or why nobody can say; and what stopping now risks. Nothing while nothing is known."""
+    known = [i for i, each in enumerate(results) if each.best is not None and each.rate is not None]
+    unknown = [each.option for i, each in enumerate(results) if i not in known]
+    if not known:
+        return ""
     if unknown:
-        if not told:
-            return ""
         said = f" Nothing is known of {', '.join(unknown)} yet, so nobody can say how many more trials it takes."
-        return said if len(told) == 1 else f"{said} Among the others, {_risk('stopping', asked, told)}"
-    more = experiment.more_trials(evidence, asked.goal)
-    if more is None:
-        said = f" At these rates not even {experiment.FURTHEST:,} times as many trials would decide it."
-    else:
-        said = f" At these rates it takes about {_many(float(f'{more:.2g}'), 'more trial')} to decide."
-    return f"{said} {_risk('Stopping', asked, told)}"
+        if len(known) == 1:
+            return said
+        options = [results[i].option for i in known]
+        among = Evidence.of(options, [()], evidence.sums[known, :1], evidence.trials[known, :1])
+        return f"{said} Among the others, {_risk('stopping', asked, among, random)}"
+    return f"{_more(asked, evidence, random)} {_risk('Stopping', asked, evidence, random)}"
 
 
-def _risk(stopping: str, asked: Reported, told: Sequence[Result]) -> str:
-    """stopping: that word, as the sentence needs it. told: the options that are compared, two or more."""
-    chosen = min(told, key=lambda each: (each.loss or 0.0, each.option))
-    wrong = _percent(1 - (chosen.best or 0.0))
-    cost = f"{chosen.loss:.2g} of {asked.by_metric} a trial"
-    return f"{stopping} now with {chosen.option} is wrong with a chance of {wrong}, and costs {cost} on average."
+def _more(asked: Reported, evidence: Evidence, random: np.random.Generator) -> str:
+    found = experiment.more_trials(evidence, asked.goal, random)
+    if found is None:
+        return ""
+    fewest, most = (_rounded(number) for number in found)
+    if np.isinf(fewest):
+        return f" At these shares not even {experiment.FURTHEST:,} times as many trials would decide it, 9 times in 10."
+    if np.isinf(most):
+        least = _many(fewest, "more trial")
+        return (
+            f" At these shares it takes at least {least} to decide, 9 times in 10; how many at most cannot be told yet."
+        )
+    if fewest == most:
+        return f" At these shares it takes about {_many(most, 'more trial')} to decide."
+    return f" At these shares it takes {fewest:,.0f} to {_many(most, 'more trial')} to decide, 8 times in 10."
+
+
+def _rounded(number: float) -> float:
+    """To two digits, for no more of them mean anything."""
+    return float(f"{number:.2g}")
+
+
+def _risk(stopping: str, asked: Reported, evidence: Evidence, random: np.random.Generator) -> str:
+    """stopping: that word, as the sentence needs it. evidence: of the options that are compared, two or more."""
+    found = experiment.risk(evidence, asked.goal, random)
+    low, high = _percent(found.low), _percent(found.high)
+    wrong = high if low == high else f"up to {high}" if found.low < 0.001 else f"{low} to {high}"
+    cost = f"{found.loss:.2g} of {asked.by_metric} a trial"
+    return f"{stopping} now with {found.option} is wrong with a chance of {wrong}, and costs {cost} on average."
 
 
 def _held_out(
