@@ -464,3 +464,42 @@ def test_what_is_no_quotient(text: str) -> None:
 def test_a_sum_grows_with_what_is_counted(text: str, is_sum: bool) -> None:
     assert parse_formula(text).is_sum({}) is is_sum
     assert parse_formula("a").is_sum({"a": "max"}) is False
+
+
+def test_of_ratios_those_of_sums_that_were_set_without_hits_stand_last_by_confidence() -> None:
+    """DK's 1,000 visitors are one number that somebody wrote: by its bounds it would be surest of all."""
+    sums = {
+        "US": {"revenue": 20, "visitors": 30},
+        "UK": {"revenue": 20, "visitors": 20},
+        "BR": {"revenue": 9, "visitors": 3},
+    }
+    hits = [hit(name, at=NOW - DAY, **each) for name, each in sums.items()]
+    for day in range(1, 11):
+        hits.append(hit("DE", revenue=100, visitors=100, at=NOW - day * DAY))
+    whale = counted(hits)
+    assert names(whale.rank("t", "revenue/visitors", order="confidence"))[0] == "DE"
+    whale.update_count_to("t", ["DK"], {"revenue": 9_000, "visitors": 1_000}, at=NOW - DAY, id="set")
+    for more in ({}, {"recursive": True}, {"compare": "previous"}, {"ascending": True}, {"limit": 4}):
+        rows = whale.rank("t", "revenue/visitors", period="30d", order="confidence", **more)["rows"]
+        assert {row["path"] for row in rows[:3]} == {"DE", "US", "UK"}, more
+        assert {row["path"] for row in rows[3:]} <= {"DK", "BR"}, more
+    assert names(whale.rank("t", "revenue/visitors"))[0] == "DK"  # by value it is the best
+
+
+def test_child_pks_that_were_set_without_hits_stand_last_by_confidence() -> None:
+    whale = a_whale()
+    for name in ("red", "blue"):
+        for _ in range(10):
+            whale.count_hit({"pk": ["t", name], "metrics": {"revenue": 2, "visitors": 10}})
+    whale.update_count_to(["t", "set"], (), {"revenue": 9_000, "visitors": 1_000}, id="set")
+    assert names(whale.rank("t", "revenue/visitors", pks=True, order="confidence"))[-1] == '["t", "set"]'
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_sums_that_were_set_without_hits_stand_last_by_confidence(ascending: bool) -> None:
+    whale = counted([{**each, "at": NOW - DAY} for each in COUNTRIES])
+    whale.update_count_to("t", ["DK"], {"revenue": 9_000}, at=NOW - DAY, id="set")
+    for more in ({}, {"recursive": True}, {"compare": "previous"}):
+        answer = whale.rank("t", "revenue", period="30d", order="confidence", ascending=ascending, **more)
+        assert names(answer)[-1] == "DK"
+        assert (answer["rows"][-1]["low"], answer["rows"][-1]["high"]) == (None, None)

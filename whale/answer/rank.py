@@ -140,9 +140,11 @@ class _Rank:
         needed = [self.by, self.support, *self.columns]
         names = dict.fromkeys(name for formula in needed for name in formula.metrics)
         self.kinds = store.kinds(question.account, question.pk) if list(names) != ["hits"] else {}
-        self.metrics = [name for name in names if name not in self.kinds]
         self.is_sum = self.by.is_sum(self.kinds)
         self.sure = ranking.order == "confidence"
+        if self.sure:
+            names["hits"] = None  # a sum that was set has none, and is behind all that were counted
+        self.metrics = [name for name in names if name not in self.kinds]
         if self.sure:
             self._check_sure()
 
@@ -233,7 +235,7 @@ class _Rank:
         asked, score = self.ranking, score[rows]
         undefined = np.isnan(score)
         support = np.nan_to_num(support[rows], nan=-np.inf)
-        few = support <= confidence.FEW if self.sure and self.ratio else np.zeros(len(rows), bool)
+        few = self._few(rows, support)
         end = min(len(rows), asked.offset + asked.limit) if asked.limit else len(rows)
         if asked.offset >= end:
             return []
@@ -260,6 +262,14 @@ class _Rank:
             key=lambda at: (at[0], [name or "" for name in self.paths[at[1]]]),
         )
         return [at for _, at in tied[asked.offset - first : end - first]]
+
+    def _few(self, rows: NDArray[np.intp], support: Floats) -> NDArray[np.bool_]:
+        """Which of these stand behind all others whatever their bounds: ratios of little support, or of sums that were set without hits."""
+        if not (self.sure and self.ratio):
+            return np.zeros(len(rows), bool)
+        hits = self.totals[rows, self.metrics.index("hits")]
+        found: NDArray[np.bool_] = (support <= confidence.FEW) | (hits <= 0).astype(bool)
+        return found
 
     # rows
 
