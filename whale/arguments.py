@@ -14,7 +14,7 @@ from hail.hit import MILLION, HitError, Reason, is_text
 from hail.times import EPOCH, time_of
 from whale.errors import CallerError, PeriodError
 from whale.formula import Number
-from whale.period import Span, midnight
+from whale.period import Span, midnight, zone_asked, zone_of_offset
 from whale.plain import exact, kind_of, plain
 
 P = ParamSpec("P")
@@ -283,7 +283,14 @@ def hit_given(pk: Any, dimensions: Any, metrics: Any, at: Any, more: Mapping[str
 def zone_text(tz: str | None, tzoffset: Any) -> str:
     if tz and tzoffset not in (None, ""):
         raise CallerError("came twice, as tz and as tzoffset", "tz")
-    return tz or ("" if tzoffset is None else str(tzoffset))
+    if tz or tzoffset in (None, ""):
+        return tz or ""
+    offset = str(tzoffset)
+    try:
+        zone_asked(offset, "UTC")
+    except PeriodError:
+        zone_of_offset(offset)  # refuses it too, and says what an offset is
+    return offset
 
 
 def is_pair(period: Any) -> bool:

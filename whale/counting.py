@@ -9,6 +9,7 @@ from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, 
 from hail.pixel import token_of
 from hail.secret import secrets_of
 from hail.settings import DAY
+from whale.answer.unknown import Unknown, unknown_names
 from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
@@ -16,7 +17,7 @@ from whale.count.witness import EVERY_REFUSED_S, Witness
 from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number
-from whale.period import Interval, bucket_start, interval_name, next_start, width
+from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
 from whale.questions import Questions
 from whale.spy import KEPT, refused, shown
@@ -171,24 +172,31 @@ class Counting(Questions):
         if period in (None, False, ""):
             return DAY if DAY in kept else min(kept, key=width)
         interval = self.range_of(period[0] if is_pair(period) else period).interval
+        names = {interval_name(each): each for each in kept}
+        if not is_pair(period) and (meant := not_an_interval(period)) is not None:
+            said = f"expected an interval that is kept, one of {', '.join(names)}, got {ascii(str(period))[:60]}"
+            raise PeriodError(f"{said}{f': did you mean {meant}?' if meant in names else ''} `at` says which bucket")
         if interval not in kept:
-            names = ", ".join(map(interval_name, kept))
-            raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {names}")
+            raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {', '.join(names)}")
         return interval
 
     @on_default
-    def reset(self, /, pk: Any, dimensions: Any = None, *, dimension: Any = None) -> None:
+    def reset(self, /, pk: Any, dimensions: Any = None, *, dimension: Any = None) -> list[Unknown]:
         """Forgets a pk and all pks below it; or one path of a pk and the paths below it. What is above keeps its sums.
 
-        Hits that were accepted before and are counted later do not count there.
+        Hits that were accepted before and are counted later do not count there. So a pk or path that was never counted, or was
+        reset before, is reset as well; it is returned, with a known name beside it.
         """
         now, names = self.clock(), pk_asked(pk)
         _refuse_nulls(one(dimensions, dimension), "dimensions", Reason.BAD_DIMENSIONS)
         path = self.one_path(names, one(dimensions, dimension), "dimensions")
         plain = self.settings.replace(bands={})  # a band is named here, not a number
         parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
+        self.store.kinds_of(self.account, [names])  # so that names are those of now, not those of a question before
+        unknown = unknown_names(self.store, self.account, names, [path])
         self.store.reset(self.account, names, path or None, now)
         self._direct_now()  # its thread frees the memory, where no worker does
+        return unknown
 
     # single hits
 

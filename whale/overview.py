@@ -1,18 +1,23 @@
 """What is counted, at a glance: the rows of the page at `/`, in a few round trips, however many pks and metrics there are."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from hail.hit import RESERVED
+from whale import definition
+from whale.answer import off_policy
 from whale.answer.series import Number, stored_of
 from whale.arguments import number_of
 from whale.client import Whale
 from whale.dimension import Pk
 from whale.errors import PeriodError
 from whale.page import Row
+from whale.store.base import touches
 
 PKS, CHILDREN, METRICS = 50, 5, 8
+OWN = ((definition.TOP,), (off_policy.TOP,))
+"""Top pks that hold the counters of decisions, which `/decisions` reports."""
 OTHERS = 3
 """Rows that show metrics other than sums as well: each of these takes reads of its own."""
 
@@ -22,14 +27,32 @@ def overview(whale: Whale) -> tuple[list[Row], int]:
 
     Raises PeriodError, Unavailable.
     """
-    tops = whale.pks()
+    tops = [pk for pk in whale.pks() if pk not in OWN]
     below = whale.store.pks_of(whale.account, tops[:PKS])
     more: dict[Pk, int] = {}
     for pk, children in zip(tops[:PKS], below, strict=True):
         more[pk] = len(children[CHILDREN:])
         more.update({(*pk, child): 0 for child in children[:CHILDREN]})
-    rows = [Row(pk, today, more[pk]) for pk, today in zip(more, _today(whale, list(more)), strict=True)]
+    today = _today(whale, list(more))
+    was_set = _was_set(whale, dict(zip(more, today, strict=True)))
+    rows = [Row(pk, numbers, more[pk], pk in was_set) for pk, numbers in zip(more, today, strict=True)]
     return rows, len(tops[PKS:])
+
+
+def _was_set(whale: Whale, today: Mapping[Pk, Mapping[str, Number]]) -> set[Pk]:
+    """The pks of whose metrics something was set in a wider bucket than today is read from."""
+    asked, zone = whale.range_of("today"), whale.store.zone(whale.account)
+    spans = [(stored_of(part, zone)[0], part.start, part.end) for part in asked.parts or (asked,)]
+    every = zip(today, whale.store.adjustments_of(whale.account, list(today)), strict=True)
+    return {
+        pk
+        for pk, marks in every
+        if any(
+            (mark.metrics is None or not today[pk].keys().isdisjoint(mark.metrics))
+            and any(touches(mark, span) for span in spans)
+            for mark in marks
+        )
+    }
 
 
 def _today(whale: Whale, pks: Sequence[Pk]) -> list[dict[str, Number]]:

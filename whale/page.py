@@ -40,13 +40,20 @@ _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
+SET = "(set)"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One pk: its totals of today, by metric.  more: pks below it that have no row."""
+    """One pk: its totals of today, by metric.  more: pks below it that have no row.
+
+    was_set: of its day or month something was set, which the totals of its hours do not have.
+    """
 
     pk: Pk
     today: dict[str, Number]
     more: int = 0
+    was_set: bool = False
 
 
 def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_keys: bool) -> str:
@@ -81,6 +88,8 @@ def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_
 def _table(rows: Sequence[Row], more: int) -> str:
     body = "\n".join(map(_row, rows))
     tail = f'\n<p class="soft">and {more:,} more: <code>GET /pks</code> lists all.</p>' if more else ""
+    if any(row.was_set for row in rows):
+        tail += f'\n<p class="soft">{SET}: this day, or its month, was set to another number. Here are the sums of its hours.</p>'
     titles = "".join(f'<th scope="col">{title}</th>' for title in ("pk", "hits today", "metrics today"))
     head = f"<thead><tr>{titles}</tr></thead>"
     return f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>{tail}"
@@ -95,6 +104,8 @@ def _row(row: Row) -> str:
     name = _shown(row.pk[0] if len(row.pk) == 1 else pk_text(row.pk))
     if row.more:
         name += f' <span class="soft">and {row.more:,} more below</span>'
+    if row.was_set:
+        name += f' <span class="soft">{SET}</span>'
     css = ' class="child"' if len(row.pk) > 1 else ""
     return f"<tr><td{css}>{name}</td><td>{_number(row.today.get('hits', 0))}</td><td>{others}</td></tr>"
 

@@ -130,10 +130,13 @@ def zone_asked(text: str, account_zone: str) -> str:
     """The zone of the part after `|` in a period: a name, an offset, or `system`, the account's own."""
     if text == "system":
         return account_zone
-    if text[:1] in "+-0123456789":
+    if text[:1] not in "+-0123456789":
+        tz(text)
+        return text
+    try:
         return zone_of_offset(text)
-    tz(text)
-    return text
+    except PeriodError as error:
+        raise error.named("tz") from None
 
 
 # Buckets
@@ -306,6 +309,20 @@ MEANT = {
     "now": "today or hour",
 }
 """What people write who have not read the table, and the names that there are for it."""
+ONE_OF = {
+    "hour": "1h",
+    "today": "1d",
+    "yesterday": "1d",
+    "day": "1d",
+    "wtd": "1w",
+    "last_week": "1w",
+    "mtd": "1mo",
+    "last_month": "1mo",
+    "ytd": "1y",
+    "year": "1y",
+}
+"""Names of one bucket that are read by narrower ones, or are not the bucket of now."""
+BY_DAYS = ("thirty", "seven")
 BUCKETS_OF: dict[str, Interval] = {"h": HOUR, "d": DAY, "w": WEEK, "mo": MONTH, "y": YEAR}
 """The intervals of which a number of buckets may be asked, as `7d`."""
 MAX_POINTS = 10_000
@@ -440,6 +457,17 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
             f"expected interval:length, as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: {SEVEN_DAYS}"
         )
     return _back(interval, length, now, zone)
+
+
+def not_an_interval(period: Any) -> str | None:
+    """None of a period that says its interval, as `1d` or `1d:1mo`. Of another the interval that it may mean, or no text.
+
+    `today` is read by hours and means a day; `yesterday` is read by days, but is not the day of now.
+    """
+    text = str(period).partition("|")[0].strip()
+    if not isinstance(period, Span) and (text in BY_DAYS or re.match(r"[0-9]{1,9}\s*[a-z]*(:|$)", text, re.ASCII)):
+        return None
+    return "1d" if _A_DAY.fullmatch(text) else "1mo" if _A_MONTH.fullmatch(text) else ONE_OF.get(text, "")
 
 
 def _unread(period: str) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -14,14 +15,16 @@ from hail.settings import DAY, HOUR, MONTH, Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
 from tests.laws import law
+from tests.wsgi import call
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.dimension import Path, Pk
-from whale.errors import CallerError
+from whale.errors import CallerError, PeriodError
 from whale.metric import bins_of
-from whale.period import bucket_start, next_start
+from whale.period import bucket_start, interval_name, next_start
 from whale.store.base import OTHER, Change, Store
 from whale.store.redis import RedisStore
+from whale.web import make_app
 
 ACCOUNTS = itertools.count()
 COUNTRY: list[Path] = [(), ("country",), ("country", "US"), ("country", "DE")]
@@ -509,3 +512,82 @@ def test_what_cannot_be_set_is_refused_with_its_field(
     with pytest.raises((CallerError, HitError)) as raised:
         whale.update_count_to(**{"pk": "t", "metrics": {"m": 1}, **wrong})
     assert raised.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("period", "hint"),
+    [
+        ("today", ": did you mean 1d?"),
+        ("yesterday", ": did you mean 1d?"),
+        ("day", ": did you mean 1d?"),
+        ("2015-06-16", ": did you mean 1d?"),
+        ("today|Europe/Berlin", ": did you mean 1d?"),
+        ("2015-06", ": did you mean 1mo?"),
+        ("mtd", ": did you mean 1mo?"),
+        ("last_month", ": did you mean 1mo?"),
+        ("hour", ": did you mean 1h?"),
+        ("year", ""),
+        ("wtd", ""),
+        ("2015-06-01..2015-06-02", ""),
+        ("last_7d", ""),
+    ],
+)
+def test_a_period_that_says_no_interval_sets_nothing(
+    settings: Settings, store: Store, unique: str, period: str, hint: str
+) -> None:
+    """`today` is read by hours: the hour of now was set, and somebody meant the day."""
+    whale = Whale(store, settings, unique, lambda: NOW)
+    with pytest.raises(PeriodError) as refused:
+        whale.update_count_to("t", metrics={"hits": 3}, period=period)
+    kept = ", ".join(interval_name(interval) for interval, _ in settings.periods)
+    assert str(refused.value) == (
+        f"period: expected an interval that is kept, one of {kept}, got '{period}'{hint} `at` says which bucket"
+    )
+    assert whale.pks() == []
+
+
+@pytest.mark.parametrize(
+    ("period", "interval"),
+    [
+        ("1d", "1d:1d"),
+        ("1d:1mo", "1d:1d"),
+        ("1 day", "1d:1d"),
+        ("86400", "1d:1d"),
+        (86_400, "1d:1d"),
+        ((86_400, 7 * 86_400), "1d:1d"),
+        ("thirty", "1d:1d"),
+        ("seven", "1d:1d"),
+        (None, "1d:1d"),
+        ("1h", "1h:1h"),
+        ("24h", "1h:1h"),
+    ],
+)
+def test_a_period_that_says_its_interval_sets_that_bucket(
+    settings: Settings, store: Store, unique: str, period: Any, interval: str
+) -> None:
+    whale = Whale(store, settings, unique, lambda: NOW)
+    whale.update_count_to("t", metrics={"hits": 3}, period=period)
+    assert whale.update_count_to("t", metrics={"hits": 3}, period=interval.partition(":")[0]) == {"hits": 0}
+    assert whale.total("t", "hits", period="1h:1h") == (3 if interval == "1h:1h" else 0)
+
+
+def test_a_reset_of_what_was_never_counted_says_so_and_is_done(settings: Settings, store: Store, unique: str) -> None:
+    whale = Whale(store, settings, unique, lambda: NOW)
+    app = make_app(settings, whale)
+    whale.count_now(["shop", "Book"], {"country": "US"}, {"revenue": 60})
+
+    def said(**asked: Any) -> str | None:
+        answer = call(app, "POST", "/reset", body=json.dumps(asked).encode(), CONTENT_TYPE="application/json")
+        assert (answer.status, answer.text) == (200, "OK")
+        found = answer.headers.get("X-Whale-Unknown")
+        return unquote(found) if found else None
+
+    assert said(pk="shpo") == "pk=shpo;near=shop"
+    assert said(pk=["shop", "Bok"]) == 'pk=["shop", "Bok"];near=["shop", "Book"]'
+    assert said(pk=["shop", "Book"], dimensions={"country": "UK"}) == 'path=["country", "UK"]'
+    assert said(pk=["shop", "Book"], dimensions={"country": "US"}) is None
+    assert said(pk=["shop", "Book"], dimensions={"country": "US"}) == 'path=["country", "US"]'
+    assert said(pk="shop") is None
+    assert said(pk="shop") == "pk=shop"
+    assert whale.reset("shop") == [("pk", "shop", "")]
+    assert whale.pks() == []

@@ -1,5 +1,6 @@
 """The page at `/` on every store: the same numbers as questions give, in as many round trips for many pks as for one."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,3 +63,50 @@ def test_of_many_pks_the_page_shows_the_first_and_asks_no_more_often(
     trips.clear()
     assert call(app, "GET", "/").status == 200
     assert max((trips.count(server) for server in trips), default=0) <= 30
+
+
+def test_the_page_marks_a_day_that_was_set(whale: Whale, settings: Settings) -> None:
+    for name in ("set", "month", "above", "other", "beside"):
+        count(whale, [{"pk": [name], "metrics": {"hits": 1, "money": 2}, "at": NOW}])
+    whale.update_count_to("set", metrics={"money": 100})
+    whale.update_count_to("month", metrics={"hits": 100}, period="1mo")
+    whale.update_count_to(["above", "child"], {"country": "US"}, {"money": 100})
+    whale.update_count_to("other", metrics={"money": 100}, period="1h")  # today is read by hours, so it has it
+    whale.update_count_to("beside", metrics={"money": 100}, at=NOW - 86_400)
+    rows, _ = overview(whale)
+    marked = {row.pk: row.was_set for row in rows}
+    assert marked == {
+        ("set",): True,
+        ("month",): True,
+        ("above",): True,
+        ("above", "child"): True,
+        ("other",): False,
+        ("beside",): False,
+    }
+    for pk, was_set in marked.items():
+        shown = call(
+            make_app(settings, whale),
+            "GET",
+            "/totals",
+            {"pk": json.dumps(pk), "metrics": '["hits", "money"]', "periods": "today"},
+        )
+        assert ("X-Adjusted" in shown.headers) == was_set, pk
+    text = call(make_app(settings, whale), "GET", "/").text
+    assert text.count('<span class="soft">(set)</span>') == 4
+    assert "(set): this day, or its month, was set to another number. Here are the sums of its hours." in text
+    whale.reset("set")
+    whale.reset("month")
+    whale.reset("above")
+    assert "(set)" not in call(make_app(settings, whale), "GET", "/").text
+
+
+def test_the_page_lists_no_pks_that_hold_the_counters_of_decisions(whale: Whale) -> None:
+    whale.define_decision("colour", options=["red", "blue"], policy="thompson")
+    answer = whale.choose("colour", "ann")
+    assert answer.decision.decision_id
+    whale.reward(answer.decision.decision_id, {"value": 1})
+    whale.flush()
+    count(whale, [{"pk": "shop", "at": NOW}])
+    assert {"decisions", "off-policy"} <= {pk[0] for pk in whale.pks()}
+    rows, more = overview(whale)
+    assert ([row.pk for row in rows], more) == ([("shop",)], 0)

@@ -1,10 +1,12 @@
 """Decisions from the library and over HTTP, on the memory store."""
 
+import json
 import logging
 import math
 from collections import Counter
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -796,3 +798,37 @@ def test_heads_and_preflights_decide_nothing(door: Door) -> None:
             answer = call(door.app, method, path, {"pk": "page", "options": '["a"]', "option": "a"})
             assert answer.status == status
     assert door.totals("a", "hits", DECIDED) == [0, 0]
+
+
+@pytest.mark.parametrize("written", ["a,b", "a, b", "red,green blue,ü"])
+def test_options_with_commas_between_them_are_refused_with_the_list_that_is_meant(door: Door, written: str) -> None:
+    """They were one option, which everybody got."""
+    meant = [each.strip() for each in written.split(",")]
+    answer = door.get("/decide", pk="page", options=written)
+    assert (answer.status, answer.json["field"]) == (400, "options")
+    assert answer.json["detail"] == (
+        f"options: expected a list, as {json.dumps(meant, ensure_ascii=False)}, got {written!a}"
+    )
+    assert door.get("/decide", pk="page", options=json.dumps(meant)).json["option"] in meant
+
+
+def test_one_option_and_options_whose_names_have_commas_are_read_as_before(door: Door) -> None:
+    assert door.get("/decide", pk="page", options="a").json["option"] == "a"
+    assert door.get("/decide", pk="page", options='["a,b"]').json["option"] == "a,b"
+
+
+def test_a_metric_that_was_never_counted_is_named_beside_the_decision(door: Door) -> None:
+    def said(**more: Any) -> str | None:
+        answer = door.get("/decide", pk="page", options=ABC, **more)
+        assert answer.status == 200, answer.text
+        found = answer.headers.get("X-Whale-Unknown")
+        return unquote(found) if found else None
+
+    assert said() is None  # nobody named `value`
+    assert said(by_metric="revenue") is None  # nothing is known of the decision
+    door.whale.count_decision("page", option="a", metrics={"revenue": 5, "visitors": 1})
+    assert said(by_metric="revenu") == "metric=revenu;near=revenue"
+    assert said(by_metric="revenu/visitor") == "metric=revenu;near=revenue, metric=visitor;near=visitors"
+    assert said(by_metric="revenue/visitors") is None
+    assert said(by_metric="revenue") is None
+    assert said() is None

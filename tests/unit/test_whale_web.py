@@ -198,6 +198,9 @@ def test_what_was_never_counted_reads_zero(door: Door) -> None:
     }
 
 
+ZONED = ("/plotpoints", "/totals", "/total", "/dataset", "/rank", "/factors")
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "field", "code"),
     [
@@ -220,6 +223,8 @@ def test_what_was_never_counted_reads_zero(door: Door) -> None:
         ("/plotpoints", {"pk": "t", "tz": "Europe/Berlin", "period": "year"}, "period", "bad_period"),
         ("/plotpoints", {"pk": "t", "tz": "../etc/passwd"}, "tz", "bad_period"),
         ("/plotpoints", {"pk": "t", "tzoffset": "0710"}, "tzoffset", "bad_period"),
+        ("/plotpoints", {"pk": "t", "tz": "+0710"}, "tz", "bad_period"),
+        *((route, {"pk": "t", "tzoffset": "abc"}, "tzoffset", "bad_period") for route in ZONED),
         ("/plotpoints", {"pk": "t", "tz": "UTC", "tzoffset": "1"}, "tz", "bad_request"),
         ("/plotpoints", {"pk": "t", "metrics": "(a+" * 1000}, "metrics", "bad_formula"),
         ("/plotpoints", {"pk": "t", "metrics": "a+" * 5000}, "metrics", "bad_formula"),

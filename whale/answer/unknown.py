@@ -80,14 +80,15 @@ def unknown_names(
     return found
 
 
-def header(unknown: Unknowns) -> str:
-    """As `X-Whale-Unknown` says it; empty where all is known."""
+def unknown_header(unknown: Unknowns) -> dict[str, str]:
+    """`X-Whale-Unknown`; none where all is known."""
     rows = (
         f"{row.kind}={percent_encoded(_short(row.name))}"
         + (f";near={percent_encoded(_short(row.near))}" if row.near else "")
         for row in unknown.rows
     )
-    return listed(rows, is_open=unknown.is_open)
+    said = listed(rows, is_open=unknown.is_open)
+    return {"X-Whale-Unknown": said} if said else {}
 
 
 def _short(name: str) -> str:

@@ -10,6 +10,7 @@ import bottle
 
 from hail.hit import FIELDS, HitError
 from hail.pixel import fields_of_pixel
+from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
 from whale.errors import CallerError
 from whale.parameters import address_query, parameters
@@ -65,8 +66,8 @@ class CountingRoutes:
         given = self._door.given()
         for field in sorted(given.keys() - {"pk", "dimensions", "dimension"}):
             raise CallerError("is not a field here: expected pk, dimensions", ascii(field)[1:-1])
-        self._whale.reset(given.pop("pk", None), **given)
-        return text_answer("OK")
+        unknown = self._whale.reset(given.pop("pk", None), **given)
+        return text_answer("OK", headers={**EXPOSED, **unknown_header(Unknowns(unknown))} if unknown else {})
 
     def _count(self, given: Mapping[str, Any]) -> None:
         try:

@@ -1,7 +1,9 @@
 """Routes of decisions: which option to show and what it earned, decisions that are defined by name, and these as feature flags."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import bottle
@@ -9,11 +11,13 @@ import msgspec
 
 from hail.hit import DECIDED_FIELDS, HitError, lenient
 from whale import ofrep
+from whale.answer.outcomes import ratio_of
 from whale.answer.policy import Row
+from whale.answer.unknown import Unknowns, unknown_header, unknown_names
 from whale.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence
 from whale.client import Whale
 from whale.decide import Decision
-from whale.dimension import path_text
+from whale.dimension import path_text, pk_asked
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.parameters import object_of, typed
 from whale.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
@@ -53,6 +57,9 @@ class DecisionRoutes:
             return self._decide_defined(asked)
         context, by = typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
         options = lenient("options", asked.options)
+        if isinstance(options, str) and "," in options:
+            meant = json.dumps([each.strip() for each in options.split(",")], ensure_ascii=False)[:200]
+            raise CallerError(f"expected a list, as {meant}, got {ascii(options)[:60]}", "options")
         found = self._whale.decision(
             lenient("pk", asked.pk),
             asked.decision or None,
@@ -68,7 +75,19 @@ class DecisionRoutes:
             goal=asked.goal,
             **{name: getattr(asked, name) for name in OF_POLICIES},
         )
-        return _decided(found, _because(found.reason, by, found.evidence))
+        headers = self._unknown(lenient("pk", asked.pk), asked.decision, by) if found.reason == "chosen" else {}
+        return _decided(found, _because(found.reason, by, found.evidence), headers=headers)
+
+    def _unknown(self, pk_base: Any, decision: str, by: str) -> dict[str, str]:
+        """Which metrics of `by_metric` were never counted; of one that nobody named nothing is said."""
+        if by == DECIDE_DEFAULTS["by_metric"]:
+            return {}
+        ratio, above = ratio_of(by, "by_metric"), pk_asked(pk_base)
+        pk = (*above, decision) if decision else above
+        with suppress(Unavailable):  # it is decided
+            rows = unknown_names(self._whale.store, self._whale.account, pk, metrics=[ratio.reward, ratio.base])
+            return unknown_header(Unknowns([row for row in rows if row.kind == "metric"]))
+        return {}
 
     def _decide_defined(self, asked: DecideAsked) -> Any:
         for name in DecideAsked.__struct_fields__:
@@ -138,7 +157,7 @@ class DecisionRoutes:
         return json_answer(refused.said(key), refused.status, {"Retry-After": "1"} if refused.status == 503 else {})
 
 
-def _decided(made: Decision, because: str, value: Any = msgspec.UNSET) -> Any:
+def _decided(made: Decision, because: str, value: Any = msgspec.UNSET, headers: Mapping[str, str] | None = None) -> Any:
     answer = Decided(
         option=made.option,
         probability=made.probability,
@@ -149,7 +168,7 @@ def _decided(made: Decision, because: str, value: Any = msgspec.UNSET) -> Any:
         evidence=[_evidence(row) for row in made.evidence[:MOST_EVIDENCE]],
         value=value,
     )
-    return json_answer(answer, headers={"Cache-Control": "no-store"})
+    return json_answer(answer, headers={"Cache-Control": "no-store", **(headers or {})})
 
 
 def _evidence(row: Row) -> Evidence:

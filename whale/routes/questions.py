@@ -23,7 +23,7 @@ from whale.answer.listed import listed, percent_encoded
 from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
-from whale.answer.unknown import Unknowns, header, unknown_names, unknown_of
+from whale.answer.unknown import Unknowns, unknown_header, unknown_names, unknown_of
 from whale.asked import (
     DatasetAsked,
     FactorsAsked,
@@ -251,7 +251,7 @@ class QuestionRoutes:
         all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
         found = all_(pk, path) if asked.all else some(pk, path, depth=asked.depth)
         rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk), paths_asked(path))
-        return json_answer(found, headers=_unknown(Unknowns(rows)))
+        return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def pks(self, asked: PksAsked) -> Any:
         return json_answer([pk_text(pk) for pk in self._whale.pks(typed("pk", asked.pk))])
@@ -260,7 +260,7 @@ class QuestionRoutes:
         pk = lenient("pk", asked.pk)
         found = self._whale.metrics_of(pk)
         rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk))
-        return json_answer(found, headers=_unknown(Unknowns(rows)))
+        return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def spy(self, asked: SpyAsked) -> Any:
         return json_answer(self._whale.get_spy(asked.visitor or None, asked.limit))
@@ -317,7 +317,7 @@ class QuestionRoutes:
         }
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
-        headers |= _unknown(unknown_of(watch.store, questions))
+        headers |= unknown_header(unknown_of(watch.store, questions))
         if any(more):
             headers["X-Whale-More"] = _more_text(questions, more)
         if text := adjusted_text(each for some in marked for each in some):
@@ -333,11 +333,6 @@ class QuestionRoutes:
             rows = (f"{percent_encoded(name)};error={error * 100:g}%" for name, error in errors.items())
             headers["X-Whale-Estimated"] = listed(rows)
         return bottle.HTTPResponse(content, 200, headers)
-
-
-def _unknown(unknown: Unknowns) -> dict[str, str]:
-    text = header(unknown)
-    return {"X-Whale-Unknown": text} if text else {}
 
 
 def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:

@@ -401,6 +401,9 @@ class Store(Protocol):
     def notes(self, account: str, pk: Pk) -> Notes:
         """What is noted of a pk beside its cells. One read, and one more where a cell lacks an amount."""
 
+    def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
+        """What was set in each of these pks. One read, and one more where something was."""
+
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         """Forgets a pk and all pks below it; or a path of one pk and all paths below it. What is above keeps its sums.
 

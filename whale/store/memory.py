@@ -370,6 +370,9 @@ class MemoryStore:
         lacking = self._overflowed.get((account, pk), ())
         return Notes(frozenset(self._marks.get((account, pk), ())), [Overflowed(*cell) for cell in lacking])
 
+    def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
+        return [self.notes(account, pk).marks for pk in pks]
+
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         known = self._resets.setdefault(account, {})
         for key in [key for key, reset in known.items() if reset.at_ms < (now - RESET_KEPT_S) * 1000]:

@@ -1,6 +1,6 @@
 """Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -581,6 +581,16 @@ class Reader(Connected):
         if known is None:
             return Notes()
         return Notes(known.adjusted(marks or b""), known.overflowed(overflowed or b"", self.zone(account)))
+
+    @reachable
+    def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
+        keys = Keys(account, self.shards)
+        with self.client.pipeline(transaction=False) as pipe:
+            for pk in pks:
+                pipe.hget(keys.dictionary(*keys.pk(pk)), "s")
+            found = dict(zip(pks, pipe.execute(), strict=True))
+        known = self._newest(account, [pk for pk, marks in found.items() if marks])
+        return [mine.adjusted(found[pk]) if (mine := known.get(pk)) else () for pk in pks]
 
     @reachable
     def pks(self, account: str, parent: Pk = ()) -> list[str]:
