@@ -106,6 +106,16 @@ def _date(at: int, clock: tzinfo) -> date:
     return datetime.fromtimestamp(at, clock).date()
 
 
+def days_on(day: date, count: int, zone: str) -> date:
+    """The day so many days, which there were in a zone, after another, or before it."""
+    one = timedelta(1 if count > 0 else -1)
+    for _ in range(abs(count)):
+        day += one
+        while begins(day, zone) == begins(day + timedelta(1), zone):
+            day += one
+    return day
+
+
 # Buckets
 
 
@@ -276,6 +286,8 @@ class Reading:
             edges.append(begins(day, self.zone))
             if len(edges) > 4 * MOST_POINTS:
                 raise Refused("too_many_points")
+        if len(set(edges)) == 1:  # of a day that the zone left out
+            raise Refused("bad_period")
         return Window(width, sorted(set(edges)))
 
     def seconds(self, width: int, start: int, end: int) -> Window:
@@ -308,12 +320,14 @@ class Reading:
             count = int(found[1])
             if count == 0:
                 raise Refused("bad_period")
-            return self.days(today - count * one, today)
+            return self.days(days_on(today, -count, self.zone), today)
         if re.fullmatch(r"\d{4}-\d{2}", text):
             month = _calendar_date(f"{text}-01")
             return self.days(month, next_day("1mo", month))
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
             day = _calendar_date(text)
+            if begins(day, self.zone) == begins(day + one, self.zone):
+                raise Refused("bad_period")
             hours = self.hours(day, begins(day + one, self.zone))
             return hours if is_kept(hours) else self.days(day, day + one)
         if found := re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})-(\d\d)/(\d\d)/(\d{4})", text):
@@ -348,7 +362,8 @@ class Reading:
             return self.seconds(HOUR, hour - (count - 1) * HOUR, hour + HOUR)
         width = f"1{unit}"
         this_one = first_day(width, self.today, self.week)
-        return self.days(next_day(width, this_one, 1 - count), next_day(width, this_one), width)
+        first = days_on(this_one, 1 - count, self.zone) if unit == "d" else next_day(width, this_one, 1 - count)
+        return self.days(first, next_day(width, this_one), width)
 
     def width(self, text: str, at: str = "period") -> Width:
         """15m, 1 day, 3600."""
@@ -428,7 +443,9 @@ class Reading:
                 raise Refused("bad_period", "buckets")
             if isinstance(width, str):
                 first = first_day(width, day_at(int(start), self.zone), self.week)
-                return self.days(first, next_day(width, first, asked.buckets), width)
+                is_day = width == "1d"
+                after = days_on(first, asked.buckets, self.zone) if is_day else next_day(width, first, asked.buckets)
+                return self.days(first, after, width)
             begin = self.between(width, start, start + 1).start
             return self.seconds(width, begin, begin + asked.buckets * width)
         if asked.finish is None:

@@ -178,13 +178,26 @@ def bucket_start(interval: Interval, at: float, zone: str) -> int:
 
 
 def next_start(interval: Interval, start: int, zone: str, count: int = 1) -> int:
-    """Where the bucket after the one that begins at `start` begins; or so many buckets after it."""
+    """Where the bucket after the one that begins at `start` begins; or so many buckets after it, before it if less than 0.
+
+    A day that a zone left out is no bucket.
+    """
+    if interval == DAY and count != 1:  # the next one begins at once after a day that was left out
+        return _days_on(start, count, zone)
     if interval in CALENDAR_DAYS:
         return midnight(day_of(start, zone) + count * CALENDAR_DAYS[interval], zone)
     if isinstance(interval, str):
         return midnight(_month(date.fromordinal(day_of(start, zone)), count * MONTHS[interval]).toordinal(), zone)
     assert isinstance(interval, int)
     return start + count * interval
+
+
+def _days_on(start: int, count: int, zone: str) -> int:
+    """Where the day begins that is so many days, which there were, after the one that begins at `start`."""
+    day = day_of(start, zone)
+    found = midnight(day + count, zone)
+    left_out = max(0, abs(count) - round(abs(found - start) / DAY))
+    return midnight(day + count + (left_out if count > 0 else -left_out), zone) if left_out else found
 
 
 def starts(interval: Interval, start: int, end: int, zone: str) -> Sequence[int]:
@@ -429,7 +442,10 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
         start = int(_local(_date(text, "%Y-%m", text), zone).timestamp())
         return Range(DAY, start, next_start(MONTH, start, zone), zone)
     if _A_DAY.fullmatch(text):
-        start = int(_local(_date(text, "%Y-%m-%d", text), zone).timestamp())
+        day = _date(text, "%Y-%m-%d", text)
+        start = int(_local(day, zone).timestamp())
+        if midnight(day.toordinal() + 1, zone) == start:
+            raise PeriodError(f"expected a day that there was, got {text}, which {zone[:60]} left out")
         hours = Range(HOUR, start, next_start(DAY, start, zone), zone)
         return hours if kept_as(hours) else replace(hours, interval=DAY)
     if dates := _DAYS.fullmatch(text):

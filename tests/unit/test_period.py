@@ -446,6 +446,34 @@ def test_a_day_that_a_zone_left_out_has_no_bucket() -> None:
     assert [datetime.fromtimestamp(day, ZoneInfo(apia)).day for day in days] == [29, 31]
 
 
+@pytest.mark.parametrize(
+    ("now", "period", "days"),
+    [
+        ("2011-12-31T00:30", "last_1d", [29]),
+        ("2011-12-31T00:30", "yesterday", [29]),
+        ("2011-12-31T00:30", "2d", [29, 31]),
+        ("2012-01-02T12:00", "last_1d", [1]),
+        ("2012-01-02T12:00", "last_2d", [31, 1]),
+        ("2012-01-02T12:00", "last_3d", [29, 31, 1]),
+        ("2012-01-02T12:00", "7d", [26, 27, 28, 29, 31, 1, 2]),
+        ("2012-01-02T12:00", "1d:1w", [26, 27, 28, 29, 31, 1, 2]),
+        ("2012-01-02T12:00", Span("2011-12-28", buckets=3), [28, 29, 31]),
+        ("2012-01-02T12:00", Span("2011-12-30", buckets=2), [31, 1]),
+    ],
+)
+def test_so_many_days_are_days_that_there_were(now: str, period: Any, days: list[int]) -> None:
+    apia = "Pacific/Apia"  # 2011-12-30 was left out
+    found = parse_period(period, at(now, apia), apia, PERIODS)
+    assert [datetime.fromtimestamp(day, ZoneInfo(apia)).day for day in found.starts] == days
+
+
+@pytest.mark.parametrize("period", ["2011-12-30", "2011-12-30..2011-12-31", "12/30/2011-12/30/2011"])
+def test_a_day_that_a_zone_left_out_is_no_period(period: str) -> None:
+    assert parse_period(period, NOW, "UTC", PERIODS).points in (1, 24)
+    with pytest.raises(PeriodError):
+        parse_period(period, NOW, "UTC", PERIODS, "Pacific/Apia")
+
+
 def test_a_day_begins_once_where_the_clock_goes_back_over_midnight() -> None:
     st_johns = "America/St_Johns"  # 2010-11-07 00:01 back to 2010-11-06 23:01
     begins = day_start(at("2010-11-07T12:00", st_johns), st_johns)

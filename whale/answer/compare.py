@@ -36,12 +36,14 @@ from whale.period import (
     Range,
     bucket_start,
     day_of,
+    day_start,
     interval_name,
     midnight,
     month_start,
     next_start,
     points,
     source_of,
+    starts,
     tz,
     width,
     with_source,
@@ -256,7 +258,7 @@ class _Calendar:
             leap = (local.month, local.day) == (2, 29)
             then = date.fromordinal(day_of(start, zone)).replace(year=local.year - 1, **({"day": 28} if leap else {}))
             return midnight(then.toordinal(), zone) if self.unit == "day" else _local(then.toordinal(), local, zone)
-        return midnight(day_of(start, zone) - days, zone) if self.unit == "day" else start - seconds
+        return next_start(DAY, start, zone, -days) if self.unit == "day" else start - seconds
 
     def _elapsed(self, at: int) -> tuple[int, int, int]:
         """From the start of the period to a time in it."""
@@ -266,7 +268,7 @@ class _Calendar:
         local = datetime.fromtimestamp(at, tz(zone))
         seconds = 0 if bucket_start(DAY, at, zone) == at else local.hour * 3600 + local.minute * 60 + local.second
         if self.unit == "day":
-            return 0, day_of(at, zone) - day_of(start, zone), seconds
+            return 0, _days(start, at, zone), seconds
         first, month = (date.fromordinal(day_of(each, zone)) for each in (start, month_start(at, zone)))
         months = (month.year - first.year) * 12 + month.month - first.month
         return months, day_of(at, zone) - month.toordinal(), seconds
@@ -277,7 +279,10 @@ class _Calendar:
         if self.unit == "second":
             return begin + seconds
         first = _months_on(begin, months, self.zone) if self.unit == "month" else begin
-        day = day_of(first, self.zone) + days
+        is_month = self.unit == "month"
+        day = (
+            day_of(first, self.zone) + days if is_month else day_of(next_start(DAY, begin, self.zone, days), self.zone)
+        )
         clock = datetime.min + timedelta(seconds=seconds)
         then = _local(day, clock, self.zone) if seconds else midnight(day, self.zone)
         if self.unit == "month" and (days or seconds):
@@ -335,12 +340,17 @@ def _local(ordinal: int, clock: datetime, zone: str) -> int:
     return max(midnight(ordinal, zone), min(int(then.timestamp()), midnight(ordinal + 1, zone)))
 
 
+def _days(start: int, end: int, zone: str) -> int:
+    """How many days, which there were, from the one of a time to the one of another."""
+    return len(starts(DAY, day_start(start, zone), day_start(end, zone), zone))
+
+
 def _length(period: Range) -> timedelta:
-    """On the local clock."""
-    first, last = (
-        datetime.fromtimestamp(edge, tz(period.zone)).replace(tzinfo=None) for edge in (period.start, period.end)
-    )
-    return last - first
+    """On the local clock, without days that the zone left out."""
+    start, end, zone = period.start, period.end, period.zone
+    first, last = (datetime.fromtimestamp(edge, tz(zone)).replace(tzinfo=None) for edge in (start, end))
+    left_out = day_of(end, zone) - day_of(start, zone) - _days(start, end, zone)
+    return last - first - timedelta(left_out)
 
 
 def _said(period: Range) -> dict[str, str]:
