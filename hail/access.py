@@ -65,7 +65,7 @@ HOW = (
     "without keys only this machine is answered: set "
     f"{PREFIX}WRITE_KEY, {PREFIX}READ_KEY and {PREFIX}ADMIN_KEY, each as `openssl rand -hex 32` prints one, and start again"
 )
-ALLOW_ORIGIN = "Access-Control-Allow-Origin"
+ALLOW_ORIGIN, EXPOSE = "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"
 
 Environ = Mapping[str, Any]
 
@@ -340,6 +340,15 @@ class Access:
             return {ALLOW_ORIGIN: ANY_ORIGIN}
         origin = environ.get("HTTP_ORIGIN", "")
         return {"Vary": "Origin", **({ALLOW_ORIGIN: origin} if self._is_allowed(origin, environ) else {})}
+
+
+def preflight(*headers: str) -> dict[str, str]:
+    """What a browser wants to know before a page of another site may send. headers: that it may send beside the usual ones."""
+    return {
+        "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+        "Access-Control-Allow-Headers": ", ".join(("Authorization", "Content-Type", *headers)),
+        "Access-Control-Max-Age": "86400",
+    }
 
 
 def _remember(text: str, known: set[str]) -> bool:

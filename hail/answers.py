@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from hail.accept import Refused
-from hail.access import ALLOW_ORIGIN
+from hail.access import ALLOW_ORIGIN, EXPOSE
 from hail.hit import Reason
 
 STATUS = {
@@ -20,7 +20,7 @@ STATUS = {
     Reason.SPOOL_FULL: 503,
     Reason.UNCONFIRMED: 503,
 }
-EXPOSED = {"Access-Control-Expose-Headers": "X-Hail, Retry-After"}
+EXPOSED = {EXPOSE: "X-Hail, Retry-After"}
 CORS = {ALLOW_ORIGIN: "*", **EXPOSED}
 """Of what counts: a tracker reads the answer on any page."""
 

@@ -172,16 +172,31 @@ class Timeless:
         return b"%b%d%b" % (self._before, math.floor(now * 1000), self._after)
 
 
+def wire_part(value: Any) -> bytes:
+    """A part of a hit, as `wire_of` puts it together: names, a text; or some dimensions or metrics, to stand among others."""
+    text = _encode(value)
+    return text[1:-1] if isinstance(value, dict) else text
+
+
 def wire_of(
-    pk: bytes, dimensions: bytes, metrics: bytes, at_ms: bytes, id_: bytes | None, others: bytes | None
+    pk: bytes,
+    dimensions: Sequence[bytes],
+    metrics: Sequence[bytes],
+    at_ms: bytes,
+    id_: bytes | None,
+    others: Sequence[bytes],
 ) -> bytes:
-    """The wire form of a hit of which each part is JSON text already."""
-    parts = [pk, dimensions, metrics, at_ms]
+    """The wire form of a hit of which each part is a `wire_part`; dimensions in the order of their names."""
+    parts = [pk, _object(dimensions), _object(metrics), at_ms]
     if id_ or others:
         parts.append(id_ or b"null")
     if others:
-        parts += (b"null", b"null", others)
+        parts += (b"null", b"null", _object(others))
     return b"[%b]" % b",".join(parts)
+
+
+def _object(members: Sequence[bytes]) -> bytes:
+    return b"{%b}" % b",".join(members)
 
 
 def meant(name: str, expected: Sequence[str]) -> str:
@@ -594,6 +609,11 @@ def millionths(number: int | float | Fraction) -> int:
     if isinstance(number, int) or number.is_integer():
         return int(number) * MILLION
     return int(_EXACT.multiply(Decimal(repr(number)), MILLION).to_integral_value(ROUND_HALF_EVEN, _EXACT))
+
+
+def of_millionths(amount: int) -> int | float:
+    """The number that so many millionths are: an integer where it is whole."""
+    return amount / MILLION if amount % MILLION else amount // MILLION
 
 
 def _metric(name: str) -> str:

@@ -22,7 +22,8 @@ VERSION = 1
 CONTENT_TYPE = "application/x-hailwhale"
 MAX_REFUSALS = 20  # of a message
 CAME_BYTES = 200
-BETWEEN = b",\n"  # two hits
+MOST_HEAD_BYTES = 400  # of a message: all but its hits and what was refused
+_BETWEEN = b",\n"  # two hits
 _OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
 ACCOUNT = "default"  # of whoever comes with a key of the settings, or with none: the one place that names it
 
@@ -115,6 +116,11 @@ UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 """What reading JSON raises for bytes that are not as expected."""
 
 
+def size_of(wire: bytes) -> int:
+    """How many bytes a message grows by with a hit, or with what was refused."""
+    return len(wire) + len(_BETWEEN)
+
+
 def encode_refusal(refusal: Refusal) -> bytes:
     return _header(refusal)
 
@@ -140,7 +146,7 @@ def encode_message(
         "lasting": lasting,
     }
     told = b',"refused":[%b]' % b",".join(refused) if refused else b""
-    return b"".join((_header(head)[:-1], told, b",", _OPENED, BETWEEN.join(hits), _CLOSED))
+    return b"".join((_header(head)[:-1], told, b",", _OPENED, _BETWEEN.join(hits), _CLOSED))
 
 
 def decode_message(body: bytes) -> Message:
@@ -163,7 +169,7 @@ def _decode_one_by_one(body: bytes) -> Message:
     head, _, rest = body.partition(_OPENED)
     if rest.endswith(_CLOSED):
         envelope: _Envelope = _decode(head + b'"hits":[]}')
-        lines = rest[: -len(_CLOSED)].split(BETWEEN)
+        lines = rest[: -len(_CLOSED)].split(_BETWEEN)
     else:  # not written by this program: where the JSON of all is sound, it shows where a hit ends
         envelope = sealed = _decode_sealed(body)
         lines = [bytes(line) for line in sealed.hits]

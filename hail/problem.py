@@ -4,10 +4,14 @@ They have no code of ours: the status says it all to a program, and `detail` say
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
+
+import bottle
+import msgspec
 
 from hail.access import RIGHTS
 
@@ -16,6 +20,39 @@ WILDCARDS = ("0.0.0.0", "[::]")
 AUTOMATIC = ("HEAD", "OPTIONS")  # methods of browsers and proxies: no section of the docs is theirs
 PLACE = re.compile("<[^>]*>")
 SHOWN = 200  # letters
+
+
+class Unrouted:
+    """Answers of one service where no route does. other, bind: the other service, and where it listens.  fault: said with a 500."""
+
+    def __init__(self, log: logging.Logger, other: str, bind: str, fault: str):
+        self._log, self._other, self._bind, self._fault = log, other, bind, fault
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        app.add_hook("before_request", _check_path)
+        app.default_error_handler = self._answer
+
+    def failed(self, error: BaseException, path: str) -> dict[str, Any]:
+        """The body about what a route did not expect; the log says more."""
+        self._log.error("%s: %r", path, error, exc_info=error)
+        return plain_problem(500, self._fault)
+
+    def _answer(self, error: bottle.HTTPError) -> str:
+        request, path, detail = bottle.request, bottle.request.path, str(error.body)
+        bottle.response.content_type = "application/problem+json"
+        if error.status_code == 500:
+            return msgspec.json.encode(self.failed(error.exception, path)).decode()
+        if error.status_code == 404:
+            host, rules = request.environ.get("HTTP_HOST", ""), [route.rule for route in request.app.routes]
+            detail += elsewhere(path, rules, host, self._other, self._bind)
+        elif error.status_code == 405:
+            detail = other_method(request.method, path, error.headers["Allow"])
+        return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
+
+
+def _check_path() -> None:
+    if not is_utf8(bottle.request.environ["bottle.raw_path"]):
+        raise bottle.HTTPError(400, "the address: expected UTF-8")
 
 
 def plain_problem(status: int, detail: str) -> dict[str, Any]:

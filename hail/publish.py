@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from hail import counters
 from hail.broker import Broker, BrokerFailed, away, setup_fault
 from hail.hit import Reason
-from hail.message import BETWEEN, MAX_REFUSALS, Refusal, encode_message, encode_refusal
+from hail.message import MAX_REFUSALS, MOST_HEAD_BYTES, Refusal, encode_message, encode_refusal, size_of
 from hail.metrics import tell_held
 from hail.room import COST, MEGABYTE, Room, rest
 from hail.settings import Settings
@@ -32,7 +32,6 @@ from hail.spool import CHUNK_BYTES, HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
 log = logging.getLogger("hail.publish")
 
-HEADER_BYTES = 400  # of a message, at most: all but its hits
 TICK_S = 1.0
 SEAL_AFTER_S = 5.0
 ANSWER_S = 5.0
@@ -61,7 +60,7 @@ class _Unit:
     def __init__(self, account: str, hits: list[tuple[bytes, int]]):
         self.account = account
         self.hits = hits
-        self.size = sum(len(hit) + len(BETWEEN) for hit, _ in hits)
+        self.size = sum(size_of(hit) for hit, _ in hits)
         self.memory = self.size + COST * (len(hits) + 2)
         self.cells = sum(cells for _, cells in hits)
         self.done = threading.Lock()
@@ -327,7 +326,7 @@ class _Engine:
                 hits, size, cells = hits + len(unit.hits), size + unit.size, cells + unit.cells
                 full = (
                     hits > settings.message_max_hits
-                    or size > settings.message_max_bytes - HEADER_BYTES
+                    or size > settings.message_max_bytes - MOST_HEAD_BYTES
                     or cells > settings.message_max_cells
                 )
                 if units and (full or unit.account != units[0].account):
@@ -377,9 +376,9 @@ class _Engine:
     def _keep(self, account: str, parts: list[list[bytes]], refused: Sequence[bytes]) -> Reason | None:
         """Makes messages of so many hits each durable, the first with what was refused; None, or the reason why not."""
         began = time.monotonic()
-        told = sum(len(refusal) + 1 for refusal in refused)
+        told = sum(map(size_of, refused))
         try:
-            self._spool.reserve(sum(len(hit) + len(BETWEEN) for hit in part) + HEADER_BYTES + told for part in parts)
+            self._spool.reserve(sum(map(size_of, part)) + MOST_HEAD_BYTES + told for part in parts)
             self.spool_state = "ok"
         except SpoolFull as error:
             if self.spool_state == "ok":
@@ -427,10 +426,10 @@ class _Engine:
         parts: list[list[bytes]] = []
         size = cells = 0
         for hit, its_cells in units[0].hits:
-            size, cells = size + len(hit) + len(BETWEEN), cells + its_cells
+            size, cells = size + size_of(hit), cells + its_cells
             if not parts or size > settings.message_max_bytes or cells > settings.message_max_cells:
                 parts.append([])
-                size, cells = len(hit) + len(BETWEEN), its_cells
+                size, cells = size_of(hit), its_cells
             parts[-1].append(hit)
         return parts
 

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from typing import Any
 
 import bottle
-import msgspec
 
 from hail import access, openapi
 from hail.accept import Acceptor, Refused
@@ -33,18 +32,14 @@ from hail.formats.address import PARAMETERS
 from hail.hit import HitError, Reason
 from hail.message import ACCOUNT
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
-from hail.problem import elsewhere, is_utf8, other_method, plain_problem
+from hail.problem import Unrouted
 from hail.publish import Publisher
 from hail.settings import Settings, load
 
 log = logging.getLogger("hail.web")
 
 FLUSH_S = 120
-PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Content-Encoding",
-    "Access-Control-Max-Age": "86400",
-}
+PREFLIGHT = access.preflight("Content-Encoding")
 
 
 class Hail(bottle.Bottle):
@@ -55,8 +50,8 @@ class Hail(bottle.Bottle):
         self.acceptor = acceptor
         self.access = access.Access(acceptor.settings, acceptor.settings.hail_bind, account)
         self._flushing = threading.Lock()
-        self.default_error_handler = self._other_error
-        self.add_hook("before_request", _check_path)
+        self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "the log says more")
+        self._unrouted.add_to(self)
         self._short: dict[str, Handler] = {}
         self._counting: dict[str, Format] = {}
         for format_ in (made(acceptor) for made in FORMATS):
@@ -80,7 +75,8 @@ class Hail(bottle.Bottle):
             try:
                 found = handler(self.access.caller(environ), environ)
             except Exception as error:  # whatever it was, the caller has an answer
-                found = _failed(error, environ["PATH_INFO"])
+                body = self._unrouted.failed(error, environ["PATH_INFO"])
+                found = json_answer(500, body, CORS, "problem+json")
         start_response(found.status, list(found.headers))
         return [found.body]
 
@@ -113,20 +109,6 @@ class Hail(bottle.Bottle):
         format_ = self._counting.get(environ.get("PATH_INFO", ""))
         error = Refused(Reason.KEYLESS, said, hits=int(format_ is not None))
         return format_.refuse(error, environ) if format_ else refusal(error)
-
-    def _other_error(self, error: bottle.HTTPError) -> str:
-        """Bottle's own refusals (404, 405), and what a handler did not expect."""
-        bottle.response.content_type = "application/problem+json"
-        path, detail = bottle.request.path, str(error.body)
-        if error.status_code == 500:
-            return _failed(error.exception, path).body.decode()
-        if error.status_code == 404:
-            host = bottle.request.environ.get("HTTP_HOST", "")
-            rules = [route.rule for route in self.routes]
-            detail += elsewhere(path, rules, host, "Whale", self.acceptor.settings.whale_bind)
-        elif error.status_code == 405:
-            detail = other_method(bottle.request.method, path, error.headers["Allow"])
-        return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
     def flush(self, caller: Caller, environ: Environ) -> HttpAnswer:
         """Ships what is spooled, now."""
@@ -179,16 +161,6 @@ def make_app(
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are."""
     return Hail(Acceptor(settings, publisher, clock), account)
-
-
-def _failed(error: BaseException, path: str) -> HttpAnswer:
-    log.error("%s: %r", path, error, exc_info=error)
-    return json_answer(500, plain_problem(500, "the log says more"), CORS, "problem+json")
-
-
-def _check_path() -> None:
-    if not is_utf8(bottle.request.environ["bottle.raw_path"]):
-        raise bottle.HTTPError(400, "the address: expected UTF-8")
 
 
 def __getattr__(name: str) -> Any:

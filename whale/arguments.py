@@ -10,7 +10,7 @@ from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from hail.hit import MILLION, HitError, Reason, is_text
+from hail.hit import HitError, Reason, is_text, of_millionths
 from hail.times import EPOCH, time_of
 from whale.errors import CallerError, PeriodError
 from whale.formula import Number
@@ -311,6 +311,4 @@ def period_text(period: Any) -> str:
 
 def number_of(metric: str, amount: int) -> Number:
     """An amount as it is stored, as a number."""
-    if metric == "hits" or not amount % MILLION:
-        return amount if metric == "hits" else amount // MILLION
-    return amount / MILLION
+    return amount if metric == "hits" else of_millionths(amount)

@@ -29,7 +29,7 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of, parse_time
+from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of, of_millionths, parse_time
 from hail.message import ACCOUNT
 from hail.settings import load
 from hail.times import EPOCH
@@ -98,7 +98,7 @@ class Tracker:
 
     def track_count(self, unique_identifier: Any, metric: Any, inc_amt: Number = 1) -> Number:
         """Adds to a count without dates; gives what it then holds. Apart from what track_metric counts of that name."""
-        return _number(self.store.count(_pair(unique_identifier, metric), _amount(inc_amt, "inc_amt")))
+        return of_millionths(self.store.count(_pair(unique_identifier, metric), _amount(inc_amt, "inc_amt")))
 
     def track_metric(
         self, unique_identifier: Any, metric: Any, date: date | _Today = TODAY, inc_amt: Number = 1
@@ -209,10 +209,10 @@ class Tracker:
         first = None if start_date is None else _date(start_date, "start_date")
         last = None if end_date is None else _date(end_date, "end_date")
         if first is None and last is None:
-            return [_number(total) for total in self.store.totals(pairs)]
+            return [of_millionths(total) for total in self.store.totals(pairs)]
         if first is not None and last is not None:
             first, last = min(first, last), max(first, last)
-        return [_number(total) for total in self.store.sums(pairs, first, last)]
+        return [of_millionths(total) for total in self.store.sums(pairs, first, last)]
 
     def _series(self, pairs: Sequence[Pair], from_date: Any, limit: Any, interval: Interval) -> list[Series]:
         day, limit = _date(from_date, "from_date"), _plain(limit, "limit")
@@ -230,7 +230,7 @@ class Tracker:
             ) from None
         names = [start.isoformat() for start in starts]
         found = self.store.series(pairs, interval, starts) if names else [[] for _ in pairs]
-        return [(list(names), dict(zip(names, map(_number, values), strict=True))) for values in found]
+        return [(list(names), dict(zip(names, map(of_millionths, values), strict=True))) for values in found]
 
     def _sync(
         self, ids: Any, metric: Any, start_date: Any, end_date: Any, weeks: bool = False, months: bool = False
@@ -490,12 +490,8 @@ def _amount(value: Any, field: str) -> int:
     return millionths(number)
 
 
-def _number(amount: int) -> Number:
-    return amount / MILLION if amount % MILLION else amount // MILLION
-
-
 def _numbers(found: Iterable[Values]) -> list[list[Number]]:
-    return [[_number(value) for value in values] for values in found]
+    return [[of_millionths(value) for value in values] for values in found]
 
 
 def _record(details: Any) -> str:

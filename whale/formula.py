@@ -33,13 +33,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.hit import is_text
+from hail.hit import MILLION, is_text
 from hail.room import COST, Bounded
 from hail.settings import DISTINCT, QUANTILE, SUM
 from whale.errors import FormulaError
 from whale.period import CALENDAR_DAYS, DAY, MONTHS, YEAR, Range, tz
 
-MILLION = 1_000_000
 LONGEST = 1000
 DEEPEST = 50
 REMEMBERED = 300  # characters of a formula whose parse is kept

@@ -164,7 +164,7 @@ def about_asked(error: CallerError, asked: Any) -> CallerError:
     return error.named("periods") if getattr(asked, "periods", "") else error
 
 
-def hit_given(environ: Mapping[str, Any], settings: Settings, more: tuple[str, ...] = ()) -> dict[str, Any]:
+def hit_fields(environ: Mapping[str, Any], settings: Settings, more: tuple[str, ...] = ()) -> dict[str, Any]:
     """The fields of a hit, from the query or the body, as Hail's /count takes them. more: names beside them.
 
     Raises CallerError, HitError, Problem.

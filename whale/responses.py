@@ -8,6 +8,7 @@ import bottle
 import msgspec
 from prometheus_client import Counter
 
+from hail.access import EXPOSE
 from hail.settings import SettingsError
 from whale.errors import Refused, SetupError, Unavailable
 
@@ -15,7 +16,7 @@ log = logging.getLogger("whale.web")
 
 # to pages that may read an answer at all, which the door says
 EXPOSED = {
-    "Access-Control-Expose-Headers": "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Range, X-Whale-Estimated, "
+    EXPOSE: "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Range, X-Whale-Estimated, "
     "X-Whale-Overflow, X-Whale-Unknown, X-Whale-More, X-Adjusted",
 }
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from hail.hit import EXPECTED, MILLION, RESERVED, Others, Reason
+from hail.hit import EXPECTED, RESERVED, Others, Reason, of_millionths
 from hail.message import CAME_BYTES, Message, WireHit
 from hail.secret import masked, without_keys
 
@@ -156,10 +156,14 @@ def shown(traces: Iterable[str | bytes], limit: int = KEPT, visitor: str | None 
             continue
         amounts = trace.get("metrics")
         if amounts:
-            trace["metrics"] = {name: amount if name == "hits" else _number(amount) for name, amount in amounts.items()}
+            trace["metrics"] = {
+                name: amount if name == "hits" else of_millionths(amount) for name, amount in amounts.items()
+            }
         for name, (kind, value) in (trace.pop("others", None) or {}).items():
             if name not in RESERVED:
-                trace.setdefault("metrics", {})[name] = {kind: value if isinstance(value, str) else _number(value)}
+                trace.setdefault("metrics", {})[name] = {
+                    kind: value if isinstance(value, str) else of_millionths(value)
+                }
         found[str(trace.get("name"))] = trace
     return _shared_out(sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1], limit)
 
@@ -177,7 +181,3 @@ def _shared_out(newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]
     room = limit - len(sure)
     more = [position for position in range(len(newest)) if position not in sure][:room]
     return [newest[position] for position in sorted({*sure, *more})]
-
-
-def _number(millionths: int) -> int | float:
-    return millionths // MILLION if millionths % MILLION == 0 else millionths / MILLION

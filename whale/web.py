@@ -30,16 +30,14 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import bottle
-import msgspec
 
 from hail import access
 from hail.hit import Reason
 from hail.metrics import tell_held
-from hail.problem import elsewhere, is_utf8, other_method, plain_problem
+from hail.problem import Unrouted
 from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
@@ -82,29 +80,8 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
     for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
-    app.add_hook("before_request", check_path)
-    app.default_error_handler = partial(other_error, settings)
+    Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app
-
-
-def check_path() -> None:
-    if not is_utf8(bottle.request.environ["bottle.raw_path"]):
-        raise bottle.HTTPError(400, "the address: expected UTF-8")
-
-
-def other_error(settings: Settings, error: bottle.HTTPError) -> Any:
-    """What no route answered: no such address or method, or a fault of ours."""
-    path, detail = bottle.request.path, str(error.body)
-    if error.status_code == 500:
-        log.error("%s: %r", path, error.exception, exc_info=error.exception)
-        detail = "see the log"
-    elif error.status_code == 404:
-        host = bottle.request.environ.get("HTTP_HOST", "")
-        detail += elsewhere(path, [route.rule for route in bottle.request.app.routes], host, "Hail", settings.hail_bind)
-    elif error.status_code == 405:
-        detail = other_method(bottle.request.method, path, error.headers["Allow"])
-    bottle.response.content_type = "application/problem+json"
-    return msgspec.json.encode(plain_problem(error.status_code, detail)).decode()
 
 
 def _keep_house() -> None:

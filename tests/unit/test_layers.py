@@ -1,6 +1,7 @@
 """Data flows one way, and the core is pure: read from the imports and the names that each module uses."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,48 @@ EDGES = {
     "whale/tail.py": "waiting for hits",
     "whale/supervisor.py": "waiting for parts, and starting them again",
 }
+# What Whale may use of Hail: the ground that both services stand on.
+FROM_HAIL = {
+    "access": "Access Caller EXPOSE Right check_bind is_locked preflight right_of",
+    "binds": "address_of check_free url_of",
+    "body": "json_of read_body",
+    "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
+    "hit": (
+        "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
+        "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS Others RESERVED ROOT_TEXT Reason encode_hit is_text "
+        "lenient millionths name_of of_millionths parse_decided parse_hit parse_time wire_of wire_part "
+        "with_moments"
+    ),
+    "message": (
+        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE MAX_REFUSALS Message UNREADABLE WireHit decode_message "
+        "encode_message"
+    ),
+    "metrics": "CONTENT_TYPE exposition tell_held",
+    "openapi": (
+        "Amounts FORMS Name Names Problem SEALED answer common hit_operations outcome_operations parameters schema_of"
+    ),
+    "parameters": "not_here",
+    "pixel": "fields_of_pixel token_of",
+    "problem": "HOST Unrouted seen_from",
+    "publish": "NotAccepted Publisher",
+    "room": "Bounded COST MEGABYTE Room calendar few_arenas give_back held resident_bytes rest",
+    "secret": "masked secrets_of without_keys",
+    "settings": ("DAY DISTINCT HOUR KINDS MONTH QUANTILE Retention SUM Settings SettingsError check_redis_url load"),
+    "spool": "MEGABYTE SpoolFile SpoolFolder",
+    "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND time_of",
+}
+CUTS = {
+    "split",
+    "rsplit",
+    "partition",
+    "rpartition",
+    "find",
+    "rfind",
+    "index",
+    "rindex",
+    "removesuffix",
+    "removeprefix",
+}
 CLOCKS = {"time", "random", "secrets", "uuid"}  # modules
 LOOKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "os.urandom"}
 
@@ -93,6 +136,15 @@ def imports(module: str) -> set[str]:
             assert node.level == 0, f"{module}: expected full names"
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
+
+
+def taken_from_hail(module: str) -> set[str]:
+    """Full names of what a module takes from hail, of a module that it imports as a whole the names that it uses."""
+    found = {name for name in imports(module) if within(name, "hail")}
+    whole = {name for name in found if name.count(".") == 1}
+    attributes = [node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Attribute)]
+    used = {f"hail.{ast.unparse(node)}" for node in attributes if f"hail.{ast.unparse(node.value)}" in whole}
+    return found - whole | used
 
 
 def within(name: str, *packages: str) -> bool:
@@ -119,6 +171,51 @@ def offences(folder: str, *forbidden: str) -> list[str]:
 
 def test_hail_knows_nothing_of_whale() -> None:
     assert offences("hail/", "whale") == []
+
+
+def test_whale_uses_a_written_list_of_names_of_hail() -> None:
+    used = {name for module in MODULES if module.startswith("whale/") for name in taken_from_hail(module)}
+    listed = {f"hail.{module}.{name}" for module, names in FROM_HAIL.items() for name in names.split()}
+    assert sorted(used - listed) == []
+    assert [name for name in listed if not hasattr(import_module(name.rpartition(".")[0]), name.split(".")[2])] == []
+
+
+def test_those_who_count_need_the_broker_and_no_publisher() -> None:
+    assert offences("whale/count/", "hail.publish", "hail.accept", "hail.formats", "hail.web") == []
+
+
+def test_formats_know_nothing_of_routes_queues_and_stores() -> None:
+    assert offences("hail/formats/", "hail.web", "hail.publish", "hail.broker", "hail.spool", "bottle") == []
+    assert offences("hail/accept.py", "hail.web", "hail.formats", "hail.answers", "bottle") == []
+
+
+def cuts_bytes_at_commas(module: str) -> bool:
+    """Whether it splits or searches bytes by a text with a comma in it, as only who knows the wire form of a hit can."""
+    calls = (node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call))
+    return any(
+        isinstance(call.func, ast.Attribute)
+        and call.func.attr in CUTS
+        and any(
+            isinstance(arg, ast.Constant) and isinstance(arg.value, bytes) and b"," in arg.value for arg in call.args
+        )
+        for call in calls
+    )
+
+
+def test_only_two_modules_know_how_a_hit_lies_in_bytes() -> None:
+    answers = {"whale/answer/shapes.py"}  # cuts numbers that it wrote itself
+    assert {module for module in MODULES if cuts_bytes_at_commas(module)} - answers <= {
+        "hail/hit.py",
+        "hail/message.py",
+    }
+    private = (
+        "hail.message._BETWEEN",
+        "hail.message._OPENED",
+        "hail.message._CLOSED",
+        "hail.hit._row",
+        "hail.hit._encode",
+    )
+    assert offences("", *private) == []
 
 
 def test_hail_has_no_redis_and_no_celery() -> None:

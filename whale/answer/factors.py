@@ -29,12 +29,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.hit import MILLION
 from whale.answer import series
 from whale.answer.compare import Comparison
 from whale.answer.series import READ_FACTOR, Bounds, Question
 from whale.dimension import ROOT, Path, path_text
 from whale.errors import CallerError, FormulaError, TooManyPoints
-from whale.formula import MILLION, Floats, Formula, roomy, sums
+from whale.formula import Floats, Formula, roomy, sums
 from whale.period import Interval, Range
 from whale.store.base import OTHER, Buckets, Store
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hail.hit import MILLION
 from hail.settings import DISTINCT, HOUR, QUANTILE
 from whale.dimension import Path, Pk
 from whale.errors import PeriodError, TooManyPoints
-from whale.formula import MILLION, Floats
+from whale.formula import Floats
 from whale.metric import DISTINCT_KEPT, bins_of, is_narrow, quantiles, value_of
 from whale.period import Interval
 from whale.store.base import Store

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hail.hit import MILLION, Hit, with_moments
+from hail.hit import MAX_AMOUNT, MILLION, Hit, with_moments
 from hail.settings import Settings
 from whale.dimension import Pk
 from whale.formula import Floats
@@ -19,7 +19,6 @@ from whale.store.base import Buckets, Store
 
 TOP = "off-policy"
 WEIGHT, AGAIN, EARNED = "weight", "weight again", "weighted reward"
-MOST = 9_000_000_000 * MILLION  # what a hit may carry
 
 _BINS = (COUNT, sum_bin(EARNED), sum_bin(WEIGHT))
 _PRODUCTS = ((EARNED, EARNED), (WEIGHT, WEIGHT), (EARNED, AGAIN))
@@ -47,7 +46,7 @@ def rewarded(
 
 
 def _clipped(amount: float) -> int:
-    return round(max(-MOST, min(MOST, amount)))
+    return round(max(-MAX_AMOUNT, min(MAX_AMOUNT, amount)))
 
 
 def _hit(pk: Pk, option: str, metrics: dict[str, int], at_ms: int, settings: Settings) -> Hit:

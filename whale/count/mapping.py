@@ -18,9 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of
+from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of, wire_part
 from hail.settings import DISTINCT, SUM, Settings
 from hail.times import ACCEPTED, EPOCH, MILLISECOND, SECOND, NoTime, time_of
 from whale.errors import SetupError
@@ -237,10 +235,10 @@ class HitMaker:
         self._metrics: list[tuple[str, int, dict[Value, bytes]]] = [
             (name, place[column], {}) for name, column in mapping.metrics.items()
         ]
-        self._sign, self._tag, self._one_hit = sign, tag, b'"hits":%d' % sign
+        self._sign, self._tag, self._one_hit = sign, tag, wire_part({"hits": sign})
         self._hits = b"" if "hits" in mapping.metrics else self._one_hit
         self._at, self._times = place[mapping.at], dict[Value, bytes]()
-        self._at_most, self.is_ahead = b"%d" % math.floor(now * 1000), False
+        self._at_most, self.is_ahead = wire_part(math.floor(now * 1000)), False
         self._remembered_bytes = 0
         self._id = place[mapping.id] if mapping.id and sign > 0 else None
 
@@ -271,8 +269,8 @@ class HitMaker:
         self.is_ahead = time == self._at_most
         id_ = None
         if self._id is not None and (given := row[self._id]) is not None and given not in self._mapping.missing:
-            id_ = _json(name_of(given, "id", self._settings, Reason.BAD_ID) + self._tag)
-        return wire_of(pk, _object(dimensions), _object(metrics), time, id_, _object(others) if others else None)
+            id_ = wire_part(name_of(given, "id", self._settings, Reason.BAD_ID) + self._tag)
+        return wire_of(pk, dimensions, metrics, time, id_, others)
 
     def pk(self, row: Row) -> list[str]:
         """The names of the row's pk; raises HitError."""
@@ -310,7 +308,7 @@ class HitMaker:
                 raise HitError(
                     Reason.BAD_PK, "pk", f"expected a name in column {_shown(part.text)}, got {_shown(name)}"
                 )
-        return _json(self._hit(pk=names).pk)
+        return wire_part(self._hit(pk=names).pk)
 
     def _branch(self, name: str, values: Row) -> bytes:
         known = []
@@ -318,24 +316,24 @@ class HitMaker:
             if self._missing(value):
                 break
             known.append(value)
-        return _json(self._hit(dimensions={name: known}).dimensions)[1:-1] if known else b""
+        return wire_part(self._hit(dimensions={name: known}).dimensions) if known else b""
 
     def _amount(self, name: str, value: Value) -> bytes:
         if value is None or self._missing(value):
             return self._one_hit if name == "hits" else b""
         kind = self._settings.kinds.get(name, SUM)
         if kind == DISTINCT:
-            return _json(self._hit(metrics={name: {"unique": value}}).others)[1:-1]
+            return wire_part(self._hit(metrics={name: {"unique": value}}).others)
         if not NUMBER.fullmatch(value):
             raise HitError(Reason.BAD_METRICS, f"metrics.{name}", f"expected a number, got {_shown(value)}")
         number = int(value) if value.isdigit() and len(value) < 18 else float(value)
         hit = self._hit(metrics={name: number})
-        return _json({name: self._sign * hit.metrics[name]} if kind == SUM else hit.others)[1:-1]
+        return wire_part({name: self._sign * hit.metrics[name]} if kind == SUM else hit.others)
 
     def _time(self, value: Value) -> bytes:
         if value is None or self._missing(value):
             raise HitError(Reason.BAD_TIME, "at", f"expected a time in column {_shown(self._mapping.at)}, got nothing")
-        return b"%d" % self._hit(at=self._when(value)).at_ms
+        return wire_part(self._hit(at=self._when(value)).at_ms)
 
     def _when(self, text: str) -> datetime:
         """The time of a row, in the zone of the mapping where it names none; rounded to microseconds."""
@@ -353,10 +351,3 @@ class HitMaker:
 
     def _local(self, when: datetime) -> datetime:
         return when.replace(tzinfo=self._mapping.at_zone)
-
-
-_json = msgspec.json.Encoder(order="deterministic").encode
-
-
-def _object(members: Sequence[bytes]) -> bytes:
-    return b"{%b}" % b",".join(members)

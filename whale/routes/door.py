@@ -23,15 +23,11 @@ from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
-from whale.parameters import A, about_asked, asked_of, body_of, hit_given, query_of
+from whale.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.responses import EXPOSED, Problem, text_answer, unavailable
 
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
-PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-None-Match, X-API-Key",
-    "Access-Control-Max-Age": "86400",
-}
+PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
 
 
@@ -128,7 +124,7 @@ class Door:
 
     def given(self, *more: str) -> dict[str, Any]:
         """The fields of the hit in the request. more: names beside a hit's.  Raises CallerError, HitError, Problem."""
-        return hit_given(bottle.request.environ, self.settings, more)
+        return hit_fields(bottle.request.environ, self.settings, more)
 
     def body(self) -> bytes:
         """Raises HitError, Problem."""
