@@ -401,8 +401,8 @@ class Deciding(Counting):
         )
         segments, more = largest_segments(self.store, self.account, pk, path, period, limit) if path else ([], 0)
         drawn = np.random.default_rng(0)  # the same counters give the same report
-        found_ = report(self.store, self.account, asked, segments, self.bounds.points, drawn, more)
-        return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=found_)
+        reported = report(self.store, self.account, asked, segments, self.bounds.points, drawn, more)
+        return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=reported)
 
     def managed(self) -> Managed:
         with self._lock:
@@ -415,6 +415,6 @@ def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:
     for field in sorted(more.keys() - Policy.__dataclass_fields__.keys()):
         raise CallerError(f"is not a parameter here: expected one of {', '.join(Policy.__dataclass_fields__)}", field)
     try:
-        return Policy(name, goal, **more)  # type: ignore[arg-type]  # checked there
+        return Policy.of(name, goal, more)
     except TypeError:
         raise CallerError(f"expected numbers, got {ascii(dict(more))[:60]}", next(iter(more), "policy")) from None

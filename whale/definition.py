@@ -243,7 +243,7 @@ def pk_of(name: str, phase: int, is_held_out: bool = False) -> Pk:
 
 def policy_of(phase: Phase) -> policy.Policy:
     """Of a phase that learns."""
-    return policy.Policy(name=phase.policy, goal=phase.goal, **phase.exploring)  # type: ignore[arg-type]  # checked when it was defined
+    return policy.Policy.of(phase.policy, phase.goal, phase.exploring)
 
 
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Definition).decode
@@ -477,7 +477,7 @@ def _exploring(old: Definition | None, given: DecisionGiven, rule: str) -> dict[
                 raise CallerError(LEARNS, name)
             found[name] = value
     if rule != SPLIT:
-        policy.Policy(name=rule, **found)  # type: ignore[arg-type]  # it is what checks them
+        policy.Policy.of(rule, policy.DEFAULT.goal, found)  # checks them
     return found
 
 

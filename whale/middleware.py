@@ -23,9 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hail.hit import HitError, encode_hit, parse_hit
+from hail.message import ACCOUNT
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
-from whale.client import ACCOUNT
 
 Environ = dict[str, Any]
 Dimensions = Mapping[str, Any]
@@ -156,6 +156,8 @@ class PageViews:
                 self._publisher.publish(ACCOUNT, rows)
         except NotAccepted as error:
             self._drop(len(rows), str(error))
+        except Exception as error:  # this thread counts all views that are to come
+            self._drop(len(rows), repr(error))
 
     def _drop(self, views: int, why: str) -> None:
         with self._lock:

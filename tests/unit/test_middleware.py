@@ -20,6 +20,7 @@ from django.urls import path as route
 from hail.message import decode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
+from tests.servers import wait_until
 from whale.middleware import PAGE, PageViews
 
 Body = Iterable[bytes]
@@ -188,6 +189,24 @@ def test_what_cannot_be_counted_is_dropped_and_told_once(settings: Settings, cap
     assert [record.getMessage() for record in caplog.records] == [
         "1 page views were not counted since the start; the last one: ZeroDivisionError('division by zero')"
     ]
+
+
+def test_an_error_that_nobody_expected_does_not_end_the_counting(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views = PageViews(app_of(), settings=settings)
+    publish, broken = views._publisher.publish, [OSError("the disk"), None]
+
+    def once(*given: Any) -> None:
+        if error := broken.pop(0):
+            raise error
+        publish(*given)
+
+    monkeypatch.setattr(views._publisher, "publish", once)
+    get(views, "/first")
+    wait_until(lambda: views.dropped == 1, what="the view that is dropped")
+    get(views, "/second")
+    assert counted(views, settings) == [hit(page="/second", status="200")]
 
 
 def test_pages_are_served_where_nothing_can_be_counted(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ the option does there than its rate and the context's own effect (the same for a
 towards 1 by how little is known of it. Rewards that may be negative take the same way with differences in place of factors.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,6 +60,11 @@ class Policy:
                 raise CallerError(f"expected a number from 0 to 1, got {getattr(self, field)}", field)
         if not 0 <= self.min_trials < np.inf:
             raise CallerError(f"expected a number of trials, got {self.min_trials}", "min_trials")
+
+    @classmethod
+    def of(cls, name: str, goal: str, parameters: Mapping[str, Any]) -> "Policy":
+        """Of what somebody gave; raises CallerError, and TypeError where a parameter is unknown or no number."""
+        return cls(**{"name": name, "goal": goal, **parameters})
 
     @property
     def version(self) -> str:

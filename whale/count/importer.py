@@ -24,6 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
@@ -400,8 +401,8 @@ class Importing:
                 content,
                 records,
                 publisher_of(content, job.mapping, asked.block_hits),
-                lambda counted: self._covered(counted, content, resets),  # noqa: B023  # used at once
-                lambda counted: partly(job.mapping, counted, resets),  # noqa: B023  # as above
+                partial(self._covered, content=content, resets=resets),
+                partial(partly, job.mapping, resets=resets),
                 max(int(time.time() * 1000), newest_reset(job.mapping, resets)),
             )
             if step.says and is_done:
