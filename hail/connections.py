@@ -139,10 +139,10 @@ class Connections:
             del self._waiting[connection.waits][connection]
             connection.waits = None
 
-    @property
-    def making_room(self) -> bool:
-        """Whether those that were closed have yet to end before more may be taken."""
-        return self.going > 0 and self.held + self.going > self._bounds.held_bytes
+    def must_wait(self, connection: Connection) -> bool:
+        """Whether those that were closed have yet to end before it may go on; what holds no more than its share waits for nobody."""
+        full = self.going > 0 and self.held + self.going > self._bounds.held_bytes
+        return full and connection.held > self._share
 
     def hold(self, connection: Connection, size: int) -> None:
         """So many bytes more; where there are too many, others make room."""

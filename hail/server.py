@@ -42,6 +42,9 @@ UNSENT_BYTES = 131_072  # of an answer in the kernel: the rest waits in the proc
 PIECE_BYTES = (
     32_768  # of a body at a time: all that have sent some may be read before one that was closed frees its own
 )
+# new connections at a turn of the loop: 100, as gevent would, make it 0.1 s long in a burst, and a request waits for several turns
+ACCEPTED_A_TURN = 4
+ACCEPTED_A_SECOND = 400  # of the loop's work, where that is more: large batches make turns long
 SWITCH_S = 0.001  # of Python's 5 ms, eight busy threads make the one with the connections wait 40 ms at each turn
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close without waiting for the peer to take what was sent
 
@@ -160,7 +163,7 @@ class Stream(Connection):
 
     def _hold(self, size: int) -> None:
         self._book.hold(self, size)
-        while self._book.making_room and not self._gone:
+        while self._book.must_wait(self) and not self._gone:
             gevent.sleep(0)
 
     def cut(self) -> None:
@@ -288,6 +291,25 @@ def overloaded(start_response: Any) -> list[bytes]:
     return [body]
 
 
+class Listener(StreamServer):
+    """Takes in few new connections at a turn of the loop, so that those it has are heard, and more after a long turn."""
+
+    def __init__(self, listener: Any, handle: Callable[..., None], least: int):
+        super().__init__(listener, handle=handle)
+        self._least, self._last = least, time.thread_time()
+
+    def _do_read(self) -> None:
+        now = time.thread_time()
+        self.max_accept = accepted_after(now - self._last, self._least)
+        self._last = now
+        super()._do_read()
+
+
+def accepted_after(seconds: float, least: int) -> int:
+    """How many new connections are taken in where the loop has worked so long since the last ones."""
+    return max(least, min(int(seconds * ACCEPTED_A_SECOND), StreamServer.max_accept))
+
+
 class HailWorker(GeventWorker):
     """`--worker-class hail.server.HailWorker`"""
 
@@ -347,10 +369,9 @@ class HailWorker(GeventWorker):
         return bool(answered)
 
     def run(self) -> None:
-        servers = [StreamServer(listener, handle=partial(self.handle, listener)) for listener in self.sockets]
+        least = 1 if self.cfg.workers > 1 else ACCEPTED_A_TURN  # with several processes the next one is for the others
+        servers = [Listener(listener, partial(self.handle, listener), least) for listener in self.sockets]
         for server in servers:
-            if self.cfg.workers > 1:
-                server.max_accept = 1  # the next one is for the others
             server.start()
         while self.alive:
             self._tick()

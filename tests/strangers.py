@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,6 @@ from whale.embedded import dying_with_parent
 KINDS = ("head", "body", "idle", "reader")
 PIPELINED = 60
 HALF_BODY = 30_000
-AGAIN_S = 4.0
 
 
 class Strangers:
@@ -104,10 +102,10 @@ class Stranger:
 
 
 def attack(port: int, each: int, post: str, get: str, *kinds: str) -> None:
-    """For ever. Half of the halves trickle, a byte a second; what was closed comes again AGAIN_S later."""
+    """For ever. Half of the halves trickle, a byte a second; what was closed comes again within a second."""
     watch = select.epoll()
     strangers: dict[int, Stranger] = {}
-    closed: deque[tuple[float, Stranger]] = deque()
+    closed: list[Stranger] = []
     connected = False
 
     def begin(stranger: Stranger) -> None:
@@ -132,11 +130,11 @@ def attack(port: int, each: int, post: str, get: str, *kinds: str) -> None:
             except OSError:
                 del strangers[descriptor]
                 stranger.socket.close()
-                closed.append((time.monotonic() + AGAIN_S, stranger))
-        while closed and closed[0][0] < time.monotonic():
-            begin(closed.popleft()[1])
+                closed.append(stranger)
         if time.monotonic() > trickle_at:
             trickle_at += 1
+            while closed:
+                begin(closed.pop())
             for stranger in list(strangers.values())[::2]:
                 try:
                     stranger.trickle()

@@ -461,6 +461,43 @@ def slowest_ms(served: Served, start: str, piece: bytes, times: int) -> float:
         link.close()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_large_batches_let_new_connections_in(serve: Callable[..., Served], processes: int) -> None:
+    """They make turns of the loop long; a hundred hits would wait for 25 of them, were as few taken in as at a short turn."""
+    served = serve("hail", hail_processes=processes)
+    batch = b"[" + b",".join([b'{"pk": "shop", "dimensions": ["a", "b"]}'] * 500) + b"]"
+    answered: list[int] = []
+    done = threading.Event()
+
+    def send() -> None:
+        link = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        while not done.is_set():
+            link.request("POST", "/batch", batch, {"Content-Type": "application/json"})
+            answer = link.getresponse()
+            answer.read()
+            answered.append(answer.status)
+        link.close()
+
+    threads = [threading.Thread(target=send) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(lambda: len(answered) > 32, what="batches")
+        before = len(answered)
+        hits = [
+            served.open("GET /count?pk=shop HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            for _ in range(100)
+        ]
+        assert {answer_on(hit)[0] for hit in hits} == {200}
+        meanwhile = len(answered) - before
+        print(f"{meanwhile} batches were answered before 100 hits were")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert meanwhile < 100
+
+
 # the limit of open files
 
 

@@ -103,6 +103,22 @@ def test_too_many_bytes_close_the_one_that_has_waited_longest_of_those_that_hold
     assert not book.overloaded
 
 
+def test_while_closed_ones_have_yet_to_end_only_those_wait_that_hold_more_than_their_share() -> None:
+    book = Book(held_bytes=1000)
+    hit, large, upload = (book.new(name, now) for now, name in enumerate(("a hit", "a large one", "an upload")))
+    book.wait(upload, Wait.BODY, 0)
+    book.hold(hit, 10)  # its share of 1,000 bytes for 100 connections
+    book.hold(upload, 700)
+    book.hold(large, 150)
+    assert not any(map(book.must_wait, (hit, large, upload)))
+    book.hold(large, 200)
+    assert (book.cuts, book.going) == (["an upload"], 700)
+    assert book.must_wait(large)
+    assert not book.must_wait(hit)
+    book.leave(upload)
+    assert not book.must_wait(large)
+
+
 def test_what_was_closed_is_not_counted_again() -> None:
     book = Book(connections=1)
     gone = book.new("a", 0, "10.0.0.1")

@@ -1,4 +1,4 @@
-"""The threads that a Whale process answers in: called from greenlets, which wait meanwhile and let others run."""
+"""How many connections are taken in at a turn of the loop; and the threads that Whale answers in, while greenlets wait."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ import weakref
 import gevent
 import pytest
 
-from hail.server import Threads
+from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Threads, accepted_after
 
 
 def test_each_call_gets_its_own_result() -> None:
@@ -56,3 +56,10 @@ def test_an_idle_thread_holds_nothing_of_its_last_call() -> None:
     while gone() is not None:
         assert time.monotonic() < deadline
         gevent.sleep(0.001)
+
+
+@pytest.mark.parametrize("least", [1, ACCEPTED_A_TURN])
+def test_few_connections_are_taken_in_after_a_short_turn_and_more_after_a_long_one(least: int) -> None:
+    assert [accepted_after(seconds, least) for seconds in (0, 0.0001, 0.002)] == [least] * 3
+    assert accepted_after(0.125, least) == 0.125 * ACCEPTED_A_SECOND
+    assert accepted_after(3600, least) == 100
