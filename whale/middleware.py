@@ -103,8 +103,7 @@ class PageViews:
         try:
             if not view.is_page or (dimensions := self._dimensions(view.environ, view.status)) is None:
                 return
-            took_ms = (time.perf_counter() - view.began) * 1000
-            metrics = {"ms": round(took_ms, 3)}
+            metrics = {"ms": round(view.took_s * 1000, 3)}
             self._start()
             self._waiting.put_nowait({"pk": self._pk, "dimensions": dimensions, "metrics": metrics, "at": time.time()})
         except queue.Full:

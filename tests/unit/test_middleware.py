@@ -21,6 +21,7 @@ from hail.message import decode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
 from tests.servers import wait_until
+from whale import middleware
 from whale.middleware import PAGE, PageViews
 
 Body = Iterable[bytes]
@@ -60,8 +61,8 @@ def get(app: Any, address: str = "/", method: str = "GET", **environ: Any) -> by
         getattr(body, "close", lambda: None)()
 
 
-def counted(views: PageViews, settings: Settings) -> Seen:
-    """Dimensions and metrics of what was counted, the time aside."""
+def counted(views: PageViews, settings: Settings, ms: int | None = None) -> Seen:
+    """Dimensions and metrics of what was counted, the time aside. ms: that it was."""
     views.close()
     folder = SpoolFolder(settings.data_dir)
     found = []
@@ -69,7 +70,8 @@ def counted(views: PageViews, settings: Settings) -> Seen:
         for body in read_records((folder.path / name).read_bytes()).messages:
             for hit in decode_message(body).hits:
                 assert bytes(hit.pk) == b'["page_views"]'
-                assert 0 <= hit.metrics.pop("ms") < 60_000_000_000
+                took = hit.metrics.pop("ms") / 1_000_000
+                assert 0 <= took < 60_000 if ms is None else took == ms
                 found.append((json.loads(bytes(hit.dimensions)), dict(hit.metrics)))
     return found
 
@@ -159,6 +161,17 @@ def test_a_page_that_is_made_while_it_is_sent_counts_when_it_was_sent(settings: 
     assert get(views) == b"one two"
     assert closed == [True]
     assert counted(views, settings) == [hit(page="/", status="200")]
+
+
+def test_the_time_is_that_of_the_application_and_not_of_sending(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = iter([10.0, 11.5])
+    monkeypatch.setattr(middleware.time, "perf_counter", lambda: next(ticks))
+    views = PageViews(app_of(), settings=settings)
+    get(views)
+    monkeypatch.undo()
+    assert counted(views, settings, ms=1500) == [hit(page="/", status="200")]
 
 
 def test_what_is_no_page_is_handed_on_as_it_is(settings: Settings) -> None:
