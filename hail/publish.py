@@ -139,12 +139,20 @@ class Publisher:
         with self._lock:
             if self._closed:
                 raise NotAccepted(Reason.OVERLOADED)
-            if self._engine is None or not self._engine.thread.is_alive():
-                if self._engine is not None:
-                    log.error("the publisher thread died: starting another")
-                    self._engine.bury()
-                self._engine = _Engine(self._settings, self._clock)
-            return self._engine
+            if self._engine is not None:
+                if self._engine.thread.ident is None or self._engine.thread.is_alive():  # None: it is about to start
+                    return self._engine
+                log.error("the publisher thread died: starting another")
+                self._engine.bury()
+            engine = self._engine = _Engine(self._settings, self._clock)
+        # Not under the lock: it may be older than gevent's patches, and then a greenlet that waits for it stops all others, the one
+        # that starts the thread among them.
+        try:
+            engine.thread.start()
+        except RuntimeError:  # there may be no more threads; the next hit tries again
+            self._engine = None
+            raise
+        return engine
 
     def after_fork(self) -> None:
         """In the child: what was opened is the parent's."""
@@ -198,7 +206,6 @@ class _Engine:
         self._started = time.monotonic()
         self._rests_at, self._tells_at = self._started + REST_S, 0.0
         self.thread = threading.Thread(target=self._run, name="hail-publisher", daemon=True)
-        self.thread.start()
 
     # the side of the requests
 

@@ -112,14 +112,16 @@ class PageViews:
             self._drop(1, repr(error))
 
     def _start(self) -> None:
-        if self._counts_in != os.getpid():
-            with self._lock:
-                if self._counts_in != os.getpid():
-                    self._waiting = queue.Queue(WAITING)  # after a fork the other one belongs to the parent
-                    self._thread = threading.Thread(target=self._count, name="page views", daemon=True)
-                    self._thread.start()
-                    atexit.register(self.close)
-                    self._counts_in = os.getpid()
+        if self._counts_in == os.getpid():
+            return
+        with self._lock:
+            if self._counts_in == os.getpid():
+                return
+            self._waiting = queue.Queue(WAITING)  # after a fork the other one belongs to the parent
+            thread = self._thread = threading.Thread(target=self._count, name="page views", daemon=True)
+            self._counts_in = os.getpid()
+        thread.start()  # not under the lock, as in hail/publish.py
+        atexit.register(self.close)
 
     def close(self) -> None:
         """Counts the views that wait, for LAST_S at most. The end of the process does this by itself."""

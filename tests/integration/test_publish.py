@@ -2,6 +2,8 @@
 and a message that is in two places has one name."""
 
 import multiprocessing
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -381,3 +383,24 @@ def test_hits_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
     assert answers == [Reason.OVERLOADED, None, None]
     assert engine._room.held == 0
     publisher.close()
+
+
+def test_greenlets_share_a_publisher_that_was_made_before_gevent_patched(tmp_path: Path) -> None:
+    """A lock that is older than the patches stops all greenlets, so none is held while the thread starts."""
+    program = f"""
+from hail.hit import encode_hit, parse_hit
+from hail.publish import Publisher
+from hail.settings import load
+
+settings = load({{"HAILWHALE_DATA_DIR": {str(tmp_path)!r}}})
+publisher = Publisher(settings)
+
+from gevent import monkey
+monkey.patch_all()
+import gevent
+
+hit = parse_hit({{"pk": "a"}}, settings, 1_790_000_000.0)
+work = [gevent.spawn(publisher.publish, "default", [(encode_hit(hit), hit.cells)]) for _ in range(5)]
+gevent.joinall(work, raise_error=True)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -241,6 +243,35 @@ def test_each_process_counts_its_own_views_after_a_fork(settings: Settings) -> N
     get(views, "/after")
     pages = [next(iter(dimensions["page"])) for dimensions, _ in counted(views, settings)]
     assert sorted(pages) == ["/after", "/before", "/child"]
+
+
+def test_greenlets_of_an_application_that_was_loaded_before_gevent_patched_wait_for_nobody(settings: Settings) -> None:
+    """As under `gunicorn --preload --worker-class gevent`: a lock that is older than the patches stops all greenlets."""
+    program = f"""
+from hail.settings import load
+from whale.middleware import PageViews
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html")])
+    return [b"page"]
+
+views = PageViews(app, settings=load({{"HAILWHALE_DATA_DIR": {settings.data_dir!r}}}))
+
+from gevent import monkey
+monkey.patch_all()
+import gevent
+
+def get():
+    body = views({{"REQUEST_METHOD": "GET", "PATH_INFO": "/"}}, lambda *_: None)
+    parts = b"".join(body)
+    body.close()
+    return parts
+
+found = [each.value for each in gevent.joinall([gevent.spawn(get) for _ in range(5)])]
+assert found == [b"page"] * 5, found
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert counted(PageViews(app_of(), settings=settings), settings) == [hit(page="/", status="200")] * 5
 
 
 def test_flask(settings: Settings) -> None:
