@@ -96,7 +96,8 @@ class PageViews:
         view.took_s = time.perf_counter() - view.began
         if view.status and not view.is_page:
             return body
-        return _Answer(body, lambda: self._seen(view))
+        kind = _SizedAnswer if hasattr(body, "__len__") else _Answer
+        return kind(body, lambda: self._seen(view))
 
     def _seen(self, view: "_View") -> None:
         """Never raises: the answer is given, and the server must not be told of anything else."""
@@ -177,10 +178,10 @@ class _View:
         self.began, self.took_s = time.perf_counter(), 0.0
         self.status, self._type = 0, ""
 
-    def start(self, status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+    def start(self, status: str, headers: list[tuple[str, str]], *more: Any, **named: Any) -> Any:
         self.status = int(status.partition(" ")[0])
         self._type = next((value for name, value in headers if name.lower() == "content-type"), "")
-        return self._start_response(status, headers, *more)
+        return self._start_response(status, headers, *more, **named)
 
     @property
     def is_page(self) -> bool:
@@ -192,7 +193,7 @@ class _View:
 class _Answer:
     """The parts of an answer, and what is to be done when it was sent."""
 
-    def __init__(self, body: Iterable[bytes], sent: Callable[[], None]):
+    def __init__(self, body: Any, sent: Callable[[], None]):
         self._body, self._sent = body, sent
 
     def __iter__(self) -> Iterator[bytes]:
@@ -204,3 +205,10 @@ class _Answer:
                 close()
         finally:
             self._sent()
+
+
+class _SizedAnswer(_Answer):
+    """Of an answer in one part servers tell the length, as Content-Length; they know it by len()."""
+
+    def __len__(self) -> int:
+        return len(self._body)

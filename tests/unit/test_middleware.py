@@ -6,9 +6,10 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from wsgiref.handlers import SimpleHandler
 
 import django
 import flask
@@ -305,3 +306,34 @@ def test_django(settings: Settings) -> None:
         views = PageViews(WSGIHandler(), settings=settings)
         assert get(views, "/books/7", **{"wsgi.input": io.BytesIO()}) == b"<h1>Book 7</h1>"
     assert counted(views, settings) == [hit(page="books/<int:number>", status="200")]
+
+
+class Unsized:
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"unsized"])
+
+
+def by_keyword(environ: dict[str, Any], start_response: Callable[..., Any]) -> Body:
+    start_response("200 OK", [("Content-Type", "text/html")])
+    try:
+        raise ValueError("while the page was made")
+    except ValueError:
+        start_response("500 Oh", [("Content-Type", "text/html")], exc_info=sys.exc_info())
+    return [b"sorry"]
+
+
+@pytest.mark.parametrize(
+    "app", [app_of([b"one part"]), app_of([b"two ", b"parts"]), app_of(Unsized()), app_of([]), by_keyword]
+)
+def test_a_server_says_of_an_answer_all_that_it_says_without(settings: Settings, app: Any) -> None:
+    """Servers take Content-Length from an answer that is one part, which they know by its len()."""
+
+    def served(application: Any) -> bytes:
+        sent = io.BytesIO()
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "SERVER_PROTOCOL": "HTTP/1.1"}
+        handler = SimpleHandler(io.BytesIO(), sent, io.StringIO(), environ)
+        handler.origin_server = False  # it would say the date
+        handler.run(application)
+        return sent.getvalue()
+
+    assert served(PageViews(app, settings=settings)) == served(app)
