@@ -231,7 +231,9 @@ class Access:
         self.settings = settings
         self.locked = is_locked(settings)
         self._key_header = key_header
-        self._keys = {WRITE: settings.write_key, READ: settings.read_key, ADMIN: settings.admin_key}
+        keys = {WRITE: settings.write_key, READ: settings.read_key, ADMIN: settings.admin_key}
+        # as the environment has them, whose bytes need not be UTF-8
+        self._keys = {right: key.encode("utf-8", "surrogateescape") for right, key in keys.items()}
         self._nobody = Caller(account)
         self._anybody = Caller(account, ALL_RIGHTS)
         self._own_name = _host_of(bind)
@@ -249,7 +251,7 @@ class Access:
         rights = [
             right
             for right, expected in self._keys.items()
-            if hmac.compare_digest(expected.encode(), key) and expected  # each is compared, whatever the others said
+            if hmac.compare_digest(expected, key) and expected  # each is compared, whatever the others said
         ]
         if not rights:
             return self._nobody

@@ -174,3 +174,11 @@ def test_the_door_of_a_whale_lets_in_callers_of_its_account(settings: Settings) 
     asked = {"pk": "shop", "period": "today", "cached": "true"}
     assert [call(app, "GET", "/total", asked).text for _ in range(2)] == ["2", "2"]
     assert bottle.request.environ[CALLER] == BEN
+
+
+@pytest.mark.parametrize("query", ["key=k%ff", "key=" + "r" * 16])
+def test_a_key_that_is_no_utf_8_opens_as_any_other(query: str) -> None:
+    """The environment holds bytes, and Python gives those that are no UTF-8 as surrogates."""
+    settings = load({"HAILWHALE_WRITE_KEY": "k\udcff", "HAILWHALE_READ_KEY": "r" * 16})
+    rights = Access(settings, "127.0.0.1:8085").caller({"QUERY_STRING": query}).rights
+    assert rights == {"write" if "ff" in query else "read"}
