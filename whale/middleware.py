@@ -7,9 +7,9 @@ A view is an answer of type text/html to GET, or "not modified" to a browser tha
 the pk `page_views`, by page, status and referrer, with the metric `ms`: how long the application took. Nothing of the visitor is sent.
 
 Promise: the application answers as it would without this, and no answer waits for a count. A thread hands the views to Hail's queue after
-the answers were sent; where it cannot keep up, or the queue is away, views are dropped, counted in `dropped` and named in the log once a
-minute. A process that is killed loses the views of its last moment. An order must not be lost: call `Whale.count` for it, which returns
-when the hit is safe.
+the answers were sent. Where it cannot keep up, or the queue is away, 16 MB of views wait, and more are dropped: they are counted in
+`dropped` and named in the log once a minute. A process that is killed loses the views of its last moment. An order must not be lost: call
+`Whale.count` for it, which returns when the hit is safe.
 """
 
 import atexit
@@ -32,7 +32,8 @@ Dimensions = Mapping[str, Any]
 
 PAGE = "hailwhale.page"
 """Of the environ: what an application calls this page, as the rule of its route."""
-WAITING, AT_ONCE = 10_000, 500  # views
+WAITING_BYTES, BESIDE_BYTES = 16_000_000, 250  # of all views that wait; what one takes beside its text
+AT_ONCE = 500  # views
 LAST_S = 5.0  # for the views that wait when the process ends
 TOLD_S = 60.0
 
@@ -81,7 +82,8 @@ class PageViews:
         self._app, self._pk, self._dimensions = app, pk, dimensions
         self._settings = load(os.environ) if settings is None else settings
         self._publisher = Publisher(self._settings)
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
+        self._waiting: queue.Queue[tuple[bytes, int] | None] = queue.Queue()
+        self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._counts_in = 0  # the process whose thread counts
         self._thread: threading.Thread
@@ -104,11 +106,20 @@ class PageViews:
         try:
             if not view.is_page or (dimensions := self._dimensions(view.environ, view.status)) is None:
                 return
-            metrics = {"ms": round(view.took_s * 1000, 3)}
+            now, metrics = time.time(), {"ms": round(view.took_s * 1000, 3)}
+            hit = parse_hit({"pk": self._pk, "dimensions": dimensions, "metrics": metrics}, self._settings, now)
+            wire = encode_hit(hit)
             self._start()
-            self._waiting.put_nowait({"pk": self._pk, "dimensions": dimensions, "metrics": metrics, "at": time.time()})
-        except queue.Full:
-            self._drop(1, f"{WAITING} views wait to be counted")
+            size = len(wire) + BESIDE_BYTES
+            with self._lock:
+                has_room = self._waiting_bytes + size <= WAITING_BYTES
+                self._waiting_bytes += size if has_room else 0
+            if has_room:
+                self._waiting.put((wire, hit.cells))
+            else:
+                self._drop(1, f"{WAITING_BYTES // 1_000_000} MB of them wait to be counted")
+        except HitError as error:
+            self._drop(1, str(error))
         except Exception as error:  # of `dimensions`, which is the application's
             self._drop(1, repr(error))
 
@@ -118,7 +129,7 @@ class PageViews:
         with self._lock:
             if self._counts_in == os.getpid():
                 return
-            self._waiting = queue.Queue(WAITING)  # after a fork the other one belongs to the parent
+            self._waiting, self._waiting_bytes = queue.Queue(), 0  # after a fork the others belong to the parent
             thread = self._thread = threading.Thread(target=self._count, name="page views", daemon=True)
             self._counts_in = os.getpid()
         thread.start()  # not under the lock, as in hail/publish.py
@@ -127,39 +138,31 @@ class PageViews:
     def close(self) -> None:
         """Counts the views that wait, for LAST_S at most. The end of the process does this by itself."""
         if self._counts_in == os.getpid():
-            try:
-                self._waiting.put(None, timeout=LAST_S)
-            except queue.Full:
-                return
+            self._waiting.put(None)
             self._thread.join(LAST_S)
 
     def _count(self) -> None:
         while True:
-            views = [self._waiting.get()]
-            while len(views) < AT_ONCE and views[-1] is not None:
+            waiting = [self._waiting.get()]
+            while len(waiting) < AT_ONCE and waiting[-1] is not None:
                 try:
-                    views.append(self._waiting.get_nowait())
+                    waiting.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
-            self._publish([view for view in views if view is not None])
-            if views[-1] is None:
+            if views := [view for view in waiting if view is not None]:
+                self._publish(views)
+            if waiting[-1] is None:
                 return
 
-    def _publish(self, views: list[dict[str, Any]]) -> None:
-        rows = []
-        for view in views:
-            try:
-                hit = parse_hit(view, self._settings, view["at"])
-                rows.append((encode_hit(hit), hit.cells))
-            except HitError as error:
-                self._drop(1, str(error))
+    def _publish(self, views: list[tuple[bytes, int]]) -> None:
         try:
-            if rows:
-                self._publisher.publish(ACCOUNT, rows)
+            self._publisher.publish(ACCOUNT, views)
         except NotAccepted as error:
-            self._drop(len(rows), str(error))
+            self._drop(len(views), str(error))
         except Exception as error:  # this thread counts all views that are to come
-            self._drop(len(rows), repr(error))
+            self._drop(len(views), repr(error))
+        with self._lock:
+            self._waiting_bytes -= sum(len(wire) + BESIDE_BYTES for wire, _ in views)
 
     def _drop(self, views: int, why: str) -> None:
         with self._lock:
@@ -187,7 +190,7 @@ class _View:
     def is_page(self) -> bool:
         if self.status == 304:  # it says no type
             return "text/html" in self.environ.get("HTTP_ACCEPT", "")
-        return self._type.startswith("text/html") and not 300 <= self.status < 400
+        return self._type.lower().startswith("text/html") and not 300 <= self.status < 400
 
 
 class _Answer:

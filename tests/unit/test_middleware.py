@@ -6,6 +6,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -223,6 +224,21 @@ def test_an_error_that_nobody_expected_does_not_end_the_counting(
     wait_until(lambda: views.dropped == 1, what="the view that is dropped")
     get(views, "/second")
     assert counted(views, settings) == [hit(page="/second", status="200")]
+
+
+def test_views_that_wait_are_bounded_in_bytes(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "WAITING_BYTES", 2000)
+    views = PageViews(app_of(), settings=settings)
+    goes_on = threading.Event()
+    publish = views._publisher.publish
+    monkeypatch.setattr(views._publisher, "publish", lambda *given: goes_on.wait(60) and publish(*given))
+    for _ in range(50):
+        assert get(views, "/" + "x" * 150) == b"<h1>Hello</h1>"
+    assert 42 <= views.dropped <= 48  # some 450 bytes each
+    goes_on.set()
+    seen = len(counted(views, settings))
+    assert seen + views.dropped == 50
+    assert views._waiting_bytes == 0
 
 
 def test_pages_are_served_where_nothing_can_be_counted(tmp_path: Path) -> None:
