@@ -22,6 +22,7 @@ M_ARENA_MAX = -8  # of glibc's malloc.h
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 C = TypeVar("C", bound="functools._lru_cache_wrapper[Any]")
 
 
@@ -114,10 +115,19 @@ def calendar(remembering: C) -> C:
     return remembering
 
 
+def _all_of(some: "weakref.WeakSet[T]") -> list[T]:
+    """What is in a set to which other threads add meanwhile; a lock would stay shut in a child that is forked while it is held."""
+    while True:
+        try:
+            return list(some)
+        except RuntimeError:  # one was added
+            continue
+
+
 def held() -> dict[str, tuple[int, int]]:
     """By name: bytes that this process holds, and how many it may."""
     found: dict[str, tuple[int, int]] = {}
-    for room in list(_rooms):
+    for room in _all_of(_rooms):
         bytes_, most = found.get(room.name, (0, 0))
         found[room.name] = bytes_ + room.held, most + room.most
     return dict(sorted(found.items()))
@@ -125,7 +135,7 @@ def held() -> dict[str, tuple[int, int]]:
 
 def rest() -> None:
     """Clears the caches that nobody asked since the last rest, and hands freed memory to the system."""
-    for cache in list(_caches):
+    for cache in _all_of(_caches):
         if not cache.was_asked:
             cache.clear()
         cache.was_asked = False

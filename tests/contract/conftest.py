@@ -11,7 +11,8 @@ from whale.store import connect
 from whale.store.base import Store
 from whale.store.memory import MemoryStore
 
-STORES = ("memory", "redis_server", "redis_62", "redis_cluster")
+IN_REDIS = ("redis_server", "redis_62", "redis_cluster")
+STORES = ("memory", *IN_REDIS)
 
 
 @pytest.fixture(params=STORES)

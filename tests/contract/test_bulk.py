@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hail.settings import Settings
-from tests.contract.conftest import open_store
+from tests.contract.conftest import IN_REDIS, open_store
 from tests.contract.hits import NOW, message
 from whale import ofrep
 from whale.answer.outcomes import PATHS_AT_ONCE, Ratio
@@ -19,7 +19,6 @@ from whale.decide import Asked
 from whale.dimension import Path
 from whale.period import DAY, day_start
 from whale.store.base import Keeping
-from whale.store.memory import MemoryStore
 
 ABC = ["a", "b", "c"]
 FLAGS: dict[str, dict[str, Any]] = {
@@ -138,10 +137,8 @@ def test_an_option_that_left_is_decided_anew_beside_one_that_stays(settings: Set
     assert decider.decide_each([]) == []
 
 
+@pytest.mark.parametrize("settings", IN_REDIS, indirect=True)
 def test_twenty_flags_take_as_many_round_trips_as_one(settings: Settings, unique: str, trips: list[str]) -> None:
-    if not settings.redis_url:
-        assert MemoryStore(settings).shards == 1  # it has none
-        return
     whale = defined(settings, unique)
     for i in range(20 - len(FLAGS)):
         whale.define_decision(f"more {i}", options=ABC, policy="split" if i % 2 else "thompson")

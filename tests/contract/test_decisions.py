@@ -10,7 +10,7 @@ import pytest
 from hail.hit import MILLION, encode_hit, parse_decided
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings
-from tests.contract.conftest import open_store
+from tests.contract.conftest import IN_REDIS, open_store
 from tests.contract.hits import NOW, PUBLISHER
 from whale.answer.outcomes import Ratio, evidence_of, nodes_of
 from whale.count.apply import Applier
@@ -230,9 +230,8 @@ def test_rewards_at_once_are_added_one_after_the_other(settings: Settings, store
     assert sorted(befores[::2], key=lambda before: before["a"] if before else 0) == expected
 
 
-def test_a_reward_that_an_earlier_version_noted_is_kept(settings: Settings, store: Store, unique: str) -> None:
-    if not settings.redis_url:
-        return
+@pytest.mark.parametrize("settings", IN_REDIS, indirect=True)
+def test_a_reward_that_an_earlier_version_noted_is_kept(store: Store, unique: str) -> None:
     key = "{}:{{{}}}:d:n1".format(unique, keep(store, unique, None, "n1").id.partition("-")[0])
     kept = keep(store, unique, None, "n1")
     client = store.client
