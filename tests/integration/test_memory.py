@@ -10,6 +10,8 @@ import os
 import re
 import secrets
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,12 +39,45 @@ def resident_mb(pid: int, field: str = "VmRSS") -> float:
     return int(found[1]) / 1000
 
 
+HEAP = 64 << 20
+
+
 def heaps_of_threads(pid: int) -> int:
-    """Of glibc, beside the one of the process. Each lies at a multiple of 64 MB."""
-    starts = re.findall(
-        r"^([0-9a-f]+)-[0-9a-f]+ rw-p [0-9a-f]+ 00:00 0\s*$", Path(f"/proc/{pid}/maps").read_text(), re.M
+    """Of glibc, beside the one of the process. Each has 64 MB of addresses at a multiple of that: what is used, then what is reserved."""
+    found = re.findall(
+        r"^([0-9a-f]+)-([0-9a-f]+) (rw-p|---p) [0-9a-f]+ 00:00 0\s*$", Path(f"/proc/{pid}/maps").read_text(), re.M
     )
-    return sum(int(start, 16) % (64 << 20) == 0 for start in starts)
+    used = {int(start, 16): int(end, 16) for start, end, rights in found if rights == "rw-p"}
+    reserved = {int(start, 16): int(end, 16) for start, end, rights in found if rights == "---p"}
+    heaps = {start: end for start, end in used.items() if start % HEAP == 0}
+    return sum(end >= start + HEAP or reserved.get(end) == start + HEAP for start, end in heaps.items())
+
+
+SIX_THREADS = """
+import ctypes, sys, threading
+ready = threading.Barrier(7)
+def work():
+    ctypes.CDLL(None).malloc(5000)
+    ready.wait()
+    threading.Event().wait()
+for _ in range(6):
+    threading.Thread(target=work, daemon=True).start()
+ready.wait()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(("arenas", "heaps"), [("8", 6), ("2", 1), ("1", 0)])
+def test_heaps_of_threads_are_told_from_other_memory(arenas: str, heaps: int) -> None:
+    environ = {**os.environ, "MALLOC_ARENA_MAX": arenas}
+    with subprocess.Popen(
+        [sys.executable, "-c", SIX_THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ
+    ) as program:
+        assert program.stdout
+        assert program.stdout.readline() == b"ready\n"
+        assert heaps_of_threads(program.pid) == heaps
+        program.communicate()
 
 
 def processes_of(program: Program) -> list[int]:
