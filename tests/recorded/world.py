@@ -54,8 +54,15 @@ def become(path: str, command: list[str]) -> None:
 
 @contextmanager
 def fixed() -> Iterator[None]:
-    """What is drawn comes from a fixed seed; no setting comes from the environment; local time is UTC."""
-    drawn = Random(1)
+    """What this thread draws comes from a fixed seed; no setting comes from the environment; local time is UTC.
+
+    Threads that an earlier test left behind draw what they drew: each draw of theirs would move all that follow.
+    """
+    drawn, draws, token_hex = Random(1), threading.get_ident(), secrets.token_hex
+
+    def drawn_hex(size: int = 16) -> str:
+        return drawn.randbytes(size).hex() if threading.get_ident() == draws else token_hex(size)
+
     with pytest.MonkeyPatch.context() as patched:
         for name in [name for name in os.environ if name.startswith("HAILWHALE_")]:
             patched.delenv(name)
@@ -63,7 +70,7 @@ def fixed() -> Iterator[None]:
             patched.delenv(name, raising=False)
         patched.setenv("TZ", "UTC")
         time.tzset()
-        patched.setattr(secrets, "token_hex", lambda size=16: drawn.randbytes(size).hex())
+        patched.setattr(secrets, "token_hex", drawn_hex)
         patched.setattr(token_of, "__defaults__", (drawn.randbytes,))
         patched.setattr(threading, "Timer", _NoTimer)
         patched.setattr(os, "execv", become)
