@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 
+from hail.hit import HitError
 from hail.settings import SettingsError, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
@@ -89,7 +90,7 @@ def main(visitor: str | None, follow: bool) -> None:
         whale = Whale.connect(settings.replace(redis_url=url))
         known: set[str] = set()
         show(fresh(whale, visitor, known), head=True)
-    except (SettingsError, SetupError, Unavailable, CallerError) as error:
+    except (SettingsError, SetupError, Unavailable, CallerError, HitError) as error:
         click.echo(f"hailwhale tail: {error}", err=True)
         sys.exit(2)
     away = False
