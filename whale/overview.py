@@ -12,7 +12,7 @@ from whale.arguments import number_of
 from whale.client import Whale
 from whale.dimension import Pk
 from whale.errors import PeriodError
-from whale.page import Row
+from whale.routes.page import Row
 from whale.store.base import touches
 
 PKS, CHILDREN, METRICS = 50, 5, 8

@@ -20,7 +20,7 @@
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
-What each takes is in whale/asked.py, what answers it in whale/routes; a question that is too long for an address may be POSTed.
+What each takes is in whale/routes/asked.py, what answers it in whale/routes; a question that is too long for an address may be POSTed.
 Promise: a question never writes, but for /decide, which keeps what it decided. `OK` from /count_now means counted. A caller's fault
 is 400 with the field, in an RFC 9457 body; 503 with Retry-After means that the store is away. What was never counted reads 0 or empty.
 """
@@ -43,11 +43,11 @@ from hail.settings import Settings, load
 from whale.client import Whale
 from whale.embedded import redis_url_of
 from whale.errors import SetupError, Unavailable
-from whale.responses import Problem, text_answer, unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
 from whale.routes.questions import QuestionRoutes
+from whale.routes.responses import Problem, text_answer, unavailable
 from whale.routes.service import ServiceRoutes
 
 log = logging.getLogger("whale.web")

@@ -11,13 +11,13 @@ import pytest
 from hail.settings import Settings
 from tests.contract.conftest import IN_REDIS, open_store
 from tests.contract.hits import NOW, message
-from whale import ofrep
 from whale.answer.outcomes import PATHS_AT_ONCE, Ratio
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.decide import Asked
 from whale.dimension import Path
 from whale.period import DAY, day_start
+from whale.routes import ofrep
 from whale.store.base import Keeping
 
 ABC = ["a", "b", "c"]

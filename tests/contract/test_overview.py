@@ -13,7 +13,7 @@ from tests.wsgi import call
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.overview import CHILDREN, OTHERS, PKS, overview
-from whale.page import Row
+from whale.routes.page import Row
 from whale.store.base import Store
 from whale.web import make_app
 

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 import hail.openapi
 import hail.web
-import whale.openapi
+import whale.routes.openapi
 from hail.publish import Publisher
 from hail.settings import load
 from tests.servers import RedisServer
@@ -67,7 +67,7 @@ def check(app: Any, path: str, method: str) -> None:
     asked()
 
 
-@pytest.mark.parametrize(("path", "method"), operations(whale.openapi.document()))
+@pytest.mark.parametrize(("path", "method"), operations(whale.routes.openapi.document()))
 def test_whale_answers_as_it_says(whale_app: Any, path: str, method: str) -> None:
     check(whale_app, path, method)
 

@@ -16,12 +16,12 @@ from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
 from tests.wsgi import call
-from whale.asked import TotalAsked
 from whale.client import Whale
-from whale.parameters import period_of
-from whale.responses import json_answer
+from whale.routes.asked import TotalAsked
 from whale.routes.door import CALLER, Door
+from whale.routes.parameters import period_of
 from whale.routes.remembered import Remembered
+from whale.routes.responses import json_answer
 from whale.store.memory import MemoryStore
 from whale.web import make_app as make_whale
 

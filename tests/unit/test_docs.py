@@ -11,7 +11,7 @@ import bottle
 import pytest
 
 import hail.web
-import whale.asked
+import whale.routes.asked
 import whale.web
 from hail import access
 from hail.access import RIGHTS
@@ -105,7 +105,7 @@ def test_addresses_in_documents_are_routes(document: str) -> None:
 
 def test_parameters_of_questions_are_those_of_the_table() -> None:
     shown = {name for row in rows(section("docs/http.md", "Whale")) for name in re.findall(r"`(\w+)`", row[0])}
-    types = [each for name, each in vars(whale.asked).items() if name.endswith("Asked")]
+    types = [each for name, each in vars(whale.routes.asked).items() if name.endswith("Asked")]
     taken = {name for each in types for name in each.__struct_fields__}
     assert taken - shown == set()
 

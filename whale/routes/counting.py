@@ -13,9 +13,9 @@ from hail.pixel import fields_of_pixel
 from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
 from whale.errors import CallerError
-from whale.parameters import address_query, parameters
-from whale.responses import EXPOSED, json_answer, text_answer
 from whale.routes.door import Door
+from whale.routes.parameters import address_query, parameters
+from whale.routes.responses import EXPOSED, json_answer, text_answer
 
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 

@@ -10,18 +10,18 @@ import bottle
 import msgspec
 
 from hail.hit import DECIDED_FIELDS, HitError, lenient
-from whale import ofrep
 from whale.answer.outcomes import ratio_of
 from whale.answer.policy import Row
 from whale.answer.unknown import Unknowns, unknown_header, unknown_names
-from whale.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence
 from whale.client import Whale
 from whale.decide import Decision
 from whale.dimension import path_text, pk_asked
 from whale.errors import CallerError, NotFound, PathError, Unavailable
-from whale.parameters import object_of, typed
-from whale.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
+from whale.routes import ofrep
+from whale.routes.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence
 from whale.routes.door import Door, problem_of
+from whale.routes.parameters import object_of, typed
+from whale.routes.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
 
 MOST_EVIDENCE = 500
 DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}

@@ -23,8 +23,8 @@ from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
-from whale.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
-from whale.responses import EXPOSED, Problem, text_answer, unavailable
+from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
+from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
 
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")

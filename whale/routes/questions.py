@@ -24,7 +24,10 @@ from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
 from whale.answer.unknown import Unknowns, unknown_header, unknown_names, unknown_of
-from whale.asked import (
+from whale.client import Whale
+from whale.dimension import path_text, paths_asked, pk_asked, pk_text
+from whale.period import Range, interval_name
+from whale.routes.asked import (
     DatasetAsked,
     FactorsAsked,
     MetricsAsked,
@@ -37,13 +40,10 @@ from whale.asked import (
     TotalAsked,
     TotalsAsked,
 )
-from whale.client import Whale
-from whale.dimension import path_text, paths_asked, pk_asked, pk_text
-from whale.parameters import period_of, periods_of, pks_of, subject, typed
-from whale.period import Range, interval_name
-from whale.responses import EXPOSED, json_answer
 from whale.routes.door import Door
+from whale.routes.parameters import period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
+from whale.routes.responses import EXPOSED, json_answer
 
 
 class QuestionRoutes:

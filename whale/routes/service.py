@@ -6,13 +6,13 @@ import bottle
 
 from hail.metrics import CONTENT_TYPE, exposition
 from hail.problem import HOST, seen_from
-from whale import openapi
 from whale.client import Whale
 from whale.errors import Unavailable
 from whale.overview import overview
-from whale.page import POLICY, render
-from whale.responses import json_answer, said_of, text_answer, unavailable
+from whale.routes import openapi
 from whale.routes.door import Door
+from whale.routes.page import POLICY, render
+from whale.routes.responses import json_answer, said_of, text_answer, unavailable
 
 
 class ServiceRoutes:

@@ -1,4 +1,4 @@
-"""What requests to Whale ask, read out of addresses and bodies: queries by the types of whale/asked.py, and hits."""
+"""What requests to Whale ask, read out of addresses and bodies: queries by the types of whale/routes/asked.py, and hits."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -11,11 +11,11 @@ from hail.body import json_of, read_body
 from hail.hit import FIELDS, HitError, Reason, lenient
 from hail.parameters import not_here
 from hail.settings import Settings
-from whale.asked import Subject, TotalsAsked
 from whale.dimension import Pk, pk_asked, pks_asked
 from whale.errors import TYPES, CallerError, NotBegun, PathError, PeriodError, expected_of
 from whale.period import Span
-from whale.responses import Problem
+from whale.routes.asked import Subject, TotalsAsked
+from whale.routes.responses import Problem
 
 MAX_PARAMETERS = 100
 FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
