@@ -1,4 +1,4 @@
-"""The oracle: periods and answers, read from docs/http.md once more. It imports nothing of HailWhale.
+"""The oracle: periods and answers, read from docs/http/periods.md once more. It imports nothing of HailWhale.
 
 It keeps hits in a list, finds the edges of the buckets that a question means, and adds up by plain Python the hits that lie between
 two edges. Slow and simple: where Whale says something else, one of the two has misread the docs.

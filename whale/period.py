@@ -361,7 +361,7 @@ def parse_period(
     at: float | None = None,
     week: str = "monday",
 ) -> Range:
-    """The range that a period means at `now`, as the table in docs/http.md, and the stored interval that answers it.
+    """The range that a period means at `now`, as the table in docs/http/periods.md, and the stored interval that answers it.
 
     zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
     asked_zone: a name or an offset; the period may also end in `|zone`, which then holds.  start_at: only from the bucket with it on.

@@ -1,7 +1,7 @@
 """How hits may come over HTTP, a module each: its routes, how a request becomes hits, and how it is answered.
 
 A new format is a module here and its place in FORMATS; a row in the table of rights (hail/access.py) for each of its paths, in
-hail/openapi.py and docs/http.md a description, and tests.
+hail/openapi.py and docs/http/counting.md a description, and tests.
 """
 
 from collections.abc import Callable, Mapping

@@ -29,9 +29,11 @@ from whale.store.memory import MemoryStore
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {
     str(path.relative_to(ROOT)): path.read_text()
-    for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 }
 ALL = "\n".join(DOCUMENTS.values())
+INDEX = "docs/http.md"
+HTTP = {document: text for document, text in DOCUMENTS.items() if document.startswith("docs/http/")}
 MISSPELT_ON_PURPOSE = {"HAIL_BNID"}
 SETTINGS = load({})
 COMMANDS = {name: getattr(command, "module", None) for name, command in main.commands.items()}
@@ -86,14 +88,46 @@ HAIL = routes(hail.web.make_app(SETTINGS, Publisher(SETTINGS)))
 WHALE = routes(whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTINGS)))
 
 
-def headed(title: str) -> set[str]:
-    headings = re.findall(r"^### (.*)$", section("docs/http.md", title), re.M)
-    return {" ".join(found) for heading in headings for found in re.findall(r"(GET|POST) (/\S*?)(?=,|$)", heading)}
+def routes_in(text: str) -> list[str]:
+    headings = re.findall(r"^##+ (.*)$", text, re.M)
+    return [" ".join(found) for heading in headings for found in re.findall(r"(GET|POST) (/\S*?)(?=,|$)", heading)]
 
 
-def test_each_route_has_a_heading_and_each_heading_a_route() -> None:
-    assert headed("Hail") == HAIL
-    assert headed("Whale") == WHALE
+def test_each_route_has_a_heading_in_the_index_and_each_heading_a_route() -> None:
+    for title, expected in (("Hail", HAIL), ("Whale", WHALE)):
+        assert sorted(routes_in(section(INDEX, title))) == sorted(expected)
+
+
+def test_each_route_has_one_section_a_service_in_the_pages() -> None:
+    described = [route for text in HTTP.values() for route in routes_in(text)]
+    assert set(described) == HAIL | WHALE
+    twice = {route for route in described if described.count(route) > 1}
+    assert twice == (HAIL & WHALE) - {"GET /openapi.json"}
+
+
+def test_the_index_of_routes_leads_each_to_its_section() -> None:
+    for title in ("Hail", "Whale"):
+        for heading, says in re.findall(r"^### (.*)\n\n(.*)$", section(INDEX, title), re.M):
+            (target,) = re.findall(r"\]\(http/\w+\.md#([^)]+)\)", says)
+            assert target == anchor_of(heading)
+
+
+def test_an_old_address_of_a_section_leads_to_its_page() -> None:
+    """Links to docs/http.md#… are out in the world. The index has an anchor for each section of its pages, with a link to it."""
+    leading = dict(re.findall(r'^- <a id="([^"]+)"></a>\[.*\]\((.*)\)$', DOCUMENTS[INDEX], re.M))
+    headed = set(anchors(DOCUMENTS[INDEX]))
+    for document, text in HTTP.items():
+        for anchor in anchors(text):
+            assert anchor in headed
+            if anchor in leading:
+                assert leading[anchor] == f"{document.removeprefix('docs/')}#{anchor}"
+
+
+def test_no_section_of_two_pages_has_one_name() -> None:
+    names = [anchor for text in HTTP.values() for anchor in anchors(text)]
+    assert len(names) == len(set(names)) > 90
+    listed = re.findall(r"^\| \[\w+\]\(http/(\w+\.md)\)", DOCUMENTS[INDEX], re.M)
+    assert sorted(f"docs/http/{name}" for name in listed) == sorted(HTTP)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -104,14 +138,16 @@ def test_addresses_in_documents_are_routes(document: str) -> None:
 
 
 def test_parameters_of_questions_are_those_of_the_table() -> None:
-    shown = {name for row in rows(section("docs/http.md", "Whale")) for name in re.findall(r"`(\w+)`", row[0])}
+    shown = {
+        name for row in rows(section("docs/http/questions.md", "Parameters")) for name in re.findall(r"`(\w+)`", row[0])
+    }
     types = [each for name, each in vars(whale.routes.asked).items() if name.endswith("Asked")]
     taken = {name for each in types for name in each.__struct_fields__}
     assert taken - shown == set()
 
 
 def test_the_table_of_rights_is_the_one_in_the_code() -> None:
-    shown = rows(section("docs/http.md", "Keys"))
+    shown = rows(section("docs/http/access.md", "Keys"))
     written = [[f"`{row.rule}`", ", ".join(row.methods), row.key or "none", str(row.pages)] for row in RIGHTS]
     assert shown == written
 
@@ -125,7 +161,7 @@ def whale_codes() -> set[str]:
 
 
 def test_each_reason_has_a_heading_and_each_heading_a_reason() -> None:
-    headings = re.findall(r"^### (.*)$", section("docs/http.md", "Reasons"), re.M)
+    headings = re.findall(r"^### (.*)$", section("docs/http/errors.md", "Reasons"), re.M)
     assert sorted(headings) == sorted({str(reason) for reason in Reason} | whale_codes())
 
 
@@ -133,7 +169,7 @@ def test_each_metric_is_in_the_documents() -> None:
     modules = [path for folder in ("hail", "whale") for path in (ROOT / folder).rglob("*.py")]
     source = "\n".join(path.read_text() for path in modules)
     names = set(re.findall(r'(?:Counter|Gauge|Histogram)\(\s*"(hailwhale_\w+)"', source))
-    shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", DOCUMENTS["docs/http.md"])}
+    shown = {name.removesuffix("_total") for name in re.findall(r"hailwhale_\w+", "".join(HTTP.values()))}
     assert shown == names
 
 
@@ -220,17 +256,41 @@ def test_each_call_of_the_library_may_be_made_on_the_class() -> None:
 # Links
 
 
+BLOCKS = re.compile(r"^```.*?^```$|(?:^ {4}[^\n]*\n)+", re.M | re.S)
+
+
+def anchor_of(title: str) -> str:
+    """As GitHub makes it of a heading."""
+    shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)
+    return re.sub(r"[^\w -]", "", shown).lower().replace(" ", "-")
+
+
+def anchors(text: str) -> list[str]:
+    """All that a link may lead to, in order; a heading that came before has a number behind it."""
+    found: list[str] = []
+    prose = BLOCKS.sub("", text)
+    titles = re.findall(r'^#+ (.+)$|^(.+)\n(?:===+|---+)$|<a id="([^"]+)"', prose, re.M)
+    for name in [given or anchor_of(title or underlined) for title, underlined, given in titles]:
+        times = sum(each == name or bool(re.fullmatch(rf"{re.escape(name)}-\d+", each)) for each in found)
+        found.append(f"{name}-{times}" if times else name)
+    return found
+
+
+def test_anchors_are_those_of_github() -> None:
+    text = 'Top\n===\n\n# A `b`, c\n```sh\n# no heading\n```\n## GET /a, POST /a_b\n## A b c\n## A [link](x.md)\n- <a id="old"></a>\n'
+    assert anchors(text) == ["top", "a-b-c", "get-a-post-a_b", "a-b-c-1", "a-link", "old"]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[document]):
+    for target in re.findall(r"\]\(([^)\s]+)\)", BLOCKS.sub("", DOCUMENTS[document])):
         path, _, anchor = unquote(target).partition("#")
         if "://" in target:
             continue
         linked = (ROOT / document).parent / path if path else ROOT / document
         assert linked.exists(), f"{target} in {document}"
         if anchor:
-            titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.M)
-            assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, target
+            assert anchor in anchors(linked.read_text()), f"{target} in {document}"
 
 
 CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}.*\n)+)", re.M | re.S)

@@ -1,4 +1,4 @@
-"""One grammar of dimensions: the table of docs/http.md, walked through every door of both services and the library."""
+"""One grammar of dimensions: the table of docs/http/dimensions.md, walked through every door of both services and the library."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from whale.store.memory import MemoryStore
 from whale.web import make_app
 
 NOW = 1_795_300_800.0
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+DOCUMENT = (Path(__file__).parents[2] / "docs/http/dimensions.md").read_text()
 SETTINGS = load({"HAILWHALE_SPY": "0"})
 PATHS = frozenset[tuple[str, ...]]
 Reading = PATHS | str
@@ -33,8 +33,7 @@ Reading = PATHS | str
 
 def table() -> list[tuple[Any, Reading, Reading]]:
     """Each row: what is written, where a hit counts with it, which paths a question asks."""
-    section = DOCUMENT.partition("\n### How dimensions are read\n")[2].partition("\n### ")[0]
-    rows = [line.strip("|").split(" | ") for line in section.split("\n") if line.startswith("| `")]
+    rows = [line.strip("|").split(" | ") for line in DOCUMENT.split("\n") if line.startswith("| `")]
     return [(json.loads(written.split("`")[1]), reading(hit), reading(question)) for written, hit, question in rows]
 
 

@@ -82,7 +82,7 @@ def test_a_period_means_its_window(text: str | None, interval: int | str, first:
     assert points(found.interval, found.start, found.end, "UTC") == count
 
 
-# The table of docs/http.md, at moments where a calendar is awkward
+# The table of docs/http/periods.md, at moments where a calendar is awkward
 
 MOMENTS = [
     ("2015-06-17T14:35", "UTC"),

@@ -1,4 +1,4 @@
-"""The tables of times in docs/http.md, each row at each door; and what the one reading of a time promises."""
+"""The tables of docs/http/times.md, each row at each door; and what the one reading of a time promises."""
 
 import io
 import json
@@ -38,7 +38,7 @@ from whale.web import make_app
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
 SECOND, MINUTE = 1_000_000, 60_000_000
 ACCOUNT_ZONE, ASKED_ZONE, FILE_ZONE = "America/New_York", "Europe/Berlin", "Asia/Kolkata"
-TIMES = DOCUMENTS["docs/http.md"].partition("\n### Times\n")[2].partition("\n### ")[0]
+TIMES = DOCUMENTS["docs/http/times.md"].partition("\n## ")[0]
 TABLE, DOORS_TABLE = (rows(part) for part in TIMES.split("\n\n") if part.startswith("|"))
 WRITTEN = {row[0].strip("`"): row[2] for row in TABLE}
 
@@ -256,7 +256,7 @@ def doors() -> dict[str, list[Door]]:
                 ),
             )
         ],
-        "[ranges](#ranges)": [
+        "[ranges](periods.md#ranges)": [
             (
                 True,
                 MINUTE,
@@ -274,7 +274,7 @@ def doors() -> dict[str, list[Door]]:
             (True, 1000, lambda world, value, _: of_row(world, value, True)),
             (False, 1000, lambda world, value, _: of_row(world, value, False)),
         ],
-        "[library](library.md): `count_now`, `count`, `count_decision`, `update_count_to`; objects that are `Counted`": [
+        "[library](../library.md): `count_now`, `count`, `count_decision`, `update_count_to`; objects that are `Counted`": [
             of("counted", library(lambda whale, value: whale.count_now("t", at=value))),
             of("published", library(lambda whale, value: whale.count("t", at=value))),
             of("counted", library(lambda whale, value: whale.count_decision("t", option="a", at=value))),
@@ -289,7 +289,7 @@ def doors() -> dict[str, list[Door]]:
             (False, MINUTE, lambda world, value, at: edge_in_library(world, at, value, False)),
             (False, -MINUTE, lambda world, value, at: edge_in_library(world, at, value, True)),
         ],
-        "[py-fasttrack](fasttrack.md): `track_uncountable`": [
+        "[py-fasttrack](../fasttrack.md): `track_uncountable`": [
             (False, 1, lambda world, value, _: tracked(world, value))
         ],
     }
