@@ -10,76 +10,80 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-SEALED = "By GET `pixel` may say what is counted, in place of pk, dimensions and metrics: a token of `hailwhale pixel`."
+SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
-FORMS = "Epoch seconds, milliseconds or microseconds, told apart by size; YYYYMMDD; or ISO 8601"
-TIME = f"{FORMS} (without an offset: UTC); default: now."
+FORMS = "Epoch seconds, milliseconds or microseconds (recognised by size), YYYYMMDD, or ISO 8601"
+TIME = f"{FORMS}. A time without an offset is UTC. Default: now."
 
 Name = str | int | float | bool
 Names = Annotated[
     Name | list[Any] | dict[str, Any],
     Meta(
-        description="A name, a list of names (one path, also below an object), a list of lists (several), or a nested object."
+        description="A name, a list of names (one path, also inside an object), a list of lists (several paths), or a nested object."
     ),
 ]
 Amounts = Annotated[
     dict[str, Any] | list[Name] | str,
     Meta(
-        description='name: number, "is_unique", or a kind and its value as {"max": 5}; or names that count 1 each. hits: 1 is '
-        "added unless it is given. A null is left out."
+        description='An object of name: number, name: "is_unique", or name: a kind and its value such as {"max": 5}; or names, '
+        "which count 1 each. `hits` counts 1 if omitted. A null is ignored."
     ),
 ]
 
 
 class HitGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One hit, as a JSON body holds it."""
+    """One hit in a JSON body."""
 
-    pk: Annotated[Name | list[Name], Meta(description="What is counted; each prefix of a list counts too.")]
+    pk: Annotated[
+        Name | list[Name],
+        Meta(description="The thing to count: a name, or a list of names. Each prefix of a list counts too."),
+    ]
     dimensions: Names | None = None
     dimension: Names | None = None
     metrics: Amounts | None = None
     metric: Amounts | None = None
     at: Annotated[int | float | str, Meta(description=TIME)] | None = None
-    id: Annotated[Name, Meta(description="Counts once, however often it comes.")] | None = None
+    id: Annotated[Name, Meta(description="Id of the hit. Hits with the same id count once.")] | None = None
     visitor: Name | None = None
     event: Name | None = None
 
 
 class OutcomeGiven(HitGiven, kw_only=True, omit_defaults=True):
-    """The outcome of a decision: a hit of one of its options."""
+    """The outcome of a decision in a JSON body: a hit of one of its options."""
 
-    option: Annotated[Name, Meta(description="The option that was shown.")]
-    decision: Annotated[Name, Meta(description="The decision's name; default: the pk is its name.")] | None = None
+    option: Annotated[Name, Meta(description="Option that the visitor saw.")]
+    decision: Annotated[Name, Meta(description="Name of the decision. Default: the pk.")] | None = None
 
 
 class HitAsked(msgspec.Struct, kw_only=True):
-    """One hit, as a query or a form holds it: text; JSON, or Python-like, where it opens with a bracket."""
+    """One hit in a query or a form. Values are text. Text that opens with a bracket is JSON or a Python literal."""
 
-    pk: Annotated[str, Meta(description="What is counted: a name, or a list.", examples=["shop"])]
+    pk: Annotated[str, Meta(description="The thing to count: a name, or a list of names.", examples=["shop"])]
     dimensions: Annotated[
         str,
         Meta(
-            description="A name, a list of names (one path), a list of lists (several), or an object. Empty or `_`: the root."
+            description="A name, a list of names (one path), a list of lists (several paths), or an object. Omit, or send "
+            "`_`, for the root."
         ),
     ] = ""
-    dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
-    metrics: Annotated[str, Meta(description="{name: number}, or names.")] = ""
-    metric: Annotated[str, Meta(description="The same as metrics.")] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    metrics: Annotated[str, Meta(description="{name: number}, or a list of names, which count 1 each.")] = ""
+    metric: Annotated[str, Meta(description="Same as `metrics`.")] = ""
     at: Annotated[str, Meta(description=TIME)] = ""
-    id: Annotated[str, Meta(description="Counts once, however often it comes.")] = ""
+    id: Annotated[str, Meta(description="Id of the hit. Hits with the same id count once.")] = ""
     visitor: str = ""
     event: str = ""
 
 
 class OutcomeAsked(HitAsked, kw_only=True):
-    """The same, as a query or a form holds it."""
+    """The outcome of a decision in a query or a form."""
 
-    option: Annotated[str, Meta(description="The option that was shown.", examples=["b"])]
-    decision: Annotated[str, Meta(description="The decision's name; default: the pk is its name.")] = ""
+    option: Annotated[str, Meta(description="Option that the visitor saw.", examples=["b"])]
+    decision: Annotated[str, Meta(description="Name of the decision. Default: the pk.")] = ""
 
 
 class Problem(msgspec.Struct, kw_only=True):
-    """RFC 9457: why a request was refused. code: a word for programs; field: the parameter to mend."""
+    """RFC 9457: the reason why a request was refused. code: for programs. field: the parameter to correct."""
 
     type: str
     title: str
@@ -131,13 +135,14 @@ def answer(description: str, kind: Any = None, content_type: str = "application/
 
 
 REFUSALS = {
-    400: "The caller must mend what it asked; `field` says what.",
-    401: "A key is needed: Bearer, the password of Basic, or the parameter key.",
-    403: "No key is set, and this did not come from this machine; or a page of another site may not do this.",
-    404: "What was named is not there.",
-    409: "Somebody else changed it first; `current` is what is there.",
+    400: "The request is wrong. `field` names the parameter to correct.",
+    401: "The route requires a key: as a Bearer token, as the Basic password, or as the parameter `key`.",
+    403: "No key is set and the request came from another machine; or the page of another site may not use this route.",
+    404: "Not found.",
+    409: "Someone else changed it first. `current` shows the present state.",
     413: "The body is too large.",
-    503: "Not now: Retry-After says when to try again. A hit that is `unconfirmed` may be counted: send it with its id.",
+    503: "Temporarily unavailable. Retry-After names the seconds to wait. An `unconfirmed` hit may have been counted: resend "
+    "it with the same id.",
 }
 
 
@@ -159,7 +164,7 @@ def hit_operations(
 ) -> dict[str, Any]:
     """GET and POST of a route that takes one hit. statuses: of GET and of POST.  given, asked: as JSON, as a form or a query."""
     if uid:
-        more = {"uid": "Who the visitor is; default: the cookie's, else someone new.", **more}
+        more = {"uid": "Id of the visitor. Default: the id in the cookie, or a new one.", **more}
     body = {
         "required": False,
         "content": {
@@ -189,14 +194,14 @@ def hit_operations(
 
 def outcome_operations(statuses: tuple[int, int]) -> dict[str, Any]:
     """GET and POST of /count_decision."""
-    summary = "Takes the outcome of a decision: a hit of the option that was shown."
+    summary = "Count the outcome of a decision: a hit of the option that the visitor saw."
     return hit_operations("count_decision", summary, "OK", statuses, given=OutcomeGiven, asked=OutcomeAsked)
 
 
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
-    count = hit_operations("count", f"Takes one hit; 2xx: it is durable. {SEALED}", "OK", (200, 202))
+    count = hit_operations("count", f"Accept one hit. After a 2xx answer it is durable. {SEALED}", "OK", (200, 202))
     query = parameters(HitAsked)
     batch = {
         "type": "object",
@@ -212,7 +217,7 @@ def document() -> dict[str, Any]:
             "/count.gif": {
                 "get": {
                     "operationId": "pixel",
-                    "summary": f"Takes one hit, answers an image whatever happens; X-Hail says what did. {SEALED}",
+                    "summary": f"Accept one hit and answer an image in every case. X-Hail names the outcome. {SEALED}",
                     "parameters": query,
                     "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
                 }
@@ -220,9 +225,12 @@ def document() -> dict[str, Any]:
             "/batch": {
                 "post": {
                     "operationId": "batch",
-                    "summary": "Takes many hits: an answer for each.",
+                    "summary": "Accept many hits, with one answer for each.",
                     "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
-                    "responses": {"202": answer("One answer a hit.", Any), **common(400, 401, 413, 503)},
+                    "responses": {
+                        "202": answer("One answer for each hit, in order.", Any),
+                        **common(400, 401, 413, 503),
+                    },
                 }
             },
         },

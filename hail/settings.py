@@ -61,156 +61,183 @@ class Settings:
     """The one table, and the settings in force, one attribute each: `settings.hail_bind` is HAILWHALE_HAIL_BIND."""
 
     # where things are
-    hail_bind: str = setting("127.0.0.1:8085", "host:port", "where Hail listens")
-    whale_bind: str = setting("127.0.0.1:8086", "host:port", "where Whale listens")
-    data_dir: str = setting("./var", "folder", "spool, embedded Redis and process files")
-    redis_url: str = setting("", "URL", "redis://, rediss://, unix:// or redis+cluster://; empty: an embedded Redis")
-    broker_url: str = setting("", "URL", "amqp:// of RabbitMQ; empty: the spool is the queue")
-    queue: str = setting("hailwhale", "name", "name of the exchange, the queue and (with .dead) its dead-letter queue")
-    timezone: str = setting("UTC", "IANA zone", "zone of the account's days and months, fixed when the account is made")
-    week_starts: str = setting(
-        "monday", "monday or sunday", "the day that weeks begin with, where a question does not say it"
+    hail_bind: str = setting("127.0.0.1:8085", "host:port", "address that Hail listens on")
+    whale_bind: str = setting("127.0.0.1:8086", "host:port", "address that Whale listens on")
+    data_dir: str = setting("./var", "folder", "folder of the spool, the embedded Redis and process files")
+    redis_url: str = setting(
+        "", "URL", "redis://, rediss://, unix:// or redis+cluster://. Leave empty to run an embedded Redis"
     )
-    default_table: str = setting("analytics", "pk", "what HailWhale.log counts and HailWhale.dataset reads")
-    shards: int = setting(1, "shards", "hash slots a farm is spread over, fixed at the first start (a farm: 64)")
+    broker_url: str = setting("", "URL", "amqp:// of RabbitMQ. Leave empty to use the spool as the queue")
+    queue: str = setting(
+        "hailwhale", "name", "name of the exchange and of the queue; the dead-letter queue adds `.dead`"
+    )
+    timezone: str = setting(
+        "UTC", "IANA zone", "time zone of the account's days and months, fixed when the account is created"
+    )
+    week_starts: str = setting("monday", "monday or sunday", "first day of the week, if a query names none")
+    default_table: str = setting("analytics", "pk", "pk that HailWhale.log counts and HailWhale.dataset reads")
+    shards: int = setting(
+        1, "shards", "hash slots that a farm is spread over, fixed at the first start (use 64 for a farm)"
+    )
     wait_replicas: int = setting(
-        0, "replicas", "Redis replicas that must have what is applied before a message is done with"
+        0, "replicas", "Redis replicas that must acknowledge a write before its message is acknowledged"
     )
     hail_processes: int = setting(1, "processes", "gunicorn workers of Hail")
     whale_processes: int = setting(1, "processes", "gunicorn workers of Whale")
-    whale_threads: int = setting(8, "threads", "threads of one Whale process")
-    worker_threads: int = setting(32, "threads", "messages a Celery worker holds at once, to be merged into one apply")
+    whale_threads: int = setting(8, "threads", "threads of each Whale process")
+    worker_threads: int = setting(
+        32, "threads", "messages that a Celery worker takes at once and merges into one apply"
+    )
     # who may
-    write_key: str = setting("", "secret", "asked by Hail for each hit; needed off loopback")
-    read_key: str = setting("", "secret", "asked by Whale for each question; needed off loopback")
-    admin_key: str = setting("", "secret", "opens both, and what changes or removes; needed off loopback")
+    write_key: str = setting("", "secret", "key that Hail requires for each hit; required off loopback")
+    read_key: str = setting("", "secret", "key that Whale requires for each query; required off loopback")
+    admin_key: str = setting(
+        "",
+        "secret",
+        "key for every route, and the only one for routes that reset counts or define decisions; required off loopback",
+    )
     pixel_key: str = setting(
-        "", "secret", "seals pixels that hide what they count (`hailwhale pixel`); empty: there are none"
+        "", "secret", "secret that encrypts the pk of a pixel (`hailwhale pixel`). Leave empty to refuse such pixels"
     )
     allowed_origins: tuple[str, ...] = setting(
         "",
         "origins",
-        "sites whose pages may read answers and change things; empty: without keys the own origin alone, with keys all",
+        "other sites whose pages may read answers and change data. Leave empty to allow no other site while no key is set, "
+        "and every site once one is",
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = setting(
-        "", "CIDR", "networks of the proxies whose `Forwarded` and `X-Forwarded-*` are believed; empty: nobody's"
+        "",
+        "CIDR",
+        "networks of the proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted. Leave empty to trust none",
     )
     # what addresses may carry beside
     ignored_parameters: re.Pattern[str] = setting(
         "",
         "names",
-        "parameters of addresses and forms that are passed over, as `ref, my_*`, beside those that docs/http.md names",
+        "further parameters of URLs and forms to ignore, such as `ref, my_*`. docs/http.md lists those that are always ignored",
     )
     # what is shown of single hits
-    spy: bool = setting("1", "0 or 1", "whether the last hits can be looked at, by GET /spy and `hailwhale tail`")
-    max_spied_visitors: int = setting(1000, "visitors", "visitors whose last hits are kept, for a day; the newest stay")
-    # what connections may hold, in each process of Hail and of Whale
-    head_timeout_s: float = setting(
-        10.0, "s", "how long the head of a request may take, from the first byte to the last"
+    spy: bool = setting("1", "0 or 1", "1 shows the last hits at GET /spy and `hailwhale tail`")
+    max_spied_visitors: int = setting(
+        1000, "visitors", "visitors whose last hits are kept for a day; the oldest are dropped first"
     )
-    body_timeout_s: float = setting(30.0, "s", "how long a body may take, from the first byte to the last")
-    send_timeout_s: float = setting(30.0, "s", "how long a client may take to read an answer")
+    # what connections may hold, in each process of Hail and of Whale
+    head_timeout_s: float = setting(10.0, "s", "time for the head of a request, from its first byte to its last")
+    body_timeout_s: float = setting(30.0, "s", "time for a request body, from its first byte to its last")
+    send_timeout_s: float = setting(30.0, "s", "time for a client to read an answer")
     max_connections: int = setting(
-        2000, "connections", "open connections; beyond, the one that has waited longest is closed"
+        2000, "connections", "open connections. Above the limit, the connection that has waited longest is closed"
     )
     max_connections_a_peer: int = setting(
-        200, "connections", "the same of one IPv4 address or IPv6 /64; not of loopback, nor of trusted proxies"
+        200, "connections", "open connections of one IPv4 address or IPv6 /64. Loopback and trusted proxies are exempt"
     )
     connections_max_mb: int = setting(
-        64, "MB", "heads, bodies and answers that connections hold; beyond, the one that has waited longest is closed"
+        64,
+        "MB",
+        "memory of heads, bodies and answers in all connections. Above the limit, the connection that has waited longest is closed",
     )
     # what one hit may carry
-    max_body_bytes: int = setting(1_000_000, "bytes", "a request body, after inflating")
+    max_body_bytes: int = setting(1_000_000, "bytes", "size of a request body after decompression")
     max_batch_hits: int = setting(500, "hits", "hits in one batch request")
     max_paths: int = setting(64, "paths", "paths of one hit below the root")
     max_levels: int = setting(8, "levels", "depth of a path and of a pk")
-    max_metrics_per_hit: int = setting(16, "metrics", "metrics of one hit, hits included")
-    max_name_bytes: int = setting(200, "bytes", "a name in UTF-8: of a pk, a dimension, a metric, an id")
-    max_cells_per_hit: int = setting(4096, "cells", "pk prefixes x paths x metrics x intervals of one hit")
+    max_metrics_per_hit: int = setting(16, "metrics", "metrics of one hit, `hits` included")
+    max_name_bytes: int = setting(200, "bytes", "UTF-8 bytes of one name (pk, dimension, metric or id)")
+    max_cells_per_hit: int = setting(4096, "cells", "cells of one hit: pk prefixes x paths x metrics x intervals")
     # what Hail holds and hands on
-    linger_ms: int = setting(50, "ms", "the longest a message waits to grow while others are under way")
+    linger_ms: int = setting(50, "ms", "longest time a message waits for more hits while other messages are being sent")
     message_max_hits: int = setting(2000, "hits", "hits in one message")
     message_max_bytes: int = setting(1_000_000, "bytes", "size of one message")
     message_max_cells: int = setting(
-        168_000, "cells", "cells of a message before they are added up (about 3 to 12 fold)"
+        168_000, "cells", "cells of one message before equal ones are merged (merging leaves a third to a twelfth)"
     )
-    waiting_max_hits: int = setting(20_000, "hits", "hits of one Hail process that wait for their confirm; more: 503")
-    waiting_max_mb: float = setting(32.0, "MB", "the same in megabytes; a request that is larger waits alone")
-    known_hits_mb: float = setting(
-        8.0, "MB", "memory for hits of one Hail process that came before, checked and encoded"
+    waiting_max_hits: int = setting(
+        20_000, "hits", "hits of one Hail process that wait for the broker's confirm. Above the limit Hail answers 503"
     )
-    confirm_timeout_ms: int = setting(
-        150, "ms", "how long a broker may take to connect, to take or to confirm a message"
+    waiting_max_mb: float = setting(
+        32.0, "MB", "memory of the hits that wait for the broker's confirm; a larger request waits alone"
     )
-    breaker_s: float = setting(2.0, "s", "how long the broker is left alone after a failure; hits go to the spool")
-    spool_max_mb: int = setting(1024, "MB", "size of the spool folder; full: 503")
+    known_hits_mb: float = setting(8.0, "MB", "cache of checked and encoded GET hits in one Hail process")
+    confirm_timeout_ms: int = setting(150, "ms", "timeout of the broker for connecting, publishing and confirming")
+    breaker_s: float = setting(2.0, "s", "pause after the broker failed; meanwhile hits go to the spool")
+    spool_max_mb: int = setting(1024, "MB", "size of the spool folder. When it is full Hail answers 503")
     spool_file_mb: int = setting(4, "MB", "size at which a spool file is sealed")
-    spool_max_age_s: int = setting(2 * DAY, "s", "older spool files are shipped only with --force")
-    queue_max_messages: int = setting(20_000, "messages", "length at which RabbitMQ refuses; hits then go to the spool")
-    delivery_limit: int = setting(100, "deliveries", "deliveries of a message before it is set aside as dead")
+    spool_max_age_s: int = setting(
+        2 * DAY, "s", "age above which a spool file is handed on only with `hailwail --force`"
+    )
+    queue_max_messages: int = setting(20_000, "messages", "length of the queue. When it is full hits go to the spool")
+    delivery_limit: int = setting(100, "deliveries", "deliveries of a message before it goes to the dead-letter queue")
     # what is kept
     periods: tuple[Retention, ...] = setting(
         "((60, 86400), (900, 1209600), (3600, 7776000), (86400, None), ('1mo', None))",
         "((interval s, retention s), ...)",
-        "intervals kept, and how long; '1mo' is a calendar month, None is for ever",
+        "intervals to keep and their retention; '1mo' is a calendar month, None keeps forever",
     )
-    dedupe_window_s: int = setting(2 * DAY, "s", "how long a hit's id is remembered")
-    max_ids: int = setting(10_000_000, "ids", "hit ids remembered at once; beyond, hits are counted unchecked")
-    max_children: int = setting(10_000, "nodes", "children of one path, or child pks of one pk; beyond: __other__")
-    max_nodes: int = setting(50_000, "nodes", "paths of one pk; beyond: __other__")
-    max_pks: int = setting(100_000, "pks", "pks of an account; beyond: __other__")
-    max_metrics: int = setting(63, "metrics", "metrics of one pk (at most 63); beyond: __other__")
+    dedupe_window_s: int = setting(
+        2 * DAY, "s", "time that the id of a hit is remembered, so that a repeat counts once"
+    )
+    max_ids: int = setting(
+        10_000_000, "ids", "hit ids remembered at once. Above the limit, hits count without a check for repeats"
+    )
+    max_children: int = setting(
+        10_000, "nodes", "children of one path, or child pks of one pk; further ones count in __other__"
+    )
+    max_nodes: int = setting(50_000, "nodes", "paths of one pk; further ones count in __other__")
+    max_pks: int = setting(100_000, "pks", "pks of an account; further ones count in __other__")
+    max_metrics: int = setting(63, "metrics", "metrics of one pk (at most 63); further ones count in __other__")
     kinds: dict[str, str] = setting(
-        "", "{name: kind}", "kinds of metrics: sum (the rest), distinct, min, max, last, quantile"
+        "",
+        "{name: kind}",
+        "kinds of metrics: distinct, min, max, last or quantile. Metrics that are not listed are sums",
     )
     bands: dict[str, tuple[int, ...]] = setting(
-        "", "{dimension: widths}", "dimensions of numbers, which count in bands so wide, the widest first"
+        "", "{dimension: widths}", "numeric dimensions to count in bands, each with its band widths, the widest first"
     )
     max_distinct_nodes: int = setting(
-        1000, "nodes", "distinct counts of one pk, a path and a metric each; beyond: null"
+        1000, "nodes", "places of one pk (a path and a metric) that have a distinct count; further ones read null"
     )
-    max_bins: int = setting(50_000, "bins", "bins of a pk's quantile metrics; beyond: null")
+    max_bins: int = setting(50_000, "bins", "histogram bins of a pk's quantile metrics; further ones read null")
     max_undecodable_bytes: int = setting(
-        1_000_000, "bytes", "hits that no program could read, for `hailwhale doctor --dead`; the newest stay"
+        1_000_000,
+        "bytes",
+        "memory for unreadable hits, shown by `hailwhale doctor --dead`; the oldest are dropped first",
     )
     apply_max_hits: int = setting(10_000, "hits", "hits merged into one apply")
     apply_max_cells: int = setting(
         50_000,
         "sums",
-        "sums and names of one interval in one apply; more, and its messages are applied one after the other",
+        "cells and names of one interval in one apply. Above the limit, messages are applied one by one",
     )
     # imports
     max_imports: int = setting(
-        10_000, "imports", "imports an account remembers, to count no row twice; more are refused"
+        10_000, "imports", "imports that an account remembers, so that no row counts twice; further ones are refused"
     )
-    import_line_bytes: int = setting(1_000_000, "bytes", "a line or row of an imported file; a longer one is refused")
+    import_line_bytes: int = setting(
+        1_000_000, "bytes", "size of one line or row of an imported file; a longer one is refused"
+    )
     # what a worker, hailwail and /count_now hold in memory
     apply_max_mb: float = setting(
-        64.0, "MB", "memory of one apply, estimated; more, and its messages are applied one after the other"
+        64.0, "MB", "estimated memory of one apply. Above the limit, messages are applied one by one"
     )
-    branches_mb: float = setting(48.0, "MB", "memory for parts of hits that came before, expanded")
-    forget_above_mb: float = setting(
-        200.0, "MB", "memory of a worker or hailwail above which it forgets what it remembers"
-    )
-    dictionaries_mb: float = setting(48.0, "MB", "memory for numbers of names that Redis gave out, of those who count")
+    branches_mb: float = setting(48.0, "MB", "cache of expanded dimensions in each worker or hailwail")
+    forget_above_mb: float = setting(200.0, "MB", "memory of a worker or hailwail above which it empties its caches")
+    dictionaries_mb: float = setting(48.0, "MB", "cache of Redis' numbers for names, in each process that counts")
     # what Whale holds in memory
-    names_mb: float = setting(128.0, "MB", "memory for names and their numbers, of those who ask")
-    answers_mb: float = setting(
-        32.0, "MB", "memory for answers of HTTP that are remembered, and as much for those of Python"
+    names_mb: float = setting(128.0, "MB", "cache of names and their numbers, in each process that queries")
+    answers_mb: float = setting(32.0, "MB", "cache of HTTP answers, and another as large for Python answers")
+    trials_max_mb: float = setting(
+        64.0, "MB", "memory of decisions that wait to be counted; further ones are not counted"
     )
-    trials_max_mb: float = setting(64.0, "MB", "memory for decisions that wait to be counted; more are not counted")
     # decisions
-    decision_sticky_s: int = setting(30 * DAY, "s", "how long a visitor who asks again gets the same option")
-    decision_kept_s: int = setting(30 * DAY, "s", "how long a decision can be rewarded")
-    max_rewards: int = setting(100, "rewards", "rewards of one decision, each with its id; beyond, refused")
-    max_decisions: int = setting(200_000, "decisions", "decisions of an account that are kept; the newest stay")
-    decide_snapshot_s: float = setting(1.0, "s", "how old the counters may be that a decision rests on")
-    max_definitions: int = setting(200, "decisions", "decisions that an account may define")
-    max_options: int = setting(50, "options", "options of a decision that is defined (at most 200)")
-    max_phases: int = setting(20, "phases", "phases of a decision that are kept, the newest")
-    max_definition_bytes: int = setting(
-        65_536, "bytes", "a decision that is defined, with the values of its options, as JSON"
-    )
+    decision_sticky_s: int = setting(30 * DAY, "s", "time that a returning visitor gets the same option")
+    decision_kept_s: int = setting(30 * DAY, "s", "time that a decision accepts rewards")
+    max_rewards: int = setting(100, "rewards", "rewards of one decision, each with its id; further ones are refused")
+    max_decisions: int = setting(200_000, "decisions", "decisions that an account keeps; the oldest are dropped first")
+    decide_snapshot_s: float = setting(1.0, "s", "age of the counters that a decision may use")
+    max_definitions: int = setting(200, "decisions", "managed decisions of an account")
+    max_options: int = setting(50, "options", "options of a managed decision (at most 200)")
+    max_phases: int = setting(20, "phases", "phases that a managed decision keeps; the oldest are dropped first")
+    max_definition_bytes: int = setting(65_536, "bytes", "size of a managed decision as JSON, option values included")
     # what one answer may cost
     max_points: int = setting(10_000, "points", "points of one series")
     max_answer_points: int = setting(200_000, "points", "points of one answer")

@@ -46,56 +46,85 @@ LEARNS = "goes with a policy that learns: thompson, epsilon or seed"
 
 
 class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What may be said of a decision; what is left out stays as it is."""
+    """Fields of a managed decision. An omitted field keeps its value."""
 
     options: Annotated[
         dict[str, Any] | list[str] | UnsetType,
-        Meta(description="{name: value}, any JSON; or names, which are their values."),
+        Meta(
+            description="Options as {name: value} with any JSON values, or as a list of names that are their own values."
+        ),
     ] = UNSET
     weights: Annotated[
-        dict[str, float] | UnsetType, Meta(description="Of policy `split`, one an option; none: even.")
+        dict[str, float] | UnsetType,
+        Meta(description="Weights for policy `split`, one per option. Omit for equal weights."),
     ] = UNSET
-    policy: Annotated[Rule | UnsetType, Meta(description="Default: split.")] = UNSET
+    policy: Annotated[
+        Rule | UnsetType, Meta(description="Policy: split for fixed shares, or one that learns. Default: split.")
+    ] = UNSET
     exploration: Annotated[
-        Share | UnsetType, Meta(description="Of thompson: how much of its uncertainty is played.")
+        Share | UnsetType,
+        Meta(
+            description="For `thompson` only: share of the uncertainty used for exploration. 0 always takes the best known option."
+        ),
     ] = UNSET
-    floor: Annotated[Share | UnsetType, Meta(description="Of thompson: the share that is spread evenly.")] = UNSET
-    epsilon: Annotated[Share | UnsetType, Meta(description="Of epsilon: the share that is spread evenly.")] = UNSET
+    floor: Annotated[
+        Share | UnsetType, Meta(description="For `thompson` only: share of the traffic spread evenly over all options.")
+    ] = UNSET
+    epsilon: Annotated[
+        Share | UnsetType, Meta(description="For `epsilon` only: share of the traffic spread evenly over all options.")
+    ] = UNSET
     min_trials: Annotated[
-        Annotated[float, Meta(ge=0)] | UnsetType, Meta(description="An option with fewer has its even share at least.")
+        Annotated[float, Meta(ge=0)] | UnsetType,
+        Meta(description="For `thompson` and `epsilon`: trials below which an option gets at least its even share."),
     ] = UNSET
-    bad_idea_threshold: Annotated[Share | UnsetType, Meta(description="Of seed: the share of bad options.")] = UNSET
-    test_idea_threshold: Annotated[Share | UnsetType, Meta(description="Of seed: the share of untested options.")] = (
-        UNSET
-    )
+    bad_idea_threshold: Annotated[
+        Share | UnsetType, Meta(description="For `seed` only: share of the traffic for options known to be bad.")
+    ] = UNSET
+    test_idea_threshold: Annotated[
+        Share | UnsetType, Meta(description="For `seed` only: share of the traffic for untested options.")
+    ] = UNSET
     half_life: Annotated[
         str | float | UnsetType | None,
         Meta(
-            description="Of a policy that learns: a length as 7d; what is so old weighs half. null: the whole month weighs the same."
+            description="For policies that learn: age at which an outcome weighs half, such as 7d. Use null for equal weights "
+            "over the month."
         ),
     ] = UNSET
     by_metric: Annotated[
-        str | UnsetType, Meta(description="What is good: earned/spent, or earned, which is earned/hits.")
+        str | UnsetType,
+        Meta(description="Metric to judge options by: earned/spent, or earned, which means earned/hits."),
     ] = UNSET
-    goal: Annotated[Goal | UnsetType, Meta(description="Whether much of it is good.")] = UNSET
+    goal: Annotated[Goal | UnsetType, Meta(description="max if a high value is good, min if a low one is.")] = UNSET
     holdout: Annotated[
-        Share | UnsetType, Meta(description="The share of visitors who get the default, reported apart.")
+        Share | UnsetType, Meta(description="Share of visitors who get the default option and are reported separately.")
     ] = UNSET
     default: Annotated[
-        str | UnsetType, Meta(description="The option of whoever is held out, or while paused. First: the first.")
+        str | UnsetType,
+        Meta(description="Option for held-out visitors, and for all while paused. Default: the first option."),
     ] = UNSET
-    paused: Annotated[bool | UnsetType, Meta(description="Everybody gets the default, and nothing is counted.")] = UNSET
-    winner: Annotated[str | UnsetType | None, Meta(description="The option that everybody gets; null: none.")] = UNSET
-    archived: Annotated[bool | UnsetType, Meta(description="Decides no more; stays readable.")] = UNSET
+    paused: Annotated[
+        bool | UnsetType, Meta(description="true gives everyone the default option and counts nothing.")
+    ] = UNSET
+    winner: Annotated[
+        str | UnsetType | None, Meta(description="Option that everyone gets. Use null for no winner.")
+    ] = UNSET
+    archived: Annotated[bool | UnsetType, Meta(description="true stops the decision; its reports remain readable.")] = (
+        UNSET
+    )
     dimensions: Annotated[
         list[str] | UnsetType | None,
-        Meta(description="What of a context is used and counted, by its first names; null: all."),
+        Meta(description="Top-level dimensions of the context to use and count. Use null for all."),
     ] = UNSET
     description: str | UnsetType = UNSET
-    reshuffle: Annotated[bool, Meta(description="Deal visitors out anew, so that nobody stays by rule.")] = False
+    reshuffle: Annotated[
+        bool, Meta(description="true reassigns all visitors at random, instead of as few as possible.")
+    ] = False
     revision: Annotated[
         int | None,
-        Meta(description="The one that you have seen, 0 for none: if another came since, 409 and nothing changes."),
+        Meta(
+            description="Revision that you read, or 0 for a new decision. If the current one differs, the answer is 409 and "
+            "nothing changes."
+        ),
     ] = None
 
 
@@ -167,7 +196,7 @@ class Definition(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class PhaseShown(msgspec.Struct, kw_only=True):
-    """A phase as it is answered; times are ISO 8601, UTC."""
+    """A phase of a managed decision. Times are ISO 8601 in UTC."""
 
     number: int
     started: str
@@ -183,7 +212,7 @@ class PhaseShown(msgspec.Struct, kw_only=True):
 
 
 class Shown(msgspec.Struct, kw_only=True):
-    """A decision as it is answered. state: running, paused, decided (it has a winner) or archived. phases: the oldest first."""
+    """A managed decision. state: running, paused, decided (it has a winner) or archived. phases: the oldest first."""
 
     name: str
     revision: int
@@ -206,7 +235,7 @@ class Shown(msgspec.Struct, kw_only=True):
 
 
 class Reporting(msgspec.Struct, kw_only=True):
-    """The answer of GET /decisions/NAME: the decision, and what a phase of it has come to."""
+    """The answer of GET /decisions/NAME: the decision, and the report of one phase."""
 
     decision: Shown
     phase: PhaseShown

@@ -30,7 +30,7 @@ Interval = list[float | None] | None
 
 
 class Always(msgspec.Struct, kw_only=True):
-    """What this option alone would have earned a decision, corrected for whom it was shown to. sound: enough of them speak."""
+    """Estimated reward per decision if every visitor had seen this option. sound: enough decisions support the estimate."""
 
     rate: float
     interval: list[float]
@@ -39,7 +39,7 @@ class Always(msgspec.Struct, kw_only=True):
 
 
 class OptionReport(msgspec.Struct, kw_only=True):
-    """One option. probability_best, expected_loss: as if looked at once.  lift: rate / baseline's rate - 1."""
+    """One option. probability_best and expected_loss hold if you read the report once. lift: rate / baseline rate - 1."""
 
     option: str
     trials: float
@@ -54,7 +54,7 @@ class OptionReport(msgspec.Struct, kw_only=True):
 
 
 class WholeReport(OptionReport, kw_only=True):
-    """One option over all visitors. state: best, beaten or open, and its interval: hold however often they are looked at."""
+    """One option over all visitors. state (best, beaten or open) and state_interval stay valid if you check daily."""
 
     state: Literal["best", "beaten", "open"]
     state_interval: Interval
@@ -69,7 +69,7 @@ class Segment(msgspec.Struct, kw_only=True):
 
 
 class SampleRatio(msgspec.Struct, kw_only=True):
-    """Whether options were shown as often as their probabilities said. chance: of such a difference, or a greater one."""
+    """Checks that options were shown as often as their probabilities. chance: probability of this difference or a larger one by luck."""
 
     chance: float
     suspicious: bool
@@ -77,7 +77,7 @@ class SampleRatio(msgspec.Struct, kw_only=True):
 
 
 class Stop(msgspec.Struct, kw_only=True):
-    """Whether this may be stopped; valid for whoever looks daily. option: the best one, if that is known."""
+    """Says if the experiment may stop; valid if you check daily. option: the best one, if known."""
 
     may_stop: bool
     option: str | None
@@ -85,7 +85,7 @@ class Stop(msgspec.Struct, kw_only=True):
 
 
 class HeldOut(msgspec.Struct, kw_only=True):
-    """Who was held out. lift: of those who were decided for, over those."""
+    """Held-out visitors. lift: the gain of all other visitors over them."""
 
     trials: float
     reward: float
@@ -107,7 +107,7 @@ class Report(msgspec.Struct, kw_only=True):
     stop: Stop
     held_out: HeldOut | None
     more_segments: Annotated[
-        int | UnsetType, Meta(description="Segments that the limit left out; left out itself where there are none.")
+        int | UnsetType, Meta(description="Number of segments above the limit. Absent if there are none.")
     ] = UNSET
 
 

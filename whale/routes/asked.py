@@ -14,49 +14,65 @@ from hail.openapi import FORMS, Amounts, Name, Names
 Dimensions = Annotated[
     str,
     Meta(
-        description="Paths: a name, a list (one path), a list of lists, or an object, where a list is several paths; refused where "
-        "hits counted it as one. Empty or `_`: the root."
+        description="Paths: a name, a list of names (one path), a list of lists (several paths), or an object. A list inside "
+        "an object means "
+        "several paths, and is refused if hits counted it as one path. Omit, or send `_`, for the root."
     ),
 ]
-Metrics = Annotated[str, Meta(description="Metrics or formulas: one, a list, or {'a': 'b'} for a/b. Empty: hits.")]
-Pk = Annotated[str, Meta(description="What is counted: a name, or a list of names.", examples=["shop"])]
+Metrics = Annotated[str, Meta(description="Metrics or formulas: one, a list, or {'a': 'b'} for a/b. Default: hits.")]
+Pk = Annotated[str, Meta(description="The pk: a name, or a list of names.", examples=["shop"])]
 Period = Annotated[
     str,
     Meta(
-        description="today, thirty, 1h:1d, 2026-01-01..2026-02-01, ...; with |zone too.", examples=["thirty", "today"]
+        description="Period: today, thirty, 1h:1d, 2026-01-01..2026-02-01, ... A zone may follow: today|Europe/Berlin.",
+        examples=["thirty", "today"],
     ),
 ]
-Zone = Annotated[str, Meta(description="IANA zone, as Europe/Berlin.")]
+Zone = Annotated[str, Meta(description="IANA time zone such as Europe/Berlin. Default: the account's.")]
 Offset = Annotated[str, Meta(description="Offset from UTC: -0700, +05:30, hours -7, or hundredths of hours -700.")]
 Week = Annotated[
-    Literal["", "monday", "sunday"], Meta(description="The day that weeks begin with. Empty: HAILWHALE_WEEK_STARTS.")
+    Literal["", "monday", "sunday"], Meta(description="First day of the week. Default: HAILWHALE_WEEK_STARTS.")
 ]
 Compare = Annotated[
     Literal["", "previous", "last_year"],
     Meta(
-        description="Beside the period before, or the same one last year; both cut at the same time while it is open."
+        description="Compare with the period before, or with the same period last year. An open period and the other one end "
+        "after the same elapsed time."
     ),
 ]
-Undefined = Annotated[Literal["zero", "null"], Meta(description="What a quotient over zero is.")]
-Explain = Annotated[bool, Meta(description="Answer {answer, explain}: what was read, and the time of each stage.")]
-Cached = Annotated[bool, Meta(description="The answer that this process remembers, for a fifth of the interval.")]
-Unmemoize = Annotated[bool, Meta(description="Asked anew, and remembered for `cached`.")]
-Depth = Annotated[int, Meta(description="Levels below the paths that are answered too.")]
-Time = Annotated[str, Meta(description=f"{FORMS} (without an offset: UTC).")]
+Undefined = Annotated[Literal["zero", "null"], Meta(description="Result of a division by zero.")]
+Explain = Annotated[
+    bool, Meta(description="Answer {answer, explain}, where `explain` lists the data read and the time of each stage.")
+]
+Cached = Annotated[
+    bool, Meta(description="Allow this process's cached answer. It expires after a fifth of the interval.")
+]
+Unmemoize = Annotated[bool, Meta(description="Ignore the cached answer, compute a new one, and cache it for `cached`.")]
+Depth = Annotated[int, Meta(description="Levels below the paths to include.")]
+Time = Annotated[str, Meta(description=f"{FORMS}. A time without an offset is UTC.")]
 Start = Annotated[
     str,
-    Meta(description=f"The range begins with the bucket of this time. {FORMS} (without an offset: local)."),
+    Meta(
+        description=f"Start of the range: it begins with the bucket of this time. {FORMS}. A time without an offset is local."
+    ),
 ]
-Finish = Annotated[str, Meta(description="The range ends before this time; default: with the bucket of now.")]
-Width = Annotated[str, Meta(description="Of a range: minute, hour, day, week, month, year, or as 15m; default: day.")]
-Buckets = Annotated[int | None, Meta(description="How many buckets from `start` on, instead of a finish.")]
+Finish = Annotated[str, Meta(description="End of the range, exclusive. Default: the end of the current bucket.")]
+Width = Annotated[
+    str,
+    Meta(
+        description="Interval of the range: minute, hour, day, week, month, year, or a width such as 15m. Default: day."
+    ),
+]
+Buckets = Annotated[int | None, Meta(description="Number of buckets from `start` on, instead of `finish`.")]
 
 
 class Subject(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """A pk, or several, paths of it, and formulas. The singular names mean the same."""
+    """One or more pks, their paths, and formulas. The singular names mean the same."""
 
     pk: Pk = ""
-    pks: Annotated[str, Meta(description="Instead of pk: up to 100, as a list. Answer: {pk: the answer}.")] = ""
+    pks: Annotated[
+        str, Meta(description="Up to 100 pks as a list, instead of `pk`. The answer is then {pk: answer}.")
+    ] = ""
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
     metrics: Metrics = ""
@@ -74,17 +90,23 @@ class PlotpointsAsked(Subject, kw_only=True):
     week: Week = ""
     depth: Depth = 0
     sort: Annotated[
-        str, Meta(description="Of the paths below: metric or -metric, the largest first; default: minus the first.")
+        str,
+        Meta(
+            description="Order of the paths below: metric for ascending, -metric for descending. Default: the first metric, descending."
+        ),
     ] = ""
     limit: Annotated[
-        int, Meta(description="Paths below the asked ones that are kept, X-Whale-More: how many are not; 0 keeps all.")
+        int, Meta(description="Number of paths below to answer; 0 for all. X-Whale-More counts the omitted ones.")
     ] = 10
     points_type: Annotated[
-        Literal["list", "dict"], Meta(description="list: [[label, number], ...]; dict: {label: number}.")
+        Literal["list", "dict"],
+        Meta(description="`list` answers [[label, number], ...], `dict` answers {label: number}."),
     ] = "list"
-    flot_time: Annotated[bool, Meta(description="Labels are epoch ms, else local time as text.")] = True
-    descending: Annotated[bool, Meta(description="The newest bucket first.")] = False
-    with_totals: Annotated[bool, Meta(description="A last row `Total`.")] = False
+    flot_time: Annotated[
+        bool, Meta(description="true labels buckets with epoch milliseconds, false with local time as text.")
+    ] = True
+    descending: Annotated[bool, Meta(description="Newest bucket first.")] = False
+    with_totals: Annotated[bool, Meta(description="Add a last row `Total`.")] = False
     undefined: Undefined = "zero"
     compare: Compare = ""
     explain: Explain = False
@@ -93,10 +115,10 @@ class PlotpointsAsked(Subject, kw_only=True):
 
 
 class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Annotated[str, Meta(description="Default: the setting DEFAULT_TABLE.")] = ""
+    pk: Annotated[str, Meta(description="The pk. Default: the setting DEFAULT_TABLE.")] = ""
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
-    value: Annotated[str, Meta(description="A metric or a formula.")] = "hits"
+    value: Annotated[str, Meta(description="Metric or formula.")] = "hits"
     period: Period = ""
     start_at: Time = ""
     depth: Depth = 0
@@ -112,8 +134,13 @@ class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class TotalsAsked(Subject, kw_only=True):
-    period: Annotated[str, Meta(description="One period, or several with commas.")] = ""
-    periods: Annotated[str, Meta(description="Several: a list, or with commas. None: those of the seed.")] = ""
+    period: Annotated[str, Meta(description="One period, or several separated by commas.")] = ""
+    periods: Annotated[
+        str,
+        Meta(
+            description="Several periods: a list, or separated by commas. Default: 1d:1y, 1d:1mo, 1d:1w, 1h:1d, 1m:1h."
+        ),
+    ] = ""
     start: Start = ""
     finish: Finish = ""
     interval: Width = ""
@@ -132,10 +159,12 @@ class TotalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
-    metric: Annotated[str, Meta(description="A metric or a formula.")] = "hits"
+    metric: Annotated[str, Meta(description="Metric or formula.")] = "hits"
     period: Period = ""
     at: Time = ""
-    index: Annotated[int | None, Meta(description="One bucket of the period: 0 the first, -1 the last.")] = None
+    index: Annotated[int | None, Meta(description="Answer one bucket of the period: 0 is the first, -1 the last.")] = (
+        None
+    )
     start: Start = ""
     finish: Finish = ""
     interval: Width = ""
@@ -154,25 +183,33 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
-    by: Annotated[str, Meta(description="A metric or a formula: the order.")] = "hits"
-    columns: Annotated[str, Meta(description="More formulas to answer of each row: one, a list, or {'a': 'b'}.")] = ""
+    by: Annotated[str, Meta(description="Metric or formula to rank by.")] = "hits"
+    columns: Annotated[
+        str, Meta(description="Further formulas to answer for each row: one, a list, or {'a': 'b'} for a/b.")
+    ] = ""
     period: Period = ""
     start: Start = ""
     finish: Finish = ""
     interval: Width = ""
     buckets: Buckets = None
-    limit: Annotated[int, Meta(description="How many rows, X-Whale-More: how many are not among them; 0 is all.")] = 10
-    offset: Annotated[int, Meta(description="How many rows to skip.")] = 0
+    limit: Annotated[int, Meta(description="Number of rows; 0 for all. X-Whale-More counts the omitted ones.")] = 10
+    offset: Annotated[int, Meta(description="Number of rows to skip.")] = 0
     threshold: Annotated[
-        float, Meta(description="Share of the parent, or difference to it, that is important: 0 to 1.")
+        float,
+        Meta(
+            description="Share of the parent, or relative difference from it, above which a row is marked important: 0 to 1."
+        ),
     ] = 0.1
-    min_support: Annotated[float, Meta(description="Rows of less support are left to `rest`.")] = 0
+    min_support: Annotated[float, Meta(description="Support below which a row is summed into `rest`.")] = 0
     order: Annotated[
-        Literal["value", "confidence"], Meta(description="confidence: by the lower bound, ascending by the upper one.")
+        Literal["value", "confidence"],
+        Meta(
+            description="`value` sorts by the value, `confidence` by the low end of its 95 % interval (by the high end if `ascending`)."
+        ),
     ] = "value"
-    ascending: Annotated[bool, Meta(description="The smallest first.")] = False
-    all: Annotated[bool, Meta(description="Everything below, not one level.")] = False
-    pks: Annotated[bool, Meta(description="The child pks, not paths.")] = False
+    ascending: Annotated[bool, Meta(description="Smallest first.")] = False
+    all: Annotated[bool, Meta(description="Rank all levels below, instead of one.")] = False
+    pks: Annotated[bool, Meta(description="Rank child pks instead of paths.")] = False
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""
@@ -184,7 +221,9 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
-    metric: Annotated[str, Meta(description="A metric, or a formula: sums, or one sum over another.")] = "hits"
+    metric: Annotated[
+        str, Meta(description="Metric or formula to explain: a sum of metrics, or one sum over another.")
+    ] = "hits"
     period: Period = ""
     start: Start = ""
     finish: Finish = ""
@@ -192,13 +231,18 @@ class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     buckets: Buckets = None
     compare: Annotated[
         Literal["", "previous", "last_year"],
-        Meta(description="With what: the period before (default), or last year's."),
+        Meta(description="Compare with the period before (default), or with the same period last year."),
     ] = ""
-    against: Annotated[str, Meta(description="Another period instead, as it is.")] = ""
-    dimensions: Annotated[str, Meta(description="Whose values: paths. Empty: every top one that has values.")] = ""
-    dimension: Annotated[str, Meta(description="The same.")] = ""
-    depth: Annotated[int, Meta(description="Levels below a value that are looked into.")] = 3
-    limit: Annotated[int, Meta(description="Values of each dimension; 0 shows all.")] = 10
+    against: Annotated[str, Meta(description="Compare with this period instead. It is not shortened.")] = ""
+    dimensions: Annotated[
+        str,
+        Meta(
+            description="Dimensions (paths) whose values may explain the change. Default: every top-level one that has values."
+        ),
+    ] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    depth: Annotated[int, Meta(description="Levels below a value to search.")] = 3
+    limit: Annotated[int, Meta(description="Number of values to answer for each dimension; 0 for all.")] = 10
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""
@@ -210,11 +254,11 @@ class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
     depth: Depth = 1
-    all: Annotated[bool, Meta(description="Everything below, and the path itself.")] = False
+    all: Annotated[bool, Meta(description="Answer all levels below, and the path itself.")] = False
 
 
 class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Annotated[str, Meta(description="The pk whose child pks are listed; none: the top ones.")] = ""
+    pk: Annotated[str, Meta(description="List the children of this pk. Default: top-level pks.")] = ""
 
 
 class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -222,86 +266,115 @@ class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ResetGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What /reset takes, as a JSON body holds it."""
+    """The JSON body of /reset."""
 
-    pk: Annotated[Name | list[Name], Meta(description="What is forgotten, with all pks below it.")]
-    dimensions: Annotated[Names | None, Meta(description="One path of the pk is forgotten instead.")] = None
+    pk: Annotated[Name | list[Name], Meta(description="The pk to delete, with all pks below it.")]
+    dimensions: Annotated[
+        Names | None, Meta(description="Delete only this path of the pk, with all paths below it.")
+    ] = None
     dimension: Names | None = None
 
 
 class UpdateGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What /update_count_to takes, as a JSON body holds it."""
+    """The JSON body of /update_count_to."""
 
-    pk: Annotated[Name | list[Name], Meta(description="What is set.")]
-    dimensions: Annotated[Names | None, Meta(description="One path; the root where it is left out.")] = None
+    pk: Annotated[Name | list[Name], Meta(description="The pk.")]
+    dimensions: Annotated[Names | None, Meta(description="One path. Default: the root.")] = None
     dimension: Names | None = None
     metrics: Amounts | None = None
     metric: Amounts | None = None
-    period: Annotated[str | int | None, Meta(description="Whose interval is meant; days where it is left out.")] = None
-    at: Annotated[int | float | str | None, Meta(description="A time in the bucket; default: now.")] = None
-    id: Annotated[Name | None, Meta(description="Of this operation: the same again changes nothing.")] = None
-    rank: Annotated[bool, Meta(description="May be written; whatever is counted can be ranked.")] = False
+    period: Annotated[str | int | None, Meta(description="Interval to set, such as 1h or 1d. Default: days.")] = None
+    at: Annotated[int | float | str | None, Meta(description="A time inside the bucket. Default: now.")] = None
+    id: Annotated[Name | None, Meta(description="Id of this operation. A repeat with the same id changes nothing.")] = (
+        None
+    )
+    rank: Annotated[bool, Meta(description="Has no effect; accepted for older clients.")] = False
 
 
 class SpyAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    visitor: Annotated[str, Meta(description="Whose hits; none: those of the account.")] = ""
-    limit: Annotated[int, Meta(description="How many, at most 200.")] = 100
+    visitor: Annotated[str, Meta(description="Show only this visitor's hits. Default: the account's.")] = ""
+    limit: Annotated[int, Meta(description="Number of hits, at most 200.")] = 100
 
 
 class DecisionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    archived: Annotated[bool, Meta(description="Those that are archived too.")] = False
+    archived: Annotated[bool, Meta(description="Include archived decisions.")] = False
 
 
 class DecisionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    phase: Annotated[int | None, Meta(description="Which phase is reported; none: the one that holds.")] = None
-    dimensions: Annotated[str, Meta(description="One path, whose children are reported as segments.")] = ""
-    dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
-    baseline: Annotated[str, Meta(description="The option that others are compared with; none: the default.")] = ""
+    phase: Annotated[int | None, Meta(description="Number of the phase to report. Default: the current one.")] = None
+    dimensions: Annotated[str, Meta(description="Report the children of this path as segments.")] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    baseline: Annotated[str, Meta(description="Option to compare the others with. Default: the default option.")] = ""
     limit: Annotated[
         int,
         Meta(
-            description="Segments that are reported, those with the most hits, at most 100; X-Whale-More: how many more."
+            description="Number of segments to report, those with the most hits, at most 100. X-Whale-More counts the omitted ones."
         ),
     ] = 20
 
 
 class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Annotated[str, Meta(description="The decision's name; or with `decision`, what it is about.")]
+    pk: Annotated[str, Meta(description="Name of the decision. With `decision`, the subject of the decision.")]
     options: Annotated[
         str,
         Meta(
-            description="A list of names, as ['a', 'b', 'c']. Without it pk is the name of a decision that is defined.",
+            description="Names of the options, such as ['a', 'b', 'c']. Omit if `pk` names a managed decision.",
             examples=["['a', 'b', 'c']"],
         ),
     ] = ""
-    decision: Annotated[str, Meta(description="The decision's name, where pk is what it is about.")] = ""
-    dimensions: Annotated[str, Meta(description="What is known of the visitor, as a hit has it.")] = ""
-    dimension: Annotated[str, Meta(description="The same as dimensions.")] = ""
-    by_metric: Annotated[str, Meta(description="What is good: earned/spent, or earned, which means earned/hits.")] = (
-        "value/hits"
-    )
-    goal: Annotated[str, Meta(description="max or min: whether much of it is good.")] = "max"
-    policy: Annotated[str, Meta(description="thompson, epsilon or seed.")] = "thompson"
+    decision: Annotated[str, Meta(description="Name of the decision, if `pk` names its subject.")] = ""
+    dimensions: Annotated[str, Meta(description="Properties of the visitor, in the form of a hit's dimensions.")] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    by_metric: Annotated[
+        str, Meta(description="Metric to judge options by: earned/spent, or earned, which means earned/hits.")
+    ] = "value/hits"
+    goal: Annotated[str, Meta(description="max if a high value is good, min if a low one is.")] = "max"
+    policy: Annotated[str, Meta(description="Policy: thompson, epsilon or seed.")] = "thompson"
     period: Period = ""
     half_life: Annotated[
         str,
         Meta(
-            description="A length as 7d: outcomes so old weigh half. From a bucket of the period to all of it; none: all weigh the same."
+            description="Age at which an outcome weighs half, such as 7d; from one bucket of the period to its whole length. "
+            "Omit for equal weights."
         ),
     ] = ""
-    visitor: Annotated[str, Meta(description="Gets the same option while that is sticky; counts as a trial.")] = ""
-    default: Annotated[str, Meta(description="The option that is answered while the store is away.")] = ""
-    trial: Annotated[bool | None, Meta(description="Whether the decision counts as a hit of its option.")] = None
-    exploration: Annotated[float, Meta(description="Of thompson: how much of its uncertainty is played, 0 to 1.")] = 0.5
-    floor: Annotated[float, Meta(description="Of thompson: the share that is spread evenly.")] = 0.005
-    epsilon: Annotated[float, Meta(description="Of epsilon: the share that is spread evenly.")] = 0.1
-    min_trials: Annotated[float, Meta(description="An option with fewer has its even share at least.")] = 0
-    bad_idea_threshold: Annotated[float, Meta(description="Of seed: the share of options known to be bad.")] = 0.05
-    test_idea_threshold: Annotated[float, Meta(description="Of seed: the share of options to be tested.")] = 0.05
+    visitor: Annotated[
+        str,
+        Meta(
+            description="Id of the visitor. They get the same option again while it is sticky, and count as one trial."
+        ),
+    ] = ""
+    default: Annotated[str, Meta(description="Option to answer while the store is down.")] = ""
+    trial: Annotated[
+        bool | None,
+        Meta(description="Count the decision as a trial of its option. Default: true with a visitor, false without."),
+    ] = None
+    exploration: Annotated[
+        float,
+        Meta(
+            description="For `thompson` only: share of the uncertainty used for exploration, 0 to 1. 0 always takes the best known option."
+        ),
+    ] = 0.5
+    floor: Annotated[
+        float, Meta(description="For `thompson` only: share of the traffic spread evenly over all options.")
+    ] = 0.005
+    epsilon: Annotated[
+        float, Meta(description="For `epsilon` only: share of the traffic spread evenly over all options.")
+    ] = 0.1
+    min_trials: Annotated[
+        float,
+        Meta(description="For `thompson` and `epsilon`: trials below which an option gets at least its even share."),
+    ] = 0
+    bad_idea_threshold: Annotated[
+        float, Meta(description="For `seed` only: share of the traffic for options known to be bad.")
+    ] = 0.05
+    test_idea_threshold: Annotated[
+        float, Meta(description="For `seed` only: share of the traffic for untested options.")
+    ] = 0.05
 
 
 class Evidence(msgspec.Struct, kw_only=True):
-    """What the counters of one path say of one option. interval: 95 %.  weight: 0 to 1, how far this path decided."""
+    """Evidence of one path for one option. interval: 95 %.  weight: influence of this path on the decision, 0 to 1."""
 
     option: str
     dimension: str
@@ -312,7 +385,7 @@ class Evidence(msgspec.Struct, kw_only=True):
 
 
 class Decided(msgspec.Struct, kw_only=True):
-    """The answer of /decide. reason: chosen, sticky, or default; of a decision that is defined also winner or paused."""
+    """The answer of /decide. reason: chosen, sticky or default; for a managed decision also winner or paused."""
 
     option: str
     probability: float | None
@@ -321,15 +394,20 @@ class Decided(msgspec.Struct, kw_only=True):
     reason: str
     because: str
     evidence: list[Evidence]
-    value: Annotated[Any | UnsetType, Meta(description="Of a decision that is defined, the option's value.")] = UNSET
+    value: Annotated[Any | UnsetType, Meta(description="Value of the option, for a managed decision.")] = UNSET
 
 
 class RewardGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What /reward takes, as a JSON body holds it."""
+    """The JSON body of /reward."""
 
-    decision_id: Annotated[str, Meta(description="Of an answer of /decide.")]
-    metrics: Annotated[Amounts | None, Meta(description="What it earned.")] = None
+    decision_id: Annotated[str, Meta(description="`decision_id` of an answer of /decide.")]
+    metrics: Annotated[
+        Amounts | None, Meta(description='Metrics that the decision earned, such as {"revenue": 19.9}.')
+    ] = None
     metric: Amounts | None = None
     id: Annotated[
-        Name | None, Meta(description="Of this reward: each id counts once, and rewards with ids add up.")
+        Name | None,
+        Meta(
+            description="Id of the reward, such as an order number. Each id counts once; rewards with different ids add up."
+        ),
     ] = None

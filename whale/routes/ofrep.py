@@ -25,7 +25,7 @@ Code = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_
 
 
 class Evaluated(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A flag that was evaluated. reason: STATIC, SPLIT, TARGETING_MATCH, DISABLED or DEFAULT."""
+    """An evaluated flag. reason: STATIC, SPLIT, TARGETING_MATCH, DISABLED or DEFAULT."""
 
     key: str
     reason: str
@@ -35,7 +35,7 @@ class Evaluated(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Refusal(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What was not evaluated, and why. key: of one flag."""
+    """A flag that was not evaluated, and the reason. key: the flag, if the request named one."""
 
     key: str | msgspec.UnsetType = msgspec.UNSET
     errorCode: Code
@@ -43,7 +43,7 @@ class Refusal(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Flags(msgspec.Struct, kw_only=True):
-    """flags: of each Evaluated, or Refusal."""
+    """Every flag: an Evaluated, or a Refusal."""
 
     flags: list[Any]
 

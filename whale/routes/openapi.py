@@ -11,21 +11,21 @@ from whale.definition import DecisionGiven, Reporting, Shown
 from whale.routes import asked, ofrep
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
-    "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Series: {path: {metric: points}}."),
-    "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One series, by time."),
-    "/totals": (asked.TotalsAsked, dict[str, dict[str, Any]], "Totals of several periods."),
+    "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Time series: {path: {metric: points}}."),
+    "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One time series."),
+    "/totals": (asked.TotalsAsked, dict[str, dict[str, Any]], "Totals of one or more periods."),
     "/total": (asked.TotalAsked, int | float | None | dict[str, Any], "One number."),
     "/rank": (
         asked.RankAsked,
         dict[str, Any],
-        "Rows below a path in the order of a formula, with all that they are made of.",
+        "Rank the children of a path by a formula, with the parts of each value.",
     ),
-    "/factors": (asked.FactorsAsked, dict[str, Any], "Which values explain a change."),
-    "/subdimensions": (asked.SubdimensionsAsked, list[str], "The paths below a path."),
-    "/pks": (asked.PksAsked, list[str], "The pks below a pk."),
-    "/metrics_of": (asked.MetricsAsked, list[str], "The metrics of a pk."),
-    "/decide": (asked.DecideAsked, asked.Decided, "Which option a visitor should see."),
-    "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, counted or not and why."),
+    "/factors": (asked.FactorsAsked, dict[str, Any], "Values that explain a change."),
+    "/subdimensions": (asked.SubdimensionsAsked, list[str], "Paths below a path."),
+    "/pks": (asked.PksAsked, list[str], "Pks below a pk."),
+    "/metrics_of": (asked.MetricsAsked, list[str], "Metrics of a pk."),
+    "/decide": (asked.DecideAsked, asked.Decided, "Choose the option that a visitor should see."),
+    "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, each with its outcome."),
 }
 
 
@@ -54,45 +54,50 @@ def _named(name: str) -> dict[str, Any]:
 
 
 def _decisions() -> dict[str, Any]:
-    """Decisions that are defined."""
+    """List managed decisions."""
     body = {"required": True, "content": {"application/json": {"schema": schema_of(DecisionGiven)}}}
-    unchanged = {"304": {"description": "As If-None-Match says, nothing changed."}}
+    unchanged = {"304": {"description": "Not modified since the ETag in If-None-Match."}}
     listed = {
         "operationId": "decisions",
-        "summary": "Decisions that are defined.",
+        "summary": "List managed decisions.",
         "parameters": parameters(asked.DecisionsAsked),
-        "responses": {"200": answer("By name.", list[Shown]), **common(400, 401, 503)},
+        "responses": {"200": answer("The decisions, sorted by name.", list[Shown]), **common(400, 401, 503)},
     }
     read = {
         "operationId": "decision",
-        "summary": "A decision, and what a phase of it has come to.",
+        "summary": "Show a managed decision and the report of one phase.",
         "parameters": [_named("name"), *parameters(asked.DecisionAsked)],
-        "responses": {"200": answer("The report.", Reporting), **common(400, 401, 404, 503)},
+        "responses": {
+            "200": answer("The decision, the phase and its report.", Reporting),
+            **common(400, 401, 404, 503),
+        },
     }
     define = {
         "operationId": "define_decision",
-        "summary": "Defines a decision, or changes what is given of it.",
+        "summary": "Define a managed decision, or change the given fields.",
         "parameters": [_named("name")],
         "requestBody": body,
-        "responses": {"200": answer("As it is now.", Shown), **common(400, 401, 409, 413, 503)},
+        "responses": {"200": answer("The decision after the change.", Shown), **common(400, 401, 409, 413, 503)},
     }
     context = {"type": "object", "properties": {"context": {"type": "object"}}}
-    refusals = {str(status): answer("Why it was not evaluated.", ofrep.Refusal) for status in (400, 413, 503)}
+    refusals = {
+        str(status): answer("Reason why the flag was not evaluated.", ofrep.Refusal) for status in (400, 413, 503)
+    }
     evaluate = {
         "operationId": "evaluate_flag",
-        "summary": "OpenFeature remote evaluation of one flag.",
+        "summary": "Evaluate one flag (OpenFeature Remote Evaluation Protocol).",
         "parameters": [_named("key")],
         "requestBody": {"content": {"application/json": {"schema": context}}},
         "responses": {
             "200": answer("The variant and its value.", ofrep.Evaluated),
-            "404": answer("No such flag.", ofrep.Refusal),
+            "404": answer("Flag not found.", ofrep.Refusal),
             **refusals,
             **common(401),
         },
     }
     evaluate_all = {
         "operationId": "evaluate_flags",
-        "summary": "OpenFeature remote evaluation of all flags.",
+        "summary": "Evaluate all flags (OpenFeature Remote Evaluation Protocol).",
         "requestBody": {"content": {"application/json": {"schema": context}}},
         "responses": {"200": answer("All flags.", ofrep.Flags), **unchanged, **refusals, **common(401)},
     }
@@ -105,8 +110,8 @@ def _decisions() -> dict[str, Any]:
 
 
 ADJUSTED = (
-    "Where it is read from finer buckets than one that was set: `metric;path=…;interval=1d;at=ms;to=number`, percent-encoded, "
-    "several with commas; `*;more=N`, or `*`, for those that are not named."
+    "Buckets that `/update_count_to` set, if the answer comes from finer buckets: `metric;path=…;interval=1d;at=ms;to=number`, "
+    "percent-encoded and comma-separated. `*;more=N` or `*` stands for further buckets."
 )
 
 
@@ -120,7 +125,7 @@ def document() -> dict[str, Any]:
             good["headers"] = {"X-Adjusted": {"description": ADJUSTED, "schema": {"type": "string"}}}
         responses = {
             "200": explained(good) if "explain" in kind.__struct_fields__ else good,
-            "304": {"description": "As If-None-Match says, nothing changed."},
+            "304": {"description": "Not modified since the ETag in If-None-Match."},
             **common(400, 401, 503),
         }
         form = {"content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}}}
@@ -133,19 +138,21 @@ def document() -> dict[str, Any]:
             },
             "post": {
                 "operationId": f"{path[1:]}_by_form",
-                "summary": f"{summary} For what is too long for an address.",
+                "summary": f"{summary} Use POST if the address would be too long.",
                 "requestBody": form,
                 "responses": {**responses, **common(413)},
             },
         }
-    paths["/count_now"] = hit_operations("count_now", "Counts one hit at once.", "OK", (200, 200))
+    paths["/count_now"] = hit_operations("count_now", "Count one hit at once, without the queue.", "OK", (200, 200))
     paths["/count_decision"] = outcome_operations((200, 200))
-    paths["/reward"] = _posted("reward", "Counts what a decision earned, once.", asked.RewardGiven, dict[str, Any])
+    paths["/reward"] = _posted("reward", "Count the reward of a decision once.", asked.RewardGiven, dict[str, Any])
     paths["/tracker"] = hit_operations(
-        "tracker", f"Counts one hit of a visitor, kept by a cookie. {SEALED}", "uid", (200, 200), True
+        "tracker", f"Count one hit of a visitor, whom a cookie identifies. {SEALED}", "uid", (200, 200), True
     )
-    paths["/update_count_to"] = _posted("update_count_to", "Sets one bucket.", asked.UpdateGiven, dict[str, Any])
-    paths["/reset"] = _posted("reset", "Forgets a pk, or a path of it.", asked.ResetGiven, None)
+    paths["/update_count_to"] = _posted(
+        "update_count_to", "Set metrics of one bucket.", asked.UpdateGiven, dict[str, Any]
+    )
+    paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     paths |= _decisions()
     return {
         "openapi": "3.1.0",

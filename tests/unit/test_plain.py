@@ -1,0 +1,71 @@
+"""Every text that a user meets is plain English, by the patterns of tests/plain.py."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import hail.openapi
+import whale.routes.openapi
+from hail.settings import TABLE, Setting
+from tests.plain import offences
+
+TEXTS = ("title", "summary", "description")
+
+
+def texts_in(part: Any) -> Iterator[str]:
+    """The texts of an OpenAPI document that people read."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name in TEXTS and isinstance(value, str):
+                yield value
+            else:
+                yield from texts_in(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from texts_in(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("Until then, what was counted is kept.", "Until then, counted hits are kept."),
+        ("What is counted: a name.", "The thing to count: a name."),
+        ("It is told only how many trials it takes.", "It shows only the number of trials."),
+        ("A visitor stays where he is.", "A visitor stays where they are."),
+        ("Of policy `split`, one an option.", "For policy `split` only: one per option."),
+        ("Weights of the options; none: even.", "Omit for equal weights."),
+        ("names that bear a key; empty: the account's zone", "names that have a key. Default: the account's zone"),
+        ("An outcome that is so old weighs half.", "An outcome of this age weighs half."),
+    ],
+)
+def test_the_patterns_find_a_riddle_and_let_its_plain_form_pass(text: str, plain: str) -> None:
+    assert offences(text)
+    assert offences(plain) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Of course it counts.",
+        "So many hits that Redis stops.",
+        "What changed?",
+        "Says what to do.",
+        '{"sort": none: 1}',
+        "It is null: no hits came.",
+        "    told = he",
+        "## What is kept",
+    ],
+)
+def test_the_patterns_let_good_sentences_code_and_headings_pass(text: str) -> None:
+    assert offences(text) == []
+
+
+@pytest.mark.parametrize("setting", TABLE, ids=[setting.name for setting in TABLE])
+def test_the_meaning_of_a_setting_is_plain(setting: Setting) -> None:
+    assert offences(setting.meaning) == []
+
+
+@pytest.mark.parametrize("document", [hail.openapi.document(), whale.routes.openapi.document()], ids=["hail", "whale"])
+def test_the_openapi_documents_are_plain(document: dict[str, Any]) -> None:
+    assert [offence for text in dict.fromkeys(texts_in(document)) for offence in offences(text)] == []
