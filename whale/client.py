@@ -24,17 +24,17 @@ from hail.message import ACCOUNT
 from hail.settings import Settings, load
 from whale.answer.cache import Cache, bytes_of
 from whale.answer.series import Bounds
-from whale.arguments import Period, on_default
 from whale.count.direct import Direct
 from whale.count.trials import Trials
 from whale.count.witness import Witness
 from whale.decide import Decider
-from whale.deciding import Deciding
 from whale.embedded import redis_url_of
 from whale.errors import CallerError
+from whale.library.arguments import Period, on_default
+from whale.library.deciding import Deciding
+from whale.library.questions import Questions
+from whale.library.rankings import Rankings
 from whale.managed import Managed
-from whale.questions import Questions
-from whale.rankings import Rankings
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store
 

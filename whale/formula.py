@@ -33,7 +33,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.hit import MILLION, is_text
+from hail.hit import MILLION, is_text, of_millionths
 from hail.room import COST, Bounded
 from hail.settings import DISTINCT, QUANTILE, SUM
 from whale.errors import FormulaError
@@ -211,6 +211,11 @@ def ratio_text(above: Any, below: str) -> str:
 
 
 # Parsing
+
+
+def number_of(metric: str, amount: int) -> Number:
+    """An amount as it is stored, as a number."""
+    return amount if metric == "hits" else of_millionths(amount)
 
 
 def _bytes_of(asked: tuple[str, tuple[str, ...]], formula: Formula) -> int:

@@ -12,8 +12,7 @@ from tests.contract.hits import message
 from tests.wsgi import call
 from whale.client import Whale
 from whale.count.apply import Applier
-from whale.overview import CHILDREN, OTHERS, PKS, overview
-from whale.routes.page import Row
+from whale.library.overview import CHILDREN, OTHERS, PKS, Row, overview
 from whale.store.base import Store
 from whale.web import make_app
 

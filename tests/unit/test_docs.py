@@ -19,10 +19,10 @@ from hail.hit import Reason
 from hail.publish import Publisher
 from hail.settings import NAMES, PREFIX, TABLE, load
 from whale import HailWhale, errors
-from whale.arguments import on_default
 from whale.cli import main
 from whale.client import Whale
 from whale.count import hailwail
+from whale.library.arguments import on_default
 from whale.store import keys
 from whale.store.memory import MemoryStore
 

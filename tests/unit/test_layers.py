@@ -59,8 +59,8 @@ EDGES = {
     "whale/answer/explain.py": "how long each step of an answer took",
     "whale/cli.py": "the command line",
     "whale/client.py": "the clock of questions",
-    "whale/counting.py": "the name of an operation",
-    "whale/deciding.py": "the name of a decision",
+    "whale/library/counting.py": "the name of an operation",
+    "whale/library/deciding.py": "the name of a decision",
     "whale/count/apply.py": "waiting for the store",
     "whale/count/audit.py": "waiting for what is in flight",
     "whale/count/direct.py": "the name of a publisher",
@@ -239,6 +239,11 @@ def test_the_store_knows_neither_answers_nor_doors() -> None:
 
 def test_routes_know_neither_stores_nor_queues() -> None:
     assert offences("whale/routes/", "redis", "celery", "kombu", "whale.store", "whale.count", "whale.web") == []
+
+
+def test_the_library_knows_no_routes_and_answers_no_library() -> None:
+    assert offences("whale/library/", "whale.web", "whale.routes", "bottle") == []
+    assert offences("whale/answer/", "whale.library", "whale.client") == []
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:

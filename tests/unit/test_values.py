@@ -23,10 +23,10 @@ from hail.settings import load
 from hail.times import time_of
 from tests.contract.hits import NOW
 from tests.laws import law
-from whale.arguments import READERS, BadArgument, on_default
 from whale.client import HailWhale
 from whale.errors import CallerError
 from whale.fasttrack import Memory
+from whale.library.arguments import READERS, BadArgument, on_default
 from whale.orm import Counted
 from whale.period import Span
 from whale.plain import MOST_VALUES, plain

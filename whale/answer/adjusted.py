@@ -11,9 +11,8 @@ from whale.answer.explain import iso
 from whale.answer.listed import MOST_NAMED, listed, percent_encoded
 from whale.answer.series import Question, formulas_of, stored_of
 from whale.answer.whole import is_kept
-from whale.arguments import number_of
 from whale.dimension import Path, path_text
-from whale.formula import Number
+from whale.formula import Number, number_of
 from whale.period import Interval, Range, interval_name
 from whale.store.base import Adjustment, Mark, Store, touches
 

@@ -3,12 +3,12 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from shlex import quote
 
-from whale.answer.series import Number
-from whale.dimension import Pk, pk_text
+from whale.dimension import pk_text
+from whale.formula import Number
+from whale.library.overview import Row
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #14202b; --soft: #5a6a78; --line: #d9e0e6;
@@ -39,21 +39,7 @@ pre { margin: .25rem 0 1rem; padding: .75rem; overflow-x: auto; background: var(
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-
 SET = "(set)"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One pk: its totals of today, by metric.  more: pks below it that have no row.
-
-    was_set: of its day or month something was set, which the totals of its hours do not have.
-    """
-
-    pk: Pk
-    today: dict[str, Number]
-    more: int = 0
-    was_set: bool = False
 
 
 def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_keys: bool) -> str:

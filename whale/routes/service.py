@@ -8,7 +8,7 @@ from hail.metrics import CONTENT_TYPE, exposition
 from hail.problem import HOST, seen_from
 from whale.client import Whale
 from whale.errors import Unavailable
-from whale.overview import overview
+from whale.library.overview import overview
 from whale.routes import openapi
 from whale.routes.door import Door
 from whale.routes.page import POLICY, render

@@ -15,10 +15,10 @@ from whale.answer.once import once
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import ByPath, labels, path_below, points, times
 from whale.answer.unknown import tell
-from whale.arguments import Period, is_pair, on_default, one, period_text, zone_text
 from whale.dimension import Path, Pk, path_text, pk_asked, pk_text, pks_asked, read_paths, two_readings
 from whale.errors import CallerError, PathError, PeriodError
 from whale.formula import Number, metrics_asked, ratio_text
+from whale.library.arguments import Period, is_pair, on_default, one, period_text, zone_text
 from whale.period import Range, Span, parse_period, width, zone_asked
 from whale.store.base import Store
 

@@ -10,10 +10,9 @@ from functools import wraps
 from types import MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from hail.hit import HitError, Reason, is_text, of_millionths
+from hail.hit import HitError, Reason, is_text
 from hail.times import EPOCH, time_of
 from whale.errors import CallerError, PeriodError
-from whale.formula import Number
 from whale.period import Span, midnight, zone_asked, zone_of_offset
 from whale.plain import exact, kind_of, plain
 
@@ -35,7 +34,7 @@ class BadArgument(CallerError, HitError):
 
 
 class on_default(Generic[P, R]):
-    """A method that the class offers too, on the default connection. Its arguments come in as plain values: hail/plain.py."""
+    """A method that the class offers too, on the default connection. Its arguments come in as plain values: whale/plain.py."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]):
         self.function = function
@@ -307,8 +306,3 @@ def period_text(period: Any) -> str:
     if isinstance(period, list | tuple):
         raise PeriodError(f"expected text or a pair (interval, length), got {ascii(period)[:60]}")
     return str(period)
-
-
-def number_of(metric: str, amount: int) -> Number:
-    """An amount as it is stored, as a number."""
-    return amount if metric == "hits" else of_millionths(amount)

@@ -14,14 +14,14 @@ from whale.answer import reasons
 from whale.answer.outcomes import check_options, half_life_of, ratio_of
 from whale.answer.policy import Policy
 from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
-from whale.arguments import Period, hit_given, on_default, one, period_text
 from whale.count.direct import Direct
 from whale.count.trials import Trials
-from whale.counting import Counting
 from whale.decide import Asked, Decider, Decision
 from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
 from whale.dimension import Pk, path_text, pk_asked
 from whale.errors import CallerError, NotFound
+from whale.library.arguments import Period, hit_given, on_default, one, period_text
+from whale.library.counting import Counting
 from whale.managed import Answer, Managed
 from whale.period import Span, parse_period
 from whale.plain import plain

@@ -3,16 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from hail.hit import RESERVED
 from whale import definition
 from whale.answer import off_policy
-from whale.answer.series import Number, stored_of
-from whale.arguments import number_of
+from whale.answer.series import stored_of
 from whale.client import Whale
 from whale.dimension import Pk
 from whale.errors import PeriodError
-from whale.routes.page import Row
+from whale.formula import Number, number_of
 from whale.store.base import touches
 
 PKS, CHILDREN, METRICS = 50, 5, 8
@@ -20,6 +20,19 @@ OWN = ((definition.TOP,), (off_policy.TOP,))
 """Top pks that hold the counters of decisions, which `/decisions` reports."""
 OTHERS = 3
 """Rows that show metrics other than sums as well: each of these takes reads of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One pk: its totals of today, by metric.  more: pks below it that have no row.
+
+    was_set: of its day or month something was set, which the totals of its hours do not have.
+    """
+
+    pk: Pk
+    today: dict[str, Number]
+    more: int = 0
+    was_set: bool = False
 
 
 def overview(whale: Whale) -> tuple[list[Row], int]:

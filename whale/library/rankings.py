@@ -12,12 +12,12 @@ from whale.answer.rank import Ranking, Row
 from whale.answer.series import Question
 from whale.answer.shapes import ByPath
 from whale.answer.unknown import tell
-from whale.arguments import Period, on_default, one, period_text
 from whale.dimension import Path, path_text, pk_asked
 from whale.errors import CallerError, FormulaError, PeriodError
 from whale.formula import metrics_asked, ratio_text
+from whale.library.arguments import Period, on_default, one, period_text
+from whale.library.questions import Questions
 from whale.period import Range
-from whale.questions import Questions
 from whale.store.base import Store
 
 

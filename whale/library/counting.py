@@ -10,16 +10,16 @@ from hail.pixel import token_of
 from hail.secret import secrets_of
 from hail.settings import DAY
 from whale.answer.unknown import Unknown, unknown_names
-from whale.arguments import Period, hit_given, is_pair, number_of, on_default, one
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.count.witness import EVERY_REFUSED_S, Witness
 from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
-from whale.formula import Number
+from whale.formula import Number, number_of
+from whale.library.arguments import Period, hit_given, is_pair, on_default, one
+from whale.library.questions import Questions
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
-from whale.questions import Questions
 from whale.spy import KEPT, refused, shown
 from whale.store.base import Change, not_a_sum
 
