@@ -17,8 +17,9 @@ from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, Settings, load
 from tests.servers import RedisServer
+from whale.cells import Level, targets
 from whale.count.apply import Applier
-from whale.count.denormalize import Branches, Level, coalesce, denormalize, finest_of, targets
+from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
 from whale.store import connect
 
 CELL_BYTES, QUIET_KB, ID_BYTES = 24, 150, 40

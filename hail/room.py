@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 COST = 200
 PAGE_BYTES = resource.getpagesize()
 MEGABYTE = 1_000_000
+WIDE = 4  # bytes of each letter of a text, where one is an emoji
 M_ARENA_MAX = -8  # of glibc's malloc.h
 
 K = TypeVar("K")

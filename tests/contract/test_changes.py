@@ -88,7 +88,7 @@ def test_what_a_read_gave_stays_as_it_was(settings: Settings, store: Store, uniq
         return Change(id, ("t",), (), HOUR, start, start + HOUR, {"m": 1})
 
     store.set(unique, change("one", 1), NOW)
-    marks = store.read_several(unique, ("t",), [()], ["m"], [(HOUR, [int(NOW) // HOUR * HOUR])]).notes.marks
+    marks = store.read_several(unique, ("t",), [()], ["m"], [(HOUR, [int(NOW) // HOUR * HOUR])]).notes.adjustments
     before = set(marks)
     store.set(unique, change("two", 2), NOW)
     assert set(marks) == before

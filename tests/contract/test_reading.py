@@ -51,7 +51,7 @@ def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
     for paths in (few, many, [*few, *many]):
         for metrics in (["m", "hits", "never"], ["never"], []):
             cells, notes, names, kinds = store.read_several(unique, ("t",), paths, metrics, spans)
-            assert (list(notes.marks), names, kinds) == ([], ["hits", "m"], {})
+            assert (list(notes.adjustments), names, kinds) == ([], ["hits", "m"], {})
             for (interval, starts), found in zip(spans, cells, strict=True):
                 assert found.shape == (len(paths), len(metrics), len(starts))
                 alone = [store.read(unique, ("t",), [path], metrics, interval, starts) for path in paths]
@@ -61,7 +61,7 @@ def test_several_spans_are_read_as_each_of_them_alone_with_what_was_set(
     ]
     store.set(unique, Change("one", ("t",), ("b",), DAY, today, today + DAY, {"m": 1_000_000}, {}), NOW)
     for metrics in (["m"], ["never"]):
-        assert list(store.read_several(unique, ("t",), few, metrics, spans).notes.marks) == [
+        assert list(store.read_several(unique, ("t",), few, metrics, spans).notes.adjustments) == [
             Adjustment(DAY, today, today + DAY, ("b",), ("m",))
         ]
     cells, notes, names, kinds = store.read_several(unique, ("nobody",), few, ["m"], [])

@@ -11,7 +11,8 @@ from hail.message import WireHit, decode_message, encode_message
 from hail.room import Room
 from hail.settings import DAY, HOUR, MONTH, Retention, load
 from tests.laws import law
-from whale.count.denormalize import Branches, Cells, Level, coalesce, denormalize, expand, finest_of, targets
+from whale.cells import Cells, Level, targets
+from whale.count.denormalize import Branches, coalesce, denormalize, expand, finest_of
 from whale.period import Interval
 
 SETTINGS = load({})

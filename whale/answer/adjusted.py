@@ -14,7 +14,7 @@ from whale.answer.whole import is_kept
 from whale.dimension import Path, path_text
 from whale.formula import Number, number_of
 from whale.period import Interval, Range, interval_name
-from whale.store.base import Adjustment, Mark, Store, touches
+from whale.store.base import Adjustment, Store, Stretch, touches
 
 
 class Set(NamedTuple):
@@ -57,7 +57,7 @@ def adjusted(store: Store, question: Question, ranges: Sequence[Range]) -> list[
 
     One read more where something was set, of the cells that are named.
     """
-    marks = store.notes(question.account, question.pk).marks
+    marks = store.notes(question.account, question.pk).adjustments
     if not marks:
         return [Adjusted()] * len(ranges)
     zone = store.zone(question.account)
@@ -104,11 +104,11 @@ def _is_meant(mark: Adjustment, question: Question, metrics: set[str]) -> bool:
     return not metrics.isdisjoint(mark.metrics) and any(path[: len(above)] == above for above in question.paths)
 
 
-def _spans(found: Range, zone: str) -> list[Mark]:
+def _spans(found: Range, zone: str) -> list[Stretch]:
     return [(stored_of(part, zone)[0], part.start, part.end) for part in found.parts or (found,)]
 
 
-def _touching(marks: Iterable[Adjustment], spans: Sequence[Mark]) -> list[Adjustment]:
+def _touching(marks: Iterable[Adjustment], spans: Sequence[Stretch]) -> list[Adjustment]:
     return [mark for mark in marks if any(touches(mark, span) for span in spans)]
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Buckets, Mark, Notes, Reading, Store, touched
+from whale.store.base import Buckets, Notes, Reading, Store, Stretch, touched
 
 MOST_CELLS = 1_000_000
 """That are kept; what is read beyond is read again."""
@@ -44,8 +44,8 @@ class _Once:
             self._kinds[key] = self._store.kinds(account, pk)
         return self._kinds[key]
 
-    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        return touched(self.notes(account, pk).marks, ranges)
+    def adjusted(self, account: str, pk: Pk, stretches: Sequence[Stretch]) -> list[bool]:
+        return touched(self.notes(account, pk).adjustments, stretches)
 
     def notes(self, account: str, pk: Pk) -> Notes:
         key = account, pk

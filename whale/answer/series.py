@@ -283,7 +283,7 @@ class Buckets:
             return np.zeros((len(paths), len(metrics), 1), np.int64), {}
         read = self.store.read_several(asked.account, asked.pk, paths, metrics, self.reads)
         cells: Cells = np.concatenate(read.cells, axis=-1) if len(read.cells) > 1 else read.cells[0]
-        more = self._more(paths, metrics, cells, read.notes.marks)
+        more = self._more(paths, metrics, cells, read.notes.adjustments)
         if self._firsts is None:
             return cells, more
         if cells.size and float(np.abs(cells.astype(np.float64)).max()) * len(self.stored) >= 2.0**62:
@@ -314,7 +314,7 @@ def whole_reads(
 
     One read more, of what the pk is like, unless the store remembers it.
     """
-    marks = store.notes(question.account, question.pk).marks
+    marks = store.notes(question.account, question.pk).adjustments
     return with_wholes(reads, _wholes(store, question, period, reads, metrics, marks))
 
 

@@ -27,12 +27,13 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
-from whale.count.denormalize import Branches, Cells, Level, Placed, coalesce, denormalize, finest_of
-from whale.count.marks import Gathered, Marks, places_of
-from whale.count.resets import Older, Reset
+from whale.cells import Cells, Extras, Level, Name, Reset, Tally
+from whale.count.denormalize import Branches, Placed, coalesce, denormalize, finest_of
+from whale.count.extras import Gathered, places_of
+from whale.count.resets import Older
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
-from whale.store.base import Illegible, Name, Store, Tally
+from whale.store.base import Illegible, Store
 
 MAX_MESSAGES = 2000
 CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits
@@ -146,17 +147,17 @@ class Applier:
     ) -> int:
         """Applies the first of the messages, as many as one apply may hold; how many these are."""
         lost: dict[Name, dict[int, Reason]] = {}
-        tallies, cells, marks, resets = self._added_up(account, messages, places, left_out, now, lost)
+        tallies, cells, extras, resets = self._added_up(account, messages, places, left_out, now, lost)
         messages = messages[: len(tallies)]
-        again = self._store.apply(account, tallies, cells, now, resets=resets, marks=marks)
+        again = self._store.apply(account, tallies, cells, now, resets=resets, extras=extras)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, marks, resets = self._added_up(
+                tallies, cells, extras, resets = self._added_up(
                     account, rest, places, left_out, now, lost, is_bounded=False
                 )
-                more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, marks=marks).get(shard)
+                more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, extras=extras).get(shard)
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
@@ -215,7 +216,7 @@ class Applier:
         now: float,
         lost: dict[Name, dict[int, Reason]],
         is_bounded: bool = True,
-    ) -> tuple[list[Tally], Cells, Marks, frozenset[Reset]]:
+    ) -> tuple[list[Tally], Cells, Extras, frozenset[Reset]]:
         """What the messages add, one tally each, and the resets that this has heeded.
 
         lost: gets the hits that resets leave nowhere to count.  is_bounded: of the first messages only, as many as fit.
@@ -253,7 +254,7 @@ class Applier:
                 held = added * len(periods) * CELL_BYTES + self._room.held - held_before
                 if held > self._most_bytes or _size(level) + gathered.names > self._settings.apply_max_cells:
                     break
-        return tallies, denormalize(level, finest, periods, zone, now), gathered.marks(zone, now), resets
+        return tallies, denormalize(level, finest, periods, zone, now), gathered.extras(zone, now), resets
 
 
 def _size(level: Level) -> int:

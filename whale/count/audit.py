@@ -29,11 +29,12 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, BadMessage, Message, decode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder
+from whale.cells import Name
 from whale.count.dead import Queues
 from whale.embedded import redis_url_of
 from whale.errors import Unavailable
 from whale.store import connect
-from whale.store.base import Name, Store
+from whale.store.base import Store
 
 POLL_S = 0.2
 STILL_S = 1.5

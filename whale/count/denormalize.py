@@ -16,29 +16,25 @@ so that "which Product?" is one read.
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from hail.hit import Dimensions
 from hail.message import WireHit
-from hail.room import Room
+from hail.room import WIDE, Room
 from hail.settings import DAY, MONTH, Retention
+from whale.cells import Amounts, Branch, Cells, Level, Sums
 from whale.dimension import Path, Pk, paths_of
 from whale.metric import is_narrow
 from whale.period import Interval, bucket_start, day_start, month_start
 
-if TYPE_CHECKING:
-    from whale.count.resets import Reset
-
-Amounts = dict[str, int]
-Kept = TypeVar("Kept")
-"""What is kept of a branch in a bucket: Amounts; or names, or values, see marks.py."""
+Held = TypeVar("Held")
+"""What is held of a branch in a bucket: Amounts; or names, or values, see cells.py."""
 BRANCHES_BYTES = 64_000_000
 HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 700, 150, 250
 """What one costs in memory beside its text, with its place in a dict; of a branch with the plan that a store makes of it."""
-WIDE = 4  # bytes of each letter, where one is an emoji
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
 
@@ -51,35 +47,6 @@ class Increment(NamedTuple):
     start: int
     metric: str
     amount: int
-
-
-class Branch:
-    """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
-
-    Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
-    resets: these leave some of it out, see resets.py.  cells: how many each metric has in it, of one bucket.
-    """
-
-    __slots__ = ("cells", "paths", "pk", "plan", "resets")
-
-    def __init__(self, pk: Pk, paths: tuple[Path, ...], resets: "tuple[Reset, ...]" = ()):
-        self.pk, self.paths, self.resets = pk, paths, resets
-        self.cells = len(pk) * len(paths)
-        self.plan: tuple[object, Any] | None = None
-
-
-Sums = dict[Branch, Amounts]
-Level = dict[int, Sums]  # by bucket
-Cells = dict[Interval, Level]  # levels may share their sums: read them, do not add to them
-
-
-def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
-    """Where a branch counts: in each prefix of its pk; its root also in the parent's node of each child pk."""
-    for depth in range(1, len(pk) + 1):
-        below = paths
-        if depth < len(pk) and paths == ((),):
-            below = ((), (None, pk[depth]))
-        yield pk[:depth], below
 
 
 Placed = tuple[tuple[Branch, ...], int]
@@ -273,20 +240,20 @@ def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: s
 
 
 def by_interval(
-    level: dict[int, dict[Branch, Kept]],
+    level: dict[int, dict[Branch, Held]],
     finest: int,
     periods: Iterable[Retention],
     zone: str,
     now: float,
-    added: Callable[[list[dict[Branch, Kept]]], dict[Branch, Kept]],
-) -> dict[Interval, dict[int, dict[Branch, Kept]]]:
+    added: Callable[[list[dict[Branch, Held]]], dict[Branch, Held]],
+) -> dict[Interval, dict[int, dict[Branch, Held]]]:
     """A level at `finest` seconds for each interval that still keeps it, by epoch seconds of the bucket's start.
 
     added: what several finer buckets make together.  Each interval is made from the widest finer one that it is made of: a day from
     hours where no hour is cut by the zone's midnight, else from quarters.
     """
-    found: dict[Interval, dict[int, dict[Branch, Kept]]] = {}
-    days: dict[int, dict[Branch, Kept]] = {}
+    found: dict[Interval, dict[int, dict[Branch, Held]]] = {}
+    days: dict[int, dict[Branch, Held]] = {}
     finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
     newest = max(finer[0][1], default=0)
     for interval, kept in periods:
@@ -312,7 +279,7 @@ def _floor(width: int, at: int) -> int:
     return at - at % width
 
 
-def _uncut(finer: list[tuple[int, dict[int, Kept]]], zone: str) -> dict[int, Kept]:
+def _uncut(finer: list[tuple[int, dict[int, Held]]], zone: str) -> dict[int, Held]:
     """The widest level of which no bucket is cut by a local midnight."""
     for width, level in reversed(finer):
         if all(day_start(start, zone) == day_start(start + width - 1, zone) for start in level):
@@ -321,10 +288,10 @@ def _uncut(finer: list[tuple[int, dict[int, Kept]]], zone: str) -> dict[int, Kep
 
 
 def _coarser(
-    level: dict[int, Kept], start_of: Callable[[int], int], added: Callable[[list[Kept]], Kept]
-) -> dict[int, Kept]:
+    level: dict[int, Held], start_of: Callable[[int], int], added: Callable[[list[Held]], Held]
+) -> dict[int, Held]:
     """Where one finer bucket is all that came of a coarser one, as in live traffic, both have the same object."""
-    parts: dict[int, list[Kept]] = {}
+    parts: dict[int, list[Held]] = {}
     for fine, sums in level.items():
         parts.setdefault(start_of(fine), []).append(sums)
     return {start: found[0] if len(found) == 1 else added(found) for start, found in parts.items()}

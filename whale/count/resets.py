@@ -1,45 +1,11 @@
-"""What a reset leaves out of hits that were accepted before it and are counted after it. Pure.
+"""What a reset leaves out of hits that were accepted before it and are counted after it. Pure."""
 
-A reset of a pk takes the pks below it along. What lies above keeps its sums: a hit of `Product/123` that was accepted
-before the reset of `Product/123` still counts in `Product`, whenever it comes; its reserved node there goes. A reset of
-a path takes the paths below it along, in that one pk. So what a reset leaves does not depend on when hits are counted.
-"""
-
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 from hail.message import WireHit
-from whale.count.denormalize import Branch, Branches, Placed, branch_below, targets
-from whale.dimension import Path, Pk
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """path: None for the whole pk.  at_ms: hits of messages accepted before it do not count there."""
-
-    pk: Pk
-    path: Path | None
-    at_ms: int
-
-
-def kept_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
-    """Where a branch counts, without what its resets leave out. pk: as which its pk counts."""
-    for target, paths in targets(pk, branch.paths):
-        for reset in branch.resets:
-            paths = _left(target, paths, reset)
-        if paths:
-            yield target, paths
-
-
-def _left(target: Pk, paths: tuple[Path, ...], reset: Reset) -> tuple[Path, ...]:
-    if reset.path is None:
-        if target[: len(reset.pk)] == reset.pk:
-            return ()
-        gone: Path = (None, reset.pk[-1])
-        return tuple(path for path in paths if path != gone) if target == reset.pk[:-1] else paths
-    if target != reset.pk:
-        return paths
-    return tuple(path for path in paths if path[: len(reset.path)] != reset.path)
+from whale.cells import Branch, Reset, kept_targets, targets
+from whale.count.denormalize import Branches, Placed, branch_below
+from whale.dimension import Path
 
 
 class Older:

@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 
 from hail.hit import Reason
 from hail.message import MAX_REFUSALS, Message
+from whale.cells import Name
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, traces_of
-from whale.store.base import Name, Store
+from whale.store.base import Store
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from whale.count.denormalize import Cells
-from whale.count.marks import Marks
-from whale.count.resets import Reset
+from whale.cells import Cells, Extras, Name, Reset, Tally
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, TooManyPoints
 from whale.period import Interval, width
@@ -34,33 +32,8 @@ RESET_KEPT_S = 31 * 86_400
 """How long a reset is remembered: a message that comes later, from a dead-letter queue, counts."""
 OPERATION_KEPT_S = 31 * 86_400
 ASIDE_KEPT_S = 31 * 86_400
-Name = tuple[str, int]
-"""A message's name: (publisher, seq)."""
-
-
 MAX_NOTED = 64
 """Metrics of a shard whose amounts could not be added that are kept by name."""
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
-
-    Its name is remembered for ever where it is lasting, else for the age a spool may have, for `kept_s` where that is longer,
-    and a day.
-    """
-
-    publisher: str
-    seq: int
-    total: int
-    hits: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
-    lasting: bool = False
-    kept_s: float = 0.0
-
-    @property
-    def name(self) -> Name:
-        return self.publisher, self.seq
 
 
 class Illegible(NamedTuple):
@@ -123,8 +96,8 @@ class Change:
         return {self.interval: self.start, **self.wider}
 
 
-Mark = tuple[Interval, int, int]
-"""A bucket in which something was set, or a range of buckets: interval, start, end."""
+Stretch = tuple[Interval, int, int]
+"""Buckets that are read one after the other: interval, start, end."""
 
 
 class Adjustment(NamedTuple):
@@ -158,10 +131,10 @@ class Overflowed(NamedTuple):
 class Notes(NamedTuple):
     """What is noted of a pk beside its cells.
 
-    marks: for `touched`.  overflowed: the cells that lack an amount; None: too many to name them, and any may.
+    adjustments: for `touched`.  overflowed: the cells that lack an amount; None: too many to name them, and any may.
     """
 
-    marks: Collection[Adjustment] = ()
+    adjustments: Collection[Adjustment] = ()
     overflowed: Collection[Overflowed] | None = ()
 
 
@@ -177,15 +150,15 @@ class Reading(NamedTuple):
     kinds: dict[str, str]
 
 
-def touched(marks: Collection[Adjustment], ranges: Iterable[Mark]) -> list[bool]:
-    """Whether each range overlaps a bucket that was set and is wider than its own: then it does not add up to that one."""
-    return [any(touches(mark, each) for mark in marks) for each in ranges]
+def touched(adjustments: Collection[Adjustment], stretches: Iterable[Stretch]) -> list[bool]:
+    """Whether each stretch overlaps a bucket that was set and is wider than its own: then it does not add up to that one."""
+    return [any(touches(adjustment, each) for adjustment in adjustments) for each in stretches]
 
 
-def touches(mark: Adjustment, range_: Mark) -> bool:
-    """Whether a range overlaps a bucket that was set and is wider than its own."""
-    interval, start, end = range_
-    return width(mark.interval) > width(interval) and mark.start < end and start < mark.end
+def touches(adjustment: Adjustment, stretch: Stretch) -> bool:
+    """Whether a stretch overlaps a bucket that was set and is wider than its own."""
+    interval, start, end = stretch
+    return width(adjustment.interval) > width(interval) and adjustment.start < end and start < adjustment.end
 
 
 def not_a_sum(metric: str, kind: str) -> CallerError:
@@ -374,13 +347,13 @@ class Store(Protocol):
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
-        marks: Marks | None = None,
+        extras: Extras | None = None,
     ) -> dict[int, set[Name]]:
         """Adds the cells of some messages, on each shard all or nothing, and each message once.
 
         tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
         resets: those that the cells have heeded.
-        marks: of the same messages; they may be made of a message that is not applied, since it was or will be.
+        extras: of the same messages; they may be made of a message that is not applied, since it was or will be.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
         caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
         """
@@ -395,8 +368,8 @@ class Store(Protocol):
         A pk above that has the metric as another kind does not get it: cells of `mixed_kinds`.
         """
 
-    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        """Whether each range, read at an interval, overlaps a wider bucket in which something was set. One read."""
+    def adjusted(self, account: str, pk: Pk, stretches: Sequence[Stretch]) -> list[bool]:
+        """Whether each stretch overlaps a wider bucket in which something was set. One read."""
 
     def notes(self, account: str, pk: Pk) -> Notes:
         """What is noted of a pk beside its cells. One read, and one more where a cell lacks an amount."""

@@ -1,4 +1,4 @@
-"""Making marks: what is no sum, of each node by name, is handed to mark.lua in calls of a bounded size, before the sums are applied."""
+"""Marking extras: what is no sum, of each node by name, is handed to mark.lua in calls of a bounded size, before the sums are applied."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -6,8 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from hail.settings import DISTINCT, Settings
-from whale.count.marks import Marks, Names, Value, Values, stays
-from whale.count.resets import Reset
+from whale.cells import Extras, Names, Reset, Value, Values, stays
 from whale.metric import distinct_periods
 from whale.period import Interval, next_start
 from whale.store import keys as layout
@@ -50,19 +49,19 @@ class Marker(Numbers):
         self,
         account: str,
         keys: Keys,
-        marks: Marks,
+        extras: Extras,
         now: float,
         shards: Collection[int] | None,
         lost: Lost,
         resets: frozenset[Reset],
     ) -> bool:
-        """Makes marks, after `_resolve`; False where a dictionary turned out to be gone, or a reset came.
+        """Marks extras, after `_resolve`; False where a dictionary turned out to be gone, or a reset came.
 
-        lost: adds what could not be made. None is made on a shard that knows of other resets than those that the marks have
+        lost: adds what could not be marked. None is on a shard that knows of other resets than those that the extras have
         heeded: it will be refused.
         """
-        names = [(self._by_node(account, keys, part), buckets) for part, buckets in _shared(marks.names)]
-        values = [(_by_page(part), buckets) for part, buckets in _shared(marks.values)]
+        names = [(self._by_node(account, keys, part), buckets) for part, buckets in _shared(extras.names)]
+        values = [(_by_page(part), buckets) for part, buckets in _shared(extras.values)]
         if not self._know_kinds(account, [by_node for by_node, _ in names], [by_page for by_page, _ in values]):
             return False
         rows: dict[int, list[_Row]] = {}

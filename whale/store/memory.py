@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from hail.hit import Reason
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.count.denormalize import Cells
-from whale.count.marks import Marks, Value, narrow_targets, stays
-from whale.count.resets import Reset, kept_targets
+from whale.cells import Cells, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
@@ -36,15 +34,13 @@ from whale.store.base import (
     Illegible,
     Keeping,
     Kept,
-    Mark,
     Missing,
-    Name,
     Notes,
     Overflowed,
     PublisherAudit,
     Reading,
     Reward,
-    Tally,
+    Stretch,
     Wanted,
     check_below,
     is_below,
@@ -186,7 +182,7 @@ class MemoryStore:
         self._faults_seen: dict[str, dict[str, int]] = {}
         self._faulty: dict[str, set[FaultyMetric]] = {}
         self._operations: dict[tuple[str, Pk, str], tuple[Change, dict[str, int]]] = {}
-        self._marks: dict[tuple[str, Pk], set[Adjustment]] = {}
+        self._adjustments: dict[tuple[str, Pk], set[Adjustment]] = {}
         self._overflowed: dict[tuple[str, Pk], dict[tuple[Path, str, Interval, int], None]] = {}
         self._resets: dict[str, dict[tuple[Pk, Path | None], Reset]] = {}
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
@@ -241,7 +237,7 @@ class MemoryStore:
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
-        marks: Marks | None = None,
+        extras: Extras | None = None,
     ) -> dict[int, set[Name]]:
         if not self.resets(account) <= resets:
             return {0: set()}
@@ -263,12 +259,12 @@ class MemoryStore:
                             else:
                                 key = account, pk, path, interval, start, metric if bin_ else known
                                 self._add(key, amount)
-        if marks:
-            self._make(account, marks)
+        if extras:
+            self._mark(account, extras)
         return {}
 
-    def _make(self, account: str, marks: Marks) -> None:
-        for interval, level in marks.names.items():
+    def _mark(self, account: str, extras: Extras) -> None:
+        for interval, level in extras.names.items():
             for start, branches in level.items():
                 for branch, metrics in branches.items():
                     for pk, paths in narrow_targets(self._fold_pk(account, branch.pk), branch):
@@ -278,7 +274,7 @@ class MemoryStore:
                                 if node in kept.distinct or len(kept.distinct) < self._settings.max_distinct_nodes:
                                     kept.distinct.add(node)
                                     self._unions.setdefault(key, set()).update(names)
-        for interval, level_ in marks.values.items():
+        for interval, level_ in extras.values.items():
             for start, branches_ in level_.items():
                 for branch, values in branches_.items():
                     for pk, paths_ in kept_targets(self._fold_pk(account, branch.pk), branch):
@@ -289,7 +285,7 @@ class MemoryStore:
     def _places(
         self, account: str, pk: Pk, paths: Iterable[Path], interval: Interval, start: int, metric: str, kind: str
     ) -> Iterator[tuple[_Key, _PkNames]]:
-        """Where marks of a metric are made, with the names of the pk; none where it has another kind."""
+        """Where extras of a metric go, with the names of the pk; none where it has another kind."""
         names = self._names.setdefault((account, pk), _PkNames(self._settings))
         known = names.metric(metric, kind)
         for path in dict.fromkeys(names.fold(path) for path in paths):
@@ -359,16 +355,16 @@ class MemoryStore:
                             self._add((account, pk, path, interval, start, known), amount)
             if any(amount for name, amount in added.items() if not isinstance(known_as[name], Reason)):
                 metrics = tuple(sorted(change.amounts))
-                mark = Adjustment(change.interval, change.start, change.end, names.fold(change.path), metrics)
-                self._marks.setdefault((account, pk), set()).add(mark)
+                adjustment = Adjustment(change.interval, change.start, change.end, names.fold(change.path), metrics)
+                self._adjustments.setdefault((account, pk), set()).add(adjustment)
         return added
 
-    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        return touched(self.notes(account, pk).marks, ranges)
+    def adjusted(self, account: str, pk: Pk, stretches: Sequence[Stretch]) -> list[bool]:
+        return touched(self.notes(account, pk).adjustments, stretches)
 
     def notes(self, account: str, pk: Pk) -> Notes:
         lacking = self._overflowed.get((account, pk), ())
-        return Notes(frozenset(self._marks.get((account, pk), ())), [Overflowed(*cell) for cell in lacking])
+        return Notes(frozenset(self._adjustments.get((account, pk), ())), [Overflowed(*cell) for cell in lacking])
 
     def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
         return [self.notes(account, pk).marks for pk in pks]
@@ -386,14 +382,14 @@ class MemoryStore:
         last[pk, path] = max(int(now * 1000), last.get((pk, path), 0))
         if path is not None:
             self._forget(account, pk, path)
-            marks = self._marks.get((account, pk), set())
-            for mark in [mark for mark in marks if mark.path is not None and mark.path[: len(path)] == path]:
-                marks.remove(mark)
-                marks.add(mark._replace(path=None))
+            known_of = self._adjustments.get((account, pk), set())
+            for each in [each for each in known_of if each.path is not None and each.path[: len(path)] == path]:
+                known_of.remove(each)
+                known_of.add(each._replace(path=None))
             return
         for other in [other for _, other in self._names if other[: len(pk)] == pk]:
             self._names.pop((account, other), None)
-            self._marks.pop((account, other), None)
+            self._adjustments.pop((account, other), None)
             self._overflowed.pop((account, other), None)
         self._drop(lambda key: key[0] == account and key[1][: len(pk)] == pk)
         self._faulty[account] = {each for each in self._faulty.get(account, ()) if each.pk[: len(pk)] != pk}

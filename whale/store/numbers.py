@@ -14,11 +14,9 @@ import msgspec
 import redis
 
 from hail.hit import Reason
-from hail.room import MEGABYTE, Room
+from hail.room import MEGABYTE, WIDE, Room
 from hail.settings import QUANTILE, Settings
-from whale.count.denormalize import WIDE, Branch, Cells
-from whale.count.marks import narrow_targets
-from whale.count.resets import Reset, kept_targets
+from whale.cells import Branch, Cells, Reset, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin

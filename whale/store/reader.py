@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.room import MEGABYTE, Bounded, calendar
+from hail.room import MEGABYTE, WIDE, Bounded, calendar
 from hail.settings import DAY, MONTH, Settings
-from whale.count.denormalize import WIDE
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
@@ -20,11 +19,11 @@ from whale.store.base import (
     CHILD_PKS,
     Adjustment,
     Buckets,
-    Mark,
     Missing,
     Notes,
     Overflowed,
     Reading,
+    Stretch,
     Wanted,
     check_below,
     place_of,
@@ -570,8 +569,8 @@ class Reader(Connected):
         return [keys.dictionary(shard, pk_id), *blocks_of]
 
     @reachable
-    def adjusted(self, account: str, pk: Pk, ranges: Sequence[Mark]) -> list[bool]:
-        return touched(self.notes(account, pk).marks, ranges)
+    def adjusted(self, account: str, pk: Pk, stretches: Sequence[Stretch]) -> list[bool]:
+        return touched(self.notes(account, pk).adjustments, stretches)
 
     @reachable
     def notes(self, account: str, pk: Pk) -> Notes:

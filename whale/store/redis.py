@@ -18,11 +18,12 @@ from redis.cluster import RedisCluster
 
 from hail.message import ACCOUNT
 from hail.settings import Settings
+from whale.cells import Name
 from whale.dimension import Path, Pk
 from whale.errors import Refused, SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store import keys as layout
-from whale.store.base import ASIDE_KEPT_S, Change, FaultyMetric, Illegible, Name, PublisherAudit, last_within
+from whale.store.base import ASIDE_KEPT_S, Change, FaultyMetric, Illegible, PublisherAudit, last_within
 from whale.store.below import Below
 from whale.store.changes import Changer
 from whale.store.connection import TOGETHER, Connection, Script, pack, reachable

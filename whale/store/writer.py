@@ -9,13 +9,10 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from hail.settings import DAY, Settings
-from whale.count.denormalize import Cells, Sums
-from whale.count.marks import Marks
-from whale.count.resets import Reset
+from whale.cells import Cells, Extras, Name, Reset, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store import keys as layout
-from whale.store.base import Name, Tally
 from whale.store.connection import Connection, Script, pack, reachable
 from whale.store.keys import Keys, place
 from whale.store.marker import LOST, Lost, Marker, lose
@@ -47,7 +44,7 @@ class Writer(Marker):
         now: float,
         shards: Collection[int] | None = None,
         resets: frozenset[Reset] = frozenset(),
-        marks: Marks | None = None,
+        extras: Extras | None = None,
     ) -> dict[int, set[Name]]:
         keys = Keys(account, self.shards)
         self._begin(account)
@@ -58,7 +55,7 @@ class Writer(Marker):
             if not self._resolve(account, keys, cells):
                 continue
             pages, lost = self._pages(account, cells, todo)
-            if marks and not self._make(account, keys, marks, now, todo, lost, resets):
+            if extras and not self._make(account, keys, extras, now, todo, lost, resets):
                 continue
             stale = False
             for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):

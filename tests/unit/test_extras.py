@@ -1,4 +1,4 @@
-"""Gathering marks by branch and bucket equals making each hit's marks by itself."""
+"""Gathering extras by branch and bucket equals making each hit's extras by itself."""
 
 from typing import Any
 
@@ -9,8 +9,9 @@ from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, DISTINCT, HOUR, MONTH, Retention, load
 from tests.laws import law
-from whale.count.denormalize import Branches, Level, coalesce, finest_of, targets
-from whale.count.marks import Gathered, Marks, narrow_targets, stays
+from whale.cells import Extras, Level, narrow_targets, stays, targets
+from whale.count.denormalize import Branches, coalesce, finest_of
+from whale.count.extras import Gathered
 from whale.dimension import paths_of
 from whale.metric import distinct_periods, is_narrow
 from whale.period import bucket_start
@@ -46,14 +47,14 @@ TABLES: list[tuple[Retention, ...]] = [
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"]
 
 
-def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...], zone: str) -> Marks:
+def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...], zone: str) -> Extras:
     found, level, branches = Gathered(table), dict[Any, Any](), Branches()
     for seq, some in enumerate(messages):
         wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
         message = decode_message(encode_message(PUBLISHERS[seq % 2], seq, "a", len(wire), 0, wire))
         others = found.of(message.name, branches, level)
         coalesce(message.hits, branches, finest_of(table), level, (), others)
-    return found.marks(zone, NOW)
+    return found.extras(zone, NOW)
 
 
 @law(150)
@@ -121,4 +122,4 @@ def test_bins_of_quantiles_are_added_up_with_the_sums() -> None:
         (((None, "q", "p772"),), {"hits": 7}),
         ((("c", None, "q", "p772"),), {"hits": 7}),
     ]
-    assert not found.marks("UTC", NOW)
+    assert not found.extras("UTC", NOW)

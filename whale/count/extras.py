@@ -1,41 +1,18 @@
-"""Hits' metrics that are no sums: bins of quantiles and of moments become cells like any other; the rest become marks. Pure.
+"""Hits' metrics that are no sums: bins of quantiles and of moments become cells like any other; the rest become extras. Pure.
 
-    hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── marks ──► the same for each interval
-
-A mark may be made any number of times: a name is in a set or not, the least of values is the least, and the last value is the one of
-the greatest (time, publisher, number of its message, position there). So marks need no memory of which messages made them.
+hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── extras ──► the same for each interval
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
 from hail.hit import MOMENTS_KIND
 from hail.message import UNREADABLE, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Retention
-from whale.count.denormalize import NOWHERE, Branch, Branches, BranchesOf, Level, Placed, by_interval, finest_of
-from whale.count.resets import kept_targets
-from whale.dimension import Path, Pk
-from whale.metric import bin_of, bins_of, distinct_periods, is_narrow, moments, more_moments
-from whale.period import Interval
+from whale.cells import Branch, Extras, Level, Names, Value, Values, stays
+from whale.count.denormalize import NOWHERE, Branches, BranchesOf, Placed, by_interval, finest_of
+from whale.metric import bin_of, bins_of, distinct_periods, moments, more_moments
 
 OTHER_KINDS = {*KINDS, MOMENTS_KIND} - {SUM}
-
-Value = tuple[int | str, ...]
-"""(amount,) of a min or max; (at ms, publisher, seq, position, amount) of a last: the greater is the later."""
-
-Names = dict[Branch, dict[str, set[str]]]  # of a bucket: what a distinct metric counts
-Values = dict[Branch, dict[tuple[str, str], Value]]  # of a bucket, by metric and kind: the one that stays
-
-
-@dataclass(frozen=True)
-class Marks:
-    """By interval and epoch seconds of the bucket's start. Buckets may share what they hold: read it, do not add to it."""
-
-    names: dict[Interval, dict[int, Names]] = field(default_factory=dict)
-    values: dict[Interval, dict[int, Values]] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return any(self.names.values()) or any(self.values.values())
 
 
 class Gathered:
@@ -122,9 +99,9 @@ class Gathered:
             known.add(name)
             self.names += len(known) - size
 
-    def marks(self, zone: str, now: float) -> Marks:
+    def extras(self, zone: str, now: float) -> Extras:
         """For each interval that still keeps them: a coarser bucket is made of finer ones, as sums are."""
-        return Marks(
+        return Extras(
             by_interval(self._names, self._narrow_finest, self._narrow.items(), zone, now, _united),
             by_interval(self._values, self._finest, self._periods, zone, now, _staying),
         )
@@ -148,13 +125,6 @@ def _staying(parts: list[Values]) -> Values:
             for metric, value in metrics.items():
                 mine[metric] = stays(metric[1], mine.get(metric), value)
     return found
-
-
-def stays(kind: str, one: Value | None, other: Value) -> Value:
-    """Which of two values of a min, max or last stays."""
-    if one is None:
-        return other
-    return min(one, other) if kind == "min" else max(one, other)
 
 
 def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[list[Placed], list[int]]:
@@ -182,11 +152,3 @@ def _is_sound(kind: str, value: int | str | dict[str, int]) -> bool:
     if isinstance(value, dict):
         return kind == MOMENTS_KIND
     return kind in OTHER_KINDS and isinstance(value, str) == (kind == DISTINCT)
-
-
-def narrow_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, list[Path]]]:
-    """Where names of a branch are counted: as resets.kept_targets, of the narrow paths."""
-    for target, paths in kept_targets(pk, branch):
-        found = [path for path in paths if is_narrow(path)]
-        if found:
-            yield target, found

@@ -1,0 +1,144 @@
+"""The words of count and store: what hits add up to on their way from one to the other. Pure.
+
+A branch is some of a hit's paths in one pk, a level the sums of branches by bucket, cells a level by interval. What is no sum comes
+beside them as extras. Where a branch counts, and what resets leave out of it, is said here once: every store heeds it.
+
+A reset of a pk takes the pks below it along. What lies above keeps its sums: a hit of `Product/123` that was accepted
+before the reset of `Product/123` still counts in `Product`, whenever it comes; its reserved node there goes. A reset of
+a path takes the paths below it along, in that one pk. So what a reset leaves does not depend on when hits are counted.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from whale.dimension import Path, Pk
+from whale.metric import is_narrow
+from whale.period import Interval
+
+Name = tuple[str, int]
+"""A message's name: (publisher, seq)."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
+
+    Its name is remembered for ever where it is lasting, else for the age a spool may have, for `kept_s` where that is longer,
+    and a day.
+    """
+
+    publisher: str
+    seq: int
+    total: int
+    hits: int
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    lasting: bool = False
+    kept_s: float = 0.0
+
+    @property
+    def name(self) -> Name:
+        return self.publisher, self.seq
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """path: None for the whole pk.  at_ms: hits of messages accepted before it do not count there."""
+
+    pk: Pk
+    path: Path | None
+    at_ms: int
+
+
+class Branch:
+    """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
+
+    Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
+    resets: these leave some of it out.  cells: how many each metric has in it, of one bucket.
+    """
+
+    __slots__ = ("cells", "paths", "pk", "plan", "resets")
+
+    def __init__(self, pk: Pk, paths: tuple[Path, ...], resets: tuple[Reset, ...] = ()):
+        self.pk, self.paths, self.resets = pk, paths, resets
+        self.cells = len(pk) * len(paths)
+        self.plan: tuple[object, Any] | None = None
+
+
+# Sums
+
+Amounts = dict[str, int]
+Sums = dict[Branch, Amounts]
+Level = dict[int, Sums]  # by bucket
+Cells = dict[Interval, Level]  # levels may share their sums: read them, do not add to them
+
+
+# Beside sums
+
+Value = tuple[int | str, ...]
+"""(amount,) of a min or max; (at ms, publisher, seq, position, amount) of a last: the greater is the later."""
+
+Names = dict[Branch, dict[str, set[str]]]  # of a bucket: what a distinct metric counts
+Values = dict[Branch, dict[tuple[str, str], Value]]  # of a bucket, by metric and kind: the one that stays
+
+
+@dataclass(frozen=True)
+class Extras:
+    """By interval and epoch seconds of the bucket's start. Buckets may share what they hold: read it, do not add to it.
+
+    An extra may come any number of times: a name is in a set or not, the least of values is the least, and the last value is the
+    one of the greatest (time, publisher, number of its message, position there). So no store remembers which messages they are of.
+    """
+
+    names: dict[Interval, dict[int, Names]] = field(default_factory=dict)
+    values: dict[Interval, dict[int, Values]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(self.names.values()) or any(self.values.values())
+
+
+def stays(kind: str, one: Value | None, other: Value) -> Value:
+    """Which of two values of a min, max or last stays."""
+    if one is None:
+        return other
+    return min(one, other) if kind == "min" else max(one, other)
+
+
+# Where a branch counts
+
+
+def targets(pk: Pk, paths: tuple[Path, ...]) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
+    """In each prefix of its pk; its root also in the parent's node of each child pk."""
+    for depth in range(1, len(pk) + 1):
+        below = paths
+        if depth < len(pk) and paths == ((),):
+            below = ((), (None, pk[depth]))
+        yield pk[:depth], below
+
+
+def kept_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, tuple[Path, ...]]]:
+    """`targets` of a branch, without what its resets leave out. pk: as which its pk counts."""
+    for target, paths in targets(pk, branch.paths):
+        for reset in branch.resets:
+            paths = _left(target, paths, reset)
+        if paths:
+            yield target, paths
+
+
+def narrow_targets(pk: Pk, branch: Branch) -> Iterator[tuple[Pk, list[Path]]]:
+    """Where names of a branch are counted: `kept_targets`, of the narrow paths."""
+    for target, paths in kept_targets(pk, branch):
+        found = [path for path in paths if is_narrow(path)]
+        if found:
+            yield target, found
+
+
+def _left(target: Pk, paths: tuple[Path, ...], reset: Reset) -> tuple[Path, ...]:
+    if reset.path is None:
+        if target[: len(reset.pk)] == reset.pk:
+            return ()
+        gone: Path = (None, reset.pk[-1])
+        return tuple(path for path in paths if path != gone) if target == reset.pk[:-1] else paths
+    if target != reset.pk:
+        return paths
+    return tuple(path for path in paths if path[: len(reset.path)] != reset.path)
