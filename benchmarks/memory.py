@@ -131,7 +131,7 @@ def claim(settings: Settings, count: int) -> None:
 
 
 def detail(redis: RedisServer) -> None:
-    """Keys, bytes and entries, by what a key is for: its table is in whale/store/keys.py."""
+    """Keys, bytes and entries, by what a key is for: its table is in whale/store/redis/keys.py."""
     sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     with redis.client() as client:
         for key in client.scan_iter(count=10_000):

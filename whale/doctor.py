@@ -29,9 +29,9 @@ from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
 from whale.errors import SetupError, Unavailable
 from whale.store.base import Illegible, Store
-from whale.store.connection import CLUSTER_SCHEME, KEEPS, evicts
-from whale.store.keys import META, Keys
 from whale.store.redis import connect
+from whale.store.redis.connection import CLUSTER_SCHEME, KEEPS, evicts
+from whale.store.redis.keys import META, Keys
 
 ANSWER_S = 3.0
 SHOWN_BYTES = 200

@@ -38,9 +38,9 @@ from whale.errors import CallerError, SetupError
 from whale.formula import Number
 from whale.period import DAY, MONTH, WEEK, Interval
 from whale.plain import exact, kind_of, plain
-from whale.store.connection import CLUSTER_SCHEME
 from whale.store.dated import DatedStore, MemoryDated, Pair, Values, starts_between, starts_from
-from whale.store.dated_redis import RedisDated, open_client
+from whale.store.redis.connection import CLUSTER_SCHEME
+from whale.store.redis.dated import RedisDated, open_client
 
 PREFIX = "_analytics"
 TIMEOUT_S = 10.0

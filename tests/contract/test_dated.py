@@ -16,8 +16,9 @@ from tests.servers import RedisCluster
 from whale.errors import CallerError, Unavailable
 from whale.fasttrack import Memory, Redis, Tracker
 from whale.period import DAY, MONTH, WEEK
-from whale.store import dated, dated_redis
+from whale.store import dated
 from whale.store.dated import start_of, starts_between, starts_from
+from whale.store.redis import dated as dated_redis
 
 NOW = datetime(2012, 4, 5, 10, tzinfo=UTC).timestamp()
 APRIL_5 = date(2012, 4, 5)

@@ -26,12 +26,12 @@ from whale.doctor import WRONG, findings
 from whale.period import MINUTE
 from whale.spy import Traces
 from whale.store.base import DIGEST, Change, Defined, Kept, Reward
-from whale.store.connection import Connection
-from whale.store.dated_redis import RedisDated, open_client
-from whale.store.keys import Keys
 from whale.store.memory import MemoryStore
 from whale.store.redis import RedisStore
-from whale.store.refusals import SlotMoving
+from whale.store.redis.connection import Connection
+from whale.store.redis.dated import RedisDated, open_client
+from whale.store.redis.keys import Keys
+from whale.store.redis.refusals import SlotMoving
 
 SLOT = key_slot(b"{0}")
 MINUTES = [int(NOW) // MINUTE * MINUTE - back * MINUTE for back in range(5)]

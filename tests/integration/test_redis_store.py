@@ -13,11 +13,11 @@ from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
-from whale.store import connect, marker, writer
+from whale.store import connect
 from whale.store.base import PublisherAudit
-from whale.store.connection import Script, pack
-from whale.store.keys import Keys, place
-from whale.store.redis import RedisStore
+from whale.store.redis import RedisStore, marker, writer
+from whale.store.redis.connection import Script, pack
+from whale.store.redis.keys import Keys, place
 
 
 @pytest.fixture(scope="module")

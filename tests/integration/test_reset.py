@@ -199,7 +199,7 @@ def test_memory_is_freed_in_small_steps(
 
 
 def large_key(settings: Settings, account: str) -> tuple[int, str]:
-    from whale.store.keys import Keys
+    from whale.store.redis.keys import Keys
 
     return Keys(account, int(settings.shards)).pk(("big",))
 

@@ -28,7 +28,7 @@ from whale.count.apply import Applier
 from whale.embedded import EmbeddedRedis, RedisBinary
 from whale.errors import SetupError
 from whale.store import connect
-from whale.store.keys import Keys
+from whale.store.redis.keys import Keys
 from whale.supervisor import LASTED_S, Keeper, Stopping
 from whale.supervisor import Part as SupervisedPart
 from whale.web import STORE_TIMEOUT_S, Application, make_app

@@ -23,8 +23,8 @@ from whale.cli import main
 from whale.client import Whale
 from whale.count import hailwail
 from whale.library.arguments import on_default
-from whale.store import keys
 from whale.store.memory import MemoryStore
+from whale.store.redis import keys
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = {

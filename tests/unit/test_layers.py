@@ -47,7 +47,7 @@ PURE = {
     "whale/count/resets.py",
     "whale/store/base.py",
     "whale/store/dated.py",
-    "whale/store/keys.py",
+    "whale/store/redis/keys.py",
     "whale/store/memory.py",
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
@@ -78,9 +78,9 @@ EDGES = {
     "whale/fasttrack.py": "the clock of what is tracked",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
-    "whale/store/changes.py": "tokens and generations of dictionaries",
-    "whale/store/numbers.py": "tokens of dictionaries",
-    "whale/store/sweep.py": "tokens of dictionaries",
+    "whale/store/redis/changes.py": "tokens and generations of dictionaries",
+    "whale/store/redis/numbers.py": "tokens of dictionaries",
+    "whale/store/redis/sweep.py": "tokens of dictionaries",
     "whale/tail.py": "waiting for hits",
     "whale/supervisor.py": "waiting for parts, and starting them again",
 }

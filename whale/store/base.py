@@ -1,4 +1,4 @@
-"""The Store contract: what each store promises. memory.py is the readable reference, redis.py the fast one; one suite runs on both.
+"""The Store contract: what each store promises. memory.py is the readable reference, redis/ the fast one; one suite runs on both.
 
 A store keeps, per account: pks; for each pk a dictionary of nodes (its paths) and of metrics; and cells
 (pk, path, interval, bucket, metric) -> signed 64-bit integer. It remembers which messages and which hit ids it has counted.

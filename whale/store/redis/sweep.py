@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from redis.cluster import RedisCluster
 
-from whale.store.keys import PAGE, PAGE_BITS, Keys, generation
-from whale.store.refusals import SlotMoving
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, generation
+from whale.store.redis.refusals import SlotMoving
 
 LEASE_S = 10
 BATCH = 1000

@@ -25,8 +25,8 @@ from whale.store.base import (
     too_many_rewarded,
     too_many_rewards,
 )
-from whale.store.connection import Connected, Connection, Script, pack, reachable
-from whale.store.keys import Keys, digest
+from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
+from whale.store.redis.keys import Keys, digest
 
 
 class Decisions(Connected):

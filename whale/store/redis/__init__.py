@@ -22,17 +22,17 @@ from whale.cells import Name
 from whale.dimension import Path, Pk
 from whale.errors import Refused, SetupError, Unavailable
 from whale.spy import KEPT, KEPT_S, Traces
-from whale.store import keys as layout
 from whale.store.base import ASIDE_KEPT_S, Change, FaultyMetric, Illegible, PublisherAudit, last_within
-from whale.store.below import Below
-from whale.store.changes import Changer
-from whale.store.connection import TOGETHER, Connection, Script, pack, reachable
-from whale.store.decisions import Decisions
-from whale.store.imports import Imports
-from whale.store.keys import Keys, digest
-from whale.store.refusals import lacks_right
-from whale.store.sweep import Sweeper
-from whale.store.writer import Writer
+from whale.store.redis import keys as layout
+from whale.store.redis.below import Below
+from whale.store.redis.changes import Changer
+from whale.store.redis.connection import TOGETHER, Connection, Script, pack, reachable
+from whale.store.redis.decisions import Decisions
+from whale.store.redis.imports import Imports
+from whale.store.redis.keys import Keys, digest
+from whale.store.redis.refusals import lacks_right
+from whale.store.redis.sweep import Sweeper
+from whale.store.redis.writer import Writer
 
 FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the message that owns it
 

@@ -19,14 +19,14 @@ from hail.hit import Reason
 from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
-from whale.store import keys as layout
 from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, is_below, not_a_sum
-from whale.store.connection import Connection, Script, pack
-from whale.store.imports import last_resets_of
-from whale.store.keys import PAGE, PAGE_BITS, Keys, digest, place
-from whale.store.numbers import MIXED, TRIES, Dictionary
-from whale.store.reader import Known
-from whale.store.writer import TALLY_TTL_S, Writer
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connection, Script, pack
+from whale.store.redis.imports import last_resets_of
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
+from whale.store.redis.numbers import MIXED, TRIES, Dictionary
+from whale.store.redis.reader import Known
+from whale.store.redis.writer import TALLY_TTL_S, Writer
 
 _json = msgspec.json.Encoder().encode
 

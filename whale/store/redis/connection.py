@@ -17,8 +17,8 @@ from redis.retry import Retry
 
 from hail.settings import Settings, SettingsError, check_redis_url
 from whale.errors import Interrupted, SetupError, Unavailable
-from whale.store.keys import Keys
-from whale.store.refusals import SlotMoving, unavailable_of
+from whale.store.redis.keys import Keys
+from whale.store.redis.refusals import SlotMoving, unavailable_of
 
 CLUSTER_SCHEME = "redis+cluster://"
 TOGETHER = f"begin it with {CLUSTER_SCHEME} instead of redis://"

@@ -14,7 +14,6 @@ from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow, split_bin
 from whale.period import Interval, widest
-from whale.store import keys as layout
 from whale.store.base import (
     CHILD_PKS,
     Adjustment,
@@ -29,8 +28,9 @@ from whale.store.base import (
     place_of,
     touched,
 )
-from whale.store.connection import Connected, Connection, Script, pack, reachable
-from whale.store.keys import PAGE, PAGE_BITS, Keys, place
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, place
 
 TRIES = 20
 NAME_BYTES = 700  # what a name of a dictionary that is remembered costs in memory beside its text

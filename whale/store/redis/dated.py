@@ -19,7 +19,6 @@ from redis.retry import Retry
 
 from whale.errors import SetupError, Unavailable
 from whale.period import DAY, MONTH, WEEK, Interval
-from whale.store.connection import CLUSTER_SCHEME, pack, reachable, script_text, settled
 from whale.store.dated import (
     MAX_AT_ONCE,
     Pair,
@@ -30,7 +29,8 @@ from whale.store.dated import (
     too_many_at_once,
     too_many_records,
 )
-from whale.store.keys import DatedKeys
+from whale.store.redis.connection import CLUSTER_SCHEME, pack, reachable, script_text, settled
+from whale.store.redis.keys import DatedKeys
 
 KEYS_A_STEP, BUCKETS_A_SCRIPT = 1000, 100
 T = TypeVar("T")

@@ -12,11 +12,11 @@ from hail.settings import DAY, Settings
 from whale.cells import Cells, Extras, Name, Reset, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
-from whale.store import keys as layout
-from whale.store.connection import Connection, Script, pack, reachable
-from whale.store.keys import Keys, place
-from whale.store.marker import LOST, Lost, Marker, lose
-from whale.store.numbers import TRIES, Dictionary, ResetLog, plan_of
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connection, Script, pack, reachable
+from whale.store.redis.keys import Keys, place
+from whale.store.redis.marker import LOST, Lost, Marker, lose
+from whale.store.redis.numbers import TRIES, Dictionary, ResetLog, plan_of
 
 TALLY_TTL_S = 7 * DAY
 REPLICA_TIMEOUT_MS = 1000

@@ -5,9 +5,9 @@ import msgspec
 from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.store.base import Defined, too_many_imports
-from whale.store.connection import Connected, Connection, Script, reachable
-from whale.store.decisions import defined_of
-from whale.store.keys import Keys
+from whale.store.redis.connection import Connected, Connection, Script, reachable
+from whale.store.redis.decisions import defined_of
+from whale.store.redis.keys import Keys
 
 _target = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
 

@@ -16,11 +16,11 @@ from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.period import Interval
-from whale.store import keys as layout
 from whale.store.base import CHILD_PKS
-from whale.store.connection import Connection, Script, pack, reachable
-from whale.store.keys import PAGE, PAGE_BITS, Keys, place
-from whale.store.reader import FEW_NODES, TRIES, Known, Reader
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connection, Script, pack, reachable
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, place
+from whale.store.redis.reader import FEW_NODES, TRIES, Known, Reader
 
 CELLS_A_CALL = 1_000_000
 

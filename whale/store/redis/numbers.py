@@ -20,10 +20,10 @@ from whale.cells import Branch, Cells, Reset, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
-from whale.store import keys as layout
 from whale.store.base import MAX_NOTED, OTHER
-from whale.store.connection import Connected, Connection, Script, pack, reachable
-from whale.store.keys import PAGE, PAGE_BITS, Keys
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys
 
 log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))

@@ -9,10 +9,10 @@ from hail.settings import DISTINCT, Settings
 from whale.cells import Extras, Names, Reset, Value, Values, stays
 from whale.metric import distinct_periods
 from whale.period import Interval, next_start
-from whale.store import keys as layout
-from whale.store.connection import Connection, Script, pack
-from whale.store.keys import Keys, place
-from whale.store.numbers import LOST, Dictionary, Kinded, Numbers, ResetLog, plan_of
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import Connection, Script, pack
+from whale.store.redis.keys import Keys, place
+from whale.store.redis.numbers import LOST, Dictionary, Kinded, Numbers, ResetLog, plan_of
 
 A_CALL, A_ROW = 4000, 1000
 
