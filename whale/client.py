@@ -28,13 +28,13 @@ from whale.count.direct import Direct
 from whale.count.trials import Trials
 from whale.count.witness import Witness
 from whale.decide import Decider
-from whale.embedded import redis_url_of
 from whale.errors import CallerError
 from whale.library.arguments import Period, on_default
 from whale.library.deciding import Deciding
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
 from whale.managed import Managed
+from whale.store import with_redis
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store
 
@@ -129,7 +129,7 @@ def connect(
     """
     in_force = load(os.environ) if settings is None else settings
     if store is None:
-        in_force = in_force.replace(redis_url=url or in_force.redis_url or redis_url_of(in_force.data_dir))
+        in_force = with_redis(in_force.replace(redis_url=url or in_force.redis_url))
         store = connect_store(in_force)
     made = Whale(store, in_force, account)
     with _lock:

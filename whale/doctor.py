@@ -26,8 +26,9 @@ from hail.spool import MEGABYTE, SpoolFolder
 from whale import held
 from whale.count.dead import Letter, Queues
 from whale.count.hailwail import head_of
-from whale.embedded import LISTPACK_ENTRIES, OLDEST, redis_url_of
+from whale.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.errors import SetupError, Unavailable
+from whale.store import with_redis
 from whale.store.base import Illegible, Store
 from whale.store.redis import connect
 from whale.store.redis.connection import CLUSTER_SCHEME, KEEPS, evicts
@@ -100,16 +101,17 @@ def memory_findings(settings: Settings) -> Findings:
 
 def redis_findings(settings: Settings) -> Findings:
     try:
-        url = settings.redis_url or redis_url_of(settings.data_dir)
+        found = with_redis(settings)
     except SetupError as error:
         yield Finding(WRONG, "Redis", str(error))
         return
+    url = found.redis_url
     try:
         for name, client in _redis_nodes(url):
             yield from _node_findings(name, client, ours=not settings.redis_url)
             if url.startswith(CLUSTER_SCHEME):
                 yield from _slot_findings(name, client)
-        yield from _store_findings(settings.replace(redis_url=url))
+        yield from _store_findings(found)
     except (redis.RedisError, OSError, Unavailable) as error:
         text = str(error).removeprefix("Redis: ")
         yield Finding(WRONG, "Redis", f"{_without_password(url)} does not answer ({text}): start it, or set the URL")
@@ -366,7 +368,7 @@ def hit_text(hit: Illegible, now: float, in_full: bool) -> str:
 
 def hits_aside(settings: Settings) -> list[Illegible]:
     """The hits that could not be read; raises SetupError, Unavailable."""
-    settings = settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))
+    settings = with_redis(settings)
     try:
         return connect(settings, ANSWER_S).aside(ACCOUNT) if _client_of(settings).exists(META) else []
     except redis.RedisError as error:
@@ -450,7 +452,7 @@ def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str
     if dead or replay:
         sys.exit(replay_dead(settings, names, now, say) if replay else show_dead(settings, names, now, say))
     if seen:
-        connect(settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))).see_faults(ACCOUNT)
+        connect(with_redis(settings)).see_faults(ACCOUNT)
     wrong = 0
     styles = {FINE: "green", ADVICE: "yellow", WRONG: "bold red"}
     for finding in findings(settings, now) if url is None else outside_findings(url):

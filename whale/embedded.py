@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -298,36 +297,3 @@ class EmbeddedRedis:
             return STARTS
         self.stop()
         raise SetupError(f"{self.binary.path} {said}: see {self.folder / 'redis.log'}")
-
-
-def owner_of(folder: Path) -> str:
-    """The name of the user that a folder, or the nearest above it that can be looked at, belongs to."""
-    for path in (folder, *folder.absolute().parents):
-        try:
-            return path.owner()
-        except OSError:
-            continue
-        except KeyError:
-            return f"user {path.stat().st_uid}"
-    return "another user"
-
-
-def redis_url_of(data_dir: str | Path) -> str:
-    """The URL of the embedded Redis that runs on a data directory, for other processes; SetupError when none does."""
-    record = Path(data_dir).absolute() / "redis" / "socket"
-    try:
-        path = record.read_text()
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(path)
-    except PermissionError:
-        owner = owner_of(Path(data_dir))
-        raise SetupError(
-            f"the HailWhale on {record.parent.parent} belongs to {owner}: "
-            f"run this as that user, as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
-        ) from None
-    except OSError:
-        raise SetupError(
-            f"no HailWhale runs on {record.parent.parent}: start it with `hailwhale up`, "
-            "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to the one that runs"
-        ) from None
-    return f"unix://{quote(path)}"

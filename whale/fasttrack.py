@@ -33,11 +33,11 @@ from hail.hit import MAX_NUMBER, MILLION, HitError, Reason, millionths, name_of,
 from hail.message import ACCOUNT
 from hail.settings import load
 from hail.times import EPOCH
-from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError
 from whale.formula import Number
 from whale.period import DAY, MONTH, WEEK, Interval
 from whale.plain import exact, kind_of, plain
+from whale.store import with_redis
 from whale.store.dated import DatedStore, MemoryDated, Pair, Values, starts_between, starts_from
 from whale.store.redis.connection import CLUSTER_SCHEME
 from whale.store.redis.dated import RedisDated, open_client
@@ -377,8 +377,7 @@ def _address(defaults: Any, host: Any) -> tuple[str, str, float]:
 
 def _own_address() -> tuple[str, str, float]:
     """Of the Redis that HailWhale's settings in the environment name, as `_address` gives it."""
-    settings = load(os.environ)
-    url = settings.redis_url or redis_url_of(settings.data_dir)
+    url = with_redis(load(os.environ)).redis_url
     return url.rpartition("@")[2], url, TIMEOUT_S
 
 

@@ -3,9 +3,8 @@
 import sys
 
 from hail.settings import Settings, SettingsError
-from whale.embedded import redis_url_of
 from whale.errors import SetupError, Unavailable
-from whale.store import connect
+from whale.store import connect, with_redis
 
 ANSWER_S = 2.0
 
@@ -22,8 +21,7 @@ def store_says(settings: Settings) -> str:
 def check(settings: Settings) -> None:
     """Raises SettingsError where Whale cannot start; says so where it has to wait."""
     try:
-        url = settings.redis_url or redis_url_of(settings.data_dir)
-        said = store_says(settings.replace(redis_url=url))
+        said = store_says(with_redis(settings))
     except SetupError as error:
         raise SettingsError(str(error)) from None
     if said:

@@ -14,9 +14,9 @@ import msgspec
 from hail.hit import HitError
 from hail.settings import SettingsError, load
 from whale.client import Whale
-from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.spy import COUNTED
+from whale.store import with_redis
 
 POLL_S = 0.3
 COLUMNS = ("time", "outcome", "visitor", "pk", "what")
@@ -85,9 +85,7 @@ def main(visitor: str | None, follow: bool) -> None:
     its columns separated by tabs. Exit code 2: it could not start.
     """
     try:
-        settings = load(os.environ)
-        url = settings.redis_url or redis_url_of(settings.data_dir)
-        whale = Whale.connect(settings.replace(redis_url=url))
+        whale = Whale.connect(with_redis(load(os.environ)))
         known: set[str] = set()
         show(fresh(whale, visitor, known), head=True)
     except (SettingsError, SetupError, Unavailable, CallerError, HitError) as error:

@@ -41,7 +41,6 @@ from hail.problem import Unrouted
 from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
-from whale.embedded import redis_url_of
 from whale.errors import SetupError, Unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.decisions import DecisionRoutes
@@ -49,6 +48,7 @@ from whale.routes.door import Door
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import Problem, text_answer, unavailable
 from whale.routes.service import ServiceRoutes
+from whale.store import with_redis
 
 log = logging.getLogger("whale.web")
 
@@ -125,8 +125,7 @@ class Application:
             if self._app is None:
                 settings = load(os.environ)
                 access.check_bind(settings.whale_bind, settings)
-                url = settings.redis_url or redis_url_of(settings.data_dir)
-                settings = settings.replace(redis_url=url)
+                settings = with_redis(settings)
                 threading.Thread(target=_keep_house, name="housekeeping", daemon=True).start()
                 self._app = make_app(settings, Whale.connect(settings, timeout_s=STORE_TIMEOUT_S))
                 gc.freeze()  # what is loaded by now stays: a full collection then takes a fraction of its 20 ms

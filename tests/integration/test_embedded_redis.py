@@ -16,8 +16,9 @@ from hail.settings import load
 from tests.servers import ServerMissing, find_redis_62, missing, wait_until
 from whale import embedded
 from whale.count.hailwail import check_readable
-from whale.embedded import EmbeddedRedis, RedisBinary, find_redis_server, redis_url_of
+from whale.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from whale.errors import SetupError
+from whale.store.local import redis_url_of
 
 NOBODY = 65534
 

@@ -31,9 +31,8 @@ from hail.settings import Settings, load
 from hail.spool import SpoolFolder
 from whale.cells import Name
 from whale.count.dead import Queues
-from whale.embedded import redis_url_of
 from whale.errors import Unavailable
-from whale.store import connect
+from whale.store import connect, with_redis
 from whale.store.base import Store
 
 POLL_S = 0.2
@@ -307,8 +306,7 @@ def main(json_: bool, wait_s: float) -> None:
     For each publisher (a process of Hail, an import) and in all: accepted = counted + duplicate + dropped + in flight +
     spooled + dead-lettered.
     """
-    settings = load(os.environ)
-    settings = settings.replace(redis_url=settings.redis_url or redis_url_of(settings.data_dir))
+    settings = with_redis(load(os.environ))
     try:
         done = audit(connect(settings), ACCOUNT, Look(settings), wait_s)
     except OSError as error:

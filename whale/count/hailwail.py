@@ -27,10 +27,10 @@ from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier
-from whale.embedded import owner_of
 from whale.errors import SetupError, Unavailable
 from whale.held import keep_written
 from whale.store import connect
+from whale.store.local import owner_of
 
 POLL_LIVE_S = 0.02
 POLL_SEALED_S = 1.0

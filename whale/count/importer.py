@@ -67,9 +67,8 @@ from whale.count.imports import (
 )
 from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
 from whale.count.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
-from whale.embedded import redis_url_of
 from whale.errors import CallerError, SetupError, Unavailable, visible
-from whale.store import connect
+from whale.store import connect, with_redis
 from whale.store.base import RESET_KEPT_S, Defined, Store, too_many_imports
 from whale.store.memory import MemoryStore
 
@@ -616,11 +615,11 @@ def rehearse(job: Job, content: Content) -> int:
     """
     settings = job.settings
     try:
-        url = settings.redis_url or redis_url_of(settings.data_dir)
+        found = with_redis(settings)
     except SetupError as error:
         say(job.console, f"what was counted before is not known, so all rows are taken for new: {error}")
         return Importing(job, MemoryStore(settings), ToNobody()).run(content)
-    store = connect(settings.replace(redis_url=url))
+    store = connect(found)
     return Importing(job, Rehearsed(store, settings), ToNobody(store)).run(content)
 
 
@@ -634,8 +633,7 @@ def import_file(job: Job, dry_run: bool) -> int:
         return rehearse(job, content)
     to = ToBroker(settings) if settings.broker_url else None
     with closing(to) if to else nullcontext():
-        url = settings.redis_url or redis_url_of(settings.data_dir)
-        store = connect(settings.replace(redis_url=url))
+        store = connect(with_redis(settings))
         return Importing(job, store, to or ToStore(store, settings)).run(content)
 
 

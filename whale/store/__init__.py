@@ -1,8 +1,9 @@
-"""Stores: `connect(settings)` gives the one that the settings ask for."""
+"""Stores: `connect(settings)` gives the one that the settings name, and `with_redis` names the one that they mean."""
 
 from hail.settings import Settings
 from whale.errors import SetupError
 from whale.store.base import Store
+from whale.store.local import redis_url_of
 from whale.store.redis import connect as connect_redis
 
 
@@ -11,3 +12,8 @@ def connect(settings: Settings, timeout_s: float = 10.0) -> Store:
     if not settings.redis_url:
         raise SetupError("HAILWHALE_REDIS_URL is not set: run `hailwhale up`, or name a Redis")
     return connect_redis(settings, timeout_s)
+
+
+def with_redis(settings: Settings) -> Settings:
+    """The settings with the Redis that they name, else the one that runs on their data directory; SetupError where none does."""
+    return settings if settings.redis_url else settings.replace(redis_url=redis_url_of(settings.data_dir))
