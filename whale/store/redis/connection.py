@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
+from hashlib import sha1
 from importlib import resources
 from typing import Any, ParamSpec, TypeVar
 
@@ -174,7 +175,7 @@ class Script:
     def __init__(self, client: Any, *names: str):
         self._client, self._is_cluster = client, isinstance(client, RedisCluster)
         self._text = script_text(*names)
-        self._sha = redis.Redis().register_script(self._text).sha
+        self._sha = sha1(self._text.encode()).hexdigest()
 
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
