@@ -20,7 +20,8 @@ import kombu.message
 
 from whale.count.apply import Applier
 from whale.count.hailwail import Ship
-from whale.store.redis import RedisStore
+from whale.store.redis.imports import Imports
+from whale.store.redis.writer import Writer
 
 
 def die() -> None:
@@ -47,7 +48,7 @@ def wrap(
 
 def between_shards(at: int) -> None:
     """Counts applies that have cells on several shards; in the `at`-th, dies before the second of these shards."""
-    apply, apply_shard = RedisStore.apply, RedisStore._apply_shard
+    apply, apply_shard = Writer.apply, Writer._apply_shard
     applies = shards = 0
 
     def new_apply(*args: Any, **kwargs: Any) -> Any:
@@ -65,7 +66,7 @@ def between_shards(at: int) -> None:
                 die()
         return apply_shard(*args, **kwargs)
 
-    RedisStore.apply, RedisStore._apply_shard = new_apply, next_shard
+    Writer.apply, Writer._apply_shard = new_apply, next_shard
 
 
 def apply_twice() -> None:
@@ -97,7 +98,7 @@ def install(fault: str, at: int) -> None:
         case "after-send":
             wrap(Ship, "_send", after=kill)
         case "before-note":
-            wrap(RedisStore, "keep_import", before=kill)
+            wrap(Imports, "keep_import", before=kill)
         case "twice":
             apply_twice()
         case _:

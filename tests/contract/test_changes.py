@@ -375,8 +375,8 @@ def test_a_reader_remembers_so_many_names_and_reads_the_others_again(
     for pk in pks * 2:
         assert reader.children(unique, (pk,), ("c",)) == store.children(unique, (pk,), ("c",))
         if isinstance(reader, RedisStore):
-            assert len(reader._known) in (1, 2)
-            assert reader._known.held <= 20_000
+            assert len(reader.dictionaries._cache) in (1, 2)
+            assert reader.dictionaries._cache.held <= 20_000
 
 
 KINDS = {"visitors": {"unique": "a"}, "level": {"last": 5}, "q": {"quantile": 5}}

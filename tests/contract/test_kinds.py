@@ -209,7 +209,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
     hits = [{"pk": f"p{i}", "metrics": metrics} for i in range(PKS)]
     message_ = message(hits, settings, unique)
     if not isinstance(store, MemoryStore):
-        real, calls = store._apply_shard, itertools.count()
+        real, calls = store.writer._apply_shard, itertools.count()
 
         def dying(*args: Any) -> Any:
             found = real(*args)
@@ -217,7 +217,7 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
                 raise Unavailable("killed after it wrote")
             return found
 
-        monkeypatch.setattr(store, "_apply_shard", dying)
+        monkeypatch.setattr(store.writer, "_apply_shard", dying)
         with pytest.raises(Unavailable):
             Applier(store, settings).apply([message_], NOW)
         monkeypatch.undo()

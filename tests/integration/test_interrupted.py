@@ -62,11 +62,13 @@ def test_what_was_claimed_or_applied_before_is_done_again(
     method: str,
     at: int,
 ) -> None:
-    applier = Applier(connect(settings), settings)
+    store = connect(settings)
+    applier = Applier(store, settings)
     applier.apply([message([{"pk": f"pk{i}"} for i in range(20)], settings, unique, 0)], NOW)
     shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
-    back = once(getattr(RedisStore, method), at, lambda: goes_back(server, tmp_path / "aof"))
-    monkeypatch.setattr(RedisStore, method, back)
+    part = store if method == "claim" else store.writer
+    back = once(getattr(part, method), at, lambda: goes_back(server, tmp_path / "aof"))
+    monkeypatch.setattr(part, method, back)
     applier.apply([message(HITS, settings, unique, 1, 40)], NOW)
     Applier(connect(settings), settings).apply([message(HITS, settings, unique, 2, 60)], NOW)
     assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [2] * 20
@@ -96,7 +98,7 @@ def test_a_connection_of_a_cluster_that_is_cut_is_made_again(
         for node in store.client.get_primaries():
             store.client.get_redis_connection(node).connection_pool.disconnect()
 
-    monkeypatch.setattr(RedisStore, "claim", once(RedisStore.claim, 1, cut))
+    monkeypatch.setattr(store, "claim", once(store.claim, 1, cut))
     Applier(store, settings).apply([message(HITS, settings, unique, 0)], NOW)
     assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20
 

@@ -15,7 +15,7 @@ from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
 from whale.store import connect
 from whale.store.base import PublisherAudit
-from whale.store.redis import RedisStore, marker, writer
+from whale.store.redis import RedisStore, database, marker
 from whale.store.redis.connection import Script, pack
 from whale.store.redis.keys import Keys, place
 
@@ -103,17 +103,17 @@ def test_a_message_cut_off_between_shards_is_completed_in_other_company(
 ) -> None:
     hits = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
     one, two = message(hits, settings, unique, 0, 20), message([*hits, {"pk": "new"}], settings, unique, 1, 41)
-    whole = RedisStore._apply_shard
+    whole = store.writer._apply_shard
     done: list[int] = []
 
-    def cut(self: RedisStore, keys: Any, shard: int, *rest: Any) -> Any:
+    def cut(keys: Any, shard: int, *rest: Any) -> Any:
         if len(done) == 2:
             raise Unavailable("cut off")
         done.append(shard)
-        return whole(self, keys, shard, *rest)
+        return whole(keys, shard, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RedisStore, "_apply_shard", cut)
+        patched.setattr(store.writer, "_apply_shard", cut)
         with pytest.raises(Unavailable):
             Applier(store, settings).apply([one], NOW)
     assert len(done) == 2
@@ -167,7 +167,7 @@ def test_the_caches_of_a_worker_are_bounded(settings: Settings, unique: str) -> 
     applier = Applier(store, settings.replace(branches_mb=0.02))
     for step in range(10):
         applier.apply([message(page_hits(step * 10, step * 10 + 30), settings, unique, step)], NOW)
-        assert store._room.held <= 20_000 + 60_000
+        assert store.numbers.room.held <= 20_000 + 60_000
         assert applier._room.held <= 20_000 + 90_000
     assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
 
@@ -175,7 +175,7 @@ def test_the_caches_of_a_worker_are_bounded(settings: Settings, unique: str) -> 
 def test_one_call_makes_a_bounded_number_of_marks(
     settings: Settings, store: RedisStore, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, sizes = store._mark, list[int]()
+    real, sizes = store.marker._mark, list[int]()
 
     def counting(keys: Any, args: Any) -> Any:
         hashes, rows = msgspec.msgpack.decode(args[0])[2:4]
@@ -184,7 +184,7 @@ def test_one_call_makes_a_bounded_number_of_marks(
         assert max([len(which) for row in rows for which in row[3][1::2]], default=0) <= marker.A_ROW
         return real(keys, args)
 
-    monkeypatch.setattr(store, "_mark", counting)
+    monkeypatch.setattr(store.marker, "_mark", counting)
     hits = [
         {
             "pk": "t",
@@ -218,7 +218,7 @@ def test_a_farm_with_another_number_of_shards_does_not_start(settings: Settings)
 
 
 def test_a_message_is_done_with_only_when_a_replica_has_it(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "REPLICA_TIMEOUT_MS", 9000)
+    monkeypatch.setattr(database, "REPLICA_TIMEOUT_MS", 9000)
     with RedisServer() as master, RedisServer() as replica:
         replica.client().replicaof("127.0.0.1", master.port)
         settings = load({"HAILWHALE_REDIS_URL": master.url, "HAILWHALE_WAIT_REPLICAS": "1"})
@@ -228,10 +228,10 @@ def test_a_message_is_done_with_only_when_a_replica_has_it(unique: str, monkeypa
         applier.apply([message([{"pk": "t"}], settings, unique, 0)], NOW)
         assert sums(connect(settings.replace(redis_url=replica.url)), unique, ("t",), [()]) == [1]
         replica.sigstop()
-        monkeypatch.setattr(writer, "REPLICA_TIMEOUT_MS", 500)
+        monkeypatch.setattr(database, "REPLICA_TIMEOUT_MS", 500)
         with pytest.raises(Unavailable, match="0 of 1 replicas"):
             applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW)
-        monkeypatch.setattr(writer, "REPLICA_TIMEOUT_MS", 9000)
+        monkeypatch.setattr(database, "REPLICA_TIMEOUT_MS", 9000)
         replica.sigcont()
         applier.apply([message([{"pk": "t"}], settings, unique, 1)], NOW)
         assert sums(store, unique, ("t",), [()]) == [2]

@@ -223,8 +223,7 @@ def test_a_reset_cut_off_anywhere_is_completed_by_the_next(
         applier = Applier(redis_store(settings), settings)
         applier.apply([message_of(1, 0, NOW, settings, account)], NOW)
         left = [calls]
-        inner = store._changer
-        send = inner.client.execute_command
+        send = store.client.execute_command
 
         def cut(*args: Any, left: list[int] = left, send: Any = send, **more: Any) -> Any:
             left[0] -= 1
@@ -232,13 +231,13 @@ def test_a_reset_cut_off_anywhere_is_completed_by_the_next(
                 raise ConnectionError("cut off")
             return send(*args, **more)
 
-        monkeypatch.setattr(inner.client, "execute_command", cut)
+        monkeypatch.setattr(store.client, "execute_command", cut)
         done = True
         try:
             store.reset(account, ("Product",), None, NOW + 1)
         except ConnectionError:
             done = False
-        monkeypatch.setattr(inner.client, "execute_command", send)
+        monkeypatch.setattr(store.client, "execute_command", send)
         applier.apply([message_of(1, 1, NOW + 2, settings, account)], NOW + 2)
         if not done:
             store.reset(account, ("Product",), None, NOW + 3)

@@ -17,10 +17,17 @@ from tests.integration.test_interrupted import once
 from tests.servers import RedisServer
 from whale.client import Whale
 from whale.errors import Unavailable
-from whale.store.redis import RedisStore
+from whale.store.redis.decisions import Decisions
+from whale.store.redis.ids import Ids
+from whale.store.redis.writer import Writer
 
 # of 256 shards four pks and a publisher seldom share one
-PLACES = [("begin_reward", 1), ("claim", 1), *(("_apply_shard", at) for at in (1, 2, 3)), ("end_reward", 1)]
+PLACES = [
+    (Decisions, "begin_reward", 1),
+    (Ids, "claim", 1),
+    *((Writer, "_apply_shard", at) for at in (1, 2, 3)),
+    (Decisions, "end_reward", 1),
+]
 IDS = [None, "order-1", "order-2"]
 VALUES = dict(zip(IDS, (3, 5, 7), strict=True))
 
@@ -63,16 +70,22 @@ def decided(settings: Settings, account: str) -> str:
     return made
 
 
-@pytest.mark.parametrize(("method", "at"), PLACES)
+@pytest.mark.parametrize(("part", "method", "at"), PLACES)
 def test_a_reward_counts_once_though_redis_is_killed(
-    server: RedisServer, settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch, method: str, at: int
+    server: RedisServer,
+    settings: Settings,
+    unique: str,
+    monkeypatch: pytest.MonkeyPatch,
+    part: type,
+    method: str,
+    at: int,
 ) -> None:
     made = decided(settings, unique)
     for id_ in IDS:
         if method == "claim" and id_:
             continue  # only what earlier versions noted is claimed
         with monkeypatch.context() as patched:
-            patched.setattr(RedisStore, method, once(getattr(RedisStore, method), at, server.kill9))
+            patched.setattr(part, method, once(getattr(part, method), at, server.kill9))
             whale = Whale.connect(settings, unique)
             if method == "end_reward":
                 assert whale.reward(made, {"value": VALUES[id_]}, id_)
@@ -89,15 +102,14 @@ from hail.settings import load
 from tests.integration.test_interrupted import once
 from tests.integration.test_rewards import IDS, PLACES, VALUES
 from whale.client import Whale
-from whale.store.redis import RedisStore
 
 settings = load(os.environ)
-for made, account, (method, at) in zip(sys.argv[1::2], sys.argv[2::2], PLACES):
+for made, account, (part, method, at) in zip(sys.argv[1::2], sys.argv[2::2], PLACES):
     for id_ in IDS:
         pid = os.fork()
         if not pid:
             die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-            setattr(RedisStore, method, once(getattr(RedisStore, method), at, die))
+            setattr(part, method, once(getattr(part, method), at, die))
             Whale.connect(settings, account).reward(made, {"value": VALUES[id_]}, id_)
             os._exit(method == "claim" and id_ is not None)
         _, status = os.waitpid(pid, 0)

@@ -260,6 +260,18 @@ def test_no_module_needs_itself_by_way_of_others() -> None:
     TopologicalSorter({name: needed(path) for name, path in modules.items()}).prepare()  # CycleError names the circle
 
 
+def test_a_part_of_a_store_holds_others_and_is_none_of_them() -> None:
+    classes = {
+        node.name: (module, {ast.unparse(base) for base in node.bases})
+        for module in MODULES
+        if module.startswith("whale/store/")
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        if isinstance(node, ast.ClassDef)
+    }
+    parts = {name: bases for name, (module, bases) in classes.items() if module.startswith("whale/store/redis/")}
+    assert {name: bases & classes.keys() for name, bases in parts.items() if bases & classes.keys()} == {}
+
+
 def test_routes_know_neither_stores_nor_queues() -> None:
     assert offences("whale/routes/", "redis", "celery", "kombu", "whale.store", "whale.count", "whale.web") == []
 

@@ -12,25 +12,26 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.base import CHILD_PKS
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connection, Script, pack, reachable
-from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, place
-from whale.store.redis.reader import FEW_NODES, TRIES, Known, Reader
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
+from whale.store.redis.keys import PAGE, PAGE_BITS, place
+from whale.store.redis.known import Dictionaries, Known
+from whale.store.redis.reader import FEW_NODES, TRIES
 
 CELLS_A_CALL = 1_000_000
 
 
-class Below(Reader):
+class Below:
     """For many threads."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._forms = Script(self.client, "forms")
+    def __init__(self, database: Database, dictionaries: Dictionaries):
+        self._database, self._client, self._dictionaries = database, database.client, dictionaries
+        self._forms = database.script("forms")
 
     @reachable
     def read_below(
@@ -44,7 +45,7 @@ class Below(Reader):
         groups: Sequence[Sequence[int]],
         most: int,
     ) -> tuple[list[Path], NDArray[Any]]:
-        keys, zone = Keys(account, self.shards), self.zone(account)
+        keys, zone = self._database.keys(account), self._database.zone(account)
         shard, pk_id = keys.pk(pk)
         buckets: dict[int, dict[int, int]] = {}
         for group, starts in enumerate(groups):
@@ -52,7 +53,9 @@ class Below(Reader):
                 block, offset = place(interval, start, zone)
                 buckets.setdefault(block, {})[offset] = group
         for attempt in range(TRIES):
-            known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
+            known = (attempt == 0 and self._dictionaries.remembered(account, pk)) or self._dictionaries.newest(
+                account, pk
+            )
             below = known.below(path, levels, most) if known else None
             columns = (
                 {known.metrics[name]: i for i, name in enumerate(metrics) if name in known.metrics} if known else {}
@@ -94,7 +97,7 @@ class Below(Reader):
         dense: list[tuple[int, int, int]] = []
         whole: list[str] = []
         ranges: list[tuple[str, int, int]] = []
-        with self.client.pipeline(transaction=True) as pipe:
+        with self._client.pipeline(transaction=True) as pipe:
             self._forms.queue(pipe, [dictionary, *names], ask)
             for (page, block), name, form in zip(parts, names, forms, strict=True):
                 if form == b"H":

@@ -1,6 +1,6 @@
 """What changes cells otherwise than by hits, in Redis: set and reset. What each promises is in base.py.
 
-A Writer of its own, so that it has its own memory of dictionaries and no worker's is touched by another thread.
+It has numbers of its own, so that no writer's memory of dictionaries is touched by another thread.
 
 A reset goes in steps, each of which may be repeated. Writing the record on every shard comes first, since from then on no
 worker applies a hit there that was accepted before: it is refused until it has read the record, and forgets the directory too.
@@ -10,40 +10,45 @@ worker applies a hit there that was accepted before: it is refused until it has 
 """
 
 import secrets
-from collections.abc import Iterable
+import threading
 from typing import Any
 
 import msgspec
 
 from hail.hit import Reason
-from hail.settings import Settings
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, is_below, not_a_sum
-from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connection, Script, pack
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
 from whale.store.redis.imports import last_resets_of
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
-from whale.store.redis.numbers import MIXED, TRIES, Dictionary
-from whale.store.redis.reader import Known
-from whale.store.redis.writer import TALLY_TTL_S, Writer
+from whale.store.redis.known import Known
+from whale.store.redis.numbers import MIXED, TRIES, Dictionary, Numbers
+from whale.store.redis.writer import TALLY_TTL_S
 
 _json = msgspec.json.Encoder().encode
 
 
-class Changer(Writer):
-    """Not for several threads at once."""
+class Changer:
+    """For many threads: one at a time. numbers: its own."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._set, self._reset = Script(self.client, "set", "apply"), Script(self.client, "reset")
+    def __init__(self, database: Database, numbers: Numbers):
+        self._database, self._client, self._numbers = database, database.client, numbers
+        self._set, self._reset = database.script("set", "apply"), database.script("reset")
+        self._lock = threading.Lock()
 
     # setting
 
+    @reachable
     def set(self, account: str, change: Change, now: float) -> dict[str, int]:
-        keys = Keys(account, self.shards)
-        self._begin(account)
-        self._trim(now)
+        with self._lock:
+            return self._set_all(account, change, now)
+
+    def _set_all(self, account: str, change: Change, now: float) -> dict[str, int]:
+        keys = self._database.keys(account)
+        self._database.begin(account)
+        self._numbers.trim(now)
         wide = sorted((str(interval), start) for interval, start in change.wider.items())
         content = change.path, str(change.interval), change.start, sorted(change.amounts.items()), wide
         fingerprint = digest(_json(content), size=9).hex()
@@ -69,43 +74,29 @@ class Changer(Writer):
         shard, pk_id = keys.pk(pk)
         record = keys.operation(shard, pk_id, digest(change.id, *change.pk, size=12))
         for _ in range(TRIES):
-            dictionary = self._learned(account, keys, pk, paths, change.amounts)
+            dictionary = self._numbers.known(account, keys, pk, paths, change.amounts)
             if dictionary is None:
                 continue
             if added is None:
                 if not self._are_sums(account, change, dictionary):
                     continue
-                _check_own(change, dictionary, self._folded[account, pk])
+                _check_own(change, dictionary)
             if self._run_set(keys, change, dictionary, paths, added, fingerprint, record, now):
                 break
         else:
             raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was set")
-        found, *differences = (self.client.get(record) or b"").decode().split(" ")
+        found, *differences = (self._client.get(record) or b"").decode().split(" ")
         if found != fingerprint:
             raise CallerError("was used for another operation", "id")
         return [int(difference) for difference in differences]
-
-    def _learned(
-        self, account: str, keys: Keys, pk: Pk, paths: Iterable[Path], metrics: Iterable[str]
-    ) -> Dictionary | None:
-        if not self._fold(account, keys, [pk]):
-            return None
-        dictionary = self._dictionary(account, keys, self._folded[account, pk])
-        new = [path for path in paths if path not in dictionary.nodes]
-        names = [name for name in metrics if name not in dictionary.metrics]
-        if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
-            return None
-        if dictionary.broken:
-            raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
-        return dictionary
 
     def _are_sums(self, account: str, change: Change, dictionary: Dictionary) -> bool:
         """Raises CallerError for a metric of another kind; False where the dictionary has changed."""
         for name in change.amounts:
             if dictionary.metrics[name] == MIXED:
-                kind = self.client.hget(dictionary.key, f"k:{name}")
+                kind = self._client.hget(dictionary.key, f"k:{name}")
                 if kind is None:
-                    self._forget(account, dictionary)
+                    self._numbers.drop(account, dictionary)
                     return False
                 raise not_a_sum(name, kind.decode())
         return True
@@ -135,15 +126,14 @@ class Changer(Writer):
                 slots = pages.setdefault(number >> PAGE_BITS, {}).setdefault(dictionary.metrics[name], {})
                 slot = f"#{number % PAGE}"
                 slots[slot] = slots.get(slot, 0) + (added[name] if added else 0)
-        zone = self.zone(keys.account_name)
+        zone = self._database.zone(keys.account_name)
         own, offset = dictionary.nodes[change.path][0], place(change.interval, change.start, zone)[1]
         names = [dictionary.key, keys.publishers(dictionary.shard), keys.faults(dictionary.shard)]
         names.append(keys.aside(dictionary.shard))
         blocks, own_block = [], 0
         for interval, start in change.buckets.items():
             block, position = place(interval, start, zone)
-            kept = self._kept[interval]
-            ttl = 0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))
+            ttl = self._database.ttl(interval, block, now)
             for page, metrics in pages.items():
                 names.append(keys.block(dictionary.shard, dictionary.blocks, interval, block, page))
                 cells: list[Any] = []
@@ -163,23 +153,23 @@ class Changer(Writer):
         head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S, lost]
         answer = self._set(names, [pack(head), pack(blocks), pack(ask)])
         if answer[0] == b"stale":
-            self._forget(keys.account_name, dictionary)
+            self._numbers.drop(keys.account_name, dictionary)
             return False
         if answer[0] == b"overflow":
             raise CallerError("the difference to what is there does not fit into 64 bits", "metrics")
-        if self.settings.wait_replicas:
-            self._await_replicas(keys.waited(dictionary.shard))
+        self._database.await_replicas(keys, dictionary.shard)
         return True
 
     # resetting
 
+    @reachable
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
-        keys = Keys(account, self.shards)
-        self._reset_all(account, keys, pk, path, now)
-        self._note_last(keys, pk, path, now)
-        if self.settings.wait_replicas:
-            for shard in range(self.shards):
-                self._await_replicas(keys.waited(shard))
+        keys = self._database.keys(account)
+        with self._lock:
+            self._reset_all(account, keys, pk, path, now)
+            self._note_last(keys, pk, path, now)
+            for shard in range(keys.shards):
+                self._database.await_replicas(keys, shard)
 
     def _reset_all(self, account: str, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         self._record(keys, pk, path, now)
@@ -196,45 +186,45 @@ class Changer(Writer):
         self._record(keys, pk, path, now)
         if number is not None:
             names.update(self._below(keys, pk, number))
-        again = [name for name in sorted(names) if self.client.hexists(keys.dictionary(*keys.pk(name)), "g")]
+        again = [name for name in sorted(names) if self._client.hexists(keys.dictionary(*keys.pk(name)), "g")]
         if again:
-            self._learn(account, Dictionary((), keys), dict.fromkeys(again), ())
+            self._numbers.list_pks(account, keys, again)
 
     def _forget_noted(self, keys: Keys, pk: Pk) -> None:
-        for key in map(keys.noted, range(self.shards)):
-            noted = [name for name in self.client.hkeys(key) if name.startswith(b"[")]
+        for key in map(keys.noted, range(keys.shards)):
+            noted = [name for name in self._client.hkeys(key) if name.startswith(b"[")]
             gone = [name for name in noted if tuple(msgspec.json.decode(name)[1][: len(pk)]) == pk]
             if gone:
-                self.client.hdel(key, *gone)
+                self._client.hdel(key, *gone)
 
     def _record(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """Says on every shard that there is a reset; a new token makes workers read it before they apply anything."""
         field = b"Z" + _json((pk, path))
-        for shard in range(self.shards):
+        for shard in range(keys.shards):
             key = keys.resets(shard)
-            known = self.client.hgetall(key)
+            known = self._client.hgetall(key)
             known.pop(b"g", None)
             old = [name for name, at_ms in known.items() if int(at_ms) < (now - RESET_KEPT_S) * 1000]
             if field not in known and len(known) - len(old) >= MAX_RESETS:
                 raise CallerError(f"{MAX_RESETS} resets of the last days are remembered, and no more", "pk")
             at_ms = max(int(now * 1000), int(known.get(field, 0)))
-            self.client.hset(key, mapping={field: at_ms, "g": secrets.token_hex(4)})
+            self._client.hset(key, mapping={field: at_ms, "g": secrets.token_hex(4)})
             if old:
-                self.client.hdel(key, *old)
+                self._client.hdel(key, *old)
 
     def _note_last(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """For imports, at the end: where a reset was noted and not done, a file would count twice."""
         key, at_ms = keys.imports()[1], int(now * 1000)
-        known = self.client.hgetall(key)
-        self.client.hset(key, _json((pk, path)), max(at_ms, int(known.get(_json((pk, path)), 0))))
+        known = self._client.hgetall(key)
+        self._client.hset(key, _json((pk, path)), max(at_ms, int(known.get(_json((pk, path)), 0))))
         known.pop(_json((pk, path)), None)
         resets = zip(known, last_resets_of(known).items(), strict=True)
         if gone := [name for name, (other, ms) in resets if is_below(other, (pk, path)) and ms <= at_ms]:
-            self.client.hdel(key, *gone)
+            self._client.hdel(key, *gone)
 
     def _below(self, keys: Keys, pk: Pk, number: int | None = None) -> list[Pk]:
         """The pks below a pk, in the directory; or below the node that it was there."""
-        fields = self.client.hgetall(keys.dictionary(*keys.pk(())))
+        fields = self._client.hgetall(keys.dictionary(*keys.pk(())))
         if b"g" not in fields:
             return []
         known = Known(fields)
@@ -250,11 +240,11 @@ class Changer(Writer):
         shard, pk_id = keys.pk(pk)
         key = keys.dictionary(shard, pk_id)
         for _ in range(TRIES):
-            tokens, gen = self.client.hmget(key, "g", "gen")
+            tokens, gen = self._client.hmget(key, "g", "gen")
             if tokens is None:
                 return
             gen = (gen or b"").decode()
-            self.client.zadd(keys.trash, {_json((shard, pk_id, gen, 0)): now})
+            self._client.zadd(keys.trash, {_json((shard, pk_id, gen, 0)): now})
             if self._reset([key], ["all", gen, secrets.token_hex(4)]):
                 return
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was reset")
@@ -264,23 +254,23 @@ class Changer(Writer):
         shard, pk_id = keys.pk(pk)
         key = keys.dictionary(shard, pk_id)
         for _ in range(TRIES):
-            fields = self.client.hgetall(key)
+            fields = self._client.hgetall(key)
             if b"g" not in fields:
                 return None
             known = Known(fields)
             number, parent = known.number(path), known.parent(path)
             if number is None:
                 return None
-            self.client.zadd(keys.trash, {_json((shard, pk_id, known.generation, number)): now})
+            self._client.zadd(keys.trash, {_json((shard, pk_id, known.generation, number)): now})
             ask = ["node", known.generation, secrets.token_hex(4), number, parent, path[-1]]
             if self._reset([key], ask):
                 return number
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was reset")
 
 
-def _check_own(change: Change, dictionary: Dictionary, folded: Pk) -> None:
+def _check_own(change: Change, dictionary: Dictionary) -> None:
     """That what is set has a place of its own: a cell of `__other__` is not one path's."""
-    if folded != change.pk:
+    if dictionary.pk != change.pk:
         raise CallerError(f"is beyond the cap of pks, and counts in {OTHER}", "pk")
     if dictionary.nodes[change.path][1]:
         raise CallerError(f"is beyond the cap of paths, and counts in {OTHER}", "dimensions")

@@ -16,9 +16,8 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.retry import Retry
 
-from hail.settings import Settings, SettingsError, check_redis_url
+from hail.settings import SettingsError, check_redis_url
 from whale.errors import Interrupted, SetupError, Unavailable
-from whale.store.redis.keys import Keys
 from whale.store.redis.refusals import SlotMoving, unavailable_of
 
 CLUSTER_SCHEME = "redis+cluster://"
@@ -206,27 +205,3 @@ class Script:
                 raise answer
             settled(answer)
         return list(answers)
-
-
-class Connected:
-    """What every part of the store stands on. zone: an account's, kept once it is known."""
-
-    def __init__(self, connection: Connection, settings: Settings):
-        self.connection, self.client, self.settings = connection, connection.client, settings
-        self.shards = int(settings.shards)
-        self._zones: dict[str, str] = {}
-
-    @reachable
-    def zone(self, account: str) -> str:
-        zone = self._zones.get(account)
-        if zone is None:
-            found = self.client.hget(Keys(account, self.shards).account, "zone")
-            if found is None:  # nothing was counted yet
-                return str(self.settings.timezone)
-            zone = self._zones[account] = found.decode()
-        return zone
-
-    def _begin(self, account: str) -> None:
-        """Fixes the zone of an account that is counted for the first time."""
-        if account not in self._zones:
-            self.client.hsetnx(Keys(account, self.shards).account, "zone", self.settings.timezone)

@@ -1,4 +1,4 @@
-"""Decisions that are kept: their visitors', and their rewards; and those that somebody defined.
+"""Decisions that are kept: their visitors', and their rewards.
 
 The id of a decision is its shard and a nonce: `17-91b2...`.
 """
@@ -9,41 +9,38 @@ from typing import Any
 
 import msgspec
 
-from hail.settings import Settings
 from whale.dimension import Pk
 from whale.store.base import (
     MOST_REWARDED,
     Begun,
-    Defined,
     Keeping,
     Kept,
     Reward,
     no_decision,
     other_reward,
     rewarded_too_much,
-    too_many_definitions,
     too_many_rewarded,
     too_many_rewards,
 )
-from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
-from whale.store.redis.keys import Keys, digest
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
+from whale.store.redis.keys import digest
 
 
-class Decisions(Connected):
+class Decisions:
     """For many threads."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._decide, self._reward = Script(self.client, "decide"), Script(self.client, "reward")
-        self._rewarded = Script(self.client, "rewarded")
-        self._define, self._sticky = Script(self.client, "define"), Script(self.client, "sticky")
+    def __init__(self, database: Database):
+        self._database, self._settings = database, database.settings
+        self._decide, self._sticky = database.script("decide"), database.script("sticky")
+        self._reward, self._rewarded = database.script("reward"), database.script("rewarded")
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
         return self.decisions_of(account, [(pk, visitor)], now)[0]
 
     @reachable
     def decisions_of(self, account: str, asked: Sequence[tuple[Pk, str]], now: float) -> list[Kept | None]:
-        keys = Keys(account, self.shards)
+        keys = self._database.keys(account)
         places = [keys.decided(pk, visitor) for pk, visitor in asked]
         calls = [(keys.decisions(shard)[1:], [whose]) for shard, whose in places]
         return [
@@ -66,8 +63,8 @@ class Decisions(Connected):
 
     @reachable
     def keep_decisions(self, account: str, keeping: Sequence[Keeping], now: float) -> list[Kept]:
-        keys = Keys(account, self.shards)
-        most, kept_s = max(1, self.settings.max_decisions // self.shards), max(1, int(self.settings.decision_kept_s))
+        keys = self._database.keys(account)
+        most, kept_s = max(1, self._settings.max_decisions // keys.shards), max(1, int(self._settings.decision_kept_s))
         shards, calls = [], []
         for each in keeping:
             shard, whose = keys.decided(each.pk, each.nonce if each.visitor is None else each.visitor)
@@ -85,7 +82,7 @@ class Decisions(Connected):
         key = self._key(account, id)
         if key is None:
             return None
-        text = self.client.hget(key, "t")
+        text = self._database.client.hget(key, "t")
         return None if text is None else Kept(id, text)
 
     @reachable
@@ -93,7 +90,7 @@ class Decisions(Connected):
         key = self._key(account, id)
         if key is None:
             raise no_decision(id)
-        most, metrics = int(self.settings.max_rewards), int(self.settings.max_metrics_per_hit) - 1
+        most, metrics = int(self._settings.max_rewards), int(self._settings.max_metrics_per_hit) - 1
         name = [reward.publisher, reward.seq, reward.total, reward.at_ms]
         ask = [self._field(reward), reward.digest, list(reward.amounts.items()), name, most, metrics, MOST_REWARDED]
         said, *more = self._reward([key], [pack(ask)])
@@ -123,28 +120,8 @@ class Decisions(Connected):
         """Where a reward stands in the hash of its decision: ids are as long as they like."""
         return "r" + (base64.urlsafe_b64encode(digest(reward.id, size=12)).decode() if reward.id else "")
 
-    @reachable
-    def definitions(self, account: str, names: Sequence[str] | None = None) -> dict[str, Defined]:
-        key = Keys(account, self.shards).definitions()
-        if names is None:
-            return {name.decode(): defined_of(text) for name, text in self.client.hgetall(key).items()}
-        found = self.client.hmget(key, names) if names else []
-        return {name: defined_of(text) for name, text in zip(names, found, strict=True) if text is not None}
-
-    @reachable
-    def define(self, account: str, name: str, seen: int, new: Defined) -> Defined | None:
-        text, most = b"%d %s" % (new.revision, new.text), int(self.settings.max_definitions)
-        done, *found = self._define([Keys(account, self.shards).definitions()], [name, seen, text, most])
-        if done < 0:
-            raise too_many_definitions(most)
-        return new if done else defined_of(found[0]) if found and found[0] is not None else None
-
     def _key(self, account: str, id: str) -> str | None:
         shard, _, nonce = id.partition("-")
-        known = shard.isascii() and shard.isdecimal() and len(shard) < 6 and int(shard) < self.shards
-        return f"{Keys(account, self.shards).decisions(int(shard))[1]}:{nonce}" if known and nonce else None
-
-
-def defined_of(found: bytes) -> Defined:
-    revision, _, text = found.partition(b" ")
-    return Defined(int(revision), text)
+        keys = self._database.keys(account)
+        known = shard.isascii() and shard.isdecimal() and len(shard) < 6 and int(shard) < keys.shards
+        return f"{keys.decisions(int(shard))[1]}:{nonce}" if known and nonce else None

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from hail.settings import DISTINCT, Settings
+from hail.settings import DISTINCT
 from whale.cells import Extras, Names, Reset, Value, Values, stays
 from whale.metric import distinct_periods
 from whale.period import Interval, next_start
-from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connection, Script, pack
+from whale.store.redis.connection import pack
+from whale.store.redis.database import Database
 from whale.store.redis.keys import Keys, place
 from whale.store.redis.numbers import LOST, Dictionary, Kinded, Numbers, ResetLog, plan_of
 
@@ -36,16 +36,15 @@ class _Row(NamedTuple):
     names: tuple[int, list[int], list[tuple[int, list[str]]]] | None = None  # metric, ttl of each key, nodes with names
 
 
-class Marker(Numbers):
-    """Not for several threads at once."""
+class Marker:
+    """Not for several threads at once. numbers: a writer's."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._kept = dict(settings.periods)
-        self._distinct_kept = distinct_periods(settings.periods)
-        self._mark = Script(self.client, "mark")
+    def __init__(self, database: Database, numbers: Numbers):
+        self._database, self._numbers, self._mark = database, numbers, database.script("mark")
+        self._kept = distinct_periods(database.settings.periods)
+        self._most_nodes = database.settings.max_distinct_nodes
 
-    def _make(
+    def mark(
         self,
         account: str,
         keys: Keys,
@@ -55,7 +54,7 @@ class Marker(Numbers):
         lost: Lost,
         resets: frozenset[Reset],
     ) -> bool:
-        """Marks extras, after `_resolve`; False where a dictionary turned out to be gone, or a reset came.
+        """Marks extras, after `resolve` of the numbers; False where a dictionary turned out to be gone, or a reset came.
 
         lost: adds what could not be marked. None is on a shard that knows of other resets than those that the extras have
         heeded: it will be refused.
@@ -65,7 +64,7 @@ class Marker(Numbers):
         if not self._know_kinds(account, [by_node for by_node, _ in names], [by_page for by_page, _ in values]):
             return False
         rows: dict[int, list[_Row]] = {}
-        zone = self.zone(account)
+        zone = self._database.zone(account)
         for by_node, buckets in names:
             for row in self._name_rows(keys, by_node, buckets, zone, now, lost):
                 rows.setdefault(row.dictionary.shard, []).append(row)
@@ -73,15 +72,14 @@ class Marker(Numbers):
             for row in self._value_rows(keys, by_page, buckets, zone, now, lost):
                 rows.setdefault(row.dictionary.shard, []).append(row)
         for shard, mine in rows.items():
-            log_of = self._resets_on(account, keys, shard)
+            log_of = self._numbers.resets_on(account, keys, shard)
             if (shards is not None and shard not in shards) or not log_of.resets <= resets:
                 continue
             for stale in self._send_marks(keys, shard, mine, log_of):
                 if isinstance(stale, ResetLog):
-                    del self._reset_logs[account, shard]
-                    self._forget_directory()
+                    self._numbers.drop_resets(account, shard)
                 else:
-                    self._forget(account, stale)
+                    self._numbers.drop(account, stale)
                 return False
         return True
 
@@ -93,7 +91,9 @@ class Marker(Numbers):
         for (dictionary, _), columns in (found for by_page in values for found in by_page.items()):
             unknown.setdefault(dictionary, {}).update(dict.fromkeys(columns))
         return all(
-            dictionary.broken or metrics <= dictionary.metrics.keys() or self._learn(account, dictionary, (), metrics)
+            dictionary.broken
+            or metrics <= dictionary.metrics.keys()
+            or self._numbers.learn(account, dictionary, (), metrics)
             for dictionary, metrics in ((known, asked.keys()) for known, asked in unknown.items())
         )
 
@@ -101,7 +101,7 @@ class Marker(Numbers):
         """The sets that the names of each node are the union of."""
         found: _ByNode = {}
         for branch, metrics in names.items():
-            for dictionary, nodes in self._narrow(account, keys, branch):
+            for dictionary, nodes in self._numbers.narrow(account, keys, branch):
                 for metric, some in metrics.items():
                     of_nodes = found.get((dictionary, metric))
                     if of_nodes is None:
@@ -115,7 +115,7 @@ class Marker(Numbers):
     ) -> Iterator[_Row]:
         ttls = []
         for interval, start in buckets:
-            kept = self._distinct_kept[interval]
+            kept = self._kept[interval]
             ttls.append(0 if kept is None else max(1, int(next_start(interval, start, zone) + kept - now)))
         for (dictionary, name), nodes in by_node.items():
             if dictionary.broken:
@@ -167,14 +167,9 @@ class Marker(Numbers):
             for interval, start in buckets:
                 block, bucket = place(interval, start, zone)
                 key = keys.values(dictionary.shard, dictionary.blocks, interval, block, page)
-                ttl = self._ttl(interval, block, now)
+                ttl = self._database.ttl(interval, block, now)
                 for size, values in packed:
                     yield _Row(dictionary, [key], size, values=(ttl, bucket, values))
-
-    def _ttl(self, interval: Interval, block: int, now: float) -> int:
-        """Of a block: seconds from now, 0 for ever."""
-        kept = self._kept[interval]
-        return 0 if kept is None else max(1, int(layout.block_end(interval, block) + kept - now))
 
     def _send_marks(
         self, keys: Keys, shard: int, rows: Sequence[_Row], log_of: ResetLog
@@ -216,7 +211,7 @@ class Marker(Numbers):
                     pack(
                         (
                             [known.token.decode() for known in checked],
-                            self.settings.max_distinct_nodes,
+                            self._most_nodes,
                             hashes,
                             unions,
                             list(which),

@@ -15,14 +15,15 @@ import redis
 
 from hail.hit import Reason
 from hail.room import MEGABYTE, WIDE, Room
-from hail.settings import QUANTILE, Settings
+from hail.settings import QUANTILE
 from whale.cells import Branch, Cells, Reset, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
 from whale.store.base import MAX_NOTED, OTHER
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys
 
 log = logging.getLogger(__name__)
@@ -76,15 +77,15 @@ Plan = list[tuple[tuple[Dictionary, int], tuple[str, ...]]]  # a dictionary and 
 Narrow = list[tuple[Dictionary, tuple[int, ...]]]  # a dictionary and nodes
 
 
-class Numbers(Connected):
+class Numbers:
     """The cache, and how it is filled. Not for several threads at once."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._intern = Script(self.client, "intern")
+    def __init__(self, database: Database):
+        self._database = database
+        self._client, self._settings, self._intern = database.client, database.settings, database.script("intern")
         self._folded: dict[tuple[str, Pk], Pk] = {}
         self._dictionaries: dict[tuple[str, Pk], Dictionary] = {}
-        self._room = Room("dictionaries", settings.dictionaries_mb * MEGABYTE)
+        self.room = Room("dictionaries", database.settings.dictionaries_mb * MEGABYTE)
         self._folded_bytes = 0
         self._directory_until = 0.0
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
@@ -95,22 +96,27 @@ class Numbers(Connected):
         logs = [log.resets for (name, _), log in self._reset_logs.items() if name == account]
         return frozenset().union(*logs)
 
-    def _resets_on(self, account: str, keys: Keys, shard: int) -> ResetLog:
+    def resets_on(self, account: str, keys: Keys, shard: int) -> ResetLog:
         found = self._reset_logs.get((account, shard))
         if found is None:
             key = keys.resets(shard)
-            self.client.hsetnx(key, "g", secrets.token_hex(4))
-            found = self._reset_logs[account, shard] = ResetLog(key, self.client.hgetall(key))
+            self._client.hsetnx(key, "g", secrets.token_hex(4))
+            found = self._reset_logs[account, shard] = ResetLog(key, self._client.hgetall(key))
         return found
 
-    def _resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
+    def drop_resets(self, account: str, shard: int) -> None:
+        """Where Redis knows of others; and the directory with them."""
+        del self._reset_logs[account, shard]
+        self.forget_directory()
+
+    def resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
         """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
 
         False where a dictionary turned out to be gone: it is forgotten, ask again.
         """
         wanted: dict[Branch, dict[str | Kinded, int]] = {}
         stamp = self._stamp
-        whole = next((interval for interval, kept in reversed(self.settings.periods) if kept is None), None)
+        whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
         for level in reversed(cells.values()) if whole is None else [cells[whole]]:
             for sums in level.values():
                 for branch, amounts in sums.items():
@@ -140,7 +146,7 @@ class Numbers(Connected):
                 metrics_of.setdefault(dictionary, {}).update((name, None) for name in needed if name not in known)
         for dictionary, names in metrics_of.items():
             new = paths_of.get(dictionary, {})
-            if (new or names or not dictionary.token) and not self._learn(account, dictionary, new, names):
+            if (new or names or not dictionary.token) and not self.learn(account, dictionary, new, names):
                 return False
         lost: dict[int, int] = {}
         for branch, found in where.items():
@@ -152,10 +158,10 @@ class Numbers(Connected):
             assert branch.plan is not None
             branch.plan[1][1].update(needed)
         for shard, count in lost.items():
-            self.client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
+            self._client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
         return True
 
-    def _narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
+    def narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
         """Where a branch that has a plan has its distinct counts."""
         assert branch.plan is not None
         found: Narrow = branch.plan[1][2]
@@ -166,13 +172,32 @@ class Numbers(Connected):
                     found.append((dictionary, tuple(dict.fromkeys(dictionary.nodes[path][0] for path in paths))))
         return found
 
+    def known(
+        self, account: str, keys: Keys, pk: Pk, paths: Iterable[Path], metrics: Iterable[str]
+    ) -> Dictionary | None:
+        """The dictionary of a pk, which knows these; None where Redis no longer knows what this process knew: ask again."""
+        if not self._fold(account, keys, [pk]):
+            return None
+        dictionary = self._dictionary(account, keys, self._folded[account, pk])
+        new = [path for path in paths if path not in dictionary.nodes]
+        names = [name for name in metrics if name not in dictionary.metrics]
+        if (new or names or not dictionary.token) and not self.learn(account, dictionary, new, names):
+            return None
+        if dictionary.broken:
+            raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
+        return dictionary
+
+    def list_pks(self, account: str, keys: Keys, pks: Iterable[Pk]) -> None:
+        """Puts pks into the directory, whatever this process knows of it."""
+        self.learn(account, Dictionary((), keys), dict.fromkeys(pks), ())
+
     def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
         """Learns as which pk each pk counts: itself, or cut at the first name that the directory has folded."""
         unknown = [pk for pk in pks if (account, pk) not in self._folded]
         if not unknown:
             return True
         directory = self._dictionary(account, keys, ())
-        if not self._learn(account, directory, dict.fromkeys(unknown), ()):
+        if not self.learn(account, directory, dict.fromkeys(unknown), ()):
             return False
         if directory.broken:
             raise Unavailable(f"Redis: the key {directory.key} holds something else: remove it")
@@ -181,17 +206,17 @@ class Numbers(Connected):
             self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
             size = NAME_BYTES + sum(map(_bytes_of, pk))
             self._folded_bytes += size
-            self._room.held += size
+            self.room.held += size
         return True
 
     def _dictionary(self, account: str, keys: Keys, pk: Pk) -> Dictionary:
         found = self._dictionaries.get((account, pk))
         if found is None:
             found = self._dictionaries[account, pk] = Dictionary(pk, keys)
-            self._room.held += found.size
+            self.room.held += found.size
         return found
 
-    def _learn(
+    def learn(
         self, account: str, dictionary: Dictionary, paths: Iterable[Path], metrics: Iterable[str | Kinded]
     ) -> bool:
         """Asks for the numbers of nodes and metrics; False where Redis no longer knows what this process knew."""
@@ -199,7 +224,7 @@ class Numbers(Connected):
         if any(bin_ for _, bin_ in found):  # bins hang on nodes, which must be known first
             plain = [path for path, bin_ in found if not bin_]
             below = dict.fromkeys(bin_[0] for _, bin_ in found if bin_ and bin_[0] not in dictionary.nodes)
-            if not self._learn(account, dictionary, dict.fromkeys([*plain, *below]), metrics):
+            if not self.learn(account, dictionary, dict.fromkeys([*plain, *below]), metrics):
                 return False
             if dictionary.broken:
                 return True
@@ -227,10 +252,10 @@ class Numbers(Connected):
         for name in names:
             items += ("m", name) if isinstance(name, str) else (f"m:{name[1]}", name[0])
         caps = (
-            self.settings.max_children,
-            self.settings.max_nodes if dictionary.pk else self.settings.max_pks,
-            self.settings.max_metrics,
-            self.settings.max_bins,
+            self._settings.max_children,
+            self._settings.max_nodes if dictionary.pk else self._settings.max_pks,
+            self._settings.max_metrics,
+            self._settings.max_bins,
         )
         text = msgspec.json.encode(dictionary.pk).decode()
         ask = pack([secrets.token_hex(4), text, *caps, items])
@@ -243,7 +268,7 @@ class Numbers(Connected):
             dictionary.broken = True
             return True
         if not still_known:
-            self._forget(account, dictionary)
+            self.drop(account, dictionary)
             return False
         dictionary.token, dictionary.broken = token, False
         dictionary.blocks = layout.generation(dictionary.id, gen.decode())
@@ -257,42 +282,42 @@ class Numbers(Connected):
         new = (*folded, *(part[-1] for part in asked), *(name if isinstance(name, str) else name[0] for name in names))
         size = sum(NAME_BYTES + 2 * _bytes_of(name) for name in new)
         dictionary.size += size
-        self._room.held += size
+        self.room.held += size
         return True
 
     def _note(self, account: str, dictionary: Dictionary, metric: str, reason: Reason) -> None:
         """Keeps the name of a metric that does not count, for people to find."""
-        key = Keys(account, self.shards).noted(dictionary.shard)
-        if self.client.hlen(key) < MAX_NOTED + len(LOST):
-            self.client.hset(key, msgspec.json.encode((reason, dictionary.pk, metric)), 1)
+        key = self._database.keys(account).noted(dictionary.shard)
+        if self._client.hlen(key) < MAX_NOTED + len(LOST):
+            self._client.hset(key, msgspec.json.encode((reason, dictionary.pk, metric)), 1)
 
-    def _forget(self, account: str, dictionary: Dictionary) -> None:
+    def drop(self, account: str, dictionary: Dictionary) -> None:
         """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""
         if self._dictionaries.pop((account, dictionary.pk), None):
-            self._room.held -= dictionary.size
-        self._forget_directory()
+            self.room.held -= dictionary.size
+        self.forget_directory()
 
-    def _forget_directory(self) -> None:
+    def forget_directory(self) -> None:
         self._folded.clear()
-        self._room.held -= self._folded_bytes
+        self.room.held -= self._folded_bytes
         self._folded_bytes = 0
         for account, pk in [key for key in self._dictionaries if not key[1]]:
-            self._room.held -= self._dictionaries.pop((account, pk)).size
+            self.room.held -= self._dictionaries.pop((account, pk)).size
         self._stamp = object()
 
     def forget(self) -> None:
         for dictionary in self._dictionaries.values():  # plans of branches may hold on to it
             dictionary.nodes, dictionary.metrics = {}, {}
         self._dictionaries.clear()
-        self._forget_directory()
-        self._room.held = 0
+        self.forget_directory()
+        self.room.held = 0
 
-    def _trim(self, now: float) -> None:
+    def trim(self, now: float) -> None:
         """Bounds the cache; and asks for the directory anew each minute, as no shard checks its token."""
-        if self._room.is_full:
+        if self.room.is_full:
             self.forget()
         if now >= self._directory_until:
-            self._forget_directory()
+            self.forget_directory()
             self._directory_until = now + DIRECTORY_S
 
 

@@ -1,186 +1,39 @@
-"""Reading cells, and names. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
+"""Reading cells. What is remembered of a dictionary is true while Redis knows its token; read.lua checks that."""
 
-from collections.abc import Collection, Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.room import MEGABYTE, WIDE, Bounded, calendar
-from hail.settings import DAY, MONTH, Settings
+from hail.room import calendar
+from hail.settings import DAY, MONTH
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
-from whale.metric import distinct_periods, is_narrow, split_bin
+from whale.metric import distinct_periods, is_narrow
 from whale.period import Interval, widest
 from whale.store.base import (
-    CHILD_PKS,
     Adjustment,
     Buckets,
-    Missing,
     Notes,
-    Overflowed,
     Reading,
     Stretch,
     Wanted,
-    check_below,
-    place_of,
     touched,
 )
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connected, Connection, Script, pack, reachable
-from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, place
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
+from whale.store.redis.keys import PAGE, PAGE_BITS, place
+from whale.store.redis.known import Dictionaries, Known
 
 TRIES = 20
-NAME_BYTES = 700  # what a name of a dictionary that is remembered costs in memory beside its text
 FEW_NODES = 16
 WHOLE, FIELDS, SPLIT = 0, 1, 2  # forms of a part that read.lua answers; the fourth is dense
 COMMANDS_A_READ = 2000
 FEW_BUCKETS = 1000  # of one range, whose places are remembered
-
-
-class Known:
-    """A whole dictionary as a reader needs it, true while `token` is the newest."""
-
-    def __init__(self, fields: dict[bytes, bytes]):
-        self.token = fields[b"g"][:8]
-        self.size = sum(NAME_BYTES + (1 if field.isascii() else WIDE) * len(field) for field in fields)
-        self.generation = fields.get(b"gen", b"").decode()
-        self.metrics: dict[str, int] = {}
-        self.kinds: dict[str, str] = {}
-        self._numbers: dict[tuple[str, str], int] = {}
-        self._children: dict[str, list[tuple[int, str]]] = {}
-        self._rows_of: dict[str, tuple[list[Path], NDArray[np.int64]]] = {}
-        self._named: dict[int, tuple[str, str]] | None = None
-        self._found: dict[Path, int] = {}  # numbers that were asked
-        for field, value in fields.items():
-            parent, colon, name = field.decode().partition(":")
-            if parent.startswith("r"):  # of runs
-                continue
-            if parent == "m" and colon:
-                self.metrics[name] = int(value)
-            elif parent == "k" and colon:
-                self.kinds[name] = value.decode()
-            elif colon:
-                if parent.startswith("q"):  # "q<parent>:<metric>:<bin>"
-                    parent, _, name = field.decode().rpartition(":")
-                self._numbers[parent, name] = int(value)
-                self._children.setdefault(parent, []).append((int(value), name))
-        self.in_order = sorted(self.metrics, key=self.metrics.__getitem__)
-
-    def number(self, path: Path) -> int | None:
-        found = self._found.get(path)
-        if found is None:
-            found = self._number(path)
-            if found is not None:
-                self._found[path] = found
-        return found
-
-    def _number(self, path: Path) -> int | None:
-        if bin_ := split_bin(path):
-            number = self.number(bin_[0])
-            return None if number is None else self._numbers.get((f"q{number}:{bin_[1]}", bin_[2]))
-        parent = "0"
-        for name in path:
-            if name is None:
-                parent = "p"
-                continue
-            number = self._numbers.get((parent, name))
-            if number is None:
-                return None
-            parent = str(number)
-        return None if parent == "p" else int(parent)
-
-    def has(self, paths: Sequence[Path], metrics: Sequence[str]) -> bool:
-        return all(self.number(path) is not None for path in paths) and all(name in self.metrics for name in metrics)
-
-    def names_below(self, path: Path) -> list[str]:
-        number = self.number(path)
-        return [] if number is None else self.children(str(number))
-
-    def parent(self, path: Path) -> str:
-        """As which the path's parent stands in the dictionary."""
-        return "p" if path[:-1] == (None,) else str(self.number(path[:-1]))
-
-    def below(self, path: Path, levels: int, most: int) -> tuple[list[Path], NDArray[np.int64]] | None:
-        """A path and those up to so many levels below it, with their numbers; None where nobody knows it."""
-        above = () if path == CHILD_PKS else path
-        number = self.number(above)
-        if number is None:
-            return None
-        paths, numbers = [above], [np.array([number])]
-        level: list[tuple[Path, str]] = [(path, "p" if path == CHILD_PKS else str(number))]
-        for _ in range(levels):
-            rows = [self._rows(above, parent) for above, parent in level]
-            check_below(len(paths) - 1 + sum(len(below) for below, _ in rows), most)
-            level = []
-            for below, found in rows:
-                paths += below
-                numbers.append(found)
-                if levels > 1:
-                    level += zip(below, map(str, found.tolist()), strict=True)
-        return paths, np.concatenate(numbers)
-
-    def _rows(self, above: Path, parent: str) -> tuple[list[Path], NDArray[np.int64]]:
-        """The paths of a node's children, and their numbers, by number. Kept, for 10,000 take longer than their sums."""
-        if parent not in self._children:
-            return [], np.empty(0, np.int64)
-        if parent not in self._rows_of:
-            rows = sorted(self._children[parent])
-            self._rows_of[parent] = [(*above, name) for _, name in rows], np.array([number for number, _ in rows])
-        return self._rows_of[parent]
-
-    def overflowed(self, text: bytes, zone: str) -> list[Overflowed] | None:
-        """The cells of the dictionary's field `o`. Those of a path that was reset since are nobody's."""
-        if text == b"*;":
-            return None
-        found = []
-        names = self._names() if text else {}
-        metrics = {number: metric for metric, number in self.metrics.items()}
-        for cell in text.decode().split(";")[:-1]:
-            interval, block, offset, metric, node = cell.split(":")
-            name: Interval = int(interval) if interval.isdecimal() else interval
-            path = _path_of(int(node), names)
-            if path is not None and int(metric) in metrics:
-                start = layout.start_of(name, int(block), int(offset), zone)
-                found.append(Overflowed(path, metrics[int(metric)], name, start))
-        return found
-
-    def _names(self) -> Mapping[int, tuple[str, str]]:
-        """Of each number its parent and its name."""
-        if self._named is None:
-            self._named = {number: where for where, number in self._numbers.items()}
-        return self._named
-
-    def adjusted(self, text: bytes) -> list[Adjustment]:
-        """The marks of the dictionary's field `s`. Of a path that was reset since nobody knows which it was."""
-        found = []
-        names = self._names() if text else {}
-        metrics = {number: metric for metric, number in self.metrics.items()}
-        for mark in text.decode().split(";")[:-1]:
-            interval, start, end, *what = mark.split(":")
-            name: Interval = int(interval) if interval.isdecimal() else interval
-            path = _path_of(int(what[0]), names) if what else None
-            of = tuple(metrics.get(int(each), "") for each in what[1].split(",")) if what else None
-            found.append(Adjustment(name, int(start), int(end), path, of))
-        return found
-
-    def children(self, parent: str) -> list[str]:
-        return [name for _, name in sorted(self._children.get(parent, ()))]
-
-    def descendants(self, path: Path, levels: int) -> list[Path]:
-        number = self.number(path)
-        level = [] if number is None else [(path, str(number))]
-        found: list[Path] = []
-        for _ in range(levels):
-            level = [((*above, name), below) for above, parent in level for name, below in self.numbered(parent)]
-            found += (path for path, _ in level)
-        return found
-
-    def numbered(self, parent: str) -> list[tuple[str, str]]:
-        """Children of a node: name and number."""
-        return [(name, str(number)) for number, name in sorted(self._children.get(parent, ()))]
 
 
 class _Block(NamedTuple):
@@ -209,16 +62,13 @@ class _Asked(NamedTuple):
             page.fill(out)
 
 
-class Reader(Connected):
+class Reader:
     """For many threads."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._read = Script(self.client, "read")
-        self._known: Bounded[tuple[str, Pk], Known] = Bounded(
-            "names", settings.names_mb * MEGABYTE, lambda key, known: known.size + 2 * NAME_BYTES
-        )
-        self._keeps_months = distinct_periods(settings.periods).get(MONTH, 0) is None
+    def __init__(self, database: Database, dictionaries: Dictionaries):
+        self._database, self._client, self._dictionaries = database, database.client, dictionaries
+        self._read = database.script("read")
+        self._keeps_months = distinct_periods(database.settings.periods).get(MONTH, 0) is None
 
     @reachable
     def read(
@@ -242,7 +92,9 @@ class Reader(Connected):
         blocks = self._blocks(account, spans)
         for attempt in range(TRIES):
             # What is remembered is tried first, for read.lua says when it is old: a round trip less.
-            known = (attempt == 0 and self._known.get((account, pk))) or self._knowledge(account, pk)
+            known = (attempt == 0 and self._dictionaries.remembered(account, pk)) or self._dictionaries.newest(
+                account, pk
+            )
             if known is None:
                 return Reading(cells, Notes(), [], {})
             asked = self._asked(account, pk, paths, metrics, blocks, known)
@@ -254,7 +106,7 @@ class Reader(Connected):
             if answer is not None:
                 asked.fill(out, answer)
                 marks, _, overflowed = answer[0].partition(b"|")
-                notes = Notes(known.adjusted(marks), known.overflowed(overflowed, self.zone(account)))
+                notes = Notes(known.adjusted(marks), known.overflowed(overflowed, self._database.zone(account)))
                 return Reading(cells, notes, known.in_order, known.kinds)
         raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was read")
 
@@ -289,11 +141,11 @@ class Reader(Connected):
     ) -> None:
         blocks = self._blocks(account, [(interval, starts)])
         waiting = {row: pk for row, (pk, _, _) in enumerate(wanted)}
-        known = {pk: self._known.get((account, pk)) for pk in waiting.values()}
+        known = {pk: self._dictionaries.remembered(account, pk) for pk in waiting.values()}
         fresh: set[Pk] = set()
         for _ in range(TRIES):
             unknown = [pk for pk in dict.fromkeys(waiting.values()) if known[pk] is None]
-            known.update(self._knowledge_of(account, unknown))
+            known.update(self._dictionaries.fetched(account, unknown))
             fresh.update(unknown)
             calls: list[tuple[int, _Asked]] = []
             for row, pk in list(waiting.items()):
@@ -318,7 +170,7 @@ class Reader(Connected):
 
     def _blocks(self, account: str, spans: Sequence[Buckets]) -> list[_Block]:
         """Of spans that are answered one after the other."""
-        zone, first = self.zone(account), 0
+        zone, first = self._database.zone(account), 0
         blocks: list[_Block] = []
         for interval, starts in spans:
             placed = _placed if len(starts) <= FEW_BUCKETS else _placed.__wrapped__
@@ -336,7 +188,7 @@ class Reader(Connected):
         known: Known,
     ) -> _Asked | None:
         """None where nothing of it is known."""
-        keys = Keys(account, self.shards)
+        keys = self._database.keys(account)
         shard, pk_id = keys.pk(pk)
         numbers = {known.metrics[name]: row for row, name in enumerate(metrics) if name in known.metrics}
         pages: dict[int, dict[int, int]] = {}
@@ -358,66 +210,16 @@ class Reader(Connected):
         ask = pack([list(numbers), list(shapes), shape_of])
         return _Asked(names, [known.token, ask], list(pages.values()), numbers, blocks)
 
-    def _knowledge_of(self, account: str, pks: Sequence[Pk]) -> dict[Pk, Known | None]:
-        """The dictionaries of some pks, in one round trip."""
-        if not pks:
-            return {}
-        keys = Keys(account, self.shards)
-        with self.client.pipeline(transaction=False) as pipe:
-            for pk in pks:
-                pipe.hgetall(keys.dictionary(*keys.pk(pk)))
-            answers = pipe.execute()
-        return {pk: self._learned(account, pk, fields) for pk, fields in zip(pks, answers, strict=True)}
-
-    def _newest(self, account: str, pks: Sequence[Pk]) -> dict[Pk, Known | None]:
-        """`_knowledge` of several pks, in one round trip, or two."""
-        if not pks:
-            return {}
-        keys = Keys(account, self.shards)
-        with self.client.pipeline(transaction=False) as pipe:
-            for pk in pks:
-                pipe.hget(keys.dictionary(*keys.pk(pk)), "g")
-            tokens = pipe.execute()
-        known = {pk: self._known.get((account, pk)) for pk in pks}
-        old = []
-        for pk, token in zip(pks, tokens, strict=True):
-            mine = known[pk]
-            if mine is None or token is None or mine.token != token[:8]:
-                known[pk] = None
-                if token is not None:
-                    old.append(pk)
-                else:
-                    self._known.drop((account, pk))
-        return known | self._knowledge_of(account, old)
-
-    def _knowledge(self, account: str, pk: Pk) -> Known | None:
-        keys = Keys(account, self.shards)
-        key = keys.dictionary(*keys.pk(pk))
-        tokens = self.client.hget(key, "g")
-        known = self._known.get((account, pk))
-        if tokens is not None and known is not None and known.token == tokens[:8]:
-            return known
-        return self._learned(account, pk, self.client.hgetall(key) if tokens is not None else {})
-
-    def _learned(self, account: str, pk: Pk, fields: dict[bytes, bytes]) -> Known | None:
-        """Remembers a dictionary; None where the pk was never counted, or was reset, though it may have had names just before."""
-        if b"g" not in fields:
-            self._known.drop((account, pk))
-            return None
-        known = Known(fields)
-        self._known.keep((account, pk), known)
-        return known
-
     @reachable
     def read_values(
         self, account: str, pk: Pk, paths: Sequence[Path], metric: str, interval: Interval, starts: Sequence[int]
     ) -> list[list[int | None]]:
-        keys, zone = Keys(account, self.shards), self.zone(account)
+        keys, zone = self._database.keys(account), self._database.zone(account)
         shard, pk_id = keys.pk(pk)
         places = [place(interval, start, zone) for start in starts]
         for _ in range(TRIES):
             out: list[list[int | None]] = [[None] * len(starts) for _ in paths]
-            known = self._knowledge(account, pk)
+            known = self._dictionaries.newest(account, pk)
             if known is None or metric not in known.metrics:
                 return out
             base = known.metrics[metric] << PAGE_BITS
@@ -452,11 +254,11 @@ class Reader(Connected):
         interval: Interval,
         groups: Sequence[Sequence[int]],
     ) -> list[list[int | None]]:
-        keys, zone = Keys(account, self.shards), self.zone(account)
+        keys, zone = self._database.keys(account), self._database.zone(account)
         shard, pk_id = keys.pk(pk)
         for _ in range(TRIES):
             out: list[list[int | None]] = [[0 if is_narrow(path) else None] * len(groups) for path in paths]
-            known = self._knowledge(account, pk)
+            known = self._dictionaries.newest(account, pk)
             if known is None or metric not in known.metrics:
                 return out
             column = known.metrics[metric]
@@ -464,8 +266,8 @@ class Reader(Connected):
             blocks_id = layout.generation(pk_id, known.generation)
             nodes = keys.distinct_nodes(shard, blocks_id)
             members = [f"{number}:{column}" for number in rows.values()]
-            kept = [bool(found) for found in self.client.smismember(nodes, members)] if members else []
-            is_full = not all(kept) and self.client.scard(nodes) >= self.settings.max_distinct_nodes
+            kept = [bool(found) for found in self._client.smismember(nodes, members)] if members else []
+            is_full = not all(kept) and self._client.scard(nodes) >= self._database.settings.max_distinct_nodes
             commands, places = [], []
             for (row, number), is_kept in zip(rows.items(), kept, strict=True):
                 if not is_kept:
@@ -492,77 +294,23 @@ class Reader(Connected):
         """Answers to commands on one shard; None where its dictionary has changed meanwhile."""
         answers: list[Any] = []
         for first in range(0, len(commands), COMMANDS_A_READ):
-            with self.client.pipeline(transaction=False) as pipe:
+            with self._client.pipeline(transaction=False) as pipe:
                 for command in commands[first : first + COMMANDS_A_READ]:
                     pipe.execute_command(*command)
                 answers += pipe.execute()
-        tokens = self.client.hget(dictionary, "g")
+        tokens = self._client.hget(dictionary, "g")
         return answers if tokens is not None and tokens[:8] == known.token else None
-
-    @reachable
-    def kinds(self, account: str, pk: Pk) -> dict[str, str]:
-        known = self._knowledge(account, pk)
-        return known.kinds if known else {}
-
-    @reachable
-    def kinds_of(self, account: str, pks: Sequence[Pk]) -> list[dict[str, str]]:
-        known = self._newest(account, pks)
-        return [mine.kinds if (mine := known[pk]) else {} for pk in pks]
-
-    @reachable
-    def bins(self, account: str, pk: Pk, paths: Sequence[Path], metric: str) -> list[list[str]]:
-        known = self._knowledge(account, pk)
-        return [known.children(f"q{known.number(path)}:{metric}") if known else [] for path in paths]
-
-    @reachable
-    def children(self, account: str, pk: Pk, path: Path) -> list[str]:
-        known = self._knowledge(account, pk)
-        if known is None:
-            return []
-        number = known.number(path)
-        return [] if number is None else known.children(str(number))
-
-    @reachable
-    def uncounted(self, account: str, pk: Pk, paths: Sequence[Path], metrics: Sequence[str]) -> Missing | None:
-        known = self._known.get((account, pk))
-        if known is None or not known.has(paths, metrics):
-            newest = self._newest(account, [pk] if known else [pk, ()])
-            known = newest[pk]
-            if known is None:
-                pks = newest.get(())
-                return Missing(place_of(pk, pks.names_below if pks else lambda _: ()) or (len(pk) - 1, ()), {}, (), ())
-        if known.has(paths, metrics):
-            return None
-        names_below = cache(known.names_below)
-        places = {path: place_of(path, names_below) for path in paths if known.number(path) is None}
-        absent = [name for name in metrics if name not in known.metrics]
-        return Missing(None, {path: place for path, place in places.items() if place}, absent, known.in_order)
-
-    @reachable
-    def counted(self, account: str, pk: Pk, paths: Sequence[Path]) -> list[Path]:
-        known = self._knowledge(account, pk)
-        return [path for path in paths if known.number(path) is not None] if known else []
-
-    @reachable
-    def descendants(self, account: str, pk: Pk, path: Path, levels: int) -> list[Path]:
-        known = self._knowledge(account, pk)
-        return known.descendants(path, levels) if known else []
-
-    @reachable
-    def descendants_of(self, account: str, asked: Sequence[tuple[Pk, Path, int]]) -> list[list[Path]]:
-        known = self._newest(account, [pk for pk, _, _ in asked])
-        return [mine.descendants(path, levels) if (mine := known[pk]) else [] for pk, path, levels in asked]
 
     @reachable
     def keys_of(
         self, account: str, pk: Pk, paths: Sequence[Path], interval: Interval, starts: Sequence[int]
     ) -> list[str]:
-        keys, known = Keys(account, self.shards), self._knowledge(account, pk)
+        keys, known = self._database.keys(account), self._dictionaries.newest(account, pk)
         if known is None:
             return []
         shard, pk_id = keys.pk(pk)
         blocks_id = layout.generation(pk_id, known.generation)
-        zone = self.zone(account)
+        zone = self._database.zone(account)
         pages = sorted({number >> PAGE_BITS for number in map(known.number, paths) if number is not None})
         blocks = sorted({place(interval, start, zone)[0] for start in starts})
         blocks_of = (keys.block(shard, blocks_id, interval, block, page) for page in pages for block in blocks)
@@ -574,42 +322,22 @@ class Reader(Connected):
 
     @reachable
     def notes(self, account: str, pk: Pk) -> Notes:
-        keys = Keys(account, self.shards)
-        marks, overflowed = self.client.hmget(keys.dictionary(*keys.pk(pk)), "s", "o")
-        known = self._knowledge(account, pk) if overflowed or marks else None
+        keys = self._database.keys(account)
+        marks, overflowed = self._client.hmget(keys.dictionary(*keys.pk(pk)), "s", "o")
+        known = self._dictionaries.newest(account, pk) if overflowed or marks else None
         if known is None:
             return Notes()
-        return Notes(known.adjusted(marks or b""), known.overflowed(overflowed or b"", self.zone(account)))
+        return Notes(known.adjusted(marks or b""), known.overflowed(overflowed or b"", self._database.zone(account)))
 
     @reachable
     def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
-        keys = Keys(account, self.shards)
-        with self.client.pipeline(transaction=False) as pipe:
+        keys = self._database.keys(account)
+        with self._client.pipeline(transaction=False) as pipe:
             for pk in pks:
                 pipe.hget(keys.dictionary(*keys.pk(pk)), "s")
             found = dict(zip(pks, pipe.execute(), strict=True))
-        known = self._newest(account, [pk for pk, marks in found.items() if marks])
+        known = self._dictionaries.newest_of(account, [pk for pk, marks in found.items() if marks])
         return [mine.adjusted(found[pk]) if (mine := known.get(pk)) else () for pk in pks]
-
-    @reachable
-    def pks(self, account: str, parent: Pk = ()) -> list[str]:
-        return self.children(account, (), parent)
-
-    @reachable
-    def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
-        known = self._knowledge(account, ()) if parents else None
-        numbers = [None if known is None else known.number(parent) for parent in parents]
-        return [known.children(str(number)) if known and number is not None else [] for number in numbers]
-
-    @reachable
-    def metrics_of(self, account: str, pks: Sequence[Pk]) -> list[list[str]]:
-        known = self._newest(account, pks)
-        return [[*mine.in_order] if (mine := known[pk]) else [] for pk in pks]
-
-    @reachable
-    def metrics(self, account: str, pk: Pk) -> list[str]:
-        known = self._knowledge(account, pk)
-        return [*known.in_order] if known else []
 
 
 @calendar
@@ -621,20 +349,6 @@ def _placed(interval: Interval, starts: Sequence[int], zone: str, first: int) ->
         block, offset = place(interval, start, zone)
         buckets.setdefault(block, {})[offset] = column
     return tuple(_Block(interval, block, columns) for block, columns in buckets.items())
-
-
-def _path_of(number: int, names: Mapping[int, tuple[str, str]]) -> Path | None:
-    """names: of each number its parent, as a dictionary has it, and its name."""
-    if number == 0:
-        return ()
-    if number not in names:
-        return None
-    parent, name = names[number]
-    if parent == "p":
-        return (None, name)
-    above, _, metric = parent.removeprefix("q").partition(":")
-    path = _path_of(int(above), names)
-    return None if path is None else (*path, None, metric, name) if metric else (*path, name)
 
 
 def _value_of(raw: bytes) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from redis.cluster import RedisCluster
 
+from whale.store.redis.connection import reachable
+from whale.store.redis.database import Database
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, generation
 from whale.store.redis.refusals import SlotMoving
 
@@ -25,6 +27,20 @@ UNFINISHED_S = 3600.0
 
 _Entry = tuple[int, str, str, int]  # shard, pk in keys, generation, node or 0
 _entry = msgspec.json.Decoder(_Entry).decode
+
+
+class Sweepers:
+    """For one thread at a time."""
+
+    def __init__(self, database: Database):
+        self._database, self._script = database, database.script("sweep")
+        self._of: dict[str, Sweeper] = {}
+
+    @reachable
+    def sweep(self, account: str, now: float) -> bool:
+        if account not in self._of:
+            self._of[account] = Sweeper(self._database.client, self._script, self._database.keys(account))
+        return self._of[account].step(now)
 
 
 class Sweeper:

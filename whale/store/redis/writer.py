@@ -6,20 +6,19 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
-from redis.cluster import RedisCluster
 
-from hail.settings import DAY, Settings
+from hail.settings import DAY
 from whale.cells import Cells, Extras, Name, Reset, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import Connection, Script, pack, reachable
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
 from whale.store.redis.keys import Keys, place
 from whale.store.redis.marker import LOST, Lost, Marker, lose
-from whale.store.redis.numbers import TRIES, Dictionary, ResetLog, plan_of
+from whale.store.redis.numbers import TRIES, Dictionary, Numbers, ResetLog, plan_of
 
 TALLY_TTL_S = 7 * DAY
-REPLICA_TIMEOUT_MS = 1000
 
 _ShardPages = dict[
     tuple[Dictionary, Interval, int, int], dict[int, msgspec.Raw]
@@ -28,12 +27,12 @@ _Pages = dict[int, _ShardPages]
 _Expanded = tuple[dict[tuple[Dictionary, int], msgspec.Raw], list[tuple[int, str, int]]]  # lost: shard, reason, cells
 
 
-class Writer(Marker):
+class Writer:
     """Not for several threads at once."""
 
-    def __init__(self, connection: Connection, settings: Settings):
-        super().__init__(connection, settings)
-        self._apply = Script(self.client, "apply")
+    def __init__(self, database: Database, numbers: Numbers, marker: Marker):
+        self._database, self._numbers, self._marker = database, numbers, marker
+        self._apply = database.script("apply")
 
     @reachable
     def apply(
@@ -46,22 +45,22 @@ class Writer(Marker):
         resets: frozenset[Reset] = frozenset(),
         extras: Extras | None = None,
     ) -> dict[int, set[Name]]:
-        keys = Keys(account, self.shards)
-        self._begin(account)
-        self._trim(now)
+        keys, numbers = self._database.keys(account), self._numbers
+        self._database.begin(account)
+        numbers.trim(now)
         homes = {keys.home(tally.publisher) for tally in tallies}
         todo, done, refused = shards, set[int](), dict[int, set[Name]]()
         for _ in range(TRIES):
-            if not self._resolve(account, keys, cells):
+            if not numbers.resolve(account, keys, cells):
                 continue
             pages, lost = self._pages(account, cells, todo)
-            if extras and not self._make(account, keys, extras, now, todo, lost, resets):
+            if extras and not self._marker.mark(account, keys, extras, now, todo, lost, resets):
                 continue
             stale = False
             for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):
                 mine = pages.get(shard, {})
                 dictionaries = list(dict.fromkeys(dictionary for dictionary, *_ in mine))
-                log_of = self._resets_on(account, keys, shard)
+                log_of = numbers.resets_on(account, keys, shard)
                 if not log_of.resets <= resets:
                     done.add(shard)
                     refused[shard] = set()
@@ -71,10 +70,9 @@ class Writer(Marker):
                 if answer[0] == b"stale":
                     for i in answer[1:]:
                         if i == len(dictionaries):
-                            del self._reset_logs[account, shard]
-                            self._forget_directory()
+                            numbers.drop_resets(account, shard)
                         else:
-                            self._forget(account, dictionaries[i])
+                            numbers.drop(account, dictionaries[i])
                     stale = True
                     continue
                 done.add(shard)
@@ -99,7 +97,7 @@ class Writer(Marker):
         bits: list[int] = []
         homed = []
         for tally in tallies:
-            seen_ttl = int(max(self.settings.spool_max_age_s, tally.kept_s)) + DAY
+            seen_ttl = int(max(self._database.settings.spool_max_age_s, tally.kept_s)) + DAY
             bits += (tally.seq % layout.SEEN_BITS, 0 if tally.lasting else seen_ttl)
             if keys.home(tally.publisher) == shard:
                 fields = ["messages", 1, "hits", tally.hits]
@@ -113,7 +111,7 @@ class Writer(Marker):
         flat = []
         for (dictionary, interval, block, page), buckets in pages.items():
             names.append(keys.block(shard, dictionary.blocks, interval, block, page))
-            row: list[Any] = [self._ttl(interval, block, now)]
+            row: list[Any] = [self._database.ttl(interval, block, now)]
             for bucket in buckets.items():
                 row += bucket
             flat.append(row)
@@ -126,31 +124,12 @@ class Writer(Marker):
         ]
         head.append([part for row in lost.items() for part in row])
         answer = self._apply(names, [pack(head), pack(flat)])
-        if self.settings.wait_replicas:
-            self._await_replicas(keys.waited(shard))
+        self._database.await_replicas(keys, shard)
         return answer
-
-    def _await_replicas(self, key: str) -> None:
-        """Until as many replicas as are asked for have all that was written so far; raises Unavailable.
-
-        WAIT speaks of what its own connection wrote. Replicas take all writes in one order, so one more write, last, stands for all.
-        """
-        wanted = self.settings.wait_replicas
-        if isinstance(self.client, RedisCluster):
-            self.client.incr(key)
-            node = self.client.get_node_from_key(key)
-            reached = self.client.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS, target_nodes=node)
-        else:
-            with self.client.pipeline(transaction=False) as one_connection:
-                one_connection.incr(key)
-                one_connection.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS)
-                reached = one_connection.execute()[1]
-        if reached < wanted:
-            raise Unavailable(f"Redis: {reached} of {wanted} replicas have what was applied")
 
     def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> tuple[_Pages, Lost]:
         """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
-        zone = self.zone(account)
+        zone = self._database.zone(account)
         expanded: dict[int, _Expanded] = {}
         grouped: _Pages = {}
         lost: Lost = {}

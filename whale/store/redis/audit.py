@@ -1,0 +1,86 @@
+"""What was counted of each publisher, and what could not be added."""
+
+import msgspec
+from redis.cluster import RedisCluster
+
+from whale.cells import Name
+from whale.store.base import FaultyMetric, PublisherAudit
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import reachable
+from whale.store.redis.database import Database
+
+
+class Audit:
+    """For many threads."""
+
+    def __init__(self, database: Database):
+        self._database, self._client = database, database.client
+
+    @reachable
+    def seen(self, account: str, name: Name) -> bool:
+        keys = self._database.keys(account)
+        publisher, seq = name
+        return bool(self._client.getbit(keys.seen(keys.home(publisher), publisher, seq), seq % layout.SEEN_BITS))
+
+    @reachable
+    def audit(self, account: str) -> list[PublisherAudit]:
+        keys = self._database.keys(account)
+        found = []
+        for shard in range(keys.shards):
+            for raw in self._client.zrange(keys.publishers(shard), 0, -1):
+                publisher = raw.decode()
+                row = {
+                    name.decode(): int(value) for name, value in self._client.hgetall(keys.publisher(publisher)).items()
+                }
+                dropped = {
+                    name.removeprefix("dropped."): count for name, count in row.items() if name.startswith("dropped.")
+                }
+                if row:
+                    found.append(
+                        PublisherAudit(publisher, row["messages"], row["hits"], row["seq"], row["total"], dropped)
+                    )
+        return found
+
+    @reachable
+    def faults(self, account: str) -> dict[str, int]:
+        keys = self._database.keys(account)
+        sums: dict[str, int] = {}
+        for shard in range(keys.shards):
+            for reason, count in self._client.hgetall(keys.faults(shard)).items():
+                sums[reason.decode()] = sums.get(reason.decode(), 0) + int(count)
+        return sums
+
+    @reachable
+    def evicted(self) -> int:
+        if isinstance(self._client, RedisCluster):
+            found = self._client.info("stats", target_nodes=RedisCluster.PRIMARIES)
+            nodes = [found] if "evicted_keys" in found else list(found.values())  # of one node its own answer
+        else:
+            nodes = [self._client.info("stats")]
+        return sum(int(node["evicted_keys"]) for node in nodes)
+
+    @reachable
+    def faulty_metrics(self, account: str) -> list[FaultyMetric]:
+        shards = range(self._database.shards)
+        found = [name for shard in shards for name in self._noted_faults(account, shard) if name.startswith(b"[")]
+        return sorted(FaultyMetric(reason, tuple(pk), metric) for reason, pk, metric in map(msgspec.json.decode, found))
+
+    @reachable
+    def faults_seen(self, account: str) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for shard in range(self._database.shards):
+            for name, count in self._noted_faults(account, shard).items():
+                if not name.startswith(b"["):
+                    sums[name.decode()] = sums.get(name.decode(), 0) + int(count)
+        return sums
+
+    @reachable
+    def see_faults(self, account: str) -> None:
+        keys = self._database.keys(account)
+        for shard in range(keys.shards):
+            if counts := self._client.hgetall(keys.faults(shard)):
+                self._client.hset(keys.noted(shard), mapping=counts)
+
+    def _noted_faults(self, account: str, shard: int) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = self._client.hgetall(self._database.keys(account).noted(shard))
+        return found

@@ -1,0 +1,67 @@
+"""What every part of the store stands on: one Redis, the settings, and of each account its keys and its zone."""
+
+from redis.cluster import RedisCluster
+
+from hail.settings import Settings
+from whale.errors import Unavailable
+from whale.period import Interval
+from whale.store.redis.connection import Connection, Script, reachable
+from whale.store.redis.keys import Keys, block_end
+
+REPLICA_TIMEOUT_MS = 1000
+
+
+class Database:
+    """For many threads."""
+
+    def __init__(self, connection: Connection, settings: Settings):
+        self.client, self.settings = connection.client, settings
+        self.shards = int(settings.shards)
+        self._kept = dict(settings.periods)
+        self._zones: dict[str, str] = {}
+
+    def keys(self, account: str) -> Keys:
+        return Keys(account, self.shards)
+
+    def script(self, *names: str) -> Script:
+        return Script(self.client, *names)
+
+    @reachable
+    def zone(self, account: str) -> str:
+        zone = self._zones.get(account)
+        if zone is None:
+            found = self.client.hget(self.keys(account).account, "zone")
+            if found is None:  # nothing was counted yet
+                return str(self.settings.timezone)
+            zone = self._zones[account] = found.decode()
+        return zone
+
+    def begin(self, account: str) -> None:
+        """Fixes the zone of an account that is counted for the first time."""
+        if account not in self._zones:
+            self.client.hsetnx(self.keys(account).account, "zone", self.settings.timezone)
+
+    def ttl(self, interval: Interval, block: int, now: float) -> int:
+        """Of a block of buckets: seconds from now, 0 for ever."""
+        kept = self._kept[interval]
+        return 0 if kept is None else max(1, int(block_end(interval, block) + kept - now))
+
+    def await_replicas(self, keys: Keys, shard: int) -> None:
+        """Until as many replicas as are asked for have all that was written to a shard so far; raises Unavailable.
+
+        WAIT speaks of what its own connection wrote. Replicas take all writes in one order, so one more write, last, stands for all.
+        """
+        wanted, key = self.settings.wait_replicas, keys.waited(shard)
+        if not wanted:
+            return
+        if isinstance(self.client, RedisCluster):
+            self.client.incr(key)
+            node = self.client.get_node_from_key(key)
+            reached = self.client.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS, target_nodes=node)
+        else:
+            with self.client.pipeline(transaction=False) as one_connection:
+                one_connection.incr(key)
+                one_connection.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS)
+                reached = one_connection.execute()[1]
+        if reached < wanted:
+            raise Unavailable(f"Redis: {reached} of {wanted} replicas have what was applied")

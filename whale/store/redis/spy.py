@@ -1,0 +1,37 @@
+"""Traces of the last hits, for people to look at."""
+
+from typing import Any
+
+import redis
+
+from whale.errors import Unavailable
+from whale.spy import KEPT, KEPT_S, Traces
+from whale.store.redis import keys as layout
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
+
+
+class Spy:
+    """For many threads."""
+
+    def __init__(self, database: Database):
+        self._database, self._client, self._spy = database, database.client, database.script("spy")
+
+    @reachable
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        keys = self._database.keys(account)
+        ask: list[Any] = [KEPT, KEPT_S, self._database.settings.max_spied_visitors, int(now)]
+        ask += (traces.counted, traces.others, traces.refused)
+        for visitor, texts in traces.visitors.items():
+            ask += (layout.visitor_id(visitor), texts)
+        try:
+            self._spy(keys.spy(), [pack(ask)])
+        except redis.ResponseError as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    @reachable
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        keys = self._database.keys(account)
+        counted, others, _, refused = keys.spy()
+        lists = (counted, others, refused) if visitor is None else (keys.spied_visitor(visitor), refused)
+        return [text for key in lists for text in self._client.lrange(key, 0, -1)]
