@@ -34,7 +34,8 @@ from whale.count.direct import Direct, Named
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.period import Range, parse_period
-from whale.store.base import DIGEST, Keeping, Kept, Reward, Store, no_decision
+from whale.store.base import Store
+from whale.store.contract.decisions import DIGEST, Keeping, Kept, Reward, no_decision
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that

@@ -29,7 +29,8 @@ from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.errors import SetupError, Unavailable
 from whale.store import with_redis
-from whale.store.base import Illegible, Store
+from whale.store.base import Store
+from whale.store.contract.aside import Illegible
 from whale.store.redis import connect
 from whale.store.redis.connection import CLUSTER_SCHEME, KEEPS, evicts
 from whale.store.redis.keys import META, Keys

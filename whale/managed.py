@@ -32,7 +32,8 @@ from whale.definition import (
     text_of,
 )
 from whale.errors import Conflict, NotFound, Unavailable
-from whale.store.base import Defined, Store
+from whale.store.base import Store
+from whale.store.contract.definitions import Defined
 
 HOLDOUT_VERSION = "holdout-1"
 TRIES = 5

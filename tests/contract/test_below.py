@@ -13,7 +13,9 @@ from whale.count.apply import Applier
 from whale.dimension import Path, Pk
 from whale.errors import TooManyPoints
 from whale.period import Interval
-from whale.store.base import CHILD_PKS, OTHER, Change, Store
+from whale.store.base import Store
+from whale.store.contract.changes import Change
+from whale.store.contract.names import CHILD_PKS, OTHER
 
 TODAY = int(NOW // DAY) * DAY
 DAYS = [TODAY - back * DAY for back in range(4, -1, -1)]

@@ -18,7 +18,7 @@ from whale.decide import Asked
 from whale.dimension import Path
 from whale.period import DAY, day_start
 from whale.routes import ofrep
-from whale.store.base import Keeping
+from whale.store.contract.decisions import Keeping
 
 ABC = ["a", "b", "c"]
 FLAGS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,9 @@ from whale.dimension import Path, Pk
 from whale.errors import CallerError, PeriodError
 from whale.metric import bins_of
 from whale.period import bucket_start, interval_name, next_start
-from whale.store.base import OTHER, Change, Store
+from whale.store.base import Store
+from whale.store.contract.changes import Change
+from whale.store.contract.names import OTHER
 from whale.store.redis import RedisStore
 from whale.web import make_app
 

@@ -17,7 +17,8 @@ from whale.count.apply import Applier
 from whale.errors import CallerError
 from whale.metric import COUNT, moment_path, product_bin, sum_bin
 from whale.period import DAY, day_start, parse_period
-from whale.store.base import DIGEST, Begun, Kept, Reward, Store
+from whale.store.base import Store
+from whale.store.contract.decisions import DIGEST, Begun, Kept, Reward
 
 PK = ("site", "page")
 TODAY = day_start(int(NOW), "UTC")

@@ -11,7 +11,8 @@ from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, sums
 from tests.laws import law
 from whale.count.apply import Applier
-from whale.store.base import Illegible, Store
+from whale.store.base import Store
+from whale.store.contract.aside import Illegible
 
 GOOD = b'[["t"],{"a":{"b":{}}},{"hits":1,"x":1000000},%d]' % int(NOW * 1000)
 TEXTS = st.sampled_from(

@@ -5,7 +5,8 @@ import pytest
 from hail.settings import Settings
 from tests.contract.conftest import open_store
 from whale.errors import CallerError
-from whale.store.base import Defined, Store
+from whale.store.base import Store
+from whale.store.contract.definitions import Defined
 
 ODD = 'it\'s "a" /pa:th?%2F {1}\x00\n ü.csv'
 

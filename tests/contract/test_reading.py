@@ -4,7 +4,9 @@ from hail.settings import DAY, Settings
 from tests.contract.hits import NOW, message
 from whale.count.apply import Applier
 from whale.period import HOUR, MONTH, month_start
-from whale.store.base import Adjustment, Change, Store
+from whale.store.base import Store
+from whale.store.contract.changes import Change
+from whale.store.contract.rollups import Adjustment
 
 
 def test_descendants_are_the_paths_below_level_by_level(settings: Settings, store: Store, unique: str) -> None:

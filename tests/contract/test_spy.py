@@ -8,7 +8,8 @@ from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, message, sums
 from whale.count.apply import Applier
 from whale.spy import KEPT, Traces, shown
-from whale.store.base import PublisherAudit, Store
+from whale.store.base import Store
+from whale.store.contract.audit import PublisherAudit
 
 
 def traces(*names: str, visitor: str = "") -> Traces:

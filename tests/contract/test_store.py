@@ -17,7 +17,10 @@ from whale.client import Whale
 from whale.count.apply import Applier
 from whale.count.audit import Found, close, sentences
 from whale.period import day_start
-from whale.store.base import OTHER, Overflowed, PublisherAudit, Store
+from whale.store.base import Store
+from whale.store.contract.audit import PublisherAudit
+from whale.store.contract.names import OTHER
+from whale.store.contract.rollups import Overflowed
 from whale.web import make_app
 
 

@@ -8,7 +8,8 @@ from hail.settings import Settings
 from tests.contract.conftest import open_store
 from whale.client import Whale
 from whale.errors import PathError
-from whale.store.base import Missing, Store
+from whale.store.base import Store
+from whale.store.contract.names import Missing
 
 
 def counted(store: Store, settings: Settings, account: str) -> Whale:

@@ -12,7 +12,7 @@ from tests.servers import RedisCluster, RedisServer, wait_until
 from whale.client import Whale
 from whale.decide import AWAY_S
 from whale.errors import CallerError
-from whale.store.base import DIGEST, Reward
+from whale.store.contract.decisions import DIGEST, Reward
 
 ABC = ["a", "b", "c"]
 US = {"country": {"US": "CA"}}

@@ -25,7 +25,9 @@ from whale.dimension import Path
 from whale.doctor import WRONG, findings
 from whale.period import MINUTE
 from whale.spy import Traces
-from whale.store.base import DIGEST, Change, Defined, Kept, Reward
+from whale.store.contract.changes import Change
+from whale.store.contract.decisions import DIGEST, Kept, Reward
+from whale.store.contract.definitions import Defined
 from whale.store.memory import MemoryStore
 from whale.store.redis import RedisStore
 from whale.store.redis.connection import Connection

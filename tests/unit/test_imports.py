@@ -29,7 +29,7 @@ from whale.count.imports import Asked, Declined, Record, record_of
 from whale.count.mapping import load_mapping, meaning_of
 from whale.count.rows import scan
 from whale.errors import SetupError
-from whale.store.base import Defined
+from whale.store.contract.definitions import Defined
 from whale.store.memory import MemoryStore
 
 SETTINGS = load({}).replace(apply_max_hits=4)

@@ -15,7 +15,7 @@ from tests.unit.test_whale_web import DAY, NOW, Door
 from tests.wsgi import Answer, call
 from whale.answer.listed import MOST_BYTES, MOST_NAMED, listed
 from whale.answer.shapes import overflow_text
-from whale.store.base import Overflowed
+from whale.store.contract.rollups import Overflowed
 
 WIDE = "\N{SNOWMAN}" * 40  # 120 bytes in UTF-8, 360 as a header has it
 

@@ -9,10 +9,10 @@ from hail.message import decode_message, encode_message
 from hail.settings import load
 from whale.answer.once import once
 from whale.answer.series import Bounds, Plot, Question, plotpoints, totals, totals_of
+from whale.cells import Tally
 from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
 from whale.errors import CallerError, TooManyPoints
 from whale.period import DAY, Range, parse_period
-from whale.store.base import Tally
 from whale.store.memory import MemoryStore
 
 NOW = datetime(2015, 6, 17, 14, 35, 20, tzinfo=UTC).timestamp()

@@ -14,7 +14,8 @@ from whale.answer.whole import is_kept
 from whale.dimension import Path, path_text
 from whale.formula import Number, number_of
 from whale.period import Interval, Range, interval_name
-from whale.store.base import Adjustment, Store, Stretch, touches
+from whale.store.base import Store
+from whale.store.contract.rollups import Adjustment, Stretch, touches
 
 
 class Set(NamedTuple):

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from whale.answer.once import once
 from whale.period import Range, interval_name
-from whale.store.base import Buckets, Store
+from whale.store.base import Store
+from whale.store.contract.rollups import Buckets
 
 KEYS_SHOWN = 20
 

@@ -37,7 +37,9 @@ from whale.dimension import ROOT, Path, path_text
 from whale.errors import CallerError, FormulaError, TooManyPoints
 from whale.formula import Floats, Formula, roomy, sums
 from whale.period import Interval, Range
-from whale.store.base import OTHER, Buckets, Store
+from whale.store.base import Store
+from whale.store.contract.names import OTHER
+from whale.store.contract.rollups import Buckets
 
 GROUPS = 10  # of buckets of a range, whose spread says how sure a part is
 MEDIAN_SQUARE = 0.455  # of a normal deviate

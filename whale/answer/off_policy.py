@@ -15,7 +15,8 @@ from whale.dimension import Pk
 from whale.formula import Floats
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
 from whale.period import Range, starts
-from whale.store.base import Buckets, Store
+from whale.store.base import Store
+from whale.store.contract.rollups import Buckets
 
 TOP = "off-policy"
 WEIGHT, AGAIN, EARNED = "weight", "weight again", "weighted reward"

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Buckets, Notes, Reading, Store, Stretch, touched
+from whale.store.base import Store
+from whale.store.contract.rollups import Buckets, Notes, Reading, Stretch, touched
 
 MOST_CELLS = 1_000_000
 """That are kept; what is read beyond is read again."""

@@ -19,7 +19,8 @@ from whale.dimension import ROOT, Path, path_text, pk_text
 from whale.errors import CallerError, FormulaError, NotBegun, TooManyPoints
 from whale.formula import Floats, Formula, Frame, Number, Others, sums
 from whale.period import Range
-from whale.store.base import CHILD_PKS, OTHER, Store
+from whale.store.base import Store
+from whale.store.contract.names import CHILD_PKS, OTHER
 
 MAX_BELOW = 200_000
 """Paths that one ranking may order."""

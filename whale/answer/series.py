@@ -20,8 +20,9 @@ from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
 from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy, sums
 from whale.metric import ERRORS
 from whale.period import Interval, Range, check_points, starts
-from whale.store.base import Adjustment, Overflowed, Store
-from whale.store.base import Buckets as StoredBuckets
+from whale.store.base import Store
+from whale.store.contract.rollups import Adjustment, Overflowed
+from whale.store.contract.rollups import Buckets as StoredBuckets
 
 CELLS_A_READ = 1_000_000
 READ_FACTOR = 50  # cells that may be summed to choose a series, for each point that may be answered

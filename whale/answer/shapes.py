@@ -14,7 +14,7 @@ from whale.answer.listed import listed, percent_encoded
 from whale.dimension import Pk, path_text, pk_text
 from whale.formula import Number
 from whale.period import Range, interval_name, tz
-from whale.store.base import Overflowed
+from whale.store.contract.rollups import Overflowed
 
 TOTAL = "Total"
 V = TypeVar("V")

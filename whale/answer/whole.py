@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from whale.period import Interval, Range, bucket_start, next_start, starts, width
-from whale.store.base import Adjustment, Buckets
+from whale.store.contract.rollups import Adjustment, Buckets
 
 Kept = Mapping[Interval, float | None]
 

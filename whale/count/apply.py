@@ -33,7 +33,8 @@ from whale.count.extras import Gathered, places_of
 from whale.count.resets import Older
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
-from whale.store.base import Illegible, Store
+from whale.store.base import Store
+from whale.store.contract.aside import Illegible
 
 MAX_MESSAGES = 2000
 CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits

@@ -69,7 +69,10 @@ from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning
 from whale.count.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.store import connect, with_redis
-from whale.store.base import RESET_KEPT_S, Defined, Store, too_many_imports
+from whale.store.base import Store
+from whale.store.contract.changes import RESET_KEPT_S
+from whale.store.contract.definitions import Defined
+from whale.store.contract.imports import too_many_imports
 from whale.store.memory import MemoryStore
 
 BLOCK_HITS = 2000

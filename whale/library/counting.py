@@ -21,7 +21,7 @@ from whale.library.questions import Questions
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
 from whale.spy import KEPT, refused, shown
-from whale.store.base import Change, not_a_sum
+from whale.store.contract.changes import Change, not_a_sum
 
 if TYPE_CHECKING:
     from hail.publish import Publisher

@@ -18,42 +18,33 @@ from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
-from whale.store.base import (
-    CHILD_PKS,
-    MAX_NOTED,
-    MAX_RESETS,
+from whale.store.contract.aside import Illegible, last_within
+from whale.store.contract.audit import MAX_NOTED, FaultyMetric, PublisherAudit
+from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
+from whale.store.contract.decisions import (
     MOST_REWARDED,
-    OTHER,
-    RESET_KEPT_S,
-    Adjustment,
     Begun,
-    Buckets,
-    Change,
-    Defined,
-    FaultyMetric,
-    Illegible,
     Keeping,
     Kept,
-    Missing,
+    Reward,
+    no_decision,
+    other_reward,
+    rewarded_too_much,
+    too_many_rewarded,
+    too_many_rewards,
+)
+from whale.store.contract.definitions import Defined, too_many_definitions
+from whale.store.contract.imports import too_many_imports
+from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
+from whale.store.contract.rollups import (
+    Adjustment,
+    Buckets,
     Notes,
     Overflowed,
-    PublisherAudit,
     Reading,
-    Reward,
     Stretch,
     Wanted,
     check_below,
-    is_below,
-    last_within,
-    no_decision,
-    not_a_sum,
-    other_reward,
-    place_of,
-    rewarded_too_much,
-    too_many_definitions,
-    too_many_imports,
-    too_many_rewarded,
-    too_many_rewards,
     touched,
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from whale.store.base import ASIDE_KEPT_S, Illegible, last_within
+from whale.store.contract.aside import ASIDE_KEPT_S, Illegible, last_within
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 

@@ -4,7 +4,7 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from whale.cells import Name
-from whale.store.base import FaultyMetric, PublisherAudit
+from whale.store.contract.audit import FaultyMetric, PublisherAudit
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.period import Interval
-from whale.store.base import CHILD_PKS
+from whale.store.contract.names import CHILD_PKS
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database

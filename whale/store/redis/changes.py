@@ -18,7 +18,8 @@ import msgspec
 from hail.hit import Reason
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
-from whale.store.base import MAX_RESETS, OPERATION_KEPT_S, OTHER, RESET_KEPT_S, Change, is_below, not_a_sum
+from whale.store.contract.changes import MAX_RESETS, OPERATION_KEPT_S, RESET_KEPT_S, Change, is_below, not_a_sum
+from whale.store.contract.names import OTHER
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.imports import last_resets_of

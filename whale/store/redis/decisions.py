@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from whale.dimension import Pk
-from whale.store.base import (
+from whale.store.contract.decisions import (
     MOST_REWARDED,
     Begun,
     Keeping,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from whale.errors import CallerError
-from whale.store.base import Defined, too_many_definitions
+from whale.store.contract.definitions import Defined, too_many_definitions
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 

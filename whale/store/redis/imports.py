@@ -3,7 +3,8 @@
 import msgspec
 
 from whale.dimension import Path, Pk
-from whale.store.base import Defined, too_many_imports
+from whale.store.contract.definitions import Defined
+from whale.store.contract.imports import too_many_imports
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.definitions import Revisions

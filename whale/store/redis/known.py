@@ -9,7 +9,8 @@ from hail.room import MEGABYTE, WIDE, Bounded
 from whale.dimension import Path, Pk
 from whale.metric import split_bin
 from whale.period import Interval
-from whale.store.base import CHILD_PKS, Adjustment, Overflowed, check_below
+from whale.store.contract.names import CHILD_PKS
+from whale.store.contract.rollups import Adjustment, Overflowed, check_below
 from whale.store.redis import keys as layout
 from whale.store.redis.database import Database
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from whale.dimension import Path, Pk
-from whale.store.base import Missing, place_of
+from whale.store.contract.names import Missing, place_of
 from whale.store.redis.connection import reachable
 from whale.store.redis.known import Dictionaries
 

@@ -14,15 +14,7 @@ from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import distinct_periods, is_narrow
 from whale.period import Interval, widest
-from whale.store.base import (
-    Adjustment,
-    Buckets,
-    Notes,
-    Reading,
-    Stretch,
-    Wanted,
-    touched,
-)
+from whale.store.contract.rollups import Adjustment, Buckets, Notes, Reading, Stretch, Wanted, touched
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database

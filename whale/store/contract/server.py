@@ -1,0 +1,15 @@
+"""The server behind a store."""
+
+from typing import Protocol, Self
+
+
+class Server(Protocol):
+    """For many threads."""
+
+    shards: int
+
+    def check_writable(self) -> None:
+        """Raises Unavailable where the store takes no writes now; writes nothing."""
+
+    def hurried(self, timeout_s: float) -> Self:
+        """The same store over a connection of its own, which waits at most about three times so long for an answer."""

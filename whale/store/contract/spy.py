@@ -1,0 +1,18 @@
+"""Traces of the last hits, for people to look at."""
+
+from typing import Protocol
+
+from whale.spy import Traces
+
+
+class Spy(Protocol):
+    """For many threads."""
+
+    def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
+
+    def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
+        """Traces of a visitor; of None, of the account: what counted, then what did not. Then what was refused, of whomever.
+
+        Each oldest first.
+        """
