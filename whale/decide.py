@@ -17,7 +17,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -34,8 +34,10 @@ from whale.count.direct import Direct, Named
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.period import Range, parse_period
-from whale.store.base import Store
-from whale.store.contract.decisions import DIGEST, Keeping, Kept, Reward, no_decision
+from whale.store.contract.counters import Counters
+from whale.store.contract.decisions import DIGEST, Decisions, Keeping, Kept, Reward, no_decision
+from whale.store.contract.definitions import Definitions
+from whale.store.contract.server import Server
 
 HURRY_S = 0.1  # three tries of it, and a default is answered
 AWAY_S = 1.0  # how long the store is left alone after that
@@ -106,6 +108,10 @@ class Record(msgspec.Struct, array_like=True):
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(Record).decode
 
 
+class DecidingStore(Decisions, Definitions, Counters, Server, Protocol):
+    """All that decisions ask of a store."""
+
+
 class Decider:
     """For many threads. clock: epoch seconds.  nonce: a new name for a decision, that nobody can guess.
 
@@ -114,7 +120,7 @@ class Decider:
 
     def __init__(
         self,
-        store: Store,
+        store: DecidingStore,
         settings: Settings,
         account: str,
         clock: Callable[[], float],
@@ -127,7 +133,7 @@ class Decider:
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self.random, self._nonce, self._count_trial = random, nonce, count_trial
         self._rewards, self._count_later = rewards, count_later
-        self._hurried: Store | None = None
+        self._hurried: DecidingStore | None = None
         self._away_until = 0.0
         self._lock = threading.Lock()
         self._departures = Cache(
@@ -381,7 +387,7 @@ class Decider:
         """The store is away: for AWAY_S it is not asked where there is another answer."""
         self._away_until = max(self._away_until, self._clock() + AWAY_S)
 
-    def store(self) -> Store:
+    def store(self) -> DecidingStore:
         """The store, by a connection that soon gives up."""
         with self._lock:
             if self._hurried is None:

@@ -29,8 +29,8 @@ from whale.count.hailwail import head_of
 from whale.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.errors import SetupError, Unavailable
 from whale.store import with_redis
-from whale.store.base import Store
 from whale.store.contract.aside import Illegible
+from whale.store.contract.faults import Faults
 from whale.store.redis import connect
 from whale.store.redis.connection import CLUSTER_SCHEME, KEEPS, evicts
 from whale.store.redis.keys import META, Keys
@@ -214,7 +214,7 @@ def _store_findings(settings: Settings) -> Findings:
     yield from _fault_findings(store)
 
 
-def _fault_findings(store: Store) -> Findings:
+def _fault_findings(store: Faults) -> Findings:
     seen = store.faults_seen(ACCOUNT)
     for reason, count in sorted(store.faults(ACCOUNT).items()):
         new = count - seen.get(reason, 0)

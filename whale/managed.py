@@ -32,8 +32,7 @@ from whale.definition import (
     text_of,
 )
 from whale.errors import Conflict, NotFound, Unavailable
-from whale.store.base import Store
-from whale.store.contract.definitions import Defined
+from whale.store.contract.definitions import Defined, Definitions
 
 HOLDOUT_VERSION = "holdout-1"
 TRIES = 5
@@ -63,7 +62,12 @@ class Managed:
     """For many threads. store: what waits for changes; those who decide use the decider's, which soon gives up."""
 
     def __init__(
-        self, store: Store, settings: Settings, account: str, clock: Callable[[], float], decider: Callable[[], Decider]
+        self,
+        store: Definitions,
+        settings: Settings,
+        account: str,
+        clock: Callable[[], float],
+        decider: Callable[[], Decider],
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self._decider = decider

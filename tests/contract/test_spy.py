@@ -9,7 +9,7 @@ from tests.contract.hits import NOW, PUBLISHER, message, sums
 from whale.count.apply import Applier
 from whale.spy import KEPT, Traces, shown
 from whale.store.base import Store
-from whale.store.contract.audit import PublisherAudit
+from whale.store.contract.tallies import PublisherAudit
 
 
 def traces(*names: str, visitor: str = "") -> Traces:

@@ -18,9 +18,9 @@ from whale.count.apply import Applier
 from whale.count.audit import Found, close, sentences
 from whale.period import day_start
 from whale.store.base import Store
-from whale.store.contract.audit import PublisherAudit
 from whale.store.contract.names import OTHER
 from whale.store.contract.rollups import Overflowed
+from whale.store.contract.tallies import PublisherAudit
 from whale.web import make_app
 
 

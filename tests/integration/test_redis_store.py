@@ -14,7 +14,7 @@ from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
 from whale.store import connect
-from whale.store.contract.audit import PublisherAudit
+from whale.store.contract.tallies import PublisherAudit
 from whale.store.redis import RedisStore, database, marker
 from whale.store.redis.connection import Script, pack
 from whale.store.redis.keys import Keys, place

@@ -14,7 +14,7 @@ from whale.answer.whole import is_kept
 from whale.dimension import Path, path_text
 from whale.formula import Number, number_of
 from whale.period import Interval, Range, interval_name
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.rollups import Adjustment, Stretch, touches
 
 
@@ -53,7 +53,7 @@ class Adjusted(NamedTuple):
         return [*rows, *([{"more": None if self.unnamed else self.more}] if self.more or self.unnamed else [])]
 
 
-def adjusted(store: Store, question: Question, ranges: Sequence[Range]) -> list[Adjusted]:
+def adjusted(store: Counters, question: Question, ranges: Sequence[Range]) -> list[Adjusted]:
     """What was set of a question in wider buckets than each range is read from. store: that answered, for it knows the marks.
 
     One read more where something was set, of the cells that are named.
@@ -119,7 +119,7 @@ def _cells(mark: Adjustment, metrics: set[str]) -> list[_Cell]:
     return [(mark.path, name, mark.interval, mark.start) for name in mark.metrics or () if name in metrics]
 
 
-def _amounts(store: Store, question: Question, cells: Sequence[_Cell]) -> dict[_Cell, int]:
+def _amounts(store: Counters, question: Question, cells: Sequence[_Cell]) -> dict[_Cell, int]:
     paths, metrics = list(dict.fromkeys(cell[0] for cell in cells)), list(dict.fromkeys(cell[1] for cell in cells))
     starts: dict[Interval, list[int]] = {}
     for _, _, interval, start in cells:

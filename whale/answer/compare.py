@@ -48,7 +48,7 @@ from whale.period import (
     width,
     with_source,
 )
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 WORDS = ("previous", "last_year")
 TO_DATE: dict[str, Interval] = {"today": DAY, "wtd": WEEK, "mtd": MONTH, "ytd": YEAR}
@@ -103,7 +103,7 @@ class Scope:
     @classmethod
     def of(
         cls,
-        store: Store,
+        store: Counters,
         question: Question,
         periods: Kept,
         now: float,
@@ -145,7 +145,7 @@ def check_begun(asked: Range, scope: Scope, field: str = "period") -> None:
         raise NotBegun("expected a period that has begun, to compare", field)
 
 
-def totals(store: Store, question: Question, comparison: Comparison, bounds: Bounds) -> dict[Path, dict[str, Any]]:
+def totals(store: Counters, question: Question, comparison: Comparison, bounds: Bounds) -> dict[Path, dict[str, Any]]:
     """{path: {formula: {now, before, change, ratio}}} for the paths of a question."""
     found = (series.totals(store, question, each, bounds) for each in (comparison.now, comparison.before))
     return {
@@ -154,14 +154,14 @@ def totals(store: Store, question: Question, comparison: Comparison, bounds: Bou
     }
 
 
-def read_ahead(store: Store, question: Question, comparisons: Iterable[Comparison], bounds: Bounds) -> None:
+def read_ahead(store: Counters, question: Question, comparisons: Iterable[Comparison], bounds: Bounds) -> None:
     """Reads all ranges of some comparisons, whose `totals` come next, in one round trip. store: one that remembers."""
     ranges = (each for comparison in comparisons for each in (comparison.now, comparison.before))
     series.read_ahead(store, question, [series.Buckets(store, question, each, bounds) for each in ranges])
 
 
 def ranked(
-    store: Store, question: Question, ranking: Ranking, comparison: Comparison, bounds: Bounds
+    store: Counters, question: Question, ranking: Ranking, comparison: Comparison, bounds: Bounds
 ) -> tuple[Ranked, dict[Path, dict[str, Any]]]:
     """The rows of now, in its order, and {path: {formula: {now, before, change, ratio}}} for each, `other` and the total."""
     found = rank(store, question, ranking, comparison.now, bounds)
@@ -178,7 +178,7 @@ def ranked(
     }
 
 
-def plotpoints(store: Store, question: Question, comparison: Comparison, bounds: Bounds) -> tuple[Plot, Plot]:
+def plotpoints(store: Counters, question: Question, comparison: Comparison, bounds: Bounds) -> tuple[Plot, Plot]:
     """The series of both ranges, of the paths that now's keeps, in their order. Buckets meet by their position."""
     now = series.plotpoints(store, question, comparison.now, bounds)
     paths = [row.path for row in now.series]

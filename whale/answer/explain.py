@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from whale.answer.once import once
 from whale.period import Range, interval_name
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.rollups import Buckets
 
 KEYS_SHOWN = 20
@@ -16,13 +16,13 @@ KEYS_SHOWN = 20
 class Watch:
     """Stages of one question, and the reads of its store. explain: whether anyone wants to know."""
 
-    def __init__(self, store: Store, explain: bool):
+    def __init__(self, store: Counters, explain: bool):
         self.reads: list[dict[str, Any]] = []
         self.names = 0
         self._seconds = {"parse": 0.0, "names": 0.0, "read": 0.0, "answer": 0.0, "encode": 0.0}
         self._inner = store
         self._last = time.perf_counter()
-        self.store = once(cast(Store, _Watched(self, store)) if explain else store)
+        self.store = once(cast(Counters, _Watched(self, store)) if explain else store)
 
     def stage(self, name: str) -> None:
         """What ran since the last call was this stage."""
@@ -96,7 +96,7 @@ class Watch:
 
 
 class _Watched:
-    def __init__(self, watch: Watch, store: Store):
+    def __init__(self, watch: Watch, store: Counters):
         self._watch, self._store = watch, store
 
     def __getattr__(self, name: str) -> Any:

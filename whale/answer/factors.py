@@ -37,7 +37,7 @@ from whale.dimension import ROOT, Path, path_text
 from whale.errors import CallerError, FormulaError, TooManyPoints
 from whale.formula import Floats, Formula, roomy, sums
 from whale.period import Interval, Range
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.names import OTHER
 from whale.store.contract.rollups import Buckets
 
@@ -113,7 +113,7 @@ class Factors:
 
 
 def factors(
-    store: Store,
+    store: Counters,
     question: Question,
     comparison: Comparison,
     dimensions: Sequence[Path] | None,
@@ -256,7 +256,7 @@ class _Reading:
     A table has the shape (1 or 2, paths, groups): integers in units of 1/scale, of before first and then of now (`spans`).
     """
 
-    def __init__(self, store: Store, question: Question, comparison: Comparison, bounds: Bounds):
+    def __init__(self, store: Counters, question: Question, comparison: Comparison, bounds: Bounds):
         (formula,) = series.formulas_of(store, question, question.metrics[:1], "metric")
         above, below = forms_of(formula)
         self.is_ratio = below is not None

@@ -18,7 +18,7 @@ from whale.errors import PeriodError, TooManyPoints
 from whale.formula import Floats
 from whale.metric import DISTINCT_KEPT, bins_of, is_narrow, quantiles, value_of
 from whale.period import Interval
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 MOST_KEYS = 100_000  # sets of names, or values, that one metric of an answer may read
 MOST_BINS = 10_000_000  # cells of bins
@@ -33,7 +33,7 @@ class OtherMetrics:
     now: epoch seconds; None: unknown.
     """
 
-    store: Store
+    store: Counters
     account: str
     pk: Pk
     paths: Sequence[Path]

@@ -14,14 +14,14 @@ from whale.answer.series import Bounds, Question
 from whale.dimension import ROOT
 from whale.errors import CallerError
 from whale.period import DAY, Interval, Range, day_of, interval_name, midnight, with_source
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 WINDOWS = (366, 31, 7)
 """Days on both sides of a period that are looked at; fewer where so many are not kept."""
 
 
 def why(
-    store: Store,
+    store: Counters,
     question: Question,
     comparison: Comparison,
     found: Factors,
@@ -62,7 +62,7 @@ def _empty(formula: str, comparison: Comparison, found: Factors) -> str:
 
 
 def _days_with_something(
-    store: Store,
+    store: Counters,
     question: Question,
     comparison: Comparison,
     found: Factors,

@@ -15,7 +15,7 @@ from whale.dimension import Pk
 from whale.formula import Floats
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
 from whale.period import Range, starts
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.rollups import Buckets
 
 TOP = "off-policy"
@@ -55,7 +55,7 @@ def _hit(pk: Pk, option: str, metrics: dict[str, int], at_ms: int, settings: Set
     return Hit(names, {}, metrics, at_ms, cells=len(names) * len(metrics) * len(settings.periods))
 
 
-def sums_of(store: Store, account: str, pk: Pk, options: Sequence[str], period: Range) -> Floats:
+def sums_of(store: Counters, account: str, pk: Pk, options: Sequence[str], period: Range) -> Floats:
     """(options, 6), as `experiment.always` takes them. One read."""
     source, stored = stored_buckets(store, account, period)
     bins = [*_BINS, *(product_bin(*pair, step) for pair in _PRODUCTS for step in STEPS)]
@@ -69,7 +69,7 @@ def sums_of(store: Store, account: str, pk: Pk, options: Sequence[str], period: 
     return found
 
 
-def stored_buckets(store: Store, account: str, period: Range) -> Buckets:
+def stored_buckets(store: Counters, account: str, period: Range) -> Buckets:
     """The buckets that answer a range of one total."""
     if period.source is None:
         return period.interval, period.starts

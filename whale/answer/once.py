@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from whale.dimension import Path, Pk
 from whale.period import Interval
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.rollups import Buckets, Notes, Reading, Stretch, touched
 
 MOST_CELLS = 1_000_000
 """That are kept; what is read beyond is read again."""
 
 
-def once(store: Store) -> Store:
+def once(store: Counters) -> Counters:
     """Reads of one moment: ask anew for the next question."""
-    return cast(Store, _Once(store))
+    return cast(Counters, _Once(store))
 
 
 class _Once:
-    def __init__(self, store: Store):
+    def __init__(self, store: Counters):
         self._store = store
         self._metrics: dict[tuple[str, Pk], list[str]] = {}
         self._kinds: dict[tuple[str, Pk], dict[str, str]] = {}

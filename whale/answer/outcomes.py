@@ -19,7 +19,7 @@ from whale.errors import CallerError, FormulaError
 from whale.formula import Floats, parse_formula, sums
 from whale.metric import COUNT, STEPS, moment_path, product_bin, sum_bin
 from whale.period import Range, check_points, length_name, length_of, next_start, starts, width
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 PERIOD = "thirty"
 """Whose counters speak where no period is asked."""
@@ -76,7 +76,7 @@ def check_options(options: Sequence[str]) -> None:
 
 
 def evidence_of(
-    store: Store,
+    store: Counters,
     account: str,
     pk: Pk,
     options: Sequence[str],
@@ -122,7 +122,7 @@ class Decay:
 
 
 def evidence_of_each(
-    store: Store,
+    store: Counters,
     account: str,
     judged: Sequence[Judged],
     period: Range,

@@ -19,7 +19,7 @@ from whale.dimension import ROOT, Path, path_text, pk_text
 from whale.errors import CallerError, FormulaError, NotBegun, TooManyPoints
 from whale.formula import Floats, Formula, Frame, Number, Others, sums
 from whale.period import Range
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.names import CHILD_PKS, OTHER
 
 MAX_BELOW = 200_000
@@ -88,7 +88,7 @@ class Ranked:
     total: Row
 
 
-def rank(store: Store, question: Question, ranking: Ranking, period: Range, bounds: Bounds) -> Ranked:
+def rank(store: Counters, question: Question, ranking: Ranking, period: Range, bounds: Bounds) -> Ranked:
     """The rows below question.paths[0].
 
     Raises CallerError (limit, offset, threshold, min_support, order, columns, dimension), FormulaError (by, columns),
@@ -123,7 +123,7 @@ def check(ranking: Ranking, question: Question, period: Range, bounds: Bounds) -
 
 
 class _Rank:
-    def __init__(self, store: Store, question: Question, ranking: Ranking, period: Range, bounds: Bounds):
+    def __init__(self, store: Counters, question: Question, ranking: Ranking, period: Range, bounds: Bounds):
         check(ranking, question, period, bounds)
         self.store, self.ranking, self.bounds = store, ranking, bounds
         self.question = replace(question, null=True)

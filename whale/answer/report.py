@@ -20,7 +20,7 @@ from whale.answer.outcomes import Ratio, evidence_of
 from whale.dimension import Path, Pk, path_text
 from whale.formula import Floats
 from whale.period import Range, check_points
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 SEGMENTS, MOST_SEGMENTS = 20, 100
 HELD_OUT, DECIDED_FOR = "held out", "decided"
@@ -126,7 +126,7 @@ class Reported:
 
 
 def largest_segments(
-    store: Store, account: str, pk: Pk, path: Path, period: Range, limit: int
+    store: Counters, account: str, pk: Pk, path: Path, period: Range, limit: int
 ) -> tuple[list[Path], int]:
     """The children of a path with the most hits, the largest first; and how many more have any."""
     found = [(*path, name) for name in store.children(account, pk, path)]
@@ -137,7 +137,7 @@ def largest_segments(
 
 
 def report(
-    store: Store,
+    store: Counters,
     account: str,
     asked: Reported,
     segments: Sequence[Path],
@@ -181,7 +181,7 @@ def report(
     )
 
 
-def _shown(store: Store, account: str, asked: Reported) -> tuple[list[int], list[float]]:
+def _shown(store: Counters, account: str, asked: Reported) -> tuple[list[int], list[float]]:
     """By option how many decisions chose it, and the sum of the probabilities that it had."""
     buckets = off_policy.stored_buckets(store, account, asked.period)
     pks = [(*asked.pk, option) for option in asked.options]
@@ -341,7 +341,7 @@ def _risk(stopping: str, asked: Reported, evidence: Evidence, random: np.random.
 
 
 def _held_out(
-    store: Store, account: str, asked: Reported, evidence: Evidence, most_points: int, random: np.random.Generator
+    store: Counters, account: str, asked: Reported, evidence: Evidence, most_points: int, random: np.random.Generator
 ) -> HeldOut | None:
     if asked.held_out is None:
         return None

@@ -20,7 +20,7 @@ from whale.errors import CallerError, FormulaError, PeriodError, TooManyPoints
 from whale.formula import CONSTANTS, Cells, Formula, Frame, Number, check_kinds, parse_formula, roomy, sums
 from whale.metric import ERRORS
 from whale.period import Interval, Range, check_points, starts
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 from whale.store.contract.rollups import Adjustment, Overflowed
 from whale.store.contract.rollups import Buckets as StoredBuckets
 
@@ -89,7 +89,7 @@ class Plot:
     more: int = 0
 
 
-def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> Plot:
+def plotpoints(store: Counters, question: Question, period: Range, bounds: Bounds = Bounds()) -> Plot:
     """Every bucket of the range for each path that the question keeps; 0 where nothing was counted.
 
     A name never counted reads 0.  Raises CallerError (depth, limit, formula), TooManyPoints, Unavailable.
@@ -118,7 +118,7 @@ def plotpoints(store: Store, question: Question, period: Range, bounds: Bounds =
     return Plot(buckets.starts, [found[path] for path in paths], more)
 
 
-def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
+def totals(store: Counters, question: Question, period: Range, bounds: Bounds = Bounds()) -> list[Series]:
     """The sums of the range for each path that the question keeps, in its order; a ratio is the ratio of sums."""
     buckets = Buckets(store, question, period, bounds)
     formulas, order = formulas_of(store, question, question.metrics), _Order(store, question)
@@ -126,7 +126,7 @@ def totals(store: Store, question: Question, period: Range, bounds: Bounds = Bou
 
 
 def _totals(
-    store: Store, question: Question, formulas: list[Formula], order: "_Order", buckets: "Buckets", bounds: Bounds
+    store: Counters, question: Question, formulas: list[Formula], order: "_Order", buckets: "Buckets", bounds: Bounds
 ) -> list[Series]:
     paths, _ = _chosen(store, question, order, buckets, bounds)
     _check_size(len(paths) * len(formulas), bounds)
@@ -139,7 +139,7 @@ def _totals(
 
 
 def totals_of(
-    store: Store, question: Question, periods: Mapping[str, Range], bounds: Bounds, is_each_asked: bool
+    store: Counters, question: Question, periods: Mapping[str, Range], bounds: Bounds, is_each_asked: bool
 ) -> dict[str, list[Series]]:
     """`totals` of some ranges. is_each_asked: else those are left out that do not keep what is asked.
 
@@ -158,7 +158,7 @@ def totals_of(
     return found
 
 
-def read_ahead(store: Store, question: Question, several: Iterable["Buckets"]) -> None:
+def read_ahead(store: Counters, question: Question, several: Iterable["Buckets"]) -> None:
     """Reads the asked paths in some ranges, and what the pk is like, in one round trip, unless that is too much.
 
     store: one that remembers. It is not asked first which metrics there are and of which kinds: the read tells that, too, and
@@ -177,7 +177,7 @@ def read_ahead(store: Store, question: Question, several: Iterable["Buckets"]) -
         store.read_several(question.account, question.pk, paths, sums, spans)
 
 
-def kinds_of(store: Store, question: Question, fields: Mapping[str, Sequence[str]]) -> set[str]:
+def kinds_of(store: Counters, question: Question, fields: Mapping[str, Sequence[str]]) -> set[str]:
     """The kinds other than sum of the metrics that formulas name. fields: formulas by the parameter they came in."""
     asked = (formula for field, texts in fields.items() for formula in formulas_of(store, question, texts, field))
     names = {name for formula in asked for name in formula.metrics}
@@ -185,7 +185,7 @@ def kinds_of(store: Store, question: Question, fields: Mapping[str, Sequence[str
     return {kinds[name] for name in names if name in kinds}
 
 
-def estimates(store: Store, question: Question) -> dict[str, float]:
+def estimates(store: Counters, question: Question) -> dict[str, float]:
     """The metrics of an answer that are estimated, and their standard or largest relative error."""
     kinds = store.kinds(question.account, question.pk)
     if not kinds:
@@ -195,7 +195,7 @@ def estimates(store: Store, question: Question) -> dict[str, float]:
 
 
 def overflowed(
-    store: Store, question: Question, ranges: Iterable[Range], levels: int | None
+    store: Counters, question: Question, ranges: Iterable[Range], levels: int | None
 ) -> Collection[Overflowed] | None:
     """The cells of an answer that lack an amount, since their sums left 64 bits; None: any may.
 
@@ -225,7 +225,7 @@ class Buckets:
     source, stored: the stored interval that answers, and its buckets; firsts: where among them each of the range begins.
     """
 
-    def __init__(self, store: Store, question: Question, period: Range, bounds: Bounds):
+    def __init__(self, store: Counters, question: Question, period: Range, bounds: Bounds):
         if not 0 <= question.depth <= bounds.levels:
             raise CallerError(f"expected 0 to {bounds.levels}, got {question.depth}", "depth")
         if question.limit < 0:
@@ -309,7 +309,7 @@ class Buckets:
 
 
 def whole_reads(
-    store: Store, question: Question, period: Range, reads: Sequence[StoredBuckets], metrics: Sequence[str]
+    store: Counters, question: Question, period: Range, reads: Sequence[StoredBuckets], metrics: Sequence[str]
 ) -> list[StoredBuckets]:
     """What a total of a range is read from: set buckets that lie in it as a whole, and for the rest what its points are read from.
 
@@ -320,7 +320,7 @@ def whole_reads(
 
 
 def _wholes(
-    store: Store,
+    store: Counters,
     question: Question,
     period: Range,
     reads: Sequence[StoredBuckets],
@@ -332,7 +332,7 @@ def _wholes(
     return wholes(period, reads, marks, metrics, question.kept, question.now, store.zone(question.account))
 
 
-def _metrics(store: Store, question: Question, formulas: Sequence[Formula]) -> tuple[list[str], dict[str, str]]:
+def _metrics(store: Counters, question: Question, formulas: Sequence[Formula]) -> tuple[list[str], dict[str, str]]:
     """The sums that formulas need, and the kinds of the metrics that are none."""
     names = list(dict.fromkeys(name for formula in formulas for name in formula.metrics))
     kinds = store.kinds(question.account, question.pk) if names not in ([], ["hits"]) else {}
@@ -355,7 +355,7 @@ def stored_of(period: Range, zone: str) -> tuple[Interval, Sequence[int]]:
     return source, period.starts
 
 
-def formulas_of(store: Store, question: Question, texts: Sequence[str], field: str = "") -> list[Formula]:
+def formulas_of(store: Counters, question: Question, texts: Sequence[str], field: str = "") -> list[Formula]:
     """field: the parameter that they came in, if not that of the question."""
     field = field or question.field
     plain = all(text.isidentifier() and text not in CONSTANTS for text in texts)
@@ -382,7 +382,7 @@ def _check_size(count: int, bounds: Bounds) -> None:
 class _Order:
     """By the total over the range; of ratios by the ratio of sums. Equal ones by name, undefined ones last."""
 
-    def __init__(self, store: Store, question: Question):
+    def __init__(self, store: Counters, question: Question):
         asked = f"-{question.metrics[0]}" if question.sort is None else question.sort
         text = asked.removeprefix("-")
         if not text:
@@ -402,7 +402,7 @@ class _Order:
 
 
 def _chosen(
-    store: Store, question: Question, order: _Order, buckets: Buckets, bounds: Bounds
+    store: Counters, question: Question, order: _Order, buckets: Buckets, bounds: Bounds
 ) -> tuple[list[Path], int]:
     """The asked paths, then the ones below them that sort first, up to the limit; and how many it left out."""
     asked = list(dict.fromkeys(question.paths))
@@ -422,7 +422,7 @@ def _chosen(
     return chosen, len(paths) - len(chosen)
 
 
-def _below(store: Store, question: Question) -> list[Path]:
+def _below(store: Counters, question: Question) -> list[Path]:
     """The paths below the asked ones, as deep as is asked."""
     if not question.depth:
         return []

@@ -15,7 +15,7 @@ from whale.answer.series import Question, formulas_of
 from whale.dimension import Path, Pk, path_text, pk_text
 from whale.errors import FormulaError
 from whale.formula import parse_formula
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 MOST_LOOKED = 1000
 MOST_LETTERS, MOST_NAME_BYTES = 200, 400
@@ -42,7 +42,7 @@ class Unknowns(NamedTuple):
     is_open: bool = False
 
 
-def unknown_of(store: Store, questions: Sequence[Question]) -> Unknowns:
+def unknown_of(store: Counters, questions: Sequence[Question]) -> Unknowns:
     """What some questions name and was never counted. store: that answered, for it knows then what it read."""
     found: dict[tuple[str, str], Unknown] = {}
     for question in questions:
@@ -60,7 +60,7 @@ def unknown_of(store: Store, questions: Sequence[Question]) -> Unknowns:
 
 
 def unknown_names(
-    store: Store, account: str, pk: Pk, paths: Sequence[Path] = (), metrics: Sequence[str] = ()
+    store: Counters, account: str, pk: Pk, paths: Sequence[Path] = (), metrics: Sequence[str] = ()
 ) -> list[Unknown]:
     """The pk, or paths and metrics of it, that were never counted. The first MOST_NAMED of each have a name that is near."""
     missing = store.uncounted(account, pk, [path for path in paths if None not in path], metrics)
@@ -105,7 +105,7 @@ def _guessed(question: Question) -> list[str]:
     return list(names)
 
 
-def tell(store: Store, question: Question) -> None:
+def tell(store: Counters, question: Question) -> None:
     """Tells the log what a question of the library names and was never counted, each name once."""
     for row in unknown_of(store, [question]).rows[:MOST_NAMED]:
         key = question.account, question.pk, row.kind, row.name

@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from typing import Protocol
 
 from hail.hit import Reason
 from hail.message import ACCOUNT, Message
@@ -33,8 +34,10 @@ from whale.count.extras import Gathered, places_of
 from whale.count.resets import Older
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
-from whale.store.base import Store
-from whale.store.contract.aside import Illegible
+from whale.store.contract.aside import Aside, Illegible
+from whale.store.contract.batches import Batches
+from whale.store.contract.ids import Ids
+from whale.store.contract.spy import Spy
 
 MAX_MESSAGES = 2000
 CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits
@@ -50,10 +53,14 @@ _Places = dict[Name, list[Placed]]
 """Of each message the positions of hits that do not count, and why."""
 
 
+class CountingStore(Batches, Ids, Aside, Spy, Protocol):
+    """All that an applier asks of a store."""
+
+
 class Applier:
     """Applies messages to one store. Not for several threads at once."""
 
-    def __init__(self, store: Store, settings: Settings):
+    def __init__(self, store: CountingStore, settings: Settings):
         self._store, self._settings = store, settings
         self.witness = Witness(store)
         self._room = Room("branches", settings.branches_mb * MEGABYTE)

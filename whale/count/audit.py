@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import click
 from rich.console import Console
@@ -33,7 +33,8 @@ from whale.cells import Name
 from whale.count.dead import Queues
 from whale.errors import Unavailable
 from whale.store import connect, with_redis
-from whale.store.base import Store
+from whale.store.contract.faults import Faults
+from whale.store.contract.tallies import Tallies
 
 POLL_S = 0.2
 STILL_S = 1.5
@@ -121,7 +122,11 @@ class Audit:
         return not (self.evicted or self.lacking or any(line.missing for line in self.lines))
 
 
-def close(store: Store, account: str, found: Found) -> Audit:
+class AuditStore(Tallies, Faults, Protocol):
+    """All that an audit asks of a store."""
+
+
+def close(store: AuditStore, account: str, found: Found) -> Audit:
     """The sums of one account. What was found is older than what the store says now, so nothing falls between."""
     totals: dict[str, int] = {}
     spooled, dead = dict[str, int](), dict[str, int]()
@@ -198,7 +203,7 @@ class Look:
         return Found(messages, dead, queued, unreadable + unreadable_dead)
 
 
-def audit(store: Store, account: str, look: Callable[[], Found], wait_s: float) -> Audit:
+def audit(store: AuditStore, account: str, look: Callable[[], Found], wait_s: float) -> Audit:
     """Asks until it closes with nothing in flight, at most `wait_s`: hits that are on their way arrive meanwhile."""
     deadline = time.monotonic() + wait_s
     before, since = Line("all"), time.monotonic()

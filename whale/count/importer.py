@@ -27,7 +27,7 @@ from datetime import datetime
 from functools import partial
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import click
 import msgspec
@@ -38,7 +38,7 @@ from hail.broker import Broker, away
 from hail.hit import HitError, Reason, name_of
 from hail.message import ACCOUNT, Message, decode_message, encode_message
 from hail.settings import DAY, SUM, Settings, load
-from whale.count.apply import Applier
+from whale.count.apply import Applier, CountingStore
 from whale.count.hailwail import Ship
 from whale.count.imports import (
     MOST_PARTS,
@@ -69,10 +69,11 @@ from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning
 from whale.count.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.store import connect, with_redis
-from whale.store.base import Store
 from whale.store.contract.changes import RESET_KEPT_S
 from whale.store.contract.definitions import Defined
-from whale.store.contract.imports import too_many_imports
+from whale.store.contract.imports import Imports, too_many_imports
+from whale.store.contract.server import Server
+from whale.store.contract.tallies import Tallies
 from whale.store.memory import MemoryStore
 
 BLOCK_HITS = 2000
@@ -206,12 +207,16 @@ class Packer:
 # Where they go
 
 
+class BlocksStore(CountingStore, Tallies, Server, Protocol):
+    """All that an import counts into."""
+
+
 class ToStore:
     """Straight to the store, several blocks in one apply."""
 
     verb = "counted"
 
-    def __init__(self, store: Store, settings: Settings):
+    def __init__(self, store: BlocksStore, settings: Settings):
         self._store = store
         self._applier = Applier(self._store, settings)
         self.known = 0
@@ -229,7 +234,7 @@ class ToStore:
         pass
 
 
-def known_of(store: Store, messages: Sequence[Message]) -> list[Message]:
+def known_of(store: Tallies, messages: Sequence[Message]) -> list[Message]:
     """Those that were counted before."""
     return [message for message in messages if store.seen(ACCOUNT, message.name)]
 
@@ -260,7 +265,7 @@ class ToNobody:
 
     verb = "would be counted"
 
-    def __init__(self, store: Store | None = None):
+    def __init__(self, store: Tallies | None = None):
         self._store = store
         self.known = 0
 
@@ -273,10 +278,14 @@ class ToNobody:
         pass
 
 
-class Rehearsed:
-    """A store that is only read: what is to be remembered of imports is remembered here."""
+class ImportStore(Imports, Tallies, Protocol):
+    """All that an import knows of what was imported."""
 
-    def __init__(self, store: Store, settings: Settings):
+
+class Rehearsed:
+    """One that is only read: what is to be remembered of imports is remembered here."""
+
+    def __init__(self, store: ImportStore, settings: Settings):
         self.seen, self.last_resets, self.audit = store.seen, store.last_resets, store.audit
         self._store, self._most = store, settings.max_imports
         self._kept: dict[str, Defined] = {}
@@ -384,7 +393,7 @@ class Job:
 class Importing:
     """Does what next_step says, until there is nothing left to do."""
 
-    def __init__(self, job: Job, store: Store | Rehearsed, to: ToStore | ToBroker | ToNobody):
+    def __init__(self, job: Job, store: ImportStore, to: ToStore | ToBroker | ToNobody):
         self._job, self._store, self._to = job, store, to
 
     def run(self, content: Content) -> int:

@@ -18,7 +18,7 @@ from hail.message import MAX_REFUSALS, Message
 from whale.cells import Name
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, traces_of
-from whale.store.base import Store
+from whale.store.contract.spy import Spy
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Dropped = Mapping[Name, Mapping[int, Reason]]
 class Witness:
     """For any number of threads. every_s: between two words."""
 
-    def __init__(self, store: Store, every_s: float = EVERY_S):
+    def __init__(self, store: Spy, every_s: float = EVERY_S):
         self._store, self._every_s = store, every_s
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[deque[Message], dict[Name, Mapping[int, Reason]]]] = {}

@@ -21,6 +21,7 @@ from whale.formula import Number, metrics_asked, ratio_text
 from whale.library.arguments import Period, is_pair, on_default, one, period_text, zone_text
 from whale.period import Range, Span, parse_period, width, zone_asked
 from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
 """What `totals` answers when no period is asked."""
@@ -365,7 +366,7 @@ class Questions:
             raise CallerError(f"expected one path, got {len(question.paths)}", "dimensions")
         return question
 
-    def one_total(self, question: Question, period: Range, index: int | None, store: Store) -> Number:
+    def one_total(self, question: Question, period: Range, index: int | None, store: Counters) -> Number:
         """The total of the first path and metric of a question; or one of its buckets."""
         if index is None:
             return next(iter(series.totals(store, question, period, self.bounds)[0].totals.values()))
@@ -381,7 +382,7 @@ class Questions:
         period: Period,
         word: str,
         at: float | None = None,
-        store: Store | None = None,
+        store: Counters | None = None,
     ) -> Comparison:
         """What a period, of which `asked` is the range, is compared with; at: as if it were asked then. store: that answers."""
         now = self.clock()
@@ -396,7 +397,7 @@ class Questions:
         word: str,
         is_each_asked: bool,
         at: float | None = None,
-        store: Store | None = None,
+        store: Counters | None = None,
     ) -> dict[str, Comparison]:
         """Of some periods. is_each_asked: else those are left out whose other one is not kept."""
         found = {}
@@ -409,7 +410,7 @@ class Questions:
         return found
 
     def compared_totals(
-        self, question: Question, comparisons: Mapping[str, Comparison], store: Store, bounds: Bounds
+        self, question: Question, comparisons: Mapping[str, Comparison], store: Counters, bounds: Bounds
     ) -> dict[str, dict[str, Any]]:
         """{period: {compared, paths}}."""
         compare.read_ahead(store, question, comparisons.values(), bounds)
@@ -421,7 +422,7 @@ class Questions:
         return found
 
     def compared_total(
-        self, question: Question, comparison: Comparison, index: int | None, store: Store
+        self, question: Question, comparison: Comparison, index: int | None, store: Counters
     ) -> dict[str, Any]:
         """{compared, now, before, change, ratio} of the first path and metric of a question."""
         if index is not None:
@@ -435,7 +436,7 @@ class Questions:
         self,
         question: Question,
         comparison: Comparison,
-        store: Store,
+        store: Counters,
         bounds: Bounds,
         shaped: Callable[[series.Plot], Iterable[tuple[str, dict[str, Any]]]],
     ) -> dict[str, Any]:
@@ -449,7 +450,7 @@ class Questions:
         return self.with_adjusted(said, question, comparison, store)
 
     def with_adjusted(
-        self, said: dict[str, Any], question: Question, about: Range | Comparison, store: Store
+        self, said: dict[str, Any], question: Question, about: Range | Comparison, store: Counters
     ) -> dict[str, Any]:
         """An answer, with `adjusted` where it is read from finer buckets than ones that were set. about: what it is read from."""
         ranges = [about] if isinstance(about, Range) else [about.now, about.before]

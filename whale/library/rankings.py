@@ -18,7 +18,7 @@ from whale.formula import metrics_asked, ratio_text
 from whale.library.arguments import Period, on_default, one, period_text
 from whale.library.questions import Questions
 from whale.period import Range
-from whale.store.base import Store
+from whale.store.contract.counters import Counters
 
 
 class Rankings(Questions):
@@ -209,7 +209,7 @@ class Rankings(Questions):
         return compare.compare(asked, period_text(period), word, scope)
 
     def compared_rank(
-        self, question: Question, ranking: Ranking, comparison: Comparison, store: Store
+        self, question: Question, ranking: Ranking, comparison: Comparison, store: Counters
     ) -> tuple[dict[str, Any], int]:
         """The rows of now, each beside what it was before; and how many rows are not among them."""
         ranked, rows = compare.ranked(store, question, ranking, comparison, self.bounds)
@@ -285,7 +285,7 @@ class Rankings(Questions):
         dimensions: list[Path] | None,
         depth: int,
         limit: int,
-        store: Store,
+        store: Counters,
     ) -> dict[str, Any]:
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
         kept, now = dict(self.settings.periods), self.clock()

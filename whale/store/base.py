@@ -15,17 +15,20 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 from typing import Protocol
 
 from whale.store.contract.aside import Aside
-from whale.store.contract.audit import Audit
 from whale.store.contract.batches import Batches
 from whale.store.contract.changes import Changes
 from whale.store.contract.counters import Counters
 from whale.store.contract.decisions import Decisions
 from whale.store.contract.definitions import Definitions
+from whale.store.contract.faults import Faults
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.server import Server
 from whale.store.contract.spy import Spy
+from whale.store.contract.tallies import Tallies
 
 
-class Store(Counters, Batches, Ids, Changes, Audit, Aside, Spy, Decisions, Definitions, Imports, Server, Protocol):
+class Store(
+    Counters, Batches, Ids, Changes, Tallies, Faults, Aside, Spy, Decisions, Definitions, Imports, Server, Protocol
+):
     """Whoever needs one subject asks for its contract. Every method raises whale.errors.Unavailable while the store is away."""

@@ -19,7 +19,6 @@ from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.contract.aside import Illegible, last_within
-from whale.store.contract.audit import MAX_NOTED, FaultyMetric, PublisherAudit
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.contract.decisions import (
     MOST_REWARDED,
@@ -34,6 +33,7 @@ from whale.store.contract.decisions import (
     too_many_rewards,
 )
 from whale.store.contract.definitions import Defined, too_many_definitions
+from whale.store.contract.faults import MAX_NOTED, FaultyMetric
 from whale.store.contract.imports import too_many_imports
 from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
 from whale.store.contract.rollups import (
@@ -47,6 +47,7 @@ from whale.store.contract.rollups import (
     check_below,
     touched,
 )
+from whale.store.contract.tallies import PublisherAudit
 
 INT64 = range(-(2**63), 2**63)
 _Key = tuple[str, Pk, Path, Interval, int, str]

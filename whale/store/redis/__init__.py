@@ -3,7 +3,7 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, audit, aside, spy, decisions, definitions, imports, sweep
+                            └─ ids, tallies, faults, aside, spy, decisions, definitions, imports, sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -16,13 +16,13 @@ from hail.settings import Settings
 from whale.errors import Refused, SetupError
 from whale.store.redis import keys as layout
 from whale.store.redis.aside import Aside
-from whale.store.redis.audit import Audit
 from whale.store.redis.below import Below
 from whale.store.redis.changes import Changer
 from whale.store.redis.connection import TOGETHER, Connection, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.decisions import Decisions
 from whale.store.redis.definitions import Definitions
+from whale.store.redis.faults import Faults
 from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
@@ -33,6 +33,7 @@ from whale.store.redis.reader import Reader
 from whale.store.redis.refusals import lacks_right
 from whale.store.redis.spy import Spy
 from whale.store.redis.sweep import Sweepers
+from whale.store.redis.tallies import Tallies
 from whale.store.redis.writer import Writer
 
 
@@ -85,10 +86,10 @@ class RedisStore:
         self.counted, self.uncounted = names.counted, names.uncounted
 
         self.claim = Ids(database).claim
-        audit = Audit(database)
-        self.seen, self.audit, self.evicted = audit.seen, audit.audit, audit.evicted
-        self.faults, self.faulty_metrics = audit.faults, audit.faulty_metrics
-        self.faults_seen, self.see_faults = audit.faults_seen, audit.see_faults
+        tallies, faults = Tallies(database), Faults(database)
+        self.seen, self.audit = tallies.seen, tallies.audit
+        self.faults, self.faulty_metrics, self.evicted = faults.faults, faults.faulty_metrics, faults.evicted
+        self.faults_seen, self.see_faults = faults.faults_seen, faults.see_faults
         aside = Aside(database)
         self.aside, self.set_aside = aside.aside, aside.set_aside
         spy = Spy(database)

@@ -20,7 +20,7 @@ from whale.cells import Branch, Cells, Reset, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
-from whale.store.contract.audit import MAX_NOTED
+from whale.store.contract.faults import MAX_NOTED
 from whale.store.contract.names import OTHER
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable

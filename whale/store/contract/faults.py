@@ -1,29 +1,11 @@
-"""What was counted of each publisher, and what could not be added."""
+"""What could not be added, or was lost."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from whale.cells import Name
 from whale.dimension import Pk
 
 MAX_NOTED = 64
 """Metrics of a shard whose amounts could not be added that are kept by name."""
-
-
-@dataclass(frozen=True)
-class PublisherAudit:
-    """Sums over the messages of one publisher that a store has counted.
-
-    total: the running total that its message `last_seq`, the latest seen, carried: hits accepted up to then.
-    """
-
-    publisher: str
-    messages: int
-    hits: int
-    last_seq: int
-    total: int
-    dropped: Mapping[str, int]
 
 
 class FaultyMetric(NamedTuple):
@@ -34,17 +16,8 @@ class FaultyMetric(NamedTuple):
     metric: str
 
 
-class Audit(Protocol):
+class Faults(Protocol):
     """For many threads."""
-
-    def seen(self, account: str, name: Name) -> bool:
-        """Whether the shard that keeps its publisher's tally has counted this message: what the audit closes on.
-
-        Other shards may still be due, where a worker was killed between two; the message then comes again.
-        """
-
-    def audit(self, account: str) -> list[PublisherAudit]:
-        """Every publisher that was heard of within the last week."""
 
     def faults(self, account: str) -> dict[str, int]:
         """Cells that could not be added, by reason (overflow, wrong_type, mixed_kinds, too_many_metrics), since the account was made."""

@@ -1,45 +1,18 @@
-"""What was counted of each publisher, and what could not be added."""
+"""What could not be added, or was lost."""
 
 import msgspec
 from redis.cluster import RedisCluster
 
-from whale.cells import Name
-from whale.store.contract.audit import FaultyMetric, PublisherAudit
-from whale.store.redis import keys as layout
+from whale.store.contract.faults import FaultyMetric
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 
 
-class Audit:
+class Faults:
     """For many threads."""
 
     def __init__(self, database: Database):
         self._database, self._client = database, database.client
-
-    @reachable
-    def seen(self, account: str, name: Name) -> bool:
-        keys = self._database.keys(account)
-        publisher, seq = name
-        return bool(self._client.getbit(keys.seen(keys.home(publisher), publisher, seq), seq % layout.SEEN_BITS))
-
-    @reachable
-    def audit(self, account: str) -> list[PublisherAudit]:
-        keys = self._database.keys(account)
-        found = []
-        for shard in range(keys.shards):
-            for raw in self._client.zrange(keys.publishers(shard), 0, -1):
-                publisher = raw.decode()
-                row = {
-                    name.decode(): int(value) for name, value in self._client.hgetall(keys.publisher(publisher)).items()
-                }
-                dropped = {
-                    name.removeprefix("dropped."): count for name, count in row.items() if name.startswith("dropped.")
-                }
-                if row:
-                    found.append(
-                        PublisherAudit(publisher, row["messages"], row["hits"], row["seq"], row["total"], dropped)
-                    )
-        return found
 
     @reachable
     def faults(self, account: str) -> dict[str, int]:
