@@ -108,7 +108,7 @@ FROM_HAIL = {
     "pixel": "fields_of_pixel token_of",
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
-    "room": "Bounded COST MEGABYTE Room calendar few_arenas give_back held resident_bytes rest",
+    "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held resident_bytes rest",
     "secret": "masked secrets_of without_keys",
     "settings": ("DAY DISTINCT HOUR KINDS MONTH QUANTILE Retention SUM Settings SettingsError check_redis_url load"),
     "spool": "MEGABYTE SpoolFile SpoolFolder",

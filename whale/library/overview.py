@@ -13,7 +13,7 @@ from whale.client import Whale
 from whale.dimension import Pk
 from whale.errors import PeriodError
 from whale.formula import Number, number_of
-from whale.store.base import touches
+from whale.store.contract.rollups import touches
 
 PKS, CHILDREN, METRICS = 50, 5, 8
 OWN = ((definition.TOP,), (off_policy.TOP,))

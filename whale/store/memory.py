@@ -359,7 +359,7 @@ class MemoryStore:
         return Notes(frozenset(self._adjustments.get((account, pk), ())), [Overflowed(*cell) for cell in lacking])
 
     def adjustments_of(self, account: str, pks: Sequence[Pk]) -> list[Collection[Adjustment]]:
-        return [self.notes(account, pk).marks for pk in pks]
+        return [self.notes(account, pk).adjustments for pk in pks]
 
     def reset(self, account: str, pk: Pk, path: Path | None, now: float) -> None:
         known = self._resets.setdefault(account, {})
