@@ -20,6 +20,7 @@ from tests.servers import RedisServer
 from whale.cells import Level, targets
 from whale.count.apply import Applier
 from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
+from whale.count.extras import places_of
 from whale.store import connect
 
 CELL_BYTES, QUIET_KB, ID_BYTES = 24, 150, 40
@@ -76,7 +77,8 @@ def non_zero_cells(settings: Settings, hits: int) -> int:
     level: Level = {}
     finest = finest_of(settings.periods)
     for body in workload.messages(settings, 10_000, hits):
-        coalesce(decode_message(body).hits, Branches(), finest, level)
+        wire = decode_message(body).hits
+        coalesce(wire, places_of(wire, Branches())[0], finest, level)
     found: Counter[object] = Counter()
     for interval, added in denormalize(level, finest, settings.periods, "UTC", workload.NOW).items():
         for branch, start, amounts in ((b, start, a) for start, sums in added.items() for b, a in sums.items()):

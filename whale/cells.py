@@ -8,7 +8,7 @@ before the reset of `Product/123` still counts in `Product`, whenever it comes; 
 a path takes the paths below it along, in that one pk. So what a reset leaves does not depend on when hits are counted.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,23 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
     if one is None:
         return other
     return min(one, other) if kind == "min" else max(one, other)
+
+
+# Together
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What some messages add up to, for a store to apply.
+
+    tallies: one a message.  cells, extras: of all of them together.  resets: those that were heeded.  shards: only these take it.
+    """
+
+    tallies: Sequence[Tally] = ()
+    cells: Cells = field(default_factory=dict)
+    extras: Extras = field(default_factory=Extras)
+    resets: frozenset[Reset] = frozenset()
+    shards: Collection[int] | None = None
 
 
 # Where a branch counts

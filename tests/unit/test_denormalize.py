@@ -13,6 +13,7 @@ from hail.settings import DAY, HOUR, MONTH, Retention, load
 from tests.laws import law
 from whale.cells import Cells, Level, targets
 from whale.count.denormalize import Branches, coalesce, denormalize, expand, finest_of
+from whale.count.extras import places_of
 from whale.period import Interval
 
 SETTINGS = load({})
@@ -106,7 +107,8 @@ def test_coalescing_equals_expanding_each_hit(
         ):
             expected[pk, path, interval, start, metric] += amount
     level: Level = {}
-    coalesce(wire_hits(some), Branches(), finest_of(table), level)
+    wire = wire_hits(some)
+    coalesce(wire, places_of(wire, Branches())[0], finest_of(table), level)
     assert flat(denormalize(level, finest_of(table), table, zone, NOW)) == Counter(
         {k: v for k, v in expected.items() if v}
     )
@@ -116,7 +118,8 @@ def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_no
     table: tuple[Retention, ...] = ((60, 3600), (DAY, None))
     ages = (0, 3600 - 10, 3600, 3600 + 71)
     level: Level = {}
-    coalesce(wire_hits([{"pk": "t", "at": NOW - age} for age in ages]), Branches(), 60, level)
+    wire = wire_hits([{"pk": "t", "at": NOW - age} for age in ages])
+    coalesce(wire, places_of(wire, Branches())[0], 60, level)
     cells = flat(denormalize(level, 60, table, "UTC", NOW))
     assert sum(value for (_, _, interval, _, _), value in cells.items() if interval == 60) == 3
     assert sum(value for (_, _, interval, _, _), value in cells.items() if interval == DAY) == 4

@@ -11,7 +11,7 @@ from hail.settings import DAY, DISTINCT, HOUR, MONTH, Retention, load
 from tests.laws import law
 from whale.cells import Extras, Level, narrow_targets, stays, targets
 from whale.count.denormalize import Branches, coalesce, finest_of
-from whale.count.extras import Gathered
+from whale.count.extras import Gathered, places_of
 from whale.dimension import paths_of
 from whale.metric import distinct_periods, is_narrow
 from whale.period import bucket_start
@@ -53,7 +53,7 @@ def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...],
         wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
         message = decode_message(encode_message(PUBLISHERS[seq % 2], seq, "a", len(wire), 0, wire))
         others = found.of(message.name, branches, level)
-        coalesce(message.hits, branches, finest_of(table), level, (), others)
+        coalesce(message.hits, places_of(message.hits, branches)[0], finest_of(table), level, (), others)
     return found.extras(zone, NOW)
 
 
@@ -116,7 +116,8 @@ def test_bins_of_quantiles_are_added_up_with_the_sums() -> None:
     wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
     message = decode_message(encode_message(PUBLISHERS[0], 0, "a", 7, 0, wire))
     found, level, branches = Gathered(TABLES[0]), Level(), Branches()
-    coalesce(message.hits, branches, 60, level, (), found.of(message.name, branches, level))
+    places, _ = places_of(message.hits, branches)
+    coalesce(message.hits, places, 60, level, (), found.of(message.name, branches, level))
     (sums,) = level.values()
     assert [(branch.paths, amounts) for branch, amounts in sums.items() if None in branch.paths[0]] == [
         (((None, "q", "p772"),), {"hits": 7}),

@@ -9,8 +9,7 @@ from hail.message import decode_message, encode_message
 from hail.settings import load
 from whale.answer.once import once
 from whale.answer.series import Bounds, Plot, Question, plotpoints, totals, totals_of
-from whale.cells import Tally
-from whale.count.denormalize import Branches, coalesce, denormalize, finest_of
+from whale.count.apply import Applier
 from whale.errors import CallerError, TooManyPoints
 from whale.period import DAY, Range, parse_period
 from whale.store.memory import MemoryStore
@@ -25,11 +24,7 @@ def counted(*hits: dict[str, Any]) -> MemoryStore:
     store = MemoryStore(SETTINGS)
     rows = [encode_hit(parse_hit({"pk": "shop", **hit}, SETTINGS, NOW)) for hit in hits]
     message = decode_message(encode_message("0" * 16, 0, "default", len(rows), 0, rows))
-    level: Any = {}
-    finest = finest_of(SETTINGS.periods)
-    coalesce(message.hits, Branches(), finest, level)
-    cells = denormalize(level, finest, SETTINGS.periods, "UTC", NOW)
-    store.apply("default", [Tally("0" * 16, 0, len(rows), len(rows))], cells, NOW)
+    Applier(store, SETTINGS).apply([message], NOW)
     return store
 
 

@@ -3,7 +3,7 @@
 Promise: when `apply` returns, every hit of these messages is counted, or dropped for a counted reason, exactly once, however often
 and in whatever company the messages come again. When it raises Unavailable nothing is known: apply the same messages again.
 
-    claim(ids) → coalesce(hits) → denormalize → store.apply(names of messages, cells)
+    claim(ids) → gather: coalesce(hits) → denormalize → store.apply(batch)
 
 Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
 nothing, and that shard is applied again without them. Where it knows of a reset that came meanwhile, it is applied again without
@@ -19,7 +19,6 @@ import math
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from typing import Protocol
@@ -28,11 +27,11 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
-from whale.cells import Cells, Extras, Level, Name, Reset, Tally
-from whale.count.denormalize import Branches, Placed, coalesce, denormalize, finest_of
-from whale.count.extras import Gathered, places_of
-from whale.count.resets import Older
-from whale.count.witness import Witness
+from whale.cells import Name
+from whale.count.denormalize import Branches, Placed
+from whale.count.extras import places_of
+from whale.count.gather import Gathering
+from whale.count.witness import Dropped, Witness
 from whale.errors import Interrupted, Unavailable
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches
@@ -48,8 +47,9 @@ SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
 log = logging.getLogger(__name__)
 
-_LeftOut = dict[Name, dict[int, Reason]]
 _Places = dict[Name, list[Placed]]
+"""Of each message the branches of its hits."""
+_LeftOut = dict[Name, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
 
 
@@ -66,7 +66,6 @@ class Applier:
         self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._most_bytes = settings.apply_max_mb * MEGABYTE
-        self._finest = finest_of(settings.periods)
         self._sweep_at = 0.0
         self._rests_at = math.inf
         self._most_resident = settings.forget_above_mb * MEGABYTE
@@ -151,29 +150,41 @@ class Applier:
                 some = some[self._apply_some(account, some, places, left_out, now) :]
 
     def _apply_some(
-        self, account: str, messages: Sequence[Message], places: _Places, left_out: _LeftOut, now: float
+        self, account: str, messages: Sequence[Message], places: _Places, left_out: Dropped, now: float
     ) -> int:
         """Applies the first of the messages, as many as one apply may hold; how many these are."""
-        lost: dict[Name, dict[int, Reason]] = {}
-        tallies, cells, extras, resets = self._added_up(account, messages, places, left_out, now, lost)
-        messages = messages[: len(tallies)]
-        again = self._store.apply(account, tallies, cells, now, resets=resets, extras=extras)
+        gathering = self._gathering(account, messages, places, left_out, is_bounded=True)
+        batch = gathering.batch(self._store.zone(account), now)
+        messages, lost = messages[: len(batch.tallies)], gathering.left_out
+        again = self._store.apply(account, batch, now)
         while again:
             shard, seen = again.popitem()
             rest = [message for message in messages if message.name not in seen]
             while rest:
-                tallies, cells, extras, resets = self._added_up(
-                    account, rest, places, left_out, now, lost, is_bounded=False
-                )
-                more = self._store.apply(account, tallies, cells, now, {shard}, resets=resets, extras=extras).get(shard)
+                gathering = self._gathering(account, rest, places, left_out)
+                lost |= gathering.left_out
+                batch = gathering.batch(self._store.zone(account), now, {shard})
+                more = self._store.apply(account, batch, now).get(shard)
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
         if self._settings.spy:
-            for name, reasons in lost.items():
-                left_out.setdefault(name, {}).update(reasons)
-            self.witness.saw(account, messages, left_out, now)
+            self.witness.saw(account, messages, lost, now)
         return len(messages)
+
+    def _gathering(
+        self, account: str, messages: Sequence[Message], places: _Places, left_out: Dropped, is_bounded: bool = False
+    ) -> Gathering:
+        """is_bounded: of the first messages only, as many as fit."""
+        gathering = Gathering(self._settings, self._branches[account], self._store.resets(account))
+        most_size, periods, held_before = self._settings.apply_max_cells, len(self._settings.periods), self._room.held
+        for message in messages:
+            gathering.take(message, places[message.name], left_out.get(message.name, {}))
+            if is_bounded:
+                held = gathering.cells * periods * CELL_BYTES + self._room.held - held_before
+                if held > self._most_bytes or gathering.size > most_size:
+                    break
+        return gathering
 
     def _placed(self, account: str, messages: Sequence[Message], now: float) -> tuple[_Places, _LeftOut]:
         """The branches of the first messages, as many as may be remembered at once; hits that cannot be read are kept aside."""
@@ -214,60 +225,6 @@ class Applier:
             for taken in self._store.claim(account, ids, now):
                 name, position = places[taken]
                 left_out.setdefault(name, {})[position] = Reason.DUPLICATE
-
-    def _added_up(
-        self,
-        account: str,
-        messages: Sequence[Message],
-        places: _Places,
-        left_out: _LeftOut,
-        now: float,
-        lost: dict[Name, dict[int, Reason]],
-        is_bounded: bool = True,
-    ) -> tuple[list[Tally], Cells, Extras, frozenset[Reset]]:
-        """What the messages add, one tally each, and the resets that this has heeded.
-
-        lost: gets the hits that resets leave nowhere to count.  is_bounded: of the first messages only, as many as fit.
-        """
-        level: Level = {}
-        gathered = Gathered(self._settings.periods)
-        tallies = []
-        resets = self._store.resets(account)
-        newest = max((reset.at_ms for reset in resets), default=0)
-        older: dict[tuple[Reset, ...], Older] = {}
-        branches, finest = self._branches[account], self._finest
-        cells_before, held_before = branches.cells, self._room.held
-        periods, zone = self._settings.periods, self._store.zone(account)
-        for message in messages:
-            unwanted = left_out.get(message.name, {})
-            later = tuple(reset for reset in resets if message.at < reset.at_ms) if message.at < newest else ()
-            before = older.setdefault(later, Older(branches, later)) if later else None
-            already = before.left_out if before else 0
-            of = before or branches
-            others = gathered.of(message.name, of, level)
-            coalesce(message.hits, of, finest, level, unwanted, others, () if before else places[message.name])
-            reset = before.left_out - already if before else 0
-            dropped: dict[str, int] = Counter(unwanted.values())
-            if before and reset:
-                dropped[Reason.RESET] = reset
-                if self._settings.spy:
-                    gone = before.nowhere(message.hits, unwanted)
-                    lost.setdefault(message.name, {}).update(dict.fromkeys(gone, Reason.RESET))
-            publisher, seq = message.name
-            tallies.append(
-                Tally(publisher, seq, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
-            )
-            if is_bounded:
-                added = branches.cells - cells_before + sum(each.cells for each in older.values())
-                held = added * len(periods) * CELL_BYTES + self._room.held - held_before
-                if held > self._most_bytes or _size(level) + gathered.names > self._settings.apply_max_cells:
-                    break
-        return tallies, denormalize(level, finest, periods, zone, now), gathered.extras(zone, now), resets
-
-
-def _size(level: Level) -> int:
-    """Sums: what one apply makes Redis add in each interval, give or take the paths of a branch."""
-    return sum(map(len, level.values()))
 
 
 class MergingApplier:

@@ -54,13 +54,8 @@ Placed = tuple[tuple[Branch, ...], int]
 NOWHERE: Placed = ((), 0)
 
 
-class BranchesOf(Protocol):
-    """What gives the branches of a hit by their texts: Branches, or resets.Older."""
-
-    cells: int
-    """What `coalesce` found so far, before it was added up: cells of one interval."""
-
-    def placed(self, pk: bytes, dimensions: bytes) -> "Placed": ...
+class BranchesBelow(Protocol):
+    """What gives the branches of bins: Branches, or resets.Older."""
 
     def below(self, branch: Branch, reserved: Path, bin_: str) -> Branch: ...
 
@@ -70,7 +65,6 @@ class Branches:
 
     def __init__(self, room: Room | None = None):
         self._room = room or Room("branches", BRANCHES_BYTES)
-        self.cells = 0
         self._of_hit: dict[tuple[bytes, bytes], Placed] = {}
         self.known = self._of_hit.get
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
@@ -197,25 +191,24 @@ def finest_of(periods: Iterable[Retention]) -> int:
 
 
 def coalesce(
-    hits: Iterable[WireHit],
-    branches: BranchesOf,
+    hits: Sequence[WireHit],
+    places: Sequence[Placed],
     finest: int,
     into: Level,
     left_out: Collection[int] = (),
     others: Callable[[int, WireHit, tuple[Branch, ...]], None] | None = None,
-    places: Sequence[Placed] = (),
-) -> None:
-    """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level.
+) -> int:
+    """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level; how many cells of one interval they had.
 
-    left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit and branches of those
-    with metrics that are no sums.  places: of each hit, where they are known.
+    places: of each hit.  left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit
+    and branches of those with metrics that are no sums.
     """
-    placed, width = branches.placed, finest * 1000
+    width = finest * 1000
     cells = 0
     for position, hit in enumerate(hits):
         if left_out and position in left_out:
             continue
-        found, targeted = places[position] if places else placed(bytes(hit.pk), bytes(hit.dimensions))
+        found, targeted = places[position]
         bucket, metrics = hit.at_ms // width, hit.metrics
         cells += targeted * len(metrics)
         if others and hit.others:
@@ -231,7 +224,7 @@ def coalesce(
             else:
                 for name, amount in metrics.items():
                     mine[name] = mine.get(name, 0) + amount
-    branches.cells += cells
+    return cells
 
 
 def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: str, now: float) -> Cells:

@@ -9,7 +9,7 @@ from hail.hit import MOMENTS_KIND
 from hail.message import UNREADABLE, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Retention
 from whale.cells import Branch, Extras, Level, Names, Value, Values, stays
-from whale.count.denormalize import NOWHERE, Branches, BranchesOf, Placed, by_interval, finest_of
+from whale.count.denormalize import NOWHERE, Branches, BranchesBelow, Placed, by_interval, finest_of
 from whale.metric import bin_of, bins_of, distinct_periods, moments, more_moments
 
 OTHER_KINDS = {*KINDS, MOMENTS_KIND} - {SUM}
@@ -31,7 +31,7 @@ class Gathered:
         self._values: dict[int, Values] = {}
 
     def of(
-        self, name: tuple[str, int], branches: BranchesOf, level: Level
+        self, name: tuple[str, int], branches: BranchesBelow, level: Level
     ) -> Callable[[int, WireHit, tuple[Branch, ...]], None]:
         """Takes hits of the message of that name, as `coalesce` finds them. level: the one that is coalesced into, gets the bins."""
 
@@ -53,7 +53,7 @@ class Gathered:
         return gather
 
     def _add_bin(
-        self, metric: str, value: int, hit: WireHit, found: Iterable[Branch], branches: BranchesOf, level: Level
+        self, metric: str, value: int, hit: WireHit, found: Iterable[Branch], branches: BranchesBelow, level: Level
     ) -> None:
         sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
         reserved, bin_ = bins_of((), metric), bin_of(value)
@@ -67,7 +67,7 @@ class Gathered:
         own: int | dict[str, int],
         hit: WireHit,
         found: Sequence[Branch],
-        branches: BranchesOf,
+        branches: BranchesBelow,
         level: Level,
     ) -> None:
         """own: as in a message; a dictionary is what the outcome was so far."""

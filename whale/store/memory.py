@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hail.hit import Reason
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.cells import Cells, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
+from whale.cells import Batch, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
@@ -221,24 +221,15 @@ class MemoryStore:
     def resets(self, account: str) -> frozenset[Reset]:
         return frozenset(self._resets.get(account, {}).values())
 
-    def apply(
-        self,
-        account: str,
-        tallies: Sequence[Tally],
-        cells: Cells,
-        now: float,
-        shards: Collection[int] | None = None,
-        resets: frozenset[Reset] = frozenset(),
-        extras: Extras | None = None,
-    ) -> dict[int, set[Name]]:
-        if not self.resets(account) <= resets:
+    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
+        if not self.resets(account) <= batch.resets:
             return {0: set()}
-        seen = {tally.name for tally in tallies if (account, tally.name) in self._seen}
+        seen = {tally.name for tally in batch.tallies if (account, tally.name) in self._seen}
         if seen:
             return {0: seen}
-        self._seen.update((account, tally.name) for tally in tallies)
-        self._tallies.setdefault(account, []).extend(tallies)
-        for interval, level in reversed(cells.items()):  # the widest has every path, in the order they came
+        self._seen.update((account, tally.name) for tally in batch.tallies)
+        self._tallies.setdefault(account, []).extend(batch.tallies)
+        for interval, level in reversed(batch.cells.items()):  # the widest has every path, in the order they came
             for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
                 for pk, paths in kept_targets(self._fold_pk(account, branch.pk), branch):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))
@@ -251,8 +242,7 @@ class MemoryStore:
                             else:
                                 key = account, pk, path, interval, start, metric if bin_ else known
                                 self._add(key, amount)
-        if extras:
-            self._mark(account, extras)
+        self._mark(account, batch.extras)
         return {}
 
     def _mark(self, account: str, extras: Extras) -> None:

@@ -1,10 +1,9 @@
 """What hits add up to is taken, in batches."""
 
-from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from whale.cells import Cells, Extras, Name, Reset, Tally
+from whale.cells import Batch, Name, Reset
 from whale.store.contract.zones import Zones
 
 
@@ -24,21 +23,10 @@ class Batches(Zones, Protocol):
     def resets(self, account: str) -> frozenset[Reset]:
         """The resets that this process knows of; `apply` says where there are others."""
 
-    def apply(
-        self,
-        account: str,
-        tallies: Sequence[Tally],
-        cells: Cells,
-        now: float,
-        shards: Collection[int] | None = None,
-        resets: frozenset[Reset] = frozenset(),
-        extras: Extras | None = None,
-    ) -> dict[int, set[Name]]:
-        """Adds the cells of some messages, on each shard all or nothing, and each message once.
+    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
+        """Adds what some messages add up to, on each shard all or nothing, and each message once.
 
-        tallies: one a message.  cells: of `denormalize`, all of these messages added up.  shards: only these.
-        resets: those that the cells have heeded.
-        extras: of the same messages; they may be made of a message that is not applied, since it was or will be.
+        Extras may come of a message that is not applied, since it was or will be.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
         caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
         """

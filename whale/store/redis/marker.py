@@ -1,12 +1,12 @@
 """Marking extras: what is no sum, of each node by name, is handed to mark.lua in calls of a bounded size, before the sums are applied."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from hail.settings import DISTINCT
-from whale.cells import Extras, Names, Reset, Value, Values, stays
+from whale.cells import Batch, Names, Value, Values, stays
 from whale.metric import distinct_periods
 from whale.period import Interval, next_start
 from whale.store.redis.connection import pack
@@ -44,23 +44,14 @@ class Marker:
         self._kept = distinct_periods(database.settings.periods)
         self._most_nodes = database.settings.max_distinct_nodes
 
-    def mark(
-        self,
-        account: str,
-        keys: Keys,
-        extras: Extras,
-        now: float,
-        shards: Collection[int] | None,
-        lost: Lost,
-        resets: frozenset[Reset],
-    ) -> bool:
+    def mark(self, account: str, keys: Keys, batch: Batch, now: float, lost: Lost) -> bool:
         """Marks extras, after `resolve` of the numbers; False where a dictionary turned out to be gone, or a reset came.
 
         lost: adds what could not be marked. None is on a shard that knows of other resets than those that the extras have
         heeded: it will be refused.
         """
-        names = [(self._by_node(account, keys, part), buckets) for part, buckets in _shared(extras.names)]
-        values = [(_by_page(part), buckets) for part, buckets in _shared(extras.values)]
+        names = [(self._by_node(account, keys, part), buckets) for part, buckets in _shared(batch.extras.names)]
+        values = [(_by_page(part), buckets) for part, buckets in _shared(batch.extras.values)]
         if not self._know_kinds(account, [by_node for by_node, _ in names], [by_page for by_page, _ in values]):
             return False
         rows: dict[int, list[_Row]] = {}
@@ -73,7 +64,7 @@ class Marker:
                 rows.setdefault(row.dictionary.shard, []).append(row)
         for shard, mine in rows.items():
             log_of = self._numbers.resets_on(account, keys, shard)
-            if (shards is not None and shard not in shards) or not log_of.resets <= resets:
+            if (batch.shards is not None and shard not in batch.shards) or not log_of.resets <= batch.resets:
                 continue
             for stale in self._send_marks(keys, shard, mine, log_of):
                 if isinstance(stale, ResetLog):

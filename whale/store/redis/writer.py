@@ -2,13 +2,13 @@
 to apply.lua in one call. What is no sum goes to mark.lua before.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from hail.settings import DAY
-from whale.cells import Cells, Extras, Name, Reset, Sums, Tally
+from whale.cells import Batch, Name, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
@@ -35,38 +35,31 @@ class Writer:
         self._apply = database.script("apply")
 
     @reachable
-    def apply(
-        self,
-        account: str,
-        tallies: Sequence[Tally],
-        cells: Cells,
-        now: float,
-        shards: Collection[int] | None = None,
-        resets: frozenset[Reset] = frozenset(),
-        extras: Extras | None = None,
-    ) -> dict[int, set[Name]]:
+    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
         keys, numbers = self._database.keys(account), self._numbers
         self._database.begin(account)
         numbers.trim(now)
-        homes = {keys.home(tally.publisher) for tally in tallies}
-        todo, done, refused = shards, set[int](), dict[int, set[Name]]()
+        homes = {keys.home(tally.publisher) for tally in batch.tallies}
+        if batch.shards is not None:
+            homes &= set(batch.shards)
+        done, refused = set[int](), dict[int, set[Name]]()
         for _ in range(TRIES):
-            if not numbers.resolve(account, keys, cells):
+            if not numbers.resolve(account, keys, batch.cells):
                 continue
-            pages, lost = self._pages(account, cells, todo)
-            if extras and not self._marker.mark(account, keys, extras, now, todo, lost, resets):
+            pages, lost = self._pages(account, batch)
+            if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
                 continue
             stale = False
-            for shard in sorted({*pages, *(homes if todo is None else homes.intersection(todo))} - done):
+            for shard in sorted({*pages, *homes} - done):
                 mine = pages.get(shard, {})
                 dictionaries = list(dict.fromkeys(dictionary for dictionary, *_ in mine))
                 log_of = numbers.resets_on(account, keys, shard)
-                if not log_of.resets <= resets:
+                if not log_of.resets <= batch.resets:
                     done.add(shard)
                     refused[shard] = set()
                     continue
                 checked: list[Dictionary | ResetLog] = [*dictionaries, log_of]
-                answer = self._apply_shard(keys, shard, tallies, mine, checked, now, lost.get(shard, {}))
+                answer = self._apply_shard(keys, shard, batch.tallies, mine, checked, now, lost.get(shard, {}))
                 if answer[0] == b"stale":
                     for i in answer[1:]:
                         if i == len(dictionaries):
@@ -77,7 +70,7 @@ class Writer:
                     continue
                 done.add(shard)
                 if answer[0] == b"seen":
-                    refused[shard] = {tallies[i].name for i in answer[1:]}
+                    refused[shard] = {batch.tallies[i].name for i in answer[1:]}
             if not stale:
                 return refused
         raise Unavailable(
@@ -127,13 +120,13 @@ class Writer:
         self._database.await_replicas(keys, shard)
         return answer
 
-    def _pages(self, account: str, cells: Cells, shards: Collection[int] | None) -> tuple[_Pages, Lost]:
+    def _pages(self, account: str, batch: Batch) -> tuple[_Pages, Lost]:
         """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
-        zone = self._database.zone(account)
+        zone, shards = self._database.zone(account), batch.shards
         expanded: dict[int, _Expanded] = {}
         grouped: _Pages = {}
         lost: Lost = {}
-        for interval, level in cells.items():
+        for interval, level in batch.cells.items():
             for start, sums in level.items():
                 found = expanded.get(id(sums))  # levels share their sums
                 if found is None:

@@ -1,0 +1,56 @@
+"""Messages become a Batch: every field has a gatherer, and what resets leave out is said."""
+
+from dataclasses import fields
+
+from hail.hit import Reason, encode_hit, parse_hit
+from hail.message import Message, decode_message, encode_message
+from hail.settings import load
+from whale.cells import Batch, Reset
+from whale.count.denormalize import Branches
+from whale.count.extras import places_of
+from whale.count.gather import Gathering
+
+SETTINGS = load({})
+NOW = 1_790_003_590.0  # 2026-09-21T15:13:10Z
+AT = int(NOW * 1000)
+HIT = {"pk": ["shop", "a"], "metrics": {"revenue": 5, "visitors": {"unique": "ann"}}}
+
+
+def message(*hits: dict[str, object]) -> Message:
+    """Accepted at NOW."""
+    rows = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in hits]
+    return decode_message(encode_message("0" * 16, 7, "a", 9, AT, rows))
+
+
+def gathered(taken: Message, left_out: dict[int, Reason], *resets: Reset) -> tuple[Gathering, Batch]:
+    branches = Branches()
+    gathering = Gathering(SETTINGS, branches, frozenset(resets))
+    gathering.take(taken, places_of(taken.hits, branches)[0], left_out)
+    return gathering, gathering.batch("UTC", NOW)
+
+
+def test_every_field_of_a_batch_has_a_gatherer() -> None:
+    _, batch = gathered(message(HIT), {})
+    empty = Batch()
+    filled = {field.name for field in fields(Batch) if getattr(batch, field.name) != getattr(empty, field.name)}
+    assert filled == {field.name for field in fields(Batch)} - {"resets", "shards"}
+
+
+def test_hits_that_do_not_count_are_dropped_by_reason() -> None:
+    _, batch = gathered(message(HIT, HIT, HIT), {1: Reason.DUPLICATE})
+    assert [(tally.hits, dict(tally.dropped)) for tally in batch.tallies] == [(3, {"duplicate": 1})]
+
+
+def test_hits_that_a_later_reset_leaves_nowhere_are_left_out() -> None:
+    resets = Reset(("shop",), None, AT + 1), Reset(("gone",), None, AT + 1)
+    gathering, batch = gathered(message({"pk": "gone"}, {"pk": "kept"}, {"pk": "kept"}), {2: Reason.DUPLICATE}, *resets)
+    assert gathering.left_out == {("0" * 16, 7): {0: Reason.RESET, 2: Reason.DUPLICATE}}
+    assert [dict(tally.dropped) for tally in batch.tallies] == [{"duplicate": 1, "reset": 1}]
+    assert {branch.pk for level in batch.cells.values() for sums in level.values() for branch in sums} == {("kept",)}
+    assert batch.resets == set(resets)
+
+
+def test_an_earlier_reset_leaves_nothing_out() -> None:
+    gathering, batch = gathered(message(HIT), {}, Reset(("shop",), None, AT))
+    assert gathering.left_out == {}
+    assert [dict(tally.dropped) for tally in batch.tallies] == [{}]

@@ -1,0 +1,57 @@
+"""Messages become a Batch: each gatherer takes every message, and then fills its field.
+
+A further kind of stored fact is a gatherer in a file of its own and a line in GATHERERS, a field of Batch, and a contract with a part
+of each store that keeps it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from hail.hit import Reason
+from hail.message import Message
+from hail.settings import Settings
+from whale.cells import Batch, Name, Reset
+from whale.count.amounts import Amounts
+from whale.count.denormalize import Branches, Placed
+from whale.count.resets import Older
+from whale.count.taken import Gatherer, Taken
+from whale.count.tallies import Tallies
+
+GATHERERS = (Tallies, Amounts)
+
+
+class Gathering:
+    """Some messages of one account. resets: those that are heeded.  left_out: of what was taken, hits that do not count, and why."""
+
+    def __init__(self, settings: Settings, branches: Branches, resets: frozenset[Reset]):
+        self._gatherers: list[Gatherer] = [gatherer(settings) for gatherer in GATHERERS]
+        self._branches, self._resets = branches, resets
+        self._newest = max((reset.at_ms for reset in resets), default=0)
+        self._older: dict[tuple[Reset, ...], Older] = {}
+        self.left_out: dict[Name, Mapping[int, Reason]] = {}
+
+    @property
+    def cells(self) -> int:
+        return sum(gatherer.cells for gatherer in self._gatherers)
+
+    @property
+    def size(self) -> int:
+        return sum(gatherer.size for gatherer in self._gatherers)
+
+    def take(self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason]) -> None:
+        later = tuple(reset for reset in self._resets if message.at < reset.at_ms) if message.at < self._newest else ()
+        older = self._older.setdefault(later, Older(self._branches, later)) if later else None
+        if older:
+            places = [older.cut(place) for place in places]
+            gone = [i for i, place in enumerate(places) if not place[0] and i not in left_out]
+            left_out = {**left_out, **dict.fromkeys(gone, Reason.RESET)}
+        if left_out:
+            self.left_out[message.name] = left_out
+        taken = Taken(message, places, older or self._branches, left_out)
+        for gatherer in self._gatherers:
+            gatherer.take(taken)
+
+    def batch(self, zone: str, now: float, shards: Collection[int] | None = None) -> Batch:
+        batch = Batch(resets=self._resets, shards=shards)
+        for gatherer in self._gatherers:
+            batch = gatherer.fill(batch, zone, now)
+        return batch
