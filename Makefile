@@ -17,7 +17,7 @@ setup: .venv/.runtime
 
 up: setup
 	@test -n "$$HAILWHALE_REDIS_URL" \
-		|| $(BIN)/python -c 'from whale.embedded import find_redis_server; find_redis_server()' 2>/dev/null \
+		|| $(BIN)/python -c 'from whale.commands.embedded import find_redis_server; find_redis_server()' 2>/dev/null \
 		|| deploy/install-debian.sh redis-server
 	@exec $(BIN)/hailwhale up
 

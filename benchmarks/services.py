@@ -17,8 +17,8 @@ from typing import NamedTuple
 from benchmarks.workload import PERIODS
 from hail.settings import load
 from tests.servers import free_port
-from whale.embedded import dying_with_parent
-from whale.supervisor import hail_command, hailwail_command, whale_command, worker_command
+from whale.commands.embedded import dying_with_parent
+from whale.commands.supervisor import hail_command, hailwail_command, whale_command, worker_command
 
 ROOT = Path(__file__).parents[1]
 START_S = 30.0

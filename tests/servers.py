@@ -26,7 +26,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from whale.embedded import RedisBinary, dying_with_parent, redis_version, wheel_redis_servers
+from whale.commands.embedded import RedisBinary, dying_with_parent, redis_version, wheel_redis_servers
 
 SLOTS = 16384
 

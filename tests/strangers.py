@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from whale.embedded import dying_with_parent
+from whale.commands.embedded import dying_with_parent
 
 KINDS = ("head", "body", "idle", "reader")
 PIPELINED = 60

@@ -46,7 +46,7 @@ def up() -> None:
     Prints both addresses and how to count and ask. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
     servers instead of its own Redis and the spool. Ctrl-C stops; nothing that was accepted is lost.
     """
-    from whale.supervisor import up as run
+    from whale.commands.supervisor import up as run
 
     sys.exit(run(load(os.environ), os.environ))
 
@@ -56,7 +56,7 @@ def up() -> None:
 @click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_HAIL_PROCESSES).")
 def hail(bind: str | None, processes: int | None) -> None:
     """Run Hail, which takes hits, under gunicorn."""
-    from whale.supervisor import hail_command
+    from whale.commands.supervisor import hail_command
 
     settings = _with(HAIL_BIND=bind, HAIL_PROCESSES=processes)
     _check_bind("HAIL_BIND", settings)
@@ -69,7 +69,7 @@ def hail(bind: str | None, processes: int | None) -> None:
 @click.option("--threads", type=click.IntRange(1), help="Threads of a process (HAILWHALE_WHALE_THREADS).")
 def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
     """Run Whale, which answers questions, under gunicorn."""
-    from whale.supervisor import whale_command
+    from whale.commands.supervisor import whale_command
 
     settings = _with(WHALE_BIND=bind, WHALE_PROCESSES=processes, WHALE_THREADS=threads)
     _check_bind("WHALE_BIND", settings)
@@ -80,7 +80,7 @@ def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
 @click.option("--threads", type=click.IntRange(1), help="Messages held at once (HAILWHALE_WORKER_THREADS).")
 def worker(threads: int | None) -> None:
     """Run a Celery worker, which counts what RabbitMQ holds."""
-    from whale.supervisor import worker_command
+    from whale.commands.supervisor import worker_command
 
     _become(worker_command(_with(WORKER_THREADS=threads)))
 
@@ -137,17 +137,17 @@ class _Elsewhere(click.Command):
 
 
 main.add_command(
-    _Elsewhere("import", "whale.count.importer", "Count a file of events: CSV or NDJSON, plain, gz or zip.")
+    _Elsewhere("import", "whale.commands.importer", "Count a file of events: CSV or NDJSON, plain, gz or zip.")
 )
 main.add_command(
     _Elsewhere(
-        "audit", "whale.count.audit", "Show what was accepted, counted and dropped; exit 1 if it does not close."
+        "audit", "whale.commands.audit", "Show what was accepted, counted and dropped; exit 1 if it does not close."
     )
 )
 main.add_command(
-    _Elsewhere("doctor", "whale.doctor", "Check this machine and the servers; show and replay dead messages.")
+    _Elsewhere("doctor", "whale.commands.doctor", "Check this machine and the servers; show and replay dead messages.")
 )
-main.add_command(_Elsewhere("tail", "whale.tail", "Show the last hits, counted or not and why."))
+main.add_command(_Elsewhere("tail", "whale.commands.tail", "Show the last hits, counted or not and why."))
 
 if __name__ == "__main__":
     main()

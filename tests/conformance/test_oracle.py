@@ -48,13 +48,13 @@ from tests.oracle import (
 from tests.servers import RedisServer
 from tests.wsgi import Answer, call
 from whale.client import Whale
+from whale.commands.importer import Refused as RefusedRows
+from whale.commands.importer import blocks, publisher_of
+from whale.commands.imports import Stretch
+from whale.commands.mapping import load_mapping
+from whale.commands.rows import scan
 from whale.count.apply import Applier
 from whale.count.hailwail import Apply, Hailwail
-from whale.count.importer import Refused as RefusedRows
-from whale.count.importer import blocks, publisher_of
-from whale.count.imports import Stretch
-from whale.count.mapping import load_mapping
-from whale.count.rows import scan
 from whale.errors import CallerError
 from whale.period import Span
 from whale.store.redis import connect

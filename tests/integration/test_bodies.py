@@ -24,7 +24,7 @@ from hail.settings import load
 from hail.spool import SpoolFolder, read_records
 from tests.servers import RedisServer, free_port, wait_until
 from whale.client import Whale
-from whale.embedded import dying_with_parent
+from whale.commands.embedded import dying_with_parent
 
 ROOT = Path(__file__).parents[2]
 HAIL, WHALE = "localhost", "127.0.0.1"

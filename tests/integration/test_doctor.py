@@ -14,8 +14,8 @@ from hail.settings import DAY, Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
 from whale.client import Whale
-from whale.doctor import WRONG, findings
-from whale.supervisor import worker_command
+from whale.commands.doctor import WRONG, findings
+from whale.commands.supervisor import worker_command
 
 NOW = 1_795_300_800.0
 ONE, TWO = "1" * 16, "2" * 16

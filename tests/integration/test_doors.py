@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import RedisServer, free_port, wait_until
-from whale.embedded import dying_with_parent
+from whale.commands.embedded import dying_with_parent
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {

@@ -14,9 +14,9 @@ import redis
 
 from hail.settings import load
 from tests.servers import ServerMissing, find_redis_62, missing, wait_until
-from whale import embedded
+from whale.commands import embedded
+from whale.commands.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from whale.count.hailwail import check_readable
-from whale.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from whale.errors import SetupError
 from whale.store.local import redis_url_of
 
@@ -113,7 +113,7 @@ def test_a_long_path_gets_its_socket_elsewhere_and_others_find_it(tmp_path: Path
 
 def test_redis_goes_when_its_starter_is_killed_and_a_new_one_takes_over(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from whale.embedded import EmbeddedRedis\n"
+        "import sys, time; from whale.commands.embedded import EmbeddedRedis\n"
         "server = EmbeddedRedis(sys.argv[1]); server.start()\n"
         "print(server.process.pid, flush=True); time.sleep(60)"
     )

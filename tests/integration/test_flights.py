@@ -31,7 +31,7 @@ from tests.fetch_flights import flights_zip
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.wsgi import call
 from whale.client import Whale
-from whale.supervisor import hail_command, hailwail_command, worker_command
+from whale.commands.supervisor import hail_command, hailwail_command, worker_command
 from whale.web import make_app
 
 FLIGHTS = 336_776

@@ -12,8 +12,8 @@ from hail.spool import SpoolFolder, SpoolWriter
 from tests.integration.test_doctor import environ, kill_messages, run, send, worker
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from whale.client import Whale
+from whale.commands.supervisor import worker_command
 from whale.count.hailwail import Apply, Hailwail, Ship
-from whale.supervisor import worker_command
 
 __all__ = ["worker"]
 

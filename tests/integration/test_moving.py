@@ -20,9 +20,9 @@ from hail.message import Message
 from hail.settings import DAY, Settings, load
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
 from tests.servers import RedisCluster, SlotMove, wait_until
+from whale.commands.doctor import WRONG, findings
 from whale.count.apply import Applier
 from whale.dimension import Path
-from whale.doctor import WRONG, findings
 from whale.period import MINUTE
 from whale.spy import Traces
 from whale.store.contract.changes import Change

@@ -12,8 +12,8 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import MONTH, Settings, load
 from tests.contract.hits import NOW, sums
 from tests.servers import RedisServer, wait_until
+from whale.commands.audit import Found, close
 from whale.count.apply import Applier, MergingApplier
-from whale.count.audit import Found, close
 from whale.dimension import Path
 from whale.store import connect
 from whale.store.redis import RedisStore

@@ -15,7 +15,7 @@ import requests
 from hail.settings import load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, HERE, Part, environ_of, ran
-from whale.count.dead import Queues
+from whale.commands.dead import Queues
 from whale.errors import SetupError
 
 

@@ -24,13 +24,13 @@ from tests.servers import RabbitMQ, RedisCluster, RedisServer, find_redis, free_
 from tests.starts import CELERY, HAILWHALE, Part, ran
 from tests.wsgi import call
 from whale.client import Whale
+from whale.commands.embedded import EmbeddedRedis, RedisBinary
+from whale.commands.supervisor import LASTED_S, Keeper, Stopping
+from whale.commands.supervisor import Part as SupervisedPart
 from whale.count.apply import Applier
-from whale.embedded import EmbeddedRedis, RedisBinary
 from whale.errors import SetupError
 from whale.store import connect
 from whale.store.redis.keys import Keys
-from whale.supervisor import LASTED_S, Keeper, Stopping
-from whale.supervisor import Part as SupervisedPart
 from whale.web import STORE_TIMEOUT_S, Application, make_app
 
 WHALE = "gunicorn --config python:hail.gunicorn_conf --worker-class gthread whale.web:application --bind"

@@ -23,10 +23,10 @@ from hail.settings import DAY, load
 from tests.servers import RedisServer, free_port, wait_until
 from tests.strangers import Strangers, steadily, threads_of
 from tests.up import Up
+from whale.commands.embedded import dying_with_parent
+from whale.commands.supervisor import hail_command, whale_command
 from whale.count.apply import Applier
-from whale.embedded import dying_with_parent
 from whale.store.redis import connect
-from whale.supervisor import hail_command, whale_command
 
 HEAD_S = 5
 PATIENCE = 5  # times as long as promised: this machine runs the strangers, and other tests

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.servers import wait_until
-from whale import supervisor
+from whale.commands import supervisor
+from whale.commands.supervisor import Keeper, Part, Stopping, wait_until_both_answer
 from whale.errors import SetupError
-from whale.supervisor import Keeper, Part, Stopping, wait_until_both_answer
 
 WAITS = (
     "import signal, time; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('up', flush=True); time.sleep(290)"

@@ -21,8 +21,8 @@ from tests.proxy import Proxy
 from tests.servers import RabbitMQ, wait_until
 from tests.wsgi import Answer, call
 from whale.client import Whale
+from whale.commands.audit import Found, close
 from whale.count.apply import Applier
-from whale.count.audit import Found, close
 from whale.errors import Unavailable
 from whale.store.memory import MemoryStore
 

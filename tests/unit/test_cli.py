@@ -56,20 +56,20 @@ def test_a_misspelt_setting_is_one_sentence_and_exit_2() -> None:
 
 
 def test_what_the_machine_lacks_is_one_sentence_and_exit_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    import whale.supervisor
+    import whale.commands.supervisor
 
     def refuse(*_: Any) -> int:
         raise SetupError("port 8085 is in use: stop what listens there")
 
-    monkeypatch.setattr(whale.supervisor, "up", refuse)
+    monkeypatch.setattr(whale.commands.supervisor, "up", refuse)
     said = CliRunner().invoke(main, ["up"])
     assert (said.exit_code, said.stderr) == (2, "hailwhale: port 8085 is in use: stop what listens there\n")
 
 
 def test_up_gives_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    import whale.supervisor
+    import whale.commands.supervisor
 
-    monkeypatch.setattr(whale.supervisor, "up", lambda settings, environ: 3)
+    monkeypatch.setattr(whale.commands.supervisor, "up", lambda settings, environ: 3)
     assert CliRunner().invoke(main, ["up"]).exit_code == 3
 
 
@@ -108,6 +108,6 @@ def test_a_command_that_lives_elsewhere_is_imported_when_used(monkeypatch: pytes
     def elsewhere(file: str) -> None:
         click.echo(f"counting {file}")
 
-    monkeypatch.setitem(sys.modules, "whale.count.importer", SimpleNamespace(main=elsewhere))
+    monkeypatch.setitem(sys.modules, "whale.commands.importer", SimpleNamespace(main=elsewhere))
     assert CliRunner().invoke(main, ["import", "flights.csv"]).output == "counting flights.csv\n"
     assert "Usage: main import" in CliRunner().invoke(main, ["import"]).stderr

@@ -10,7 +10,7 @@ from hail.settings import load
 from tests.farm import ROOT
 from tests.servers import wait_until
 from whale import held
-from whale.doctor import memory_findings
+from whale.commands.doctor import memory_findings
 
 LIVES = """
 import sys

@@ -22,7 +22,7 @@ from hail.hit import HitError, encode_hit, parse_hit
 from hail.message import decode_message
 from hail.settings import load
 from whale import cli
-from whale.count.importer import (
+from whale.commands.importer import (
     Block,
     Job,
     Refused,
@@ -31,9 +31,9 @@ from whale.count.importer import (
     main,
     publisher_of,
 )
-from whale.count.imports import Asked, Content, Stretch
-from whale.count.mapping import HitMaker, RowMapping, load_mapping, meaning_of
-from whale.count.rows import check_keys_exist, scan
+from whale.commands.imports import Asked, Content, Stretch
+from whale.commands.mapping import HitMaker, RowMapping, load_mapping, meaning_of
+from whale.commands.rows import check_keys_exist, scan
 from whale.errors import SetupError
 
 SETTINGS = load({})
@@ -373,7 +373,7 @@ def test_a_line_of_a_hundred_megabytes_takes_no_such_memory(tmp_path: Path) -> N
             file.write(b"x" * 1_000_000)
         file.write(b"\nann,US,,,1,,01.07.2026 12:00,\n")
     program = (
-        "import re, sys; from click.testing import CliRunner; from whale.count.importer import main;"
+        "import re, sys; from click.testing import CliRunner; from whale.commands.importer import main;"
         "done = CliRunner().invoke(main, sys.argv[1:]);"
         "print(done.stderr, int(re.search(r'VmHWM:\\s*([0-9]+)', open('/proc/self/status').read())[1]) // 1024)"
     )
@@ -384,7 +384,7 @@ def test_a_line_of_a_hundred_megabytes_takes_no_such_memory(tmp_path: Path) -> N
 
 
 def test_what_a_mapping_remembers_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whale.count.mapping.MOST_REMEMBERED_BYTES", 5000)
+    monkeypatch.setattr("whale.commands.mapping.MOST_REMEMBERED_BYTES", 5000)
     maker = HitMaker(mapping_of(tmp_path, 'pk = "p"\nat = "t"\n[metrics]\nm = "m"\n'), ["m", "t"], SETTINGS, NOW)
     for number in range(1000):
         hit = json.loads(maker.wire([str(number), "2020-01-01"]))

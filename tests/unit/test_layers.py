@@ -44,8 +44,8 @@ PURE = {
     "whale/count/denormalize.py",
     "whale/count/extras.py",
     "whale/count/gather.py",
-    "whale/count/imports.py",
-    "whale/count/mapping.py",
+    "whale/commands/imports.py",
+    "whale/commands/mapping.py",
     "whale/count/resets.py",
     "whale/count/taken.py",
     "whale/count/tallies.py",
@@ -70,23 +70,23 @@ EDGES = {
     "whale/library/counting.py": "the name of an operation",
     "whale/library/deciding.py": "the name of a decision",
     "whale/count/apply.py": "waiting for the store",
-    "whale/count/audit.py": "waiting for what is in flight",
+    "whale/commands/audit.py": "waiting for what is in flight",
     "whale/count/direct.py": "the name of a publisher",
     "whale/count/hailwail.py": "waiting for files; how old they are",
-    "whale/count/importer.py": "how fast it goes; waiting for the other side",
+    "whale/commands/importer.py": "how fast it goes; waiting for the other side",
     "whale/count/trials.py": "the name of a publisher",
     "whale/count/witness.py": "how often the spy is told",
     "whale/count/worker.py": "waiting for the store",
-    "whale/doctor.py": "how old things are",
-    "whale/embedded.py": "waiting for Redis",
+    "whale/commands/doctor.py": "how old things are",
+    "whale/commands/embedded.py": "waiting for Redis",
     "whale/fasttrack.py": "the clock of what is tracked",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
     "whale/store/redis/changes.py": "tokens and generations of dictionaries",
     "whale/store/redis/numbers.py": "tokens of dictionaries",
     "whale/store/redis/sweep.py": "tokens of dictionaries",
-    "whale/tail.py": "waiting for hits",
-    "whale/supervisor.py": "waiting for parts, and starting them again",
+    "whale/commands/tail.py": "waiting for hits",
+    "whale/commands/supervisor.py": "waiting for parts, and starting them again",
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
@@ -283,6 +283,11 @@ def test_routes_know_neither_stores_nor_queues() -> None:
 def test_the_library_knows_no_routes_and_answers_no_library() -> None:
     assert offences("whale/library/", "whale.web", "whale.routes", "bottle") == []
     assert offences("whale/answer/", "whale.library", "whale.client") == []
+
+
+def test_only_the_command_line_knows_commands() -> None:
+    users = {offence.split()[0] for offence in offences("", "whale.commands")}
+    assert {module for module in users if not module.startswith("whale/commands/")} == {"whale/cli.py"}
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:

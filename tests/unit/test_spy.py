@@ -17,8 +17,8 @@ from hail.web import make_app
 from tests.contract.hits import NOW, PUBLISHER, message
 from tests.servers import wait_until
 from tests.wsgi import call
-from whale import tail
 from whale.client import Whale
+from whale.commands import tail
 from whale.count.apply import Applier
 from whale.count.witness import EVERY_REFUSED_S, EVERY_S, Witness
 from whale.errors import Unavailable

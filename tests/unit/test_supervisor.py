@@ -11,8 +11,8 @@ import pytest
 from hail import binds
 from hail.binds import address_of, check_free, url_of
 from hail.settings import Settings, SettingsError, load
-from whale import supervisor
-from whale.supervisor import up, welcome
+from whale.commands import supervisor
+from whale.commands.supervisor import up, welcome
 
 HERE = Path(__file__).parents[2]
 

@@ -26,8 +26,8 @@ from tests.laws import law
 from tests.unit.test_docs import DOCUMENTS, rows
 from tests.wsgi import Answer, call
 from whale.client import Whale
-from whale.count.mapping import HitMaker, load_mapping
-from whale.count.rows import Lines, csv_rows, ndjson_rows
+from whale.commands.mapping import HitMaker, load_mapping
+from whale.commands.rows import Lines, csv_rows, ndjson_rows
 from whale.errors import CallerError
 from whale.fasttrack import Memory
 from whale.orm import Counted

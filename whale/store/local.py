@@ -1,4 +1,4 @@
-"""The Redis that `hailwhale up` keeps on a data directory, as other processes find it; whale/embedded.py starts it."""
+"""The Redis that `hailwhale up` keeps on a data directory, as other processes find it; whale/commands/embedded.py starts it."""
 
 import socket
 from pathlib import Path

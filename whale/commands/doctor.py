@@ -24,9 +24,9 @@ from hail.message import ACCOUNT
 from hail.settings import MONTH, Settings, SettingsError, load
 from hail.spool import MEGABYTE, SpoolFolder
 from whale import held
-from whale.count.dead import Letter, Queues
+from whale.commands.dead import Letter, Queues
+from whale.commands.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.count.hailwail import head_of
-from whale.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.errors import SetupError, Unavailable
 from whale.store import with_redis
 from whale.store.contract.aside import Illegible
@@ -438,7 +438,7 @@ def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str
 
     NAME: with --dead or --replay, only these messages.
     """
-    from whale.outside import outside_findings  # which says what it finds in the words of this module
+    from whale.commands.outside import outside_findings  # which says what it finds in the words of this module
 
     settings, now = load(os.environ), time.time()
     console = Console()

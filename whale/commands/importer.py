@@ -38,9 +38,7 @@ from hail.broker import Broker, away
 from hail.hit import HitError, Reason, name_of
 from hail.message import ACCOUNT, Message, decode_message, encode_message
 from hail.settings import DAY, SUM, Settings, load
-from whale.count.apply import Applier, CountingStore
-from whale.count.hailwail import Ship
-from whale.count.imports import (
+from whale.commands.imports import (
     MOST_PARTS,
     UNKNOWN,
     Asked,
@@ -65,8 +63,10 @@ from whale.count.imports import (
     undone,
     when,
 )
-from whale.count.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
-from whale.count.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
+from whale.commands.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
+from whale.commands.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
+from whale.count.apply import Applier, CountingStore
+from whale.count.hailwail import Ship
 from whale.errors import CallerError, SetupError, Unavailable, visible
 from whale.store import connect, with_redis
 from whale.store.contract.changes import RESET_KEPT_S

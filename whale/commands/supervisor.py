@@ -24,7 +24,7 @@ from hail.access import check_bind
 from hail.binds import address_of, check_free, url_of
 from hail.broker import check_broker
 from hail.settings import Settings
-from whale.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, make_folder
+from whale.commands.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, make_folder
 from whale.errors import SetupError
 from whale.starts import store_says
 

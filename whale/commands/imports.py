@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from whale.count.mapping import RowMapping
+from whale.commands.mapping import RowMapping
 from whale.dimension import Path, Pk
 
 MOST_COUNTED = 100

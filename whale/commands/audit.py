@@ -30,7 +30,7 @@ from hail.message import ACCOUNT, BadMessage, Message, decode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder
 from whale.cells import Name
-from whale.count.dead import Queues
+from whale.commands.dead import Queues
 from whale.errors import Unavailable
 from whale.store import connect, with_redis
 from whale.store.contract.faults import Faults

@@ -23,8 +23,8 @@ import msgspec
 
 from hail.hit import HitError, Reason
 from hail.settings import Settings
-from whale.count.imports import Content
-from whale.count.mapping import Row, RowMapping
+from whale.commands.imports import Content
+from whale.commands.mapping import Row, RowMapping
 from whale.errors import SetupError
 
 READ_BYTES = 1 << 20
