@@ -23,8 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.report import Figure, report
-from whale.answer.evidence import Departures, Evidence, moments
-from whale.answer.policy import Policy, choose, departures, probabilities
+from whale.decide.evidence import Departures, Evidence, moments
+from whale.decide.policy import Policy, choose, departures, probabilities
 from whale.formula import Floats
 
 

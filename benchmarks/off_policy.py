@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.decide import LEARN, HailWhale, World, truth
 from benchmarks.report import Figure, report
-from whale.answer.experiment import Log, doubly_robust, self_normalised
-from whale.answer.policy import Policy
+from whale.decide.experiment import Log, doubly_robust, self_normalised
+from whale.decide.policy import Policy
 from whale.formula import Floats
 
 WORLD = World()

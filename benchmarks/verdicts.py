@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.report import Figure, report
-from whale.answer.evidence import Evidence
-from whale.answer.experiment import FURTHEST, more_trials, risk, standing
+from whale.decide.evidence import Evidence
+from whale.decide.experiment import FURTHEST, more_trials, risk, standing
 from whale.formula import Floats
 
 RATE = 0.05

@@ -59,7 +59,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def patient() -> Iterator[None]:
     """Servers on a machine that is busy with other tests may be slow: where a test is not about that, it waits for them."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("whale.decide.HURRY_S", 5.0)
+        patched.setattr("whale.decide.decider.HURRY_S", 5.0)
         patched.setattr("hail.broker.CONNECT_S", 20.0)
         patched.setattr("whale.commands.dead.CONNECT_S", 20.0)
         yield

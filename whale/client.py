@@ -25,15 +25,15 @@ from hail.settings import Settings, load
 from whale.answer.cache import Cache, bytes_of
 from whale.answer.series import Bounds
 from whale.count.direct import Direct
-from whale.count.trials import Trials
 from whale.count.witness import Witness
-from whale.decide import Decider
+from whale.decide.decider import Decider
+from whale.decide.managed import Managed
+from whale.decide.trials import Trials
 from whale.errors import CallerError
 from whale.library.arguments import Period, on_default
 from whale.library.deciding import Deciding
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
-from whale.managed import Managed
 from whale.store import with_redis
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store

@@ -11,10 +11,10 @@ import pytest
 from hail.settings import Settings
 from tests.contract.conftest import IN_REDIS, open_store
 from tests.contract.hits import NOW, message
-from whale.answer.outcomes import PATHS_AT_ONCE, Ratio
 from whale.client import Whale
 from whale.count.apply import Applier
-from whale.decide import Asked
+from whale.decide.decider import Asked
+from whale.decide.outcomes import PATHS_AT_ONCE, Ratio
 from whale.dimension import Path
 from whale.period import DAY, day_start
 from whale.routes import ofrep
@@ -42,7 +42,7 @@ LEARNING = ("cost", "deep", "epsilon", "held learning", "seed", "thompson")
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a busy machine a store that is slow is not away."""
-    monkeypatch.setattr("whale.decide.HURRY_S", 10.0)
+    monkeypatch.setattr("whale.decide.decider.HURRY_S", 10.0)
 
 
 def defined(settings: Settings, account: str, **more: Any) -> Whale:
@@ -98,7 +98,7 @@ def shown(flags: Any) -> list[Any]:
 def test_all_at_once_is_each_by_itself(
     settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch, snapshot_s: float, paths_at_once: int
 ) -> None:
-    monkeypatch.setattr("whale.answer.outcomes.PATHS_AT_ONCE", paths_at_once)
+    monkeypatch.setattr("whale.decide.outcomes.PATHS_AT_ONCE", paths_at_once)
     one = defined(settings, f"{unique}-1", decide_snapshot_s=snapshot_s)
     all_ = defined(settings, f"{unique}-2", decide_snapshot_s=snapshot_s)
     draw, whys = random.Random(9), set()

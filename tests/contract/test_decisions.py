@@ -12,8 +12,8 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings
 from tests.contract.conftest import IN_REDIS, open_store
 from tests.contract.hits import NOW, PUBLISHER
-from whale.answer.outcomes import Ratio, evidence_of, nodes_of
 from whale.count.apply import Applier
+from whale.decide.outcomes import Ratio, evidence_of, nodes_of
 from whale.errors import CallerError
 from whale.metric import COUNT, moment_path, product_bin, sum_bin
 from whale.period import DAY, day_start, parse_period

@@ -11,9 +11,9 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, HOUR, Settings
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, message
-from whale.answer.evidence import Evidence
-from whale.answer.outcomes import FORGOTTEN, Decay, Judged, Ratio, evidence_of, evidence_of_each
 from whale.count.apply import Applier
+from whale.decide.evidence import Evidence
+from whale.decide.outcomes import FORGOTTEN, Decay, Judged, Ratio, evidence_of, evidence_of_each
 from whale.period import Range, parse_period
 from whale.store.base import Store
 

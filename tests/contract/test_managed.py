@@ -11,7 +11,7 @@ from tests.contract.conftest import open_store
 from tests.contract.hits import NOW
 from tests.laws import law
 from whale.client import Whale
-from whale.decide import Decision
+from whale.decide.decider import Decision
 
 OPTIONS = {"a": 1, "b": 2, 'it\'s "c" /é': 3}
 COUNTRIES = ("US", "DE", "FR")

@@ -10,7 +10,7 @@ from hail.hit import DECIDED, EXPECTED
 from hail.settings import load
 from tests.servers import RedisCluster, RedisServer, wait_until
 from whale.client import Whale
-from whale.decide import AWAY_S
+from whale.decide.decider import AWAY_S
 from whale.errors import CallerError
 from whale.store.contract.decisions import DIGEST, Reward
 
@@ -86,7 +86,7 @@ def test_decisions_leave_nothing_that_never_expires(whale: Whale, unique: str) -
 def test_while_redis_is_away_the_default_is_answered_and_afterwards_it_is_decided(
     own_redis: RedisServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whale.decide.HURRY_S", 1.0)
+    monkeypatch.setattr("whale.decide.decider.HURRY_S", 1.0)
     now = [1_800_000_000.0]
     settings = load({}).replace(redis_url=own_redis.url)
     whale = Whale.connect(settings)

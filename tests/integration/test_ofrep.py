@@ -20,7 +20,7 @@ from tests.servers import RedisServer, free_port, wait_until
 from whale.client import Whale
 
 KEYS = {"HAILWHALE_WRITE_KEY": "w" * 20, "HAILWHALE_READ_KEY": "r" * 20, "HAILWHALE_ADMIN_KEY": "a" * 20}
-PATIENT = "from whale import decide; decide.HURRY_S = 0.5; from gunicorn.app.wsgiapp import run; run()"
+PATIENT = "from whale.decide import decider; decider.HURRY_S = 0.5; from gunicorn.app.wsgiapp import run; run()"
 ANN = EvaluationContext("ann", {"country": {"US": "CA"}, "age": 42, "beta": True})
 
 

@@ -20,9 +20,9 @@ from hail.settings import load
 from tests.doors import NOW, DecisionDoor
 from tests.laws import law
 from tests.wsgi import Answer, call
-from whale.answer import policy
-from whale.count.trials import MOST, Trials
-from whale.decide import AWAY_S
+from whale.decide import policy
+from whale.decide.decider import AWAY_S
+from whale.decide.trials import MOST, Trials
 from whale.errors import CallerError, FormulaError, Unavailable
 from whale.metric import COUNT, STEPS, moments, more_moments, product_bin, sum_bin
 

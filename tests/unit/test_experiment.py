@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.unit.test_policy import UK, amounts, dc4, generator, shown
-from whale.answer import chance
-from whale.answer.evidence import Evidence, moments
-from whale.answer.experiment import (
+from whale.decide import chance
+from whale.decide.evidence import Evidence, moments
+from whale.decide.experiment import (
     Log,
     Result,
     always,
@@ -21,7 +21,7 @@ from whale.answer.experiment import (
     self_normalised,
     standing,
 )
-from whale.answer.policy import Policy, probabilities
+from whale.decide.policy import Policy, probabilities
 from whale.errors import CallerError
 from whale.formula import Floats
 

@@ -11,7 +11,7 @@ import pytest
 from tests.doors import NOW, DecisionDoor
 from tests.wsgi import Answer, call
 from whale.client import Whale
-from whale.definition import definition_of, given_of
+from whale.decide.definition import definition_of, given_of
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.store.memory import MemoryStore
 

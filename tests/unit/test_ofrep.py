@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.test_managed import AB, Door
 from tests.wsgi import Answer, call
-from whale.decide import AWAY_S
+from whale.decide.decider import AWAY_S
 from whale.errors import Unavailable
 
 AS_DEFINED = {"one page": {"steps": 1}, "three steps": {"steps": 3}}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whale.answer import chance
-from whale.answer.evidence import MOST_OPTIONS, Evidence, moments
-from whale.answer.policy import Policy, beliefs_of, choose, departures, probabilities
+from whale.decide import chance
+from whale.decide.evidence import MOST_OPTIONS, Evidence, moments
+from whale.decide.policy import Policy, beliefs_of, choose, departures, probabilities
 from whale.dimension import Path
 from whale.errors import CallerError
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.unit.test_policy import DC2, UK, amounts, dc4, generator, reported
-from whale.answer.evidence import Evidence, moments
-from whale.answer.policy import Policy, probabilities
-from whale.answer.reasons import Reason, shares, weighted
+from whale.decide.evidence import Evidence, moments
+from whale.decide.policy import Policy, probabilities
+from whale.decide.reasons import Reason, shares, weighted
 
 
 def kinds(evidence: Evidence, goal: str = "max") -> str:

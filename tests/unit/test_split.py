@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whale.answer.split import SLOTS, dealt, moved, option_at, share_of
+from whale.decide.split import SLOTS, dealt, moved, option_at, share_of
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdef"), st.floats(0, 1e300, allow_subnormal=False), min_size=1).filter(
     lambda weights: any(weights.values())

@@ -10,19 +10,19 @@ import numpy as np
 
 from hail.hit import Reason, is_text, name_of, parse_decided, parse_hit
 from hail.settings import DAY
-from whale.answer import reasons
-from whale.answer.outcomes import check_options, half_life_of, ratio_of
-from whale.answer.policy import Policy
-from whale.answer.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
 from whale.count.direct import Direct
-from whale.count.trials import Trials
-from whale.decide import Asked, Decider, Decision
-from whale.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
+from whale.decide import reasons
+from whale.decide.decider import Asked, Decider, Decision
+from whale.decide.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
+from whale.decide.managed import Answer, Managed
+from whale.decide.outcomes import check_options, half_life_of, ratio_of
+from whale.decide.policy import Policy
+from whale.decide.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
+from whale.decide.trials import Trials
 from whale.dimension import Pk, path_text, pk_asked
 from whale.errors import CallerError, NotFound
 from whale.library.arguments import Period, hit_given, on_default, one, period_text
 from whale.library.counting import Counting
-from whale.managed import Answer, Managed
 from whale.period import Span, parse_period
 from whale.plain import plain
 
@@ -151,13 +151,13 @@ class Deciding(Counting):
         goal: str = "max",
         **exploration: float,
     ) -> Decision:
-        """A decision with its probability, id and evidence: see whale/decide.py.
+        """A decision with its probability, id and evidence: see whale/decide/decider.py.
 
         known_data, known_dimensions, dimensions: the context.  visitor: gets the same while it is sticky.
         default: answered while the store is away.
         half_life: what is so old weighs half, as `7d` or seconds; from a bucket of the period to all of it.
         trial: whether it counts as a hit of its option; it does where there is a visitor, else count_decision says what was shown.
-        policy, goal, exploration: of whale.answer.policy.Policy.
+        policy, goal, exploration: of whale.decide.policy.Policy.
         """
         context = one(one(known_data, known_dimensions), dimensions)
         asked = self.asked(pk_base, decision_name, options, one(by_metric, formula), context, period, half_life)
@@ -337,7 +337,7 @@ class Deciding(Counting):
 
     @on_default
     def define_decision(self, name: Any, /, **fields: Any) -> Shown:
-        """Defines a decision, or changes what is named of it: fields of whale.definition.DecisionGiven.
+        """Defines a decision, or changes what is named of it: fields of whale.decide.definition.DecisionGiven.
 
         Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
         """

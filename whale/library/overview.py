@@ -6,10 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hail.hit import RESERVED
-from whale import definition
-from whale.answer import off_policy
 from whale.answer.series import stored_of
 from whale.client import Whale
+from whale.decide import definition, off_policy
 from whale.dimension import Pk
 from whale.errors import PeriodError
 from whale.formula import Number, number_of

@@ -10,11 +10,11 @@ import bottle
 import msgspec
 
 from hail.hit import DECIDED_FIELDS, HitError, lenient
-from whale.answer.outcomes import ratio_of
-from whale.answer.policy import Row
 from whale.answer.unknown import Unknowns, unknown_header, unknown_names
 from whale.client import Whale
-from whale.decide import Decision
+from whale.decide.decider import Decision
+from whale.decide.outcomes import ratio_of
+from whale.decide.policy import Row
 from whale.dimension import path_text, pk_asked
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.routes import ofrep

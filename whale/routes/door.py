@@ -21,7 +21,7 @@ from hail import access
 from hail.hit import HitError, Reason
 from hail.message import ACCOUNT
 from hail.settings import Settings
-from whale.definition import Definition, decision_shown
+from whale.decide.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable

@@ -16,9 +16,9 @@ import msgspec
 from hail.body import json_of
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
-from whale.definition import Definition
+from whale.decide.definition import Definition
+from whale.decide.managed import Answer, Managed
 from whale.errors import CallerError, FormulaError
-from whale.managed import Answer, Managed
 
 KEY = "targetingKey"
 Code = Literal["PARSE_ERROR", "TARGETING_KEY_MISSING", "INVALID_CONTEXT", "FLAG_NOT_FOUND", "GENERAL"]

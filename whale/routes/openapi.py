@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
-from whale.definition import DecisionGiven, Reporting, Shown
+from whale.decide.definition import DecisionGiven, Reporting, Shown
 from whale.routes import asked, ofrep
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from whale.answer.evidence import Evidence
+from whale.decide.evidence import Evidence
 from whale.dimension import Path
 from whale.formula import Floats
 

@@ -1,4 +1,4 @@
-"""Decisions: which option this visitor should see. The door between the store and the policies of whale/answer/policy.py.
+"""Decisions: which option this visitor should see. The door between the store and the policies of whale/decide/policy.py.
 
     Asked ── sticky? ──► Decision, as before
       └──── counters ──► Evidence ── choose ──► Choice ── keep ──► Decision     (counted as a trial in the background)
@@ -25,12 +25,12 @@ import numpy as np
 from hail.hit import Dimensions, Hit, Reason, name_of, parse_hit, with_moments
 from hail.room import COST
 from hail.settings import Settings
-from whale.answer import off_policy, outcomes, policy
 from whale.answer.cache import Cache, bytes_of
-from whale.answer.evidence import Evidence
-from whale.answer.outcomes import PERIOD, Decay, Judged, Ratio
-from whale.answer.policy import Choice, Policy, Row
 from whale.count.direct import Direct, Named
+from whale.decide import off_policy, outcomes, policy
+from whale.decide.evidence import Evidence
+from whale.decide.outcomes import PERIOD, Decay, Judged, Ratio
+from whale.decide.policy import Choice, Policy, Row
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Unavailable
 from whale.period import Range, parse_period
@@ -55,7 +55,7 @@ class Asked:
     pk: of the decision; its options are the pks one level below.  tree: the known context.  period: whose counters speak.
     half_life_s: how fast they weigh less as they get older; None: all weigh the same.
     default: what is answered while the store is away.  is_trial: whether the decision counts as a hit of its option.
-    sticky_s: None for the setting.  off_policy: the metric whose off-policy estimate is counted too (answer/off_policy.py), if any.
+    sticky_s: None for the setting.  off_policy: the metric whose off-policy estimate is counted too (decide/off_policy.py), if any.
     """
 
     pk: Pk

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from whale.answer import chance, reasons
-from whale.answer.evidence import Departures, Dimension, Evidence
+from whale.decide import chance, reasons
+from whale.decide.evidence import Departures, Dimension, Evidence
 from whale.dimension import Path
 from whale.errors import CallerError
 from whale.formula import Floats

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import MILLION, Dimensions
-from whale.answer.evidence import MOST_OPTIONS, Evidence
+from whale.decide.evidence import MOST_OPTIONS, Evidence
 from whale.dimension import Path, Pk, paths_of
 from whale.errors import CallerError, FormulaError
 from whale.formula import Floats, parse_formula, sums

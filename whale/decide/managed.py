@@ -1,10 +1,10 @@
-"""Managed decisions: those that somebody defined by name (whale/definition.py), decided and changed.
+"""Managed decisions: those that somebody defined by name (whale/decide/definition.py), decided and changed.
 
     name, visitor, context ── definition ──> winner | paused: the default | held out: the default | split: his slot | policy: learns
 
 Promise: a definition is at most `decide_snapshot_s` old, and while the store is away the last one that was read holds. Then a split
 answers as ever and a policy that learns the default, both without an id and uncounted. Winners and pauses are answered without the
-store, and count nothing. Everything else is a decision like others: kept, sticky, rewarded once (whale/decide.py).
+store, and count nothing. Everything else is a decision like others: kept, sticky, rewarded once (whale/decide/decider.py).
 
 Cost: as of a decision, and one small read every `decide_snapshot_s`; of several at once, for one visitor, not more round trips.
 """
@@ -16,11 +16,9 @@ from typing import Any, Literal
 from hail.hit import Dimensions, Reason, name_of, parse_hit
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.answer import split
-from whale.answer.outcomes import ratio_of
-from whale.answer.policy import Choice
-from whale.decide import Asked, Decider, Decision
-from whale.definition import (
+from whale.decide import split
+from whale.decide.decider import Asked, Decider, Decision
+from whale.decide.definition import (
     SPLIT,
     SPLIT_VERSION,
     Definition,
@@ -31,6 +29,8 @@ from whale.definition import (
     policy_of,
     text_of,
 )
+from whale.decide.outcomes import ratio_of
+from whale.decide.policy import Choice
 from whale.errors import Conflict, NotFound, Unavailable
 from whale.store.contract.definitions import Defined, Definitions
 

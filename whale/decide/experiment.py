@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from whale.answer import chance
-from whale.answer.evidence import FEWEST_HITS, Evidence
-from whale.answer.policy import VISIBLE, intervals
+from whale.decide import chance
+from whale.decide.evidence import FEWEST_HITS, Evidence
+from whale.decide.policy import VISIBLE, intervals
 from whale.dimension import Path
 from whale.errors import CallerError
 from whale.formula import Floats

@@ -13,10 +13,10 @@ import numpy as np
 from msgspec import UNSET, Meta, UnsetType
 
 from hail.hit import DECIDED, EXPECTED, MILLION
-from whale.answer import experiment, off_policy
-from whale.answer.evidence import Evidence
-from whale.answer.experiment import Estimate, Result, Standing
-from whale.answer.outcomes import Ratio, evidence_of
+from whale.decide import experiment, off_policy
+from whale.decide.evidence import Evidence
+from whale.decide.experiment import Estimate, Result, Standing
+from whale.decide.outcomes import Ratio, evidence_of
 from whale.dimension import Path, Pk, path_text
 from whale.formula import Floats
 from whale.period import Range, check_points

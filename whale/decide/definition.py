@@ -18,10 +18,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
-from whale.answer import policy, split
 from whale.answer.explain import iso
-from whale.answer.outcomes import PERIOD, half_life_of, ratio_of
-from whale.answer.report import Report
+from whale.decide import policy, split
+from whale.decide.outcomes import PERIOD, half_life_of, ratio_of
+from whale.decide.report import Report
 from whale.dimension import Pk
 from whale.errors import TYPES, CallerError, Conflict, expected_of
 from whale.period import length_name, parse_period
@@ -39,7 +39,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Rule = Literal["split", "thompson", "epsilon", "seed"]
 Goal = Literal["max", "min"]
 NAMES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
-"""Of whale.answer.policy.Policy: how a policy explores."""
+"""Of whale.decide.policy.Policy: how a policy explores."""
 
 
 LEARNS = "goes with a policy that learns: thompson, epsilon or seed"
