@@ -54,7 +54,10 @@ class Acceptor:
     def let_in(self, caller: Caller) -> None:
         """Raises Refused where the caller may not write."""
         if not caller.may(WRITE):
-            raise Refused(Reason.UNAUTHORIZED, f"expected the {WRITE} key, as Bearer, Basic password or key=")
+            raise Refused(
+                Reason.UNAUTHORIZED,
+                f"expected the {WRITE} key: as a Bearer token, as the Basic password or as key=KEY in the address",
+            )
 
     def parameters(self, text: str, names: Iterable[str]) -> Read:
         """The parameters of a query or a form; raises HitError."""

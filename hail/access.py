@@ -31,7 +31,7 @@ from hail.settings import ANY_ORIGIN, PREFIX, Settings, SettingsError
 
 KEYS = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
 KEY_LETTERS = 16
-HOW_TO_MAKE = "make each anew, as `openssl rand -hex 32` prints one"
+HOW_TO_MAKE = "make new ones with `openssl rand -hex 32`"
 WRITE, READ, ADMIN = "write", "read", "admin"
 ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
 
@@ -62,8 +62,8 @@ WILDCARDS = ("", "0.0.0.0", "::")
 MAX_KNOWN = 1000  # hosts, and peers, that are remembered
 MAX_SHOWN = 100  # letters
 HOW = (
-    "without keys only this machine is answered: set "
-    f"{PREFIX}WRITE_KEY, {PREFIX}READ_KEY and {PREFIX}ADMIN_KEY, each as `openssl rand -hex 32` prints one, and start again"
+    "no key is set, so only this machine gets answers: set "
+    f"{PREFIX}WRITE_KEY, {PREFIX}READ_KEY and {PREFIX}ADMIN_KEY, each to a secret from `openssl rand -hex 32`, and restart"
 )
 ALLOW_ORIGIN, EXPOSE = "Access-Control-Allow-Origin", "Access-Control-Expose-Headers"
 
@@ -162,10 +162,10 @@ def weak_keys(settings: Settings) -> str:
     keys = {name: getattr(settings, name.lower()) for name in KEYS if getattr(settings, name.lower())}
     alike = [PREFIX + name for name, key in keys.items() if list(keys.values()).count(key) > 1]
     short = [PREFIX + name for name, key in keys.items() if len(key) < KEY_LETTERS]
-    said = [f"{' and '.join(alike)} are alike, so each opens what the others do"] if alike else []
+    said = [f"{' and '.join(alike)} are the same, so each gives the rights of the others"] if alike else []
     if short:
         have = "have" if len(short) > 1 else "has"
-        said.append(f"{' and '.join(short)} {have} less than {KEY_LETTERS} letters and can be guessed")
+        said.append(f"{' and '.join(short)} {have} fewer than {KEY_LETTERS} characters and can be guessed")
     return f"{'; '.join(said)}: {HOW_TO_MAKE}" if said else ""
 
 
@@ -279,13 +279,13 @@ class Access:
         if ("_FORWARDED" in " ".join(environ) or not OF_PROXIES.isdisjoint(environ)) and (
             found := self._proxy(environ, peer)
         ):
-            return f"{found} says that this came through a proxy; {HOW}"
+            return f"{found} shows that the request came through a proxy; {HOW}"
         if peer not in self._known_peers and not self._is_near(peer):
-            return f"{peer} is another machine; {HOW}"
+            return f"the request came from another machine, {peer}; {HOW}"
         target = environ.get("RAW_URI") or environ.get("REQUEST_URI") or "/"
         for name in (host,) if target[0] == "/" else (host, target.partition("://")[2].partition("/")[0]):
             if name not in self._known_hosts and not self._is_own(name):
-                return f"the Host is {name[:MAX_SHOWN]!a}, and not this machine; {HOW}"
+                return f"the Host {name[:MAX_SHOWN]!a} is not this machine; {HOW}"
         return ""
 
     def _proxy(self, environ: Environ, peer: str) -> str:
@@ -327,7 +327,7 @@ class Access:
         if not foreign or (self._any_origin and not by_itself):
             return ""
         said = ascii(origin[:MAX_SHOWN]) if origin is not None else "another site"
-        return f"a page of {said} may not do this: list its origin in {PREFIX}ALLOWED_ORIGINS"
+        return f"a page of {said} may not use this route: list its origin in {PREFIX}ALLOWED_ORIGINS"
 
     def _is_allowed(self, origin: str, environ: Environ) -> bool:
         origin = origin.lower()

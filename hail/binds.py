@@ -51,7 +51,7 @@ def check_free(**binds: str) -> None:
                     raise SettingsError(
                         f"cannot listen on {bind}: ports below {PRIVILEGED} need root; "
                         f"choose one above, such as {setting}={bind.rpartition(':')[0]}:{port + 8000}, "
-                        "and put nginx before it"
+                        "and put nginx in front of it"
                     )
                 if isinstance(failed, PermissionError | socket.gaierror) or time.monotonic() > deadline:
                     why = os.strerror(failed.errno) if failed.errno and failed.errno > 0 else failed.strerror

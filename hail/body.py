@@ -35,7 +35,7 @@ def inflate(data: bytes, limit: int) -> bytes:
         if size > limit:
             raise _too_large(limit)
         if not member.eof:
-            raise HitError(Reason.BAD_JSON, "body", "expected gzip: it is cut off")
+            raise HitError(Reason.BAD_JSON, "body", "expected gzip: the data is truncated")
         parts.append(part)
         data = member.unused_data
     return b"".join(parts)
@@ -69,7 +69,7 @@ def _length(environ: Mapping[str, Any]) -> int | None:
     text = environ.get("CONTENT_LENGTH") or ""
     is_coded = bool(environ.get("HTTP_TRANSFER_ENCODING"))
     if text and is_coded:
-        raise _cut_off("came with Transfer-Encoding: send one of them", "Content-Length")
+        raise _cut_off("came together with Transfer-Encoding: send only one of them", "Content-Length")
     if text:
         if not (text.isascii() and text.isdecimal() and len(text) <= LENGTH_DIGITS):
             raise _cut_off(f"expected a number of bytes, got {ascii(text)[:60]}", "Content-Length")
@@ -78,9 +78,11 @@ def _length(environ: Mapping[str, Any]) -> int | None:
     if protocol == "HTTP/1.1" and not is_coded:
         return 0
     if protocol.startswith(("HTTP/1.0", "HTTP/0")) or protocol == "HTTP/1":  # granian's name of HTTP/1.0
-        raise _cut_off("HTTP/1.0 needs it: send 0 where there is no body, or speak HTTP/1.1", "Content-Length")
+        raise _cut_off("HTTP/1.0 requires it: send 0 for an empty body, or use HTTP/1.1", "Content-Length")
     if not environ.get("SERVER_SOFTWARE", "").startswith(CHUNKS_CHECKED):
-        raise _cut_off("this server does not tell whether chunks are complete: send a Content-Length", "Content-Length")
+        raise _cut_off(
+            "this server cannot check that all chunks arrived: send Content-Length instead", "Content-Length"
+        )
     return None
 
 
@@ -94,13 +96,13 @@ def _read(environ: Mapping[str, Any], length: int | None, limit: int) -> bytes:
             parts.append(part)
             left -= len(part)
     except Exception:  # each server has errors of its own for chunks that are malformed and for a peer that is gone
-        raise _cut_off("cannot be read to its end: it is cut off, or its chunks are malformed") from None
+        raise _cut_off("is truncated, or its chunks are malformed") from None
     body = b"".join(parts)
     if length is None:
         if len(body) > limit:
             raise _too_large(limit)
     elif left:
-        raise _cut_off(f"expected {length} bytes, as Content-Length says, got {len(body)}")
+        raise _cut_off(f"expected {length} bytes (Content-Length), got {len(body)}")
     return body
 
 
@@ -114,7 +116,7 @@ def json_of(body: bytes | msgspec.Raw, field: str = "body", is_hit: bool = False
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         where = _half_letter(bytes(body), field)
         if where is not None:
-            raise HitError(Reason.BAD_JSON, where, "expected Unicode text, got one half of a surrogate pair") from None
+            raise HitError(Reason.BAD_JSON, where, "expected Unicode text, got half of a surrogate pair") from None
         if is_hit and (given := _with_nan(bytes(body))) is not None:
             return given
         reason = Reason.NUMBER_OUT_OF_RANGE if is_hit and "out of range" in str(error) else Reason.BAD_JSON

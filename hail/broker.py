@@ -77,12 +77,10 @@ def setup_fault(error: BaseException, settings: Settings) -> str:
             )
             if argument and name:
                 return (
-                    f"RabbitMQ's queue {settings.queue} was made with {PREFIX}{name}={argument['current']}, here it is "
-                    f"{argument['received']}: set it back, or let the workers empty the queue and delete it"
+                    f"RabbitMQ's queue {settings.queue} was created with {PREFIX}{name}={argument['current']}, but this process has "
+                    f"{argument['received']}: restore the value, or let the workers empty the queue and delete it"
                 )
-            return (
-                f"RabbitMQ's queue was made in another way ({said}): empty and delete it, or name another {PREFIX}QUEUE"
-            )
+            return f"RabbitMQ's queue was created with other arguments ({said}): empty and delete it, or choose another {PREFIX}QUEUE"
         case amqp.AccessRefused() if said.startswith("Login"):
             return f"RabbitMQ refuses the user or the password in {PREFIX}BROKER_URL: correct them"
         case amqp.AccessRefused():
@@ -99,7 +97,9 @@ def setup_fault(error: BaseException, settings: Settings) -> str:
 def away(error: BaseException, settings: Settings) -> str:
     """A sentence about a RabbitMQ that cannot be reached. It shows no password."""
     if isinstance(error, socket.gaierror):
-        return f"{PREFIX}BROKER_URL: its host {urlsplit(settings.broker_url).hostname} is not known here ({error.strerror})"
+        return (
+            f"{PREFIX}BROKER_URL: cannot resolve the host {urlsplit(settings.broker_url).hostname} ({error.strerror})"
+        )
     return f"RabbitMQ: {error or type(error).__name__} ({PREFIX}BROKER_URL)"
 
 

@@ -6,18 +6,16 @@ from hail.hit import Reason
 
 ACCEPTED = Counter("hailwhale_hits_accepted", "Hits confirmed by the broker or fsynced in the spool", ["kept"])
 REFUSED = Counter("hailwhale_hits_refused", "Hits refused, by reason", ["reason"])
-UNCONFIRMED = Counter(
-    "hailwhale_hits_unconfirmed", "Hits that were taken and not known to be kept when they were answered"
-)
-SKEWED = Counter("hailwhale_hits_skewed", "Accepted hits whose time lay ahead and was set to now")
+UNCONFIRMED = Counter("hailwhale_hits_unconfirmed", "Hits answered with 503 unconfirmed, which may still be counted")
+SKEWED = Counter("hailwhale_hits_skewed", "Accepted hits whose time was in the future and was set to now")
 PARAMETERS_IGNORED = Counter(
-    "hailwhale_parameters_ignored", "Parameters beside accepted hits of images and scripts that no field of a hit has"
+    "hailwhale_parameters_ignored", "Unknown parameters of accepted image and script requests, ignored"
 )
-MESSAGES = Counter("hailwhale_messages", "Messages handed on", ["kept"])
-BROKER_FAILURES = Counter("hailwhale_broker_failures", "Times the broker was left alone", ["cause"])
+MESSAGES = Counter("hailwhale_messages", "Messages sent to the broker or written to the spool", ["kept"])
+BROKER_FAILURES = Counter("hailwhale_broker_failures", "Failures of the broker, each followed by a pause", ["cause"])
 COMMIT_SECONDS = Histogram(
     "hailwhale_commit_seconds",
-    "From taking waiting hits to their confirm or fsync",
+    "Seconds from collecting waiting hits to their confirm or fsync",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 

@@ -256,7 +256,7 @@ def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> H
     fields = dict(given)
     option, decision, pk = fields.pop("option", None), fields.pop("decision", None), fields.get("pk")
     if option is None:
-        raise HitError(Reason.BAD_PK, "option", "expected the option that was chosen, got nothing")
+        raise HitError(Reason.BAD_PK, "option", "expected the option that the visitor saw, got nothing")
     names = [name_of(option, "option", settings, Reason.BAD_PK)]
     if decision is not None:
         names.insert(0, name_of(decision, "decision", settings, Reason.BAD_PK))
@@ -287,7 +287,7 @@ def lenient(field: str, text: str) -> Any:
         if field in ("metrics", "metric") and "out of range" in str(error):
             with suppress(ValueError):  # of an integer that Python refuses to read
                 return json.loads(text, parse_float=_wide)
-    shown = f"expected JSON, or Python-like as {{'a': 5}}, got {_shown(text)}"
+    shown = f"expected JSON or a Python literal such as {{'a': 5}}, got {_shown(text)}"
     if len(text) > LENIENT_TEXT_BYTES or _nesting(text) > LENIENT_NESTING:
         raise HitError(Reason.BAD_JSON, field, shown)
     try:
@@ -483,7 +483,7 @@ def bands(value: Any, widths: Sequence[int], field: str) -> list[str]:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise HitError(Reason.BAD_DIMENSIONS, field, f"counts in bands: expected a number, got {_shown(value)}")
+        raise HitError(Reason.BAD_DIMENSIONS, field, f"is a numeric dimension: expected a number, got {_shown(value)}")
     if not abs(value) <= MAX_NUMBER:
         raise HitError(Reason.NUMBER_OUT_OF_RANGE, field, f"expected -9.0e9 to 9.0e9, got {_shown(value)}")
     found = millionths(value)
@@ -539,7 +539,7 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
             if type(given) is not str and name in value:  # from a program: {5: ..., "5": ...}
                 raise HitError(Reason.BAD_METRICS, _metric(name), "came twice")
         if name in RESERVED:
-            raise HitError(Reason.BAD_METRICS, _metric(name), "is a name that HailWhale counts decisions under")
+            raise HitError(Reason.BAD_METRICS, _metric(name), "is reserved: HailWhale counts decisions under this name")
         if type(number) in _NUMBERS and name not in settings.kinds:  # most metrics
             amounts[name] = _amount(name, number)
             continue
@@ -563,14 +563,14 @@ def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> 
     if value == "is_unique":
         kind, found = DISTINCT, visitor
         if visitor is None:
-            raise HitError(Reason.BAD_METRICS, _metric(name), "is_unique counts visitors, and the hit has no visitor")
+            raise HitError(Reason.BAD_METRICS, _metric(name), "is_unique requires a visitor, and the hit has none")
     elif isinstance(value, dict):
         (written, found), *more = value.items() or [(None, None)]
         if more or written not in _WRITTEN:
             raise HitError(
                 Reason.BAD_METRICS,
                 _metric(name),
-                f'expected a number or one of {", ".join(_WRITTEN)} as {{"max": 5}}, got {_shown(value)}',
+                f'expected a number or one of {", ".join(_WRITTEN)} such as {{"max": 5}}, got {_shown(value)}',
             )
         kind = _WRITTEN[written]
         if kind == DISTINCT:
@@ -581,9 +581,7 @@ def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> 
     else:
         return declared or SUM, value
     if declared not in (None, kind):
-        raise HitError(
-            Reason.BAD_METRICS, _metric(name), f"is of kind {declared}, came as {kind}: a metric has one kind"
-        )
+        raise HitError(Reason.BAD_METRICS, _metric(name), f"is of kind {declared}, got {kind}: a metric has one kind")
     return kind, found
 
 

@@ -12,11 +12,20 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The variable that names where processes keep what they count. prometheus_client reads it when it is imported."""
 CONNECTIONS = Gauge("hailwhale_connections", "Open connections", multiprocess_mode="livesum")
 CONNECTION_BYTES = Gauge(
-    "hailwhale_connection_bytes", "Heads, bodies and answers that connections hold", multiprocess_mode="livesum"
+    "hailwhale_connection_bytes",
+    "Bytes of heads, bodies and answers held for open connections",
+    multiprocess_mode="livesum",
 )
-CONNECTIONS_CLOSED = Counter("hailwhale_connections_closed", "Connections that were closed while they waited", ["why"])
-HELD = Gauge("hailwhale_held_bytes", "Bytes held for later, by what holds them", ["what"], multiprocess_mode="livesum")
-MOST = Gauge("hailwhale_held_bytes_most", "Bytes that may be held", ["what"], multiprocess_mode="livesum")
+CONNECTIONS_CLOSED = Counter("hailwhale_connections_closed", "Connections closed while they waited", ["why"])
+HELD = Gauge(
+    "hailwhale_held_bytes", "Bytes in caches, buffers and queues, by name", ["what"], multiprocess_mode="livesum"
+)
+MOST = Gauge(
+    "hailwhale_held_bytes_most",
+    "Limits of caches, buffers and queues in bytes, by name",
+    ["what"],
+    multiprocess_mode="livesum",
+)
 _told: dict[tuple[Gauge, str], int] = {}
 
 

@@ -41,7 +41,7 @@ def token_of(
     if len(text) > MOST_TEXT:
         raise HitError(Reason.BAD_PIXEL, "pixel", f"expected at most {MOST_TEXT} bytes of JSON, got {len(text)}")
     if not settings.pixel_key:
-        raise SettingsError(f"a pixel is made with a secret: set {PREFIX}PIXEL_KEY, alike for Hail and Whale")
+        raise SettingsError(f"no secret is set for pixels: set {PREFIX}PIXEL_KEY to the same value for Hail and Whale")
     nonce = random(NONCE_BYTES)
     padded = text.ljust(-(-len(text) // PADDED_TO) * PADDED_TO)
     sealed = _cipher(settings.pixel_key).encrypt(nonce, padded, VERSION + account.encode())
@@ -57,19 +57,21 @@ def fields_of_pixel(given: Mapping[str, str], settings: Settings, account: str) 
     """The fields of the hit of a pixel, checked; raises HitError."""
     for name in given:
         if name in FIELDS and name not in BESIDE:
-            raise HitError(Reason.BAD_PIXEL, name, "came beside a pixel, which says what is counted")
+            raise HitError(Reason.BAD_PIXEL, name, "came together with a pixel, which already contains it")
     found = _opened(given["pixel"], settings, account)
     try:
         parse_hit(found, settings, 0)
     except HitError:
-        raise HitError(Reason.BAD_PIXEL, "pixel", "holds what is beyond a limit by now") from None
+        raise HitError(
+            Reason.BAD_PIXEL, "pixel", "exceeds a limit of a hit: make a new pixel, or raise the limit"
+        ) from None
     return found | {name: given[name] for name in BESIDE if name in given}
 
 
 def _opened(token: str, settings: Settings, account: str) -> dict[str, Any]:
     if not settings.pixel_key:
-        raise HitError(Reason.BAD_PIXEL, "pixel", f"pixels are off, as {PREFIX}PIXEL_KEY is empty")
-    wrong = HitError(Reason.BAD_PIXEL, "pixel", "expected a pixel that was made with this key, whole")
+        raise HitError(Reason.BAD_PIXEL, "pixel", f"pixels are disabled, because {PREFIX}PIXEL_KEY is empty")
+    wrong = HitError(Reason.BAD_PIXEL, "pixel", "expected a complete pixel made with the present key")
     if len(token) > MOST_TOKEN:
         raise wrong
     try:

@@ -85,7 +85,9 @@ def other_method(method: str, path: str, allowed: str) -> str:
     takes = [word for word in allowed.split(",") if word not in AUTOMATIC]
     rules = dict.fromkeys(right.rule for right in RIGHTS)
     rule = next((rule for rule in rules if re.fullmatch(PLACE.sub("(?s:.+)", rule), path)), path)
-    return f"expected {' or '.join(takes)} for {path[:SHOWN]}, got {method[:SHOWN]}: docs/http.md has a section {takes[0]} {rule}"
+    return (
+        f"expected {' or '.join(takes)} for {path[:SHOWN]}, got {method[:SHOWN]}: see {takes[0]} {rule} in docs/http.md"
+    )
 
 
 def _first(path: str) -> str:

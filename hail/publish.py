@@ -405,7 +405,7 @@ class _Engine:
                 self._spool.append([body for _, body in messages])
                 self._spooled_at = self._spooled_at or began
         except Exception:  # whatever it was: the callers are told, and the thread lives on for all others
-            log.exception("%d messages may be kept, or not", len(messages))
+            log.exception("%d messages are unconfirmed: they may be counted, or not", len(messages))
             # their hits belong to no later total: so the audit closes whatever became of them
             self._name, self._seq, self._total = secrets.token_hex(8), 0, 0
             return Reason.UNCONFIRMED

@@ -116,7 +116,7 @@ class Stream(Connection):
     def work(self) -> bool:
         """From here on it is not closed; False where there is too much work already. OSError where it was closed."""
         if self._gone:
-            raise OSError(errno.ECONNRESET, "closed while its body came")
+            raise OSError(errno.ECONNRESET, "closed while its body arrived")
         self._book.work(self)
         return not self._book.overloaded
 
@@ -150,7 +150,7 @@ class Stream(Connection):
         try:
             self._socket.sendall(data)
         except OSError as error:
-            raise BrokenPipeError(errno.EPIPE, "its reader has gone, or took too long") from error
+            raise BrokenPipeError(errno.EPIPE, "the client disconnected, or read too slowly") from error
         self._book.work(self)
         self._book.release(self, len(data))
 
@@ -321,7 +321,7 @@ class HailWorker(GeventWorker):
         from hail import metrics  # not before gunicorn_conf has named the folder that it keeps its numbers in
 
         if self.cfg.is_ssl:
-            raise RuntimeError("this worker speaks no TLS: let a proxy before it end TLS, as deploy/nginx.conf does")
+            raise RuntimeError("this worker does not support TLS: terminate TLS in a proxy, as deploy/nginx.conf does")
         self.settings = load(os.environ)
         self._metrics = metrics
         asked = self.settings.max_connections

@@ -350,7 +350,7 @@ def _up_to(most: int, name: str) -> Callable[[int], int]:
 def _pixel_key(text: str) -> str:
     if 0 < len(text) < PIXEL_KEY_LETTERS:
         raise SettingsError(
-            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random letters, as `openssl rand -hex 32` prints them"
+            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random characters, such as `openssl rand -hex 32` prints"
         )
     return text
 
@@ -379,7 +379,7 @@ def _broker_url(text: str) -> str:
     for url in text.split(";") if text else ():
         scheme, found, _ = url.partition("://")
         if not found or scheme not in ("amqp", "amqps"):
-            raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// one' if found else 'no URL'}")
+            raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// URL' if found else 'no URL'}")
         try:
             parts = urlsplit(url)
             readable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -406,7 +406,7 @@ def check_redis_url(text: str) -> None:
     )
     scheme, found, rest = text.partition("://")
     if not found or scheme not in ("redis", "rediss", "redis+cluster", "unix"):
-        raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// one' if found else 'no URL'}")
+        raise SettingsError(f"{expected}, got {f'a {ascii(scheme)[1:-1]}:// URL' if found else 'no URL'}")
     try:
         parts = urlsplit(f"redis://{rest}")
         readable = scheme == "unix" or (bool(parts.hostname) and (parts.port is None or parts.port > 0))
@@ -424,7 +424,7 @@ def check_redis_url(text: str) -> None:
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in REDIS_OPTIONS:
             near = difflib.get_close_matches(name, REDIS_OPTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(REDIS_OPTIONS)}"
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(REDIS_OPTIONS)}"
             raise SettingsError(f"{PREFIX}REDIS_URL: {name!a} is not an option: {hint}")
         try:
             REDIS_OPTIONS[name](value)
@@ -442,12 +442,14 @@ def _kinds(text: str) -> dict[str, str]:
     except (ValueError, RecursionError, TypeError):
         pass
     expected = '{"time_on_page": "quantile", "visitors": "distinct"}'
-    raise SettingsError(f"{PREFIX}KINDS: expected {expected}, of the kinds {', '.join(KINDS)}; got {text!r}")
+    raise SettingsError(f"{PREFIX}KINDS: expected {expected}, with the kinds {', '.join(KINDS)}; got {text!r}")
 
 
 def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     """Widths in millionths."""
-    expected = f'{PREFIX}BANDS: expected {{"price": [1000, 100, 10]}}, widths that divide the one before, got {text!r}'
+    expected = (
+        f'{PREFIX}BANDS: expected {{"price": [1000, 100, 10]}}, each width a divisor of the one before it, got {text!r}'
+    )
     try:
         given = json.loads(text or "{}", parse_float=Decimal)
         found = {
@@ -461,7 +463,7 @@ def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     except (ValueError, ArithmeticError, RecursionError, TypeError, AttributeError):
         raise SettingsError(expected) from None
     if not (exact and nested and within):
-        raise SettingsError(f"{expected}: at most {levels - 1} of them, with six decimals, up to 1e9")
+        raise SettingsError(f"{expected}: at most {levels - 1} widths, with up to six decimals, up to 1e9")
     return found
 
 
@@ -476,7 +478,7 @@ def _periods(text: str) -> tuple[Retention, ...]:
     for interval, kept in periods:
         whole = isinstance(interval, int) and ((0 < interval <= HOUR and HOUR % interval == 0) or interval == DAY)
         if not (whole or interval == MONTH) or not (kept is None or (isinstance(kept, int | float) and kept > 0)):
-            raise SettingsError(f"{expected}: an interval divides an hour, or is 86400 or '1mo'")
+            raise SettingsError(f"{expected}: an interval must divide an hour, or be 86400 or '1mo'")
     if not periods or len({interval for interval, _ in periods}) < len(periods):
         raise SettingsError(expected)
     return periods

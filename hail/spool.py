@@ -129,7 +129,7 @@ class SpoolWriter:
             return
         grow = max(self._end + wanted - self._reserved, min(CHUNK_BYTES, self._file_bytes))
         if self._folder.size() + grow > self._limit_bytes:
-            raise SpoolFull(f"{self._folder.path}: expected less than {self._limit_bytes} bytes of spool files")
+            raise SpoolFull(f"{self._folder.path}: the spool is full, the limit is {self._limit_bytes} bytes")
         try:
             if self._fd < 0:
                 self._open()

@@ -110,10 +110,10 @@ def _of_number(number: Number, digits: int, value: Any, local: Local, unit: int 
         try:
             when = datetime(int(number) // 10_000, int(number) // 100 % 100, int(number) % 100)
         except ValueError:
-            raise NoTime(f"{ACCEPTED}; 8 digits are YYYYMMDD, and the calendar has no {shown(value)}") from None
+            raise NoTime(f"{ACCEPTED}; 8 digits are YYYYMMDD, and {shown(value)} is not a date") from None
         return _since_1970(local(when))
     if digits in _PLURAL:
-        raise NoTime(f"{ACCEPTED}; {digits} digits are {_PLURAL[digits]}, which is no time; got {shown(value)}")
+        raise NoTime(f"{ACCEPTED}; {digits} digits are {_PLURAL[digits]}, not a time; got {shown(value)}")
     for below, counted in BELOW:
         if -below < number < below:
             factor = unit or counted

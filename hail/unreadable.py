@@ -55,9 +55,9 @@ def said_of(error: BaseException) -> tuple[int, str]:
     """Status and detail of an error of gunicorn's parser; 500 where it is none."""
     match error:
         case errors.InvalidResponseHeader() | errors.InvalidResponseHeaderName():
-            return 500, "the log says more"
+            return 500, "see the log"
         case errors.LimitRequestLine():
-            detail = f"the address is too long: method and address may have {error.max_size} bytes"
+            detail = f"the address is too long: the limit for method and address is {error.max_size} bytes"
             return (
                 414,
                 f"{detail}. POST the parameters to the same route, as a form (application/x-www-form-urlencoded)",
@@ -69,18 +69,18 @@ def said_of(error: BaseException) -> tuple[int, str]:
         case errors.InvalidHeader(hdr="TRANSFER-ENCODING") if coding := other_coding(error.req):
             return 501, f"Transfer-Encoding: expected chunked, got {ascii(coding)[:SHOWN]}"
         case errors.InvalidHeader(hdr="CONTENT-LENGTH" | "TRANSFER-ENCODING"):
-            return 400, "Content-Length: expected one whole number, or Transfer-Encoding: chunked instead of it"
+            return 400, "Content-Length: expected one whole number; or send Transfer-Encoding: chunked instead"
         case errors.InvalidRequestLine() if not str(error.req).isascii():
-            return 400, "the address has bytes that are not ASCII: write them with %, as caf%C3%A9 for café"
+            return 400, "the address has bytes that are not ASCII: percent-encode them, such as caf%C3%A9 for café"
         case errors.InvalidHTTPVersion(version=str() as version) if " " in version:
-            return 400, "the address has a blank: write it as %20"
+            return 400, "the address contains a space: write it as %20"
         case errors.ExpectationFailed():
             return 417, "Expect: expected 100-continue"
         case errors.ForbiddenProxyRequest() | SSLError():
-            return 403, "this connection may not be used so"
+            return 403, "this connection does not accept the PROXY protocol or TLS"
         case errors.ParseException():
-            return 400, f"this is no request of HTTP/1.1: {ascii(str(error))[1:-1][:SHOWN]}"
-    return 500, "the log says more"
+            return 400, f"this is not an HTTP/1.1 request: {ascii(str(error))[1:-1][:SHOWN]}"
+    return 500, "see the log"
 
 
 def other_coding(request: Any) -> str:

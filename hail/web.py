@@ -50,7 +50,7 @@ class Hail(bottle.Bottle):
         self.acceptor = acceptor
         self.access = access.Access(acceptor.settings, acceptor.settings.hail_bind, account)
         self._flushing = threading.Lock()
-        self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "the log says more")
+        self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
         self._short: dict[str, Handler] = {}
         self._counting: dict[str, Format] = {}
@@ -128,7 +128,7 @@ class Hail(bottle.Bottle):
     def _run_hailwail(self) -> tuple[bool, str]:
         """Once: did it work, and what it said. One at a time."""
         if not self._flushing.acquire(blocking=False):
-            return False, "hailwail is running already"
+            return False, "hailwail is already running"
         try:
             self.acceptor.publisher.seal()
             command = [sys.executable, "-m", "whale.count.hailwail"]
@@ -139,7 +139,7 @@ class Hail(bottle.Bottle):
             done = subprocess.run(command, capture_output=True, text=True, timeout=FLUSH_S, env=environ)
             return done.returncode == 0, (done.stdout + done.stderr).strip()
         except subprocess.TimeoutExpired:
-            return False, f"hailwail is not done after {FLUSH_S} s"
+            return False, f"hailwail has not finished after {FLUSH_S} s"
         finally:
             self._flushing.release()
 

@@ -148,7 +148,7 @@ class Address:
         except HitError as error:
             raise Refused.by(error) from None
         if name and not CALLBACK.fullmatch(name):
-            raise Refused(Reason.BAD_CALLBACK, "expected a name as in JavaScript, as app.done", "callback")
+            raise Refused(Reason.BAD_CALLBACK, "expected a JavaScript name such as app.done", "callback")
         return name
 
 

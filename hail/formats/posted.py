@@ -81,6 +81,6 @@ def hit_of_json(body: bytes | msgspec.Raw, settings: Settings, now: float, parse
     """A hit from a JSON object; raises HitError."""
     given: Any = json_of(body, is_hit=True)
     if not isinstance(given, dict):
-        several = ": a list of hits goes to /batch" if isinstance(given, list) and parse is parse_hit else ""
+        several = "; send a list of hits to /batch" if isinstance(given, list) and parse is parse_hit else ""
         raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}{several}")
     return parse(given, settings, now)

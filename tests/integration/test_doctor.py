@@ -172,7 +172,7 @@ def test_doctor_writes_nothing_to_a_fresh_redis(own_redis: RedisServer) -> None:
 def test_a_queue_that_was_made_in_another_way_is_wrong(settings: Settings, rabbitmq: RabbitMQ) -> None:
     send(settings)
     text = wrong(settings.replace(queue_max_messages=5))[f"queue {settings.queue}"]
-    assert "was made with HAILWHALE_QUEUE_MAX_MESSAGES=20000, here it is 5: set it back" in text
+    assert "was created with HAILWHALE_QUEUE_MAX_MESSAGES=20000, but this process has 5: restore the value" in text
     with rabbitmq.connect() as connection:
         connection.channel().queue_delete(settings.queue)
         connection.channel().queue_declare(settings.queue, durable=True, auto_delete=False)

@@ -51,8 +51,8 @@ def refused_starts(settings: dict[str, str]) -> dict[str, tuple[dict[str, str], 
         ),
         "argument": (
             {**settings, "QUEUE_MAX_MESSAGES": "100"},
-            f"RabbitMQ's queue {queue} was made with HAILWHALE_QUEUE_MAX_MESSAGES=20000, here it is 100: "
-            "set it back, or let the workers empty the queue and delete it",
+            f"RabbitMQ's queue {queue} was created with HAILWHALE_QUEUE_MAX_MESSAGES=20000, but this process has 100: "
+            "restore the value, or let the workers empty the queue and delete it",
         ),
     }
 
@@ -97,7 +97,7 @@ def test_a_user_without_rights_is_told_which(rabbitmq: RabbitMQ, broker: dict[st
         ({}, "it reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`"),
         (
             {"BROKER_URL": "redis://localhost"},
-            "HAILWHALE_BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://), got a redis:// one",
+            "HAILWHALE_BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://), got a redis:// URL",
         ),
         (
             {"BROKER_ULR": "amqp://localhost"},
@@ -118,7 +118,7 @@ def test_a_port_below_1024_needs_root(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "hailwhale: cannot listen on 127.0.0.1:80: ports below 1024 need root; "
-        "choose one above, such as HAILWHALE_HAIL_BIND=127.0.0.1:8080, and put nginx before it\n"
+        "choose one above, such as HAILWHALE_HAIL_BIND=127.0.0.1:8080, and put nginx in front of it\n"
     )
 
 
@@ -157,16 +157,16 @@ def test_keys_that_can_be_guessed_or_are_alike_are_told_in_one_line_at_the_start
             wait_until(lambda part=part: part.output.read_text().count("\n") > 1, what=f"two lines of {name}")
             first, second = part.output.read_text().splitlines()
             assert first == (
-                f"{name}: {names} are alike, so each opens what the others do; {names} have less than 16 letters and can be "
-                "guessed: make each anew, as `openssl rand -hex 32` prints one"
+                f"{name}: {names} are the same, so each gives the rights of the others; {names} have fewer than 16 characters and can be "
+                "guessed: make new ones with `openssl rand -hex 32`"
             )
             assert second.startswith(f"{name}: listens on ")
 
 
 def test_each_part_names_the_setting_whose_host_is_not_known_and_never_a_password(tmp_path: Path) -> None:
     redis, broker = "redis://hw:geheim@redis.invalid:6379/0", "amqp://hw:geheim@rabbit.invalid:5672//"
-    no_redis = r"HAILWHALE_REDIS_URL: its host redis\.invalid is not known here \([^)]+\)"
-    no_broker = r"HAILWHALE_BROKER_URL: its host rabbit\.invalid is not known here \([^)]+\)"
+    no_redis = r"HAILWHALE_REDIS_URL: cannot resolve the host redis\.invalid \([^)]+\)"
+    no_broker = r"HAILWHALE_BROKER_URL: cannot resolve the host rabbit\.invalid \([^)]+\)"
     hail, both = f"127.0.0.1:{free_port()}", {"REDIS_URL": redis, "BROKER_URL": broker}
     binds = {"HAIL_BIND": hail, "WHALE_BIND": f"127.0.0.1:{free_port()}"}
     (tmp_path / "rows.csv").write_text("at\n2026-09-21\n")

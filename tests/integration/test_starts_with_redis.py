@@ -45,7 +45,7 @@ URLS = {
     "redis://:pa#ss@localhost:6379/0": EXPECTED + ESCAPES,
     "redis://:pa?ss@localhost:6379/0": EXPECTED + ESCAPES,
     "redis://localhost:six/0": EXPECTED + ESCAPES,
-    "http://localhost:6379": EXPECTED + ", got a http:// one",
+    "http://localhost:6379": EXPECTED + ", got a http:// URL",
     "localhost:6379": EXPECTED + ", got no URL",
     "redis://localhost/abc": "HAILWHALE_REDIS_URL: expected the number of a database after the last /, got 'abc'",
     "redis+cluster://localhost/2": "HAILWHALE_REDIS_URL: a Redis Cluster has only database 0, got 2",

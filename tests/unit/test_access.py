@@ -612,20 +612,20 @@ A, B, C = "a" * 32, "b" * 32, "c" * 32
         ({"write_key": "w" * 16}, ""),
         (
             {"write_key": A, "read_key": A, "admin_key": B},
-            "HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY are alike, so each opens what the others do: ",
+            "HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY are the same, so each gives the rights of the others: ",
         ),
         (
             {"read_key": B, "admin_key": "geheim"},
-            "HAILWHALE_ADMIN_KEY has less than 16 letters and can be guessed: ",
+            "HAILWHALE_ADMIN_KEY has fewer than 16 characters and can be guessed: ",
         ),
         (
             {"write_key": "x", "read_key": "x", "admin_key": "x"},
-            "HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY and HAILWHALE_ADMIN_KEY are alike, so each opens what the others "
-            "do; HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY and HAILWHALE_ADMIN_KEY have less than 16 letters and can be "
+            "HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY and HAILWHALE_ADMIN_KEY are the same, so each gives the rights of the "
+            "others; HAILWHALE_WRITE_KEY and HAILWHALE_READ_KEY and HAILWHALE_ADMIN_KEY have fewer than 16 characters and can be "
             "guessed: ",
         ),
     ],
 )
 def test_keys_that_are_alike_or_short_are_told_without_showing_them(keys: dict[str, str], said: str) -> None:
     found = access.weak_keys(load({}).replace(**keys))
-    assert found == (said + "make each anew, as `openssl rand -hex 32` prints one" if said else "")
+    assert found == (said + "make new ones with `openssl rand -hex 32`" if said else "")

@@ -38,7 +38,7 @@ def test_a_body_is_read_whole_or_not_at_all(body: bytes, data: st.DataObject) ->
     cut = data.draw(st.integers(0, len(body) - 1))
     length = {"CONTENT_LENGTH": str(len(body))}
     assert read(body, **length) == body
-    with pytest.raises(HitError, match=f"expected {len(body)} bytes, as Content-Length says, got {cut}"):
+    with pytest.raises(HitError, match=f"expected {len(body)} bytes \\(Content-Length\\), got {cut}"):
         read(body[:cut], **length)
 
 
@@ -79,7 +79,7 @@ def test_an_error_of_the_server_means_that_it_is_cut_off(error: Exception) -> No
         def read(self, size: int = -1) -> bytes:
             raise error
 
-    with pytest.raises(HitError, match="cannot be read to its end") as refused:
+    with pytest.raises(HitError, match="is truncated, or its chunks are malformed") as refused:
         read(b"", CONTENT_LENGTH="5", **{"wsgi.input": Broken()})
     assert refused.value.reason == Reason.BODY_CUT_OFF
 

@@ -291,7 +291,7 @@ def test_outcomes_that_cannot_be_counted_name_their_field(door: Door, given: dic
 def test_no_hit_meets_what_is_counted_of_decisions(door: Door) -> None:
     for name in sorted(RESERVED):
         for value in (1, {"max": 1}):
-            with pytest.raises(HitError, match="a name that HailWhale counts decisions under"):
+            with pytest.raises(HitError, match="is reserved: HailWhale counts decisions under this name"):
                 parse_hit({"pk": "p", "metrics": {name: value}}, door.settings, NOW)
 
 

@@ -59,11 +59,11 @@ def test_a_kind_may_be_said_at_its_use() -> None:
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
-        ({"u": "is_unique"}, "has no visitor"),
+        ({"u": "is_unique"}, "is_unique requires a visitor"),
         ({"visitors": 5}, "visitors is declared distinct"),
-        ({"temperature": {"min": 5}}, "of kind last, came as min"),
-        ({"plain": {"unique": "x"}}, "of kind sum, came as distinct"),
-        ({"hits": {"max": 1}}, "of kind sum, came as max"),
+        ({"temperature": {"min": 5}}, "of kind last, got min"),
+        ({"plain": {"unique": "x"}}, "of kind sum, got distinct"),
+        ({"hits": {"max": 1}}, "of kind sum, got max"),
         ({"a": {"median": 5}}, "expected a number or one of unique, distinct, min, max, last, quantile"),
         ({"a": {"min": 5, "max": 5}}, "expected a number or one of"),
         ({"a": {}}, "expected a number or one of"),

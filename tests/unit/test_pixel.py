@@ -61,7 +61,7 @@ def test_the_form_of_a_token_stays() -> None:
 
 def test_what_is_cut_off_changed_or_of_others_is_refused_alike() -> None:
     token = token_of(HIT, settings(), "default")
-    wrong = ("pixel", "expected a pixel that was made with this key, whole")
+    wrong = ("pixel", "expected a complete pixel made with the present key")
     for place in range(len(token)):
         assert refused(token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]) == wrong
         assert refused(token[:place]) == wrong
@@ -82,7 +82,7 @@ def test_what_is_cut_off_changed_or_of_others_is_refused_alike() -> None:
         assert refused(text) == wrong
     assert refused(token, settings(pixel_key="l" * 32)) == wrong
     assert refused(token, account="other") == wrong
-    assert refused(token, load({})) == ("pixel", "pixels are off, as HAILWHALE_PIXEL_KEY is empty")
+    assert refused(token, load({})) == ("pixel", "pixels are disabled, because HAILWHALE_PIXEL_KEY is empty")
 
 
 @given(st.binary(max_size=300))
@@ -94,18 +94,21 @@ def test_bytes_of_any_kind_are_refused(raw: bytes) -> None:
 def test_nothing_that_is_counted_comes_beside_a_pixel() -> None:
     token = token_of({"pk": "a"}, settings(), "default")
     for name in ("pk", "dimensions", "dimension", "metrics", "metric", "at"):
-        assert refused(token, **{name: "5"}) == (name, "came beside a pixel, which says what is counted")
+        assert refused(token, **{name: "5"}) == (name, "came together with a pixel, which already contains it")
 
 
 def test_what_is_beyond_a_limit_by_now_is_not_repeated() -> None:
     token = token_of(HIT, settings(), "default")
-    assert refused(token, settings(max_name_bytes="5")) == ("pixel", "holds what is beyond a limit by now")
+    assert refused(token, settings(max_name_bytes="5")) == (
+        "pixel",
+        "exceeds a limit of a hit: make a new pixel, or raise the limit",
+    )
 
 
 def test_a_token_is_made_of_a_hit_and_with_a_key() -> None:
     with pytest.raises(SettingsError, match="set HAILWHALE_PIXEL_KEY"):
         token_of(HIT, load({}), "default")
-    with pytest.raises(SettingsError, match="at least 32 random letters"):
+    with pytest.raises(SettingsError, match="at least 32 random characters"):
         load({"HAILWHALE_PIXEL_KEY": "short"})
     for hit, field in (
         ({"pk": ""}, "pk"),

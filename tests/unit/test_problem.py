@@ -78,16 +78,12 @@ def test_a_method_that_a_route_does_not_take_names_those_it_takes_and_the_sectio
         for rule in {route.rule for route in app.routes}:
             answer = call(app, "PATCH", rule, HTTP_HOST="localhost")
             allowed = set(answer.headers["Allow"].split(",")) - {"HEAD", "OPTIONS"}
-            found = re.fullmatch(
-                "expected (.*) for (.*), got PATCH: docs/http.md has a section (.*)", answer.json["detail"]
-            )
+            found = re.fullmatch("expected (.*) for (.*), got PATCH: see (.*) in docs/http.md", answer.json["detail"])
             assert found, answer.json
             assert (answer.status, set(found[1].split(" or ")), found[2]) == (405, allowed, rule)
             assert found[3] in sections
     said = call(apps["Whale"], "PUT", "/decisions/a/b", HTTP_HOST="localhost").json["detail"]
-    assert said == (
-        "expected GET or POST for /decisions/a/b, got PUT: docs/http.md has a section GET /decisions/<name:path>"
-    )
+    assert said == ("expected GET or POST for /decisions/a/b, got PUT: see GET /decisions/<name:path> in docs/http.md")
 
 
 def test_an_address_is_named_as_whoever_asks_can_reach_it() -> None:
@@ -132,7 +128,7 @@ def test_no_line_of_the_log_shows_a_key() -> None:
         _, detail = said_of(error)
         assert "geheim" in detail  # whoever sent it may read it
         assert "geheim" not in line_of(("10.0.0.9", 1234), detail)
-        assert line_of(("10.0.0.9", 1234), detail).startswith("unreadable request from 10.0.0.9: this is no request")
+        assert line_of(("10.0.0.9", 1234), detail).startswith("unreadable request from 10.0.0.9: this is not an HTTP")
     assert line_of("", "x") == "unreadable request from a unix socket: x"
 
 

@@ -19,14 +19,14 @@ WRONG = [
     ("HAIL_BIND", "localhost:0", "expected host:port such as 127.0.0.1:8085, got 'localhost:0'"),
     ("WHALE_BIND", "localhost:65536", "expected host:port such as 127.0.0.1:8086, got 'localhost:65536'"),
     ("WHALE_BIND", "http://localhost:80", "expected host:port such as 127.0.0.1:8086, got 'http://localhost:80'"),
-    ("BROKER_URL", "redis://localhost", f"{AMQP}, got a redis:// one"),
-    ("BROKER_URL", "http://localhost", f"{AMQP}, got a http:// one"),
+    ("BROKER_URL", "redis://localhost", f"{AMQP}, got a redis:// URL"),
+    ("BROKER_URL", "http://localhost", f"{AMQP}, got a http:// URL"),
     ("BROKER_URL", "a-password-perhaps", f"{AMQP}, got no URL"),
     ("BROKER_URL", "amqp://", f"{AMQP}; {ENCODE}"),
     ("BROKER_URL", "amqp://localhost:port", f"{AMQP}; {ENCODE}"),
     ("BROKER_URL", "amqp://user:se/cret@localhost//", f"{AMQP}; {ENCODE}"),
     ("BROKER_URL", "amqp://user:se[cret@localhost//", f"{AMQP}; {ENCODE}"),
-    ("BROKER_URL", "amqp://localhost;redis://localhost", f"{AMQP}, got a redis:// one"),
+    ("BROKER_URL", "amqp://localhost;redis://localhost", f"{AMQP}, got a redis:// URL"),
 ]
 
 

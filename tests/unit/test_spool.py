@@ -157,7 +157,7 @@ def test_a_full_file_is_sealed_and_a_full_folder_refuses(folder: SpoolFolder) ->
         append(writer, big)
     assert len(folder.names()) == 3
     before = folder.size()
-    with pytest.raises(SpoolFull, match="expected less than 250000 bytes"):
+    with pytest.raises(SpoolFull, match="the limit is 250000 bytes"):
         writer.reserve([60_000])
     assert folder.size() <= before
 

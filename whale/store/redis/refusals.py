@@ -73,7 +73,7 @@ def unavailable_of(error: Exception) -> Unavailable | None:
     if code:
         return Refused(WORDS[code], lasting=code == LASTING)
     if unknown := UNKNOWN_HOST.search(text):
-        return Unavailable(f"HAILWHALE_REDIS_URL: its host {unknown['host']} is not known here ({unknown['why']})")
+        return Unavailable(f"HAILWHALE_REDIS_URL: cannot resolve the host {unknown['host']} ({unknown['why']})")
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return Unavailable(f"Redis: {error}")
     if isinstance(error, redis.exceptions.ClusterError | redis.exceptions.RedisClusterException):
