@@ -22,15 +22,15 @@ import numpy as np
 
 from hail.message import ACCOUNT
 from hail.settings import Settings, load
+from whale.answer.asking import Asking, Period
 from whale.answer.cache import Cache, bytes_of
-from whale.answer.series import Bounds
 from whale.count.direct import Direct
 from whale.count.witness import Witness
 from whale.decide.decider import Decider
 from whale.decide.managed import Managed
 from whale.decide.trials import Trials
 from whale.errors import CallerError
-from whale.library.arguments import Period, on_default
+from whale.library.arguments import on_default
 from whale.library.deciding import Deciding
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
@@ -55,7 +55,7 @@ class Whale(Rankings, Deciding):
     ):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.random = np.random.default_rng() if random is None else random
-        self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
+        self.asking = Asking(store, settings, account, clock)
         self._direct: Direct | None = None
         self._witness: Witness | None = None
         self._decides: Decider | None = None

@@ -96,10 +96,11 @@ def test_totals_are_those_of_each_period_by_itself(whale: Whale) -> None:
             period: {metric: whale.total("shop", metric, ["page", "p1"], period) for metric in metrics}
             for period in periods
         }
-        question, some = whale.question("shop", None, metrics), ("today", "yesterday", "seven", "1d:1mo")
+        question, some = whale.asking.question("shop", None, metrics), ("today", "yesterday", "seven", "1d:1mo")
         found = whale.totals("shop", None, metrics, some, compare="previous")
         for period in some:
-            comparison = whale.comparison(question, whale.range_of(period), period, "previous")
+            inquiry = whale.asking.inquiry(question, whale.asking.range_named(period), "previous")
+            (comparison,) = (inquiry.comparisons or {}).values()
             assert found[period]["compared"] == comparison.said()
             assert found[period]["paths"]["_"] == totals(whale.store, question, comparison, Bounds())[()]
 

@@ -61,13 +61,16 @@ def test_a_list_below_an_object_takes_one_round_trip_and_heeds_a_reset_by_anothe
     assert store.counted(unique, ("nobody",), paths) == []
     trips.clear()
     with pytest.raises(PathError, match="two ways"):
-        whale.question(["shop", "one"], {"country": ["US", "CA"]})
-    assert whale.question(["shop", "one"], {"country": ["CA", "US"], "page": ["a", "b"]}).paths
-    assert whale.question(["shop", "one"], {"country": ["US"]}).paths == [("country", "US")]
+        whale.asking.question(["shop", "one"], {"country": ["US", "CA"]})
+    assert whale.asking.question(["shop", "one"], {"country": ["CA", "US"], "page": ["a", "b"]}).paths
+    assert whale.asking.question(["shop", "one"], {"country": ["US"]}).paths == [("country", "US")]
     assert len(trips) == (2 if settings.redis_url else 0)
     other = open_store(settings) if settings.redis_url else store
     other.reset(unique, ("shop", "one"), ("country", "US", "CA"), 0.0)
-    assert whale.question(["shop", "one"], {"country": ["US", "CA"]}).paths == [("country", "US"), ("country", "CA")]
+    assert whale.asking.question(["shop", "one"], {"country": ["US", "CA"]}).paths == [
+        ("country", "US"),
+        ("country", "CA"),
+    ]
 
 
 def test_the_library_tells_its_log_each_name_once(

@@ -38,7 +38,6 @@ BASE: dict[str, dict[str, Any]] = {
     "flush": {},
     "get_spy": {"limit": 2},
     "get_subdimensions": {"pk": "shop"},
-    "lifetime_s": {"periods": "seven"},
     "metrics_of": {"pk": "shop"},
     "pixel": {"pk": "shop"},
     "pks": {},
@@ -62,36 +61,7 @@ BASE: dict[str, dict[str, Any]] = {
     "yesterday": {"pk": "shop"},
     "zranked": {"pk": "shop", "parent": "country", "period": "seven"},
 }
-NO_QUESTIONS = frozenset(
-    [
-        "asked",
-        "below",
-        "compared_plotpoints",
-        "compared_rank",
-        "compared_total",
-        "compared_totals",
-        "comparison",
-        "comparisons",
-        "connect",
-        "default",
-        "dimensions_asked",
-        "factors_asked",
-        "factors_of",
-        "managed",
-        "moment",
-        "one_path",
-        "one_total",
-        "paths",
-        "question",
-        "range_at",
-        "ranges_of",
-        "ranking",
-        "ranks_compared",
-        "single",
-        "spy_refused",
-        "with_adjusted",
-    ]
-)
+NO_QUESTIONS = frozenset(("asked", "connect", "default", "managed", "spy_refused"))
 """What Whale shares between its doors, which is no part of the library."""
 ALIKE = frozenset(
     ("cached_plotpoints", "cached_rank", "cached_total", "cached_totals", "today", "yesterday", "scalar_plotpoints")

@@ -172,7 +172,8 @@ def connected() -> Iterator[WhaleWorld]:
     """A world that is the default connection."""
     world = WhaleWorld(spy="0", pixel_key=PIXEL_KEY)
     made = whale.client.connect(store=world.whale.store, settings=world.settings)
-    made.clock, made.random, made._publisher = (lambda: world.now), np.random.default_rng(1), Captured(world.settings)
+    made.clock = made.asking.clock = lambda: world.now
+    made.random, made._publisher = np.random.default_rng(1), Captured(world.settings)
     world.whale = made
     try:
         yield world

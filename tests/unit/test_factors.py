@@ -39,11 +39,12 @@ def found_in(
     whale: Whale, metric: str, dimensions: Any = None, limit: int = 10, depth: int = 3, **more: Any
 ) -> Factors:
     """The answer before it becomes JSON: in fractions."""
-    question, comparison = whale.factors_asked(
+    inquiry = whale.asking.change(
         "c", metric, more.get("period", "yesterday"), more.get("compare"), more.get("against"), None, None
     )
-    paths = whale.dimensions_asked(question.pk, dimensions)
-    return factors(whale.store, question, comparison, paths, depth, limit, whale.bounds)
+    (comparison,) = (inquiry.comparisons or {}).values()
+    paths = whale.asking.dimensions(("c",), dimensions)
+    return factors(whale.store, inquiry.question, comparison, paths, depth, limit, inquiry.bounds)
 
 
 def rows(answer: dict[str, Any], *names: str) -> list[list[Any]]:
@@ -489,11 +490,11 @@ def test_what_cannot_be_answered_is_a_400_with_the_field(parameters: dict[str, s
 
 def test_too_many_rows_are_refused() -> None:
     whale = counted(*(({"v": f"v{i}"}, {}, TODAY) for i in range(30)))
-    question, comparison = whale.factors_asked("c", "hits", "yesterday", None, None, None, None)
+    inquiry = whale.asking.change("c", "hits", "yesterday", None, None, None, None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("whale.answer.factors.MOST_ROWS", 20)
         with pytest.raises(TooManyPoints) as caught:
-            whale.factors_of(question, comparison, None, 3, 0, whale.store)
+            inquiry.factors(None, 3, 0)
     assert caught.value.field == "limit"
 
 

@@ -114,7 +114,7 @@ class Doors:
         return self._known()
 
     def _known(self) -> Reading:
-        return frozenset(self.whale.below("t", None, 8))
+        return frozenset(self.whale.asking.below("t", None, 8))
 
     def asked(self, dimensions: Any) -> dict[str, Reading]:
         """Which paths a question asks, as each door reads it."""
@@ -314,9 +314,9 @@ def test_names_are_looked_up_only_for_a_list_below_an_object() -> None:
     store = Asking(SETTINGS)
     whale = Whale(store, SETTINGS, clock=lambda: NOW)
     for plain in (None, "a", ["a", "b"], [["a"], ["b", "c"]], {"a": "b"}, {"a": ["b"], "c": {"d": {}}}):
-        whale.question("t", plain)
+        whale.asking.question("t", plain)
     assert store.asked == []
-    whale.question("t", {"a": ["b", "c"], "d": ["e", "f"]})
+    whale.asking.question("t", {"a": ["b", "c"], "d": ["e", "f"]})
     assert store.asked == [[("a", "b", "c"), ("d", "e", "f")]]
 
 

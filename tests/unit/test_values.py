@@ -293,7 +293,7 @@ def outcome(whale: HailWhale, call: str, fields: dict[str, Any]) -> Any:
     while waiting:
         pk = waiting.pop()
         waiting += whale.pks(pk)
-        paths = [list(path) for path in [(), *whale.below(pk, None, 8)]]
+        paths = [list(path) for path in [(), *whale.asking.below(pk, None, 8)]]
         found[pk] = whale.totals(pk, paths, whale.metrics_of(pk), ["today"])["today"]
     return found
 
@@ -352,11 +352,10 @@ VALID: dict[str, dict[str, Any]] = {
 }
 ASKING = (
     "plotpoints", "scalar_plotpoints", "totals", "total", "today", "yesterday", "cached_plotpoints", "cached_totals",
-    "cached_total", "get_subdimensions", "all_subdimensions", "below", "metrics_of", "rank", "rank_subdimensions_scalar",
+    "cached_total", "get_subdimensions", "all_subdimensions", "metrics_of", "rank", "rank_subdimensions_scalar",
     "zranked", "cached_rank", "factors",
 )  # fmt: skip
 VALID |= {name: {"pk": "a"} for name in ASKING}
-VALID["below"] = {"pk": "a", "dimension": "country", "depth": 1}
 BY_PLACE = {"choose", "define_decision"}
 MORE = {
     "count_now": ("id", "visitor", "event"),

@@ -52,6 +52,11 @@ class Ranking:
     pks: bool = False
     prune: bool = True
 
+    @property
+    def fields(self) -> dict[str, Sequence[str]]:
+        """The formulas by the parameter they came in."""
+        return {"by": [self.by], "columns": self.columns}
+
 
 @dataclass(slots=True)
 class Row:

@@ -5,12 +5,14 @@ twice also says its offset the second time.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
 from whale.answer.listed import listed, percent_encoded
+from whale.answer.series import Plot
 from whale.dimension import Pk, path_text, pk_text
 from whale.formula import Number
 from whale.period import Range, interval_name, tz
@@ -77,17 +79,37 @@ def times(at: Range, starts: Sequence[int]) -> list[datetime]:
     return [datetime.fromtimestamp(start, zone) for start in starts]
 
 
-def points(names: Sequence[Any], values: Sequence[Number], total: Any, points_type: type, descending: bool) -> Any:
-    """points_type: dict or a subclass: label -> number; else a list of (label, number).
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the points of a series are written.
 
-    total: added as a last row, `...` for none.
+    flot_time: labels are epoch ms, not text.  points_type: dict or a subclass: label -> number; else a list of (label, number).
+    with_totals: the total is a last row.
     """
-    rows = list(zip(names, values, strict=True))
-    if descending:
-        rows.reverse()
-    if total is not ...:
-        rows.append((TOTAL, total))
-    return points_type(rows) if issubclass(points_type, dict) else rows
+
+    flot_time: bool = False
+    points_type: type = dict
+    descending: bool = False
+    with_totals: bool = False
+
+    def rows(self, plot: Plot, at: Range) -> list[tuple[str, dict[str, Any]]]:
+        """Each path of a plot, with its points by formula."""
+        names = labels(at, plot.starts, self.flot_time)
+        return [
+            (
+                path_text(row.path),
+                {name: self._points(names, values, row.totals[name]) for name, values in row.values.items()},
+            )
+            for row in plot.series
+        ]
+
+    def _points(self, names: Sequence[Any], values: Sequence[Number], total: Number) -> Any:
+        rows = list(zip(names, values, strict=True))
+        if self.descending:
+            rows.reverse()
+        if self.with_totals:
+            rows.append((TOTAL, total))
+        return self.points_type(rows) if issubclass(self.points_type, dict) else rows
 
 
 def path_below(path: Sequence[str | None], above: Sequence[str | None]) -> str:

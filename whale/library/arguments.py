@@ -13,13 +13,11 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from hail.hit import HitError, Reason, is_text
 from hail.times import EPOCH, time_of
 from whale.errors import CallerError, PeriodError
-from whale.period import Span, midnight, zone_asked, zone_of_offset
+from whale.period import Span, midnight
 from whale.plain import exact, kind_of, plain
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Period = str | int | Sequence[Any] | Span | None
-"""As text; a Span; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
 
 
 class BadArgument(CallerError, HitError):
@@ -277,32 +275,3 @@ def one(plural: Any, singular: Any) -> Any:
 
 def hit_given(pk: Any, dimensions: Any, metrics: Any, at: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     return {"pk": pk, "dimensions": dimensions, "metrics": metrics, "at": None if at is False else at, **more}
-
-
-def zone_text(tz: str | None, tzoffset: Any) -> str:
-    if tz and tzoffset not in (None, ""):
-        raise CallerError("came twice, as tz and as tzoffset", "tz")
-    if tz or tzoffset in (None, ""):
-        return tz or ""
-    offset = str(tzoffset)
-    try:
-        zone_asked(offset, "UTC")
-    except PeriodError:
-        zone_of_offset(offset)  # refuses it too, and says what an offset is
-    return offset
-
-
-def is_pair(period: Any) -> bool:
-    return isinstance(period, list | tuple) and len(period) == 2 and isinstance(period[1], int | float | None)
-
-
-def period_text(period: Any) -> str:
-    """As `parse_period` reads it."""
-    if period is None:
-        return "thirty"
-    if is_pair(period):
-        interval, length = period
-        return str(interval) if length is None else f"{interval}:{int(length)}"
-    if isinstance(period, list | tuple):
-        raise PeriodError(f"expected text or a pair (interval, length), got {ascii(period)[:60]}")
-    return str(period)

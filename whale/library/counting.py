@@ -9,6 +9,7 @@ from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, 
 from hail.pixel import token_of
 from hail.secret import secrets_of
 from hail.settings import DAY
+from whale.answer.asking import Period, is_pair
 from whale.answer.unknown import Unknown, unknown_names
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
@@ -16,7 +17,7 @@ from whale.count.witness import EVERY_REFUSED_S, Witness
 from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, number_of
-from whale.library.arguments import Period, hit_given, is_pair, on_default, one
+from whale.library.arguments import hit_given, on_default, one
 from whale.library.questions import Questions
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
@@ -171,7 +172,7 @@ class Counting(Questions):
         kept = dict(self.settings.periods)
         if period in (None, False, ""):
             return DAY if DAY in kept else min(kept, key=width)
-        interval = self.range_of(period[0] if is_pair(period) else period).interval
+        interval = self.asking.range_of(period[0] if is_pair(period) else period).interval
         names = {interval_name(each): each for each in kept}
         if not is_pair(period) and (meant := not_an_interval(period)) is not None:
             said = f"expected an interval that is kept, one of {', '.join(names)}, got {ascii(str(period))[:60]}"
@@ -189,7 +190,7 @@ class Counting(Questions):
         """
         now, names = self.clock(), pk_asked(pk)
         _refuse_nulls(one(dimensions, dimension), "dimensions", Reason.BAD_DIMENSIONS)
-        path = self.one_path(names, one(dimensions, dimension), "dimensions")
+        path = self.asking.one_path(names, one(dimensions, dimension), "dimensions")
         plain = self.settings.replace(bands={})  # a band is named here, not a number
         parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
         self.store.kinds_of(self.account, [names])  # so that names are those of now, not those of a question before

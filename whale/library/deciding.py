@@ -10,6 +10,7 @@ import numpy as np
 
 from hail.hit import Reason, is_text, name_of, parse_decided, parse_hit
 from hail.settings import DAY
+from whale.answer.asking import Period, period_text
 from whale.count.direct import Direct
 from whale.decide import reasons
 from whale.decide.decider import Asked, Decider, Decision
@@ -21,7 +22,7 @@ from whale.decide.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segme
 from whale.decide.trials import Trials
 from whale.dimension import Pk, path_text, pk_asked
 from whale.errors import CallerError, NotFound
-from whale.library.arguments import Period, hit_given, on_default, one, period_text
+from whale.library.arguments import hit_given, on_default, one
 from whale.library.counting import Counting
 from whale.period import Span, parse_period
 from whale.plain import plain
@@ -381,11 +382,11 @@ class Deciding(Counting):
             raise CallerError(f"expected one of those that are kept, {numbers}, got {phase}", "phase")
         about = found or definition.phase
         pk = pk_of(definition.name, about.number)
-        path = self.one_path(pk, one(dimensions, dimension), "dimensions")
+        path = self.asking.one_path(pk, one(dimensions, dimension), "dimensions")
         end = self.clock() if about.ended is None else about.ended
         # wider than the phase, which has pks of its own
         by = "day" if end - about.started < FEW_DAYS * DAY else "month"
-        period = self.range_of(Span(about.started, end + 1, by))
+        period = self.asking.range_of(Span(about.started, end + 1, by))
         against = about.default if baseline is None else self._option(baseline, "baseline")
         if against not in about.options:
             raise CallerError(f"expected one of the options, got {ascii(against)[:60]}", "baseline")
@@ -401,7 +402,7 @@ class Deciding(Counting):
         )
         segments, more = largest_segments(self.store, self.account, pk, path, period, limit) if path else ([], 0)
         drawn = np.random.default_rng(0)  # the same counters give the same report
-        reported = report(self.store, self.account, asked, segments, self.bounds.points, drawn, more)
+        reported = report(self.store, self.account, asked, segments, self.asking.bounds.points, drawn, more)
         return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=reported)
 
     def managed(self) -> Managed:

@@ -1,31 +1,23 @@
 """What the library answers: series, totals, names; a part of Whale, see client.py."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from hail.hit import MILLION, RESERVED, HitError, parse_time
+from hail.hit import RESERVED
 from hail.settings import Settings
-from whale.answer import compare, series
-from whale.answer.adjusted import adjusted
+from whale.answer.asking import Asking, Period
 from whale.answer.cache import Cache, argument_key
-from whale.answer.compare import Comparison, Scope
-from whale.answer.once import once
-from whale.answer.series import Bounds, Question
-from whale.answer.shapes import ByPath, labels, path_below, points, times
+from whale.answer.inquiry import Answer
+from whale.answer.shapes import ByPath, Shape
 from whale.answer.unknown import tell
-from whale.dimension import Path, Pk, path_text, pk_asked, pk_text, pks_asked, read_paths, two_readings
-from whale.errors import CallerError, PathError, PeriodError
-from whale.formula import Number, metrics_asked, ratio_text
-from whale.library.arguments import Period, is_pair, on_default, one, period_text, zone_text
-from whale.period import Range, Span, parse_period, width, zone_asked
+from whale.dimension import Pk, path_text, pk_asked, pk_text, pks_asked
+from whale.formula import Number, ratio_text
+from whale.library.arguments import on_default, one
+from whale.period import Range
 from whale.store.base import Store
-from whale.store.contract.counters import Counters
 
-PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
-"""What `totals` answers when no period is asked."""
-CACHED_S = 60.0
+R = TypeVar("R")
 
 
 class Questions:
@@ -35,7 +27,7 @@ class Questions:
     settings: Settings
     account: str
     clock: Callable[[], float]
-    bounds: Bounds
+    asking: Asking
     _cache: Cache
 
     # series
@@ -69,33 +61,11 @@ class Questions:
         compare="previous" or "last_year": {"compared": …, "paths": {path: {metric: {"now": points, "before": points}}}}.
         """
         asked = one(dimensions, dimension), one(metrics, metric)
-        question = self.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
-        found = self.range_of(period, tz, tzoffset)
-
-        def shaped(plot: series.Plot) -> list[tuple[str, dict[str, Any]]]:
-            names = labels(found, plot.starts, flot_time)
-            return [
-                (
-                    path_text(row.path),
-                    {
-                        name: points(names, values, row.totals[name] if with_totals else ..., points_type, descending)
-                        for name, values in row.values.items()
-                    },
-                )
-                for row in plot.series
-            ]
-
-        store = once(self.store)
-        if compare:
-            comparison = self.comparison(question, found, period, compare)
-            both = self.compared_plotpoints(question, comparison, store, self.bounds, shaped)
-            tell(store, question)
-            return both
-        plot = series.plotpoints(store, question, found, self.bounds)
-        tell(store, question)
-        lacking = series.overflowed(store, question, [found], question.depth)
-        (set_,) = adjusted(store, question, [found])
-        return ByPath(question.pk, shaped(plot), set_.said(), lacking, plot.more)
+        question = self.asking.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
+        inquiry = self.asking.inquiry(question, self.asking.range_named(period, tz, tzoffset), compare)
+        plots = inquiry.plotpoints()
+        self._rows(plots)
+        return inquiry.labelled(plots, Shape(flot_time, points_type, descending, with_totals))
 
     @on_default
     def scalar_plotpoints(self, /, pk: Any, dimensions: Any = None, metrics: Any = None, **more: Any) -> ByPath[Any]:
@@ -126,17 +96,10 @@ class Questions:
 
         start_at: only from the bucket with that time on.
         """
-        question = self.single(pk, dimensions, value, "value", depth=depth)
-        found = self.range_of(period, tz, tzoffset, start_at=start_at)
-        plot = series.plotpoints(self.store, question, found, self.bounds)
-        tell(self.store, question)
-        when = times(found, plot.starts)
-        rows = {
-            path_below(row.path, question.paths[0]): list(zip(when, row.values[value], strict=True))
-            for row in plot.series
-            if depth == 0 or row.path != question.paths[0]
-        }
-        return rows if depth else next(iter(rows.values()))
+        question = self.asking.single(pk, dimensions, value, "value", depth=depth)
+        begin = self.asking.moment(start_at, "start_at")
+        ranges = self.asking.range_named(period, tz, tzoffset, start_at=begin)
+        return self._rows(self.asking.inquiry(question, ranges).dataset())
 
     # totals
 
@@ -161,27 +124,10 @@ class Questions:
         periods: one, or a list. A ratio is the ratio of sums.
         compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
         """
-        question = self.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
+        question = self.asking.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
         asked = one(periods, period)
-        ranges = self.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
-        store = once(self.store)
-        if compare:
-            comparisons = self.comparisons(question, ranges, compare, asked is not None, store=store)
-            both = self.compared_totals(question, comparisons, store, self.bounds)
-            tell(store, question)
-            return both
-        found = series.totals_of(store, question, ranges, self.bounds, asked is not None)
-        tell(store, question)
-        set_ = dict(zip(ranges, adjusted(store, question, list(ranges.values())), strict=True))
-        return {
-            name: ByPath(
-                question.pk,
-                ((path_text(row.path), row.totals) for row in rows),
-                set_[name].said(),
-                series.overflowed(store, question, [ranges[name]], question.depth),
-            )
-            for name, rows in found.items()
-        }
+        ranges = self.asking.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
+        return self._rows(self.asking.inquiry(question, ranges, compare, is_each_asked=asked is not None).totals())
 
     @on_default
     def totals_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, dict[str, ByPath[Any]]]:
@@ -212,17 +158,10 @@ class Questions:
 
         compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
         """
-        question = self.single(pk, dimension, metric, "metric", undefined=undefined)
-        then = self.moment(at, "at")
-        found = self.range_at(then, period, tz, tzoffset)
-        if compare:
-            comparison = self.comparison(question, found, period, compare, then)
-            both = self.compared_total(question, comparison, index, once(self.store))
-            tell(self.store, question)
-            return both
-        number = self.one_total(question, found, index, once(self.store))
-        tell(self.store, question)
-        return number
+        question = self.asking.single(pk, dimension, metric, "metric", undefined=undefined)
+        then = self.asking.moment(at, "at")
+        ranges = self.asking.range_named(period, tz, tzoffset, at=then)
+        return self._rows(self.asking.inquiry(question, ranges, compare, at=then).total(index))
 
     @on_default
     def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:
@@ -264,37 +203,22 @@ class Questions:
         return self._cache.get(
             key,
             lambda: method.function(*bound.args, **bound.kwargs),
-            lambda _: self.lifetime_s(asked, *zone),
+            lambda _: self.asking.lifetime_s(asked, *zone),
             unmemoize,
         )
-
-    def lifetime_s(self, periods: Any, tz: str | None = None, tzoffset: Any = None) -> float:
-        """How long an answer about some periods may be remembered."""
-        if periods is None:
-            return CACHED_S
-        widths = (width(found.interval) for found in self.ranges_of(periods, tz, tzoffset).values())
-        return min(widths, default=5 * CACHED_S) / 5
 
     # names
 
     @on_default
     def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1) -> list[str]:
         """The paths one level below a path (or so many levels), as `plotpoints` names them."""
-        return [path_text(path) for path in self.below(pk, dimension, depth)]
+        return [path_text(path) for path in self.asking.below(pk, dimension, depth)]
 
     @on_default
     def all_subdimensions(self, pk: Any, dimension: Any = None) -> list[str]:
         """A path and everything below it."""
-        path = self.one_path(pk, dimension, "dimension")
-        return [path_text(path), *(path_text(below) for below in self.below(pk, dimension, self.bounds.levels))]
-
-    @on_default
-    def below(self, pk: Any, dimension: Any, depth: int) -> list[Path]:
-        """The paths up to so many levels below a path."""
-        path = self.one_path(pk, dimension, "dimension")
-        if not 1 <= depth <= self.bounds.levels:
-            raise CallerError(f"expected 1 to {self.bounds.levels}, got {depth}", "depth")
-        return self.store.descendants(self.account, pk_asked(pk), path, depth)
+        path, levels = self.asking.one_path(pk, dimension, "dimension"), self.asking.bounds.levels
+        return [path_text(path), *(path_text(below) for below in self.asking.below(pk, dimension, levels))]
 
     @on_default
     def pks(self, parent: Any = None) -> list[Pk]:
@@ -307,155 +231,7 @@ class Questions:
         """The metrics of a pk, `hits` first; not what HailWhale counts of decisions."""
         return [name for name in self.store.metrics(self.account, pk_asked(pk)) if name not in RESERVED]
 
-    # what the other doors share
-
-    def question(
-        self,
-        pk: Any,
-        dimensions: Any = None,
-        metrics: Any = None,
-        *,
-        depth: int = 0,
-        sort: str | None = None,
-        limit: int = 0,
-        undefined: str = "zero",
-        field: str = "metrics",
-    ) -> Question:
-        """A question about this account. field: the parameter that the metrics came in. Raises CallerError."""
-        if undefined not in ("zero", "null"):
-            raise CallerError(f"expected zero or null, got {ascii(undefined)[:60]}", "undefined")
-        names, whose = metrics_asked(metrics, field), pk_asked(pk)
-        paths, null = self.paths(whose, dimensions, "dimensions"), undefined == "null"
-        return Question(
-            self.account,
-            whose,
-            paths,
-            names,
-            depth,
-            sort,
-            limit,
-            null,
-            self.clock(),
-            field,
-            dict(self.settings.periods),
-        )
-
-    def paths(self, pk: Pk, dimensions: Any, field: str) -> list[Path]:
-        """The paths that a question about a pk names. field: the parameter that they came in.
-
-        Raises PathError, also for a list below an object that was counted as the path it is in a hit. Only where there is such a
-        list names are looked up, at once.
-        """
-        asked = read_paths(dimensions, field)
-        lists = {(*above, *names): (above, names) for above, names in asked.lists}
-        for path in self.store.counted(self.account, pk, list(lists)) if lists else ():
-            raise PathError(two_readings(*lists[path]), field)
-        return asked.paths
-
-    def one_path(self, pk: Any, dimensions: Any, field: str) -> Path:
-        """The one path that a question names; raises CallerError."""
-        paths = self.paths(pk_asked(pk), dimensions, field)
-        if len(paths) != 1:
-            raise CallerError(f"expected one path, got {len(paths)}", field)
-        return paths[0]
-
-    def single(self, pk: Any, path: Any, metric: Any, field: str, **more: Any) -> Question:
-        """A question about one path and one formula, which came in the parameter `field`; raises CallerError."""
-        question = self.question(pk, path, [metric], field=field, **more)
-        if len(question.paths) != 1:
-            raise CallerError(f"expected one path, got {len(question.paths)}", "dimensions")
-        return question
-
-    def one_total(self, question: Question, period: Range, index: int | None, store: Counters) -> Number:
-        """The total of the first path and metric of a question; or one of its buckets."""
-        if index is None:
-            return next(iter(series.totals(store, question, period, self.bounds)[0].totals.values()))
-        values = next(iter(series.plotpoints(store, question, period, self.bounds).series[0].values.values()))
-        if not -len(values) <= index < len(values):
-            raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
-        return values[index]
-
-    def comparison(
-        self,
-        question: Question,
-        asked: Range,
-        period: Period,
-        word: str,
-        at: float | None = None,
-        store: Counters | None = None,
-    ) -> Comparison:
-        """What a period, of which `asked` is the range, is compared with; at: as if it were asked then. store: that answers."""
-        now = self.clock()
-        then = now if at is None else at
-        scope = Scope.of(store or self.store, question, dict(self.settings.periods), now, then)
-        return compare.compare(asked, period_text(period), word, scope)
-
-    def comparisons(
-        self,
-        question: Question,
-        ranges: Mapping[str, Range],
-        word: str,
-        is_each_asked: bool,
-        at: float | None = None,
-        store: Counters | None = None,
-    ) -> dict[str, Comparison]:
-        """Of some periods. is_each_asked: else those are left out whose other one is not kept."""
-        found = {}
-        for period, asked in ranges.items():
-            try:
-                found[period] = self.comparison(question, asked, period, word, at, store)
-            except PeriodError:
-                if is_each_asked:
-                    raise
-        return found
-
-    def compared_totals(
-        self, question: Question, comparisons: Mapping[str, Comparison], store: Counters, bounds: Bounds
-    ) -> dict[str, dict[str, Any]]:
-        """{period: {compared, paths}}."""
-        compare.read_ahead(store, question, comparisons.values(), bounds)
-        found = {}
-        for period, each in comparisons.items():
-            rows = compare.totals(store, question, each, bounds)
-            paths = ByPath(question.pk, ((path_text(path), row) for path, row in rows.items()))
-            found[period] = self.with_adjusted({"compared": each.said(), "paths": paths}, question, each, store)
-        return found
-
-    def compared_total(
-        self, question: Question, comparison: Comparison, index: int | None, store: Counters
-    ) -> dict[str, Any]:
-        """{compared, now, before, change, ratio} of the first path and metric of a question."""
-        if index is not None:
-            raise CallerError("not with compare: ask for a series", "index")
-        row = next(iter(compare.totals(store, question, comparison, self.bounds).values()))
-        return self.with_adjusted(
-            {"compared": comparison.said(), **next(iter(row.values()))}, question, comparison, store
-        )
-
-    def compared_plotpoints(
-        self,
-        question: Question,
-        comparison: Comparison,
-        store: Counters,
-        bounds: Bounds,
-        shaped: Callable[[series.Plot], Iterable[tuple[str, dict[str, Any]]]],
-    ) -> dict[str, Any]:
-        """{compared, paths}. shaped: a plot as (path, {metric: points})."""
-        plots = compare.plotpoints(store, question, comparison, bounds)
-        rows = (
-            (path, {name: {"now": values, "before": before[name]} for name, values in now.items()})
-            for (path, now), (_, before) in zip(*map(shaped, plots), strict=True)
-        )
-        said = {"compared": comparison.said(), "paths": ByPath(question.pk, rows, more=plots[0].more)}
-        return self.with_adjusted(said, question, comparison, store)
-
-    def with_adjusted(
-        self, said: dict[str, Any], question: Question, about: Range | Comparison, store: Counters
-    ) -> dict[str, Any]:
-        """An answer, with `adjusted` where it is read from finer buckets than ones that were set. about: what it is read from."""
-        ranges = [about] if isinstance(about, Range) else [about.now, about.before]
-        rows = list({str(row): row for each in adjusted(store, question, ranges) for row in each.said()}.values())
-        return {**said, "adjusted": rows} if rows else said
+    # periods
 
     @on_default
     def range_of(
@@ -472,66 +248,10 @@ class Questions:
 
         week: `monday` or `sunday`, with which weeks begin; None: as the setting says.
         """
-        begin = self.moment(start_at, "start_at")
-        return self.range_at(self.moment(at, "at"), period, tz, tzoffset, start_at=begin, week=week)
+        begin, then = self.asking.moment(start_at, "start_at"), self.asking.moment(at, "at")
+        return self.asking.range_of(period, tz, tzoffset, at=then, start_at=begin, week=week)
 
-    def range_at(
-        self,
-        at: float | None,
-        period: Period = None,
-        tz: str | None = None,
-        tzoffset: Any = None,
-        *,
-        start_at: float | None = None,
-        week: str | None = None,
-    ) -> Range:
-        """`range_of`, at a time that was read before. at, start_at: epoch seconds."""
-        zone = self.store.zone(self.account)
-        return parse_period(
-            period if isinstance(period, Span) else period_text(period),
-            self.clock(),
-            zone,
-            self.settings.periods,
-            zone_text(tz, tzoffset),
-            self.bounds.points,
-            start_at,
-            at,
-            week or self.settings.week_starts,
-        )
-
-    def ranges_of(
-        self,
-        periods: Any,
-        tz: str | None = None,
-        tzoffset: Any = None,
-        *,
-        at: float | None = None,
-        week: str | None = None,
-        field: str = "periods",
-    ) -> dict[str, Range]:
-        """The ranges of some periods, by their text; of None those of PERIODS that are kept. field: what they came in."""
-        if periods is None:
-            return dict(self._kept(tz, tzoffset, at, week))
-        several = isinstance(periods, list) or (isinstance(periods, tuple) and not is_pair(periods))
-        found = {}
-        for period in periods if several else [periods]:
-            try:
-                found[period_text(period)] = self.range_at(at, period, tz, tzoffset, week=week)
-            except CallerError as error:
-                raise error.named(field) if error.field == "period" else error from None
-        return found
-
-    def _kept(self, tz: str | None, tzoffset: Any, at: float | None, week: str | None) -> Iterator[tuple[str, Range]]:
-        zone_asked(zone_text(tz, tzoffset) or "system", "UTC")  # a zone that does not exist is told
-        for period in PERIODS:
-            with suppress(PeriodError):
-                yield period, self.range_at(at, period, tz, tzoffset, week=week)
-
-    def moment(self, value: Any, field: str) -> float | None:
-        """Epoch seconds of a time as it was asked; None of None."""
-        try:
-            if value is None:
-                return None
-            return parse_time(value, self.clock(), field) / MILLION
-        except HitError as error:
-            raise CallerError(str(error).removeprefix(f"{field}: "), field) from None
+    def _rows(self, answer: Answer[R]) -> R:
+        """What an answer holds; the log is told which names of the question were never counted."""
+        tell(answer.basis.store, answer.basis.question)
+        return answer.rows

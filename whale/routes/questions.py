@@ -7,7 +7,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from datetime import datetime
+from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import bottle
@@ -15,14 +17,13 @@ import msgspec
 
 from hail.hit import lenient
 from whale.answer import series
-from whale.answer.adjusted import Adjusted, adjusted
+from whale.answer.adjusted import Adjusted
 from whale.answer.adjusted import header as adjusted_text
-from whale.answer.compare import Comparison
 from whale.answer.explain import Watch, iso, minute_text
+from whale.answer.inquiry import Answer, Basis, Inquiry
 from whale.answer.listed import listed, percent_encoded
-from whale.answer.rank import rank, shown
 from whale.answer.series import Plot, Question
-from whale.answer.shapes import flot_json, labels, overflow_text, path_below, points, times
+from whale.answer.shapes import Shape, flot_json, labels, overflow_text
 from whale.answer.unknown import Unknowns, unknown_header, unknown_names, unknown_of
 from whale.client import Whale
 from whale.dimension import path_text, paths_asked, pk_asked, pk_text
@@ -50,7 +51,7 @@ class QuestionRoutes:
     """For many threads."""
 
     def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
+        self._door, self._whale, self._asking = door, whale, whale.asking
 
     def add_to(self, app: bottle.Bottle) -> None:
         remembering = Remembered(self._door, self._whale).remembering
@@ -76,7 +77,7 @@ class QuestionRoutes:
     def plotpoints(self, asked: PlotpointsAsked) -> Any:
         now, watch = self._begin(asked)
         questions = [
-            self._whale.question(
+            self._asking.question(
                 pk,
                 **subject(asked),
                 depth=asked.depth,
@@ -86,112 +87,51 @@ class QuestionRoutes:
             )
             for pk in pks_of(asked)
         ]
-        period = self._range_of(asked, now)
-        ranges = {_period_name(asked): period}
-        comparisons = [self._compared(watch, question, ranges, asked.compare, True, now) for question in questions]
-        watch.stage("parse")
-        share = self._whale.bounds.shared(len(questions))
-        if asked.compare:
-            shape = partial(_shaped, asked, period)
-            both = [
-                self._whale.compared_plotpoints(question, comparison, watch.store, share, shape)
-                for question, each in zip(questions, comparisons, strict=True)
-                for comparison in each.values()
-            ]
-            ranges, reads = _both_ranges(comparisons[0]), _read(comparisons[0])
-            more = [each["paths"].more for each in both]
-            return self._answer(
-                watch,
-                asked,
-                questions,
-                ranges,
-                now,
-                lambda: _by_pk(asked, questions, _encoded(both)),
-                more=more,
-                reads=reads,
-            )
-        plots = [series.plotpoints(watch.store, question, period, share) for question in questions]
+        inquiries = self._inquiries(watch, asked, questions, self._range_named(asked, now), now)
+        shape = Shape(
+            asked.flot_time, list if asked.points_type == "list" else dict, asked.descending, asked.with_totals
+        )
+        answers = [inquiry.plotpoints() for inquiry in inquiries]
 
         def body() -> bytes:
-            return _by_pk(asked, questions, [_plot_json(asked, period, plot) for plot in plots])
+            return _by_pk(asked, answers, map(_plot_json, inquiries, answers, repeat(shape)))
 
-        return self._answer(watch, asked, questions, ranges, now, body, more=[plot.more for plot in plots])
+        return self._answer(watch, asked, now, answers, body)
 
     def dataset(self, asked: DatasetAsked) -> Any:
         now, watch = self._begin(asked)
-        value = asked.value or "hits"
         pk = lenient("pk", asked.pk or self._door.settings.default_table)
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
-        question = self._whale.single(pk, dimensions, value, "value", depth=asked.depth, undefined=asked.undefined)
-        period = self._range_of(asked, now, self._whale.moment(asked.start_at or None, "start_at"))
-        watch.stage("parse")
-        plot = series.plotpoints(watch.store, question, period, self._whale.bounds)
-
-        def body() -> bytes:
-            names = [when.isoformat() for when in times(period, plot.starts)]
-            above = question.paths[0]
-            rows = {row.path: list(zip(names, row.values[value], strict=True)) for row in plot.series}
-            if not asked.depth:
-                return msgspec.json.encode(rows[above])
-            return msgspec.json.encode({path_below(path, above): row for path, row in rows.items() if path != above})
-
-        return self._answer(watch, asked, [question], {_period_name(asked): period}, now, body)
+        more = {"depth": asked.depth, "undefined": asked.undefined}
+        question = self._asking.single(pk, dimensions, asked.value or "hits", "value", **more)
+        begin = self._asking.moment(asked.start_at or None, "start_at")
+        (inquiry,) = self._inquiries(watch, asked, [question], self._range_named(asked, now, begin), now)
+        return self._answer(watch, asked, now, [inquiry.dataset(datetime.isoformat)])
 
     # totals
 
     def totals(self, asked: TotalsAsked) -> Any:
         now, watch = self._begin(asked)
-        questions = [self._whale.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
-        periods = periods_of(asked)
-        named = "periods" if asked.periods else "period"
-        ranges = self._whale.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=named)
-        is_each_asked = periods is not None
-        comparisons = [
-            self._compared(watch, question, ranges, asked.compare, is_each_asked, now) for question in questions
-        ]
-        watch.stage("parse")
-        share = self._whale.bounds.shared(len(questions))
-        found: list[Any] = []
-        reads: list[Range] = []
-        if asked.compare:
-            for question, each in zip(questions, comparisons, strict=True):
-                found.append(self._whale.compared_totals(question, each, watch.store, share))
-            ranges, reads = _both_ranges(comparisons[0]), _read(comparisons[0])
-        else:
-            for question in questions:
-                rows_of = series.totals_of(watch.store, question, ranges, share, is_each_asked)
-                found.append(
-                    {name: {path_text(row.path): row.totals for row in rows} for name, rows in rows_of.items()}
-                )
-        return self._answer(
-            watch, asked, questions, ranges, now, lambda: _by_pk(asked, questions, _encoded(found)), reads=reads
-        )
+        questions = [self._asking.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
+        periods, field = periods_of(asked), "periods" if asked.periods else "period"
+        ranges = self._asking.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=field)
+        inquiries = self._inquiries(watch, asked, questions, ranges, now, is_each_asked=periods is not None)
+        return self._answer(watch, asked, now, [inquiry.totals() for inquiry in inquiries])
 
     def total(self, asked: TotalAsked) -> Any:
         now, watch = self._begin(asked)
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
-        question = self._whale.single(pk, path, asked.metric or "hits", "metric", undefined=asked.undefined)
-        then = self._whale.moment(asked.at or None, "at")
+        question = self._asking.single(pk, path, asked.metric or "hits", "metric", undefined=asked.undefined)
+        then = self._asking.moment(asked.at or None, "at")
         then = now if then is None else then
-        period = self._range_of(asked, then)
-        ranges = {_period_name(asked): period}
-        comparisons = self._compared(watch, question, ranges, asked.compare, True, then)
-        watch.stage("parse")
-        found: Any
-        if comparisons:
-            (comparison,) = comparisons.values()
-            found = self._whale.compared_total(question, comparison, asked.index, watch.store)
-            ranges = _both_ranges(comparisons)
-        else:
-            found = self._whale.one_total(question, period, asked.index, watch.store)
-        reads = _read(comparisons)
-        return self._answer(watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), reads=reads)
+        (inquiry,) = self._inquiries(watch, asked, [question], self._range_named(asked, then), then)
+        return self._answer(watch, asked, now, [inquiry.total(asked.index)])
 
     # what is more, and why
 
     def rank(self, asked: RankAsked) -> Any:
         now, watch = self._begin(asked)
-        question, ranking = self._whale.ranking(
+        question, ranking = self._asking.ranking(
             lenient("pk", asked.pk),
             asked.by or "hits",
             typed("dimensions", asked.dimensions or asked.dimension),
@@ -205,27 +145,13 @@ class QuestionRoutes:
             recursive=asked.all,
             pks=asked.pks,
         )
-        period = self._range_of(asked, now)
-        ranges = {_period_name(asked): period}
-        reads: list[Range] = []
-        if asked.compare:
-            comparison = self._whale.ranks_compared(question, ranking, period, period_of(asked), asked.compare)
-            ranges, reads = _both_ranges(dict.fromkeys(ranges, comparison)), [comparison.now, comparison.before]
-            watch.stage("parse")
-            said, more = self._whale.compared_rank(question, ranking, comparison, watch.store)
-        else:
-            watch.stage("parse")
-            found = rank(watch.store, question, ranking, period, self._whale.bounds)
-            said, more = shown(found, question, ranking, period, now), found.rest_count
-            said = self._whale.with_adjusted(said, question, period, watch.store)
-        levels = None if asked.all else 1
-        return self._answer(
-            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(said), levels, [more], reads
-        )
+        ranges = self._range_named(asked, now)
+        (inquiry,) = self._inquiries(watch, asked, [question], ranges, now, fields=ranking.fields)
+        return self._answer(watch, asked, now, [inquiry.rank(ranking)])
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, watch = self._begin(asked)
-        question, comparison = self._whale.factors_asked(
+        inquiry = self._asking.change(
             lenient("pk", asked.pk),
             asked.metric or "hits",
             period_of(asked),
@@ -233,16 +159,13 @@ class QuestionRoutes:
             asked.against,
             asked.tz,
             asked.tzoffset,
-            asked.week,
+            week=asked.week,
+            store=watch.store,
         )
-        dimensions = self._whale.dimensions_asked(question.pk, typed("dimensions", asked.dimensions or asked.dimension))
+        dimensions = typed("dimensions", asked.dimensions or asked.dimension)
+        paths = self._asking.dimensions(inquiry.question.pk, dimensions)
         watch.stage("parse")
-        found = self._whale.factors_of(question, comparison, dimensions, asked.depth, asked.limit, watch.store)
-        ranges = _both_ranges({_period_name(asked): comparison})
-        reads = [comparison.now, comparison.before]
-        return self._answer(
-            watch, asked, [question], ranges, now, lambda: msgspec.json.encode(found), asked.depth, (), reads
-        )
+        return self._answer(watch, asked, now, [inquiry.factors(paths, asked.depth, asked.limit)])
 
     # names, and the last hits
 
@@ -269,63 +192,66 @@ class QuestionRoutes:
 
     def _begin(self, asked: Any) -> tuple[float, Watch]:
         """The moment of a question, and what watches its steps."""
-        return self._whale.clock(), Watch(self._whale.store, asked.explain)
+        return self._asking.clock(), Watch(self._asking.store, asked.explain)
 
-    def _range_of(self, asked: Any, at: float, start_at: float | None = None) -> Range:
+    def _range_named(self, asked: Any, at: float, start_at: float | None = None) -> dict[str, Range]:
         zone = asked.tz, asked.tzoffset
-        return self._whale.range_at(at, period_of(asked), *zone, start_at=start_at, week=asked.week)
+        return self._asking.range_named(period_of(asked), *zone, at=at, start_at=start_at, week=asked.week)
 
-    def _compared(
-        self, watch: Watch, question: Question, ranges: Mapping[str, Range], word: str, is_each_asked: bool, at: float
-    ) -> dict[str, Comparison]:
-        """What each period is compared with; nothing where no word asks for it."""
-        return self._whale.comparisons(question, ranges, word, is_each_asked, at, watch.store) if word else {}
-
-    def _answer(
+    def _inquiries(
         self,
         watch: Watch,
         asked: Any,
         questions: Sequence[Question],
         ranges: Mapping[str, Range],
-        now: float,
-        body: Callable[[], bytes],
-        levels: int | None = 0,
-        more: Sequence[int] = (),
-        reads: Sequence[Range] = (),
-    ) -> Any:
-        """An answer with what it rests on: a cache asks again while its last bucket is open.
+        at: float,
+        **more: Any,
+    ) -> list[Inquiry]:
+        """Of each question, which all share what one answer may cost. more: of Asking.inquiry."""
+        more |= {"store": watch.store, "bounds": self._asking.bounds.shared(len(questions))}
+        word = getattr(asked, "compare", None)
+        inquiries = [self._asking.inquiry(question, ranges, word, at=at, **more) for question in questions]
+        watch.stage("parse")
+        return inquiries
 
-        levels: below the paths and the depth of the questions, that were read too; None: all.
-        more: of each question, how many rows the limit left out.
-        reads: of each range what was read of it, where that is another one.
+    def _answer(
+        self,
+        watch: Watch,
+        asked: Any,
+        now: float,
+        answers: Sequence[Answer[Any]],
+        body: Callable[[], bytes] | None = None,
+    ) -> Any:
+        """Answers, of each pk one, with what they rest on: a cache asks again while the last bucket is open.
+
+        body: writes them; default: their rows.
         """
         watch.stage("answer")
-        marked = [adjusted(watch.store, question, reads or list(ranges.values())) for question in questions]
-        of_ranges = [list(each) for each in zip(*marked, strict=True)]
+        bases = [answer.basis for answer in answers]
+        ranges = bases[0].ranges
+        marked = [basis.adjusted for basis in bases]
         watch.stage("read")
-        content = body()
+        content = body() if body else _by_pk(asked, answers, (msgspec.json.encode(answer.rows) for answer in answers))
         watch.stage("encode")
         if asked.explain:
-            content = _explained(content, watch, ranges, of_ranges, now)
+            content = _explained(content, watch, ranges, marked, now)
         headers = {
             **EXPOSED,
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # a hit may come late, to a bucket that has ended
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
             "X-Whale-As-Of": iso(int(now)),
-            "X-Whale-Complete": "true" if now >= max((found.end for found in ranges.values()), default=0) else "false",
+            "X-Whale-Complete": "true" if now >= max((each.end for each in ranges.values()), default=0) else "false",
         }
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
+        questions = [basis.question for basis in bases]
         headers |= unknown_header(unknown_of(watch.store, questions))
-        if any(more):
-            headers["X-Whale-More"] = _more_text(questions, more)
-        if text := adjusted_text(each for some in marked for each in some):
+        if any(basis.more for basis in bases):
+            headers["X-Whale-More"] = _more_text(bases)
+        if text := adjusted_text(each for of_ranges in marked for each in of_ranges.values()):
             headers["X-Adjusted"] = text
-        lacking = [
-            series.overflowed(watch.store, one, ranges.values(), None if levels is None else one.depth + levels)
-            for one in questions
-        ]
+        lacking = [basis.overflowed() for basis in bases]
         if any(cells is None or cells for cells in lacking):
             headers["X-Whale-Overflow"] = overflow_text(lacking)
         errors = {name: error for one in questions for name, error in series.estimates(watch.store, one).items()}
@@ -335,12 +261,11 @@ class QuestionRoutes:
         return bottle.HTTPResponse(content, 200, headers)
 
 
-def _more_text(questions: Sequence[Question], more: Sequence[int]) -> str:
+def _more_text(bases: Sequence[Basis]) -> str:
     """How many rows were left out; where several pks were asked each with its name before it."""
-    if len(more) == 1:
-        return str(more[0])
-    rows = [(pk_text(question.pk), count) for question, count in zip(questions, more, strict=True) if count]
-    return listed(f"{percent_encoded(name)}={count}" for name, count in rows)
+    if len(bases) == 1:
+        return str(bases[0].more)
+    return listed(f"{percent_encoded(pk_text(basis.question.pk))}={basis.more}" for basis in bases if basis.more)
 
 
 def _ranges_text(ranges: Mapping[str, Range]) -> str:
@@ -356,66 +281,28 @@ def _range_text(period: Range) -> str:
     return f"{between};by={interval_name(period.interval)};points={len(period.starts)}"
 
 
-def _period_name(asked: Any) -> str:
-    return str(period_of(asked) or "thirty")
-
-
-def _both_ranges(comparisons: Mapping[str, Comparison]) -> dict[str, Range]:
-    """What the answer rests on: each period as it was asked, and the other one."""
-    return {
-        name: period
-        for text, each in comparisons.items()
-        for name, period in ((text, each.asked), (f"{text} {each.word}", each.before))
-    }
-
-
-def _read(comparisons: Mapping[str, Comparison]) -> list[Range]:
-    """Of each of `_both_ranges` what was read."""
-    return [period for each in comparisons.values() for period in (each.now, each.before)]
-
-
-def _shaped(asked: PlotpointsAsked, period: Range, plot: Plot) -> list[tuple[str, dict[str, Any]]]:
-    """Each path of a plot, with its points by metric."""
-    names = labels(period, plot.starts, asked.flot_time)
-    labelled, kind = (names, list) if asked.points_type == "list" else ([str(name) for name in names], dict)
-    return [
-        (
-            path_text(row.path),
-            {
-                name: points(labelled, values, row.totals[name] if asked.with_totals else ..., kind, asked.descending)
-                for name, values in row.values.items()
-            },
-        )
-        for row in plot.series
-    ]
-
-
-def _plot_json(asked: PlotpointsAsked, period: Range, plot: Plot) -> bytes:
-    if asked.points_type == "list":
-        names = labels(period, plot.starts, asked.flot_time)
+def _plot_json(inquiry: Inquiry, answer: Answer[list[Plot]], shape: Shape) -> bytes:
+    if inquiry.comparisons is None and shape.points_type is list:
+        (plot,), (period,) = answer.rows, inquiry.ranges.values()
         rows = ((path_text(row.path), row.values, row.totals) for row in plot.series)
-        return flot_json(rows, names, asked.descending, asked.with_totals)
-    return msgspec.json.encode(dict(_shaped(asked, period, plot)))
+        return flot_json(rows, labels(period, plot.starts, shape.flot_time), shape.descending, shape.with_totals)
+    return msgspec.json.encode(inquiry.labelled(answer, shape))
 
 
-def _encoded(answers: Iterable[Any]) -> list[bytes]:
-    return [msgspec.json.encode(answer) for answer in answers]
-
-
-def _by_pk(asked: Subject, questions: Sequence[Question], bodies: Sequence[bytes]) -> bytes:
+def _by_pk(asked: Any, answers: Sequence[Answer[Any]], bodies: Iterable[bytes]) -> bytes:
     """The one answer; or {pk: answer} where several pks were asked."""
-    if not asked.pks:
-        return bodies[0]
-    names = [msgspec.json.encode(pk_text(question.pk)) for question in questions]
+    if not isinstance(asked, Subject) or not asked.pks:
+        return next(iter(bodies))
+    names = [msgspec.json.encode(pk_text(answer.basis.question.pk)) for answer in answers]
     return b"{" + b",".join(name + b":" + body for name, body in zip(names, bodies, strict=True)) + b"}"
 
 
 def _explained(
-    answer: bytes, watch: Watch, ranges: Mapping[str, Range], found: Sequence[Sequence[Adjusted]], now: float
+    answer: bytes, watch: Watch, ranges: Mapping[str, Range], marked: Sequence[Mapping[str, Adjusted]], now: float
 ) -> bytes:
-    """{answer, explain}. found: what was set, of each range and question."""
+    """{answer, explain}. marked: what was set, of each question by range."""
     said = watch.said(dict(ranges), now)
-    for row, of_questions in zip(said["ranges"].values(), found, strict=True):
-        if rows := [each for one in of_questions for each in one.said()]:
+    for name, row in said["ranges"].items():
+        if rows := [each for of_ranges in marked if name in of_ranges for each in of_ranges[name].said()]:
             row["adjusted"] = rows
     return b'{"answer":' + answer + b',"explain":' + msgspec.json.encode(said) + b"}"

@@ -42,7 +42,7 @@ class Remembered:
 
             def anew() -> Kept:
                 said, now = answer(asked), self._whale.clock()
-                until = now + self._whale.lifetime_s(periods(asked), asked.tz, asked.tzoffset)
+                until = now + self._whale.asking.lifetime_s(periods(asked), asked.tz, asked.tzoffset)
                 return Kept(said.body, dict(said.headers.items()), until)
 
             names = {**msgspec.structs.asdict(asked), "cached": True, "unmemoize": False}
