@@ -9,13 +9,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
 from hail.settings import DAY
-from tests.groups import put_in_groups
+from tests import groups
 from tests.laws import LONG
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, ServerMissing, find_redis_62, missing
 
@@ -37,9 +37,13 @@ def started(make: Callable[[], AbstractContextManager[Server]]) -> Iterator[Serv
         yield running
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> groups.InGroups:
+    return groups.InGroups(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    put_in_groups(items)
+    groups.sort(items)
 
 
 def pytest_collection_finish() -> None:
