@@ -9,7 +9,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-TWO := -n 2 --dist loadgroup --no-loadscope-reorder # tests/groups.py says which tests share a worker
+TWO := -n 2 --no-loadscope-reorder # tests/groups.py says which tests share a worker
 
 .PHONY: setup up test test-long check clean servers
 
@@ -28,8 +28,8 @@ test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600
 
 servers:
-	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx; } >/dev/null \
-		|| deploy/install-debian.sh redis-server rabbitmq-server nginx-light
+	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx && command -v chromium; } >/dev/null \
+		|| deploy/install-debian.sh redis-server rabbitmq-server nginx-light chromium
 
 check: .venv/.test
 	$(BIN)/ruff format --check .

@@ -38,14 +38,17 @@ setup(
         "server": ["granian>=2.5"],
         "bench": ["duckdb>=1.2"],  # what benchmarks.rank runs beside
         "test": [
+            "axe-playwright-python>=0.1.8",
             "django>=5",
             "flask>=3",
             "hypothesis>=6.100",
             "mypy>=1.15",
             "openfeature-provider-ofrep>=0.3",
             "openfeature-sdk>=0.10",
+            "playwright>=1.65",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.8",
             "pyyaml>=6",
             "requests>=2.32",
             "ruff>=0.11",

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -92,15 +93,22 @@ class Program:
 
 
 class Farm:
-    """Hail, hailwail and (with a broker) a worker on one Redis. settings: HAILWHALE_* by their lower-case name."""
+    """Hail, hailwail and (with a broker) a worker on one Redis; a Whale, where it is started. settings: HAILWHALE_* in lower case."""
 
     def __init__(
         self, folder: Path, redis: RedisServer, rabbitmq: RabbitMQ | None, queue: str = "", **settings: object
     ):
         self.folder, self.redis, self.rabbitmq, self.queue = folder, redis, rabbitmq, queue
-        bind = f"127.0.0.1:{free_port()}"
-        self.url = f"http://{bind}"
-        mine = {"hail_bind": bind, "redis_url": redis.url, "data_dir": folder, "breaker_s": 0.3, **settings}
+        bind, whale_bind = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.url, self.whale_url = f"http://{bind}", f"http://{whale_bind}"
+        mine = {
+            "hail_bind": bind,
+            "whale_bind": whale_bind,
+            "redis_url": redis.url,
+            "data_dir": folder,
+            "breaker_s": 0.3,
+            **settings,
+        }
         if rabbitmq:
             mine |= {"broker_url": rabbitmq.url, "queue": queue}
         self.environ = {f"HAILWHALE_{name.upper()}": str(value) for name, value in mine.items()}
@@ -112,6 +120,7 @@ class Farm:
         self.hailwail = Program("hailwail", follow, everywhere, folder)
         self.other_hailwail = Program("other hailwail", follow, everywhere, folder)
         self.worker = Program("worker", PROCFILE["worker"], everywhere, folder)
+        self.whale = Program("whale", PROCFILE["whale"], everywhere, folder)
         self.spool = SpoolFolder(folder)
         self.loads: list[Load] = []
 
@@ -127,7 +136,7 @@ class Farm:
         self.close()
 
     def close(self) -> None:
-        for program in (self.hail, self.hailwail, self.other_hailwail, self.worker):
+        for program in (self.hail, self.hailwail, self.other_hailwail, self.worker, self.whale):
             program.kill9()
 
     def start(self) -> None:
@@ -137,17 +146,24 @@ class Farm:
                 program.start()
         self.wait_for_hail()
 
+    def start_whale(self) -> None:
+        """For a test that opens pages or asks over HTTP; returns when Whale answers."""
+        self.whale.start()
+        wait_until(lambda: self._state(self.whale, self.whale_url), 60, "Whale")
+
     def wait_for_hail(self, broker: str = "") -> None:
         """broker: what Hail must say of it; by itself up, or none where there is none."""
-        wait_until(lambda: self._ready(broker or ("up" if self.rabbitmq else "none")), 60, "Hail")
+        expected = broker or ("up" if self.rabbitmq else "none")
+        wait_until(lambda: self._state(self.hail, self.url).get("broker") == expected, 60, "Hail")
 
-    def _ready(self, broker: str) -> bool:
-        assert self.hail.running, self.hail.said()
+    def _state(self, program: Program, url: str) -> dict[str, Any]:
+        """What it says of itself at /readyz; nothing, while it does not answer."""
+        assert program.running, program.said()
         try:
-            state = requests.get(f"{self.url}/readyz", timeout=20).json()
+            state: dict[str, Any] = requests.get(f"{url}/readyz", timeout=20).json()
         except (requests.RequestException, ValueError):
-            return False
-        return bool(state["ready"]) and state["broker"] == broker
+            return {}
+        return state if state["ready"] else {}
 
     def load(self, pk: str) -> Load:
         self.loads.append(Load(self.url, pk))

@@ -53,6 +53,7 @@ def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_
 <style>{STYLE}</style>
 </head>
 <body>
+<main>
 <h1>HailWhale</h1>
 <p class="soft">The first pks and their numbers of today. Below: <a href="#send">send a hit</a>, <a href="#ask">ask</a>.</p>
 <h2>Counted</h2>
@@ -60,12 +61,13 @@ def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_
 <h2 id="send">Send a hit</h2>
 {_shell(_curl(hail_url + "/count", needs_keys, pk="shop", dimensions='{"country": "US"}', metrics='{"revenue": 9.5}'))}
 <p>From a web page, without a script:</p>
-<pre>{escape(f'<img src="{hail_url}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">')}</pre>
+<pre tabindex="0">{escape(f'<img src="{hail_url}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">')}</pre>
 <h2 id="ask">Ask</h2>
 <p>The days of a month, for each country:</p>
 {_shell(_curl(whale_url + "/plotpoints", needs_keys, pk="shop", dimensions="country", depth="1", metrics="revenue"))}
 <p>Sums of a period, and a ratio:</p>
 {_shell(_curl(whale_url + "/totals", needs_keys, pk="shop", metrics='["revenue", "revenue/hits"]', period="today"))}
+</main>
 </body>
 </html>
 """
@@ -114,4 +116,4 @@ def _curl(url: str, needs_keys: bool, **parameters: str) -> str:
 
 
 def _shell(line: str) -> str:
-    return f"<pre>{escape(line)}</pre>"
+    return f'<pre tabindex="0">{escape(line)}</pre>'

@@ -1,0 +1,68 @@
+"""What tests in the browser share. Each starts with the first test that asks for it, and runs until the last."""
+
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.visits import Chromium
+from tests.conftest import started
+from tests.farm import Farm
+from tests.servers import RabbitMQ, RedisServer
+from tests.up import Up
+
+
+class Site(NamedTuple):
+    """Where hits are sent, and where questions are asked and pages opened."""
+
+    hail: str
+    whale: str
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    yield from started(Chromium)
+
+
+@pytest.fixture
+def visit(chromium: Chromium) -> Iterator[tuple[Page, list[str]]]:
+    """A page and its faults. Any fault that is left at the end fails the test."""
+    with chromium.visit() as one:
+        yield one
+
+
+@pytest.fixture
+def page(visit: tuple[Page, list[str]]) -> Page:
+    return visit[0]
+
+
+@pytest.fixture
+def faults(visit: tuple[Page, list[str]]) -> list[str]:
+    """For a test that expects one, and takes it out."""
+    return visit[1]
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`hailwhale up`."""
+    up = Up(tmp_path_factory.mktemp("embedded") / "var")
+    up.start()
+    yield Site(f"http://{up.hail}", f"http://{up.whale}")
+    up.stop(signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def farm(tmp_path_factory: pytest.TempPathFactory, rabbitmq: RabbitMQ) -> Iterator[Site]:
+    """Hail, RabbitMQ, a worker, Whale; on a Redis that no other test stops."""
+    with RedisServer() as redis, Farm(tmp_path_factory.mktemp("farm"), redis, rabbitmq, "browser") as farm:
+        farm.start_whale()
+        yield Site(farm.url, farm.whale_url)
+
+
+@pytest.fixture(params=["embedded", "farm"])
+def site(request: pytest.FixtureRequest) -> Site:
+    """First the one, then the other."""
+    found: Site = request.getfixturevalue(request.param)
+    return found
