@@ -25,7 +25,6 @@ from hail.settings import Settings, load
 from whale.answer.asking import Asking, Period
 from whale.answer.cache import Cache, bytes_of
 from whale.count.direct import Direct
-from whale.count.witness import Witness
 from whale.decide.decider import Decider
 from whale.decide.managed import Managed
 from whale.decide.trials import Trials
@@ -34,6 +33,7 @@ from whale.library.arguments import on_default
 from whale.library.deciding import Deciding
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
+from whale.library.refusals import Refusals
 from whale.store import with_redis
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store
@@ -56,11 +56,11 @@ class Whale(Rankings, Deciding):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.random = np.random.default_rng() if random is None else random
         self.asking = Asking(store, settings, account, clock)
+        self.refusals = Refusals(store, settings, account, clock)
+        self.managed = Managed(store, settings, account, clock, self._decider)
         self._direct: Direct | None = None
-        self._witness: Witness | None = None
         self._decides: Decider | None = None
         self._trials: Trials | None = None
-        self._manages: Managed | None = None
         self._publisher: Publisher | None = None
         self._lock = threading.Lock()
         self._cache = Cache(clock, "answers of Python", settings.answers_mb, bytes_of)

@@ -74,7 +74,7 @@ def one_by_one(whale: Whale, asked: ofrep.Request) -> list[Any]:
     found: list[Any] = []
     for name in FLAGS:
         try:
-            found.append(ofrep.evaluate(whale.managed(), name, asked))
+            found.append(ofrep.evaluate(whale.managed, name, asked))
         except ofrep.Refused as refused:
             if refused.code != "FLAG_NOT_FOUND":
                 found.append(refused.said(name))
@@ -82,7 +82,7 @@ def one_by_one(whale: Whale, asked: ofrep.Request) -> list[Any]:
 
 
 def at_once(whale: Whale, asked: ofrep.Request) -> list[Any]:
-    return shown(ofrep.evaluate_all(whale.managed(), asked).flags)
+    return shown(ofrep.evaluate_all(whale.managed, asked).flags)
 
 
 def shown(flags: Any) -> list[Any]:
@@ -146,7 +146,7 @@ def test_twenty_flags_take_as_many_round_trips_as_one(settings: Settings, unique
 
     def most(visitor: str, **context: Any) -> int:
         trips.clear()
-        ofrep.evaluate_all(whale.managed(), request(visitor, **context))
+        ofrep.evaluate_all(whale.managed, request(visitor, **context))
         return max((trips.count(server) for server in trips), default=0)
 
     most("nobody")  # connects, and loads the scripts

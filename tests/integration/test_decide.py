@@ -38,7 +38,7 @@ def test_many_visitors_at_once_are_decided_and_rewarded_once_each(whale: Whale) 
     whale.flush()
     totals = whale.totals("page", None, ["hits", "value", DECIDED, EXPECTED], "today")["today"]["_"]
     assert totals == {"hits": 60, "value": 120, DECIDED: 60, EXPECTED: pytest.approx(60, abs=1e-3)}
-    evidence = whale._decider().evidence(whale.asked("page", None, ABC, context=US))
+    evidence = whale._decider().evidence(whale._asked("page", None, ABC, context=US))
     assert evidence.sums[:, 0, [0, 2, 4]].sum(axis=0).tolist() == [60, 60, 60]
     assert evidence.sums[:, 0, [1, 3, 5]].sum(axis=0).tolist() == [120, 240, 120]
     assert evidence.nodes == [(), ("country", "US"), ("country", "US", "CA")]

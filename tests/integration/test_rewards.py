@@ -56,7 +56,7 @@ def is_counted_once(settings: Settings, account: str, decision_id: str) -> None:
     total = sum(VALUES.values())
     for pk in (["page"], ["page", "a"], ["page", "a", "b"]):
         assert whale.total(pk, "value", period="today") == total, pk
-    evidence = whale._decider().evidence(whale.asked(["page", "a"], None, ["b"]))
+    evidence = whale._decider().evidence(whale._asked(["page", "a"], None, ["b"]))
     assert evidence.sums[0, 0].tolist() == [1, total, 1, total**2, 1, total]
     assert len(client.keys(f"{account}:*:seen:*")) > 3
     audit = whale.store.audit(account)
@@ -165,7 +165,7 @@ def test_rewards_count_once_through_kills_at_random_moments(settings: Settings, 
     whale.flush()
     values = [1 + number % 7 for number in range(2000)]
     sums = [sum(values[i::40]) for i in range(40)]
-    evidence = whale._decider().evidence(whale.asked("page", None, ["a"]))
+    evidence = whale._decider().evidence(whale._asked("page", None, ["a"]))
     squares = sum(each**2 for each in sums)
     assert evidence.sums[0, 0].tolist() == [40, sum(values), 40, squares, 40, sum(values)]
 

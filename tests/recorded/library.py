@@ -61,8 +61,8 @@ BASE: dict[str, dict[str, Any]] = {
     "yesterday": {"pk": "shop"},
     "zranked": {"pk": "shop", "parent": "country", "period": "seven"},
 }
-NO_QUESTIONS = frozenset(("asked", "connect", "default", "managed", "spy_refused"))
-"""What Whale shares between its doors, which is no part of the library."""
+NO_QUESTIONS = frozenset(("connect", "default"))
+"""What Whale shares between its doors, which is no question."""
 ALIKE = frozenset(
     ("cached_plotpoints", "cached_rank", "cached_total", "cached_totals", "today", "yesterday", "scalar_plotpoints")
 )

@@ -105,9 +105,7 @@ class WhaleWorld:
     def settle(self) -> None:
         """What is done soon, is done: trials are counted, the spy is told."""
         self.whale.flush()
-        witness = getattr(self.whale, "_witness", None)
-        if witness is not None:
-            witness.tell()
+        self.whale.refusals._witness.tell()
 
 
 class Captured(Publisher):
@@ -171,10 +169,9 @@ def store_is(store: Any) -> Iterator[None]:
 def connected() -> Iterator[WhaleWorld]:
     """A world that is the default connection."""
     world = WhaleWorld(spy="0", pixel_key=PIXEL_KEY)
-    made = whale.client.connect(store=world.whale.store, settings=world.settings)
-    made.clock = made.asking.clock = lambda: world.now
-    made.random, made._publisher = np.random.default_rng(1), Captured(world.settings)
-    world.whale = made
+    world.whale._publisher = Captured(world.settings)
+    whale.client._connections.clear()
+    whale.client._connections[whale.client.Whale] = world.whale
     try:
         yield world
     finally:

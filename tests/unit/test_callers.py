@@ -163,9 +163,9 @@ def test_what_decisions_rest_on_is_of_one_account(settings: Settings) -> None:
 
 def test_definitions_are_of_one_account(settings: Settings) -> None:
     ann, ben = two_whales(settings)
-    ben.managed()._known = ann.managed()._known
+    ben.managed._known = ann.managed._known
     ann.define_decision("colour", options={"red": 1, "blue": 2})
-    assert [[each.name for each in whale.managed().running()] for whale in (ann, ben)] == [["colour"], []]
+    assert [[each.name for each in whale.managed.running()] for whale in (ann, ben)] == [["colour"], []]
 
 
 def test_the_door_of_a_whale_lets_in_callers_of_its_account(settings: Settings) -> None:

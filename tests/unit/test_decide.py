@@ -139,16 +139,16 @@ def test_how_options_differ_by_country_is_learnt_from_all_countries(door: Door) 
             }
             door.whale.count_decision("page", option=option, **about)
     decider = door.whale._decider()
-    one = decider.evidence(door.whale.asked("page", None, ABC, context={"country": "US"}))
+    one = decider.evidence(door.whale._asked("page", None, ABC, context={"country": "US"}))
     assert one.nodes == [(), ("country", "US")]
     assert one.departures is not None
     assert set(one.departures.variances) == {(None, 0), ("country", 1 + 1)}
     alone = policy.departures(replace(one, departures=None)).variances["country", 2]
     nodes = [(), *(("country", name) for name in ("US", "DE", "FR", "IT"))]
-    (whole,) = decider._read([(door.whale.asked("page", None, ABC, context={"country": "US"}), nodes)])
+    (whole,) = decider._read([(door.whale._asked("page", None, ABC, context={"country": "US"}), nodes)])
     assert one.departures.variances["country", 2] == policy.departures(whole).variances["country", 2] != alone
-    assert decider.evidence(door.whale.asked("page", None, ABC)).departures is None
-    new = decider.evidence(door.whale.asked("page", None, ABC, context={"country": "new"}))
+    assert decider.evidence(door.whale._asked("page", None, ABC)).departures is None
+    new = decider.evidence(door.whale._asked("page", None, ABC, context={"country": "new"}))
     assert new.departures == one.departures
 
 
@@ -421,7 +421,7 @@ def test_a_reward_is_noise_of_the_trial_that_it_belongs_to(door: Door) -> None:
         found = door.whale.decision("page", None, ["a"], visitor=f"v{_}")
         assert door.whale.reward(str(found.decision_id), {"value": 3})
     door.whale.flush()
-    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a", "b"]))
+    evidence = door.whale._decider().evidence(door.whale._asked("page", None, ["a", "b"]))
     assert evidence.sums[:, 0].tolist() == [[4, 12, 4, 36, 4, 12]] * 2
 
 
@@ -513,7 +513,7 @@ def test_a_reward_does_not_count_where_its_trial_was_reset(door: Door, forgotten
     late = str(door.whale.decision("page", None, ["a"], visitor="bob", dimensions=US).decision_id)
     assert door.whale.reward(late, {"value": 5})
     door.whale.flush()
-    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a"], "value/hits", US))
+    evidence = door.whale._decider().evidence(door.whale._asked("page", None, ["a"], "value/hits", US))
     assert evidence.sums[0, 0].tolist() == [1, 5, 1, 25, 1, 5]
     assert evidence.sums[0, 1, :3].tolist() == [1, 5, 1]
     above = 5 if forgotten == ["page"] else 106
@@ -534,7 +534,7 @@ def test_rewards_with_ids_are_noise_of_one_trial(door: Door) -> None:
         for number, part in enumerate(parts):
             assert door.whale.reward(str(made.decision_id), {"value": part}, number)
     door.whale.flush()
-    evidence = door.whale._decider().evidence(door.whale.asked("page", None, ["a", "b"]))
+    evidence = door.whale._decider().evidence(door.whale._asked("page", None, ["a", "b"]))
     assert evidence.sums[0].tolist() == evidence.sums[1].tolist()
     assert evidence.sums[0, 0, 1:4].tolist() == [6, 2, 26]
 

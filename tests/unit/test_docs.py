@@ -318,3 +318,11 @@ def test_the_index_of_decisions_names_each_once() -> None:
         path.name for path in (ROOT / "docs/decisions").glob("[0-9]*.md")
     )
     assert all(name.startswith(f"{number}-") for number, name in listed)
+
+
+def test_the_public_names_of_the_library_are_those_of_its_page() -> None:
+    text = (ROOT / "docs/library.md").read_text()
+    cells = [line.split(" | ")[0] for line in text.partition("| call | gives |")[2].partition("\n\n")[0].splitlines()]
+    documented = {name for cell in cells for name in re.findall(r"`(?:Whale\.)?([a-z_]+)(?=[(`])", cell)}
+    assert {name for name in dir(Whale) if not name.startswith("_")} == documented
+    assert set(dir(HailWhale)) - set(dir(Whale)) == {"log"}

@@ -68,6 +68,7 @@ EDGES = {
     "whale/cli.py": "the command line",
     "whale/client.py": "the clock of questions",
     "whale/library/counting.py": "the name of an operation",
+    "whale/library/refusals.py": "the name of what was refused",
     "whale/library/deciding.py": "the name of a decision",
     "whale/count/apply.py": "waiting for the store",
     "whale/commands/audit.py": "waiting for what is in flight",

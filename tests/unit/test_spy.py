@@ -136,7 +136,7 @@ def test_however_much_whale_refuses_it_writes_once_a_second_the_newest_20() -> N
     whale = Whale(store, SETTINGS, clock=lambda: NOW)
     began = time.monotonic()
     for i in range(300):
-        whale.spy_refused(HitError(Reason.BAD_PK, "pk", "no"), {"pk": i, "visitor": "v"})
+        whale.refusals.keep(HitError(Reason.BAD_PK, "pk", "no"), {"pk": i, "visitor": "v"})
     wait_until(lambda: '{"pk":299,' in str(whale.get_spy("v")), what="the last")
     assert store.writes <= 2 + (time.monotonic() - began) / EVERY_REFUSED_S
     assert len(whale.get_spy("v", 200)) <= 21 * store.writes

@@ -337,7 +337,6 @@ VALID: dict[str, dict[str, Any]] = {
     "weighted_reasons": {"pk_base": "a", "decision_name": "d", "options": ["b", "c"]},
     "reasons_for": {"pk_base": "a", "decision_name": "d", "option": "b"},
     "decide_from_reasons": {"good": {"b": {}}, "bad": {}, "test": {}},
-    "asked": {"pk_base": "a", "decision_name": "d", "options": ["b", "c"]},
     "flush": {},
     "choose": {"name": "managed"},
     "define_decision": {"name": "other", "options": ["a", "b"]},

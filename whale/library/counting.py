@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
 from hail.pixel import token_of
-from hail.secret import secrets_of
 from hail.settings import DAY
 from whale.answer.asking import Period, is_pair
 from whale.answer.unknown import Unknown, unknown_names
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
-from whale.count.witness import EVERY_REFUSED_S, Witness
 from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, number_of
@@ -21,7 +19,7 @@ from whale.library.arguments import hit_given, on_default, one
 from whale.library.questions import Questions
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
-from whale.spy import KEPT, refused, shown
+from whale.spy import KEPT, shown
 from whale.store.contract.changes import Change, not_a_sum
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ class Counting(Questions):
     """Questions, and counting. For many threads."""
 
     _direct: Direct | None
-    _witness: Witness | None
     _publisher: "Publisher | None"
     _lock: threading.Lock
 
@@ -213,20 +210,6 @@ class Counting(Questions):
             raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
         return shown(self.store.spied(self.account, whose), limit, whose)
-
-    def spy_refused(self, error: HitError, given: Mapping[str, Any]) -> None:
-        """Keeps for the spy what another door refused, soon; where that does not work, nothing is kept."""
-        if self.settings.spy:
-            now = self.clock()
-            name = f"whale-{secrets.token_hex(8)}"
-            trace = refused(name, now, error.reason, error.field, given, secrets_of(self.settings))
-            self._witness_now().refused(self.account, trace, now)
-
-    def _witness_now(self) -> Witness:
-        with self._lock:
-            if self._witness is None:
-                self._witness = Witness(self.store, EVERY_REFUSED_S)
-            return self._witness
 
     # the way into the store
 

@@ -37,7 +37,7 @@ class Deciding(Counting):
     random: np.random.Generator
     _decides: Decider | None
     _trials: Trials | None
-    _manages: Managed | None
+    managed: Managed
 
     # decisions
 
@@ -161,7 +161,7 @@ class Deciding(Counting):
         policy, goal, exploration: of whale.decide.policy.Policy.
         """
         context = one(one(known_data, known_dimensions), dimensions)
-        asked = self.asked(pk_base, decision_name, options, one(by_metric, formula), context, period, half_life)
+        asked = self._asked(pk_base, decision_name, options, one(by_metric, formula), context, period, half_life)
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
         return self._decider().decide(
             replace(
@@ -203,7 +203,7 @@ class Deciding(Counting):
         its rate and that of all options, and the effect and significance of what speaks.
         """
         policy = _policy("seed", goal, {})
-        asked = self.asked(pk_base, decision_name, options, formula, known_data, period, half_life)
+        asked = self._asked(pk_base, decision_name, options, formula, known_data, period, half_life)
         evidence = self._decider().evidence(asked)
         sorted_: dict[str, Reasons] = {"good": {}, "bad": {}, "test": {}}
         names = {self._option(option): option for option in options}
@@ -263,10 +263,8 @@ class Deciding(Counting):
         odds = reasons.shares([reason for _, reason in rows], rule.bad_idea_threshold, rule.test_idea_threshold)
         return rows[int(self.random.choice(len(rows), p=odds))][0]
 
-    @on_default
-    def asked(
+    def _asked(
         self,
-        /,
         pk_base: Any,
         decision_name: Any,
         options: Any,
@@ -329,12 +327,11 @@ class Deciding(Counting):
 
         dimensions: what is known of him.  Raises NotFound, HitError; Unavailable where nothing of it was ever read.
         """
-        managed = self.managed()
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
-        definition = managed.find(managed.named(name))
+        definition = self.managed.find(self.managed.named(name))
         if definition is None:
             raise NotFound(f"no decision {ascii(name)[:60]} is defined", "name")
-        return managed.decide(definition, whose, dimensions)
+        return self.managed.decide(definition, whose, dimensions)
 
     @on_default
     def define_decision(self, name: Any, /, **fields: Any) -> Shown:
@@ -342,17 +339,16 @@ class Deciding(Counting):
 
         Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
         """
-        managed = self.managed()
         given = {field: plain(value, field, float) for field, value in fields.items()}
         for field, value in given.items():
             if isinstance(value, str) and not is_text(value):
                 raise CallerError(f"expected Unicode text, got {ascii(value)[:60]}", field)
-        return decision_shown(managed.define(managed.named(name), given))
+        return decision_shown(self.managed.define(self.managed.named(name), given))
 
     @on_default
     def decisions(self, archived: bool = False) -> list[Shown]:
         """Decisions that are defined, by name. archived: those too."""
-        return [decision_shown(each) for each in self.managed().definitions() if archived or not each.archived]
+        return [decision_shown(each) for each in self.managed.definitions() if archived or not each.archived]
 
     @on_default
     def decision_report(
@@ -372,8 +368,7 @@ class Deciding(Counting):
         baseline: the option that others are compared with; default: the decision's default.
         Raises NotFound, CallerError, Unavailable. Cost: (1 + segments) x options x 4,000 draws, and five reads.
         """
-        managed = self.managed()
-        definition = managed.definition(managed.named(name))
+        definition = self.managed.definition(self.managed.named(name))
         if not 0 < limit <= MOST_SEGMENTS:
             raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
         found = next((each for each in definition.phases if each.number == phase), None)
@@ -404,12 +399,6 @@ class Deciding(Counting):
         drawn = np.random.default_rng(0)  # the same counters give the same report
         reported = report(self.store, self.account, asked, segments, self.asking.bounds.points, drawn, more)
         return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=reported)
-
-    def managed(self) -> Managed:
-        with self._lock:
-            if self._manages is None:
-                self._manages = Managed(self.store, self.settings, self.account, self.clock, self._decider)
-            return self._manages
 
 
 def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 import bottle
 
-from hail.hit import FIELDS, HitError
+from hail.hit import FIELDS
 from hail.pixel import fields_of_pixel
 from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
@@ -70,11 +70,8 @@ class CountingRoutes:
         return text_answer("OK", headers={**EXPOSED, **unknown_header(Unknowns(unknown))} if unknown else {})
 
     def _count(self, given: Mapping[str, Any]) -> None:
-        try:
+        with self._whale.refusals.kept(given):
             self._whale.count_hit(given)
-        except HitError as error:
-            self._whale.spy_refused(error, given)
-            raise
 
 
 def uid_of(environ: Mapping[str, Any], asked: Any) -> str:

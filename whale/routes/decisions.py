@@ -105,11 +105,8 @@ class DecisionRoutes:
 
     def count_decision(self) -> Any:
         given = self._door.given(*DECIDED_FIELDS)
-        try:
+        with self._whale.refusals.kept(given):
             self._whale.count_outcome(given)
-        except HitError as error:
-            self._whale.spy_refused(error, given)
-            raise
         return text_answer("OK", headers=EXPOSED)
 
     def reward(self) -> Any:
@@ -141,7 +138,7 @@ class DecisionRoutes:
         """One flag, or all; what is refused has the body that the protocol says."""
         try:
             asked = ofrep.request_of(self._door.body(), self._door.settings)
-            managed = self._whale.managed()
+            managed = self._whale.managed
             if key is not None:
                 return json_answer(ofrep.evaluate(managed, key, asked), headers={"Cache-Control": "no-store"})
             found = msgspec.json.encode(ofrep.evaluate_all(managed, asked))
