@@ -589,6 +589,6 @@ def test_the_page_names_every_kind_and_bound() -> None:
     assert f"{module.MOST_ROWS:,} rows" in PAGE
     assert f"up to {module.GROUPS} groups" in PAGE
     assert f"{module.EXPLAINS:.0%}".replace("%", " %") in PAGE
-    assert "The ten largest values of each of the ten dimensions" in " ".join(PAGE.split())
+    assert "the ten largest values of each of the ten dimensions" in " ".join(PAGE.split())
     assert (module.DRILLED_DIMENSIONS, module.DRILLED, module.BEYOND, module.FEW_VALUES) == (10, 10, 2, 5)
-    assert f"{module.MOST_NAMED} dimensions that are named, or {module.MOST_TOP:,}" in " ".join(PAGE.split())
+    assert f"{module.MOST_NAMED} dimensions that you name, or {module.MOST_TOP:,} otherwise" in " ".join(PAGE.split())
