@@ -244,9 +244,9 @@ def test_the_table_of_keys_is_the_one_in_the_code() -> None:
 
 def test_each_call_of_the_library_may_be_made_on_the_class() -> None:
     """As library.md says, which has them in a table."""
-    table = DOCUMENTS["docs/library.md"].partition("| call | gives |")[2].partition("In an answer")[0]
+    table = DOCUMENTS["docs/library.md"].partition("| call | result |")[2].partition("In an answer")[0]
     names = {
-        name for row in rows("| call | gives |" + table) for name in re.findall(r"`(?!whale)([a-z_]+)[(`]", row[0])
+        name for row in rows("| call | result |" + table) for name in re.findall(r"`(?!whale)([a-z_]+)[(`]", row[0])
     }
     assert "range_of" in names
     calls = {name: inspect.getattr_static(HailWhale, name) for name in names}
@@ -322,7 +322,7 @@ def test_the_index_of_decisions_names_each_once() -> None:
 
 def test_the_public_names_of_the_library_are_those_of_its_page() -> None:
     text = (ROOT / "docs/library.md").read_text()
-    cells = [line.split(" | ")[0] for line in text.partition("| call | gives |")[2].partition("\n\n")[0].splitlines()]
+    cells = [line.split(" | ")[0] for line in text.partition("| call | result |")[2].partition("\n\n")[0].splitlines()]
     documented = {name for cell in cells for name in re.findall(r"`(?:Whale\.)?([a-z_]+)(?=[(`])", cell)}
     assert {name for name in dir(Whale) if not name.startswith("_")} == documented
     assert set(dir(HailWhale)) - set(dir(Whale)) == {"log"}
