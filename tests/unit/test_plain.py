@@ -1,6 +1,7 @@
 """Every text that a user meets is plain English, by the patterns of tests/plain.py."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,13 @@ from hail.settings import TABLE, Setting
 from tests.plain import offences
 
 TEXTS = ("title", "summary", "description")
+ROOT = Path(__file__).parents[2]
+RECORDS = ("CHANGELOG.md", "docs/decisions/")  # of their time; they are not rewritten
+PAGES = {
+    name: path.read_text()
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    if not (name := str(path.relative_to(ROOT))).startswith(RECORDS)
+}
 
 
 def texts_in(part: Any) -> Iterator[str]:
@@ -69,3 +77,12 @@ def test_the_meaning_of_a_setting_is_plain(setting: Setting) -> None:
 @pytest.mark.parametrize("document", [hail.openapi.document(), whale.routes.openapi.document()], ids=["hail", "whale"])
 def test_the_openapi_documents_are_plain(document: dict[str, Any]) -> None:
     assert [offence for text in dict.fromkeys(texts_in(document)) for offence in offences(text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_pages_are_plain(page: str) -> None:
+    assert offences(PAGES[page]) == []
+
+
+def test_the_index_the_recipes_and_the_readme_are_among_the_pages() -> None:
+    assert PAGES.keys() >= {"README.md", "docs/http.md", "docs/http/hits.md", "docs/howto/orders.md", "docs/deploy.md"}
