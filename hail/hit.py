@@ -55,6 +55,8 @@ OTHER_SPELLINGS = {
     "event_name": "event",
 }
 DECIDED_FIELDS = ("decision", "option")  # beside those, of an outcome
+TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
+"""Fields that may be typed as JSON or Python where a value is text."""
 MOMENTS, DECIDED, EXPECTED = "__moments__", "__decided__", "__expected__"
 MOMENTS_KIND = "moments"
 RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
@@ -274,6 +276,11 @@ def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str
     some = min(MOST_MOMENTS, len({*hit.metrics, *(before or ())}))
     more = (1 + some + some * (some + 1) // 2) * len(hit.pk) * len(settings.periods)
     return replace(hit, others={**(hit.others or {}), MOMENTS: (MOMENTS_KIND, value)}, cells=hit.cells + more)
+
+
+def fields_of(given: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters of an address or a form as fields of a hit; raises HitError."""
+    return {name: lenient(name, value) if name in TYPED else value for name, value in given.items()}
 
 
 def lenient(field: str, text: str) -> Any:

@@ -10,7 +10,7 @@ import click
 
 from hail import access
 from hail.binds import check_free
-from hail.hit import HitError, lenient
+from hail.hit import HitError, fields_of
 from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
@@ -96,7 +96,7 @@ def pixel(pk: str, dimensions: str | None, metrics: str | None) -> None:
     """
     given = {"pk": pk, "dimensions": dimensions, "metrics": metrics}
     try:
-        hit = {name: lenient(name, value) for name, value in given.items() if value}
+        hit = fields_of({name: value for name, value in given.items() if value})
         click.echo(token_of(hit, load(os.environ), ACCOUNT))
     except HitError as error:
         raise SetupError(str(error)) from None

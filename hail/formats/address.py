@@ -19,12 +19,13 @@ from hail.answers import CORS, OK, HttpAnswer, answer, refusal
 from hail.hit import (
     DECIDED_FIELDS,
     FIELDS,
+    TYPED,
     Hit,
     HitError,
     Reason,
     Timeless,
     encode_hit,
-    lenient,
+    fields_of,
     parse_hit,
 )
 from hail.parameters import accepted, names_shown, refuse_misspelt, refuse_unknown
@@ -34,7 +35,6 @@ from hail.settings import Settings
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
-TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 TIMELESS_BYTES = 600  # beside its text
 KNOWN_BYTES = 500
@@ -155,8 +155,7 @@ class Address:
 def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
     """A hit from parameters as people type them; raises HitError."""
     names = FIELDS if parse is parse_hit else (*FIELDS, *DECIDED_FIELDS)
-    fields = {name: lenient(name, value) if name in TYPED else value for name, value in given.items() if name in names}
-    return parse(fields, settings, now)
+    return parse(fields_of({name: value for name, value in given.items() if name in names}), settings, now)
 
 
 def _shape(query: str, passed_over: re.Pattern[str]) -> str:

@@ -10,13 +10,12 @@ import msgspec
 from hail.accept import Acceptor, Refused, came_of_body
 from hail.access import Caller, Environ
 from hail.answers import ACCEPTED, OK, HttpAnswer, refusal
-from hail.body import json_of, read_body
+from hail.body import is_json, json_of, read_body
 from hail.formats.address import PARAMETERS, ParseHit, hit_of
 from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, parse_decided, parse_hit
 from hail.parameters import refuse_unknown
 from hail.settings import Settings
 
-FORM = "application/x-www-form-urlencoded"
 OF_DECISION = PARAMETERS.union(DECIDED_FIELDS)
 
 
@@ -56,8 +55,7 @@ class Posted:
                 refuse_unknown(unknown, expected)
                 if environ["REQUEST_METHOD"] == "POST":
                     body = read_body(environ, settings.max_body_bytes)
-                said_form = environ.get("CONTENT_TYPE", "").startswith(FORM)
-                is_form = said_form and not body.lstrip().startswith((b"{", b"["))
+                is_form = not is_json(environ, body)
                 if not body:
                     hit = hit_of(given, settings, acceptor.clock(), parse)
                 elif is_form:

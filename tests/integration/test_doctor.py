@@ -14,7 +14,8 @@ from hail.settings import DAY, Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
 from whale.client import Whale
-from whale.commands.doctor import WRONG, findings
+from whale.commands.doctor import findings
+from whale.commands.finding import WRONG
 from whale.commands.supervisor import worker_command
 
 NOW = 1_795_300_800.0

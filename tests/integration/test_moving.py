@@ -20,7 +20,8 @@ from hail.message import Message
 from hail.settings import DAY, Settings, load
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
 from tests.servers import RedisCluster, SlotMove, wait_until
-from whale.commands.doctor import WRONG, findings
+from whale.commands.doctor import findings
+from whale.commands.finding import WRONG
 from whale.count.apply import Applier
 from whale.dimension import Path
 from whale.period import MINUTE

@@ -23,7 +23,8 @@ from tests.laws import law
 from tests.wsgi import Answer, call, serving
 from whale.cli import main
 from whale.client import Whale
-from whale.commands.doctor import WRONG, settings_findings
+from whale.commands.doctor import settings_findings
+from whale.commands.finding import WRONG
 from whale.errors import Unavailable
 from whale.store.memory import MemoryStore
 

@@ -93,12 +93,12 @@ EDGES = {
 FROM_HAIL = {
     "access": "Access Caller EXPOSE Right check_bind is_locked preflight right_of",
     "binds": "address_of check_free url_of",
-    "body": "json_of read_body",
+    "body": "FORM is_json json_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "hit": (
         "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
         "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS Others RESERVED ROOT_TEXT Reason encode_hit is_text "
-        "lenient millionths name_of of_millionths parse_decided parse_hit parse_time wire_of wire_part "
+        "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time wire_of wire_part "
         "with_moments"
     ),
     "message": (

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -26,6 +25,8 @@ from hail.spool import MEGABYTE, SpoolFolder
 from whale import held
 from whale.commands.dead import Letter, Queues
 from whale.commands.embedded import LISTPACK_ENTRIES, OLDEST
+from whale.commands.finding import ADVICE, FINE, WRONG, Finding, Findings
+from whale.commands.outside import outside_findings
 from whale.count.hailwail import head_of
 from whale.errors import SetupError, Unavailable
 from whale.store import with_redis
@@ -42,19 +43,6 @@ SPOOL_WAITS_S = 60.0
 AHEAD_S = 60.0
 NEARLY_FULL = 0.9
 SHOWN = 5  # metrics that do not count
-FINE, ADVICE, WRONG = "ok", "note", "wrong"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sentence about one thing. state: FINE, ADVICE (it works, and could be better) or WRONG."""
-
-    state: str
-    about: str
-    text: str
-
-
-Findings = Iterator[Finding]
 
 
 def version_of(text: str) -> tuple[int, ...]:
@@ -438,8 +426,6 @@ def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str
 
     NAME: with --dead or --replay, only these messages.
     """
-    from whale.commands.outside import outside_findings  # which says what it finds in the words of this module
-
     settings, now = load(os.environ), time.time()
     console = Console()
 

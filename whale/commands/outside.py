@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hail.hit import Reason
-from whale.commands.doctor import ADVICE, FINE, WRONG, Finding, Findings
+from whale.commands.finding import ADVICE, FINE, WRONG, Finding, Findings
 from whale.errors import SetupError
 
 ANSWER_S = 10.0

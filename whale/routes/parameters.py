@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from hail.body import json_of, read_body
-from hail.hit import FIELDS, HitError, Reason, lenient
+from hail.body import FORM, is_json, json_of, looks_like_json, read_body
+from hail.hit import FIELDS, HitError, Reason, fields_of, lenient
 from hail.parameters import not_here
 from hail.settings import Settings
 from whale.dimension import Pk, pk_asked, pks_asked
@@ -18,11 +18,10 @@ from whale.routes.asked import Subject, TotalsAsked
 from whale.routes.responses import Problem
 
 MAX_PARAMETERS = 100
-FORM, FORM_KEPT = "application/x-www-form-urlencoded", "hailwhale.form"
+FORM_KEPT = "hailwhale.form"
 MAX_PERIODS = 100
 BOOL = TYPES["bool"]
 PLURAL = {"dimension": "dimensions", "metric": "metrics"}
-TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
 A = TypeVar("A", bound=msgspec.Struct)
 
 
@@ -89,7 +88,7 @@ def query_of(environ: dict[str, Any], limit: int) -> str:
     if FORM_KEPT not in environ:
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
         body = body_of(environ, limit)
-        if body.lstrip().startswith((b"{", b"[")):
+        if looks_like_json(body):
             raise CallerError(f"expected {FORM}, as pk=shop&period=today, got JSON", "body")
         if body and kind != FORM:
             raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
@@ -180,12 +179,7 @@ def hit_fields(environ: Mapping[str, Any], settings: Settings, more: tuple[str, 
         except UnicodeDecodeError:
             raise CallerError("expected UTF-8", "body") from None
     given.pop("key", None)
-    return {name: lenient(name, value) if name in TYPED else value for name, value in given.items()}
-
-
-def is_json(environ: Mapping[str, Any], body: bytes) -> bool:
-    """By its type, or by its look: curl calls all it sends a form."""
-    return not environ.get("CONTENT_TYPE", "").startswith(FORM) or body.lstrip().startswith((b"{", b"["))
+    return fields_of(given)
 
 
 def body_of(environ: Mapping[str, Any], limit: int) -> bytes:
