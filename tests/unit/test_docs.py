@@ -293,7 +293,7 @@ def test_links_lead_somewhere(document: str) -> None:
             assert anchor in anchors(linked.read_text()), f"{target} in {document}"
 
 
-CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}.*\n)+)", re.M | re.S)
+CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}[^\n]*\n)+)", re.M | re.S)
 COUNTED = re.compile(
     r"""\bpk"?[=:] ?\[?"?(\w+)|/decisions/([\w-]+)|(?:count_now|count_decision|get_object_details|factors)\(\[?"([\w-]+)"(?=,)"""
 )
