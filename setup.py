@@ -1,10 +1,15 @@
 """HailWhale: `pip install .` gives the packages hail and whale, and the commands hailwhale and hailwail."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+VERSION = re.findall(r'^__version__ = "(.*?)"', (Path(__file__).parent / "hail/__init__.py").read_text(), re.M)[0]
 
 setup(
     name="hailwhale",
-    version="0.1.0",
+    version=VERSION,
     description="Counts what happens on sites and in applications, along nested dimensions and many periods",
     license="MIT",
     python_requires=">=3.11",

@@ -4,11 +4,12 @@ A hit is checked by hit.parse_hit, by hand, for speed; HitGiven is the same form
 """
 
 from functools import cache
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+
+from hail import __version__
 
 SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
@@ -210,7 +211,7 @@ def document() -> dict[str, Any]:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "HailWhale: Hail", "version": version("hailwhale"), "license": {"name": "MIT"}},
+        "info": {"title": "HailWhale: Hail", "version": __version__, "license": {"name": "MIT"}},
         "paths": {
             "/count": count,
             "/count_decision": outcome_operations((200, 202)),

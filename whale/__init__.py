@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hail import __version__ as __version__
     from whale.client import HailWhale, Whale, connect
     from whale.errors import CallerError, HailWhaleError, PeriodError, SetupError, Unavailable
     from whale.period import Span
@@ -21,6 +22,7 @@ _HOMES = {
     **dict.fromkeys(("Whale", "HailWhale", "connect"), "whale.client"),
     **dict.fromkeys(("HailWhaleError", "CallerError", "PeriodError", "Unavailable", "SetupError"), "whale.errors"),
     "Span": "whale.period",
+    "__version__": "hail",
 }
 __all__ = [
     "CallerError",

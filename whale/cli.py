@@ -14,6 +14,7 @@ from hail.hit import HitError, fields_of
 from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
+from whale import __version__
 from whale.errors import SetupError, Unavailable, visible
 
 
@@ -29,7 +30,7 @@ class _Group(click.Group):
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="hailwhale")
+@click.version_option(__version__, prog_name="hailwhale")
 def main() -> None:
     """Counts what happens on sites and in applications, along nested dimensions and many periods.
 

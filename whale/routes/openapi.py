@@ -1,12 +1,12 @@
 """Whale's HTTP API as OpenAPI 3.1, made from the msgspec types that check what comes in."""
 
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
 from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
+from whale import __version__
 from whale.decide.definition import DecisionGiven, Reporting, Shown
 from whale.routes import asked, ofrep
 
@@ -156,7 +156,7 @@ def document() -> dict[str, Any]:
     paths |= _decisions()
     return {
         "openapi": "3.1.0",
-        "info": {"title": "HailWhale: Whale", "version": version("hailwhale"), "license": {"name": "MIT"}},
+        "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},
         "paths": paths,
         "components": {"schemas": {"Problem": schema_of(Problem)}},
     }
