@@ -1,6 +1,11 @@
 # make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
 # make test    everything that is tested, on real servers; begins with make check
-# make test-long   the laws over many more inputs, and the worst strangers for minutes; not a part of make test
+# make test-long   the same for hours: many more inputs, other ones each time. make test-long PART=... is one part of it:
+#     laws        20 times as many inputs for each law, the stores and OpenAPI among them
+#     oracle      20 times as many answers compared with those of an oracle that knows the docs alone
+#     kills       imports, rewards and moves of slots, killed again and again
+#     strangers   thousands of connections that mean no good, for minutes; bodies cut off at each byte
+#     memory      the worst hits and questions for minutes, below the ceilings of memory
 # make check   format, lint, types, unit tests: under a minute
 # One test, in one process:  .venv/bin/python -m pytest tests/unit/test_hit.py -k any_json
 # make clean   remove what make made, except the data in ./var
@@ -10,6 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TWO := -n 2 --no-loadscope-reorder # tests/groups.py says which tests share a worker
+LONG := $(if $(PART),long(part='$(PART)')$(if $(filter laws,$(PART)), or hypothesis),long or hypothesis)
 
 .PHONY: setup up test test-long check clean servers
 
@@ -25,7 +31,7 @@ test: check servers
 	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long" --durations=25
 
 test-long: .venv/.test servers
-	$(BIN)/python -m pytest tests -m "long or hypothesis" --hypothesis-profile long --timeout 3600
+	$(BIN)/python -m pytest tests -m "$(LONG)" --hypothesis-profile long --timeout 3600 --durations=25
 
 servers:
 	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx && command -v chromium; } >/dev/null \

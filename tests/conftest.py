@@ -16,12 +16,10 @@ from hypothesis import settings as hypothesis_settings
 
 from hail.settings import DAY
 from tests import groups
-from tests.laws import LONG
+from tests.laws import CI
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, ServerMissing, find_redis_62, missing
 
-hypothesis_settings.register_profile("ci", deadline=None)
-hypothesis_settings.register_profile(LONG, deadline=None, max_examples=2_000)
-hypothesis_settings.load_profile("ci")
+hypothesis_settings.load_profile(CI)
 
 LASTS_S = 120  # longer than any test that reads what it counted today
 RUN, COUNTER = secrets.token_hex(4), itertools.count(1)

@@ -87,7 +87,7 @@ revenue = "revenue"
 """
 
 
-@pytest.mark.parametrize("least", [5_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("least", [5_000, pytest.param(100_000, marks=pytest.mark.long(part="oracle"))])
 def test_whale_answers_as_an_oracle_that_knows_the_docs_alone(
     least: int, redis_server: RedisServer, unique: str, tmp_path: File
 ) -> None:

@@ -226,7 +226,7 @@ def test_no_route_takes_a_part_of_a_body_for_the_whole(served: Served) -> None:
     assert served.counted() != before
 
 
-@pytest.mark.long
+@pytest.mark.long(part="strangers")
 def test_no_beginning_of_a_body_does_anything(served: Served) -> None:
     requests = bodies(served)
     hits, before = served.hits(), served.counted()

@@ -96,7 +96,7 @@ def test_an_import_killed_anywhere_counts_each_row_once_and_is_taken_back_once(
     kill_imports(tmp_path, redis_server, unique, kills=1, rows=2700)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="kills")
 def test_an_import_killed_very_often(tmp_path: Path, redis_server: RedisServer, unique: str) -> None:
     kill_imports(tmp_path, redis_server, unique, kills=12, rows=27_000)
 
@@ -133,7 +133,7 @@ def kill_imports(folder: Path, redis_server: RedisServer, unique: str, kills: in
         "before-note:2",
         "between-shards:2",
         *(
-            pytest.param(fault, marks=pytest.mark.long)
+            pytest.param(fault, marks=pytest.mark.long(part="kills"))
             for fault in ("before-note:1", "before-apply:2", "after-apply:2")
         ),
     ],

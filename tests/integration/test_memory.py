@@ -163,7 +163,7 @@ def test_the_worst_hits_leave_hailwail_below_its_ceiling_and_it_comes_back(
     attack_hailwail(tmp_path, quick_redis, 30_000, 1)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_hits_leave_hailwail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
     attack_hailwail(tmp_path, quick_redis, 2_000_000, 100)
@@ -199,7 +199,7 @@ def test_the_worst_hits_leave_a_worker_below_its_ceiling_and_it_comes_back(
     attack_worker(tmp_path, quick_redis, rabbitmq, unique, 20_000, 1)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_hits_leave_a_worker_below_its_ceiling(
     tmp_path: Path, quick_redis: RedisServer, rabbitmq: RabbitMQ, unique: str
@@ -253,7 +253,7 @@ def test_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_r
     attack_hail(tmp_path, quick_redis, 3.0)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
     attack_hail(tmp_path, quick_redis, 180.0)
@@ -308,7 +308,7 @@ def test_the_worst_questions_leave_whale_below_its_ceiling(tmp_path: Path, quick
     attack_whale(tmp_path, quick_redis, 2.0, 4000, comes_back=False)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
 def test_minutes_of_the_worst_questions_leave_whale_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
     attack_whale(tmp_path, quick_redis, 120.0, 400_000, comes_back=True)

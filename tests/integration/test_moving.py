@@ -448,7 +448,7 @@ def test_resharding_under_load_loses_nothing_and_counts_nothing_twice(cluster: R
     check_all(work)
 
 
-@pytest.mark.long
+@pytest.mark.long(part="kills")
 def test_resharding_all_slots_for_long_loses_nothing_and_counts_nothing_twice(
     cluster: RedisCluster, unique: str
 ) -> None:

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -20,20 +19,14 @@ import hail.web
 import whale.routes.openapi
 from hail.publish import Publisher
 from hail.settings import load
+from tests.laws import law
 from tests.servers import RedisServer
 from whale.client import Whale
 from whale.store.redis import connect
 from whale.web import make_app
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "30"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-BOUNDED = settings(
-    max_examples=EXAMPLES,
-    derandomize=True,
-    deadline=timedelta(seconds=30),
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+EXAMPLES = 30
 
 
 def operations(document: dict[str, Any]) -> list[tuple[str, str]]:
@@ -60,18 +53,20 @@ def check(app: Any, path: str, method: str) -> None:
     operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]
 
     @given(case=operation.as_strategy())
-    @BOUNDED
+    @law(EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     def asked(case: Any) -> None:
         case.call_and_validate(checks=CHECKS)
 
     asked()
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("path", "method"), operations(whale.routes.openapi.document()))
 def test_whale_answers_as_it_says(whale_app: Any, path: str, method: str) -> None:
     check(whale_app, path, method)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize(("path", "method"), operations(hail.openapi.document()))
 def test_hail_answers_as_it_says(hail_app: Any, path: str, method: str) -> None:
     check(hail_app, path, method)

@@ -150,7 +150,7 @@ with ThreadPoolExecutor(6) as pool:
 """
 
 
-@pytest.mark.long
+@pytest.mark.long(part="kills")
 def test_rewards_count_once_through_kills_at_random_moments(settings: Settings, unique: str) -> None:
     whale, chance = Whale.connect(settings, unique), random.Random(5)
     mades = [str(whale.decision("page", None, ["a"], visitor=f"v{i}").decision_id) for i in range(40)]

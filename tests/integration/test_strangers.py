@@ -72,7 +72,8 @@ def up(tmp_path: Path) -> Iterator[Up]:
 
 
 @pytest.mark.parametrize(
-    ("each", "seconds"), [(400, 2 * HEAD_S), pytest.param(1000, 60, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+    ("each", "seconds"),
+    [(400, 2 * HEAD_S), pytest.param(1000, 60, marks=[pytest.mark.long(part="strangers"), pytest.mark.timeout(600)])],
 )
 def test_four_kinds_of_strangers_at_both_services_keep_nobody_waiting(up: Up, each: int, seconds: int) -> None:
     ports = {"hail": int(up.hail.rpartition(":")[2]), "whale": int(up.whale.rpartition(":")[2])}
@@ -268,7 +269,7 @@ def test_stalled_uploads_hold_no_more_than_they_may(serve: Callable[..., Served]
     assert answer_on(kept)[0] == 400
 
 
-@pytest.mark.long
+@pytest.mark.long(part="strangers")
 @pytest.mark.parametrize("name", ["hail", "whale"])
 def test_nine_hundred_stalled_uploads_stay_below_the_ceiling(serve: Callable[..., Served], name: str) -> None:
     served = serve(name, body_timeout_s=20)
@@ -420,7 +421,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("name", ["hail", "whale"])
-@pytest.mark.parametrize("times", [20, pytest.param(200, marks=pytest.mark.long)])
+@pytest.mark.parametrize("times", [20, pytest.param(200, marks=pytest.mark.long(part="strangers"))])
 def test_who_sends_without_a_pause_keeps_nobody_waiting(serve: Callable[..., Served], name: str, times: int) -> None:
     """On a fast line something has always come: a connection must let others in by itself. times: health is asked."""
     served = serve(name, connections_max_mb=8)

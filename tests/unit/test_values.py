@@ -434,7 +434,7 @@ def test_whatever_comes_is_taken_or_refused_by_its_field(whale: HailWhale, where
     call(whale, name, {**VALID[name], parameter: ODD[odd]})
 
 
-@pytest.mark.long
+@pytest.mark.long(part="laws")
 def test_all_of_it_everywhere(whale: HailWhale) -> None:
     for (name, parameter), value in itertools.product(WHERE, ODD):
         call(whale, name, {**VALID[name], parameter: value})
@@ -626,7 +626,7 @@ TRACKED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.long(part="laws"))])
 def test_py_fasttracks_calls_take_them_too(every: int) -> None:
     """Each value is handed to one in `every` of the parameters."""
     tracker = Memory(clock=lambda: NOW)
