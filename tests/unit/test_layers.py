@@ -1,7 +1,7 @@
 """Data flows one way, and the core is pure: read from the imports and the names that each module uses."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -137,7 +137,11 @@ LOOKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "os.
 
 def imports(module: str) -> set[str]:
     """Full names of what a module imports, wherever in it."""
-    return imported(ast.walk(ast.parse(MODULES[module].read_text())))
+    return imported(nodes_of(module))
+
+
+def nodes_of(module: str) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(MODULES[module].read_text()))
 
 
 def imported(nodes: Iterable[ast.AST]) -> set[str]:
@@ -155,7 +159,7 @@ def taken_from_hail(module: str) -> set[str]:
     """Full names of what a module takes from hail, of a module that it imports as a whole the names that it uses."""
     found = {name for name in imports(module) if within(name, "hail")}
     whole = {name for name in found if name.count(".") == 1}
-    attributes = [node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Attribute)]
+    attributes = [node for node in nodes_of(module) if isinstance(node, ast.Attribute)]
     used = {f"hail.{ast.unparse(node)}" for node in attributes if f"hail.{ast.unparse(node.value)}" in whole}
     return found - whole | used
 
@@ -204,7 +208,7 @@ def test_formats_know_nothing_of_routes_queues_and_stores() -> None:
 
 def cuts_bytes_at_commas(module: str) -> bool:
     """Whether it splits or searches bytes by a text with a comma in it, as only who knows the wire form of a hit can."""
-    calls = (node for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call))
+    calls = (node for node in nodes_of(module) if isinstance(node, ast.Call))
     return any(
         isinstance(call.func, ast.Attribute)
         and call.func.attr in CUTS
@@ -270,7 +274,7 @@ def test_a_part_of_a_store_holds_others_and_is_none_of_them() -> None:
         node.name: (module, {ast.unparse(base) for base in node.bases})
         for module in MODULES
         if module.startswith("whale/store/")
-        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        for node in nodes_of(module)
         if isinstance(node, ast.ClassDef)
     }
     parts = {name: bases for name, (module, bases) in classes.items() if module.startswith("whale/store/redis/")}
@@ -279,6 +283,12 @@ def test_a_part_of_a_store_holds_others_and_is_none_of_them() -> None:
 
 def test_routes_know_neither_stores_nor_queues() -> None:
     assert offences("whale/routes/", "redis", "celery", "kombu", "whale.store", "whale.count", "whale.web") == []
+
+
+def test_routes_ask_the_store_nothing_but_whether_it_takes_writes() -> None:
+    nodes = (node for module in MODULES if module.startswith("whale/routes/") for node in nodes_of(module))
+    asked = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    assert {name for name in asked if ".store." in name} == {"self._whale.store.check_writable"}
 
 
 def test_the_library_knows_no_routes_and_answers_no_library() -> None:

@@ -16,6 +16,7 @@ from whale.answer.inquiry import Inquiry
 from whale.answer.once import once
 from whale.answer.rank import Ranking
 from whale.answer.series import Bounds, Question
+from whale.answer.unknown import Unknown, unknown_names
 from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
 from whale.errors import CallerError, FormulaError, PathError, PeriodError
 from whale.formula import metrics_asked
@@ -106,6 +107,10 @@ class Asking:
         if not 1 <= depth <= self.bounds.levels:
             raise CallerError(f"expected 1 to {self.bounds.levels}, got {depth}", "depth")
         return self.store.descendants(self.account, pk_asked(pk), path, depth)
+
+    def unknown(self, pk: Pk, paths: Sequence[Path] = (), metrics: Sequence[str] = ()) -> list[Unknown]:
+        """The pk, or paths and metrics of it, that were never counted."""
+        return unknown_names(self.store, self.account, pk, paths, metrics)
 
     # of which time
 

@@ -9,7 +9,7 @@ from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, 
 from hail.pixel import token_of
 from hail.settings import DAY
 from whale.answer.asking import Period, is_pair
-from whale.answer.unknown import Unknown, unknown_names
+from whale.answer.unknown import Unknown
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
 from whale.dimension import Path, pk_asked
@@ -191,7 +191,7 @@ class Counting(Questions):
         plain = self.settings.replace(bands={})  # a band is named here, not a number
         parse_hit({"pk": list(names), "dimensions": list(path)}, plain, now)  # names within their limits
         self.store.kinds_of(self.account, [names])  # so that names are those of now, not those of a question before
-        unknown = unknown_names(self.store, self.account, names, [path])
+        unknown = self.asking.unknown(names, [path])
         self.store.reset(self.account, names, path or None, now)
         self._direct_now()  # its thread frees the memory, where no worker does
         return unknown

@@ -10,7 +10,7 @@ import bottle
 import msgspec
 
 from hail.hit import DECIDED_FIELDS, HitError, lenient
-from whale.answer.unknown import Unknowns, unknown_header, unknown_names
+from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
 from whale.decide.decider import Decision
 from whale.decide.outcomes import ratio_of
@@ -85,7 +85,7 @@ class DecisionRoutes:
         ratio, above = ratio_of(by, "by_metric"), pk_asked(pk_base)
         pk = (*above, decision) if decision else above
         with suppress(Unavailable):  # it is decided
-            rows = unknown_names(self._whale.store, self._whale.account, pk, metrics=[ratio.reward, ratio.base])
+            rows = self._whale.asking.unknown(pk, metrics=[ratio.reward, ratio.base])
             return unknown_header(Unknowns([row for row in rows if row.kind == "metric"]))
         return {}
 

@@ -24,7 +24,7 @@ from whale.answer.inquiry import Answer, Basis, Inquiry
 from whale.answer.listed import listed, percent_encoded
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import Shape, flot_json, labels, overflow_text
-from whale.answer.unknown import Unknowns, unknown_header, unknown_names, unknown_of
+from whale.answer.unknown import Unknowns, unknown_header, unknown_of
 from whale.client import Whale
 from whale.dimension import path_text, paths_asked, pk_asked, pk_text
 from whale.period import Range, interval_name
@@ -173,7 +173,7 @@ class QuestionRoutes:
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
         found = all_(pk, path) if asked.all else some(pk, path, depth=asked.depth)
-        rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk), paths_asked(path))
+        rows = self._asking.unknown(pk_asked(pk), paths_asked(path))
         return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def pks(self, asked: PksAsked) -> Any:
@@ -182,7 +182,7 @@ class QuestionRoutes:
     def metrics_of(self, asked: MetricsAsked) -> Any:
         pk = lenient("pk", asked.pk)
         found = self._whale.metrics_of(pk)
-        rows = unknown_names(self._whale.store, self._whale.account, pk_asked(pk))
+        rows = self._asking.unknown(pk_asked(pk))
         return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def spy(self, asked: SpyAsked) -> Any:

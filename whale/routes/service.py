@@ -40,7 +40,7 @@ class ServiceRoutes:
 
     def readyz(self) -> Any:
         try:
-            self._whale.store.pks(self._whale.account)
+            self._whale.pks()
         except Unavailable as error:
             return unavailable(error).response()
         try:
