@@ -56,6 +56,32 @@ def test_the_map_has_every_folder() -> None:
     assert parts | {"hail", "tests", "benchmarks", "docs", "deploy"} <= linked
 
 
+SERVERS = {  # how a test asks for one
+    "Redis": r"\bRedis(?:Server|Cluster)\b|\b(?:redis_server|redis_62|redis_cluster|own_redis)\b",
+    "RabbitMQ": r"\brabbitmq: RabbitMQ\b|\bRabbitMQ\(",
+    "nginx": r'which\("nginx"',
+    "Chromium": r"\bChromium\b",
+}
+
+
+def test_the_table_of_tests_names_the_servers_of_each_folder() -> None:
+    text = PAGES["CONTRIBUTING.md"].partition("| tests | need |")[2].partition("\n\n")[0]
+    shown = {
+        folder: {server for server in SERVERS if server in says}
+        for folder, says in re.findall(r"^\| `tests/(\w+)` \| (.*) \|$", text, re.M)
+    }
+    used = {}
+    for folder in shown:
+        source = "\n".join(
+            path.read_text() for path in (ROOT / "tests" / folder).glob("*.py") if path != Path(__file__)
+        )
+        used[folder] = {server for server, pattern in SERVERS.items() if re.search(pattern, source)}
+    assert shown == used
+    assert shown.keys() == {
+        path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.glob("*.py"))
+    }
+
+
 @pytest.mark.parametrize(
     "title", ["A hit, from door to queue", "A message, from queue to Redis", "A question, from door to Redis"]
 )

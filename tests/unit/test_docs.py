@@ -293,6 +293,13 @@ def test_links_lead_somewhere(document: str) -> None:
             assert anchor in anchors(linked.read_text()), f"{target} in {document}"
 
 
+def test_pages_that_texts_in_code_name_are_there() -> None:
+    modules = [path for folder in ("hail", "whale", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in modules for name in re.findall(r"docs/[\w/-]+\.md", path.read_text())}
+    assert named >= {"docs/http.md", "docs/settings.md"}
+    assert named <= DOCUMENTS.keys()
+
+
 CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}[^\n]*\n)+)", re.M | re.S)
 COUNTED = re.compile(
     r"""\bpk"?[=:] ?\[?"?(\w+)|/decisions/([\w-]+)|(?:count_now|count_decision|get_object_details|factors)\(\[?"([\w-]+)"(?=,)"""
