@@ -18,7 +18,6 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
 """
 
 import ast
-import difflib
 import json
 import math
 import re
@@ -32,6 +31,7 @@ from typing import Any
 
 import msgspec
 
+from hail.meant import did_you_mean
 from hail.settings import DISTINCT, KINDS, SUM, Settings
 from hail.times import NoTime, time_of
 from hail.times import shown as _shown
@@ -205,8 +205,7 @@ def meant(name: str, expected: Sequence[str]) -> str:
     """The fields that a name is near to, else all that there are, in words."""
     other = OTHER_SPELLINGS.get(name.lower(), "")
     likeness = 0.6 if len(name) <= 2 else 0.7  # t is at, but revenue is not event
-    near = [other] if other in expected else difflib.get_close_matches(name[:60].lower(), expected, 2, likeness)
-    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(expected)}"
+    return f"did you mean {other}?" if other in expected else did_you_mean(name[:60].lower(), expected, likeness, 2)
 
 
 def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:

@@ -3,7 +3,6 @@
 They have no code of ours: the status says it all to a program, and `detail` says to people what to do.
 """
 
-import difflib
 import logging
 import re
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import bottle
 import msgspec
 
 from hail.access import RIGHTS
+from hail.meant import near
 
 HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 WILDCARDS = ("0.0.0.0", "[::]")
@@ -73,11 +73,11 @@ def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str)
     """
     first, here = _first(path), set(map(_first, own))
     known = here.union(_first(right.rule) for right in RIGHTS)
-    near = [first] if first in known else difflib.get_close_matches(first[:SHOWN], sorted(known), 1)
-    if first in here or not near:
+    meant = first if first in known else near(first[:SHOWN], sorted(known))
+    if first in here or not meant:
         return ""
-    asked = "" if near == [first] else f": did you mean /{near[0]}?"
-    return asked if near[0] in here else f"{asked or '.'} {service} answers it, at {seen_from(host, bind)}"
+    asked = "" if meant == first else f": did you mean /{meant}?"
+    return asked if meant in here else f"{asked or '.'} {service} answers it, at {seen_from(host, bind)}"
 
 
 def other_method(method: str, path: str, allowed: str) -> str:

@@ -4,7 +4,6 @@ Every setting is an environment variable `HAILWHALE_<NAME>`. Nothing else in the
 """
 
 import ast
-import difflib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +14,8 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
+
+from hail.meant import did_you_mean, near
 
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -273,8 +274,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             continue
         name = variable.removeprefix(PREFIX)
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
+            known = near(name, NAMES)
+            hint = f": did you mean {PREFIX}{known}?" if known else "; docs/settings.md lists them"
             raise SettingsError(f"{variable} is not a setting{hint}")
         values[name] = _number(variable, text, NAMES[name].default)
     for name, read in READERS.items():
@@ -423,8 +424,7 @@ def check_redis_url(text: str) -> None:
         raise SettingsError(f"{PREFIX}REDIS_URL: a Redis Cluster has only database 0, got {database}")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in REDIS_OPTIONS:
-            near = difflib.get_close_matches(name, REDIS_OPTIONS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(REDIS_OPTIONS)}"
+            hint = did_you_mean(name, REDIS_OPTIONS)
             raise SettingsError(f"{PREFIX}REDIS_URL: {name!a} is not an option: {hint}")
         try:
             REDIS_OPTIONS[name](value)

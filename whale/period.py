@@ -11,7 +11,6 @@ another zone, or in an interval that is not stored, is read from a stored interv
 asked ones do (`Range.source`), else it is refused: a day is never shifted without a word.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from functools import lru_cache
 from typing import Any, TypeGuard
 from zoneinfo import ZoneInfo
 
+from hail.meant import near
 from hail.room import calendar
 from hail.times import SECOND, NoTime, time_of
 from whale.errors import PeriodError, TooManyPoints
@@ -489,8 +489,7 @@ def not_an_interval(period: Any) -> str | None:
 def _unread(period: str) -> str:
     """A sentence about a period that cannot be read, with the name that it is near to."""
     plain = re.sub(r"[\s-]+", "_", period.lower()[:60])
-    near = difflib.get_close_matches(plain, WORDS, 1)
-    meant = MEANT.get(plain) or (near[0] if near else "")
+    meant = MEANT.get(plain) or near(plain, WORDS)
     return f"{EXPECTED}; got {_shown(period)}{f': did you mean {meant}?' if meant else ''}"
 
 

@@ -14,6 +14,7 @@ MODULES = {str(path.relative_to(ROOT)): path for folder in ("hail", "whale") for
 PURE = {
     "hail/connections.py",
     "hail/hit.py",
+    "hail/meant.py",
     "hail/message.py",
     "hail/times.py",
     "whale/cells.py",
@@ -101,6 +102,7 @@ FROM_HAIL = {
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time wire_of wire_part "
         "with_moments"
     ),
+    "meant": "did_you_mean near",
     "message": (
         "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE MAX_REFUSALS Message UNREADABLE WireHit decode_message "
         "encode_message"

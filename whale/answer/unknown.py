@@ -4,12 +4,12 @@ Nothing more is read where all names are known; else one round trip, for a reade
 MOST_NAMED names are told, MOST_LOOKED known ones are compared with them, of each pk, and further pks are not looked at.
 """
 
-import difflib
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from hail.meant import near
 from whale.answer.listed import MOST_NAMED, listed, percent_encoded
 from whale.answer.series import Question, formulas_of
 from whale.dimension import Path, Pk, path_text, pk_text
@@ -122,5 +122,5 @@ def tell(store: Counters, question: Question) -> None:
 def _near(names: Path, depth: int, known: Sequence[str], most: int) -> tuple[str, ...]:
     """The same names, with that at a depth as it is known; none where nothing is near."""
     plain = [name or "" for name in names]
-    near = difflib.get_close_matches(plain[depth][:MOST_LETTERS], known[:most], 1)
-    return (*plain[:depth], near[0], *plain[depth + 1 :]) if near else ()
+    nearest = near(plain[depth][:MOST_LETTERS], known[:most])
+    return (*plain[:depth], nearest, *plain[depth + 1 :]) if nearest else ()

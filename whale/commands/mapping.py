@@ -5,7 +5,6 @@ A row is a list of values, one for each of `RowMapping.columns`: text, or None f
 """
 
 import codecs
-import difflib
 import hashlib
 import json
 import math
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of, wire_part
+from hail.meant import did_you_mean
 from hail.settings import DISTINCT, SUM, Settings
 from hail.times import ACCEPTED, EPOCH, MILLISECOND, SECOND, NoTime, time_of
 from whale.errors import SetupError
@@ -136,9 +136,7 @@ def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
 def _check_keys(given: dict[str, Any], known: Sequence[str], where: str) -> None:
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {where}{near[0]}?" if near else f"expected one of {', '.join(known)}"
-            raise ValueError(f"{where}{key} is not a key of a mapping: {hint}")
+            raise ValueError(f"{where}{key} is not a key of a mapping: {did_you_mean(key, known, before=where)}")
 
 
 def _table(given: dict[str, Any], key: str) -> dict[str, Any]:

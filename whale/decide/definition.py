@@ -7,7 +7,6 @@ the old one, which is reported apart. Pausing, a winner, archiving, a descriptio
 Each change makes a new revision. Who names the revision that he has seen changes nothing that somebody else changed since.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from hail.hit import HitError, Reason, name_of
+from hail.meant import near
 from hail.settings import Settings
 from whale.answer.explain import iso
 from whale.decide import policy, split
@@ -303,8 +303,8 @@ def _said(error: msgspec.ValidationError, fields: Any) -> CallerError:
     if said.startswith("Object contains unknown field"):
         unknown = said.removeprefix("Object contains unknown field `").rstrip("`")
         names = ", ".join(DecisionGiven.__struct_fields__)
-        near = difflib.get_close_matches(unknown[:60].lower(), DecisionGiven.__struct_fields__, 1, 0.7)
-        hint = f"did you mean {near[0]}?" if near else f"expected {names}"
+        known = near(unknown[:60].lower(), DecisionGiven.__struct_fields__, 0.7)
+        hint = f"did you mean {known}?" if known else f"expected {names}"
         return CallerError(f"is not a field here: {hint}", ascii(unknown[:60])[1:-1])
     if said.startswith("Invalid enum value ") and where in CHOICES:
         came = said.removeprefix("Invalid enum value ")
