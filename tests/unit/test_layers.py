@@ -44,6 +44,7 @@ PURE = {
     "whale/decide/definition.py",
     "whale/decide/evidence.py",
     "whale/decide/experiment.py",
+    "whale/decide/exploration.py",
     "whale/decide/off_policy.py",
     "whale/decide/outcomes.py",
     "whale/decide/policy.py",
@@ -133,6 +134,7 @@ CUTS = {
     "removesuffix",
     "removeprefix",
 }
+SERVERS = ("redis", "celery", "kombu", "amqp", "bottle", "gunicorn", "whale.store.redis")
 CLOCKS = {"time", "random", "secrets", "uuid"}  # modules
 LOOKS = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "os.urandom"}
 
@@ -241,14 +243,22 @@ def test_hail_has_no_redis_and_no_celery() -> None:
     assert offences("hail/", "redis", "celery") == []
 
 
-def test_counting_and_answering_know_nothing_of_each_other() -> None:
-    assert offences("whale/count/", "whale.answer") == []
-    assert offences("whale/answer/", "whale.count") == []
+def test_counting_and_answering_know_nothing_of_each_other_and_of_decisions() -> None:
+    assert offences("whale/count/", "whale.answer", "whale.decide") == []
+    assert offences("whale/answer/", "whale.count", "whale.decide") == []
+
+
+def test_decisions_may_ask_and_only_their_door_counts() -> None:
+    doors = ("whale.web", "whale.routes", "whale.library", "whale.client", "whale.commands")
+    assert offences("whale/decide/", *doors, *SERVERS) == []
+    assert offences("whale/decide/", "whale.count") == [
+        "whale/decide/decider.py imports whale.count.direct.Direct",
+        "whale/decide/decider.py imports whale.count.direct.Named",
+    ]
 
 
 def test_answers_know_no_server() -> None:
-    servers = ("redis", "celery", "kombu", "amqp", "bottle", "gunicorn", "whale.store.redis")
-    assert offences("whale/answer/", "whale.web", "whale.routes", *servers) == []
+    assert offences("whale/answer/", "whale.web", "whale.routes", *SERVERS) == []
 
 
 def test_the_store_knows_neither_who_counts_nor_who_asks() -> None:

@@ -20,6 +20,7 @@ from hail.meant import near
 from hail.settings import Settings
 from whale.answer.explain import iso
 from whale.decide import policy, split
+from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, PARAMETERS, TEST_IDEA
 from whale.decide.outcomes import PERIOD, half_life_of, ratio_of
 from whale.decide.report import Report
 from whale.dimension import Pk
@@ -38,10 +39,6 @@ MOST_DIMENSIONS = 64
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rule = Literal["split", "thompson", "epsilon", "seed"]
 Goal = Literal["max", "min"]
-NAMES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
-"""Of whale.decide.policy.Policy: how a policy explores."""
-
-
 LEARNS = "goes with a policy that learns: thompson, epsilon or seed"
 
 
@@ -61,28 +58,12 @@ class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unk
     policy: Annotated[
         Rule | UnsetType, Meta(description="Policy: split for fixed shares, or one that learns. Default: split.")
     ] = UNSET
-    exploration: Annotated[
-        Share | UnsetType,
-        Meta(
-            description="For `thompson` only: share of the uncertainty used for exploration. 0 always takes the best known option."
-        ),
-    ] = UNSET
-    floor: Annotated[
-        Share | UnsetType, Meta(description="For `thompson` only: share of the traffic spread evenly over all options.")
-    ] = UNSET
-    epsilon: Annotated[
-        Share | UnsetType, Meta(description="For `epsilon` only: share of the traffic spread evenly over all options.")
-    ] = UNSET
-    min_trials: Annotated[
-        Annotated[float, Meta(ge=0)] | UnsetType,
-        Meta(description="For `thompson` and `epsilon`: trials below which an option gets at least its even share."),
-    ] = UNSET
-    bad_idea_threshold: Annotated[
-        Share | UnsetType, Meta(description="For `seed` only: share of the traffic for options known to be bad.")
-    ] = UNSET
-    test_idea_threshold: Annotated[
-        Share | UnsetType, Meta(description="For `seed` only: share of the traffic for untested options.")
-    ] = UNSET
+    exploration: Annotated[Annotated[float, EXPLORATION.limits] | UnsetType, EXPLORATION.described] = UNSET
+    floor: Annotated[Annotated[float, FLOOR.limits] | UnsetType, FLOOR.described] = UNSET
+    epsilon: Annotated[Annotated[float, EPSILON.limits] | UnsetType, EPSILON.described] = UNSET
+    min_trials: Annotated[Annotated[float, MIN_TRIALS.limits] | UnsetType, MIN_TRIALS.described] = UNSET
+    bad_idea_threshold: Annotated[Annotated[float, BAD_IDEA.limits] | UnsetType, BAD_IDEA.described] = UNSET
+    test_idea_threshold: Annotated[Annotated[float, TEST_IDEA.limits] | UnsetType, TEST_IDEA.described] = UNSET
     half_life: Annotated[
         str | float | UnsetType | None,
         Meta(
@@ -499,7 +480,7 @@ def _weights(weights: Mapping[str, float], options: Mapping[str, Any]) -> dict[s
 
 def _exploring(old: Definition | None, given: DecisionGiven, rule: str) -> dict[str, float]:
     found = dict(old.exploring) if old and old.policy == rule else {}
-    for name in NAMES:
+    for name in (parameter.name for parameter in PARAMETERS):
         value = getattr(given, name)
         if value is not UNSET:
             if rule == SPLIT:

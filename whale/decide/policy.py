@@ -17,6 +17,7 @@ import numpy as np
 
 from whale.decide import chance, reasons
 from whale.decide.evidence import Departures, Dimension, Evidence
+from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, PARAMETERS, TEST_IDEA
 from whale.dimension import Path
 from whale.errors import CallerError
 from whale.formula import Floats
@@ -43,23 +44,20 @@ class Policy:
 
     name: Literal["thompson", "epsilon", "seed"] = "thompson"
     goal: Literal["max", "min"] = "max"
-    exploration: float = 0.5
-    floor: float = 0.005
-    min_trials: float = 0
-    epsilon: float = 0.1
-    bad_idea_threshold: float = 0.05
-    test_idea_threshold: float = 0.05
+    exploration: float = EXPLORATION.default
+    floor: float = FLOOR.default
+    min_trials: float = MIN_TRIALS.default
+    epsilon: float = EPSILON.default
+    bad_idea_threshold: float = BAD_IDEA.default
+    test_idea_threshold: float = TEST_IDEA.default
 
     def __post_init__(self) -> None:
         if self.name not in VERSIONS:
             raise CallerError(f"expected one of {', '.join(VERSIONS)}, got {str(self.name)[:60]!r}", "policy")
         if self.goal not in ("max", "min"):
             raise CallerError(f"expected max or min, got {str(self.goal)[:60]!r}", "goal")
-        for field in ("exploration", "floor", "epsilon", "bad_idea_threshold", "test_idea_threshold"):
-            if not 0 <= getattr(self, field) <= 1:
-                raise CallerError(f"expected a number from 0 to 1, got {getattr(self, field)}", field)
-        if not 0 <= self.min_trials < np.inf:
-            raise CallerError(f"expected a number of trials, got {self.min_trials}", "min_trials")
+        for parameter in PARAMETERS:
+            parameter.check(getattr(self, parameter.name))
 
     @classmethod
     def of(cls, name: str, goal: str, parameters: Mapping[str, Any]) -> "Policy":

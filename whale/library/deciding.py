@@ -15,6 +15,7 @@ from whale.count.direct import Direct
 from whale.decide import reasons
 from whale.decide.decider import Asked, Decider, Decision
 from whale.decide.definition import Reporting, Shown, decision_shown, phase_shown, pk_of
+from whale.decide.exploration import BAD_IDEA, TEST_IDEA
 from whale.decide.managed import Answer, Managed
 from whale.decide.outcomes import check_options, half_life_of, ratio_of
 from whale.decide.policy import Policy
@@ -106,8 +107,8 @@ class Deciding(Counting):
         formula: str = "value/hits",
         known_data: Any = None,
         period: Period = None,
-        bad_idea_threshold: float = 0.05,
-        test_idea_threshold: float = 0.05,
+        bad_idea_threshold: float = BAD_IDEA.default,
+        test_idea_threshold: float = TEST_IDEA.default,
         **more: Any,
     ) -> Any:
         """The option to show, one of those given. more: of `decision`.
@@ -246,8 +247,8 @@ class Deciding(Counting):
         good: Reasons,
         bad: Reasons,
         test: Reasons,
-        bad_idea_threshold: float = 0.05,
-        test_idea_threshold: float = 0.05,
+        bad_idea_threshold: float = BAD_IDEA.default,
+        test_idea_threshold: float = TEST_IDEA.default,
     ) -> Any:
         """One option of the three answers of `weighted_reasons`, at random."""
         shares = {"bad_idea_threshold": bad_idea_threshold, "test_idea_threshold": test_idea_threshold}

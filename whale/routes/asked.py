@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from hail.openapi import FORMS, Amounts, Name, Names
+from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, TEST_IDEA
 
 Dimensions = Annotated[
     str,
@@ -349,28 +350,12 @@ class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         bool | None,
         Meta(description="Count the decision as a trial of its option. Default: true with a visitor, false without."),
     ] = None
-    exploration: Annotated[
-        float,
-        Meta(
-            description="For `thompson` only: share of the uncertainty used for exploration, 0 to 1. 0 always takes the best known option."
-        ),
-    ] = 0.5
-    floor: Annotated[
-        float, Meta(description="For `thompson` only: share of the traffic spread evenly over all options.")
-    ] = 0.005
-    epsilon: Annotated[
-        float, Meta(description="For `epsilon` only: share of the traffic spread evenly over all options.")
-    ] = 0.1
-    min_trials: Annotated[
-        float,
-        Meta(description="For `thompson` and `epsilon`: trials below which an option gets at least its even share."),
-    ] = 0
-    bad_idea_threshold: Annotated[
-        float, Meta(description="For `seed` only: share of the traffic for options known to be bad.")
-    ] = 0.05
-    test_idea_threshold: Annotated[
-        float, Meta(description="For `seed` only: share of the traffic for untested options.")
-    ] = 0.05
+    exploration: Annotated[float, EXPLORATION.shown] = EXPLORATION.default
+    floor: Annotated[float, FLOOR.shown] = FLOOR.default
+    epsilon: Annotated[float, EPSILON.shown] = EPSILON.default
+    min_trials: Annotated[float, MIN_TRIALS.shown] = MIN_TRIALS.default
+    bad_idea_threshold: Annotated[float, BAD_IDEA.shown] = BAD_IDEA.default
+    test_idea_threshold: Annotated[float, TEST_IDEA.shown] = TEST_IDEA.default
 
 
 class Evidence(msgspec.Struct, kw_only=True):

@@ -13,6 +13,7 @@ from hail.hit import DECIDED_FIELDS, HitError, lenient
 from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
 from whale.decide.decider import Decision
+from whale.decide.exploration import PARAMETERS
 from whale.decide.outcomes import ratio_of
 from whale.decide.policy import Row
 from whale.dimension import path_text, pk_asked
@@ -25,7 +26,6 @@ from whale.routes.responses import EXPOSED, REFUSED, Problem, json_answer, text_
 
 MOST_EVIDENCE = 500
 DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(DecideAsked)}
-OF_POLICIES = ("exploration", "floor", "epsilon", "min_trials", "bad_idea_threshold", "test_idea_threshold")
 FLAGS = "/ofrep/v1/evaluate/flags"
 
 
@@ -73,7 +73,7 @@ class DecisionRoutes:
             half_life=asked.half_life or None,
             policy=asked.policy,
             goal=asked.goal,
-            **{name: getattr(asked, name) for name in OF_POLICIES},
+            **{parameter.name: getattr(asked, parameter.name) for parameter in PARAMETERS},
         )
         headers = self._unknown(lenient("pk", asked.pk), asked.decision, by) if found.reason == "chosen" else {}
         return _decided(found, _because(found.reason, by, found.evidence), headers=headers)
