@@ -73,8 +73,8 @@ def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str)
     """
     first, here = _first(path), set(map(_first, own))
     known = here.union(_first(right.rule) for right in RIGHTS)
-    meant = first if first in known else near(first[:SHOWN], sorted(known))
-    if first in here or not meant:
+    meant = first if first in known else near(first[:SHOWN], sorted(known)) or None
+    if first in here or meant is None:
         return ""
     asked = "" if meant == first else f": did you mean /{meant}?"
     return asked if meant in here else f"{asked or '.'} {service} answers it, at {seen_from(host, bind)}"
