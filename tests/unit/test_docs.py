@@ -12,16 +12,18 @@ import pytest
 
 import hail.web
 import whale.routes.asked
+import whale.routes.openapi
 import whale.web
 from hail import access
 from hail.access import RIGHTS
-from hail.hit import Reason
+from hail.hit import FIELDS, Reason
 from hail.publish import Publisher
 from hail.settings import NAMES, PREFIX, TABLE, load
 from whale import HailWhale, errors
 from whale.cli import main
 from whale.client import Whale
 from whale.count import hailwail
+from whale.decide.definition import DecisionGiven
 from whale.library.arguments import on_default
 from whale.store.memory import MemoryStore
 from whale.store.redis import keys
@@ -144,6 +146,45 @@ def test_parameters_of_questions_are_those_of_the_table() -> None:
     types = [each for name, each in vars(whale.routes.asked).items() if name.endswith("Asked")]
     taken = {name for each in types for name in each.__struct_fields__}
     assert taken - shown == set()
+
+
+OTHER_SPELLINGS = {"dimension", "dimensions", "metric", "metrics"}
+OF_POLICIES = {"exploration", "floor", "min_trials", "epsilon", "bad_idea_threshold", "test_idea_threshold"}
+
+
+@pytest.mark.parametrize("route", whale.routes.openapi.QUESTIONS)
+def test_the_section_of_a_question_lists_the_parameters_that_it_takes(route: str) -> None:
+    """Of a name that may be written in the singular and in the plural one will do."""
+    (text,) = (
+        found[1]
+        for page in HTTP.values()
+        for found in re.finditer(rf"^## GET {route}, POST {route}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
+    )
+    takes = re.search(r"Takes (.*?)(?:\.\s|\n\n)", text, re.S)
+    assert takes
+    shown = {name for names in re.findall(r"`([^`]+)`", takes[1]) for name in names.split()}
+    taken = set(whale.routes.openapi.QUESTIONS[route][0].__struct_fields__)
+    assert shown <= taken
+    assert taken - shown <= OTHER_SPELLINGS | (OF_POLICIES if route == "/decide" else set())
+    assert {"dimension", "dimensions"} & taken == set() or {"dimension", "dimensions"} & shown
+
+
+def first_names(document: str, title: str) -> set[str]:
+    """The names in the first column of the tables of a section."""
+    return {name for row in rows(section(document, title)) for name in re.findall(r"`([\w-]+)`", row[0])}
+
+
+def test_the_fields_of_a_hit_and_of_a_decision_are_those_of_their_tables() -> None:
+    assert first_names("docs/http/hits.md", "A hit") == set(FIELDS)
+    heading = "GET /decisions/<name:path>, POST /decisions/<name:path>"
+    assert first_names("docs/http/decisions.md", heading) == set(DecisionGiven.__struct_fields__) - OF_POLICIES
+
+
+def test_each_header_of_ours_is_in_the_table_of_headers() -> None:
+    modules = [path for folder in ("hail", "whale") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in modules for name in re.findall(r'"(X-(?:Hail|Whale|Adjusted)[\w-]*)"', path.read_text())}
+    shown = {name for row in rows(DOCUMENTS["docs/http/headers.md"]) for name in re.findall(r"`(X-[\w-]+)`", row[0])}
+    assert shown - {"X-API-Key"} == named
 
 
 def test_the_table_of_rights_is_the_one_in_the_code() -> None:
