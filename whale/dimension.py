@@ -86,7 +86,7 @@ def pk_asked(value: Any, field: str = "pk") -> Pk:
 def pks_asked(value: Any, field: str = "pks") -> list[Pk]:
     """Several pks, each once; raises PathError."""
     if not isinstance(value, list | tuple) or not value:
-        raise PathError(f'expected a list of pks as ["a", ["b", "c"]], got {ascii(value)[:60]}', field)
+        raise PathError(f'expected a list of pks such as ["a", ["b", "c"]], got {ascii(value)[:60]}', field)
     if len(value) > MAX_PKS_ASKED:
         raise PathError(f"expected at most {MAX_PKS_ASKED}, got {len(value)}", field)
     return list(dict.fromkeys(pk_asked(pk, field) for pk in value))
@@ -133,8 +133,8 @@ def two_readings(above: Path, names: Path) -> str:
         written = f"{{{json.dumps(name)}: {written}}}"
     single, several = json.dumps([*above, *names]), json.dumps([[*above, name] for name in dict.fromkeys(names)])
     return (
-        f"{written} can be read in two ways, since hits were counted with it as one path: "
-        f"ask {single} for that path, or {several} for each of the names"
+        f"{written} is ambiguous, because hits counted it as one path: "
+        f"send {single} for that path, or {several} for each of the names"
     )
 
 
@@ -169,7 +169,9 @@ def _decoded(text: str, field: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        raise PathError(f'expected a name or a JSON list as ["country", "US"], got {text[:60]!a}', field) from None
+        raise PathError(
+            f'expected a name, or a JSON list such as ["country", "US"], got {text[:60]!a}', field
+        ) from None
 
 
 def _names(value: Any, field: str) -> tuple[str, ...]:

@@ -255,7 +255,7 @@ class Tracker:
     def _microseconds(self, now: Any) -> int:
         clock = self.clock()
         if isinstance(now, date) and not isinstance(now, datetime):
-            raise CallerError(f"expected a datetime, which a date is not, got {_shown(now)}", "now")
+            raise CallerError(f"expected a datetime, got {_shown(now)}", "now")
         if now is None:
             return round(clock * MILLION)
         try:
@@ -293,7 +293,7 @@ class Redis(Tracker):
         servers = [_address(defaults, host) for host in hosts or [{}]] if defaults or hosts else [_own_address()]
         for name, url, timeout_s in servers:
             if name in clients:
-                raise SetupError(f"settings.hosts: {name} is there twice")
+                raise SetupError(f"settings.hosts: {name} is listed twice")
             clients[name] = open_client(url, timeout_s)
         super().__init__(RedisDated(clients, ACCOUNT, prefix), clock, most)
 

@@ -159,7 +159,7 @@ class Formula:
 def parse_formula(text: str, known: Collection[str] = ()) -> Formula:
     """known: names of metrics that were counted.  Raises FormulaError that points at the character."""
     if not text:
-        raise FormulaError("expected a metric or a formula as revenue/visitors, got empty text")
+        raise FormulaError("expected a metric, or a formula such as revenue/visitors, got empty text")
     if text in known:
         return Formula(text, (text,), (("metric", (text, "")),))
     if len(text) > LONGEST:

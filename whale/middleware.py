@@ -117,7 +117,7 @@ class PageViews:
             if has_room:
                 self._waiting.put((wire, hit.cells))
             else:
-                self._drop(1, f"{WAITING_BYTES // 1_000_000} MB of them wait to be counted")
+                self._drop(1, f"{WAITING_BYTES // 1_000_000} MB of page views are waiting to be counted")
         except HitError as error:
             self._drop(1, str(error))
         except Exception as error:  # of `dimensions`, which is the application's

@@ -106,7 +106,7 @@ def pk_of(model: Any) -> list[str]:
         raise CallerError(f"the {attribute} of this {name} cannot be read: {kind_of(error)}", "pk") from error
     if found is None or is_new:
         raise CallerError(
-            f"this {name} was not saved yet: save it, then count it (it is known by its {attribute})", "pk"
+            f"this {name} is not saved yet: save it, then count it (it is known by its {attribute})", "pk"
         )
     return list(pk_asked([name, _id_of(found, attribute)]))
 

@@ -102,7 +102,9 @@ def tz(zone: str) -> tzinfo:
             return ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
             pass
-    raise PeriodError(f"expected an IANA zone as Europe/Berlin, or an offset as -07:00, got {_shown(zone)}", "tz")
+    raise PeriodError(
+        f"expected an IANA zone such as Europe/Berlin, or an offset such as -07:00, got {_shown(zone)}", "tz"
+    )
 
 
 def zone_of_offset(text: str) -> str:
@@ -110,7 +112,7 @@ def zone_of_offset(text: str) -> str:
 
     Raises PeriodError. No text is both: minutes end in 00, 15, 30 or 45, hundredths in 00, 25, 50 or 75.
     """
-    expected = f"expected an offset in quarters of an hour as -0700, +05:30, -7 or 5.5, got {_shown(text)}"
+    expected = f"expected an offset in quarters of an hour such as -0700, +05:30, -7 or 5.5, got {_shown(text)}"
     found = re.fullmatch(r"([+-]?)([0-9]{1,2})(?::([0-9]{2})|(\.[0-9]{1,4})|([0-9]{2}))?", text.strip(), re.ASCII)
     if not found:
         raise PeriodError(expected, "tzoffset")
@@ -306,11 +308,12 @@ NAMED = {
 }
 LENGTH_OF = {WEEK: "1y", DAY: "1y", HOUR: "1d", QUARTER: "1d", MINUTE: "1h", MONTH: "1y", YEAR: "5y"}  # alone
 DEFAULT = "thirty"
-SEVEN_DAYS = "7 days are 7d, and without today last_7d"
-A_YEAR = "a year is 1mo:2026-01-01..2027-01-01, by months"
+SEVEN_DAYS = "write 7d for 7 days, or last_7d for 7 days without today"
+A_YEAR = "write a year by months as 1mo:2026-01-01..2027-01-01"
 EXPECTED = (
-    "expected a name as today or thirty, so many buckets as 7d, whole days before today as last_7d, interval:length as "
-    "1h:7d, a date as 2026-01-05, or two as 2026-01-01..2026-02-01"
+    "expected a name such as today or thirty, a number of buckets such as 7d, whole days before today such as last_7d, "
+    "interval:length such as "
+    "1h:7d, a date such as 2026-01-05, or two such as 2026-01-01..2026-02-01"
 )
 WORDS = (*NAMED, "today", "yesterday", "wtd", "mtd", "ytd", "last_week", "last_month")
 MEANT = {
@@ -445,7 +448,7 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
         day = _date(text, "%Y-%m-%d", text)
         start = int(_local(day, zone).timestamp())
         if midnight(day.toordinal() + 1, zone) == start:
-            raise PeriodError(f"expected a day that there was, got {text}, which {zone[:60]} left out")
+            raise PeriodError(f"expected an existing day, got {text}, which {zone[:60]} skipped")
         hours = Range(HOUR, start, next_start(DAY, start, zone), zone)
         return hours if kept_as(hours) else replace(hours, interval=DAY)
     if dates := _DAYS.fullmatch(text):
@@ -470,7 +473,7 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     length = _length_asked(length_text, text)
     if length[0] * UNITS[length[1]] < width(interval):
         raise PeriodError(
-            f"expected interval:length, as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: {SEVEN_DAYS}"
+            f"expected interval:length such as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: {SEVEN_DAYS}"
         )
     return _back(interval, length, now, zone)
 
@@ -530,12 +533,12 @@ def _back(interval: Interval, length: tuple[int, str], now: float, zone: str) ->
 
 def _of_span(asked: Span, now: float, zone: str, week: Interval, max_points: int) -> Range:
     if asked.finish is not None and asked.buckets is not None:
-        raise PeriodError("came with buckets: one of them says where the range ends", "finish")
+        raise PeriodError("came together with buckets: send only one of them", "finish")
     name = str(asked.interval)
     try:
         interval = _interval(f"1{name}" if name.isalpha() else name, name, week)
     except PeriodError:
-        words = "expected minute, hour, day, week, month or year, or as 15m"
+        words = "expected minute, hour, day, week, month, year, or a width such as 15m"
         raise PeriodError(f"{words}, got {_shown(asked.interval)}", "interval") from None
     first = _moment(asked.start, zone, "start")
     start = _local_start(interval, first, zone)
@@ -550,7 +553,7 @@ def _of_span(asked: Span, now: float, zone: str, week: Interval, max_points: int
             raise OverflowError from None
     if asked.finish is None:
         if first > now:
-            raise PeriodError("expected a time that is not ahead, or a finish or a number of buckets", "start")
+            raise PeriodError("expected a time that is not in the future; or send finish or buckets too", "start")
         return Range(interval, start, _edge_after(interval, start, now, zone), zone)
     end = _moment(asked.finish, zone, "finish")
     if end <= first:
@@ -652,7 +655,7 @@ def _date(text: str, form: str, period: str) -> datetime:
     try:
         found = datetime.strptime(text, form)
     except ValueError:
-        raise PeriodError(f"expected dates of the calendar, got {_shown(period)}") from None
+        raise PeriodError(f"expected existing dates, got {_shown(period)}") from None
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise OverflowError
     return found
@@ -694,18 +697,18 @@ def with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float 
     if gone:
         longest = max(gone, key=lambda stored: kept[stored] or 0)
         begins = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
-        made = "" if longest == asked.interval else f", of which {name} in {asked.zone} is summed,"
+        made = "" if longest == asked.interval else f", which {name} in {asked.zone} is summed from,"
         raise PeriodError(
             f"buckets of {interval_name(longest)}{made} are kept for {_length(kept[longest] or 0)}, "
-            f"the period begins at {begins}"
+            f"but the period begins at {begins}"
         )
     names = ", ".join(map(interval_name, kept))
     if any(_made_of(asked.interval, stored) for stored in kept):
         raise PeriodError(
-            f"buckets of {name} in {asked.zone} begin inside stored ones (account in {zone}, kept are {names}): "
+            f"buckets of {name} in {asked.zone} do not align with the stored buckets (account zone {zone}, intervals {names}): "
             "ask in the account's zone"
         )
-    raise PeriodError(f"buckets of {name} are not kept, nor finer ones to sum; kept are {names}")
+    raise PeriodError(f"buckets of {name} are not kept, and neither are finer ones to sum; kept are {names}")
 
 
 def source_of(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Interval | None:

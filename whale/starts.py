@@ -25,4 +25,4 @@ def check(settings: Settings) -> None:
     except SetupError as error:
         raise SettingsError(str(error)) from None
     if said:
-        print(f"whale: waits, and answers 503 meanwhile: {said}", file=sys.stderr, flush=True)
+        print(f"whale: waiting, and answers 503 meanwhile: {said}", file=sys.stderr, flush=True)

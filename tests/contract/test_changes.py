@@ -106,7 +106,7 @@ def test_the_same_operation_changes_nothing_and_answers_as_before(
     assert store.set(unique, change("a", (), 5), NOW) == {"revenue": 5}
     assert sums(store, unique, ("t",), [()], "revenue") == [7]
     assert store.set(unique, change("b", (), 5), NOW) == {"revenue": -2}
-    with pytest.raises(CallerError, match="id: was used for another operation"):
+    with pytest.raises(CallerError, match="id: belongs to another operation: send a new id"):
         store.set(unique, change("b", (), 6), NOW)
     assert sums(store, unique, ("t",), [()], "revenue") == [5]
 
@@ -543,7 +543,7 @@ def test_a_period_that_says_no_interval_sets_nothing(
         whale.update_count_to("t", metrics={"hits": 3}, period=period)
     kept = ", ".join(interval_name(interval) for interval, _ in settings.periods)
     assert str(refused.value) == (
-        f"period: expected an interval that is kept, one of {kept}, got '{period}'{hint} `at` says which bucket"
+        f"period: expected an interval that is kept, one of {kept}, got '{period}'{hint}; send the time of the bucket as `at`"
     )
     assert whale.pks() == []
 

@@ -182,7 +182,7 @@ def test_fractions_add_up(tracker: Tracker) -> None:
 def test_what_would_leave_64_bits_is_refused_and_nothing_is_changed(tracker: Tracker) -> None:
     tracker.track_metric(["1"] * 1024, "m", APRIL_5, 9.0e9)
     for call in (tracker.track_metric, tracker.set_metric_by_day):
-        with pytest.raises(CallerError, match="would leave 64 bits"):
+        with pytest.raises(CallerError, match="would exceed 64 bits"):
             call(["2", "1", "3"], "m", APRIL_5 + timedelta(days=1), 9.0e9)
     full = 1024 * 9_000_000_000
     assert tracker.get_metric_by_day("1", "m", APRIL_5, 2)[1] == {"2012-04-05": full, "2012-04-06": 0}
@@ -220,7 +220,7 @@ def test_too_many_records_of_one_time_are_refused(tracker: Tracker, monkeypatch:
         monkeypatch.setattr(module, "MAX_AT_ONCE", 20)
     for i in range(20):
         tracker.track_uncountable("a", "seen", {"n": i})
-    with pytest.raises(CallerError, match="now: 20 records of this user and event have this time"):
+    with pytest.raises(CallerError, match="now: 20 records of this user and event already have this time"):
         tracker.track_uncountable("a", "seen", {})
     tracker.track_uncountable("a", "seen", {}, now=NOW + 1)
     assert len(tracker.get_uncountable_for_user("a", "seen")) == 21

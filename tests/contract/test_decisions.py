@@ -170,7 +170,7 @@ def test_a_decision_without_a_visitor_is_found_by_its_id(settings: Settings, sto
     assert [store.decision(unique, each.id, NOW) for each in kept] == kept
     for bad in ("", "-", "0-", "x-n1", "99999-n1", "0-n1 ", "-1-n1", "٣-n1", "0-nobody", "0-" + "n" * 5000):
         assert store.decision(unique, bad, NOW) is None
-        with pytest.raises(CallerError, match="is no decision that is kept"):
+        with pytest.raises(CallerError, match="no decision .* is kept"):
             store.begin_reward(unique, bad, reward("", "1"), NOW)
         store.end_reward(unique, bad, reward("", "1"))
 
@@ -190,13 +190,13 @@ def test_a_decision_has_one_reward_an_id(settings: Settings, store: Store, uniqu
         assert begun == (first if not id_ else Begun(PUBLISHER, 7, 8, 5, {"a": large - 3}))
         again = store.begin_reward(unique, kept.id, reward(id_, "1", 99, **dict(one.amounts)), NOW)
         assert again == begun
-        with pytest.raises(CallerError, match="rewarded before" if not id_ else "named another reward"):
+        with pytest.raises(CallerError, match="has a different reward" if not id_ else "belongs to another reward"):
             store.begin_reward(unique, kept.id, reward(id_, "2", a=1), NOW)
         store.end_reward(unique, kept.id, reward(id_, "2", a=1))
         assert store.begin_reward(unique, kept.id, one, NOW) == begun
         store.end_reward(unique, kept.id, one)
         assert store.begin_reward(unique, kept.id, one, NOW) is None
-    with pytest.raises(CallerError, match="add up to -9.0e9"):
+    with pytest.raises(CallerError, match="expected a total from -9.0e9"):
         store.begin_reward(unique, kept.id, reward("more", "3", a=2), NOW)
     last = store.begin_reward(unique, kept.id, reward("more", "3", a=1), NOW)
     assert last == Begun(PUBLISHER, 0, 1, 5, {"a": large - 1, "b": 5})
@@ -207,12 +207,12 @@ def test_rewards_of_a_decision_are_bounded(settings: Settings, unique: str) -> N
     kept = keep(store, unique, None, "n1")
     for number in range(2):
         assert store.begin_reward(unique, kept.id, reward(str(number), "1"), NOW)
-    with pytest.raises(CallerError, match="2 metrics together"):
+    with pytest.raises(CallerError, match="the limit is 2 metrics"):
         store.begin_reward(unique, kept.id, reward("2", "1", a=1, b=1, c=1), NOW)
     begun = store.begin_reward(unique, kept.id, reward("2", "1", a=1), NOW)
     assert begun is not None
     assert begun.before == {}
-    with pytest.raises(CallerError, match="rewarded 3 times"):
+    with pytest.raises(CallerError, match="has 3 rewards"):
         store.begin_reward(unique, kept.id, reward("3", "1"), NOW)
     assert store.begin_reward(unique, kept.id, reward("2", "1", a=1), NOW) == begun
 

@@ -38,7 +38,7 @@ def test_imports_of_an_account_are_bounded(settings: Settings, unique: str) -> N
     store = open_store(settings.replace(max_imports=2))
     for name in ("a", "b"):
         store.keep_import(unique, name, 0, Defined(1, b"{}"))
-    with pytest.raises(CallerError, match="2 imports are remembered, which is the limit: raise HAILWHALE_MAX_IMPORTS"):
+    with pytest.raises(CallerError, match="the limit is 2 imports: raise HAILWHALE_MAX_IMPORTS"):
         store.keep_import(unique, "c", 0, Defined(1, b"{}"))
     assert store.keep_import(unique, "b", 1, Defined(2, b"{}")) == Defined(2, b"{}")
     assert sorted(store.imports(unique)) == ["a", "b"]

@@ -99,7 +99,7 @@ def test_all_is_well_with_a_worker(settings: Settings, worker: None) -> None:
     ("key", "value", "text"),
     [
         ("appendonly", "no", "no append-only file: what it counted is gone when it stops"),
-        ("maxmemory-policy", "allkeys-lru", "it has maxmemory-policy allkeys-lru, so it may throw counts away: CONFIG"),
+        ("maxmemory-policy", "allkeys-lru", "it has maxmemory-policy allkeys-lru, so it may evict counts: CONFIG"),
         ("hash-max-listpack-entries", "128", "hash-max-listpack-entries is 128: counts take several times the memory"),
         ("maxmemory", "1mb", "raise maxmemory, for when it is full nothing counts"),
     ],
@@ -120,7 +120,7 @@ def test_a_redis_that_evicts_is_said_at_the_start_and_by_audit_and_doctor(
         Whale.connect(settings).count_now("x")
     warned = [each.message for each in caplog.records if "maxmemory-policy allkeys-lru" in each.message]
     assert len(warned) == 1
-    assert "so it may throw counts away: CONFIG SET maxmemory-policy noeviction" in warned[0]
+    assert "so it may evict counts: CONFIG SET maxmemory-policy noeviction" in warned[0]
     whole = run(settings, "audit", "--wait", "0")
     assert whole.exit_code == 0, whole.output
     client.config_set("maxmemory", client.info()["used_memory"] + 20_000)
@@ -156,7 +156,7 @@ def test_every_node_of_a_cluster_is_asked(redis_cluster: RedisCluster) -> None:
 def test_servers_that_are_away_and_other_shards_are_said(settings: Settings, tmp_path: Path) -> None:
     Whale.connect(settings).count_now("x")
     found = wrong(settings.replace(shards=64, broker_url=f"amqp://127.0.0.1:{free_port()}//"))
-    assert found["Redis"] == "HAILWHALE_SHARDS is 64, but this Redis was begun with 1: set it to 1"
+    assert found["Redis"] == "HAILWHALE_SHARDS is 64, but this Redis was set up with 1: set it to 1"
     assert "(HAILWHALE_BROKER_URL): start it, or correct the setting; hits go to the spool" in found["RabbitMQ"]
     found = wrong(settings.replace(redis_url=f"redis://:secret@127.0.0.1:{free_port()}"))
     assert "does not answer" in found["Redis"]

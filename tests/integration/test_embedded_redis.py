@@ -206,14 +206,14 @@ def test_another_user_is_told_whose_it_is(tmp_path: Path) -> None:
     owner = tmp_path.owner()
     assert told_as_another(tmp_path / "redis", lambda: redis_url_of(tmp_path)) == (
         f"the HailWhale on {tmp_path} belongs to {owner}: "
-        f"run this as that user, as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
+        f"run this as that user, such as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
     )
 
 
 def test_another_users_spool_is_told_too(tmp_path: Path) -> None:
     owner, spool = tmp_path.owner(), tmp_path / "spool"
     assert told_as_another(spool, lambda: check_readable(load({"HAILWHALE_DATA_DIR": str(tmp_path)}))) == (
-        f"{spool} belongs to {owner}: run this as that user, as `sudo -u {owner} …`"
+        f"{spool} belongs to {owner}: run this as that user, such as `sudo -u {owner} …`"
     )
 
 

@@ -123,7 +123,7 @@ def test_it_waits_while_redis_is_away_and_says_so(
     spool.write(5)
     said = following.stderr
     assert said
-    wait_until(lambda: "waiting, the hits are safe in the spool" in said.readline(), what="its word")
+    wait_until(lambda: "waiting; the hits are safe in the spool" in said.readline(), what="its word")
     redis_server.start()
     wait_until(lambda: counted(environ, spool.account) == 6, what="the hits")
     code, _, err = stopped(following)

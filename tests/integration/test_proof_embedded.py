@@ -139,7 +139,7 @@ def test_a_spool_file_cut_inside_its_last_record(farm: Farm, unique: str, tmp_pa
                 ["hailwail", "--apply"], env={**farm.hail.environ, **changed}, cwd=ROOT, capture_output=True, text=True
             )
             assert (done.returncode, folder.names()) == (0, []), done.stderr
-            assert f"its last {cut} bytes were never written to the end" in done.stderr
+            assert f"its last {cut} bytes are incomplete and were never accepted" in done.stderr
             assert load.counted(connect(settings)) == Counter(whole)
     farm.start()
     farm.settle(load)

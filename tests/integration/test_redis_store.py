@@ -213,7 +213,7 @@ def test_ids_beyond_the_budget_are_counted_unchecked(settings: Settings, store: 
 
 
 def test_a_farm_with_another_number_of_shards_does_not_start(settings: Settings) -> None:
-    with pytest.raises(SetupError, match="HAILWHALE_SHARDS is 5, but this Redis was begun with 4"):
+    with pytest.raises(SetupError, match="HAILWHALE_SHARDS is 5, but this Redis was set up with 4"):
         connect(settings.replace(shards=5))
 
 

@@ -94,7 +94,7 @@ def test_a_user_without_rights_is_told_which(rabbitmq: RabbitMQ, broker: dict[st
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({}, "it reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`"),
+        ({}, "a worker reads from RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`"),
         (
             {"BROKER_URL": "redis://localhost"},
             "HAILWHALE_BROKER_URL: expected amqp://user:password@host:5672/ of RabbitMQ (or amqps://), got a redis:// URL",
@@ -130,7 +130,7 @@ def test_each_part_prints_one_line_when_it_stands(
     parts = {
         f"{HAILWHALE} hail --bind {hail} --processes 2": f"hail: listens on {hail}",
         f"{HAILWHALE} whale --bind {whale}": f"whale: listens on {whale}",
-        CELERY: f"worker: counts what comes into RabbitMQ's queue {broker['QUEUE']}",
+        CELERY: f"worker: counts the hits in RabbitMQ's queue {broker['QUEUE']}",
     }
     with ExitStack() as stack:
         started = [

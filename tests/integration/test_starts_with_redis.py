@@ -114,7 +114,7 @@ def starts(tmp_path: Path) -> Callable[[str], dict[str, tuple[int, str]]]:
 def test_every_part_refuses_another_number_of_shards(starts: Any, own_redis: RedisServer) -> None:
     connect(load({"HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_SHARDS": "4"}))
     parts = "whale", "up", "hailwail", "import"
-    said = 2, "HAILWHALE_SHARDS is 1, but this Redis was begun with 4: set it to 4\n"
+    said = 2, "HAILWHALE_SHARDS is 1, but this Redis was set up with 4: set it to 4\n"
     assert starts(own_redis.url, *parts) == dict.fromkeys(parts, said)
     assert own_redis.client().keys() == [b"hailwhale:meta"]
 
@@ -235,10 +235,10 @@ def too_few_replicas(redis: RedisServer) -> None:
 
 WRITES_REFUSED = {
     full: "Redis is full (maxmemory) and takes no writes: give it more memory; hits wait meanwhile",
-    replica: "this Redis is a replica and takes no writes: name the master in HAILWHALE_REDIS_URL; hits wait meanwhile",
-    disk_full: "Redis cannot write to its disk, so it takes no writes: is that full? See its log; hits wait meanwhile",
+    replica: "this Redis is a replica and takes no writes: set the master in HAILWHALE_REDIS_URL; hits wait meanwhile",
+    disk_full: "Redis cannot write to its disk and takes no writes: see its log, the disk may be full; hits wait meanwhile",
     too_few_replicas: (
-        "Redis has fewer replicas than its min-replicas-to-write, so it takes no writes: start them; hits wait meanwhile"
+        "Redis has fewer replicas than min-replicas-to-write and takes no writes: start them; hits wait meanwhile"
     ),
 }
 
@@ -276,8 +276,8 @@ def loads(redis: RedisServer) -> None:
 
 ANSWERS_REFUSED = {
     wrong_password: REFUSES,
-    lost_master: "this Redis is a replica that has lost its master: start that, or name another in HAILWHALE_REDIS_URL",
-    loads: "Redis reads its data from disk, and answers when it has read all of it",
+    lost_master: "this Redis is a replica without its master: start the master, or set another server in HAILWHALE_REDIS_URL",
+    loads: "Redis is loading its data from disk, and answers when it has finished",
 }
 
 
@@ -346,7 +346,10 @@ def test_all_of_up_waits_for_a_cluster_that_is_away_and_for_slots_that_nobody_ha
 def test_a_whale_of_another_wsgi_server_says_what_is_wrong(own_redis: RedisServer, monkeypatch: Any) -> None:
     connect(load({"HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_SHARDS": "4"}))
     monkeypatch.setenv("HAILWHALE_REDIS_URL", own_redis.url)
-    assert answer(Application(), "/pks") == (503, "HAILWHALE_SHARDS is 1, but this Redis was begun with 4: set it to 4")
+    assert answer(Application(), "/pks") == (
+        503,
+        "HAILWHALE_SHARDS is 1, but this Redis was set up with 4: set it to 4",
+    )
 
 
 def test_nothing_is_queued_that_no_worker_could_count(
@@ -357,7 +360,7 @@ def test_nothing_is_queued_that_no_worker_could_count(
     rows.write_text("at\n2026-09-21\n")
     mapping.write_text(MAPPING)
     values = {"REDIS_URL": own_redis.url, "BROKER_URL": rabbitmq.url, "QUEUE": unique, "DATA_DIR": str(tmp_path)}
-    sentence = "HAILWHALE_SHARDS is 1, but this Redis was begun with 4: set it to 4"
+    sentence = "HAILWHALE_SHARDS is 1, but this Redis was set up with 4: set it to 4"
     done = ran(f"{HAILWHALE} import {rows} --mapping {mapping}", **values)
     assert done == (2, "", f"hailwhale: {sentence}\n")
     assert ran(CELERY, **values) == (2, "", f"worker: {sentence}\n")
@@ -412,7 +415,7 @@ def test_a_server_that_is_not_redis_is_told_in_a_sentence(tmp_path: Path) -> Non
 
         threading.Thread(target=answer_as_http, daemon=True).start()
         url = f"redis://127.0.0.1:{other.getsockname()[1]}/0"
-        sentence = "what answers at HAILWHALE_REDIS_URL is not Redis: look at its host and port"
+        sentence = "the server at HAILWHALE_REDIS_URL is not Redis: check its host and port"
         values = {"REDIS_URL": url, "DATA_DIR": str(tmp_path)}
         assert ran(f"{HAILWHALE} audit", **values) == (2, "", f"hailwhale: {sentence}\n")
         assert ran(f"{HAILWHALE} whale --bind 127.0.0.1:{free_port()}", **values) == (2, "", f"whale: {sentence}\n")

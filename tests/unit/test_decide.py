@@ -94,7 +94,7 @@ def test_an_answer_says_what_was_decided_and_why(door: Door) -> None:
 def test_nothing_known_is_even_and_says_so(door: Door) -> None:
     found = door.decide()
     assert found["probability"] == pytest.approx(1 / 3)
-    assert found["because"] == f"nothing is known of {found['option']} yet"
+    assert found["because"] == f"{found['option']} has no data yet"
     assert [(row["rate"], row["interval"], row["n"]) for row in found["evidence"]] == [(None, None, 0)] * 3
 
 
@@ -411,7 +411,7 @@ def test_a_reward_counts_once_where_its_decision_was(door: Door) -> None:
     assert door.totals(option, "value/hits") == [2.5]
     other = door.post("/reward", **{**earned, "metrics": {"value": 3}})
     assert (other.status, other.json["field"]) == (400, "decision_id")
-    assert "rewarded before" in other.json["detail"]
+    assert "has a different reward" in other.json["detail"]
 
 
 def test_a_reward_is_noise_of_the_trial_that_it_belongs_to(door: Door) -> None:
@@ -456,7 +456,7 @@ def test_a_reward_after_the_decision_is_forgotten_is_refused() -> None:
     door.now += 50
     answer = door.post("/reward", decision_id=made, metrics={"value": 1})
     assert (answer.status, answer.json["field"]) == (400, "decision_id")
-    assert "misspelt, or too old" in answer.json["detail"]
+    assert "misspelt or too old" in answer.json["detail"]
 
 
 def test_a_reward_cut_off_before_it_was_counted_counts_when_it_comes_again(door: Door) -> None:
@@ -493,7 +493,7 @@ def test_rewards_with_ids_add_up(door: Door) -> None:
     assert door.totals(decided["option"], "hits", "value", dimensions=["country", "US"]) == [1, 11.5]
     other = door.post("/reward", **about, id="order-1", metrics={"value": 3})
     assert (other.status, other.json["field"]) == (400, "id")
-    assert "named another reward of this decision" in other.json["detail"]
+    assert "belongs to another reward of this decision" in other.json["detail"]
     assert door.post("/reward", **about, metrics={"value": 1}).json == {"counted": True}
     other = door.post("/reward", **about, metrics={"value": 2})
     assert (other.status, other.json["field"]) == (400, "decision_id")
@@ -569,15 +569,15 @@ def test_rewards_of_a_decision_are_bounded() -> None:
     assert post("1", value=8e9)[0] == 200
     status, field, detail = post("2", value=2e9)
     assert (status, field) == (400, "metrics.value")
-    assert "add up to -9.0e9 to 9.0e9" in detail
+    assert "a total from -9.0e9 to 9.0e9" in detail
     status, field, detail = post("2", b=1, c=1)
     assert (status, field) == (400, "metrics")
-    assert "2 metrics together" in detail
+    assert "the limit is 2 metrics" in detail
     assert post("2", value=1e9, b=1)[0] == 200
     assert post("1", value=8e9)[0] == 200
     status, field, detail = post("3", value=1)
     assert (status, field) == (400, "decision_id")
-    assert "rewarded 2 times, which is the limit (HAILWHALE_MAX_REWARDS)" in detail
+    assert "has 2 rewards, which is the limit (HAILWHALE_MAX_REWARDS)" in detail
     for bad in ("", "x" * 201, ["a"], {"a": 1}):
         answer = door.post("/reward", decision_id=made, id=bad, metrics={"value": 1})
         assert (answer.status, answer.json["field"]) == (400, "id")
@@ -595,7 +595,7 @@ def test_while_the_store_is_away_the_default_is_answered(door: Door) -> None:
             "decision_id": None,
             "policy": "thompson-2",
             "reason": "default",
-            "because": "the store is away: this is the default",
+            "because": "the store is down, so this is the default",
             "evidence": [],
         }
     answer = door.get("/decide", pk="page", options=ABC)
@@ -807,7 +807,7 @@ def test_options_with_commas_between_them_are_refused_with_the_list_that_is_mean
     answer = door.get("/decide", pk="page", options=written)
     assert (answer.status, answer.json["field"]) == (400, "options")
     assert answer.json["detail"] == (
-        f"options: expected a list, as {json.dumps(meant, ensure_ascii=False)}, got {written!a}"
+        f"options: expected a list such as {json.dumps(meant, ensure_ascii=False)}, got {written!a}"
     )
     assert door.get("/decide", pk="page", options=json.dumps(meant)).json["option"] in meant
 

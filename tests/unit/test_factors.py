@@ -138,14 +138,14 @@ def test_formulas_may_be_sums_with_factors() -> None:
     ],
 )
 def test_formulas_whose_parts_do_not_add_up_are_refused(text: str) -> None:
-    with pytest.raises(FormulaError, match="only these have parts that add up") as caught:
+    with pytest.raises(FormulaError, match="only these split into parts that add up") as caught:
         forms_of(parse_formula(text))
     assert caught.value.field == "metric"
 
 
 @pytest.mark.parametrize("text", ["x/0", "x/(1-1)", "x/(y-y)", "x/(0*y)"])
 def test_a_constant_zero_is_not_divided_by(text: str) -> None:
-    with pytest.raises(FormulaError, match="divides by what is always 0"):
+    with pytest.raises(FormulaError, match="the denominator is always 0"):
         forms_of(parse_formula(text))
 
 
@@ -527,7 +527,7 @@ def test_too_many_dimensions_are_refused() -> None:
     assert caught.value.field == "dimensions"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("whale.answer.factors.MOST_TOP", 11)
-        with pytest.raises(TooManyPoints, match="there are 12") as caught:
+        with pytest.raises(TooManyPoints, match="the pk has 12 top-level dimensions") as caught:
             whale.factors("c")
     assert caught.value.field == "dimensions"
 

@@ -84,7 +84,7 @@ def test_what_a_configuration_does_not_name_is_not_imported() -> None:
         ({"backend": Redis, "settings": {"hosts": "localhost"}}, "settings.hosts: expected a list"),
         (
             {"backend": Redis, "settings": {"hosts": [{"db": 1}, {"db": 1}]}},
-            "settings.hosts: localhost:6379/1 is there twice",
+            "settings.hosts: localhost:6379/1 is listed twice",
         ),
         ({"backend": Redis, "settings": {"defaults": {"port": "6379"}}}, "settings.defaults.port: expected 0 to 65535"),
         ({"backend": Redis, "settings": {"defaults": {"db": -1}}}, "settings.defaults.db: expected 0 to"),

@@ -200,8 +200,8 @@ def test_a_question_is_read_at_each_door_as_the_table_says(dimensions: Any, _: R
 
 TAGS = {"tags": ["red", "blue"]}
 BOTH = (
-    'dimensions: {"tags": ["red", "blue"]} can be read in two ways, since hits were counted with it as one path: '
-    'ask ["tags", "red", "blue"] for that path, or [["tags", "red"], ["tags", "blue"]] for each of the names'
+    'dimensions: {"tags": ["red", "blue"]} is ambiguous, because hits counted it as one path: '
+    'send ["tags", "red", "blue"] for that path, or [["tags", "red"], ["tags", "blue"]] for each of the names'
 )
 
 
@@ -225,7 +225,7 @@ def test_a_list_that_was_counted_as_a_path_is_refused_with_both_spellings(doors:
 
 
 def test_both_spellings_that_the_refusal_names_are_answered(doors: Doors) -> None:
-    path, several = re.findall(r"ask (\[.*?\]) for that path, or (\[\[.*?\]\]) for", BOTH)[0]
+    path, several = re.findall(r"send (\[.*?\]) for that path, or (\[\[.*?\]\]) for", BOTH)[0]
     assert doors.whale.totals("t", json.loads(path), period="today") == {
         "today": {'["tags", "red", "blue"]': {"hits": 1}}
     }
@@ -286,8 +286,8 @@ def test_every_question_refuses_what_has_two_readings(path: str, parameters: dic
     doors.whale.count_now("t", ONE)
     answer = call(doors.app, "GET", path, asked)
     assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_path", field)
-    assert 'ask ["tags", "red", "red"] for that path, or [["tags", "red"]]' in answer.json["detail"]
-    with pytest.raises(PathError, match="two ways"):
+    assert 'send ["tags", "red", "red"] for that path, or [["tags", "red"]]' in answer.json["detail"]
+    with pytest.raises(PathError, match="ambiguous"):
         doors.whale.reset("t", ONE)
 
 

@@ -381,7 +381,7 @@ def test_a_policy_learns_from_rewards_of_its_phase(door: Door) -> None:
     said = report["stop"]["why"]  # a has too few trials for that
     assert said.startswith("Not decided: open: a, b. At these shares it takes about ")
     assert said.endswith(
-        " more trials to decide. Stopping now with b is wrong with a chance of less than 0.1 %, and costs 0 of value a trial on average."
+        " more trials to decide. Stopping now with b is less than 0.1 % likely to be wrong, and costs 0 of value per trial on average."
     )
     door.define("colour", exploration=0.75)
     assert door.report("colour")["report"]["decisions"] == 0
@@ -397,8 +397,8 @@ def test_an_open_report_says_of_which_option_nothing_is_known_and_what_stopping_
             door.whale.reward(str(answer.decision.decision_id), {"value": 1})
     said = door.report("colour")["report"]["stop"]["why"]
     assert said.startswith(
-        "Not decided: beaten so far: a; open: b, c. Nothing is known of c yet, so nobody can say how many more trials it takes. "
-        "Among the others, stopping now with b is wrong with a chance of less than 0.1 %, and costs "
+        "Not decided: beaten so far: a; open: b, c. There is no data for c yet, so the number of further trials is unknown. "
+        "Among the others, stopping now with b is less than 0.1 % likely to be wrong, and costs "
     )
 
 
@@ -412,9 +412,9 @@ def test_a_report_of_weak_evidence_says_what_cannot_be_told_yet(door: Door) -> N
     said = report["stop"]["why"]
     best = max(each["probability_best"] for each in report["options"])
     matched = re.fullmatch(
-        r"Not decided: open: a, b\. At these shares it takes at least [\d,]+ more trials to decide, 9 times in 10; "
-        r"how many at most cannot be told yet\. Stopping now with [ab] is wrong with a chance of ([\d.]+) % to ([\d.]+) %, "
-        r"and costs [\d.e-]+ of value a trial on average\.",
+        r"Not decided: open: a, b\. At these shares it takes at least [\d,]+ more trials to decide in 9 of 10 cases; "
+        r"the upper limit is not known yet\. Stopping now with [ab] is ([\d.]+) % to ([\d.]+) % likely to be wrong, "
+        r"and costs [\d.e-]+ of value per trial on average\.",
         said,
     )
     assert matched, said
@@ -438,7 +438,7 @@ def test_a_report_says_each_number_in_words(door: Door) -> None:
     assert b["expected_loss"] < 1e-6
     assert a["why"].startswith(f"value of a is 2 in {a['trials']:.0f} trials (95 %: 1.")
     assert b["why"].endswith("%).")
-    assert "it is the best one with more than 99.9 %; that is -7" in b["why"]
+    assert "it is more than 99.9 % likely to be the best; the lift over a is -7" in b["why"]
     assert report["stop"]["option"] == "b"
     other = door.report("colour", baseline="b")["report"]
     assert other["options"][1]["lift"] is None
@@ -563,11 +563,11 @@ def test_an_empty_report_says_that_nothing_is_known(door: Door) -> None:
     door.define("colour", options=AB, holdout=0.1)
     report = door.report("colour", dimension="country")["report"]
     assert [option["rate"] for option in report["options"]] == [None, None]
-    assert report["options"][0]["why"] == "Nothing is known of a here yet."
+    assert report["options"][0]["why"] == "a has no data here yet."
     assert report["segments"] == []
-    assert report["sample_ratio"] == {"chance": 1, "suspicious": False, "why": "Nothing was decided yet."}
+    assert report["sample_ratio"] == {"chance": 1, "suspicious": False, "why": "There are no decisions yet."}
     assert report["stop"]["why"] == "Not decided: open: a, b."
-    assert report["held_out"]["why"] == "Nobody was held out yet."
+    assert report["held_out"]["why"] == "No visitor was held out yet."
 
 
 @pytest.mark.parametrize(

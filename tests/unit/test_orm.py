@@ -183,9 +183,9 @@ def test_an_object_that_was_not_saved_says_so(orm: Any, whale: Whale) -> None:
     saved = orm.save(orm.user(name="ann"))
     for unsaved in (orm.product(), orm.product(id=7)):
         for call in (unsaved.count_now, unsaved.plotpoints, unsaved.total, unsaved.counted_pk):
-            with pytest.raises(CallerError, match="this Product was not saved yet: save it, then count it"):
+            with pytest.raises(CallerError, match="this Product is not saved yet: save it, then count it"):
                 call()
-        with pytest.raises(CallerError, match="this Product was not saved yet"):
+        with pytest.raises(CallerError, match="this Product is not saved yet"):
             saved.count_now_related(unsaved)
     assert whale.pks() == []
 

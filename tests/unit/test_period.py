@@ -169,11 +169,11 @@ def test_hours_of_a_zone_of_half_hours_are_cut_at_its_midnight() -> None:
     now, kolkata = at("2026-11-25T10:00"), "Asia/Kolkata"
     found = parse_period("1h:2026-11-20..2026-11-21", now, "UTC", PERIODS, kolkata)
     assert (found.source, found.points, found.start) == (900, 24, at("2026-11-19T18:30"))
-    with pytest.raises(PeriodError, match="buckets of 15m, of which 1h in Asia/Kolkata is summed, are kept for 2w, "):
+    with pytest.raises(PeriodError, match="buckets of 15m, which 1h in Asia/Kolkata is summed from, are kept for 2w, "):
         parse_period("1h:2026-11-01..2026-11-02", now, "UTC", PERIODS, kolkata)
     with pytest.raises(PeriodError, match="are kept for 2w, "):
         parse_period(Span("2026-11-01", "2026-11-02", "hour"), now, "UTC", PERIODS, kolkata)
-    with pytest.raises(PeriodError, match="1h in Asia/Kolkata begin inside stored ones"):
+    with pytest.raises(PeriodError, match="1h in Asia/Kolkata do not align with the stored buckets"):
         parse_period("1h:2026-11-20..2026-11-21", now, "UTC", PERIODS[2:], kolkata)
     assert parse_period(Span("2026-11-20T10:40", "2026-11-20T12:10", "hour"), now, "UTC", PERIODS, kolkata).points == 3
 
@@ -248,7 +248,7 @@ def test_a_misspelt_name_of_a_period_is_told_the_one_that_is_near(text: str, mea
 
 
 def test_a_year_alone_is_told_how_to_ask_a_year() -> None:
-    with pytest.raises(PeriodError, match="got '2026': a year is 1mo:2026-01-01..2027-01-01, by months"):
+    with pytest.raises(PeriodError, match="got '2026': write a year by months as 1mo:2026-01-01..2027-01-01"):
         parse_period("2026", NOW, "UTC", PERIODS)
     assert parse_period("1mo:2025-01-01..2026-01-01", NOW, "UTC", PERIODS).points == 12
 
@@ -257,17 +257,21 @@ def test_an_interval_and_a_length_in_the_wrong_order_are_told_so() -> None:
     with pytest.raises(PeriodError) as refused:
         parse_period("7d:1d", NOW, "UTC", PERIODS)
     assert str(refused.value) == (
-        "period: expected interval:length, as 1d:7d, got '7d:1d', whose length is shorter than its interval: "
-        "7 days are 7d, and without today last_7d"
+        "period: expected interval:length such as 1d:7d, got '7d:1d', whose length is shorter than its interval: "
+        "write 7d for 7 days, or last_7d for 7 days without today"
     )
     for text in ("1d:1d", "1mo:1mo", "1mo:28d", "1w:1w", "1y:1y", "1h:60m"):
         assert parse_period(text, NOW, "UTC", PERIODS).points >= 1
 
 
 def test_what_is_not_kept_is_refused_with_the_reason() -> None:
-    with pytest.raises(PeriodError, match="buckets of 30s are not kept, nor finer ones to sum; kept are 1m, 15m, 1h, "):
+    with pytest.raises(
+        PeriodError, match="buckets of 30s are not kept, and neither are finer ones to sum; kept are 1m, 15m, 1h, "
+    ):
         parse_period("30s", NOW, "UTC", PERIODS)
-    with pytest.raises(PeriodError, match="buckets of 1m are kept for 1d, the period begins at 2015-06-15T14:35:00Z"):
+    with pytest.raises(
+        PeriodError, match="buckets of 1m are kept for 1d, but the period begins at 2015-06-15T14:35:00Z"
+    ):
         parse_period("1m:2d", NOW, "UTC", PERIODS)
 
 
@@ -346,14 +350,14 @@ def test_a_day_of_another_zone_is_summed_from_what_fits(zone: str, asked: str, s
 
 def test_a_day_that_no_stored_bucket_fits_is_refused_and_never_shifted() -> None:
     with pytest.raises(
-        PeriodError, match="of which 1d in Europe/Berlin is summed, are kept for 90d, the period begins"
+        PeriodError, match="which 1d in Europe/Berlin is summed from, are kept for 90d, but the period begins"
     ):
         parse_period("year|Europe/Berlin", NOW, "UTC", PERIODS)
     with pytest.raises(
-        PeriodError, match="1d in Asia/Kolkata begin inside stored ones .account in UTC, kept are 1h, 1d"
+        PeriodError, match="1d in Asia/Kolkata do not align with the stored buckets .account zone UTC, intervals 1h, 1d"
     ):
         parse_period("seven|Asia/Kolkata", NOW, "UTC", PERIODS[2:])
-    with pytest.raises(PeriodError, match="kept are 1d, 1mo"):
+    with pytest.raises(PeriodError, match="intervals 1d, 1mo"):
         parse_period("1mo|Asia/Tokyo", NOW, "UTC", PERIODS[3:])
 
 

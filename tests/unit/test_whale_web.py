@@ -159,7 +159,7 @@ def test_totals_leave_out_the_periods_that_are_not_kept_unless_asked() -> None:
     door = Door(periods="((3600, 86400), (86400, None))")
     assert list(door.get("/totals", pk="t").json) == ["1d:1y", "1d:1mo", "1d:1w", "1h:1d"]
     assert door.get("/totals", pk="t", period="1m:1h").json["detail"] == (
-        "period: buckets of 1m are not kept, nor finer ones to sum; kept are 1h, 1d"
+        "period: buckets of 1m are not kept, and neither are finer ones to sum; kept are 1h, 1d"
     )
 
 
@@ -293,7 +293,7 @@ def test_a_misspelt_parameter_is_told_the_right_one(door: Door) -> None:
         ("/plotpoints", {"start": "1", "buckets": "ten"}, "buckets: expected a whole number, got 'ten'"),
         ("/total", {"index": "last"}, "index: expected a whole number, got 'last'"),
         ("/rank", {"threshold": "much"}, "threshold: expected a number, got 'much'"),
-        ("/rank", {"threshold": "2"}, "threshold: expected a share, 0 to 1, got 2"),
+        ("/rank", {"threshold": "2"}, "threshold: expected a number from 0 to 1, got 2"),
         ("/decide", {"options": "['a']", "trial": "x"}, "trial: expected true or false, or 1 or 0, got 'x'"),
     ],
 )
@@ -707,7 +707,7 @@ def test_another_zone_has_its_own_days(door: Door) -> None:
         assert points[-2:] == [[1_434_438_000_000, 1], [1_434_524_400_000, 0]]
     assert door.get("/total", pk="zoned", metric="n", period="today|-700").json == 0
     detail = door.get("/total", pk="zoned", period="year", tz="America/Phoenix").json["detail"]
-    assert detail.startswith("period: buckets of 1h, of which 1d in America/Phoenix is summed, are kept for 90d")
+    assert detail.startswith("period: buckets of 1h, which 1d in America/Phoenix is summed from, are kept for 90d")
 
 
 def test_an_answer_says_whether_it_is_complete_and_is_checked_by_its_tag(door: Door) -> None:
@@ -994,7 +994,7 @@ def test_spy_asks_for_the_read_key_and_can_be_switched_off() -> None:
     off.count("shop")
     assert off.store.spied("default") == []
     answer = off.get("/spy")
-    assert (answer.status, answer.json["detail"]) == (400, "spy: nothing is kept, as HAILWHALE_SPY is 0")
+    assert (answer.status, answer.json["detail"]) == (400, "spy: no hits are kept, because HAILWHALE_SPY is 0")
     assert Door().get("/spy", limit="201").status == 400
 
 
@@ -1003,5 +1003,5 @@ def test_a_question_in_json_is_told_how_a_question_is_written(door: Door, conten
     answer = call(door.app, "POST", "/totals", body=b'{"pk": "t"}', CONTENT_TYPE=content_type)
     assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_request", "body")
     assert answer.json["detail"].endswith(
-        "expected application/x-www-form-urlencoded, as pk=shop&period=today, got JSON"
+        "expected application/x-www-form-urlencoded such as pk=shop&period=today, got JSON"
     )

@@ -127,7 +127,7 @@ def compare(asked: Range, period: str, word: str, scope: Scope) -> Comparison:
     try:
         return _Calendar(asked, period.partition("|")[0].strip(), scope).comparison(word)
     except (OverflowError, ValueError, OSError):
-        raise PeriodError("expected a period whose other one is after 1900", "compare") from None
+        raise PeriodError("expected a period whose comparison period begins after 1900", "compare") from None
     except PeriodError as error:
         raise error.named("compare") from None
 
@@ -142,7 +142,7 @@ def against(asked: Range, other: Range, word: str, scope: Scope) -> Comparison:
 
 def check_begun(asked: Range, scope: Scope, field: str = "period") -> None:
     if asked.start > scope.at:
-        raise NotBegun("expected a period that has begun, to compare", field)
+        raise NotBegun("expected a period that has begun", field)
 
 
 def totals(store: Counters, question: Question, comparison: Comparison, bounds: Bounds) -> dict[Path, dict[str, Any]]:
@@ -234,8 +234,8 @@ class _Calendar:
         end = _edge(cut, asked.start, int(self.scope.at), self.zone)
         if end == asked.start and width(cut) >= DAY:
             raise PeriodError(
-                f"what is finer than {interval_name(cut)} is not kept on both sides, and of the period no "
-                f"{interval_name(cut)} has ended: nothing can be compared"
+                f"nothing can be compared: buckets finer than {interval_name(cut)} are not kept for both periods, and no "
+                f"{interval_name(cut)} of this period has ended yet"
             )
         now = self._read(Range(asked.interval, asked.start, end, self.zone), cut)
         before = self._read(Range(asked.interval, begin, self._at(begin, end), self.zone), cut)

@@ -140,7 +140,8 @@ def factors(
         root, tables = cells[:, :1], _top_dimensions(paths, cells)
         if len(tables) > MOST_TOP:
             raise TooManyPoints(
-                f"there are {len(tables)}, the limit is {MOST_TOP}: name those that are meant", "dimensions"
+                f"the pk has {len(tables)} top-level dimensions, the limit is {MOST_TOP}: name the ones to search",
+                "dimensions",
             )
     else:
         root = reading.below(ROOT, 0)[1][:, :1]
@@ -198,12 +199,12 @@ def forms_of(formula: Formula) -> tuple[Form, Form | None]:
 
 
 def _not_explained() -> FormulaError:
-    expected = "expected a sum of metrics, or one sum over another: only these have parts that add up"
+    expected = "expected a sum of metrics, or one sum over another: only these split into parts that add up"
     return FormulaError(expected, "metric")
 
 
 def _over_zero() -> FormulaError:
-    return FormulaError("divides by what is always 0", "metric")
+    return FormulaError("the denominator is always 0", "metric")
 
 
 def _without_zeros(form: dict[str, Fraction]) -> Form:
@@ -272,7 +273,7 @@ class _Reading:
         self.scales = [math.lcm(*(factor.denominator for factor in row)) for row in rows]
         self._factors = [[int(factor * scale) for factor in row] for row, scale in zip(rows, self.scales, strict=True)]
         if max(*self.scales, *(abs(factor) for row in self._factors for factor in row)) > LARGEST:
-            raise FormulaError("expected numbers that are not so large, so small or so many", "metric")
+            raise FormulaError("the numbers are too large, too small or too many to compute exactly", "metric")
         zone = store.zone(question.account)
         self.spans: list[slice] = []
         self._reads: list[list[tuple[int, Interval, list[int]]]] = []  # of ranges that do not overlap

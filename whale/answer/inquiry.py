@@ -153,7 +153,7 @@ class Inquiry:
         if self.comparisons is None:
             return Answer(self._number(index), basis)
         if index is not None:
-            raise CallerError("not with compare: ask for a series", "index")
+            raise CallerError("cannot be combined with compare: ask for a series instead", "index")
         row = next(iter(compare.totals(self.store, self.question, self._comparison, self.bounds).values()))
         return Answer(basis.told({"compared": self._comparison.said(), **next(iter(row.values()))}), basis)
 

@@ -84,12 +84,14 @@ class OtherMetrics:
 
     def _distinct(self, metric: str, total: bool) -> Floats:
         if self.interval not in DISTINCT_KEPT:
-            raise PeriodError(f"{metric[:60]} counts names, which are kept by hour, day and month: ask by one of these")
+            raise PeriodError(
+                f"{metric[:60]} is a distinct count, kept by hour, day and month only: ask by one of these"
+            )
         kept = DISTINCT_KEPT[self.interval]
         oldest = self.stored[0] if len(self.stored) else 0
         if kept is not None and self.now is not None and oldest + HOUR + kept <= self.now:
             raise PeriodError(
-                f"{metric[:60]} counts names, which are kept by hour for {kept // 86_400:.0f} days: ask by day"
+                f"{metric[:60]} is a distinct count, kept by hour for {kept // 86_400:.0f} days: ask by day"
             )
         self._check(len(self.paths) * len(self.stored), MOST_KEYS)
         groups = self._groups(total)

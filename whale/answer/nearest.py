@@ -33,18 +33,18 @@ def why(
     if found.change is not None and found.counted:
         if found.dimensions:
             return {}
-        return {"why": "No hit of these periods has a dimension, so there is nothing to explain by.", "nearest": None}
+        return {"why": "No hit in these periods has a dimension that could explain the change.", "nearest": None}
     said = _empty(question.metrics[0], comparison, found)
     days = _days_with_something(store, question, comparison, found, kept, now, bounds)
     nearest = _nearest(days, comparison, found.is_ratio)
     if nearest is None:
-        said += " Nothing is there in the days around it, either."
+        said += " The days around it have no data either."
     elif nearest["against"] is None:
         said += (
-            f" Of the days around it only {nearest['period']} has something, so it has nothing to be compared with yet."
+            f" Among the days around it only {nearest['period']} has data, so there is nothing to compare it with yet."
         )
     else:
-        said += f" Nearest with something: period={nearest['period']}&against={nearest['against']}."
+        said += f" Nearest days with data: period={nearest['period']}&against={nearest['against']}."
     return {"why": said, "nearest": nearest}
 
 
@@ -54,11 +54,11 @@ def _empty(formula: str, comparison: Comparison, found: Factors) -> str:
         for period, value in ((comparison.now, found.now), (comparison.before, found.before))
         if not found.counted or value is None
     ]
-    what = f"{formula[:60]} is over zero" if found.is_ratio else f"Nothing of {formula[:60]} was counted"
+    what = f"{formula[:60]} divides by zero" if found.is_ratio else f"{formula[:60]} has no data"
     said = f"{what} {' and '.join(lacking)}."
     if comparison.cut is None:
         return said
-    return f"{said} The period is open, so both sides end where the last {interval_name(comparison.cut)} ended."
+    return f"{said} The period is still open, so both periods end with their last complete {interval_name(comparison.cut)}."
 
 
 def _days_with_something(

@@ -110,7 +110,7 @@ def check(ranking: Ranking, question: Question, period: Range, bounds: Bounds) -
     if not 0 <= ranking.offset <= MAX_BELOW:
         raise CallerError(f"expected 0 to {MAX_BELOW}, got {ranking.offset}", "offset")
     if not 0 <= ranking.threshold <= 1:
-        raise CallerError(f"expected a share, 0 to 1, got {ranking.threshold:g}", "threshold")
+        raise CallerError(f"expected a number from 0 to 1, got {ranking.threshold:g}", "threshold")
     if not 0 <= ranking.min_support < float("inf"):
         raise CallerError(f"expected 0 or more, got {ranking.min_support:g}", "min_support")
     if ranking.order not in ORDERS:
@@ -120,9 +120,9 @@ def check(ranking: Ranking, question: Question, period: Range, bounds: Bounds) -
     if len(question.paths) != 1:
         raise CallerError(f"expected one path, got {len(question.paths)}", "dimension")
     if ranking.pks and question.paths[0] != ROOT:
-        raise CallerError("with pks it is the root: a pk's child pks are ranked as a whole", "dimension")
+        raise CallerError("cannot be combined with pks: child pks are ranked as a whole", "dimension")
     if ranking.pks and ranking.recursive:
-        raise CallerError("with pks there is one level: rank the child pk for what is below it", "all")
+        raise CallerError("cannot be combined with pks: to rank the next level, ask with a child pk", "all")
     if question.now is not None and period.start > question.now:
         raise NotBegun("begins in the future")
 
@@ -157,12 +157,16 @@ class _Rank:
     def _check_sure(self) -> None:
         kinds = {name: self.kinds.get(name, SUM) for name in self.by.metrics}
         if self.ratio is None and not self.is_sum:
-            raise CallerError(f"by {self.by.text[:60]}: confidence is known of sums and of one ratio of sums", "order")
+            raise CallerError(
+                f"confidence requires a sum, or one ratio of sums, to rank by; got {self.by.text[:60]}", "order"
+            )
         for name, kind in kinds.items():
             if kind not in (SUM, DISTINCT):
-                raise CallerError(f"{name[:60]} is of kind {kind}, whose confidence is not known", "order")
+                raise CallerError(
+                    f"confidence requires metrics of kind sum or distinct; {name[:60]} is of kind {kind}", "order"
+                )
         if not self.by.is_of_totals:
-            raise CallerError(f"by {self.by.text[:60]}: confidence is not known of a level or an average", "order")
+            raise CallerError(f"confidence cannot rank by a level or an average, got {self.by.text[:60]}", "order")
 
     def answer(self) -> Ranked:
         self._read()

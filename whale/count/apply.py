@@ -85,7 +85,7 @@ class Applier:
             except Unavailable:
                 busy = False
             except Exception:  # applying goes on
-                log.exception("what resets left is not freed")
+                log.exception("cannot free the data that resets removed")
                 busy = False
             self._sweep_at = time.monotonic() + (SWEEP_STEP_S if busy else SWEEP_IDLE_S)
         return max(0.0, self._sweep_at - time.monotonic())
@@ -201,7 +201,9 @@ class Applier:
             if self._room.held > most:
                 break
         if aside:
-            log.error("hits that cannot be read are set aside: %d, the first %s", len(aside), aside[0].name)
+            log.error(
+                "unreadable hits, kept for `hailwhale doctor --dead`: %d, the first %s", len(aside), aside[0].name
+            )
             self._store.set_aside(account, aside)
         return places, found
 

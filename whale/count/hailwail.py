@@ -226,7 +226,7 @@ class Hailwail:
         head = head_of(first)
         if head is None or self._clock() - head.at / 1000 <= self._max_age_s:
             return False
-        say(f"{name} is older than {self._max_age_s:g} s: it is left alone; --force hands it on")
+        say(f"{name} is older than {self._max_age_s:g} s and stays in the spool; --force hands it on")
         self._old[name] = head.at / 1000
         self._open.pop(name).close()
         return True
@@ -237,17 +237,17 @@ class Hailwail:
             return False
         if self._clock() - self._old[name] > self._max_age_s:
             return True
-        say(f"{name} is not too old any more: it is handed on")
+        say(f"{name} is no longer too old and is handed on")
         del self._old[name]
         return False
 
     def _report(self, name: str, damaged: list[tuple[int, int]], torn: int) -> None:
         for start, end in damaged:
-            say(f"{name}: bytes {start} to {end} cannot be read: the file is set aside")
+            say(f"{name}: bytes {start} to {end} cannot be read: the file was renamed")
             self.damaged_bytes += end - start
             self._flawed.add(name)
         if torn:
-            say(f"{name}: its last {torn} bytes were never written to the end, and never accepted")
+            say(f"{name}: its last {torn} bytes are incomplete and were never accepted")
             self.torn_bytes += torn
 
     def _put(self, bodies: list[bytes], group: list[tuple[str, SpoolFile, int]]) -> None:
@@ -294,10 +294,10 @@ def follow(hailwail: Hailwail, poll_s: float, stopped: Callable[[], bool]) -> bo
             backoff_s = 0.0
         except Unavailable as error:
             if last:
-                say(f"{error}: what is left waits in the spool")
+                say(f"{error}: the rest stays in the spool")
                 return False
             if not backoff_s:
-                say(f"{error}: waiting, the hits are safe in the spool")
+                say(f"{error}: waiting; the hits are safe in the spool")
             backoff_s = min(max(2 * backoff_s, BACKOFF_S[0]), BACKOFF_S[1])
         if last:
             return True
@@ -313,20 +313,22 @@ def check_readable(settings: Settings) -> None:
         folder.names()
     except PermissionError:
         owner = owner_of(folder.path)
-        raise SetupError(f"{folder.path} belongs to {owner}: run this as that user, as `sudo -u {owner} …`") from None
+        raise SetupError(
+            f"{folder.path} belongs to {owner}: run this as that user, such as `sudo -u {owner} …`"
+        ) from None
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--apply", "apply_", is_flag=True, help="Apply to the store instead of shipping to RabbitMQ.")
-@click.option("--follow", "follow_", is_flag=True, help="Stay and hand on what comes.")
-@click.option("--force", is_flag=True, help="Hand on files that are too old, too.")
+@click.option("--apply", "apply_", is_flag=True, help="Count the hits in Redis instead of sending them to RabbitMQ.")
+@click.option("--follow", "follow_", is_flag=True, help="Keep running, and hand on new hits as they come.")
+@click.option("--force", is_flag=True, help="Also hand on files older than HAILWHALE_SPOOL_MAX_AGE_S.")
 def main(apply_: bool, follow_: bool, force: bool) -> None:
     """Hand on what Hail has spooled."""
     few_arenas()
     try:
         settings = load(os.environ)
         if not apply_ and not settings.broker_url:
-            raise SettingsError("HAILWHALE_BROKER_URL is not set: name a RabbitMQ, or use --apply")
+            raise SettingsError("HAILWHALE_BROKER_URL is not set: set it to a RabbitMQ, or use --apply")
         check_readable(settings)
     except (SettingsError, SetupError) as error:
         say(str(error))

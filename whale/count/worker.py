@@ -88,7 +88,10 @@ class Consumer(CeleryConsumer):
             ):
                 handle(message)
             else:
-                log.error("set aside as dead: a message of %d bytes that is not from Hail", len(message.body or b""))
+                log.error(
+                    "moved to the dead-letter queue: a message of %d bytes that is not from Hail",
+                    len(message.body or b""),
+                )
                 message.reject_log_error(log, self.connection_errors)
 
         return on_message
@@ -141,7 +144,7 @@ def make_celery(settings: Settings) -> Celery:
             try:
                 message = decode_message(body)
             except BadMessage as error:
-                log.error("set aside as dead: %s", error)
+                log.error("moved to the dead-letter queue: %s", error)
                 raise Reject(str(error), requeue=False) from None
             try:
                 with _starting:
@@ -161,12 +164,12 @@ def _before_it_starts(**_: Any) -> None:
         settings = load(os.environ)
         for said in (broker.check_broker(settings), store_says(settings)):
             if said:
-                print(f"worker: waits: {said}", file=sys.stderr, flush=True)
+                print(f"worker: waiting: {said}", file=sys.stderr, flush=True)
 
 
 @worker_ready.connect
 def _it_stands(**_: Any) -> None:
-    print(f"worker: counts what comes into RabbitMQ's queue {load(os.environ).queue}", flush=True)
+    print(f"worker: counts the hits in RabbitMQ's queue {load(os.environ).queue}", flush=True)
 
 
 @contextlib.contextmanager
@@ -186,6 +189,8 @@ def __getattr__(name: str) -> Any:
     with _or_exit():
         settings = load(os.environ)
         if not settings.broker_url:
-            raise SettingsError("it reads RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`")
+            raise SettingsError(
+                "a worker reads from RabbitMQ: set HAILWHALE_BROKER_URL, or use `hailwail --follow --apply`"
+            )
         globals()["app"] = made = make_celery(settings)
     return made

@@ -331,7 +331,7 @@ class Decider:
         hit = parse_hit(given, self._settings, min(record.at, now))
         earned = {name: amount for name, amount in hit.metrics.items() if name != "hits"}
         if hit.metrics["hits"] != 1 or not earned | (hit.others or {}):
-            raise CallerError("expected what was earned, as {'value': 1}; a reward is no hit", "metrics")
+            raise CallerError("expected metrics that the decision earned, such as {'value': 1}", "metrics")
         whose = "" if id is None else name_of(id, "id", self._settings, Reason.BAD_ID)
         said = msgspec.json.encode([sorted(earned.items()), hit.others])
         digest = hashlib.blake2b(said, digest_size=DIGEST // 2).hexdigest()

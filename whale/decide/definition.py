@@ -39,7 +39,7 @@ MOST_DIMENSIONS = 64
 Share = Annotated[float, Meta(ge=0, le=1)]
 Rule = Literal["split", "thompson", "epsilon", "seed"]
 Goal = Literal["max", "min"]
-LEARNS = "goes with a policy that learns: thompson, epsilon or seed"
+LEARNS = "requires a policy that learns: thompson, epsilon or seed"
 
 
 class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -313,7 +313,9 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
     """
     there = old.revision if old else 0
     if given.revision is not None and given.revision != there:
-        raise Conflict(f"expected revision {there}, got {given.revision}: somebody changed it since", "revision", old)
+        raise Conflict(
+            f"expected revision {there}, got {given.revision}: someone changed it in between", "revision", old
+        )
     if old is None and given.options is UNSET:
         raise CallerError("expected {name: value}, or a list of names, got nothing", "options")
     options = _options(given.options, settings) if given.options is not UNSET else dict(old.options if old else {})
@@ -324,7 +326,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
     if given.policy is not UNSET:
         rule = given.policy
     if rule != SPLIT and given.weights is not UNSET and weights:
-        raise CallerError("go with policy split", "weights")
+        raise CallerError("require policy split", "weights")
     weights = _weights(weights, options) if rule == SPLIT else {}
     exploring = _exploring(old, given, rule)
     half_life_s = _half_life(old, given, rule, settings, now)
@@ -355,7 +357,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
         for option, count in slots.items():
             if not count and weights.get(option):
                 raise CallerError(
-                    f"expected 0, or at least 1 in {split.SLOTS} of all", f"weights.{ascii(option)[1:-1][:60]}"
+                    f"expected 0, or at least 1/{split.SLOTS} of the sum", f"weights.{ascii(option)[1:-1][:60]}"
                 )
         runs = split.moved([] if old is None or given.reshuffle else old.runs, slots)
     new = Definition(
@@ -432,7 +434,7 @@ def _options(given: Any, settings: Settings) -> dict[str, Any]:
     if len(found) > settings.max_options:
         raise CallerError(f"expected at most {settings.max_options}, got {len(found)}", "options")
     if len(found) < len(given):
-        raise CallerError("an option is named twice", "options")
+        raise CallerError("an option is listed twice", "options")
     for name, value in found.items():
         if name_of(name, "options", settings, Reason.BAD_PK) != name:
             raise CallerError(f"expected names as text, got {ascii(name)[:60]}", "options")

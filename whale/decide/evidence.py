@@ -71,7 +71,7 @@ class Evidence:
         if len(options) > MOST_OPTIONS:
             raise CallerError(f"{len(options)} options, the limit is {MOST_OPTIONS}", "options")
         if len(set(options)) < len(options):
-            raise CallerError("an option is named twice", "options")
+            raise CallerError("an option is listed twice", "options")
         if len(nodes) > MOST_NODES:
             raise CallerError(f"{len(nodes)} nodes, the limit is {MOST_NODES}", "dimensions")
         if not nodes or nodes[0] != () or len(set(nodes)) < len(nodes):

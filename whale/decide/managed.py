@@ -108,8 +108,8 @@ class Managed:
                 return new
             if given.revision is not None:
                 current = definition_of(kept.text) if kept else None
-                raise Conflict("somebody changed it since", "revision", current)
-        raise Unavailable(f"decision {name} was changed {TRIES} times while it was changed here")
+                raise Conflict("someone changed it in between", "revision", current)
+        raise Unavailable(f"decision {name} was changed {TRIES} times by others during this change: try again")
 
     # decisions
 

@@ -56,7 +56,7 @@ def ratio_of(text: str, field: str) -> Ratio:
     names = [what[0] for kind, what in steps if kind == "metric" and not what[1]]
     if len(names) == len(steps) == 1 or (len(steps) == 3 and len(names) == 2 and steps[2] == ("op", "/")):
         return Ratio(*names)
-    raise FormulaError(f"expected a metric, or one over another as earned/spent, got {ascii(text)[:60]}", field)
+    raise FormulaError(f"expected a metric, or one over another such as earned/spent, got {ascii(text)[:60]}", field)
 
 
 def nodes_of(tree: Dimensions) -> list[Path]:
@@ -72,7 +72,7 @@ def check_options(options: Sequence[str]) -> None:
         raise CallerError(f"expected at most {MOST_OPTIONS}, got {len(options)}", "options")
     if len(set(options)) < len(options):
         twice = next(option for option in options if list(options).count(option) > 1)
-        raise CallerError(f"{ascii(twice)[:60]} is named twice", "options")
+        raise CallerError(f"{ascii(twice)[:60]} is listed twice", "options")
 
 
 def evidence_of(
@@ -99,7 +99,7 @@ def half_life_of(value: Any, period: Range) -> float:
     least, most = width(period.source or period.interval), period.end - period.start
     if not (is_length and least <= seconds <= most):
         raise CallerError(
-            f"expected a length from {length_name(least)} (a bucket of the period) to {length_name(most)} (all of it), "
+            f"expected a length from {length_name(least)} (one bucket of the period) to {length_name(most)} (the whole period), "
             f"got {ascii(value)[:60]}",
             "half_life",
         )

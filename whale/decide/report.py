@@ -237,15 +237,15 @@ def _interval(low: float | None, high: float | None) -> Interval:
 
 def _why(asked: Reported, result: Result) -> str:
     if result.rate is None:
-        return f"Nothing is known of {result.option} here yet."
+        return f"{result.option} has no data here yet."
     said = f"{asked.by_metric} of {result.option} is {result.rate:.4g} in {_many(result.trials, 'trial')}"
     if result.low is not None and result.high is not None:
         said += f" (95 %: {result.low:.4g} to {result.high:.4g})"
     if result.best is not None:
-        said += f"; it is the best one with {_percent(result.best)}"
+        said += f"; it is {_percent(result.best)} likely to be the best"
     if result.lift is not None and result.lift_low is not None and result.lift_high is not None:
         ends = f"{100 * result.lift_low:+.3g} to {100 * result.lift_high:+.3g} %"
-        said += f"; that is {100 * result.lift:+.3g} % on {asked.baseline} ({ends})"
+        said += f"; the lift over {asked.baseline} is {100 * result.lift:+.3g} % ({ends})"
     return f"{said}."
 
 
@@ -260,15 +260,15 @@ def _percent(share: float) -> str:
 def _sample_ratio(shown: dict[str, int], expected: dict[str, float]) -> SampleRatio:
     total = sum(shown.values())
     if not total:
-        return SampleRatio(chance=1.0, suspicious=False, why="Nothing was decided yet.")
+        return SampleRatio(chance=1.0, suspicious=False, why="There are no decisions yet.")
     found = experiment.sample_ratio(shown, expected)
     if not found.suspicious:
-        why = f"Options were shown as often as their probabilities said, give or take chance, in {_many(total, 'decision')}."
+        why = f"In {_many(total, 'decision')} each option was shown about as often as its probability predicts."
     else:
         worst = max(shown, key=lambda option: abs(shown[option] - expected[option]))
         why = (
-            f"Options were not shown as often as their probabilities said: {worst} {_many(shown[worst], 'time')}, expected "
-            f"{expected[worst]:,.1f}. Find out why before you believe the rest."
+            f"Options were not shown as often as their probabilities predict: {worst} was shown {_many(shown[worst], 'time')}, expected "
+            f"{expected[worst]:,.1f}. Find the cause before you trust this report."
         )
     return SampleRatio(chance=found.chance, suspicious=found.suspicious, why=why)
 
@@ -283,7 +283,7 @@ def _stop(
     best = next((each.option for each in standings if each.state == "best"), None)
     beaten = [each.option for each in standings if each.state == "beaten"]
     if len(standings) == 1:
-        return Stop(may_stop=True, option=best, why="There is one option, and nothing to compare.")
+        return Stop(may_stop=True, option=best, why="There is only one option, so there is nothing to compare.")
     if best is not None:
         why = f"{best} is better than all others. That is wrong in at most 1 of 20 decisions, however often you look."
         return Stop(may_stop=True, option=best, why=why)
@@ -300,7 +300,7 @@ def _ahead(asked: Reported, results: Sequence[Result], evidence: Evidence, rando
     if not known:
         return ""
     if unknown:
-        said = f" Nothing is known of {', '.join(unknown)} yet, so nobody can say how many more trials it takes."
+        said = f" There is no data for {', '.join(unknown)} yet, so the number of further trials is unknown."
         if len(known) == 1:
             return said
         options = [results[i].option for i in known]
@@ -315,15 +315,17 @@ def _more(asked: Reported, evidence: Evidence, random: np.random.Generator) -> s
         return ""
     fewest, most = (_rounded(number) for number in found)
     if np.isinf(fewest):
-        return f" At these shares not even {experiment.FURTHEST:,} times as many trials would decide it, 9 times in 10."
+        return (
+            f" At these shares even {experiment.FURTHEST:,} times as many trials would not decide it in 9 of 10 cases."
+        )
     if np.isinf(most):
         least = _many(fewest, "more trial")
         return (
-            f" At these shares it takes at least {least} to decide, 9 times in 10; how many at most cannot be told yet."
+            f" At these shares it takes at least {least} to decide in 9 of 10 cases; the upper limit is not known yet."
         )
     if fewest == most:
         return f" At these shares it takes about {_many(most, 'more trial')} to decide."
-    return f" At these shares it takes {fewest:,.0f} to {_many(most, 'more trial')} to decide, 8 times in 10."
+    return f" At these shares it takes {fewest:,.0f} to {_many(most, 'more trial')} to decide in 8 of 10 cases."
 
 
 def _rounded(number: float) -> float:
@@ -336,8 +338,8 @@ def _risk(stopping: str, asked: Reported, evidence: Evidence, random: np.random.
     found = experiment.risk(evidence, asked.goal, random)
     low, high = _percent(found.low), _percent(found.high)
     wrong = high if low == high else f"up to {high}" if found.low < 0.001 else f"{low} to {high}"
-    cost = f"{found.loss:.2g} of {asked.by_metric} a trial"
-    return f"{stopping} now with {found.option} is wrong with a chance of {wrong}, and costs {cost} on average."
+    cost = f"{found.loss:.2g} of {asked.by_metric} per trial"
+    return f"{stopping} now with {found.option} is {wrong} likely to be wrong, and costs {cost} on average."
 
 
 def _held_out(
@@ -352,10 +354,10 @@ def _held_out(
     both = Evidence.of([HELD_OUT, DECIDED_FOR], [()], sums, trials)
     held, decided = experiment.results(both, asked.goal, random, HELD_OUT)
     if held.rate is None:
-        why = "Nobody was held out yet."
+        why = "No visitor was held out yet."
     else:
-        why = f"{asked.by_metric} is {held.rate:.4g} of {_many(held.trials, 'visitor')} held out"
-        why += "." if decided.rate is None else f", {decided.rate:.4g} of those that were decided for."
+        why = f"{asked.by_metric} is {held.rate:.4g} for {_many(held.trials, 'visitor')} held out"
+        why += "." if decided.rate is None else f", and {decided.rate:.4g} for all others."
     return HeldOut(
         trials=held.trials,
         reward=held.reward,

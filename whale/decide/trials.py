@@ -98,7 +98,7 @@ class Trials:
                 self._waiting, self._expected, self._lost, self._room.held = [], {}, 0, 0
             if lost:
                 log.error(
-                    "%d decisions are not counted: more than %d, or than TRIALS_MAX_MB, waited for the store",
+                    "%d decisions are not counted: more than %d, or than TRIALS_MAX_MB, were waiting for the store",
                     lost,
                     MOST,
                 )
@@ -136,4 +136,4 @@ class Trials:
         try:
             self.flush()
         except Unavailable as error:
-            log.error("decisions of the last moment may not be counted: %s", error)
+            log.error("the last decisions may not be counted: %s", error)

@@ -133,7 +133,7 @@ def _time(value: Any, name: str, whale: Any = None) -> Any:
             return EPOCH + timedelta(microseconds=time_of(value))
         return EPOCH + timedelta(seconds=midnight(date.toordinal(value), whale.settings.timezone))
     except Exception as error:  # at the ends of the calendar; or whatever its zone raises
-        message = f"expected a time that a clock can show, got {kind_of(value)} that raised {kind_of(error)}"
+        message = f"expected a time, got {kind_of(value)} that raised {kind_of(error)}"
         raise BadArgument(Reason.BAD_TIME, name, message) from None
 
 

@@ -133,7 +133,7 @@ class Counting(Questions):
         below = hit.dimensions
         while below:
             if len(below) > 1:
-                raise CallerError(f"expected one path, got {len(below)} side by side", "dimensions")
+                raise CallerError(f"expected one path, got {len(below)}", "dimensions")
             path = (*path, *below)
             below = next(iter(below.values()))
         named = given["metrics"]
@@ -141,7 +141,7 @@ class Counting(Questions):
         if "hits" not in ({named} if isinstance(named, str) else named or ()):
             del amounts["hits"]
         if not amounts:
-            raise CallerError("expected what to set, as {'revenue': 5}", "metrics")
+            raise CallerError("expected metrics to set, such as {'revenue': 5}", "metrics")
         zone = self.store.zone(self.account)
         start = bucket_start(interval, hit.at_ms / 1000, zone)
         end = next_start(interval, start, zone)
@@ -154,7 +154,7 @@ class Counting(Questions):
                 wider[other] = bucket_start(other, start, zone)
                 if wider[other] != bucket_start(other, end - 1, zone):
                     names = interval_name(interval), interval_name(other)
-                    raise PeriodError("a bucket of {} that lies in two of {} cannot be set".format(*names))
+                    raise PeriodError("a bucket of {} that overlaps two of {} cannot be set".format(*names))
         operation = hit.id or secrets.token_hex(16)
         change = Change(operation, hit.pk, path, interval, start, end, amounts, wider)
         return {name: number_of(name, amount) for name, amount in self.store.set(self.account, change, now).items()}
@@ -162,7 +162,7 @@ class Counting(Questions):
     def _to_set(self, given: Mapping[str, Any]) -> Hit:
         hit = parse_hit(given, self.settings, self.clock())
         if hit.skewed:
-            raise CallerError("expected a time that is not ahead", "at")
+            raise CallerError("expected a time that is not in the future", "at")
         return hit
 
     def _interval_to_set(self, period: Any) -> Interval:
@@ -173,7 +173,9 @@ class Counting(Questions):
         names = {interval_name(each): each for each in kept}
         if not is_pair(period) and (meant := not_an_interval(period)) is not None:
             said = f"expected an interval that is kept, one of {', '.join(names)}, got {ascii(str(period))[:60]}"
-            raise PeriodError(f"{said}{f': did you mean {meant}?' if meant in names else ''} `at` says which bucket")
+            raise PeriodError(
+                f"{said}{f': did you mean {meant}?' if meant in names else ''}; send the time of the bucket as `at`"
+            )
         if interval not in kept:
             raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {', '.join(names)}")
         return interval
@@ -205,7 +207,7 @@ class Counting(Questions):
         What a trace holds is in whale/spy.py. Of the account: at most 100 that counted, and 100 that did not.
         """
         if not self.settings.spy:
-            raise CallerError("nothing is kept, as HAILWHALE_SPY is 0", "spy")
+            raise CallerError("no hits are kept, because HAILWHALE_SPY is 0", "spy")
         if not 1 <= limit <= 2 * KEPT:
             raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
@@ -236,7 +238,7 @@ def _refuse_nulls(value: Any, field: str, reason: Reason) -> None:
     while waiting:
         where, each = waiting.pop()
         if each is None:
-            raise HitError(reason, where[:200], "expected what to set or to forget, got a null in it")
+            raise HitError(reason, where[:200], "expected a value without nulls, got a null")
         if isinstance(each, Mapping):
             waiting += [(f"{where}.{ascii(name)[1:-1]}"[:200], below) for name, below in each.items()]
         elif isinstance(each, list | tuple):

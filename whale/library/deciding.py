@@ -68,7 +68,7 @@ class Deciding(Counting):
             return
         if not isinstance(decided, Mapping) or not decided:
             raise CallerError(
-                f"expected what was decided, as {{'language': 'EN'}}, got {ascii(decided)[:60]}", "decided"
+                f"expected the decisions, such as {{'language': 'EN'}}, got {ascii(decided)[:60]}", "decided"
             )
         for name, chosen in decided.items():
             self.count_outcome({**given, "decision": name, "option": chosen})
@@ -123,7 +123,7 @@ class Deciding(Counting):
         name = None if decision_name is None else self._option(decision_name, "decision_name")
         named = options if isinstance(options, Mapping) else {name: options}
         if not named:
-            raise CallerError("expected at least one decision, as {'language': ['EN', 'SP']}", "options")
+            raise CallerError("expected at least one decision, such as {'language': ['EN', 'SP']}", "options")
         found = {}
         for name, each in named.items():
             answer = self.decision(pk_base, name, each, formula, known_data, period, **more)
@@ -375,7 +375,7 @@ class Deciding(Counting):
         found = next((each for each in definition.phases if each.number == phase), None)
         if phase is not None and found is None:
             numbers = f"{definition.phases[0].number} to {definition.phase.number}"
-            raise CallerError(f"expected one of those that are kept, {numbers}, got {phase}", "phase")
+            raise CallerError(f"expected one of the phases that are kept, {numbers}, got {phase}", "phase")
         about = found or definition.phase
         pk = pk_of(definition.name, about.number)
         path = self.asking.one_path(pk, one(dimensions, dimension), "dimensions")

@@ -59,7 +59,7 @@ class DecisionRoutes:
         options = lenient("options", asked.options)
         if isinstance(options, str) and "," in options:
             meant = json.dumps([each.strip() for each in options.split(",")], ensure_ascii=False)[:200]
-            raise CallerError(f"expected a list, as {meant}, got {ascii(options)[:60]}", "options")
+            raise CallerError(f"expected a list such as {meant}, got {ascii(options)[:60]}", "options")
         found = self._whale.decision(
             lenient("pk", asked.pk),
             asked.decision or None,
@@ -93,13 +93,13 @@ class DecisionRoutes:
         for name in DecideAsked.__struct_fields__:
             given = getattr(asked, name)
             if name not in ("pk", "dimensions", "dimension", "visitor") and given != DECIDE_DEFAULTS[name]:
-                raise CallerError("goes with options; without them the definition of the decision says so", name)
+                raise CallerError("requires options; for a managed decision set it in the definition", name)
         name = lenient("pk", asked.pk)
         context = typed("dimensions", asked.dimensions or asked.dimension)
         try:
             found = self._whale.choose(name, asked.visitor or None, context)
         except NotFound:
-            raise PathError("expected at least one, or as pk a decision that is defined", "options") from None
+            raise PathError("expected at least one option, or a managed decision as pk", "options") from None
         because = _because_defined(found.why, found.decision, found.definition.by_metric)
         return _decided(found.decision, because, found.value)
 
@@ -183,21 +183,21 @@ def _evidence(row: Row) -> Evidence:
 def _because(reason: str, by: str, rows: Sequence[Row]) -> str:
     """One sentence for people. rows: those of the chosen option first."""
     if reason == "sticky":
-        return "the visitor has been given this option before"
+        return "the visitor got this option before"
     if reason == "default":
-        return "the store is away: this is the default"
+        return "the store is down, so this is the default"
     known = [row for row in rows if row.option == rows[0].option and row.rate is not None]
     if not known:
-        return f"nothing is known of {rows[0].option} yet"
+        return f"{rows[0].option} has no data yet"
     return f"{by} of {rows[0].option}: {'; '.join(map(_said, known[:5]))}"
 
 
 def _because_defined(why: str, made: Decision, by: str) -> str:
     said = {
-        "winner": "this is the winner, and everybody gets it",
-        "paused": "the decision is paused, and everybody gets the default",
+        "winner": "this is the winner, and everyone gets it",
+        "paused": "the decision is paused, and everyone gets the default",
         "held out": "the visitor is held out, and gets the default",
-        "split": "the visitor falls into its share of a fixed split",
+        "split": "a fixed split assigns the visitor to this option",
     }
     return said.get(why) or _because(made.reason, by, made.evidence)
 

@@ -89,13 +89,13 @@ def query_of(environ: dict[str, Any], limit: int) -> str:
         kind = environ.get("CONTENT_TYPE", "").partition(";")[0].strip()
         body = body_of(environ, limit)
         if looks_like_json(body):
-            raise CallerError(f"expected {FORM}, as pk=shop&period=today, got JSON", "body")
+            raise CallerError(f"expected {FORM} such as pk=shop&period=today, got JSON", "body")
         if body and kind != FORM:
             raise CallerError(f"expected {FORM}, got {ascii(kind)[:60]}", "body")
         try:
             environ[FORM_KEPT] = body.decode("ascii")
         except UnicodeDecodeError:
-            raise CallerError("expected a form, in ASCII with %", "body") from None
+            raise CallerError("expected a percent-encoded form", "body") from None
     return "&".join(filter(None, (query, environ[FORM_KEPT])))
 
 
@@ -125,10 +125,10 @@ def period_of(asked: Any) -> str | Span | None:
     if not asked.start:
         for name in ("finish", "interval", "buckets"):
             if getattr(asked, name) not in ("", None):
-                raise PeriodError("goes with start", name)
+                raise PeriodError("requires start", name)
         return asked.period or None
     if asked.period:
-        raise PeriodError("came with period: ask by one of them", "start")
+        raise PeriodError("came together with period: send only one of them", "start")
     return Span(asked.start, asked.finish or None, asked.interval or "day", asked.buckets)
 
 
@@ -137,7 +137,7 @@ def periods_of(asked: TotalsAsked) -> list[Any] | None:
     one = period_of(asked)
     if isinstance(one, Span):
         if asked.periods:
-            raise PeriodError("came with periods: ask by one of them", "start")
+            raise PeriodError("came together with periods: send only one of them", "start")
         return [one]
     if asked.period and asked.periods:
         raise CallerError("came twice, as periods and as period", "periods")

@@ -10,7 +10,7 @@ from whale.store.redis import connect as connect_redis
 def connect(settings: Settings, timeout_s: float = 10.0) -> Store:
     """The Redis store of settings.redis_url; raises SetupError, Unavailable."""
     if not settings.redis_url:
-        raise SetupError("HAILWHALE_REDIS_URL is not set: run `hailwhale up`, or name a Redis")
+        raise SetupError("HAILWHALE_REDIS_URL is not set: run `hailwhale up`, or set it to a Redis")
     return connect_redis(settings, timeout_s)
 
 

@@ -126,7 +126,7 @@ LAST_MONTH = date.max.replace(day=1)
 
 def overflow(pair: Pair) -> CallerError:
     """Of a pair whose sums would not fit."""
-    return CallerError(f"the sums of {ascii(pair)[:80]} would leave 64 bits; nothing of it was changed")
+    return CallerError(f"the sums of {ascii(pair)[:80]} would exceed 64 bits; nothing was changed")
 
 
 def too_many_records(event: str, most: int) -> CallerError:
@@ -134,7 +134,7 @@ def too_many_records(event: str, most: int) -> CallerError:
 
 
 def too_many_at_once() -> CallerError:
-    return CallerError(f"{MAX_AT_ONCE} records of this user and event have this time already", "now")
+    return CallerError(f"{MAX_AT_ONCE} records of this user and event already have this time", "now")
 
 
 # The reference

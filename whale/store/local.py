@@ -30,7 +30,7 @@ def redis_url_of(data_dir: str | Path) -> str:
         owner = owner_of(Path(data_dir))
         raise SetupError(
             f"the HailWhale on {record.parent.parent} belongs to {owner}: "
-            f"run this as that user, as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
+            f"run this as that user, such as `sudo -u {owner} …`, or set HAILWHALE_REDIS_URL"
         ) from None
     except OSError:
         raise SetupError(

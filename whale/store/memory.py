@@ -305,21 +305,21 @@ class MemoryStore:
         if done is None:
             done = self._operations[account, change.pk, change.id] = change, self._set(account, change)
         if done[0] != change:
-            raise CallerError("was used for another operation", "id")
+            raise CallerError("belongs to another operation: send a new id", "id")
         return done[1]
 
     def _set(self, account: str, change: Change) -> dict[str, int]:
         if self._fold_pk(account, change.pk) != change.pk:
-            raise CallerError("is beyond the cap of pks, and counts in __other__", "pk")
+            raise CallerError("exceeds HAILWHALE_MAX_PKS and counts in __other__", "pk")
         names = self._names.setdefault((account, change.pk), _PkNames(self._settings))
         if names.fold(change.path) != change.path:
-            raise CallerError("is beyond the cap of paths, and counts in __other__", "dimensions")
+            raise CallerError("exceeds the limit of paths and counts in __other__", "dimensions")
         for name in change.amounts:
             known = names.metric(name, SUM)
             if isinstance(known, Reason):
                 raise not_a_sum(name, names.kinds[name])
             if known != name:
-                raise CallerError("is beyond the cap of metrics, and counts in __other__", f"metrics.{name}")
+                raise CallerError("exceeds HAILWHALE_MAX_METRICS and counts in __other__", f"metrics.{name}")
         where = account, change.pk, change.path, change.interval, change.start
         added = {name: amount - self._cells.get((*where, name), 0) for name, amount in change.amounts.items()}
         for depth in range(len(change.pk), 0, -1):
@@ -356,7 +356,7 @@ class MemoryStore:
         for key in [key for key, reset in known.items() if reset.at_ms < (now - RESET_KEPT_S) * 1000]:
             del known[key]
         if (pk, path) not in known and len(known) >= MAX_RESETS:
-            raise CallerError(f"{MAX_RESETS} resets of the last days are remembered, and no more", "pk")
+            raise CallerError(f"at most {MAX_RESETS} different pks and paths can be reset within 31 days", "pk")
         known[pk, path] = Reset(pk, path, int(now * 1000))
         last = self._last_resets.setdefault(account, {})
         for below in [below for below in last if is_below(below, (pk, path)) and last[below] <= int(now * 1000)]:

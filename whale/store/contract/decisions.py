@@ -63,25 +63,25 @@ class Begun:
 
 
 def no_decision(id: str) -> CallerError:
-    return CallerError(f"{ascii(id)[:60]} is no decision that is kept: misspelt, or too old", "decision_id")
+    return CallerError(f"no decision {ascii(id)[:60]} is kept: it is misspelt or too old", "decision_id")
 
 
 def other_reward(reward: Reward) -> CallerError:
     if reward.id:
-        return CallerError("named another reward of this decision before: each reward has an id of its own", "id")
-    return CallerError("was rewarded before, by something else: give each reward an id, and they add up", "decision_id")
+        return CallerError("belongs to another reward of this decision: give each reward an id of its own", "id")
+    return CallerError("has a different reward already: give each reward an id, so that they add up", "decision_id")
 
 
 def too_many_rewards(most: int) -> CallerError:
-    return CallerError(f"was rewarded {most} times, which is the limit (HAILWHALE_MAX_REWARDS)", "decision_id")
+    return CallerError(f"has {most} rewards, which is the limit (HAILWHALE_MAX_REWARDS)", "decision_id")
 
 
 def too_many_rewarded(most: int) -> CallerError:
-    return CallerError(f"the rewards of a decision may have {most} metrics together", "metrics")
+    return CallerError(f"the limit is {most} metrics in all rewards of a decision", "metrics")
 
 
 def rewarded_too_much(metric: str) -> CallerError:
-    return CallerError("the rewards of a decision may add up to -9.0e9 to 9.0e9", f"metrics.{metric[:60]}")
+    return CallerError("expected a total from -9.0e9 to 9.0e9 over all rewards of a decision", f"metrics.{metric[:60]}")
 
 
 class Decisions(Protocol):

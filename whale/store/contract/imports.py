@@ -9,7 +9,7 @@ from whale.store.contract.definitions import Defined
 
 def too_many_imports(most: int) -> CallerError:
     """What says that no further import can be remembered."""
-    return CallerError(f"{most} imports are remembered, which is the limit: raise HAILWHALE_MAX_IMPORTS", "name")
+    return CallerError(f"the limit is {most} imports: raise HAILWHALE_MAX_IMPORTS", "name")
 
 
 class Imports(Protocol):

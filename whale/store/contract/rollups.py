@@ -78,8 +78,8 @@ def check_below(count: int, most: int) -> None:
     """Raises TooManyPoints where a question would add up more paths than it may."""
     if count > most:
         raise TooManyPoints(
-            f"there are {count} paths below it, and over this period {most} may be added up: "
-            "ask one level, a path further down, by a wider interval, or a shorter period",
+            f"there are {count} paths below it, and the limit over this period is {most}: "
+            "ask for one level, a deeper path, a wider interval or a shorter period",
             "dimension",
         )
 

@@ -121,7 +121,7 @@ class RedisStore:
         shards, version = map(int, found)
         if shards != self.shards:
             raise SetupError(
-                f"HAILWHALE_SHARDS is {self.shards}, but this Redis was begun with {shards}: set it to {shards}"
+                f"HAILWHALE_SHARDS is {self.shards}, but this Redis was set up with {shards}: set it to {shards}"
             )
         if version != layout.VERSION:
             raise SetupError(

@@ -88,7 +88,7 @@ class Changer:
             raise Unavailable(f"Redis: the dictionary of {pk} changed {TRIES} times while it was set")
         found, *differences = (self._client.get(record) or b"").decode().split(" ")
         if found != fingerprint:
-            raise CallerError("was used for another operation", "id")
+            raise CallerError("belongs to another operation: send a new id", "id")
         return [int(difference) for difference in differences]
 
     def _are_sums(self, account: str, change: Change, dictionary: Dictionary) -> bool:
@@ -207,7 +207,7 @@ class Changer:
             known.pop(b"g", None)
             old = [name for name, at_ms in known.items() if int(at_ms) < (now - RESET_KEPT_S) * 1000]
             if field not in known and len(known) - len(old) >= MAX_RESETS:
-                raise CallerError(f"{MAX_RESETS} resets of the last days are remembered, and no more", "pk")
+                raise CallerError(f"at most {MAX_RESETS} different pks and paths can be reset within 31 days", "pk")
             at_ms = max(int(now * 1000), int(known.get(field, 0)))
             self._client.hset(key, mapping={field: at_ms, "g": secrets.token_hex(4)})
             if old:
@@ -272,9 +272,9 @@ class Changer:
 def _check_own(change: Change, dictionary: Dictionary) -> None:
     """That what is set has a place of its own: a cell of `__other__` is not one path's."""
     if dictionary.pk != change.pk:
-        raise CallerError(f"is beyond the cap of pks, and counts in {OTHER}", "pk")
+        raise CallerError(f"exceeds HAILWHALE_MAX_PKS and counts in {OTHER}", "pk")
     if dictionary.nodes[change.path][1]:
-        raise CallerError(f"is beyond the cap of paths, and counts in {OTHER}", "dimensions")
+        raise CallerError(f"exceeds the limit of paths and counts in {OTHER}", "dimensions")
     for name in change.amounts:
         if dictionary.metrics[name] == 63 and name != OTHER:
-            raise CallerError(f"is beyond the cap of metrics, and counts in {OTHER}", f"metrics.{name}")
+            raise CallerError(f"exceeds HAILWHALE_MAX_METRICS and counts in {OTHER}", f"metrics.{name}")

@@ -163,7 +163,7 @@ def _warn_of_eviction(connection: Any, address: Any) -> None:
 def evicts(policy: str) -> str:
     """What to say of a server that throws keys away where its memory is full."""
     return (
-        f"has maxmemory-policy {policy}, so it may throw counts away: CONFIG SET maxmemory-policy noeviction, and in "
+        f"has maxmemory-policy {policy}, so it may evict counts: CONFIG SET maxmemory-policy noeviction, and in "
         "redis.conf for the next start"
     )
 

@@ -64,4 +64,4 @@ class Database:
                 one_connection.execute_command("WAIT", wanted, REPLICA_TIMEOUT_MS)
                 reached = one_connection.execute()[1]
         if reached < wanted:
-            raise Unavailable(f"Redis: {reached} of {wanted} replicas have what was applied")
+            raise Unavailable(f"Redis: {reached} of {wanted} replicas acknowledged the write")

@@ -185,7 +185,7 @@ class Numbers:
         if (new or names or not dictionary.token) and not self.learn(account, dictionary, new, names):
             return None
         if dictionary.broken:
-            raise Unavailable(f"Redis: the key {dictionary.key} holds something else: remove it")
+            raise Unavailable(f"Redis: the key {dictionary.key} does not belong to HailWhale: remove it")
         return dictionary
 
     def list_pks(self, account: str, keys: Keys, pks: Iterable[Pk]) -> None:
@@ -201,7 +201,7 @@ class Numbers:
         if not self.learn(account, directory, dict.fromkeys(unknown), ()):
             return False
         if directory.broken:
-            raise Unavailable(f"Redis: the key {directory.key} holds something else: remove it")
+            raise Unavailable(f"Redis: the key {directory.key} does not belong to HailWhale: remove it")
         for pk in unknown:
             depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
             self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
@@ -265,7 +265,7 @@ class Numbers:
         except redis.ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise
-            log.error("the key %s holds something else: its cells are lost until it is removed", dictionary.key)
+            log.error("the key %s does not belong to HailWhale: its cells are lost until you remove it", dictionary.key)
             dictionary.broken = True
             return True
         if not still_known:

@@ -9,13 +9,13 @@ from whale.errors import Refused, Unavailable
 WORDS = {
     "AUTH": "Redis refuses the user or the password in HAILWHALE_REDIS_URL: correct them",
     "OOM": "Redis is full (maxmemory) and takes no writes: give it more memory; hits wait meanwhile",
-    "READONLY": "this Redis is a replica and takes no writes: name the master in HAILWHALE_REDIS_URL; hits wait meanwhile",
-    "LOADING": "Redis reads its data from disk, and answers when it has read all of it",
-    "MASTERDOWN": "this Redis is a replica that has lost its master: start that, or name another in HAILWHALE_REDIS_URL",
-    "MISCONF": "Redis cannot write to its disk, so it takes no writes: is that full? See its log; hits wait meanwhile",
-    "NOREPLICAS": "Redis has fewer replicas than its min-replicas-to-write, so it takes no writes: start them; hits wait meanwhile",
+    "READONLY": "this Redis is a replica and takes no writes: set the master in HAILWHALE_REDIS_URL; hits wait meanwhile",
+    "LOADING": "Redis is loading its data from disk, and answers when it has finished",
+    "MASTERDOWN": "this Redis is a replica without its master: start the master, or set another server in HAILWHALE_REDIS_URL",
+    "MISCONF": "Redis cannot write to its disk and takes no writes: see its log, the disk may be full; hits wait meanwhile",
+    "NOREPLICAS": "Redis has fewer replicas than min-replicas-to-write and takes no writes: start them; hits wait meanwhile",
     "BUSY": "Redis is busy with a script that does not end: SCRIPT KILL ends it",
-    "CLUSTERDOWN": "a part of Redis Cluster is away: start it; redis-cli --cluster check says which slots nobody has",
+    "CLUSTERDOWN": "a part of Redis Cluster is down: start it; redis-cli --cluster check says which slots are missing",
     "CLIENTS": "Redis takes no more connections: raise its maxclients",
 }
 LASTING = "AUTH"  # stays so until a person changes something
@@ -47,7 +47,7 @@ class SlotMoving(Refused):
 
     def __init__(self) -> None:
         super().__init__(
-            "Redis Cluster moves some of the keys to another node: it goes on when they are there "
+            "Redis Cluster moves some of the keys to another node: it continues when they have arrived "
             "(if that never ends: redis-cli --cluster fix)"
         )
 
@@ -65,7 +65,7 @@ def unavailable_of(error: Exception) -> Unavailable | None:
         what = re.split(r" script: |\. *$", re.sub(r"^.*NOPERM ", "", text))[0]
         return Refused(lacks_right(what), lasting=True)
     if isinstance(error, redis.exceptions.InvalidResponse):
-        return Refused("what answers at HAILWHALE_REDIS_URL is not Redis: look at its host and port", lasting=True)
+        return Refused("the server at HAILWHALE_REDIS_URL is not Redis: check its host and port", lasting=True)
     code = CLASSES.get(type(error))
     if code is None and (found := CODES.search(text)):
         code = found[1]
