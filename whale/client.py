@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 
 class Whale(Rankings, Deciding):
-    """Counts, answers and decides for one account. For many threads; raises whale.errors and HitError."""
+    """Counts, answers and decides for one account. For many threads; raises whale.errors and HitError.
+
+    asking, managed, refusals: parts that the routes use too.
+    """
 
     def __init__(
         self,
