@@ -48,7 +48,7 @@ class Calls:
 
     def __exit__(self, *_: object) -> None:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)  # type: ignore[arg-type]  # None ends it
 
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         name = f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}" if event == "call" else ""
