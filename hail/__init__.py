@@ -5,7 +5,7 @@ from typing import Any
 from hail.hit import Hit, HitError
 
 __all__ = ["Hit", "HitError", "Publisher"]
-__version__ = "0.1.0"  # setup.py reads it here
+__version__ = "0.2.0"  # setup.py reads it here
 
 
 def __getattr__(name: str) -> Any:

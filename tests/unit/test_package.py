@@ -1,5 +1,6 @@
-"""`pip install .` brings everything that runs."""
+"""`pip install .` brings everything that runs; version and changelog agree."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import hail
 import whale
+from hail import message, spool
+from whale.store.redis import keys
 
 HERE = Path(__file__).parents[2]
 SHIPPED = {".py", ".typed", ".lua", ".js", ".html", ".css"}
@@ -30,3 +33,27 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert "hailwhale = whale.cli:main" in commands
     assert "hailwail = whale.count.hailwail:main" in commands
+
+
+CHANGELOG = (HERE / "CHANGELOG.md").read_text()
+
+
+def test_the_newest_version_of_the_changelog_is_the_one_of_the_program() -> None:
+    versions = re.findall(r"^## \[(.*?)\](?: - (\d{4}-\d{2}-\d{2}))?$", CHANGELOG, re.M)
+    assert versions[0] == ("Unreleased", "")
+    assert versions[1][0] == hail.__version__
+    assert all(day for _, day in versions[1:])
+
+
+def test_the_changelog_says_first_which_forms_are_stored() -> None:
+    forms = f"Layout {keys.VERSION}, message {message.VERSION}, spool {spool.MAGIC[-1:].decode()}."
+    assert CHANGELOG.partition("## [Unreleased]\n\n")[2].split("\n")[0] == forms
+
+
+def test_no_line_of_the_changelog_is_there_twice() -> None:
+    """It is merged by union, which can leave both sides of a line."""
+    lines = [line for line in CHANGELOG.split("\n") if line.startswith("- ")]
+    assert [line for line in lines if lines.count(line) > 1] == []
+    for version in re.split(r"^## ", CHANGELOG, flags=re.M)[1:]:
+        headings = re.findall(r"^### (.*)$", version, re.M)
+        assert headings == [name for name in ("Added", "Changed", "Removed", "Fixed") if name in headings]

@@ -1,5 +1,6 @@
 """Every text that a user meets is plain English, by the patterns of tests/plain.py."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,13 @@ def test_the_openapi_documents_are_plain(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_pages_are_plain(page: str) -> None:
     assert offences(PAGES[page]) == []
+
+
+def test_what_is_not_yet_published_is_plain() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    unreleased, newest = re.split(r"^## ", text, flags=re.M)[1:3]
+    assert offences(unreleased) == []
+    assert offences(newest) == []
 
 
 def test_the_index_the_recipes_and_the_readme_are_among_the_pages() -> None:
