@@ -28,7 +28,7 @@ up: setup
 	@exec $(BIN)/hailwhale up
 
 test: check servers
-	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long" --durations=25
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long" $(TWO) --durations=25
 
 test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "$(LONG)" --hypothesis-profile long --timeout 3600 --durations=25

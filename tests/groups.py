@@ -1,5 +1,5 @@
-"""Which tests share a worker. `make test` runs two workers beside each other (pytest-xdist, decision 071); here it is decided who
-is beside whom. A test that stands in neither set goes to the worker that is free, in any order.
+"""Which tests share a worker, and in which order all begin. `make test` runs two workers beside each other (pytest-xdist, decision
+071). A test that stands in neither set goes to the worker that is free.
 
 Each worker has servers of its own (tests/conftest.py), so a test may kill and stop the shared ones; no port is told to two.
 """
@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
 
-# One after the other, on one worker, from the beginning: they measure memory, or answers within a deadline, or need most of the machine.
+# One after the other, on one worker, from the beginning: they measure memory, or answers within a deadline.
 SERIAL = {
     "integration/test_bodies.py",
     "integration/test_hail.py",
@@ -48,9 +48,18 @@ def group_of(file: str) -> str | None:
 
 
 def sort(items: list[pytest.Item]) -> None:
-    """Groups come first, the serial one before all: whatever is left at the end is short, so both workers end together."""
-    order = {"serial": 0, None: 2}
-    items.sort(key=lambda item: order.get(group_of(item.path.relative_to(HERE).as_posix()), 1))
+    """The serial group begins, and lasts for half of the run. Beside it are tests that ask little of the machine but its other core;
+    then groups, which start many processes; single ones at the end, so that both workers end together."""
+    items.sort(key=lambda item: _turn(item.path.relative_to(HERE).as_posix()))
+
+
+def _turn(file: str) -> int:
+    group = group_of(file)
+    if group == "serial":
+        return 0
+    if file.startswith(("conformance/", "contract/", "recorded/")):
+        return 1
+    return 2 if group else 3
 
 
 class InGroups(LoadScopeScheduling):

@@ -219,7 +219,7 @@ def test_a_farm_with_another_number_of_shards_does_not_start(settings: Settings)
 
 def test_a_message_is_done_with_only_when_a_replica_has_it(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "REPLICA_TIMEOUT_MS", 9000)
-    with RedisServer() as master, RedisServer() as replica:
+    with RedisServer(repl_diskless_sync_delay="0") as master, RedisServer() as replica:
         replica.client().replicaof("127.0.0.1", master.port)
         settings = load({"HAILWHALE_REDIS_URL": master.url, "HAILWHALE_WAIT_REPLICAS": "1"})
         store = connect(settings)
