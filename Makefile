@@ -2,7 +2,7 @@
 # make test    everything that is tested, on real servers; begins with make check
 # make test-long   the same for hours: many more inputs, other ones each time. make test-long PART=... is one part of it:
 #     laws        20 times as many inputs for each law, the stores and OpenAPI among them
-#     oracle      20 times as many answers compared with those of an oracle that knows the docs alone
+#     oracle      20 times as many answers compared with those of an oracle that knows the docs alone; all flights by each way in
 #     kills       imports, rewards and moves of slots, killed again and again
 #     strangers   thousands of connections that mean no good, for minutes; bodies cut off at each byte
 #     memory      the worst hits and questions for minutes, below the ceilings of memory
