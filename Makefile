@@ -28,7 +28,8 @@ up: setup
 	@exec $(BIN)/hailwhale up
 
 test: check servers
-	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long" $(TWO) --durations=25
+	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long and not alone" $(TWO) --durations=25
+	$(BIN)/python -m pytest tests/integration -m "alone and not long"
 
 test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "$(LONG)" --hypothesis-profile long --timeout 3600 --durations=25

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,12 +178,17 @@ class Farm:
         store = connect(self.settings)
         if self.rabbitmq:
             self.seal()
-            wait_until(lambda: not self.spool.names(), 60, "the spool to be empty")
-            wait_until(lambda: not self.depth(), 60, "the queue to be empty")
+            self._wait_until(lambda: not self.spool.names(), "the spool to be empty")
+            self._wait_until(lambda: not self.depth(), "the queue to be empty")
         load.settle(store)
         if self.rabbitmq:
-            wait_until(lambda: self.depth(dead_name(self.settings)) == dead, what=f"{dead} dead letters")
-        wait_until(self.audit_closes, 60, "the audit to close")
+            self._wait_until(lambda: self.depth(dead_name(self.settings)) == dead, f"{dead} dead letters")
+        self._wait_until(self.audit_closes, "the audit to close")
+
+    @staticmethod
+    def _wait_until(condition: Callable[[], bool], what: str) -> None:
+        """Asks seldom: whoever brings it about needs the machine."""
+        wait_until(condition, 60, what, pause_s=0.1)
 
     def depth(self, queue: str = "") -> int:
         assert self.rabbitmq

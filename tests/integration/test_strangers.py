@@ -420,6 +420,7 @@ FLOODS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["hail", "whale"])
 @pytest.mark.parametrize("times", [20, pytest.param(200, marks=pytest.mark.long(part="strangers"))])
 def test_who_sends_without_a_pause_keeps_nobody_waiting(serve: Callable[..., Served], name: str, times: int) -> None:

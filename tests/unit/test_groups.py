@@ -31,6 +31,14 @@ def test_each_long_test_is_in_a_part_that_the_makefile_explains() -> None:
     assert {part[1] for part in parts if part} == set(explained)
 
 
+def test_only_tests_of_integration_run_alone() -> None:
+    """There make test looks for them."""
+    alone = {
+        path.parent.name for path in groups.HERE.rglob("test_*.py") if "\n@pytest.mark.alone\n" in path.read_text()
+    }
+    assert alone == {"integration"}
+
+
 def test_two_runs_of_make_test_try_the_same_inputs_and_long_ones_others() -> None:
     ci, long = settings.get_profile(CI), settings.get_profile(LONG)
     assert (ci.derandomize, long.derandomize) == (True, False)
