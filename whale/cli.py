@@ -32,9 +32,9 @@ class _Group(click.Group):
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hailwhale")
 def main() -> None:
-    """Counts what happens on sites and in applications, along nested dimensions and many periods.
+    """Count events of sites and applications, by nested dimensions and many periods.
 
-    `hailwhale up` runs everything on this machine. The other commands run one part, as a farm wants it.
+    `hailwhale up` runs everything on this machine. The other commands run one part of a farm.
 
     Settings are environment variables HAILWHALE_*; docs/settings.md lists them.
     """
@@ -44,7 +44,7 @@ def main() -> None:
 def up() -> None:
     """Run everything here: Redis, Hail, hailwail, Whale.
 
-    Prints both addresses and how to count and ask. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
+    Prints both addresses, with examples. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
     servers instead of its own Redis and the spool. Ctrl-C stops; nothing that was accepted is lost.
     """
     from whale.commands.supervisor import up as run
@@ -53,7 +53,7 @@ def up() -> None:
 
 
 @main.command()
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen (HAILWHALE_HAIL_BIND).")
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on (HAILWHALE_HAIL_BIND).")
 @click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_HAIL_PROCESSES).")
 def hail(bind: str | None, processes: int | None) -> None:
     """Run Hail, which takes hits, under gunicorn."""
@@ -65,9 +65,9 @@ def hail(bind: str | None, processes: int | None) -> None:
 
 
 @main.command()
-@click.option("--bind", metavar="HOST:PORT", help="Where to listen (HAILWHALE_WHALE_BIND).")
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on (HAILWHALE_WHALE_BIND).")
 @click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_WHALE_PROCESSES).")
-@click.option("--threads", type=click.IntRange(1), help="Threads of a process (HAILWHALE_WHALE_THREADS).")
+@click.option("--threads", type=click.IntRange(1), help="Threads of each process (HAILWHALE_WHALE_THREADS).")
 def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
     """Run Whale, which answers questions, under gunicorn."""
     from whale.commands.supervisor import whale_command
@@ -78,9 +78,9 @@ def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
 
 
 @main.command()
-@click.option("--threads", type=click.IntRange(1), help="Messages held at once (HAILWHALE_WORKER_THREADS).")
+@click.option("--threads", type=click.IntRange(1), help="Messages taken at once (HAILWHALE_WORKER_THREADS).")
 def worker(threads: int | None) -> None:
-    """Run a Celery worker, which counts what RabbitMQ holds."""
+    """Run a Celery worker, which counts the hits in RabbitMQ's queue."""
     from whale.commands.supervisor import worker_command
 
     _become(worker_command(_with(WORKER_THREADS=threads)))
@@ -88,12 +88,12 @@ def worker(threads: int | None) -> None:
 
 @main.command()
 @click.argument("pk")
-@click.option("--dimensions", metavar="JSON", help="Its dimensions, as /count takes them.")
-@click.option("--metrics", metavar="JSON", help="Its metrics; left out: hits alone.")
+@click.option("--dimensions", metavar="JSON", help="Its dimensions, in the form of /count.")
+@click.option("--metrics", metavar="JSON", help="Its metrics. Default: hits only.")
 def pixel(pk: str, dimensions: str | None, metrics: str | None) -> None:
-    """Print a token that counts PK and hides it: for /count.gif?pixel=TOKEN, /count and /tracker.
+    """Print a token that counts PK without showing it, for /count.gif?pixel=TOKEN, /count and /tracker.
 
-    PK is a name, or a JSON list. Needs HAILWHALE_PIXEL_KEY, the same as Hail and Whale have.
+    PK is a name, or a JSON list. Requires HAILWHALE_PIXEL_KEY, with the same value as for Hail and Whale.
     """
     given = {"pk": pk, "dimensions": dimensions, "metrics": metrics}
     try:
@@ -142,13 +142,13 @@ main.add_command(
 )
 main.add_command(
     _Elsewhere(
-        "audit", "whale.commands.audit", "Show what was accepted, counted and dropped; exit 1 if it does not close."
+        "audit", "whale.commands.audit", "Show accepted, counted and dropped hits; exit 1 if the sums do not add up."
     )
 )
 main.add_command(
     _Elsewhere("doctor", "whale.commands.doctor", "Check this machine and the servers; show and replay dead messages.")
 )
-main.add_command(_Elsewhere("tail", "whale.commands.tail", "Show the last hits, counted or not and why."))
+main.add_command(_Elsewhere("tail", "whale.commands.tail", "Show the last hits, each with its outcome."))
 
 if __name__ == "__main__":
     main()

@@ -92,7 +92,7 @@ def test_the_page_marks_a_day_that_was_set(whale: Whale, settings: Settings) -> 
         assert ("X-Adjusted" in shown.headers) == was_set, pk
     text = call(make_app(settings, whale), "GET", "/").text
     assert text.count('<span class="soft">(set)</span>') == 4
-    assert "(set): this day, or its month, was set to another number. Here are the sums of its hours." in text
+    assert "(set): this day or its month was set to another number. These are the sums of its hours." in text
     whale.reset("set")
     whale.reset("month")
     whale.reset("above")

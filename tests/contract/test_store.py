@@ -184,7 +184,7 @@ def test_an_answer_names_the_cells_that_lack_an_amount(settings: Settings, store
     done = close(store, unique, Found())
     assert not done.closes
     assert done.whole.missing == 0
-    assert any("answers name them: X-Whale-Overflow" in sentence for sentence in sentences(done))
+    assert any("X-Whale-Overflow names them in answers" in sentence for sentence in sentences(done))
     store.see_faults(unique)
     assert close(store, unique, Found()).closes
     store.reset(unique, ("shop",), None, NOW)

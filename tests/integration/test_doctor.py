@@ -98,10 +98,10 @@ def test_all_is_well_with_a_worker(settings: Settings, worker: None) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
-        ("appendonly", "no", "no append-only file: what it counted is gone when it stops"),
+        ("appendonly", "no", "no append-only file, so its counts are lost when it stops"),
         ("maxmemory-policy", "allkeys-lru", "it has maxmemory-policy allkeys-lru, so it may evict counts: CONFIG"),
         ("hash-max-listpack-entries", "128", "hash-max-listpack-entries is 128: counts take several times the memory"),
-        ("maxmemory", "1mb", "raise maxmemory, for when it is full nothing counts"),
+        ("maxmemory", "1mb", "raise maxmemory, because a full Redis counts nothing"),
     ],
 )
 def test_a_setting_of_redis_that_loses_counts_is_wrong(own_redis: RedisServer, key: str, value: str, text: str) -> None:
@@ -131,10 +131,10 @@ def test_a_redis_that_evicts_is_said_at_the_start_and_by_audit_and_doctor(
     assert gone
     torn = run(settings, "audit", "--wait", "0")
     assert torn.exit_code == 1, torn.output
-    assert f"Redis has thrown away {gone} keys since it was started" in torn.output
-    assert "the sums do not close" in torn.output
+    assert f"Redis has evicted {gone} keys since its start" in torn.output
+    assert "the sums do not add up" in torn.output
     found = [finding.text for finding in findings(settings, NOW) if finding.about == "Redis"]
-    assert any(f"it has thrown away {gone} keys since it was started" in text for text in found)
+    assert any(f"it has evicted {gone} keys since its start" in text for text in found)
 
 
 def test_redis_62_names_its_setting_in_its_own_way(redis_62: RedisServer) -> None:
@@ -186,7 +186,7 @@ def test_a_spool_that_nobody_reads_is_wrong(settings: Settings) -> None:
     assert "spool" not in wrong(settings, NOW + 100)  # ready, but empty
     writer.append([body(0)])
     assert "spool" not in wrong(settings, NOW + 10)
-    assert "1 files, the oldest of 2 min: nothing hands them on" in wrong(settings, NOW + 120)["spool"]
+    assert "1 files, the oldest of 2 min; no process hands them on" in wrong(settings, NOW + 120)["spool"]
     assert "the oldest of 3 d, which is too old: run `hailwail --force`" in wrong(settings, NOW + 3 * DAY)["spool"]
     (SpoolFolder(settings.data_dir).path / "1-x.damaged").touch()
     assert "1-x.damaged" in wrong(settings)["spool"]
@@ -203,13 +203,13 @@ def test_too_old_and_dated_ahead_are_told_of_any_file(settings: Settings) -> Non
         writer.seal()
     assert "2 files, the oldest of 3 d, which is too old" in wrong(settings, NOW + 1)["spool"]
     said = [finding.text for finding in findings(settings, NOW - 3 * DAY) if finding.about == "spool"]
-    assert said == ["2 files, of which one is dated 3 d ahead: look at this machine's clock"]
+    assert said == ["2 files, one of them dated 3 d in the future: check this machine's clock"]
 
 
 def test_dead_messages_are_shown_and_replayed_and_count_once(settings: Settings, rabbitmq: RabbitMQ) -> None:
     send(settings, body(0, 2), body(1, 3, 5), b"garbage")
     kill_messages(settings, rabbitmq, 3)
-    assert "3 messages were set aside" in wrong(settings)[f"queue {dead_name(settings)}"]
+    assert "3 dead messages" in wrong(settings)[f"queue {dead_name(settings)}"]
     shown = run(settings, "doctor", "--dead")
     assert shown.exit_code == 1
     lines = shown.output.splitlines()
@@ -223,7 +223,7 @@ def test_dead_messages_are_shown_and_replayed_and_count_once(settings: Settings,
     audit = run(settings, "audit", "--wait", "0")
     assert audit.exit_code == 0, audit.output
     assert f"{ONE}\t5\t0\t0\t0\t0\t0\t5\t0" in audit.output
-    assert "whose hits nobody knows: 1 " in audit.output
+    assert "1 unreadable messages with an unknown number of hits " in audit.output
 
     wait_until(lambda: rabbitmq.depth(dead_name(settings)) == 3, what="all again")
     absent = run(settings, "doctor", "--replay", "nothing-1")
@@ -256,8 +256,8 @@ def test_a_lost_message_is_found_by_name(settings: Settings, worker: None) -> No
     wait_until(lambda: sum(row.hits for row in store.audit("default")) == 3, what="what was sent")
     audit = run(settings, "audit", "--wait", "0.5")
     assert audit.exit_code == 1
-    assert f"{ONE}: accepted hits that are nowhere, lost or still held: 4" in audit.output
-    assert "the sums do not close" in audit.output
+    assert f"{ONE}: 4 accepted hits are missing: lost, or still held by the process" in audit.output
+    assert "the sums do not add up" in audit.output
 
 
 def test_replay_that_is_refused_keeps_the_message(settings: Settings, rabbitmq: RabbitMQ) -> None:
@@ -283,10 +283,10 @@ def test_a_metric_of_two_kinds_is_named_until_it_was_seen(settings: Settings, wo
     whale.count_now(["shop", "a"], None, {"revenue": {"max": 5}})
     found = wrong(settings)["store"]
     assert found.startswith('15 cells could not be added (mixed_kinds): revenue of shop, revenue of ["shop","a"]: ')
-    assert found.endswith("once you know, say so: `hailwhale doctor --seen`")
+    assert found.endswith("acknowledge them with `hailwhale doctor --seen`")
     wait_until(lambda: list(wrong(settings)) == ["store"], what="the worker")
     said = run(settings, "doctor", "--seen")
     assert (said.exit_code, said.output.splitlines()[-1]) == (0, "all is well")
-    assert "15 cells could not be added (mixed_kinds), and were seen" in said.output
+    assert "15 cells could not be added (mixed_kinds), all acknowledged" in said.output
     Whale.connect(settings).count_now("shop", None, {"revenue": {"max": 5}})
     assert wrong(settings)["store"].startswith("5 cells could not be added (mixed_kinds): revenue of shop")

@@ -183,7 +183,7 @@ def test_redis_7_takes_over_what_redis_6_2_wrote(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SetupError, match=r"file/redis: expected a folder that can be written, got Not a directory"):
+    with pytest.raises(SetupError, match=r"file/redis: expected a writable folder, got Not a directory"):
         EmbeddedRedis(tmp_path / "file").start()
 
 

@@ -46,9 +46,9 @@ def check(settings: Settings) -> None:
     assert first.endswith(f" ago, {len(BAD)} bytes kept: {BAD.decode()}")
     assert second.startswith(f"{ONE}-0.3: undecodable_hit, ")
     assert second.endswith(f": {TALL.decode()}")
-    assert said == "0 dead messages, 2 hits that could not be read"
+    assert said == "0 dead messages, 2 unreadable hits"
     assert len(run(settings, "doctor", "--dead", f"{ONE}-0.3").output.splitlines()) == 2
-    assert "store: 2 hits could not be read: `hailwhale doctor --dead` shows them" in run(settings, "doctor").output
+    assert "store: 2 unreadable hits: `hailwhale doctor --dead` shows them" in run(settings, "doctor").output
 
 
 def spool(settings: Settings) -> None:

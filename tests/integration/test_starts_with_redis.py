@@ -397,7 +397,7 @@ def test_others_are_looked_after_while_redis_reads_its_data(tmp_path: Path, caps
         assert client.dbsize() == 10_000
         said = capsys.readouterr().out
         assert "redis was ended by SIGKILL: starting it again\n" in said
-        assert "redis runs again\n" in said
+        assert "redis is running again\n" in said
 
 
 def test_a_server_that_is_not_redis_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_what_is_missing_is_in_flight_only_while_messages_wait(store: MemoryStor
     apply(store, settings, message(ONE, 1, 9, 4))
     lost = close(store, "default", Found(queued=0))
     assert (lost.closes, line(lost, ONE)) == (False, (9, 4, 0, 0, 0, 0, 0, 5))
-    assert sentences(lost)[0] == f"{ONE}: accepted hits that are nowhere, lost or still held: 5"
+    assert sentences(lost)[0] == f"{ONE}: 5 accepted hits are missing: lost, or still held by the process"
     waiting = close(store, "default", Found(queued=1))
     assert (waiting.closes, line(waiting, ONE)) == (True, (9, 4, 0, 0, 5, 0, 0, 0))
 
@@ -84,8 +84,8 @@ def test_more_than_was_accepted_does_not_close_even_where_the_whole_does(
     apply(store, settings, message(ONE, 0, 2, 3), message(TWO, 0, 3, 2))
     done = close(store, "default", Found(queued=1))
     assert (done.closes, line(done, ONE)[-1]) == (False, -1)
-    assert f"{ONE}: hits that are there, but were never accepted: 1" in sentences(done)
-    assert sentences(done)[-1] == "the sums do not close"
+    assert f"{ONE}: 1 hits exist that were never accepted" in sentences(done)
+    assert sentences(done)[-1] == "the sums do not add up"
 
 
 def test_unreadable_hits_of_a_message_are_dropped_by_name(store: MemoryStore, settings: Settings) -> None:

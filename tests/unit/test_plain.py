@@ -1,10 +1,15 @@
 """Every text that a user meets is plain English, by the patterns of tests/plain.py."""
 
+import ast
+import importlib
+import inspect
 import re
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import hail.openapi
@@ -20,6 +25,50 @@ PAGES = {
     for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
     if not (name := str(path.relative_to(ROOT))).startswith(RECORDS)
 }
+
+MODULES = {
+    str(path.relative_to(ROOT)): path for name in ("hail", "whale") for path in sorted((ROOT / name).rglob("*.py"))
+}
+WORDS = 3  # of a sentence, at least
+
+
+def sentences_of(source: str) -> Iterator[str]:
+    """The texts of a program that may be sentences: errors, help, log lines. A value in one is shown as `x`; docstrings are left out."""
+    tree, passed = ast.parse(source), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            passed |= {id(part) for part in ast.walk(node) if part is not node}
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            passed.add(id(node.value))
+    for node in ast.walk(tree):
+        if id(node) in passed:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "`x`" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+        else:
+            continue
+        if len(text.split()) >= WORDS:
+            yield text
+
+
+def help_of(command: click.Command) -> Iterator[str]:
+    """The help of a command, of its options and of its subcommands, each from the module where it lives."""
+    yield command.help or ""
+    yield from (getattr(option, "help", None) or "" for option in command.params)
+    for below in getattr(command, "commands", {}).values():
+        yield below.help or ""
+        yield from help_of(importlib.import_module(below.module).main if hasattr(below, "module") else below)
+
+
+HELP = [
+    inspect.cleandoc(text)
+    for script in entry_points(group="console_scripts")
+    if script.value.startswith("whale.")
+    for text in help_of(script.load())
+    if text
+]
 
 
 def texts_in(part: Any) -> Iterator[str]:
@@ -78,6 +127,22 @@ def test_the_meaning_of_a_setting_is_plain(setting: Setting) -> None:
 @pytest.mark.parametrize("document", [hail.openapi.document(), whale.routes.openapi.document()], ids=["hail", "whale"])
 def test_the_openapi_documents_are_plain(document: dict[str, Any]) -> None:
     assert [offence for text in dict.fromkeys(texts_in(document)) for offence in offences(text)] == []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_sentences_of_the_code_are_plain(module: str) -> None:
+    found = sentences_of(MODULES[module].read_text())
+    assert [offence for text in found for offence in offences(text)] == []
+
+
+def test_sentences_are_found_in_errors_whatever_they_are_made_of() -> None:
+    source = '"""A docstring."""\nraise E(f"expected {a} to {b}, got " "nothing")\nx = "a key"\n'
+    assert list(sentences_of(source)) == ["expected `x` to `x`, got nothing"]
+
+
+def test_the_help_of_all_commands_is_plain() -> None:
+    assert len(HELP) > 30
+    assert [offence for text in HELP for offence in offences(text)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

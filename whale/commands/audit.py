@@ -239,26 +239,26 @@ def sentences(done: Audit) -> list[str]:
     said = []
     for line in done.lines:
         if line.missing > 0:
-            said.append(f"{line.publisher}: accepted hits that are nowhere, lost or still held: {line.missing:,}")
+            said.append(
+                f"{line.publisher}: {line.missing:,} accepted hits are missing: lost, or still held by the process"
+            )
         elif line.missing < 0:
-            said.append(f"{line.publisher}: hits that are there, but were never accepted: {-line.missing:,}")
+            said.append(f"{line.publisher}: {-line.missing:,} hits exist that were never accepted")
     dropped = done.whole.dropped
     if dropped:
         said.append("dropped: " + ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items())))
     if done.unreadable:
-        said.append(
-            f"messages that cannot be read, whose hits nobody knows: {done.unreadable:,} (hailwhale doctor --dead)"
-        )
+        said.append(f"{done.unreadable:,} unreadable messages with an unknown number of hits (hailwhale doctor --dead)")
     for reason, count in sorted(done.faults.items()):
         said.append(f"{count:,} cells could not be added: {reason}")
     if done.faults.get(Reason.OVERFLOW):
-        said.append("cells that would have left 64 bits lack these amounts, and answers name them: X-Whale-Overflow")
+        said.append("cells at the limit of 64 bits lack these amounts; X-Whale-Overflow names them in answers")
     if done.evicted:
         said.append(
-            f"Redis has thrown away {done.evicted:,} keys since it was started, and what they counted is lost: "
+            f"Redis has evicted {done.evicted:,} keys since its start, and their counts are lost: "
             "hailwhale doctor says what to do"
         )
-    said.append("every accepted hit is accounted for" if done.closes else "the sums do not close")
+    said.append("every accepted hit is accounted for" if done.closes else "the sums do not add up")
     return said
 
 
@@ -303,12 +303,12 @@ def show(done: Audit, console: Console) -> None:
     default=WAIT_S,
     show_default=True,
     metavar="S",
-    help="Seconds to wait for what is in flight.",
+    help="Seconds to wait for hits in flight.",
 )
 def main(json_: bool, wait_s: float) -> None:
-    """Show where every accepted hit is; exit 1 if the sums do not close.
+    """Show where every accepted hit is; exit 1 if the sums do not add up.
 
-    For each publisher (a process of Hail, an import) and in all: accepted = counted + duplicate + dropped + in flight +
+    For each publisher (a process of Hail, an import) and in total: accepted = counted + duplicate + dropped + in flight +
     spooled + dead-lettered.
     """
     settings = with_redis(load(os.environ))

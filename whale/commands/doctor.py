@@ -65,11 +65,11 @@ def settings_findings(settings: Settings) -> Findings:
         except SettingsError as error:
             yield Finding(WRONG, "settings", str(error))
     if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):
-        yield Finding(ADVICE, "settings", "HAILWHALE_PERIODS keeps neither days nor months for ever: old counts go")
+        yield Finding(ADVICE, "settings", "HAILWHALE_PERIODS keeps neither days nor months forever: old counts expire")
     if settings.trusted_proxies and not is_locked(settings):
-        text = "HAILWHALE_TRUSTED_PROXIES is set and no key is: whoever comes through them may do everything; set keys"
+        text = "HAILWHALE_TRUSTED_PROXIES is set without keys: every request through these proxies may do everything; set keys"
         yield Finding(WRONG, "settings", text)
-    yield Finding(FINE, "settings", "every HAILWHALE_ name is a setting, and every value can be read")
+    yield Finding(FINE, "settings", "every HAILWHALE_ variable is a setting with a valid value")
 
 
 # Memory
@@ -127,25 +127,27 @@ def _node_findings(name: str, client: Any, ours: bool) -> Findings:
     info = client.info()
     version = version_of(str(info["redis_version"]))
     if version < OLDEST:
-        yield Finding(WRONG, name, f"it is {info['redis_version']}, and 6.2 is the oldest that works: install a newer")
+        yield Finding(
+            WRONG, name, f"it is {info['redis_version']}, but 6.2 or later is required: install a newer version"
+        )
     else:
         yield Finding(FINE, name, f"version {info['redis_version']} answers")
     used, most = int(info["used_memory"]), int(info.get("maxmemory") or 0)
     if most and used > NEARLY_FULL * most:
         yield Finding(
-            WRONG, name, f"{used:,} of {most:,} bytes are used: raise maxmemory, for when it is full nothing counts"
+            WRONG, name, f"{used:,} of {most:,} bytes are used: raise maxmemory, because a full Redis counts nothing"
         )
     policy, gone = str(info["maxmemory_policy"]), int(info["evicted_keys"])
     if policy != KEEPS.decode():
         yield Finding(WRONG, name, f"it {evicts(policy)}")
     if gone:
-        text = f"it has thrown away {gone:,} keys since it was started, and what they counted is lost"
-        yield Finding(WRONG, name, f"{text}; CONFIG RESETSTAT forgets that")
+        text = f"it has evicted {gone:,} keys since its start, and their counts are lost"
+        yield Finding(WRONG, name, f"{text}; CONFIG RESETSTAT clears this number")
     listpack = "hash-max-listpack-entries" if version >= (7, 0) else "hash-max-ziplist-entries"
     try:
         config = {key: _config(client, key) for key in ("appendonly", "appendfsync", listpack)}
     except redis.ResponseError as error:
-        yield Finding(ADVICE, name, f"its settings cannot be read ({error}): check appendonly")
+        yield Finding(ADVICE, name, f"its configuration cannot be read ({error}): check appendonly")
         return
     yield from _config_findings(name, config, listpack)
 
@@ -156,8 +158,8 @@ def _slot_findings(name: str, client: Any) -> Findings:
     own = next(node for node in nodes if "myself" in node["flags"])
     moving = sorted(int(each["slot"]) for each in own["migrations"] if each["state"] == "migrating")
     if moving:
-        text = f"slots that move to another node, and count and answer nothing meanwhile: {', '.join(map(str, moving))}"
-        yield Finding(WRONG, name, f"{text}; if nobody moves them any more: redis-cli --cluster fix")
+        text = f"slots moving to another node, which count and answer nothing until then: {', '.join(map(str, moving))}"
+        yield Finding(WRONG, name, f"{text}; if the move was abandoned: redis-cli --cluster fix")
 
 
 def _config(client: Any, key: str) -> str:
@@ -167,13 +169,13 @@ def _config(client: Any, key: str) -> str:
 def _config_findings(name: str, config: dict[str, str], listpack: str) -> Findings:
     how = "CONFIG SET {} {}, and in redis.conf for the next start"
     if config["appendonly"] != "yes":
-        text = "no append-only file: what it counted is gone when it stops: " + how.format("appendonly", "yes")
+        text = "no append-only file, so its counts are lost when it stops: " + how.format("appendonly", "yes")
         yield Finding(WRONG, name, text)
     elif config["appendfsync"] != "always":
-        text = f"appendfsync is {config['appendfsync']}: a crash of the machine may lose 2 s of counts that were taken"
+        text = f"appendfsync is {config['appendfsync']}: a crash of the machine may lose the last 2 s of counts"
         yield Finding(ADVICE, name, f"{text}: {how.format('appendfsync', 'always')}")
     else:
-        yield Finding(FINE, name, "each write is on disk before it is answered")
+        yield Finding(FINE, name, "each write is on disk before its answer")
     if int(config[listpack] or 0) < LISTPACK_ENTRIES:
         text = f"{listpack} is {config[listpack]}: counts take several times the memory"
         yield Finding(WRONG, name, f"{text}: {how.format(listpack, LISTPACK_ENTRIES)}")
@@ -188,17 +190,19 @@ def _client_of(settings: Settings) -> Any:
 def _store_findings(settings: Settings) -> Findings:
     client = _client_of(settings)
     if not client.exists(META):
-        yield Finding(FINE, "store", "nothing was counted yet")
+        yield Finding(FINE, "store", "no hit was counted yet")
         return
     store = connect(settings, ANSWER_S)  # says so where the number of shards, or the layout, is another
     yield Finding(FINE, "store", f"shards: {store.shards}")
     zone = client.hget(Keys(ACCOUNT, store.shards).account, "zone")  # store.zone would make the account
     if zone is not None and zone.decode() != settings.timezone:
-        text = f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was made in {zone.decode()} and stays there"
+        text = (
+            f"HAILWHALE_TIMEZONE is {settings.timezone}, but the account was created with {zone.decode()} and keeps it"
+        )
         yield Finding(ADVICE, "store", text)
     unread = len(store.aside(ACCOUNT))
     if unread:
-        yield Finding(ADVICE, "store", f"{unread:,} hits could not be read: `hailwhale doctor --dead` shows them")
+        yield Finding(ADVICE, "store", f"{unread:,} unreadable hits: `hailwhale doctor --dead` shows them")
     yield from _fault_findings(store)
 
 
@@ -207,14 +211,14 @@ def _fault_findings(store: Faults) -> Findings:
     for reason, count in sorted(store.faults(ACCOUNT).items()):
         new = count - seen.get(reason, 0)
         if not new:
-            yield Finding(FINE, "store", f"{count:,} cells could not be added ({reason}), and were seen")
+            yield Finding(FINE, "store", f"{count:,} cells could not be added ({reason}), all acknowledged")
             continue
         names = [
             f"{each.metric} of {name_pk(each.pk)}" for each in store.faulty_metrics(ACCOUNT) if each.reason == reason
         ]
         where = f": {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
         text = f"{new:,} cells could not be added ({reason}){where}: docs/http.md says why"
-        yield Finding(WRONG, "store", f"{text}; once you know, say so: `hailwhale doctor --seen`")
+        yield Finding(WRONG, "store", f"{text}; acknowledge them with `hailwhale doctor --seen`")
 
 
 def name_pk(pk: tuple[str, ...]) -> str:
@@ -240,13 +244,17 @@ def broker_findings(settings: Settings) -> Findings:
 
 def _broker_findings(settings: Settings, queues: Queues) -> Findings:
     if version_of(queues.version) < OLDEST_RABBITMQ:
-        yield Finding(WRONG, "RabbitMQ", f"it is {queues.version}, and 3.10 is the oldest that works: install a newer")
+        yield Finding(
+            WRONG, "RabbitMQ", f"it is {queues.version}, but 3.10 or later is required: install a newer version"
+        )
     else:
         yield Finding(FINE, "RabbitMQ", f"version {queues.version} answers")
     for name in (settings.queue, dead_name(settings)):
         state = queues.state(name)
         if state is None:
-            yield Finding(ADVICE, f"queue {name}", "it is not there yet: Hail and the worker make it when they start")
+            yield Finding(
+                ADVICE, f"queue {name}", "it does not exist yet: Hail and the worker create it at their start"
+            )
             continue
         difference = queues.difference(name)
         if difference:
@@ -266,7 +274,7 @@ def _broker_findings(settings: Settings, queues: Queues) -> Findings:
 
 def _dead_findings(name: str, dead: int) -> Findings:
     if dead:
-        text = f"{dead:,} messages were set aside: `hailwhale doctor --dead` shows them, --replay counts them again"
+        text = f"{dead:,} dead messages: `hailwhale doctor --dead` shows them, --replay counts them again"
         yield Finding(WRONG, f"queue {name}", text)
     else:
         yield Finding(FINE, f"queue {name}", "no dead messages")
@@ -285,10 +293,10 @@ def spool_findings(settings: Settings, now: float) -> Findings:
         return
     if damaged:
         yield Finding(
-            WRONG, "spool", f"damaged files are kept aside in {folder.path}: {', '.join(damaged)}; look, then remove"
+            WRONG, "spool", f"damaged files in {folder.path}: {', '.join(damaged)}; inspect, then remove them"
         )
     if size > NEARLY_FULL * settings.spool_max_mb * MEGABYTE:
-        text = f"{size / MEGABYTE:,.1f} of {settings.spool_max_mb:,} MB are used; when it is full hits are refused"
+        text = f"{size / MEGABYTE:,.1f} of {settings.spool_max_mb:,} MB are used; a full spool refuses hits"
         yield Finding(WRONG, "spool", f"{text}: run hailwail, or raise HAILWHALE_SPOOL_MAX_MB")
     ages = [now - at for at in accepted_s(folder, names)]
     age_s = max(ages, default=0.0)
@@ -297,10 +305,10 @@ def spool_findings(settings: Settings, now: float) -> Findings:
         old = sum(age > settings.spool_max_age_s for age in ages)
         yield Finding(WRONG, "spool", text if old == 1 else f"{text} ({old} are too old)")
     elif min(ages, default=0.0) < -AHEAD_S:
-        text = f"{len(names)} files, of which one is dated {age_text(-min(ages))} ahead: look at this machine's clock"
+        text = f"{len(names)} files, one of them dated {age_text(-min(ages))} in the future: check this machine's clock"
         yield Finding(ADVICE, "spool", text)
     elif age_s > SPOOL_WAITS_S:
-        text = f"{len(names)} files, the oldest of {age_text(age_s)}: nothing hands them on: run hailwail --follow"
+        text = f"{len(names)} files, the oldest of {age_text(age_s)}; no process hands them on: run hailwail --follow"
         yield Finding(WRONG, "spool", text if settings.broker_url else f"{text} --apply, or `hailwhale up`")
     else:
         yield Finding(FINE, "spool", f"{len(names)} files, {size / MEGABYTE:.1f} MB")
@@ -384,9 +392,9 @@ def show_dead(settings: Settings, names: tuple[str, ...], now: float, say: Calla
     for name in sorted(absent):
         say(f"{name}: is not among the dead")
     said = f"{len(letters):,} dead messages"
-    say(f"{said}, {len(hits):,} hits that could not be read" if hits else said)
+    say(f"{said}, {len(hits):,} unreadable hits" if hits else said)
     if unknown:
-        say(f"hits that could not be read are kept in Redis, which was not asked: {unknown}")
+        say(f"cannot list unreadable hits, because Redis did not answer: {unknown}")
     return 1 if letters or hits or absent or unknown else 0
 
 
@@ -414,12 +422,15 @@ def replay_dead(settings: Settings, names: tuple[str, ...], now: float, say: Cal
 
 
 @click.command("doctor", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--dead", is_flag=True, help="Show the dead messages, and hits that could not be read.")
-@click.option("--replay", is_flag=True, help="Hand the dead messages to the queue again; none counts twice.")
+@click.option("--dead", is_flag=True, help="Show dead messages and unreadable hits.")
+@click.option("--replay", is_flag=True, help="Send dead messages to the queue again; none counts twice.")
 @click.option(
-    "--from", "url", metavar="URL", help="Ask this address without a key, and say what anyone can read there."
+    "--from",
+    "url",
+    metavar="URL",
+    help="Request this address without a key, and show the data that anyone can read there.",
 )
-@click.option("--seen", is_flag=True, help="Say that you know of all cells that could not be added.")
+@click.option("--seen", is_flag=True, help="Acknowledge all cells that could not be added.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str, ...]) -> None:
     """Check this machine and the servers, and say what to do; exit 1 if something is wrong.
@@ -433,9 +444,9 @@ def main(dead: bool, replay: bool, seen: bool, url: str | None, names: tuple[str
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if url is not None and (dead or replay or names):
-        raise click.UsageError("--from goes with nothing else")
+        raise click.UsageError("--from cannot be combined with other options")
     if names and not (dead or replay):
-        raise click.UsageError("names of messages go with --dead or --replay")
+        raise click.UsageError("names of messages require --dead or --replay")
     if dead or replay:
         sys.exit(replay_dead(settings, names, now, say) if replay else show_dead(settings, names, now, say))
     if seen:

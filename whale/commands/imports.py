@@ -230,7 +230,7 @@ def next_step(
         return _undo(name, record, place, asked, content, covered)
     if asked.again or not record.counted:
         if len(record.counted) >= MOST_COUNTED:
-            raise Declined(f"{name}: was counted {MOST_COUNTED} times, which is the limit: choose another --name")
+            raise Declined(f"{name}: was imported {MOST_COUNTED} times, which is the limit: choose another --name")
         is_first = not record.steps and asked.name is None and not asked.again
         is_free = first not in {other.first for other in records.values()}
         return _begin(name, record, asked, content, at_ms, UNKNOWN, first if is_first and is_free else "")
@@ -249,7 +249,7 @@ def next_step(
 def undone(record: Record, begun: Unfinished) -> str:
     """Which of the imports under a name an undo takes back."""
     if begun.place == UNKNOWN:
-        return f"takes back the import that was begun and not finished: {_rows_of(begun.counted)}"
+        return f"takes back the unfinished import: {_rows_of(begun.counted)}"
     return f"takes back import {begun.place + 1} of {len(record.counted)}: {_rows_of(begun.counted)}"
 
 
@@ -347,12 +347,12 @@ def _go_on(
     if counted.mapping != asked.meaning or not content.begins_with(counted):
         what = "undo" if begun.undo else "import"
         raise Declined(
-            f"{name}: an {what} of {counted.file} was begun {_told(counted)} and not finished: run it again with that "
+            f"{name}: an {what} of {counted.file} was started {_told(counted)} and is unfinished: run it again with that "
             "file and mapping, or choose another --name"
         )
     if begun.undo:
         if not asked.undo:
-            raise Declined(f"{name}: an undo was begun and not finished: run it again with --undo")
+            raise Declined(f"{name}: an undo is unfinished: run it again with --undo")
         return Step(name, record)
     if asked.undo:
         return _begin_undo(name, record, begun.counted, begun.place, is_whole=False)
@@ -370,7 +370,7 @@ def _undo(
     counted = record.counted[place]
     if reset_ms := covered(counted):
         left = record.counted[:place] + record.counted[place + 1 :]
-        says = f"nothing to undo: all that it counted was reset {when(reset_ms)}"
+        says = f"nothing to undo: all its counts were reset {when(reset_ms)}"
         return Step(name, msgspec.structs.replace(record, steps=record.steps + 1, counted=left, undone=True), says)
     return _begin_undo(name, record, counted, place, is_whole=True)
 
@@ -405,14 +405,14 @@ def _why(counted: Counted, asked: Asked, content: Content) -> str:
     rows = "rows" if counted.rows == UNKNOWN else f"{counted.rows:,} rows"
     is_same, has_them = counted.mapping == asked.meaning, content.begins_with(counted)
     if is_same and has_them:
-        other = "they are the first of these"
+        other = "they are the first rows of this file"
     elif has_them:
-        other = "the mapping is another one now, or HAILWHALE_KINDS or HAILWHALE_BANDS are"
+        other = "the mapping, HAILWHALE_KINDS or HAILWHALE_BANDS changed since"
     else:
-        other = "these rows are others" if is_same else "rows and mapping are others now"
+        other = "the rows differ now" if is_same else "rows and mapping differ now"
     return (
         f"{rows} of {counted.file} were counted {_told(counted)}, and {other}: "
-        "--again counts all rows of this file, whatever was counted, and so does another --name"
+        "to count all rows of this file anyway, use --again or another --name"
     )
 
 

@@ -115,7 +115,9 @@ def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
         raise ValueError(f"format: expected csv or ndjson, got {_shown(form)}")
     at_format = _text(at.get("format", "iso"), "at.format")
     if at_format not in ("iso", *UNITS) and "%" not in at_format:
-        raise ValueError(f'at.format: expected iso, epoch, epoch_ms or as "%d.%m.%Y %H:%M", got {_shown(at_format)}')
+        raise ValueError(
+            f'at.format: expected iso, epoch, epoch_ms or a format such as "%d.%m.%Y %H:%M", got {_shown(at_format)}'
+        )
     return RowMapping(
         path,
         hashlib.blake2b(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest(),
@@ -161,7 +163,7 @@ def _columns(value: Any, key: str) -> tuple[str, ...]:
 def _pk(value: Any) -> tuple[Part, ...]:
     parts = value if isinstance(value, list) else [value]
     if not parts or value is None:
-        raise ValueError('pk: expected what is counted, such as ["flights", { column = "carrier" }], got nothing')
+        raise ValueError('pk: expected a name or a list, such as ["flights", { column = "carrier" }], got nothing')
     found = []
     for i, part in enumerate(parts):
         if isinstance(part, dict):

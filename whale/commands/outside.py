@@ -35,11 +35,11 @@ def outside_findings(url: str) -> Findings:
     base = _base_of(url)
     first = _asked(f"{base}/pks")
     if not first.status:
-        yield Finding(WRONG, base, f"cannot be reached from here ({first.body.decode()}): look at the address")
+        yield Finding(WRONG, base, f"cannot be reached from here ({first.body.decode()}): check the address")
         return
     known = [_about_pks(first), _about_spy(_asked(f"{base}/spy?limit=1")), _about_count(_asked(f"{base}/count"))]
     if not any(known):
-        yield Finding(WRONG, base, f"/pks is answered by {first.status}: this is no address of HailWhale")
+        yield Finding(WRONG, base, f"/pks answers {first.status}: this is not an address of HailWhale")
     for path, found in zip(("/pks", "/spy", "/count"), known, strict=True):
         if found:
             yield Finding(found[0], f"{base}{path}", found[1])
@@ -71,8 +71,8 @@ def _about_pks(said: _Said) -> tuple[str, str] | None:
     if names is None:
         return _refused(said)
     shown = ", ".join(map(ascii, names[:SHOWN_PKS])) + (", …" if len(names) > SHOWN_PKS else "")
-    named = f"{len(names):,} pks ({shown})" if names else "that nothing is counted yet"
-    return WRONG, f"anyone can read {named}, and whatever else is counted, and reset it: {KEYS}"
+    named = f"{len(names):,} pks ({shown})" if names else "that there are no counts yet"
+    return WRONG, f"anyone can read {named} and all other counts, and can reset them: {KEYS}"
 
 
 def _about_spy(said: _Said) -> tuple[str, str] | None:
@@ -95,7 +95,7 @@ def _refused(said: _Said) -> tuple[str, str] | None:
     if said.status == 401 and code == Reason.UNAUTHORIZED:
         return FINE, "asks for a key"
     if said.status == 403 and code == Reason.KEYLESS:
-        return FINE, f"no key is set, and nothing is answered from here: {KEYS} if something should be"
+        return FINE, f"no key is set, so requests from here are refused: {KEYS} to allow them"
     return None
 
 
@@ -110,9 +110,7 @@ def _code_of(said: _Said) -> str:
 def _about_inside(base: str) -> Iterator[Finding]:
     said = _asked(f"{base}/metrics")
     if said.status == 200 and b"hailwhale_" in said.body:
-        yield Finding(
-            ADVICE, f"{base}/metrics", "anyone can read it: let the proxy keep it inside, as deploy/nginx.conf does"
-        )
+        yield Finding(ADVICE, f"{base}/metrics", "anyone can read it: block it in the proxy, as deploy/nginx.conf does")
 
 
 def _asked(url: str) -> _Said:

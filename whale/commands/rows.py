@@ -59,7 +59,7 @@ def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
                 with archive.open(names[0]) as stream:
                     yield names[0], stream
         elif not stat.S_ISREG(os.stat(path).st_mode):
-            raise SetupError(f"{path}: expected a file: it is read more than once, so write what comes into one")
+            raise SetupError(f"{path}: expected a file, which is read more than once: save the stream to a file first")
         elif path.lower().endswith(".gz"):
             with gzip.open(path) as stream:
                 yield path[:-3], stream  # type: ignore[misc]  # a GzipFile reads as IO does

@@ -196,7 +196,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
                 time.sleep(TICK_S)
         finally:
             if stopping.asked:
-                say("stopping: hail first, then what it handed over; Ctrl-C again hurries")
+                say("stopping: hail first, then the hits it handed over; press Ctrl-C again to hurry")
             for name, wait_s in STOP_S.items():
                 if name in parts:
                     parts[name].stop(wait_s, stopping)
@@ -270,7 +270,7 @@ class Keeper:
                 self.redis_starts = True
             elif embedded.look() == ANSWERS:
                 self.redis_starts = False
-                say("redis runs again")
+                say("redis is running again")
         except SetupError as error:  # Hail goes on: what it takes lies in the spool until Redis is back
             self.redis_starts = False
             self.redis_again_at = time.monotonic() + LONGEST_BACKOFF_S

@@ -76,13 +76,13 @@ def fresh(whale: Whale, visitor: str | None, known: set[str]) -> Iterator[dict[s
 
 
 @click.command("tail", context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--visitor", metavar="V", help="Only the hits of this visitor.")
-@click.option("--follow", is_flag=True, help="Go on showing hits as they come, until Ctrl-C.")
+@click.option("--visitor", metavar="V", help="Show only the hits of this visitor.")
+@click.option("--follow", is_flag=True, help="Keep showing new hits until Ctrl-C.")
 def main(visitor: str | None, follow: bool) -> None:
-    """Show the last hits, counted or not and why.
+    """Show the last hits, each with its outcome.
 
-    Up to 100 that counted and 100 that did not, or 100 of one visitor, the newest last. In a terminal in columns; else a line each,
-    its columns separated by tabs. Exit code 2: it could not start.
+    Up to 100 hits that counted and 100 that did not, or 100 of one visitor, the newest last. A terminal shows columns; a pipe gets
+    one line per hit, separated by tabs. Exit code 2: it could not start.
     """
     try:
         whale = Whale.connect(with_redis(load(os.environ)))
@@ -99,7 +99,7 @@ def main(visitor: str | None, follow: bool) -> None:
             away = False
         except Unavailable as error:
             if not away:
-                click.echo(f"hailwhale tail: {error}: waiting for it", err=True)
+                click.echo(f"hailwhale tail: {error}: waiting", err=True)
             away = True
 
 

@@ -323,7 +323,7 @@ def check_readable(settings: Settings) -> None:
 @click.option("--follow", "follow_", is_flag=True, help="Keep running, and hand on new hits as they come.")
 @click.option("--force", is_flag=True, help="Also hand on files older than HAILWHALE_SPOOL_MAX_AGE_S.")
 def main(apply_: bool, follow_: bool, force: bool) -> None:
-    """Hand on what Hail has spooled."""
+    """Hand on the hits in Hail's spool."""
     few_arenas()
     try:
         settings = load(os.environ)

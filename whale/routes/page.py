@@ -55,7 +55,7 @@ def render(rows: Sequence[Row], more: int, hail_url: str, whale_url: str, needs_
 <body>
 <main>
 <h1>HailWhale</h1>
-<p class="soft">The first pks and their numbers of today. Below: <a href="#send">send a hit</a>, <a href="#ask">ask</a>.</p>
+<p class="soft">The first pks and their numbers today. Below: <a href="#send">send a hit</a>, <a href="#ask">ask</a>.</p>
 <h2>Counted</h2>
 {_table(rows, more) if rows else "<p>Nothing yet. The first line below counts a hit.</p>"}
 <h2 id="send">Send a hit</h2>
@@ -77,7 +77,7 @@ def _table(rows: Sequence[Row], more: int) -> str:
     body = "\n".join(map(_row, rows))
     tail = f'\n<p class="soft">and {more:,} more: <code>GET /pks</code> lists all.</p>' if more else ""
     if any(row.was_set for row in rows):
-        tail += f'\n<p class="soft">{SET}: this day, or its month, was set to another number. Here are the sums of its hours.</p>'
+        tail += f'\n<p class="soft">{SET}: this day or its month was set to another number. These are the sums of its hours.</p>'
     titles = "".join(f'<th scope="col">{title}</th>' for title in ("pk", "hits today", "metrics today"))
     head = f"<thead><tr>{titles}</tr></thead>"
     return f"<table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table>{tail}"

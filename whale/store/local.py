@@ -35,6 +35,6 @@ def redis_url_of(data_dir: str | Path) -> str:
     except OSError:
         raise SetupError(
             f"no HailWhale runs on {record.parent.parent}: start it with `hailwhale up`, "
-            "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to the one that runs"
+            "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to a running one"
         ) from None
     return f"unix://{quote(path)}"

@@ -157,7 +157,7 @@ class Changer:
             self._numbers.drop(keys.account_name, dictionary)
             return False
         if answer[0] == b"overflow":
-            raise CallerError("the difference to what is there does not fit into 64 bits", "metrics")
+            raise CallerError("the change would exceed 64 bits", "metrics")
         self._database.await_replicas(keys, dictionary.shard)
         return True
 
