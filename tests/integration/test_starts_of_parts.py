@@ -175,14 +175,14 @@ def test_each_part_names_the_setting_whose_host_is_not_known_and_never_a_passwor
     of_up = [
         rf"up +\| {no_broker}; hits go to",
         rf"up +\| {no_redis}; Hail takes hits",
-        rf"whale +\| waits, .*: {no_redis}\n",
-        rf"worker +\| waits: {no_broker}\n",
-        rf"worker +\| waits: {no_redis}\n",
+        rf"whale +\| waiting, .*: {no_redis}\n",
+        rf"worker +\| waiting: {no_broker}\n",
+        rf"worker +\| waiting: {no_redis}\n",
         rf"hail +\| no connection: {no_broker}; hits go to",
     ]
     expected: dict[str, tuple[dict[str, str], list[str]]] = {
         f"{HAILWHALE} up": ({**both, **binds}, of_up),
-        "whale.count.hailwail --follow --apply": ({"REDIS_URL": redis}, [f"^hailwail: {no_redis}: waiting, "]),
+        "whale.count.hailwail --follow --apply": ({"REDIS_URL": redis}, [f"^hailwail: {no_redis}: waiting; "]),
         f"{HAILWHALE} audit": ({"REDIS_URL": redis}, [f"^hailwhale: {no_redis}\n$"]),
         imports: ({"BROKER_URL": broker}, [f"^hailwhale: {no_broker}\n$"]),
     }
