@@ -132,6 +132,8 @@ def shifts(
     exact = _Exact(above, below, costs or {}, calendar.slots(model.by_weekday))
     seen = []
     for row, (first, last), sure in zip(tested[rows].tolist(), chosen.tolist(), z.tolist(), strict=True):
+        if sure > 0 and not (last == calendar.count and last - first >= RISE):
+            continue
         start, end = calendar.edges(first, last, *exact.floats(row))
         seen.append(exact.shift(row, paths[row], start, end, sure))
     told = _deepest(seen, exact)
@@ -516,52 +518,58 @@ class _Ratios:
 
     def _weakest(self, row: int, start: int, end: int, limit: float) -> float:
         """The least that a witness says; 0 where there is too little, or where a straight line explains it."""
-        x, d = self.x[row], self.d[row]
+        x = self.x[row]
         inside = np.zeros(len(x), bool)
         inside[start:end] = True
-        known = d > 0
-        if (known & ~inside).sum() < BASELINE or known[:start].sum() < FALL or (known & inside).sum() < FALL:
-            return 0.0
-        if not self.whole[row] and (x[known & ~inside] != 0).mean() < SPARSE:
+        if not self._is_enough(row, start, inside):
             return 0.0
         weekly = np.ones(len(x))
         if self.by_weekday and self.weekdays is not None:
-            weekly = _by_weekday(x[None, ~inside], d[None, ~inside], self.weekdays[~inside], self.weekdays)[0]
-        d = d * weekly
+            weekly = _by_weekday(x[None, ~inside], self.d[row][None, ~inside], self.weekdays[~inside], self.weekdays)[0]
+        d = self.d[row] * weekly
         got, of, got_else, of_else = (
             float(each) for each in (x[inside].sum(), d[inside].sum(), x[~inside].sum(), d[~inside].sum())
         )
-        if not (of > 0 and of_else > 0):
+        level, level_else = got / of, got_else / of_else
+        times, freedom = self._dispersion(row, d, ((inside, level), (~inside, level_else)))
+        if freedom < 1 or self._beside_line(row, inside) < BESIDE_LINE * limit:
             return 0.0
-        sign = -1.0 if got / of < got_else / of_else else 1.0
         counts = self.whole[row] and not self.signed[row]
         if counts:
             z = _scan(got, got_else, of / (of + of_else)) / math.sqrt(self.fair[row])
         else:
-            z = abs(got / of - got_else / of_else) / math.sqrt(max(self.size[row], 1e-300) * (1 / of + 1 / of_else))
-        freedom, squares = 0, 0.0
-        for side, level in ((inside, got / of), (~inside, got_else / of_else)):
-            some = side & known
+            z = abs(level - level_else) / math.sqrt(max(self.size[row], 1e-300) * (1 / of + 1 / of_else))
+        more = max(0.0, times - 1) / max(float(self.weight[row][d > 0].mean()), 1e-300)
+        said = [float(normal(np.array(z / math.sqrt(times)), float(freedom)))]
+        said += [self._uneven(row, d, inside, each, freedom) for each in (more, UNEVEN)]
+        if counts:
+            said.append(z)
+        return min(said) if (level > level_else) != self.turned[row] else -min(said)
+
+    def _is_enough(self, row: int, start: int, inside: Bools) -> bool:
+        """Whether there are denominators in enough buckets on each side, and amounts that are no counts in nearly all."""
+        known = self.d[row] > 0
+        if (known & ~inside).sum() < BASELINE or known[:start].sum() < FALL or (known & inside).sum() < FALL:
+            return False
+        return bool(self.whole[row] or (self.x[row][known & ~inside] != 0).mean() >= SPARSE)
+
+    def _dispersion(self, row: int, d: Floats, sides: Sequence[tuple[Bools, float]]) -> tuple[float, int]:
+        """How many times the variance of counts days have around the level of their side, and degrees of freedom."""
+        freedom, squares = -6 * int(self.by_weekday), 0.0
+        for side, level in sides:
+            some = side & (d > 0)
             size = self.size[row] if self.signed[row] else level
             if size:
-                squares += float(((x[some] - level * d[some]) ** 2 / (size * np.maximum(d[some], 1e-300))).sum())
+                squares += float(((self.x[row][some] - level * d[some]) ** 2 / (size * d[some])).sum())
                 freedom += int(some.sum()) - 1
-        freedom -= 6 * self.by_weekday
-        if freedom < 1 or self._beside_line(row, inside) < BESIDE_LINE * limit:
-            return 0.0
-        times = max(squares / freedom / self.fair[row], 1e-12)
-        usual = float(normal(np.array(z / math.sqrt(times)), float(freedom)))
-        more = max(0.0, times - 1) / max(float(self.weight[row][known].mean()), 1e-300)
-        usual = min(usual, *(self._uneven(row, d, inside, known, each, freedom) for each in {more, UNEVEN}))
-        sign = -sign if self.turned[row] else sign
-        return sign * (min(z, usual) if counts else usual)
+        return max(squares / max(freedom, 1) / self.fair[row], 1e-12), freedom
 
-    def _uneven(self, row: int, d: Floats, inside: Bools, known: Bools, more: float, freedom: int) -> float:
+    def _uneven(self, row: int, d: Floats, inside: Bools, more: float, freedom: int) -> float:
         """The same as a difference of rates, where they vary from day to day however many there were.
 
         more: the variance of a rate beyond that of a count, as a share of its square.  Source: Williams, Applied Statistics, 1982.
         """
-        weights = np.where(known, d / (1 + more * self.weight[row]), 0.0)
+        weights = d / (1 + more * self.weight[row])
         some = 0.375 if self.whole[row] else 0.0
         rates = (np.maximum(self.x[row], 0) + some) / np.maximum(d + 2 * some, 1e-300)
         rates = self.x[row] / np.maximum(d, 1e-300) if self.signed[row] else np.sqrt(rates)
