@@ -1,13 +1,13 @@
-"""Whale and HailWhale: the library's front door over a store and its answers. A connection, no state of the class.
+"""Whale and HailWhale: the entry of the library. An object holds one connection; the class holds no state of its own.
 
 whale = Whale.connect(settings)
 whale.count_now("shop", {"country": "US"}, {"revenue": 5})
 whale.plotpoints("shop", depth=1, metrics=["revenue", "revenue/hits"], period="seven")
 
-Every method may also be called on the class, as `Whale.count_now("shop")`: it then runs on the default connection, the
-one of the last `whale.connect(...)`, or where there was none, on what the settings of the environment name.
+You may also call every method on the class, such as `Whale.count_now("shop")`. It then uses the default connection: the
+one of the last `whale.connect(...)`, or else the one that the settings in the environment name.
 
-Wherever a time is taken it is what hail/times.py reads: epoch seconds, milliseconds or microseconds by size, YYYYMMDD, ISO 8601
+A time may be epoch seconds, milliseconds or microseconds by size, YYYYMMDD, ISO 8601
 (without an offset: UTC), a date, or a datetime (without a zone: this machine's, as Python has it). `metric`, `dimension` and
 `period` may be written for `metrics`, `dimensions`, `periods`.
 """
@@ -108,7 +108,7 @@ class HailWhale(Whale):
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> Any:
-        """[(datetime, number), ...] of a path of the table; with depth {child: the same}, for what is below it."""
+        """[(datetime, number), ...] for a path of the table; with depth {child: [(datetime, number), ...]} for the paths below it."""
         if not isinstance(path, list):
             raise CallerError(f"expected a list of names, got {ascii(path)[:60]}", "path")
         whole = Questions.__dict__["dataset"].function

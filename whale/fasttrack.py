@@ -12,9 +12,9 @@ Ids and metrics are names of 1 to 200 bytes; 5 and "5" are one name. A date is a
 counts. Numbers are those of hits: up to +-9.0e9 with six decimals; an answer is an int where it is whole, else a float.
 Wherever an id or a metric may be a list, so may it be a tuple, a set or a generator.
 
-What a call changes of one id and metric is changed at once, or not at all. Each call is one round trip to Redis, two where said
-so; one more where the server does not know a script yet. Raises CallerError, which names the argument, and Unavailable: then
-a write was done or not.
+Each call changes one id and metric in one step, or not at all. It takes one round trip to Redis, or two where noted, and one
+more if the server does not know a script yet. Raises CallerError, which names the argument, and Unavailable: then a write
+may have been done.
 """
 
 import json
@@ -72,7 +72,7 @@ TODAY: Final = _Today()
 
 
 def create_analytic_backend(config: Mapping[str, Any]) -> Any:
-    """The backend that a configuration names: {"backend": class or dotted path, "settings": what the class is called with}.
+    """The backend that a configuration names: {"backend": class or dotted path, "settings": its arguments}.
 
     The paths of py-fasttrack and py-analytics mean the classes here; any other path is imported.  Raises SetupError.
     """
@@ -89,7 +89,7 @@ def create_analytic_backend(config: Mapping[str, Any]) -> Any:
 
 
 class Tracker:
-    """The calls, on any store of dated cells. clock: epoch seconds. max_records: detail records that an event may have."""
+    """All calls, on any store of dated cells. clock: epoch seconds. max_records: the limit of detail records for one event."""
 
     def __init__(self, store: DatedStore, clock: Callable[[], float] = time.time, max_records: int = MAX_RECORDS):
         self.store, self.clock, self.max_records = store, clock, max_records
@@ -97,7 +97,7 @@ class Tracker:
     # tracking
 
     def track_count(self, unique_identifier: Any, metric: Any, inc_amt: Number = 1) -> Number:
-        """Adds to a count without dates; gives what it then holds. Apart from what track_metric counts of that name."""
+        """Adds to a count without dates, and returns the new value. It is separate from track_metric's counts of the same name."""
         return of_millionths(self.store.count(_pair(unique_identifier, metric), _amount(inc_amt, "inc_amt")))
 
     def track_metric(
@@ -105,7 +105,7 @@ class Tracker:
     ) -> list[list[Number]]:
         """Adds to a day of each id and metric, to its week, its month and the total.
 
-        Returns [[day, week, month, total], ...] as they then are: the first id with each metric, the second id, ...
+        Returns [[day, week, month, total], ...] with the new values: the first id with each metric, the second id, ...
         """
         pairs = _product(unique_identifier, metric)
         return _numbers(self.store.add(pairs, self._day(date, "date"), _amount(inc_amt, "inc_amt")))
@@ -119,7 +119,7 @@ class Tracker:
         sync_agg: bool = True,
         update_counter: bool = True,
     ) -> list[list[Number]]:
-        """Sets a day of each id and metric. sync_agg: sums its week and month up anew; update_counter: the total changes too.
+        """Sets a day of each id and metric. sync_agg: recompute its week and month. update_counter: change the total too.
 
         Returns what track_metric does.
         """
@@ -127,7 +127,7 @@ class Tracker:
         return _numbers(self.store.set_day(pairs, day, _amount(count, "count"), bool(sync_agg), bool(update_counter)))
 
     def sync_agg_metric(self, unique_identifier: Any, metric: Any, start_date: date, end_date: date) -> None:
-        """Sums up anew, from their days, the weeks and months that hold a day from start_date to end_date."""
+        """Recomputes from their days all weeks and months with a day from start_date to end_date."""
         self._sync(unique_identifier, metric, start_date, end_date, weeks=True, months=True)
 
     def sync_week_metric(self, unique_identifier: Any, metric: Any, start_date: date, end_date: date) -> None:
@@ -139,7 +139,7 @@ class Tracker:
         self._sync(unique_identifier, metric, start_date, end_date, months=True)
 
     def clear_all(self) -> None:
-        """Removes all that was tracked under this prefix, some hundred keys at a time. What comes meanwhile may stay or go.
+        """Removes all data of this prefix, some hundred keys at a time. Data tracked during the call may stay or go.
 
         Walks over all keys of the server without blocking it: the one call of many round trips.
         """
@@ -148,15 +148,15 @@ class Tracker:
     # reading
 
     def get_metric_by_day(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 30) -> Series:
-        """So many days from a date on."""
+        """The series of `limit` days from a date on."""
         return self._series([_pair(unique_identifier, metric)], from_date, limit, DAY)[0]
 
     def get_metric_by_week(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 10) -> Series:
-        """So many weeks, from the Monday on or before a date; each is named by its Monday."""
+        """The series of `limit` weeks, from the Monday on or before a date; each is named by its Monday."""
         return self._series([_pair(unique_identifier, metric)], from_date, limit, WEEK)[0]
 
     def get_metric_by_month(self, unique_identifier: Any, metric: Any, from_date: date, limit: int = 10) -> Series:
-        """So many months, from that of a date on; each is named by its first day."""
+        """The series of `limit` months, from the month of a date on; each is named by its first day."""
         return self._series([_pair(unique_identifier, metric)], from_date, limit, MONTH)[0]
 
     def get_metrics(
@@ -172,9 +172,9 @@ class Tracker:
     def get_count(
         self, unique_identifier: Any, metric: Any, start_date: date | None = None, end_date: date | None = None
     ) -> Number:
-        """Without dates all that was ever tracked, by track_metric and track_count; else the sum of the days between them.
+        """Without dates the total of all counts of track_metric and track_count; else the sum of the days between them.
 
-        Both dates are taken, in any order; without one the range is open on that side. Costs a hash of sums and its edges, not the days.
+        Both dates are included, in any order; without one the range is open on that side. The cost does not grow with the days.
         """
         return self._counts([_pair(unique_identifier, metric)], start_date, end_date)[0]
 
@@ -273,10 +273,10 @@ class Redis(Tracker):
     """On Redis or Redis Cluster, under the settings of a configuration:
 
     defaults     {host, port, db, username, password, timeout_s}, or {url}: redis://, rediss:// or redis+cluster://
-    hosts        a list, or {any: host}: each as defaults, which stand for what it leaves out; an id is kept on one of them
+    hosts        a list, or {any: host}: each in the form of defaults, which fill omitted fields; an id is kept on one of them
                  without defaults and hosts: HAILWHALE_REDIS_URL, else the HailWhale that runs on HAILWHALE_DATA_DIR
-    prefix       what begins its keys; two prefixes know nothing of each other
-    max_records  detail records that an event may have
+    prefix       first part of its keys; two prefixes are separate
+    max_records  limit of detail records for one event
     """
 
     def __init__(self, settings: Mapping[str, Any], clock: Callable[[], float] = time.time):
@@ -306,7 +306,7 @@ class Memory(Tracker):
 
 
 class Dummy:
-    """Has every call of Tracker and does nothing; each gives None."""
+    """Has every call of Tracker. Each does nothing and returns None."""
 
     def __init__(self, settings: Any = None):
         pass

@@ -68,8 +68,9 @@ def _site_of(address: str) -> str:
 class PageViews:
     """A WSGI application that counts the pages of another one. For many threads, before or after a fork.
 
-    pk: under what views count.  dimensions: of the environ and the status, in place of `dimensions_of`; None: not counted.
-    settings: default: of the environment; raises SettingsError.
+    pk: of the views.  dimensions: a function of the environ and the status, instead of `dimensions_of`.
+    It may return None, so that the view does not count.
+    settings: Default: those of the environment. Raises SettingsError.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class PageViews:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Counts the views that wait, for LAST_S at most. The end of the process does this by itself."""
+        """Counts the waiting views, for at most LAST_S. It runs by itself at the end of the process."""
         if self._counts_in == os.getpid():
             self._waiting.put(None)
             self._thread.join(LAST_S)

@@ -21,10 +21,10 @@ from whale.plain import kind_of, plain
 
 
 class Counted:
-    """What every counted object can do. A class may say otherwise how it is named and where it counts:
+    """The calls of every counted object. A class may override its name and its connection:
 
-    counted_by: the attribute that is its id.  counted_as: its name; else that of its class.
-    counted_on: a Whale; else the default connection.
+    counted_by: the attribute with its id.  counted_as: its name. Default: the name of its class.
+    counted_on: a Whale. Default: the default connection.
     """
 
     counted_by: ClassVar[str] = "id"
@@ -32,7 +32,7 @@ class Counted:
     counted_on: ClassVar[Whale | None] = None
 
     def counted_pk(self) -> list[str]:
-        """[name of its class, its id]; raises CallerError for an object that was not saved."""
+        """[name of its class, its id]; raises CallerError for an object that is not saved."""
         return pk_of(self)
 
     # counting
@@ -96,7 +96,7 @@ class Counted:
 
 
 def pk_of(model: Any) -> list[str]:
-    """Under what an object is counted; raises CallerError for one that was not saved."""
+    """The pk of an object; raises CallerError for one that is not saved."""
     kind = type(model)
     name = getattr(kind, "counted_as", "") or kind.__name__
     attribute = getattr(kind, "counted_by", "id")

@@ -13,9 +13,14 @@ import click
 import pytest
 
 import hail.openapi
+import whale
 import whale.routes.openapi
 from hail.settings import TABLE, Setting
 from tests.plain import offences
+from whale import fasttrack
+from whale.fasttrack import Tracker
+from whale.middleware import PageViews
+from whale.orm import Counted
 
 TEXTS = ("title", "summary", "description")
 ROOT = Path(__file__).parents[2]
@@ -143,6 +148,12 @@ def test_sentences_are_found_in_errors_whatever_they_are_made_of() -> None:
 def test_the_help_of_all_commands_is_plain() -> None:
     assert len(HELP) > 30
     assert [offence for text in HELP for offence in offences(text)] == []
+
+
+@pytest.mark.parametrize("kind", [whale.HailWhale, Counted, Tracker, fasttrack.Redis, PageViews])
+def test_the_docstrings_of_the_library_are_plain(kind: type) -> None:
+    said = [inspect.getdoc(member) or "" for name, member in inspect.getmembers(kind) if not name.startswith("_")]
+    assert [offence for text in [inspect.getdoc(kind) or "", *said] for offence in offences(text)] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,4 +1,4 @@
-"""Counting from a program: hits, what is set and reset, and what became of single hits; a part of Whale, see client.py."""
+"""Counting in the library: hits, setting and resetting counts, and the outcome of single hits; a part of Whale, see client.py."""
 
 import secrets
 import threading
@@ -92,7 +92,7 @@ class Counting(Questions):
 
     @on_default
     def pixel(self, pk: Any, dimensions: Any = None, metrics: Any = None) -> str:
-        """A token that counts this for whoever sends it, as /count.gif?pixel=TOKEN, and does not show it.
+        """A token that hides pk, dimensions and metrics. A request of /count.gif?pixel=TOKEN counts them.
 
         Raises HitError; SettingsError without the setting PIXEL_KEY.
         """
@@ -118,10 +118,10 @@ class Counting(Questions):
     ) -> dict[str, Number]:
         """Sets metrics of one path in one bucket; returns what that added, by metric.
 
-        period: whose interval is meant, which must be kept; default: days.  at: a time in the bucket; default: now.
-        id: of this operation: the same again changes nothing and returns the same.
-        rank: may be written, as the older HailWhale had it; whatever is counted can be ranked.
-        Raises HitError, CallerError, Unavailable: then the same id says whether it was done.
+        period: the interval to set, which must be kept. Default: days.  at: a time inside the bucket. Default: now.
+        id: of this operation. A repeat with the same id changes nothing and returns the same.
+        rank: has no effect; accepted for older programs.
+        Raises HitError, CallerError, Unavailable; after Unavailable repeat the call with the same id.
         """
         given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, {"id": id})
         _refuse_nulls(given["dimensions"], "dimensions", Reason.BAD_DIMENSIONS)
@@ -182,7 +182,7 @@ class Counting(Questions):
 
     @on_default
     def reset(self, /, pk: Any, dimensions: Any = None, *, dimension: Any = None) -> list[Unknown]:
-        """Forgets a pk and all pks below it; or one path of a pk and the paths below it. What is above keeps its sums.
+        """Deletes the counts of a pk and all pks below it; or of one path and the paths below it. Pks and paths above keep their sums.
 
         Hits that were accepted before and are counted later do not count there. So a pk or path that was never counted, or was
         reset before, is reset as well; it is returned, with a known name beside it.
@@ -202,9 +202,9 @@ class Counting(Questions):
 
     @on_default
     def get_spy(self, visitor: Any = None, limit: int = KEPT) -> list[dict[str, Any]]:
-        """The last hits of a visitor, or of the account, the newest first: what came, and whether it counted or why not.
+        """The last hits of a visitor or of the account, newest first, each with its outcome.
 
-        What a trace holds is in whale/spy.py. Of the account: at most 100 that counted, and 100 that did not.
+        whale/spy.py lists the fields. For the account: at most 100 hits that counted, and 100 that did not.
         """
         if not self.settings.spy:
             raise CallerError("no hits are kept, because HAILWHALE_SPY is 0", "spy")

@@ -33,7 +33,7 @@ Reasons = dict[Any, dict[str, Any]]
 
 
 class Deciding(Counting):
-    """Counting, and decisions: what they earned, and which option a visitor should see."""
+    """Counting and decisions: the outcomes of options, and the option that a visitor should see."""
 
     random: np.random.Generator
     _decides: Decider | None
@@ -60,7 +60,7 @@ class Deciding(Counting):
     ) -> None:
         """Counts the outcome of a decision, at once: a hit of the pk [*pk, decision, option], with its moments.
 
-        decided: {decision: option}, of several each is counted. Else option, of a decision, or of the pk itself.
+        decided: {decision: option}; each pair counts. Or option, of one decision or of the pk itself.
         """
         given = hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, more)
         if decided is None:
@@ -113,8 +113,8 @@ class Deciding(Counting):
     ) -> Any:
         """The option to show, one of those given. more: of `decision`.
 
-        options: a list; or {decision: list}, and of several decisions the answer is {decision: option}. Without options the pk is
-        the name of a decision that is defined, and the answer is its option's value; more: of `choose`.
+        options: a list; or {decision: list}, and for several decisions the answer is {decision: option}. Without options the pk is
+        the name of a managed decision, and the answer is the value of its option; more: of `choose`.
         """
         if options is None and decision_name is None:
             context = one(one(known_data, more.pop("known_dimensions", None)), more.pop("dimensions", None))
@@ -155,10 +155,10 @@ class Deciding(Counting):
     ) -> Decision:
         """A decision with its probability, id and evidence: see whale/decide/decider.py.
 
-        known_data, known_dimensions, dimensions: the context.  visitor: gets the same while it is sticky.
-        default: answered while the store is away.
-        half_life: what is so old weighs half, as `7d` or seconds; from a bucket of the period to all of it.
-        trial: whether it counts as a hit of its option; it does where there is a visitor, else count_decision says what was shown.
+        known_data, known_dimensions, dimensions: the context.  visitor: gets the same option while it is sticky.
+        default: the answer while the store is down.
+        half_life: age at which an outcome weighs half, such as `7d` or seconds; from one bucket of the period to its whole length.
+        trial: count the decision as a hit of its option. Default: True with a visitor; without one count_decision counts it.
         policy, goal, exploration: of whale.decide.policy.Policy.
         """
         context = one(one(known_data, known_dimensions), dimensions)
@@ -177,10 +177,10 @@ class Deciding(Counting):
 
     @on_default
     def reward(self, /, decision_id: str, metrics: Any = None, id: Any = None, *, metric: Any = None) -> bool:
-        """Counts what a decision earned, once. False where just this was counted before.
+        """Counts the reward of a decision once. False if it was counted before.
 
-        id: names this reward. Rewards with ids of their own add up; without one a decision has one reward.
-        Raises CallerError: no such decision, or one with another reward under this id; Unavailable: then send it again.
+        id: of this reward. Rewards with different ids add up; without an id a decision has one reward.
+        Raises CallerError if there is no such decision, or the id has another reward; Unavailable: send it again.
         """
         return self._decider().reward(str(decision_id), one(metrics, metric), id)
 
@@ -198,10 +198,10 @@ class Deciding(Counting):
         half_life: Any = None,
         goal: str = "max",
     ) -> tuple[Reasons, Reasons, Reasons]:
-        """Options that are good, bad, and to be tested, each with why: the rule of the first HailWhales, mended.
+        """Good, bad and untested options, each with its reason: the rule of the first HailWhales, corrected.
 
-        Each {option: {good, bad, base, parent, high, high_sig, low, low_sig, weight}}: the path that speaks for it or against it,
-        its rate and that of all options, and the effect and significance of what speaks.
+        Each {option: {good, bad, base, parent, high, high_sig, low, low_sig, weight}}: the path with the evidence for or against
+        the option, its rate and that of all options, and the effect and significance of this evidence.
         """
         policy = _policy("seed", goal, {})
         asked = self._asked(pk_base, decision_name, options, formula, known_data, period, half_life)
@@ -229,7 +229,7 @@ class Deciding(Counting):
     def reasons_for(
         self, /, pk_base: Any, decision_name: Any, option: Any, *args: Any, options: Any = None, **more: Any
     ) -> dict[str, Any]:
-        """What `weighted_reasons` says of one option. options: all of them; else those that were counted."""
+        """The answer of `weighted_reasons` for one option. options: all of them. Default: those that were counted."""
         if options is None:
             above = self._pk_of_decision(pk_base, decision_name)
             options = list(dict.fromkeys([*self.store.pks(self.account, above), self._option(option)]))
@@ -290,7 +290,7 @@ class Deciding(Counting):
 
     @on_default
     def flush(self) -> None:
-        """Counts the decisions that wait to be counted as trials, now; raises Unavailable."""
+        """Counts all waiting decisions as trials now; raises Unavailable."""
         if self._trials is not None:
             self._trials.flush()
 
@@ -324,9 +324,9 @@ class Deciding(Counting):
 
     @on_default
     def choose(self, /, name: Any, visitor: Any = None, dimensions: Any = None) -> Answer:
-        """What a visitor gets of a decision that is defined: `.value`, `.decision` with its option and id, and `.why`.
+        """The option of a managed decision for a visitor: `.value`, `.decision` with its option and id, and `.why`.
 
-        dimensions: what is known of him.  Raises NotFound, HitError; Unavailable where nothing of it was ever read.
+        dimensions: properties of the visitor.  Raises NotFound, HitError; Unavailable if the definition was never read.
         """
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
         definition = self.managed.find(self.managed.named(name))
@@ -336,9 +336,9 @@ class Deciding(Counting):
 
     @on_default
     def define_decision(self, name: Any, /, **fields: Any) -> Shown:
-        """Defines a decision, or changes what is named of it: fields of whale.decide.definition.DecisionGiven.
+        """Defines a managed decision, or changes the given fields: those of whale.decide.definition.DecisionGiven.
 
-        Raises CallerError; Conflict where `revision` is given and another one is there. Others see it within `decide_snapshot_s`.
+        Raises CallerError; Conflict if `revision` is not the present one. Others see it within `decide_snapshot_s`.
         """
         given = {field: plain(value, field, float) for field, value in fields.items()}
         for field, value in given.items():
@@ -348,7 +348,7 @@ class Deciding(Counting):
 
     @on_default
     def decisions(self, archived: bool = False) -> list[Shown]:
-        """Decisions that are defined, by name. archived: those too."""
+        """Managed decisions, sorted by name. archived: include archived ones."""
         return [decision_shown(each) for each in self.managed.definitions() if archived or not each.archived]
 
     @on_default
@@ -363,10 +363,10 @@ class Deciding(Counting):
         *,
         dimension: Any = None,
     ) -> Reporting:
-        """A decision and what a phase of it has come to, by default the one that holds.
+        """A managed decision and the report of one phase. Default: the present phase.
 
         dimensions: one path, whose children are reported as segments, the `limit` with the most trials.
-        baseline: the option that others are compared with; default: the decision's default.
+        baseline: option to compare the others with. Default: the decision's default.
         Raises NotFound, CallerError, Unavailable. Cost: (1 + segments) x options x 4,000 draws, and five reads.
         """
         definition = self.managed.definition(self.managed.named(name))

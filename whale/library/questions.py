@@ -1,4 +1,4 @@
-"""What the library answers: series, totals, names; a part of Whale, see client.py."""
+"""Series, totals and names in the library; a part of Whale, see client.py."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ class Questions:
         dimension: Any = None,
         metric: Any = None,
     ) -> Any:
-        """{path: {metric: points}}: the asked paths, then those below them in sort order.
+        """{path: {metric: points}}: the given paths first, then the paths below them, sorted.
 
         points: {label: number}, or with points_type=list [(label, number), ...]; a label is local time as text, or with
         flot_time epoch ms.  with_totals adds a row `Total`.  undefined="null": None, not 0, over a zero denominator.
@@ -92,7 +92,7 @@ class Questions:
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> Any:
-        """[(datetime, number), ...] of one path; with depth {child: the same}, for what is below it.
+        """[(datetime, number), ...] for one path; with depth {child: [(datetime, number), ...]} for the paths below it.
 
         start_at: only from the bucket with that time on.
         """
@@ -119,7 +119,7 @@ class Questions:
         metric: Any = None,
         period: Period = None,
     ) -> dict[str, Any]:
-        """{period as asked: {path: {metric: number}}}; without periods those of PERIODS that are kept.
+        """{period: {path: {metric: number}}}. Default: those periods of PERIODS that are kept.
 
         periods: one, or a list. A ratio is the ratio of sums.
         compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
@@ -177,7 +177,7 @@ class Questions:
 
     @on_default
     def cached_plotpoints(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> ByPath[dict[str, Any]]:
-        """`plotpoints`, which remembers its answer for a fifth of the interval. unmemoize: ask anew."""
+        """`plotpoints`, which remembers its answer for a fifth of the interval. unmemoize: compute it again."""
         return self._cached(Questions.__dict__["plotpoints"], args, more, unmemoize)
 
     @on_default
@@ -211,7 +211,7 @@ class Questions:
 
     @on_default
     def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1) -> list[str]:
-        """The paths one level below a path (or so many levels), as `plotpoints` names them."""
+        """The paths below a path, one level or `depth` levels deep, named as in `plotpoints`."""
         return [path_text(path) for path in self.asking.below(pk, dimension, depth)]
 
     @on_default
@@ -222,13 +222,13 @@ class Questions:
 
     @on_default
     def pks(self, parent: Any = None) -> list[Pk]:
-        """The pks one level below a pk; without one, the top ones."""
+        """The pks one level below a pk. Default: top-level pks."""
         above = () if parent is None else pk_asked(parent)
         return [(*above, name) for name in self.store.pks(self.account, above)]
 
     @on_default
     def metrics_of(self, pk: Any) -> list[str]:
-        """The metrics of a pk, `hits` first; not what HailWhale counts of decisions."""
+        """The metrics of a pk, `hits` first, without HailWhale's own metrics of decisions."""
         return [name for name in self.store.metrics(self.account, pk_asked(pk)) if name not in RESERVED]
 
     # periods
@@ -244,9 +244,9 @@ class Questions:
         start_at: Any = None,
         week: str | None = None,
     ) -> Range:
-        """The range that a period means now (or at a time), in the account's zone or the one that is asked.
+        """The time range of a period, now or `at` a time, in the account's zone or the given one.
 
-        week: `monday` or `sunday`, with which weeks begin; None: as the setting says.
+        week: `monday` or `sunday`, the first day of the week. Default: the setting WEEK_STARTS.
         """
         begin, then = self.asking.moment(start_at, "start_at"), self.asking.moment(at, "at")
         return self.asking.range_of(period, tz, tzoffset, at=then, start_at=begin, week=week)

@@ -1,4 +1,4 @@
-"""What matters, and what changed, as the library answers it; a part of Whale, see client.py."""
+"""Rankings and factors in the library; a part of Whale, see client.py."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +41,7 @@ class Rankings(Questions):
     ) -> dict[str, Any]:
         """{"rows": [{path, value, n, parts, columns, difference, effect, important}, ...], "other", "rest", "ended", "total", ...}.
 
-        What is below a path (or with pks the child pks), by a formula; columns: more formulas. As GET /rank answers it.
+        Ranks the children of a path (with pks: the child pks) by a formula. columns: more formulas. The same answer as GET /rank.
         compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}.
         """
         question, ranking = self.asking.ranking(
@@ -76,7 +76,7 @@ class Rankings(Questions):
     ) -> ByPath[dict[str, Any]]:
         """{path: {score, value, count, effect, difference, important, dimension[, points]}} of all below a path.
 
-        recursive: not one level, and the path too.  prune_parents: what its children explain is not important.
+        recursive: all levels, and the path itself.  prune_parents: a path whose children explain it is not important.
         zone: tz or tzoffset.
         """
         rows = self._rows_of(pk, metric, dimension, period, recursive, zone, [], prune_parents)
@@ -106,7 +106,7 @@ class Rankings(Questions):
         points: bool = False,
         **zone: Any,
     ) -> ByPath[dict[str, Any]]:
-        """The same of a ratio: score is the ratio (0 over zero), value and count are what it is made of."""
+        """The same for a ratio: score is the ratio (0 over zero), value and count are its two parts."""
         both = [numerator, denominator]
         ratio = ratio_text(*both)
         rows = self._rows_of(pk, ratio, dimension, period, recursive, zone, both)
