@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.servers import free_port
 from whale.cli import main
 from whale.errors import SetupError
 
@@ -85,7 +86,7 @@ def test_whale_becomes_gunicorn_with_its_options(became: list[list[str]]) -> Non
 
 
 def test_hail_becomes_gunicorn(became: list[list[str]]) -> None:
-    assert CliRunner().invoke(main, ["hail", "--processes", "2"]).exit_code == 0
+    assert CliRunner().invoke(main, ["hail", "--bind", f"127.0.0.1:{free_port()}", "--processes", "2"]).exit_code == 0
     assert became[0][-1] == "hail.web:application"
 
 
