@@ -1,6 +1,6 @@
 # make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
 # make test    everything that is tested, on real servers; begins with make check
-# make test-long   the same for hours: many more inputs, other ones each time. make test-long PART=... is one part of it:
+# make test-long   the same for more than an hour: many more inputs, other ones each time. make test-long PART=... is one part of it:
 #     laws        20 times as many inputs for each law, the stores and OpenAPI among them
 #     oracle      20 times as many answers compared with those of an oracle that knows the docs alone; all flights by each way in
 #     kills       imports, rewards and moves of slots, killed again and again

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,7 +90,17 @@ def new_folder(prefix: str) -> Path:
     Servers wait for fsync, milliseconds each on a disk, and no test cuts the power: what they wrote outlives any kill -9.
     """
     has_room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if has_room else None))
+    remove_what_dead_runs_left()
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=MEMORY if has_room else None))
+
+
+@cache
+def remove_what_dead_runs_left() -> None:
+    """Of memory a run that was killed would keep some until the machine is started again."""
+    for folder in MEMORY.glob("hailwhale-*-*-*"):
+        process = folder.name.split("-")[2]
+        if not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 MEMORY, ROOM = Path("/dev/shm"), 2 << 30

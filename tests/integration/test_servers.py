@@ -12,7 +12,17 @@ import amqp
 import pytest
 import redis
 
-from tests.servers import FIRST, PAIR, RabbitMQ, RedisCluster, RedisServer, free_port, wait_until
+from tests.servers import (
+    FIRST,
+    MEMORY,
+    PAIR,
+    RabbitMQ,
+    RedisCluster,
+    RedisServer,
+    free_port,
+    remove_what_dead_runs_left,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,6 +52,16 @@ def bound(taken: socket.socket, ports: Iterator[int]) -> int:
             taken.bind(("127.0.0.1", port))
             return port
     raise AssertionError("ports came to an end")
+
+
+def test_memory_that_a_killed_run_held_is_given_back(redis_server: RedisServer) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = MEMORY / f"hailwhale-redis-{ended.pid}-left"
+    left.mkdir()
+    remove_what_dead_runs_left.__wrapped__()
+    assert not left.exists()
+    assert redis_server.folder.exists()
 
 
 def test_redis_keeps_what_it_confirmed_through_kill_9(redis_server: RedisServer, unique: str) -> None:

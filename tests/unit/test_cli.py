@@ -75,18 +75,20 @@ def test_up_gives_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_whale_becomes_gunicorn_with_its_options(became: list[list[str]]) -> None:
-    said = CliRunner().invoke(main, ["whale", "--bind", "127.0.0.1:9001", "--processes", "2", "--threads", "5"])
+    bind = f"127.0.0.1:{free_port()}"
+    said = CliRunner().invoke(main, ["whale", "--bind", bind, "--processes", "2", "--threads", "5"])
     assert said.exit_code == 0, said.output
     (command,) = became
     assert command[:3] == [sys.executable, "-m", "gunicorn"]
     assert command[-1] == "whale.web:application"
-    assert "--bind 127.0.0.1:9001 --workers 2 " in " ".join(command)
+    assert f"--bind {bind} --workers 2 " in " ".join(command)
     assert "--threads 5 " in " ".join(command)
-    assert os.environ["HAILWHALE_WHALE_BIND"] == "127.0.0.1:9001"
+    assert os.environ["HAILWHALE_WHALE_BIND"] == bind
 
 
 def test_hail_becomes_gunicorn(became: list[list[str]]) -> None:
-    assert CliRunner().invoke(main, ["hail", "--bind", f"127.0.0.1:{free_port()}", "--processes", "2"]).exit_code == 0
+    said = CliRunner().invoke(main, ["hail", "--bind", f"127.0.0.1:{free_port()}", "--processes", "2"])
+    assert said.exit_code == 0, said.output
     assert became[0][-1] == "hail.web:application"
 
 
