@@ -1,11 +1,11 @@
 # make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
 # make test    everything that is tested, on real servers; begins with make check
 # make test-long   the same for more than an hour: many more inputs, other ones each time. make test-long PART=... is one part of it:
-#     laws        20 times as many inputs for each law, the stores and OpenAPI among them
-#     oracle      20 times as many answers compared with those of an oracle that knows the docs alone; all flights by each way in
-#     kills       imports, rewards and moves of slots, killed again and again
-#     strangers   thousands of connections that mean no good, for minutes; bodies cut off at each byte
-#     memory      the worst hits and questions for minutes, below the ceilings of memory
+#     laws        about 25 min: 20 times as many inputs for each law, the stores and OpenAPI among them
+#     oracle      about 10 min: 20 times as many answers compared with those of an oracle that knows the docs alone; all flights by each way in
+#     kills       about 5 min: imports, rewards and moves of slots, killed again and again
+#     strangers   about 10 min: thousands of connections that mean no good, for minutes; bodies cut off at each byte
+#     memory      about 20 min: the worst hits and questions for minutes, below the ceilings of memory
 # make check   format, lint, types, unit tests: under a minute
 # One test, in one process:  .venv/bin/python -m pytest tests/unit/test_hit.py -k any_json
 # make clean   remove what make made, except the data in ./var
