@@ -232,6 +232,26 @@ def test_hours_are_looked_at_by_days_and_the_hour_is_found() -> None:
     assert told(*rows[:, :48].tolist(), days=hours[:48]).splits == 0
 
 
+@law(40)
+@given(st.integers(0, 10**6), st.sampled_from([10, 13, 21, 30, 45, 90]), st.booleans(), st.booleans())
+def test_no_shift_is_shorter_than_its_kind_may_be(seed: int, buckets: int, is_ratio: bool, is_weekly: bool) -> None:
+    random = np.random.default_rng(seed)
+    level = 3000 * np.exp(
+        random.normal(0, 0.3, (60, buckets)).cumsum(axis=1) * (random.random((60, buckets)) < 0.1).cumsum(axis=1)
+    )
+    visits = random.poisson(
+        np.clip(level * np.where(np.arange(buckets) % 7 > 4, 0.5, 1) if is_weekly else level, 0, 10**6)
+    )
+    rows = random.binomial(visits, random.choice([0.02, 0.2, 0.9], (60, buckets))) if is_ratio else visits
+    found = told(*rows.tolist(), below=visits.tolist() if is_ratio else None, days=range(MONDAY, MONDAY + buckets))
+    for shift in found.found:
+        end = buckets if shift.end is None else shift.end
+        assert BASELINE <= shift.start < end <= (buckets if shift.ongoing else buckets - RETURN)
+        assert end - shift.start >= (RISE if shift.z > 0 else FALL)
+        assert shift.ongoing or shift.z < 0
+        assert abs(shift.z) >= found.z
+
+
 # Boundaries
 
 

@@ -16,7 +16,7 @@ Why so, and how often it is wrong: docs/shifts.md. Costs and levels are exact, i
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
@@ -136,7 +136,7 @@ def shifts(
             continue
         start, end = calendar.edges(first, last, *exact.floats(row))
         seen.append(exact.shift(row, paths[row], start, end, sure))
-    told = _deepest(seen, exact)
+    told = [exact.priced(shift) for shift in _deepest(seen, exact)]
     told.sort(
         key=lambda shift: (-abs(next(iter(shift.costs.values()), shift.cost)), -abs(shift.z), path_text(shift.path))
     )
@@ -653,16 +653,18 @@ class _Exact:
         of = None if self.below is None else self.below[row]
         since = slice(start, end)
         counted, expected = self.since(above, of, start, end)
-        costs = {}
-        for name, cells in self.costs.items():
-            got, usual = self.since(cells[row], of, start, end)
-            costs[name] = got - usual
         if of is None:
             before_n, now_n = Fraction(start), Fraction(len(above[since]))
         else:
             before_n, now_n = _sum(of[:start]), _sum(of[since])
         before, now = (part / now_n if now_n else None for part in (expected, counted))
-        return Shift(row, path, start, end, before, now, (before_n, now_n), z, counted - expected, costs)
+        return Shift(row, path, start, end, before, now, (before_n, now_n), z, counted - expected)
+
+    def priced(self, shift: Shift) -> Shift:
+        """With its cost in other metrics."""
+        of = None if self.below is None else self.below[shift.row]
+        both = {name: self.since(cells[shift.row], of, shift.start, shift.end) for name, cells in self.costs.items()}
+        return replace(shift, costs={name: counted - expected for name, (counted, expected) in both.items()})
 
     def since(self, amounts: Cells, of: Cells | None, start: int, end: int | None) -> tuple[Fraction, Fraction]:
         """What was counted since, and what was to be expected: by slot the rate before, times the denominator, or buckets, since."""
