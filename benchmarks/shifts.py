@@ -174,7 +174,7 @@ def gains(signal: Floats) -> Floats:
 
 
 def found_by_pelt(signal: Floats, penalty: float, first: Floats) -> tuple[float, float]:
-    import ruptures  # type: ignore[import-untyped, unused-ignore]  # it has no types
+    import ruptures
 
     found, right = 0, 0
     for row, day in zip(signal, first, strict=True):
