@@ -65,7 +65,15 @@ def counted(settings: Settings) -> bytes:
     """Sends a hit; the message that it became."""
     publisher = Publisher(settings)
     app = hail.web.make_app(settings, publisher)
-    assert call(app, "GET", "/count", {"pk": "calls", "dimensions": "here", "id": "1"}).status == 200
+    assert (
+        call(
+            app,
+            "GET",
+            "/count",
+            {"pk": "calls", "dimensions": "here", "id": "1", "metrics": '{"visitors": {"unique": "ann"}}'},
+        ).status
+        == 200
+    )
     publisher.close()
     folder = SpoolFolder(settings.data_dir)
     (name,) = folder.names()
