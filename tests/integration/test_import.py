@@ -159,6 +159,26 @@ def test_an_import_killed_at_an_exact_place(tmp_path: Path, redis_server: RedisS
     assert audit(whale.store, ACCOUNT, Look(settings), wait_s=0).closes
 
 
+@pytest.mark.parametrize("fault", ["before-note:1", "before-apply:1", "after-apply:1"])
+def test_a_misspelt_column_leaves_the_name_free_also_for_an_import_that_is_killed(
+    tmp_path: Path, redis_server: RedisServer, fault: str
+) -> None:
+    given = environ(DATA_DIR=str(tmp_path), REDIS_URL=f"redis://127.0.0.1:{redis_server.port}/10")
+    importing, mapping = Importing(tmp_path, given), tmp_path / "m.toml"
+    redis_server.client(db=10).flushdb()
+    whale, right = Whale.connect(load(given)), mapping.read_text()
+    importing.grow(540)
+    mapping.write_text(right.replace('"sold"', '"slod"'))
+    for words in ((), ("--again",)):
+        process = importing.start(*words)
+        assert "no column 'slod'" in process.communicate(timeout=120)[1]
+        assert (process.returncode, whale.store.imports(ACCOUNT)) == (2, {})
+    mapping.write_text(right)
+    importing.dies(fault)
+    importing.ends()
+    assert whale.total("shop", "sold", period="2016-01-01..2017-01-01") == 1080
+
+
 def test_a_broker_that_is_away_is_one_sentence(words: list[str], tmp_path: Path) -> None:
     given = environ(DATA_DIR=str(tmp_path), BROKER_URL="amqp://127.0.0.1:1//")
     away = subprocess.run(words, env=given, capture_output=True, text=True, timeout=60)

@@ -33,7 +33,7 @@ from whale.commands.importer import (
 )
 from whale.commands.imports import Asked, Content, Stretch
 from whale.commands.mapping import HitMaker, RowMapping, load_mapping, meaning_of
-from whale.commands.rows import check_keys_exist, scan
+from whale.commands.rows import check_columns, scan
 from whale.errors import SetupError
 
 SETTINGS = load({})
@@ -426,7 +426,7 @@ def test_a_zip_holds_one_file(tmp_path: Path) -> None:
 def test_a_key_that_is_rare_is_found(tmp_path: Path) -> None:
     path, mapping = tmp_path / "f.ndjson", mapping_of(tmp_path, ND)
     path.write_text('{"who": 1, "money": 2, "at.ms": 3}\n' * 5000 + '{"geo": {"country": 1}}\n')
-    check_keys_exist(str(path), scan(str(path), mapping), mapping, SETTINGS)
+    check_columns(str(path), scan(str(path), mapping), mapping, SETTINGS)
 
 
 def test_a_dry_run_counts_nothing_and_says_what_it_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

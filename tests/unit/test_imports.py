@@ -495,6 +495,51 @@ def test_what_is_begun_comes_first(shop: Shop) -> None:
     assert shop.closes()
 
 
+BEGUN_BY_A_VERSION_BEFORE = [
+    pytest.param({"header": "t,amount\n"}, "no column 'sold'", id="column"),
+    pytest.param({"header": 't,"sold"x\n'}, "expected CSV, with a header in line 1", id="header"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BEGUN_BY_A_VERSION_BEFORE)
+@pytest.mark.parametrize("pk", ['"shop"', '{ column = "t" }'])
+@pytest.mark.parametrize("words", [{}, {"again": True}, {"undo": True}])
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_a_mapping_that_cannot_read_a_file_begins_nothing_and_sets_its_name_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, said: str, pk: str, words: Any, is_reset: bool
+) -> None:
+    shop = Shop(tmp_path, mapping=MAPPING.replace('"shop"', pk, 1))
+    shop.write(1, 2, 3, **change)
+    with pytest.raises(SetupError, match=said):
+        shop.run()
+    assert shop.store.imports(ACCOUNT) == {}
+    with monkeypatch.context() as before:
+        before.setattr(Importing, "_check_columns", lambda *_: None)
+        with pytest.raises(SetupError, match=said):
+            shop.run()
+    assert record_of(shop.store.imports(ACCOUNT)["f.csv"].text).begun
+    if is_reset:
+        shop.reset("2016-01-01")
+        shop.reset()
+    with pytest.raises(
+        SetupError, match=f"{said}.*; the import that was begun so has counted nothing and is forgotten"
+    ):
+        shop.run(**words)
+    assert record_of(shop.store.imports(ACCOUNT)["f.csv"].text).begun is None
+    shop.write(1, 2, 3)
+    assert (shop.run(), shop.sold("shop" if "shop" in pk else "2016-01-03")) == (0, 6 if "shop" in pk else 3)
+    assert shop.closes()
+
+
+def test_what_was_counted_is_not_forgotten_where_the_settings_hinder_it(shop: Shop) -> None:
+    assert shop.killed(4)
+    begun = shop.store.imports(ACCOUNT)
+    shop.settings = shop.settings.replace(import_line_bytes=3)
+    with pytest.raises(SetupError, match="expected at most 3 bytes"):
+        shop.run()
+    assert shop.store.imports(ACCOUNT) == begun
+
+
 @pytest.mark.parametrize("at", range(1, 9))
 def test_an_import_that_was_killed_can_be_undone(shop: Shop, at: int) -> None:
     shop.killed(at)

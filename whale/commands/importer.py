@@ -64,7 +64,7 @@ from whale.commands.imports import (
     when,
 )
 from whale.commands.mapping import HitMaker, Row, RowMapping, load_mapping, meaning_of
-from whale.commands.rows import BAD_ROW, BadRow, CutOff, Portion, check_keys_exist, rows_of, scan, unpacked
+from whale.commands.rows import BAD_ROW, BadRow, CutOff, NoRows, Portion, check_columns, rows_of, scan, unpacked
 from whale.count.apply import Applier, CountingStore
 from whale.count.hailwail import Ship
 from whale.errors import CallerError, SetupError, Unavailable, visible
@@ -419,7 +419,10 @@ class Importing:
             if step.says and is_done:
                 return code
             begun = step.record.begun
-            is_new = step.record != records.get(step.name, Record())
+            old = records.get(step.name, Record())
+            is_new = step.record != old
+            if begun:
+                self._check_columns(step.name, kept.get(step.name), old, content)
             if is_new and begun and begun.undo:
                 self._check_undo(step.record, begun, content, resets)
             elif is_new and begun and step.record.first == begun.counted.parts[-1].publisher:
@@ -449,6 +452,21 @@ class Importing:
         kept = self._store.imports(ACCOUNT).get(name)
         return kept, record_of(kept.text) if kept else Record()
 
+    def _check_columns(self, name: str, kept: Defined | None, old: Record, content: Content) -> None:
+        """Raises SetupError where the mapping cannot read the file: before anything is begun.
+
+        Versions before checked it later. An import that they began so sent nothing, and gives its name free.
+        """
+        job, begun = self._job, old.begun
+        try:
+            check_columns(job.path, content, job.mapping, job.settings)
+        except NoRows as error:
+            if not begun or begun.counted.file != content.name:  # a name says which form the file has
+                raise
+            if not self._keep(name, kept, msgspec.structs.replace(old, begun=None)):
+                raise
+            raise SetupError(f"{error}; the import that was begun so has counted nothing and is forgotten") from None
+
     def _covered(self, counted: Counted, content: Content, resets: Resets) -> int:
         """When the first names of all pks of these rows were reset, the last time; 0 where one of them was not, since then."""
         at_ms = max(part.at_ms for part in counted.parts)
@@ -462,7 +480,7 @@ class Importing:
     def _tops(self, counted: Counted, content: Content) -> Iterator[str]:
         job = self._job
         maker = HitMaker(job.mapping, list(job.mapping.columns), job.settings, counted.at_ms / 1000)
-        with unpacked(job.path) as (_, stream):
+        with suppress(NoRows), unpacked(job.path) as (_, stream):
             for _, row in rows_of(job.path, Portion(stream, counted.size), content.form, job.mapping, job.settings):
                 if not isinstance(row, Exception):
                     with suppress(HitError):
@@ -637,10 +655,7 @@ def rehearse(job: Job, content: Content) -> int:
 
 def import_file(job: Job, dry_run: bool) -> int:
     """The exit code; raises Declined, SetupError, Unavailable."""
-    content = scan(job.path, job.mapping)
-    if content.form == "ndjson":
-        check_keys_exist(job.path, content, job.mapping, job.settings)
-    settings = job.settings
+    content, settings = scan(job.path, job.mapping), job.settings
     if dry_run:
         return rehearse(job, content)
     to = ToBroker(settings) if settings.broker_url else None

@@ -39,6 +39,10 @@ class CutOff(BadRow):
     """The last row of a file that ends inside its quotes: the next time it may be whole."""
 
 
+class NoRows(SetupError):
+    """By its header a file has no row that the mapping can read, whatever the settings are."""
+
+
 Rows = Iterator[tuple[int, Row | Exception]]
 """Line numbers and rows, or what is wrong with them."""
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -205,17 +209,18 @@ class Lines:
 
 
 def csv_rows(path: str, lines: Lines, mapping: RowMapping) -> Rows:
-    """The values of the mapping's columns, row by row; raises SetupError where the header does not have them."""
+    """The values of the mapping's columns, row by row; raises NoRows, or SetupError where the header is too long."""
     reader = csv.reader(lines, delimiter=mapping.delimiter, strict=True)
     try:
         header = next(reader)
     except (csv.Error, BadRow) as error:
-        raise SetupError(f"{path}: expected CSV, with a header in line 1: {error}") from None
+        kind = NoRows if isinstance(error, csv.Error) else SetupError
+        raise kind(f"{path}: expected CSV, with a header in line 1: {error}") from None
     for column, key in mapping.columns.items():
         if header.count(column) != 1:
             found = f"{header.count(column)} columns" if column in header else "no column"
             names = ", ".join(name[:40] for name in header[:30])
-            raise SetupError(f"{path}: {found} {column!r}, which {key} of {mapping.path} asks for, in: {names}")
+            raise NoRows(f"{path}: {found} {column!r}, which {key} of {mapping.path} asks for, in: {names}")
     places = [header.index(column) for column in mapping.columns]
     pick: Callable[[list[str]], Row] = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
     width = len(header)
@@ -298,12 +303,16 @@ def rows_of(path: str, portion: Portion, form: str, mapping: RowMapping, setting
     return (csv_rows if form == "csv" else ndjson_rows)(path, lines, mapping)
 
 
-def check_keys_exist(path: str, content: Content, mapping: RowMapping, settings: Settings) -> None:
-    """That each column of the mapping is in some row of an NDJSON file; raises SetupError."""
+def check_columns(path: str, content: Content, mapping: RowMapping, settings: Settings) -> None:
+    """That each column of the mapping is in the header of a CSV file, or in some row of NDJSON; raises SetupError."""
     absent = dict(enumerate(mapping.columns))
     is_json = False
     with unpacked(path) as (_, stream):
-        for _, row in rows_of(path, Portion(stream, content.size), "ndjson", mapping, settings):
+        rows = rows_of(path, Portion(stream, content.size), content.form, mapping, settings)
+        if content.form == "csv":
+            next(rows, None)
+            return
+        for _, row in rows:
             if not isinstance(row, HitError):
                 is_json = True
             if not isinstance(row, Exception):
