@@ -133,6 +133,14 @@ def json_of(body: bytes | msgspec.Raw, field: str = "body", is_hit: bool = False
         raise HitError(reason, field, f"expected JSON: {error}") from None
 
 
+def kind_of(value: Any) -> str:
+    """The kind of a JSON value, in words."""
+    return _KINDS.get(type(value), "null")
+
+
+_KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+
+
 def readable_items(body: bytes, most: int) -> list[bytes] | None:
     """The items of a JSON list, or of {"hits": [...]}, that cannot be read since one of them has a text such as "\\ud800", or NaN.
 

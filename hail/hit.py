@@ -33,7 +33,7 @@ import msgspec
 
 from hail.meant import did_you_mean
 from hail.settings import DISTINCT, KINDS, SUM, Settings
-from hail.times import NoTime, time_of
+from hail.times import NoTime, came, time_of
 from hail.times import shown as _shown
 
 ROOT_TEXT = "_"
@@ -208,15 +208,15 @@ def meant(name: str, expected: Sequence[str]) -> str:
     return f"did you mean {other}?" if other in expected else did_you_mean(name[:60].lower(), expected, likeness, 2)
 
 
-def parse_hit(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
+def parse_hit(given: Mapping[str, Any], settings: Settings, now: float, expected: Sequence[str] = FIELDS) -> Hit:
     """A checked hit from decoded JSON (or from `lenient` values of a URL); raises HitError.
 
-    now: epoch seconds, the hit's time unless it says its own.
+    now: epoch seconds, the hit's time unless it says its own.  expected: fields to name where there is another.
     """
     if not _FIELDS.issuperset(given):
         field = next(field for field in given if field not in _FIELDS)
         raise HitError(
-            Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"is not a field of a hit: {meant(str(field), FIELDS)}"
+            Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"is not a field of a hit: {meant(str(field), expected)}"
         )
     dimensions = _one_of(given, "dimensions", "dimension", Reason.BAD_DIMENSIONS)
     metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
@@ -263,7 +263,7 @@ def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> H
         names.insert(0, name_of(decision, "decision", settings, Reason.BAD_PK))
     if pk is not None:
         fields["pk"] = [*(pk if isinstance(pk, list | tuple) else [pk]), *names]
-    return with_moments(parse_hit(fields, settings, now), settings)
+    return with_moments(parse_hit(fields, settings, now, (*FIELDS, *DECIDED_FIELDS)), settings)
 
 
 def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str, int] | None = None) -> Hit:
@@ -293,7 +293,7 @@ def lenient(field: str, text: str) -> Any:
         if field in ("metrics", "metric") and "out of range" in str(error):
             with suppress(ValueError):  # of an integer that Python refuses to read
                 return json.loads(text, parse_float=_wide)
-    shown = f"expected JSON or a Python literal such as {{'a': 5}}, got {_shown(text)}"
+    shown = f"expected JSON or a Python literal such as {{'a': 5}}, got {came(text)}"
     if len(text) > LENIENT_TEXT_BYTES or _nesting(text) > LENIENT_NESTING:
         raise HitError(Reason.BAD_JSON, field, shown)
     try:
@@ -377,13 +377,13 @@ def name_of(value: Any, field: str, settings: Settings, reason: Reason) -> str:
     elif isinstance(value, float) and math.isfinite(value):
         name = str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     else:
-        raise HitError(reason, field, f"expected a name, got {_shown(value)}")
+        raise HitError(reason, field, f"expected a name, got {came(value)}")
     if not name:
         raise HitError(reason, field, "expected a name, got empty text")
     try:
         size = len(name) if name.isascii() else len(name.encode())
     except UnicodeEncodeError:
-        raise HitError(reason, field, f"expected Unicode text, got {_shown(value)}") from None
+        raise HitError(reason, field, f"expected Unicode text, got {came(value)}") from None
     if size > settings.max_name_bytes:
         raise HitError(
             Reason.NAME_TOO_LONG, field, f"expected at most {settings.max_name_bytes} bytes, got {size}: {_shown(name)}"
@@ -441,7 +441,7 @@ def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, set
             for i, path in enumerate(value):
                 _plant_path(path or (), tree, (f"dimensions[{i}]",) if len(field) == 1 else field, level, settings)
         else:
-            _plant_path(value, tree, field, level, settings)
+            _plant_names(value, tree, field, level, settings)
     elif isinstance(value, dict):
         if value and level > settings.max_levels:
             raise _too_many_levels(field, settings)
@@ -458,6 +458,23 @@ def _plant(value: Any, tree: Dimensions, field: tuple[str, ...], level: int, set
                 _plant(below, child, where, level + 1, settings)
     elif value is not None:
         _plant_path((value,), tree, field, level, settings)
+
+
+def _plant_names(
+    value: Sequence[Any], tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings
+) -> None:
+    try:
+        _plant_path(value, tree, field, level, settings)
+    except HitError as error:
+        name = next((item for item in value if isinstance(item, str) and item), None)
+        if (
+            error.reason != Reason.BAD_DIMENSIONS
+            or name is None
+            or not any(isinstance(i, (list, tuple)) for i in value)
+        ):
+            raise
+        hint = f"write [{json.dumps(name[:60])}] for the path {_shown(name)}"
+        raise HitError(error.reason, error.field, f"expected either names or lists, not both: {hint}") from None
 
 
 def _plant_path(value: Sequence[Any], tree: Dimensions, field: tuple[str, ...], level: int, settings: Settings) -> None:
@@ -489,9 +506,9 @@ def bands(value: Any, widths: Sequence[int], field: str) -> list[str]:
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise HitError(Reason.BAD_DIMENSIONS, field, f"is a numeric dimension: expected a number, got {_shown(value)}")
+        raise HitError(Reason.BAD_DIMENSIONS, field, f"is a numeric dimension: expected a number, got {came(value)}")
     if not abs(value) <= MAX_NUMBER:
-        raise HitError(Reason.NUMBER_OUT_OF_RANGE, field, f"expected -9.0e9 to 9.0e9, got {_shown(value)}")
+        raise HitError(Reason.NUMBER_OUT_OF_RANGE, field, f"expected -9.0e9 to 9.0e9, got {came(value)}")
     found = millionths(value)
     firsts = [found // width * width for width in widths]
     return [f"{_decimal(first)}..{_decimal(first + width)}" for first, width in zip(firsts, widths, strict=True)]
@@ -531,7 +548,7 @@ def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[
             if item is not None
         }
     if not isinstance(value, dict):
-        raise HitError(Reason.BAD_METRICS, "metrics", f"expected name: number, got {_shown(value)}")
+        raise HitError(Reason.BAD_METRICS, "metrics", f"expected name: number, got {came(value)}")
     if len(value) > settings.max_metrics_per_hit:
         value = {name: number for name, number in value.items() if number is not None}
     if len(value) > settings.max_metrics_per_hit:
@@ -576,13 +593,13 @@ def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> 
             raise HitError(
                 Reason.BAD_METRICS,
                 _metric(name),
-                f'expected a number or one of {", ".join(_WRITTEN)} such as {{"max": 5}}, got {_shown(value)}',
+                f'expected a number or one of {", ".join(_WRITTEN)} such as {{"max": 5}}, got {came(value)}',
             )
         kind = _WRITTEN[written]
         if kind == DISTINCT:
             found = name_of(found, f"{_metric(name)}.{written}", settings, Reason.BAD_METRICS)
     elif declared == DISTINCT:
-        expected = f'{name[:60]} is declared distinct: expected "is_unique" or {{"unique": name}}, got {_shown(value)}'
+        expected = f'{name[:60]} is declared distinct: expected "is_unique" or {{"unique": name}}, got {came(value)}'
         raise HitError(Reason.BAD_METRICS, _metric(name), expected)
     else:
         return declared or SUM, value
@@ -594,14 +611,14 @@ def _of_kind(name: str, value: Any, visitor: str | None, settings: Settings) -> 
 def _amount(name: str, number: Any) -> int:
     """Millionths of a number, rounded half to even from its shortest decimal form; `hits` as a plain integer."""
     if isinstance(number, bool) or not isinstance(number, (int, float, Fraction)):
-        raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a finite number, got {_shown(number)}")
+        raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a finite number, got {came(number)}")
     if not -MAX_NUMBER <= number <= MAX_NUMBER:  # also refuses NaN
         is_finite = not isinstance(number, float) or math.isfinite(number)
         reason = Reason.NUMBER_OUT_OF_RANGE if is_finite else Reason.BAD_METRICS
-        raise HitError(reason, _metric(name), f"expected a number between -9.0e9 and 9.0e9, got {_shown(number)}")
+        raise HitError(reason, _metric(name), f"expected a number between -9.0e9 and 9.0e9, got {came(number)}")
     if name == "hits":
         if number != int(number):
-            raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a whole number, got {_shown(number)}")
+            raise HitError(Reason.BAD_METRICS, _metric(name), f"expected a whole number, got {came(number)}")
         return int(number)
     return millionths(number)
 
@@ -631,7 +648,7 @@ def parse_time(value: Any, now: float, field: str = "at") -> int:
     except NoTime as error:
         raise HitError(Reason.BAD_TIME, field, str(error)) from None
     if not OLDEST_S * MILLION <= at <= (now + YEAR_S) * MILLION:
-        raise HitError(Reason.BAD_TIME, field, f"expected 1900 to a year from now, got {_shown(value)}")
+        raise HitError(Reason.BAD_TIME, field, f"expected 1900 to a year from now, got {came(value)}")
     return at
 
 

@@ -64,7 +64,16 @@ def time_of(value: Any, local: Local = in_utc, unit: int | None = None) -> int:
         raise
     except Exception:  # of no calendar, or whatever a program's own type raises
         pass
-    raise NoTime(f"{ACCEPTED}, got {shown(value)}") from None
+    raise NoTime(f"{ACCEPTED}, got {came(value)}") from None
+
+
+def is_time(value: Any) -> bool:
+    """Whether `time_of` reads it, however far away it is."""
+    try:
+        time_of(value)
+    except NoTime:
+        return False
+    return True
 
 
 def shown(value: object) -> str:
@@ -74,6 +83,14 @@ def shown(value: object) -> str:
     except Exception:  # an integer of thousands of digits, or whatever a program's own type raises
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def came(value: object) -> str:
+    """A value that came, within a sentence; `true`, `false` and `null` as JSON has them."""
+    return _OF_JSON[value] if value is None or isinstance(value, bool) else shown(value)
+
+
+_OF_JSON = {None: "null", True: "true", False: "false"}
 
 
 def _number(value: Any) -> Number | None:
@@ -113,14 +130,14 @@ def _of_number(number: Number, digits: int, value: Any, local: Local, unit: int 
             raise NoTime(f"{ACCEPTED}; 8 digits are YYYYMMDD, and {shown(value)} is not a date") from None
         return _since_1970(local(when))
     if digits in _PLURAL:
-        raise NoTime(f"{ACCEPTED}; {digits} digits are {_PLURAL[digits]}, not a time; got {shown(value)}")
+        raise NoTime(f"{ACCEPTED}; {digits} digits are {_PLURAL[digits]}, not a time; got {came(value)}")
     for below, counted in BELOW:
         if -below < number < below:
             factor = unit or counted
             if isinstance(number, Decimal):
                 return math.floor(_EXACT.multiply(number, factor))
             return math.floor(number * factor)
-    raise NoTime(f"{ACCEPTED}, got {shown(value)}")
+    raise NoTime(f"{ACCEPTED}, got {came(value)}")
 
 
 def _of_datetime(value: date, local: Local) -> int:

@@ -48,7 +48,7 @@ class Summary:
         with self._lock:
             more, self._unsaid = self._unsaid, 0
         if more:
-            self._say(f"{more} more unreadable requests since the last such line")
+            self._say(f"{more} more unreadable {'request' if more == 1 else 'requests'} since the last such line")
 
 
 def said_of(error: BaseException) -> tuple[int, str]:

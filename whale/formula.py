@@ -384,6 +384,8 @@ class _Parser:
 
     def _error(self, expected: str) -> FormulaError:
         came = self.text[self.at : self.at + 1]
+        if came == "(":
+            expected += " (the functions are ma and p, such as ma7(...) and p50(...))"
         first = max(0, self.at - 30)
         shown = "".join(letter if letter.isprintable() else "?" for letter in self.text[first : self.at + 30])
         said = f"{expected} at character {self.at + 1}, got {came!a}" if came else f"{expected} at the end"

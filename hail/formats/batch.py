@@ -11,7 +11,7 @@ from hail import counters
 from hail.accept import Acceptor, Refused, came_of_body
 from hail.access import Caller, Environ
 from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
-from hail.body import read_body, readable_items
+from hail.body import json_of, read_body, readable_items
 from hail.formats.address import PARAMETERS
 from hail.formats.posted import hit_of_json
 from hail.hit import HitError, Reason, encode_hit
@@ -61,6 +61,8 @@ class Batch:
                 skewed += hit.skewed
                 results.append(ITEM_ACCEPTED)
             except HitError as error:
+                if error.reason is Reason.UNKNOWN_FIELD and _is_envelope(item):
+                    error = HitError(error.reason, "hits", "expected a list of hits")
                 counters.REFUSED_BY[error.reason].inc()
                 self._acceptor.note(caller, error, *came_of_body(item))
                 results.append(
@@ -87,6 +89,12 @@ class Batch:
         except HitError as error:
             raise Refused.by(error) from None
         return items
+
+
+def _is_envelope(item: bytes | msgspec.Raw) -> bool:
+    """Whether a body or a line that is no hit holds nothing but `hits`, and these are no list."""
+    given = json_of(item, is_hit=True) if isinstance(item, bytes) else None
+    return isinstance(given, dict) and list(given) == ["hits"] and not isinstance(given["hits"], list)
 
 
 def split_batch(body: bytes, content_type: str, most: int) -> list[bytes | msgspec.Raw]:

@@ -10,7 +10,7 @@ import msgspec
 from hail.accept import Acceptor, Refused, came_of_body
 from hail.access import Caller, Environ
 from hail.answers import ACCEPTED, OK, HttpAnswer, refusal
-from hail.body import is_json, json_of, read_body
+from hail.body import is_json, json_of, kind_of, read_body
 from hail.formats.address import PARAMETERS, ParseHit, hit_of
 from hail.hit import DECIDED_FIELDS, FIELDS, Hit, HitError, Reason, encode_hit, parse_decided, parse_hit
 from hail.parameters import refuse_unknown
@@ -80,5 +80,5 @@ def hit_of_json(body: bytes | msgspec.Raw, settings: Settings, now: float, parse
     given: Any = json_of(body, is_hit=True)
     if not isinstance(given, dict):
         several = "; send a list of hits to /batch" if isinstance(given, list) and parse is parse_hit else ""
-        raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {type(given).__name__}{several}")
+        raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {kind_of(given)}{several}")
     return parse(given, settings, now)

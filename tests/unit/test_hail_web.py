@@ -676,4 +676,4 @@ def test_an_option_is_no_field_of_a_plain_hit(client: Client) -> None:
 def test_a_list_sent_to_count_is_told_to_go_to_batch(client: Client, content_type: str) -> None:
     answer = client.post("/count", b'[{"pk": "a"}]', content_type)
     assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_json", "body")
-    assert answer.json["detail"].endswith("got list; send a list of hits to /batch")
+    assert answer.json["detail"].endswith("got a list; send a list of hits to /batch")

@@ -96,7 +96,7 @@ EDGES = {
 FROM_HAIL = {
     "access": "Access Caller EXPOSE Right check_bind is_locked preflight right_of",
     "binds": "address_of check_free url_of",
-    "body": "FORM is_json json_of looks_like_json read_body",
+    "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "hit": (
         "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
@@ -121,7 +121,7 @@ FROM_HAIL = {
     "secret": "masked secrets_of without_keys",
     "settings": ("DAY DISTINCT HOUR KINDS MONTH QUANTILE Retention SUM Settings SettingsError check_redis_url load"),
     "spool": "MEGABYTE SpoolFile SpoolFolder",
-    "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND time_of",
+    "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time time_of",
 }
 CUTS = {
     "split",

@@ -298,20 +298,21 @@ def spool_findings(settings: Settings, now: float) -> Findings:
     if size > NEARLY_FULL * settings.spool_max_mb * MEGABYTE:
         text = f"{size / MEGABYTE:,.1f} of {settings.spool_max_mb:,} MB are used; a full spool refuses hits"
         yield Finding(WRONG, "spool", f"{text}: run hailwail, or raise HAILWHALE_SPOOL_MAX_MB")
+    files = "1 file" if len(names) == 1 else f"{len(names)} files"
     ages = [now - at for at in accepted_s(folder, names)]
     age_s = max(ages, default=0.0)
     if age_s > settings.spool_max_age_s:
-        text = f"{len(names)} files, the oldest of {age_text(age_s)}, which is too old: run `hailwail --force`"
+        text = f"{files}, the oldest of {age_text(age_s)}, which is too old: run `hailwail --force`"
         old = sum(age > settings.spool_max_age_s for age in ages)
         yield Finding(WRONG, "spool", text if old == 1 else f"{text} ({old} are too old)")
     elif min(ages, default=0.0) < -AHEAD_S:
-        text = f"{len(names)} files, one of them dated {age_text(-min(ages))} in the future: check this machine's clock"
+        text = f"{files}, one of them dated {age_text(-min(ages))} in the future: check this machine's clock"
         yield Finding(ADVICE, "spool", text)
     elif age_s > SPOOL_WAITS_S:
-        text = f"{len(names)} files, the oldest of {age_text(age_s)}; no process hands them on: run hailwail --follow"
+        text = f"{files}, the oldest of {age_text(age_s)}; no process hands them on: run hailwail --follow"
         yield Finding(WRONG, "spool", text if settings.broker_url else f"{text} --apply, or `hailwhale up`")
     else:
-        yield Finding(FINE, "spool", f"{len(names)} files, {size / MEGABYTE:.1f} MB")
+        yield Finding(FINE, "spool", f"{files}, {size / MEGABYTE:.1f} MB")
 
 
 def accepted_s(folder: SpoolFolder, names: list[str]) -> Iterator[float]:

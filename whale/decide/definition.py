@@ -290,6 +290,9 @@ def _said(error: msgspec.ValidationError, fields: Any) -> CallerError:
     if said.startswith("Invalid enum value ") and where in CHOICES:
         came = said.removeprefix("Invalid enum value ")
         return CallerError(f"expected one of {', '.join(CHOICES[where])}, got {came[:60]}", where)
+    if (limits := _limits(where)) and "`float` " in said:
+        number = fields[where] if isinstance(fields, Mapping) else None
+        return CallerError(f"expected a number {limits}, got {number}", where)
     if expected := expected_of(error):
         came = said.rpartition(", got ")[2].strip("`")
         said = f"expected {expected}, got {TYPES.get(came, came)}"
@@ -300,6 +303,10 @@ def _said(error: msgspec.ValidationError, fields: Any) -> CallerError:
             (f"weights.{ascii(name)[1:-1][:60]}" for name, w in fields["weights"].items() if not _is_number(w)), where
         )
     return CallerError(said, where)
+
+
+def _limits(field: str) -> str:
+    return "from 0 to 1" if field == "holdout" else next((each.unit for each in PARAMETERS if each.name == field), "")
 
 
 def _is_number(value: Any) -> bool:
@@ -336,6 +343,8 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
     winner = given.winner if given.winner is not UNSET else old.winner if old else None
     for field, option in (("default", default), ("winner", winner)):
         if option is not None and option not in options:
+            if getattr(given, field) is UNSET:
+                raise CallerError(f"{ascii(option)[:60]} is not among the new options: send `{field}` too", field)
             raise CallerError(f"expected one of the options, got {ascii(option)[:60]}", field)
     dimensions = (
         _dimensions(given.dimensions, settings) if given.dimensions is not UNSET else old.dimensions if old else None

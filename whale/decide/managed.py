@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hail.hit import Dimensions, Reason, name_of, parse_hit
+from hail.meant import near
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
 from whale.decide import split
@@ -122,6 +123,11 @@ class Managed:
         """One that decides, at most `decide_snapshot_s` old."""
         found = self._read(name).get(name)
         return None if found is None or found.archived else found
+
+    def unknown(self, name: str) -> str:
+        """A sentence about a name of which no decision runs, with the one that it is near to."""
+        meant = near(name, (each.name for each in self.running()))
+        return f"no managed decision {ascii(name)[:60]}{f': did you mean {meant}?' if meant else ''}"
 
     def decide(self, definition: Definition, visitor: str | None, context: Any) -> Answer:
         """What a visitor gets. context: as the dimensions of a hit. Raises HitError, CallerError."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
 from hail.pixel import token_of
 from hail.settings import DAY
+from hail.times import came, is_time
 from whale.answer.asking import Period, is_pair
 from whale.answer.unknown import Unknown
 from whale.count.apply import Applier, MergingApplier
@@ -141,7 +142,7 @@ class Counting(Questions):
         if "hits" not in ({named} if isinstance(named, str) else named or ()):
             del amounts["hits"]
         if not amounts:
-            raise CallerError("expected metrics to set, such as {'revenue': 5}", "metrics")
+            raise CallerError('expected metrics to set, such as {"revenue": 5}', "metrics")
         zone = self.store.zone(self.account)
         start = bucket_start(interval, hit.at_ms / 1000, zone)
         end = next_start(interval, start, zone)
@@ -160,7 +161,13 @@ class Counting(Questions):
         return {name: number_of(name, amount) for name, amount in self.store.set(self.account, change, now).items()}
 
     def _to_set(self, given: Mapping[str, Any]) -> Hit:
-        hit = parse_hit(given, self.settings, self.clock())
+        now = self.clock()
+        try:
+            hit = parse_hit(given, self.settings, now)
+        except HitError as error:
+            if error.field == "at" and is_time(given["at"]):
+                raise HitError(error.reason, "at", f"expected 1900 to now, got {came(given['at'])}") from None
+            raise
         if hit.skewed:
             raise CallerError("expected a time that is not in the future", "at")
         return hit
@@ -174,7 +181,7 @@ class Counting(Questions):
         if not is_pair(period) and (meant := not_an_interval(period)) is not None:
             said = f"expected an interval that is kept, one of {', '.join(names)}, got {ascii(str(period))[:60]}"
             raise PeriodError(
-                f"{said}{f': did you mean {meant}?' if meant in names else ''}; send the time of the bucket as `at`"
+                f"{said}{f': did you mean {meant}? S' if meant in names else '; s'}end the time of the bucket as `at`"
             )
         if interval not in kept:
             raise PeriodError(f"buckets of {interval_name(interval)} are not kept; kept are {', '.join(names)}")
@@ -238,7 +245,7 @@ def _refuse_nulls(value: Any, field: str, reason: Reason) -> None:
     while waiting:
         where, each = waiting.pop()
         if each is None:
-            raise HitError(reason, where[:200], "expected a value without nulls, got a null")
+            raise HitError(reason, where[:200], "a null is not allowed here: leave the name out")
         if isinstance(each, Mapping):
             waiting += [(f"{where}.{ascii(name)[1:-1]}"[:200], below) for name, below in each.items()]
         elif isinstance(each, list | tuple):

@@ -99,7 +99,10 @@ class DecisionRoutes:
         try:
             found = self._whale.choose(name, asked.visitor or None, context)
         except NotFound:
-            raise PathError("expected at least one option, or a managed decision as pk", "options") from None
+            managed = self._whale.managed
+            said = managed.unknown(managed.named(name))
+            hint = "" if said.endswith("?") else "; expected at least one option, or a managed decision as pk"
+            raise PathError(f"{said}{hint}", "options") from None
         because = _because_defined(found.why, found.decision, found.definition.by_metric)
         return _decided(found.decision, because, found.value)
 

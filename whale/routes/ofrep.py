@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from hail.body import json_of
+from hail.body import json_of, kind_of
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
 from whale.decide.definition import Definition
@@ -73,14 +73,14 @@ def request_of(body: bytes, settings: Settings) -> Request:
     except HitError as error:
         raise Refused(400, "PARSE_ERROR", str(error).removeprefix("body: ")) from None
     if not isinstance(given, dict):
-        raise Refused(400, "PARSE_ERROR", f"expected an object with a context, got {type(given).__name__}")
+        raise Refused(400, "PARSE_ERROR", f"expected an object with a context, got {kind_of(given)}")
     context = given.get("context")
     context = {} if context is None else context
     if not isinstance(context, dict):
-        raise Refused(400, "INVALID_CONTEXT", f"context: expected an object, got {type(context).__name__}")
+        raise Refused(400, "INVALID_CONTEXT", f"context: expected an object, got {kind_of(context)}")
     key = context.get(KEY)
     if key is not None and not isinstance(key, str):
-        raise Refused(400, "INVALID_CONTEXT", f"{KEY}: expected text, got {type(key).__name__}")
+        raise Refused(400, "INVALID_CONTEXT", f"{KEY}: expected text, got {kind_of(key)}")
     try:
         visitor = name_of(key, KEY, settings, Reason.BAD_ID) if key else None
     except HitError as error:

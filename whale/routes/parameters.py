@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, TypeVar, get_args, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from hail.body import FORM, is_json, json_of, looks_like_json, read_body
+from hail.body import FORM, is_json, json_of, kind_of, looks_like_json, read_body
 from hail.hit import FIELDS, HitError, Reason, fields_of, lenient
 from hail.parameters import not_here
 from hail.settings import Settings
@@ -66,7 +67,18 @@ def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
             words = get_args(get_type_hints(kind)[field])
             said = " or ".join(filter(None, words))
         expected = expected_of(error).removesuffix(" or null").replace(BOOL, f"{BOOL}, or 1 or 0")
-        raise CallerError(f"expected {expected or said}, got {ascii(given.get(field))[:60]}", field) from None
+        came = given.get(field, "")
+        hint = _number_hint(came) if expected in (TYPES["int"], TYPES["float"]) else ""
+        raise CallerError(f"expected {expected or said}, got {ascii(came)[:60]}{hint}", field) from None
+
+
+def _number_hint(text: str) -> str:
+    """How JSON writes a number such as `.1` or `+1`; empty of anything else."""
+    written = f"{Decimal(text):f}" if _PLAIN_NUMBER.fullmatch(text) else text
+    return "" if written == text else f": write {written}"
+
+
+_PLAIN_NUMBER = re.compile(r"[+-]?([0-9]{1,15}\.?|[0-9]{0,15}\.[0-9]{1,15})", re.ASCII)
 
 
 def address_query(environ: Mapping[str, Any]) -> str:
@@ -196,5 +208,5 @@ def object_of(body: bytes, what: str, is_hit: bool = False) -> dict[str, Any]:
     """A JSON object, in a body; raises HitError. is_hit: as `json_of` has it."""
     found = json_of(body, is_hit=is_hit)
     if not isinstance(found, dict):
-        raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {type(found).__name__}")
+        raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {kind_of(found)}")
     return found
