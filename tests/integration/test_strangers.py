@@ -323,8 +323,9 @@ def test_a_stop_answers_what_is_on_its_way(serve: Callable[..., Served], own_red
     idle = hail.open()
     own_redis.sigstop()
     question = whale.open("GET /totals?pk=late HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    health = whale.open(HEALTH.decode())
-    assert answer_on(health)[0] == 200  # so the question before it is in work
+    for served in (hail, whale):
+        health = served.open(HEALTH.decode())
+        assert answer_on(health)[0] == 200  # so that all which came before it is in work
     for served in (hail, whale):
         served.process.terminate()
     own_redis.sigcont()
