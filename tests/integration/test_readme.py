@@ -53,7 +53,7 @@ class Shell:
     def run(self, command: str) -> str:
         for printed, real in (("127.0.0.1:8085", self.hail), ("127.0.0.1:8086", self.whale)):
             command = command.replace(printed, real)
-        command = command.replace(".venv/bin/hailwhale", shlex.join(MAIN)).replace("curl ", "curl -sS ")
+        command = command.replace(".venv/bin/hailwhale", shlex.join(MAIN)).replace("curl ", "curl -sS -D headers ")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],
             cwd=self.folder,
@@ -64,6 +64,11 @@ class Shell:
             timeout=60,
         )
         return done.stdout
+
+    def unknown(self) -> list[str]:
+        """The names in the last question that were never counted, which read 0."""
+        headers = self.folder / "headers"
+        return re.findall(r"^X-Whale-Unknown: (.*)$", headers.read_text(), re.M | re.I) if headers.exists() else []
 
 
 @contextmanager
@@ -103,6 +108,8 @@ def answers_what_is_printed(shell: Shell, document: str, others: Mapping[str, st
             time.sleep(0.05)
             answered = shell.run(command)
         assert pattern(expected).fullmatch("".join(answered.split())), f"{command}\n{answered}"
+        if ASKS.search(command) and "/reset" not in command:
+            assert shell.unknown() == [], command
     return len(found)
 
 

@@ -57,6 +57,20 @@ def test_a_pk_or_a_path_is_reset(door: Door) -> None:
     assert post(door, "/reset", pk="never").status == 200
 
 
+@pytest.mark.parametrize("root", ["_", ["_"], "", [], {}, None, [[]]])
+def test_a_reset_of_the_root_forgets_the_whole_pk_as_the_documents_say(door: Door, root: Any) -> None:
+    assert post(door, "/reset", pk="shop", dimensions=root).status == 200
+    assert door.get("/pks").json == []
+    assert door.get("/total", pk='["shop", "1"]').json == 0
+
+
+@pytest.mark.parametrize("inner", [[None], {"a": None}])
+def test_a_null_inside_dimensions_forgets_and_sets_nothing(door: Door, inner: Any) -> None:
+    for path in ("/update_count_to", "/reset"):
+        assert post(door, path, pk="shop", dimensions=inner).json["code"] == "bad_dimensions"
+    assert door.get("/total", pk="shop").json == 1
+
+
 @pytest.mark.parametrize("path", ["/update_count_to", "/reset"])
 def test_only_a_post_changes_anything(door: Door, path: str) -> None:
     for method in ("GET", "HEAD", "PUT", "DELETE"):

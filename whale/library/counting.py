@@ -193,6 +193,8 @@ class Counting(Questions):
 
         Hits that were accepted before and are counted later do not count there. So a pk or path that was never counted, or was
         reset before, is reset as well; it is returned, with a known name beside it.
+
+        Dimensions that mean the root (`_`, an empty text, list or dict, None) delete the whole pk, with all pks below it.
         """
         now, names = self.clock(), pk_asked(pk)
         _refuse_nulls(one(dimensions, dimension), "dimensions", Reason.BAD_DIMENSIONS)

@@ -271,7 +271,11 @@ class ResetGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     pk: Annotated[Name | list[Name], Meta(description="The pk to delete, with all pks below it.")]
     dimensions: Annotated[
-        Names | None, Meta(description="Delete only this path of the pk, with all paths below it.")
+        Names | None,
+        Meta(
+            description="Delete only this path of the pk, with all paths below it. **The root (`_`, `[]`, `{}`, an empty text or "
+            "null) deletes the whole pk, with all pks below it.**"
+        ),
     ] = None
     dimension: Names | None = None
 
