@@ -13,6 +13,11 @@ from hail import __version__
 
 SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
+CALLBACK = (
+    "JavaScript name, or up to five names joined by dots. The script calls it with the outcome, such as "
+    "`accepted` or `dropped; reason=bad_pk`. Omit for a comment."
+)
+
 FORMS = "Epoch seconds, milliseconds or microseconds (recognised by size), YYYYMMDD, or ISO 8601"
 TIME = f"{FORMS}. A time without an offset is UTC. Default: now."
 
@@ -221,6 +226,14 @@ def document() -> dict[str, Any]:
                     "summary": f"Accept one hit and answer an image in every case. X-Hail names the outcome. {SEALED}",
                     "parameters": query,
                     "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
+                }
+            },
+            "/count.js": {
+                "get": {
+                    "operationId": "script",
+                    "summary": f"Accept one hit and answer a script in every case. X-Hail names the outcome. {SEALED}",
+                    "parameters": parameters(HitAsked, callback=CALLBACK),
+                    "responses": {"200": answer("A script.", None, "text/javascript"), **common(401)},
                 }
             },
             "/batch": {

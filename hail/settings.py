@@ -115,7 +115,8 @@ class Settings:
     ignored_parameters: re.Pattern[str] = setting(
         "",
         "names",
-        "further parameters of URLs and forms to ignore, such as `ref, my_*`. docs/http.md lists those that are always ignored",
+        "further parameters of URLs and forms to ignore, such as `ref, my_*`. docs/http/hits.md#other-names lists those that are "
+        "always ignored",
     )
     # what is shown of single hits
     spy: bool = setting("1", "0 or 1", "1 shows the last hits at GET /spy and `hailwhale tail`")

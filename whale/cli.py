@@ -86,7 +86,7 @@ def worker(threads: int | None) -> None:
     _become(worker_command(_with(WORKER_THREADS=threads)))
 
 
-@main.command()
+@main.command(short_help="Print a token that counts PK without showing it.")
 @click.argument("pk")
 @click.option("--dimensions", metavar="JSON", help="Its dimensions, in the form of /count.")
 @click.option("--metrics", metavar="JSON", help="Its metrics. Default: hits only.")
@@ -141,9 +141,7 @@ main.add_command(
     _Elsewhere("import", "whale.commands.importer", "Count a file of events: CSV or NDJSON, plain, gz or zip.")
 )
 main.add_command(
-    _Elsewhere(
-        "audit", "whale.commands.audit", "Show accepted, counted and dropped hits; exit 1 if the sums do not add up."
-    )
+    _Elsewhere("audit", "whale.commands.audit", "Show where every accepted hit is, and whether the sums add up.")
 )
 main.add_command(
     _Elsewhere("doctor", "whale.commands.doctor", "Check this machine and the servers; show and replay dead messages.")

@@ -36,6 +36,12 @@ def test_the_help_names_every_command() -> None:
         assert f"\n  {name} " in said.output
 
 
+def test_the_list_of_commands_cuts_no_sentence_off() -> None:
+    listed = CliRunner().invoke(main, ["--help"]).output.partition("Commands:\n")[2].splitlines()
+    assert len(listed) == len(main.commands)
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 @pytest.mark.parametrize("name", ["up", "hail", "whale", "worker"])
 def test_every_command_has_help(name: str) -> None:
     said = CliRunner().invoke(main, [name, "--help"])
