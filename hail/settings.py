@@ -470,7 +470,7 @@ def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
 
 def _periods(text: str) -> tuple[Retention, ...]:
     """The seed's form, `(15, 3600*3), (3600, 3600*24*7)`: read by hand, products allowed, nothing evaluated."""
-    expected = f"{PREFIX}PERIODS: expected ((60, 86400), (3600, 3600*24*90), (86400, None)), got {text!r}"
+    expected = f"{PREFIX}PERIODS: expected pairs of seconds such as ((60, 86400), (3600, 3600*24*90), (86400, None)), got {text!r}"
     try:
         rows = _literal(ast.parse(text.strip(), mode="eval").body)
         periods = tuple(sorted(((a, b) for a, b in rows), key=lambda row: 32 * DAY if row[0] == MONTH else row[0]))

@@ -16,6 +16,7 @@ from hail.pixel import token_of
 from hail.settings import Settings, SettingsError, load
 from whale import __version__
 from whale.errors import SetupError, Unavailable, visible
+from whale.options import WholeNumber
 
 
 class _Group(click.Group):
@@ -25,7 +26,9 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except (SettingsError, SetupError, Unavailable) as error:
-            click.echo(f"hailwhale: {visible(str(error))}", err=True)
+            is_down = isinstance(error, Unavailable) and "Connection refused" in str(error)
+            hint = " Start Redis (`hailwhale up` does), or correct HAILWHALE_REDIS_URL." if is_down else ""
+            click.echo(f"hailwhale: {visible(str(error))}{hint}", err=True)
             ctx.exit(2)
 
 
@@ -54,7 +57,7 @@ def up() -> None:
 
 @main.command()
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on (HAILWHALE_HAIL_BIND).")
-@click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_HAIL_PROCESSES).")
+@click.option("--processes", type=WholeNumber(1), help="Processes (HAILWHALE_HAIL_PROCESSES).")
 def hail(bind: str | None, processes: int | None) -> None:
     """Run Hail, which takes hits, under gunicorn."""
     from whale.commands.supervisor import hail_command
@@ -66,8 +69,8 @@ def hail(bind: str | None, processes: int | None) -> None:
 
 @main.command()
 @click.option("--bind", metavar="HOST:PORT", help="Address to listen on (HAILWHALE_WHALE_BIND).")
-@click.option("--processes", type=click.IntRange(1), help="Processes (HAILWHALE_WHALE_PROCESSES).")
-@click.option("--threads", type=click.IntRange(1), help="Threads of each process (HAILWHALE_WHALE_THREADS).")
+@click.option("--processes", type=WholeNumber(1), help="Processes (HAILWHALE_WHALE_PROCESSES).")
+@click.option("--threads", type=WholeNumber(1), help="Threads of each process (HAILWHALE_WHALE_THREADS).")
 def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
     """Run Whale, which answers questions, under gunicorn."""
     from whale.commands.supervisor import whale_command
@@ -78,7 +81,7 @@ def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
 
 
 @main.command()
-@click.option("--threads", type=click.IntRange(1), help="Messages taken at once (HAILWHALE_WORKER_THREADS).")
+@click.option("--threads", type=WholeNumber(1), help="Messages taken at once (HAILWHALE_WORKER_THREADS).")
 def worker(threads: int | None) -> None:
     """Run a Celery worker, which counts the hits in RabbitMQ's queue."""
     from whale.commands.supervisor import worker_command

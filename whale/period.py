@@ -38,6 +38,7 @@ CALENDAR_DAYS: dict[Interval, int] = {DAY: 1, WEEK: 7, SUNDAY_WEEK: 7}
 WEEKS: dict[Interval, int] = {WEEK: 1, SUNDAY_WEEK: 0}
 """Kinds of weeks, and the ordinal, modulo 7, of the day that each begins with."""
 WEEK_STARTS: dict[str, Interval] = {"monday": WEEK, "sunday": SUNDAY_WEEK}
+WEEK_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MONTHS: dict[Interval, int] = {MONTH: 1, YEAR: 12}
 
 
@@ -341,6 +342,8 @@ ONE_OF = {
 BY_DAYS = ("thirty", "seven")
 BUCKETS_OF: dict[str, Interval] = {"h": HOUR, "d": DAY, "w": WEEK, "mo": MONTH, "y": YEAR}
 """The intervals of which a number of buckets may be asked, as `7d`."""
+MOST_MEANT = 100
+"""Buckets that a text is taken to have meant."""
 MAX_POINTS = 10_000
 MAX_SOURCE_POINTS = 50_000
 """Stored buckets that one series may be summed from."""
@@ -378,6 +381,9 @@ def parse_period(
     if week not in WEEK_STARTS:
         raise PeriodError(f"expected {' or '.join(WEEK_STARTS)}, got {_shown(week)}", "week")
     weeks = WEEK_STARTS[week]
+    if after and after[-1].lower() in WEEK_DAYS:
+        said = f"expected a zone, or {' or '.join(WEEK_STARTS)} as the day that weeks begin with"
+        raise PeriodError(f"{said}, got {_shown(after[-1])}", "tz")
     own_zone = "|".join(after) or asked_zone
     in_zone = zone_asked(own_zone, zone) if own_zone else zone
     kept, then = dict(periods), now if at is None else at
@@ -388,8 +394,8 @@ def parse_period(
             found = _parse(period.strip(), then, in_zone, weeks, lambda asked: source_of(asked, now, zone, kept))
         if start_at is not None:
             found = _since(found, start_at)
-        check_points(found, max_points)
-        return with_source(found, now, zone, kept)
+        check_points(found, max_points, lambda wide: source_of(wide, now, zone, kept) is not None)
+        return with_source(found, now, zone, kept, is_advised=True)
     except (OverflowError, OSError):
         where = "start" if isinstance(text, Span) else "period"
         raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(str(text))}", where) from None
@@ -399,17 +405,39 @@ def parse_period(
         raise
 
 
-def check_points(found: Range, limit: int) -> None:
-    """Raises TooManyPoints with what to do."""
+def check_points(found: Range, limit: int, is_kept: Callable[[Range], bool] = lambda wide: True) -> None:
+    """Raises TooManyPoints with what to do. is_kept: whether a range by a wider interval is answered."""
     if found.points > limit:
-        wider = next((name for name, wide in _WIDER if width(found.interval) < wide), None)
+        wider = next(
+            (
+                name
+                for name, interval in _WIDER
+                if width(found.interval) < width(interval)
+                and (wide := _widened(found, interval)).points <= limit
+                and is_kept(wide)
+            ),
+            None,
+        )
         hint = f"ask by {wider} or shorten the range" if wider else "shorten the range"
         raise TooManyPoints(
             f"this range by {interval_name(found.interval)} is {found.points} points, the limit is {limit}: {hint}"
         )
 
 
-_WIDER = (("minute", MINUTE), ("hour", HOUR), ("day", DAY), ("week", WEEK), ("month", 28 * DAY), ("year", 365 * DAY))
+_WIDER: tuple[tuple[str, Interval], ...] = (
+    ("minute", MINUTE),
+    ("hour", HOUR),
+    ("day", DAY),
+    ("week", WEEK),
+    ("month", MONTH),
+    ("year", YEAR),
+)
+
+
+def _widened(asked: Range, interval: Interval) -> Range:
+    """The buckets of a wider interval that hold a range."""
+    begin = _local_start(interval, asked.start, asked.zone)
+    return Range(interval, begin, _edge(interval, begin, asked.end, asked.zone), asked.zone)
 
 
 def width(interval: Interval) -> int:
@@ -473,7 +501,8 @@ def _parse(text: str, now: float, zone: str, week: Interval, kept_as: Callable[[
     length = _length_asked(length_text, text)
     if length[0] * UNITS[length[1]] < width(interval):
         raise PeriodError(
-            f"expected interval:length such as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: {SEVEN_DAYS}"
+            f"expected interval:length such as 1d:7d, got {_shown(text)}, whose length is shorter than its interval: "
+            f"{_length_hint(interval, length_text)}"
         )
     return _back(interval, length, now, zone)
 
@@ -492,8 +521,17 @@ def not_an_interval(period: Any) -> str | None:
 def _unread(period: str) -> str:
     """A sentence about a period that cannot be read, with the name that it is near to."""
     plain = re.sub(r"[\s-]+", "_", period.lower()[:60])
-    meant = MEANT.get(plain) or near(plain, WORDS)
+    meant = MEANT.get(plain) or _last_meant(plain) or near(plain, WORDS)
     return f"{EXPECTED}; got {_shown(period)}{f': did you mean {meant}?' if meant else ''}"
+
+
+def _last_meant(text: str) -> str:
+    """`5h` of `last_5h`, `last_30d` of `last30days`; empty of anything else."""
+    found = re.fullmatch(r"last_?([0-9]{1,3})_?([a-z]+)", text, re.ASCII)
+    unit = _unit(found[2]) if found else None
+    if not found or unit in (None, "s") or not 1 < int(found[1]) <= MOST_MEANT:
+        return ""
+    return f"last_{found[1]}d" if unit == "d" else f"1m:{found[1]}m" if unit == "m" else f"{found[1]}{unit}"
 
 
 def _number_of_buckets(text: str) -> tuple[int, Interval] | None:
@@ -617,8 +655,27 @@ def _interval(text: str, period: str, week: Interval) -> Interval:
     seconds = int(found[1]) * UNITS[unit]
     if unit in ("mo", "y") or not (seconds in (DAY, WEEK) or (seconds <= HOUR and HOUR % seconds == 0)):
         expected = "expected buckets that divide an hour, or of 1d, 1w, 1mo or 1y"
-        raise PeriodError(f"{expected}, got {_shown(text)}: {A_YEAR if _A_YEAR.fullmatch(text) else SEVEN_DAYS}")
+        raise PeriodError(f"{expected}, got {_shown(text)}: {_interval_hint(text, found[2] and unit, seconds)}")
     return week if seconds == WEEK else seconds
+
+
+def _interval_hint(text: str, unit: str, seconds: int) -> str:
+    """How to ask in place of an interval that there is not."""
+    if unit in ("mo", "y"):
+        return f"ask by 1{unit}"
+    if unit and HOUR < seconds < DAY:
+        return "ask by 1h"
+    return A_YEAR if _A_YEAR.fullmatch(text) else SEVEN_DAYS
+
+
+def _length_hint(interval: Interval, length_text: str) -> str:
+    """How to ask in place of a length that is shorter than its interval: mostly its unit was left out."""
+    if not length_text.isdigit() or int(length_text) > MOST_MEANT:
+        return SEVEN_DAYS
+    name = interval_name(interval)
+    number, unit = int(name.rstrip("smhdwoy")), name.lstrip("0123456789")
+    length = f"{number * int(length_text)}{unit}"
+    return f"write {length if _number_of_buckets(length) and number == 1 else f'{name}:{length}'}"
 
 
 def _length_asked(text: str, period: str) -> tuple[int, str]:
@@ -682,8 +739,13 @@ def _since(asked: Range, at: float) -> Range:
     return Range(asked.interval, start, asked.end, asked.zone)
 
 
-def with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float | None]) -> Range:
-    """The range with the widest stored interval that answers it; raises PeriodError, TooManyPoints."""
+def with_source(
+    asked: Range, now: float, zone: str, kept: dict[Interval, float | None], is_advised: bool = False
+) -> Range:
+    """The range with the widest stored interval that answers it; raises PeriodError, TooManyPoints.
+
+    is_advised: the error names an interval by which the range is answered.
+    """
     if source := source_of(asked, now, zone, kept):
         count = points(source, asked.start, asked.end, zone)
         if count > MAX_SOURCE_POINTS:
@@ -697,10 +759,13 @@ def with_source(asked: Range, now: float, zone: str, kept: dict[Interval, float 
     if gone:
         longest = max(gone, key=lambda stored: kept[stored] or 0)
         begins = datetime.fromtimestamp(asked.start, UTC).isoformat().replace("+00:00", "Z")
+        wider = (each for each in sorted(kept, key=width) if width(each) > width(asked.interval))
+        found = next((each for each in wider if source_of(_widened(asked, each), now, zone, kept)), None)
+        hint = f": ask by {interval_name(found)}" if is_advised and found else ""
         made = "" if longest == asked.interval else f", which {name} in {asked.zone} is summed from,"
         raise PeriodError(
             f"buckets of {interval_name(longest)}{made} are kept for {_length(kept[longest] or 0)}, "
-            f"but the period begins at {begins}"
+            f"but the period begins at {begins}{hint}"
         )
     names = ", ".join(map(interval_name, kept))
     if any(_made_of(asked.interval, stored) for stored in kept):

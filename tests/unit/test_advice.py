@@ -5,15 +5,18 @@ import re
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from hail.formats.posted import hit_of_json
 from hail.hit import HitError, parse_decided, parse_hit
-from hail.settings import load
+from hail.settings import SettingsError, load
 from hail.unreadable import Summary
 from tests.unit.test_managed import Door
+from whale.cli import main
 from whale.decide.definition import changed, given_of
 from whale.errors import CallerError, FormulaError
 from whale.formula import parse_formula
+from whale.period import parse_period
 
 NOW = 1_795_000_000.0
 SETTINGS = load({})
@@ -129,3 +132,92 @@ def test_one_more_is_one() -> None:
     unreadable.note("second")
     unreadable.end()
     assert said[-1] == "1 more unreadable request since the last such line"
+
+
+def asked(text: str) -> Any:
+    return parse_period(text, NOW, "UTC", SETTINGS.periods)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("2h:1d", "ask by 1h"),
+        ("2mo:1y", "ask by 1mo"),
+        ("1mo:3", "write 3mo"),
+        ("15m:4", "write 15m:60m"),
+        ("1h:5", "write 5h"),
+        ("last_5h", "did you mean 5h?"),
+        ("last 3 months", "did you mean 3mo?"),
+        ("last_30m", "did you mean 1m:30m?"),
+        ("last30days", "did you mean last_30d?"),
+        ("5m:1y", "ask by day or shorten the range"),
+        ("1m:5d", "ask by 15m"),
+        ("1h:180d", "ask by 1d"),
+    ],
+)
+def test_advice_about_a_period_is_answered(text: str, advice: str) -> None:
+    said = refused_by(asked, text)
+    assert said.endswith(advice), said
+    written = advice.removesuffix(" or shorten the range").rstrip("?").split()[-1].replace("day", "1d")
+    assert asked(written if ":" in written or "ask" not in advice else f"{written}:{text.split(':')[1]}").points > 0
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "7m", "15m", "2h", "1h", "1d", "2mo"])
+@pytest.mark.parametrize("length", ["1d", "7d", "60d", "200d", "1y", "5y", "90y"])
+def test_an_interval_that_is_advised_is_answered(interval: str, length: str) -> None:
+    text = f"{interval}:{length}"
+    for _ in range(2):
+        try:
+            asked(text)
+            return
+        except CallerError as error:
+            found = re.search(r"ask by (\w+)", str(error))
+            if not found:
+                return
+            words = {"minute": "1m", "hour": "1h", "day": "1d", "week": "1w", "month": "1mo", "year": "1y"}
+            text = f"{words.get(found[1], found[1])}:{length}"
+    asked(text)
+
+
+def test_a_week_begins_with_monday_or_sunday() -> None:
+    said = refused_by(asked, "wtd|friday")
+    assert said == "tz: expected a zone, or monday or sunday as the day that weeks begin with, got 'friday'"
+    assert asked("wtd|sunday").points
+    assert asked("wtd|monday").points
+
+
+def test_a_comparison_with_hours_that_are_gone_is_told_of_days(door: Door) -> None:
+    door.whale.count_now("a")
+    said = detail(door.get("/plotpoints", pk="a", period="today", compare="last_year"))
+    assert said.endswith(": ask by 1d, for days that have ended, such as yesterday or last_7d")
+    for period in ("yesterday", "last_7d"):
+        assert door.get("/plotpoints", pk="a", period=period, compare="last_year").status == 200
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["audit", "--wait", "x"], "expected a number, got 'x'"),
+        (["worker", "--threads", "x"], "expected a whole number, got 'x'"),
+        (["import", ".", "--mapping", "examples/flights.toml"], ".: is a folder; give a file"),
+    ],
+)
+def test_a_command_says_what_it_expected(words: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAILWHALE_REDIS_URL", "redis://127.0.0.1:1/0")
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_redis_that_is_away_is_told_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAILWHALE_REDIS_URL", "redis://127.0.0.1:1/0")
+    result = CliRunner().invoke(main, ["audit"])
+    assert result.exit_code == 2
+    assert result.output.endswith("Start Redis (`hailwhale up` does), or correct HAILWHALE_REDIS_URL.\n")
+
+
+def test_the_setting_of_periods_shows_one_that_is_taken() -> None:
+    with pytest.raises(SettingsError, match="expected pairs of seconds such as") as refused:
+        load({"HAILWHALE_PERIODS": "daily"})
+    example = re.findall(r"such as (.*), got", str(refused.value))[0]
+    assert load({"HAILWHALE_PERIODS": example}).periods

@@ -341,8 +341,8 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, name: str, d
 
 def test_a_folder_or_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe"):
-        with pytest.raises(SetupError, match="expected a file, which is read more than once"):
+    for path, said in ((tmp_path, "is a folder; give a file"), (tmp_path / "pipe", "is read more than once")):
+        with pytest.raises(SetupError, match=said):
             scan(str(path), mapping_of(tmp_path))
 
 

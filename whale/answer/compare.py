@@ -51,6 +51,7 @@ from whale.period import (
 from whale.store.contract.counters import Counters
 
 WORDS = ("previous", "last_year")
+BY_DAY = "ask by 1d, for days that have ended, such as yesterday or last_7d"
 TO_DATE: dict[str, Interval] = {"today": DAY, "wtd": WEEK, "mtd": MONTH, "ytd": YEAR}
 """Periods that end with now, and what they are the begin of."""
 Kept = Mapping[Interval, float | None]
@@ -213,10 +214,24 @@ class _Calendar:
             self.unit = "day" if whole else "second"
 
     def comparison(self, word: str) -> Comparison:
-        asked, scope = self.asked, self.scope
         begin = self._begin(word)
         if begin < FIRST:
             raise ValueError
+        try:
+            return self._comparison(word, begin)
+        except PeriodError as error:
+            if width(self.asked.interval) >= DAY or not self._has_day(begin):
+                raise
+            raise PeriodError(f"{str(error).removeprefix('period: ')}: {BY_DAY}") from None
+
+    def _has_day(self, at: int) -> bool:
+        """Whether the day with a time is kept."""
+        start = bucket_start(DAY, at, self.zone)
+        day = Range(DAY, start, next_start(DAY, start, self.zone), self.zone)
+        return source_of(day, self.scope.now, self.scope.zone, dict(self.scope.kept)) is not None
+
+    def _comparison(self, word: str, begin: int) -> Comparison:
+        asked, scope = self.asked, self.scope
         if asked.end <= scope.at:
             before = self._read(Range(asked.interval, begin, self._at(begin, asked.end), self.zone), asked.interval)
             return self._made(word, asked, before, None)

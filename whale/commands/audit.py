@@ -32,6 +32,7 @@ from hail.spool import SpoolFolder
 from whale.cells import Name
 from whale.commands.dead import Queues
 from whale.errors import Unavailable
+from whale.options import NumberBetween
 from whale.store import connect, with_redis
 from whale.store.contract.faults import Faults
 from whale.store.contract.tallies import Tallies
@@ -299,7 +300,7 @@ def show(done: Audit, console: Console) -> None:
 @click.option(
     "--wait",
     "wait_s",
-    type=click.FloatRange(0, 3600),
+    type=NumberBetween(0, 3600),
     default=WAIT_S,
     show_default=True,
     metavar="S",

@@ -68,6 +68,7 @@ from whale.commands.rows import BAD_ROW, BadRow, CutOff, NoRows, Portion, check_
 from whale.count.apply import Applier, CountingStore
 from whale.count.hailwail import Ship
 from whale.errors import CallerError, SetupError, Unavailable, visible
+from whale.options import WholeNumber
 from whale.store import connect, with_redis
 from whale.store.contract.changes import RESET_KEPT_S
 from whale.store.contract.definitions import Defined
@@ -679,7 +680,7 @@ def import_file(job: Job, dry_run: bool) -> int:
 @click.option("--name", metavar="NAME", help="Name of the import. Default: the name of the file.")
 @click.option(
     "--block-hits",
-    type=click.IntRange(1, 10_000),
+    type=WholeNumber(1, 10_000),
     default=BLOCK_HITS,
     show_default=True,
     help="Rows per message.",

@@ -62,6 +62,8 @@ def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
                     raise SetupError(f"{path}: expected a zip with one file in it, got {len(names)}")
                 with archive.open(names[0]) as stream:
                     yield names[0], stream
+        elif os.path.isdir(path):
+            raise SetupError(f"{path}: is a folder; give a file")
         elif not stat.S_ISREG(os.stat(path).st_mode):
             raise SetupError(f"{path}: expected a file, which is read more than once: save the stream to a file first")
         elif path.lower().endswith(".gz"):
