@@ -117,6 +117,7 @@ def test_a_bad_row_is_named_and_takes_no_neighbour_along(tmp_path: Path) -> None
         f"ann,{'x' * 201},,,1,,01.07.2026 12:00,",
         "ann,US,,,1e10,,01.07.2026 12:00,",
         "ann,US,,,1,1.5,01.07.2026 12:00,",
+        "ann,US,,,1,,01.07.2126 12:00,",
         "",
         "ann,US,,,2,,01.07.2026 12:00,",
     ]
@@ -130,6 +131,7 @@ def test_a_bad_row_is_named_and_takes_no_neighbour_along(tmp_path: Path) -> None
         f"F:7: name_too_long: dimensions.'place': expected at most 200 bytes, got 201: '{'x' * 56}...",
         "F:8: number_out_of_range: metrics.revenue: expected a number between -9.0e9 and 9.0e9, got 10000000000.0",
         "F:9: bad_metrics: metrics.hits: expected a whole number, got 1.5",
+        "F:10: bad_time: at: expected 1900 to a year from now, got '01.07.2126 12:00'",
     ]
 
 
@@ -341,9 +343,31 @@ def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path: Path, name: str, d
 
 def test_a_folder_or_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path, "is a folder; give a file"), (tmp_path / "pipe", "is read more than once")):
+    (tmp_path / "folder.zip").mkdir()
+    pipe, folder = "expected a file, which is read more than once", "is a folder; give a file"
+    for path, said in ((tmp_path / "pipe", pipe), (tmp_path, folder), (tmp_path / "folder.zip", folder)):
         with pytest.raises(SetupError, match=said):
             scan(str(path), mapping_of(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ('{"geo": 1}', "bad_pk: pk: expected a name in column 'who', got nothing"),
+        ('{"who": "a"}', "bad_time: at: expected a time in column 'at.ms', got nothing"),
+        (
+            '{"who": "a", "at": {"ms": "2126-01-01"}}',
+            "bad_time: at: expected 1900 to a year from now, got '2126-01-01'",
+        ),
+    ],
+)
+def test_a_value_is_told_as_it_stands_in_its_row(tmp_path: Path, data: str, said: str) -> None:
+    assert hits_of(tmp_path, data.encode() + b"\n", "f.ndjson", ND)[1] == [f"F:1: {said}"]
+
+
+def test_a_mapping_without_a_time_got_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="at: expected .* the time of a row, got nothing"):
+        mapping_of(tmp_path, 'pk = "shop"\n')
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])

@@ -144,12 +144,12 @@ def test_of_a_file_that_has_grown_the_new_rows_count(shop: Shop) -> None:
     shop.run()
     shop.write(1, 2, 3, "x", 5)
     assert (shop.run(), shop.sold()) == (1, 11)
-    assert "import: 1 of 2 rows after the first 3 counted, refused: 1 bad_metrics; …\n" in shop.said
+    assert "import: 3 rows were imported before; 1 of 2 new rows counted, refused: 1 bad_metrics; …\n" in shop.said
     assert f"{shop.file}:5: bad_metrics" in shop.said
     shop.write(1, 2, 3, "x", 5, 6, end="")
     assert (shop.run(), shop.sold()) == (0, 17)
     assert (shop.run(), shop.sold()) == (0, 17)
-    assert "all 6 rows were counted, 1 of them refused …" in shop.said
+    assert "nothing to count: 5 of 6 rows were counted and 1 refused, …" in shop.said
     assert shop.closes()
 
 
@@ -169,7 +169,7 @@ def test_a_row_that_was_cut_off_inside_quotes_counts_when_it_is_whole(shop: Shop
     shop.file.write_text(whole)
     assert shop.run() == 0
     assert (shop.sold(), shop.sold(metric="hits")) == (321, 3)
-    assert "2 of 2 rows after the first 1 counted, refused: none" in shop.said
+    assert "1 row was imported before; 2 of 2 new rows counted, refused: none" in shop.said
     assert shop.run(undo=True) == 0
     assert (shop.sold(), shop.closes()) == (0, True)
 
@@ -211,7 +211,12 @@ def test_anything_else_is_declined_and_named(shop: Shop, change: Callable[[Shop]
     [
         (lambda shop: None, {}, 0, "3 of 3 rows counted, refused: none"),
         (lambda shop: shop.run(), {}, 0, "nothing to count: all 3 rows were counted"),
-        (lambda shop: (shop.run(), shop.write(1, 2, 3, "x", 5)), {}, 1, "1 of 2 rows after the first 3 counted"),
+        (
+            lambda shop: (shop.run(), shop.write(1, 2, 3, "x", 5)),
+            {},
+            1,
+            "3 rows were imported before; 1 of 2 new rows counted",
+        ),
         (lambda shop: (shop.run(), shop.write(1, 2, 4)), {}, 1, "and the rows differ now"),
         (
             lambda shop: (shop.run(), shop.mapping.write_text(MAPPING + '[dimensions]\nday = "t"\n')),
@@ -223,7 +228,7 @@ def test_anything_else_is_declined_and_named(shop: Shop, change: Callable[[Shop]
             lambda shop: (shop.run(), shop.write(1, 2, 3, 4), shop.reset()),
             {},
             0,
-            "1 of 1 rows after the first 3 counted",
+            "3 rows were imported before; 1 of 1 new rows counted",
         ),
         (lambda shop: shop.killed(4), {}, 0, "3 of 3 rows counted (3 of them before)"),
         (lambda shop: shop.run(name="two"), {"name": "two"}, 0, "two: nothing to count"),
@@ -367,7 +372,7 @@ def test_after_a_reset_of_all_of_it_it_counts_again(shop: Shop) -> None:
     shop.reset()
     assert (shop.run(), shop.sold()) == (0, 10)
     assert "import: 3 of 3 rows counted" in shop.said
-    assert "import: 1 of 1 rows after the first 3 counted" in shop.said
+    assert "import: 3 rows were imported before; 1 of 1 new rows counted" in shop.said
     assert (shop.run(), shop.sold()) == (0, 10)
     shop.reset()
     assert (shop.run(undo=True), shop.sold()) == (0, 0)
@@ -447,10 +452,23 @@ def test_ids_keep_no_row_out_that_counts_again(tmp_path: Path) -> None:
     assert (shop.run(), shop.sold()) == (0, 3)
     with_ids(shop, "a", "b", "c", "d", "d")
     assert (shop.run(), shop.sold()) == (0, 4)
-    assert "import: 2 of 2 rows after the first 3 counted, 1 of them dropped, refused: none" in shop.said
+    assert (
+        "import: 3 rows were imported before; 1 of 2 new rows counted, 1 dropped as duplicate, refused: none"
+        in shop.said
+    )
     assert (shop.run(undo=True), shop.sold()) == (1, 4)
     assert shop.said == "its rows have ids, and some did not count (1); HailWhale does not know which"
     assert shop.closes()
+
+
+def test_rows_that_are_dropped_or_refused_are_not_told_as_counted(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, mapping=f'id = "id"\n{MAPPING}')
+    with_ids(shop, "a", "b", "c")
+    assert shop.run() == 0
+    assert shop.run(again=True) == 0
+    assert shop.said == "import: 0 of 3 rows counted, 3 dropped as duplicate, refused: none; …\n"
+    assert shop.run() == 0
+    assert "nothing to count: 0 of 3 rows were counted and 3 dropped, … under m.toml" in shop.said
 
 
 def test_an_id_that_came_otherwise_is_no_second_one(tmp_path: Path) -> None:
@@ -458,7 +476,7 @@ def test_an_id_that_came_otherwise_is_no_second_one(tmp_path: Path) -> None:
     Whale(shop.store, shop.settings).count_now("shop", metrics={"sold": 1}, at="2016-01-01", id="a")
     with_ids(shop, "a", "b")
     assert (shop.run(), shop.sold()) == (0, 2)
-    assert "1 of them dropped" in shop.said
+    assert "1 dropped as duplicate" in shop.said
 
 
 def test_an_import_of_the_version_before_goes_on(shop: Shop) -> None:

@@ -358,17 +358,20 @@ class Shown:
     def say(self, text: str) -> None:
         say(self._console, text)
 
-    def sum_up(self, verb: str, refused: "Refused", at_ms: int, before: int = 0) -> None:
-        """before: rows that were there before those that were read now."""
+    def sum_up(self, verb: str, refused: "Refused", dropped: Counter[str], at_ms: int, before: int = 0) -> None:
+        """dropped: hits, by reason.  before: rows that were there before those that were read now."""
         if refused.ahead:
             at = datetime.fromtimestamp(at_ms / 1000).astimezone().isoformat(" ", "seconds")
             self.say(
                 f"{refused.ahead:,} rows have a time in the future and count at {at}; the first is line {refused.first_ahead:,}"
             )
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in refused.by_reason.most_common())
-        after = f" after the first {before:,}" if before else ""
+        first = f"{before:,} {'row was' if before == 1 else 'rows were'} imported before; " if before else ""
+        new = "new " if before else ""
+        count = self.hits - dropped.total()
+        verb += "".join(f", {many:,} dropped as {reason}" for reason, many in dropped.most_common())
         took = f"{self.took_s:.1f} s, {self.rate}"
-        self.say(f"{self.hits:,} of {self.rows:,} rows{after} {verb}, refused: {left_out or 'none'}; {took}")
+        self.say(f"{first}{count:,} of {self.rows:,} {new}rows {verb}, refused: {left_out or 'none'}; {took}")
 
     def done(self, block: Block) -> None:
         rows, read = block.rows, block.read
@@ -555,7 +558,8 @@ class Importing:
             refused = Refused(shown.say)
             self._send(begun, content, shown, refused)
             part = counted.parts[-1]
-            dropped = self._dropped(part) if job.mapping.id and not begun.undo else UNKNOWN
+            dropped = self._dropped(part) if job.mapping.id and not begun.undo else None
+            many = UNKNOWN if dropped is None else dropped.total()
             resets = self._store.last_resets(ACCOUNT)
             is_apart = len(counted.parts) > 1 and any(
                 touches(job.mapping, pk, path) and counted.parts[-2].at_ms < ms <= part.at_ms
@@ -564,7 +568,7 @@ class Importing:
             bad, cut = refused.by_reason.total(), int(refused.last_is_cut)
             rows, known_bad = before + shown.rows - cut, bad - cut  # without a row that may be whole the next time
             while record.begun == begun:
-                if self._keep(name, kept, finished(record, rows, known_bad, refused.ahead > 0, dropped, is_apart)):
+                if self._keep(name, kept, finished(record, rows, known_bad, refused.ahead > 0, many, is_apart)):
                     break
                 kept, record = self._record(name)
             else:
@@ -572,9 +576,8 @@ class Importing:
                     raise Declined(f"{name}: another process is undoing it")
             verb = "taken back" if begun.undo else to.verb
             still = left(self._record(name)[1]) if begun.undo else ""
-            more = f" ({to.known - known:,} of them before)" if to.known > known and not begun.undo else ""
-            more += f", {dropped:,} of them dropped" if dropped > 0 else ""
-            shown.sum_up(verb + more, refused, part.at_ms, before)
+            more = f" ({to.known - known:,} of them before)" if to.known > known and not (begun.undo or dropped) else ""
+            shown.sum_up(verb + more, refused, dropped or Counter(), part.at_ms, before)
             if still:
                 shown.say(f"{name}: {still}")
             if not begun.undo and (reset_ms := self._covered(counted, content, resets)):
@@ -615,12 +618,15 @@ class Importing:
             finally:
                 stopped.set()
 
-    def _dropped(self, part: Part) -> int:
-        """Hits of a part that did not count; UNKNOWN where that is not known yet."""
+    def _dropped(self, part: Part) -> Counter[str] | None:
+        """Hits of a part that did not count, by reason; None where that is not known yet."""
         if isinstance(self._to, ToBroker):
-            return UNKNOWN
-        rows = [row for row in self._store.audit(ACCOUNT) if row.publisher == part.publisher]
-        return sum(sum(row.dropped.values()) for row in rows)
+            return None
+        found = Counter[str]()
+        for row in self._store.audit(ACCOUNT):
+            if row.publisher == part.publisher:
+                found.update(row.dropped)
+        return found
 
 
 def partly(mapping: RowMapping, counted: Counted, resets: Resets) -> str:

@@ -241,9 +241,17 @@ def next_step(
         return _begin(name, record, asked, content, at_ms, place, of=counted)
     if counted.size < content.end[0]:
         return _begin(name, record, asked, content, at_ms, place, after=counted)
-    refused = f", {counted.refused:,} of them refused" if counted.refused else ""
-    says = f"nothing to count: all {counted.rows:,} rows were counted{refused} {_told(counted)}{note(counted)}"
-    return Step(name, record, says)
+    return Step(name, record, f"nothing to count: {_outcome(counted)} {_told(counted)}{note(counted)}")
+
+
+def _outcome(counted: Counted) -> str:
+    """How many of the rows counted, as far as it is known: of hits that a worker drops, it is not."""
+    dropped = sum(part.dropped for part in counted.parts if part.dropped != UNKNOWN)
+    others = [f"{many:,} {what}" for many, what in ((counted.refused, "refused"), (dropped, "dropped")) if many]
+    if not others:
+        return f"all {counted.rows:,} rows were counted"
+    count = counted.rows - counted.refused - dropped
+    return " and ".join([f"{count:,} of {counted.rows:,} rows were counted", *others]) + ","
 
 
 def undone(record: Record, begun: Unfinished) -> str:

@@ -150,7 +150,7 @@ def _table(given: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _text(value: Any, key: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{key}: expected text, got {'nothing' if value is None else _shown(value)}")
+        raise ValueError(f"{key}: expected text, got {_shown(value)}")
     return value
 
 
@@ -191,7 +191,7 @@ def _encoding(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = ascii(value)
+    text = "nothing" if value is None else ascii(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -333,7 +333,12 @@ class HitMaker:
     def _time(self, value: Value) -> bytes:
         if value is None or self._missing(value):
             raise HitError(Reason.BAD_TIME, "at", f"expected a time in column {_shown(self._mapping.at)}, got nothing")
-        return wire_part(self._hit(at=self._when(value)).at_ms)
+        when = self._when(value)
+        try:
+            return wire_part(self._hit(at=when).at_ms)
+        except HitError as error:  # it shows the time as it was read, not as it stands in the row
+            expected = str(error).removeprefix("at: ").partition(", got ")[0]
+            raise HitError(error.reason, "at", f"{expected}, got {_shown(value)}") from None
 
     def _when(self, text: str) -> datetime:
         """The time of a row, in the zone of the mapping where it names none; rounded to microseconds."""

@@ -55,6 +55,8 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
     """The name and the bytes of the one file that this is, or holds. Raises SetupError, also while it is read."""
     try:
+        if os.path.isdir(path):
+            raise SetupError(f"{path}: is a folder; give a file")
         if path.lower().endswith(".zip"):
             with zipfile.ZipFile(path) as archive:
                 names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX/")]
@@ -62,8 +64,6 @@ def unpacked(path: str) -> Iterator[tuple[str, IO[bytes]]]:
                     raise SetupError(f"{path}: expected a zip with one file in it, got {len(names)}")
                 with archive.open(names[0]) as stream:
                     yield names[0], stream
-        elif os.path.isdir(path):
-            raise SetupError(f"{path}: is a folder; give a file")
         elif not stat.S_ISREG(os.stat(path).st_mode):
             raise SetupError(f"{path}: expected a file, which is read more than once: save the stream to a file first")
         elif path.lower().endswith(".gz"):
