@@ -186,7 +186,7 @@ def test_a_spool_that_nobody_reads_is_wrong(settings: Settings) -> None:
     assert "spool" not in wrong(settings, NOW + 100)  # ready, but empty
     writer.append([body(0)])
     assert "spool" not in wrong(settings, NOW + 10)
-    assert "1 files, the oldest of 2 min; no process hands them on" in wrong(settings, NOW + 120)["spool"]
+    assert "1 file, the oldest of 2 min; no process hands them on" in wrong(settings, NOW + 120)["spool"]
     assert "the oldest of 3 d, which is too old: run `hailwail --force`" in wrong(settings, NOW + 3 * DAY)["spool"]
     (SpoolFolder(settings.data_dir).path / "1-x.damaged").touch()
     assert "1-x.damaged" in wrong(settings)["spool"]

@@ -179,7 +179,7 @@ def tracker() -> Memory:
         ("set_metric_by_day", ("1", "m", DAY, math.nan), "count: expected a number"),
         ("track_count", ("1", "m", math.nan), "inc_amt: expected a number"),
         ("track_count", ("", "m"), "unique_identifier: expected a name, got empty text"),
-        ("track_count", (None, "m"), "unique_identifier: expected a name, got None"),
+        ("track_count", (None, "m"), "unique_identifier: expected a name, got null"),
         ("track_count", (b"1", "m"), "unique_identifier: expected a name"),
         ("track_count", ("1", "x" * 201), "metric: expected at most 200 bytes"),
         ("track_count", ("1", "\ud800"), "metric: expected Unicode text"),

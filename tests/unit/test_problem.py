@@ -116,7 +116,7 @@ def test_many_unreadable_requests_are_one_line_a_minute() -> None:
     assert lines[1:] == ["no request either; 9999 more since the last such line"]
     summary.end()
     summary.end()
-    assert lines[2:] == ["1 more unreadable requests since the last such line"]
+    assert lines[2:] == ["1 more unreadable request since the last such line"]
 
 
 def test_no_line_of_the_log_shows_a_key() -> None:
