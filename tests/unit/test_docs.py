@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -179,6 +180,16 @@ def test_the_section_of_a_question_lists_the_parameters_that_it_takes(route: str
     assert {"dimension", "dimensions"} & taken == set() or {"dimension", "dimensions"} & shown
 
 
+def test_the_table_of_periods_says_the_points_of_each() -> None:
+    asked = Whale(MemoryStore(SETTINGS), SETTINGS, clock=lambda: datetime(2015, 6, 17, 14, 35, tzinfo=UTC).timestamp())
+    table = rows(DOCUMENTS["docs/http/periods.md"].partition("## Zones")[0])
+    assert len(table) > 15
+    for row in table:
+        periods = re.findall(r"`([^`]+)`", row[0].partition(": ")[0])
+        said = {int(number) for number in re.findall(r"\d+", row[3].partition("(")[0] + row[3].partition(")")[2])}
+        assert {asked.range_of(period).points for period in periods} == said, row
+
+
 def first_names(document: str, title: str) -> set[str]:
     """The names in the first column of the tables of a section."""
     return {name for row in rows(section(document, title)) for name in re.findall(r"`([\w-]+)`", row[0])}
@@ -348,9 +359,10 @@ def test_links_lead_somewhere(document: str) -> None:
 
 def test_pages_that_texts_in_code_name_are_there() -> None:
     modules = [path for folder in ("hail", "whale", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    named = {name for path in modules for name in re.findall(r"docs/[\w/-]+\.md", path.read_text())}
-    assert named >= {"docs/http.md", "docs/settings.md"}
-    assert named <= DOCUMENTS.keys()
+    named = {name for path in modules for name in re.findall(r"(docs/[\w/-]+\.md)(?:#([\w-]+))?", path.read_text())}
+    assert {page for page, _ in named} >= {"docs/http.md", "docs/settings.md"}
+    assert {page for page, _ in named} <= DOCUMENTS.keys()
+    assert [(page, anchor) for page, anchor in named if anchor and anchor not in anchors(DOCUMENTS[page])] == []
 
 
 CODE = re.compile(r"^```\w*\n(.*?)^```$|((?:^ {4}[^\n]*\n)+)", re.M | re.S)

@@ -217,7 +217,7 @@ def _fault_findings(store: Faults) -> Findings:
             f"{each.metric} of {name_pk(each.pk)}" for each in store.faulty_metrics(ACCOUNT) if each.reason == reason
         ]
         where = f": {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}" if names else ""
-        text = f"{new:,} cells could not be added ({reason}){where}: docs/http.md says why"
+        text = f"{new:,} cells could not be added ({reason}){where}: docs/http/errors.md#{reason} says why"
         yield Finding(WRONG, "store", f"{text}; acknowledge them with `hailwhale doctor --seen`")
 
 
