@@ -99,7 +99,7 @@ def remove_what_dead_runs_left() -> None:
     """Of memory a run that was killed would keep some until the machine is started again."""
     for folder in MEMORY.glob("hailwhale-*-*-*"):
         process = folder.name.split("-")[2]
-        if not Path("/proc", process).exists():
+        if process.isdigit() and not Path("/proc", process).exists():
             shutil.rmtree(folder, ignore_errors=True)
 
 

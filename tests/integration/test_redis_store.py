@@ -1,5 +1,6 @@
 """What only the Redis store has to bear: dictionaries that go back in time, keys of another type, shards that part ways."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -254,3 +255,20 @@ def test_a_name_that_cannot_be_kept_for_want_of_memory_is_not_counted_as_lost(ow
     assert client.hgetall("{0}faults") == {}
     assert Script(client, "mark")(*call) == [b"ok"]
     assert client.pfcount("{0}h:1:2") == 1
+
+
+def test_a_hurried_store_waits_by_its_own_time_and_knows_the_names_that_the_other_learnt(
+    own_redis: RedisServer, unique: str
+) -> None:
+    settings = load({"HAILWHALE_REDIS_URL": own_redis.url})
+    patient = connect(settings, timeout_s=30.0)
+    Applier(patient, settings).apply([message(page_hits(0, 2), settings, unique)], NOW)
+    hurried = patient.hurried(0.1)
+    assert patient.descendants(unique, ("t",), (), 2) == [("page",), *pages(0, 2)]
+    assert hurried.dictionaries.remembered(unique, ("t",)) is patient.dictionaries.remembered(unique, ("t",))
+    own_redis.sigstop()
+    begun = time.monotonic()
+    with pytest.raises(Unavailable):
+        hurried.descendants(unique, ("t",), (), 2)
+    assert time.monotonic() - begun < 5 * 3 * 0.1
+    own_redis.sigcont()

@@ -342,6 +342,14 @@ def test_one_of_one_never_tops_the_list() -> None:
     assert names(upside_down)[:2] == ["poor", "good"]
 
 
+def test_where_there_is_no_row_a_ratio_by_confidence_has_none_either() -> None:
+    whale = counted([hit("one", sales=1, visitors=1)])
+    for asked in ({"pk": "none"}, {"pk": "t", "dimension": ["c", "one"]}, {"pk": "t", "min_support": 100}):
+        for period in ("thirty", "1h:1d", "today"):
+            answer = whale.rank(**asked, by="sales/visitors", order="confidence", period=period)
+            assert answer["rows"] == []
+
+
 def test_of_a_single_bucket_bounds_still_hold_what_much_support_shows() -> None:
     sums = {"US": (4360, 2000), "DE": (2125, 500), "FR": (300, 600), "IT": (110, 20), "LU": (90, 1)}
     above, below = (np.array([row[at] for row in sums.values()], float) for at in (0, 1))

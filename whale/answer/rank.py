@@ -1,6 +1,6 @@
 """Rows below a path, or the child pks of a pk, in the order of any formula, over any Store. Pure: no clock.
 
-A question reads each page of what lies below once (`Store.read_below`), orders numpy columns and makes rows of those that it
+A question reads each page of what lies below once (`Rollups.read_below`), orders numpy columns and makes rows of those that it
 answers: with 10,000 children nothing is done 10,000 times but in numpy. What every number means: docs/ranking.md.
 """
 
@@ -230,9 +230,11 @@ class _Rank:
         if self.ratio is None:
             low[rows], high[rows] = confidence.of_sums(values[rows], support[rows])
             return low, high
+        if not len(rows):
+            return low, high
         paths = [self.paths[at] for at in rows.tolist()]
         frame = self._frame(paths, self.cells[rows], self.buckets.others(paths, self.kinds, self.firsts))
-        pieces = replace(frame, starts=[self.buckets.stored[first] for first in self.firsts]) if paths else frame
+        pieces = replace(frame, starts=[self.buckets.stored[first] for first in self.firsts])
         above, below = (part.by_bucket(pieces) for part in self.ratio)
         of = self.ratio[0].numbers(frame), self.ratio[1].numbers(frame)
         low[rows], high[rows] = confidence.of_ratios(*of, float(values[0]), (above, below))

@@ -256,7 +256,7 @@ class Buckets:
     def below(
         self, path: Path, levels: int, metrics: Sequence[str], firsts: Sequence[int], most: int
     ) -> tuple[list[Path], NDArray[Any]]:
-        """What `Store.read_below` finds of groups of buckets, of which each begins at one of `firsts` of the stored ones."""
+        """What `Rollups.read_below` finds of groups of buckets, of which each begins at one of `firsts` of the stored ones."""
         asked = self.question
         edges = [self.stored[first] for first in firsts] if self.stored else [self.period.start]
         paths: list[Path] = []

@@ -1,4 +1,4 @@
-"""The reference store: plain dicts, every rule of base.py in its simplest form. For tests, trials and reading."""
+"""The reference store: plain dicts, every rule of contract/ in its simplest form. For tests, trials and reading."""
 
 import functools
 import threading

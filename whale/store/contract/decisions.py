@@ -22,7 +22,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Keeping:
-    """A decision that is to be kept; see `Store.keep_decisions`."""
+    """A decision that is to be kept; see `Decisions.keep_decisions`."""
 
     pk: Pk
     visitor: str | None

@@ -53,10 +53,10 @@ class RedisStore:
     """whale.store.base.Store on a connection, each method by its part. One thread may write at a time, beside it many may read,
     set and reset.
 
-    dictionaries: of another store on the same server, since what one learnt is true for the other.
+    learnt: the dictionaries of another store on the same server.
     """
 
-    def __init__(self, connection: Connection, settings: Settings, dictionaries: Dictionaries | None = None):
+    def __init__(self, connection: Connection, settings: Settings, learnt: Dictionaries | None = None):
         database = self._database = Database(connection, settings)
         self.connection, self.client, self.settings = connection, connection.client, settings
         self.shards, self.zone = database.shards, database.zone
@@ -69,7 +69,7 @@ class RedisStore:
         changer = Changer(database, Numbers(database))
         self.set, self.reset = changer.set, changer.reset
 
-        self.dictionaries = dictionaries or Dictionaries(database)
+        self.dictionaries = Dictionaries(database, learnt)
         reader = Reader(database, self.dictionaries)
         self.read, self.read_several = reader.read, reader.read_several
         self.read_many, self.read_each = reader.read_many, reader.read_each

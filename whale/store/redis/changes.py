@@ -1,4 +1,4 @@
-"""What changes cells otherwise than by hits, in Redis: set and reset. What each promises is in base.py.
+"""What changes cells otherwise than by hits, in Redis: set and reset. What each promises is in contract/changes.py.
 
 It has numbers of its own, so that no writer's memory of dictionaries is touched by another thread.
 

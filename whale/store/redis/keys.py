@@ -26,7 +26,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:noted | hash | of such cells: at most 64 JSON [reason, pk, metric]; and reason -> how many somebody has seen | none |
 | A:{s}:undecodable | zset | hits that could not be read: names by when they were accepted, ms | 31 days after the last |
 | A:{s}:undecodable:raw | hash | name of such a hit -> its bytes; "" -> how many bytes names and hits take | as that |
-| A:{s}:waited | string | a write that replicas are waited for with, see writer.py | none |
+| A:{s}:waited | string | a write that replicas are waited for with, see database.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
 | A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |

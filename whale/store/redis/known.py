@@ -175,12 +175,14 @@ def _path_of(number: int, names: Mapping[int, tuple[str, str]]) -> Path | None:
 
 
 class Dictionaries:
-    """For many threads."""
+    """For many threads.  learnt: of another store on the same server, since what one learnt is true for the other."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, learnt: "Dictionaries | None" = None):
         self._database, self._client = database, database.client
-        self._cache: Bounded[tuple[str, Pk], Known] = Bounded(
-            "names", database.settings.names_mb * MEGABYTE, lambda key, known: known.size + 2 * NAME_BYTES
+        self._cache: Bounded[tuple[str, Pk], Known] = (
+            learnt._cache
+            if learnt
+            else Bounded("names", database.settings.names_mb * MEGABYTE, lambda key, known: known.size + 2 * NAME_BYTES)
         )
 
     def remembered(self, account: str, pk: Pk) -> Known | None:
