@@ -677,3 +677,12 @@ def test_a_list_sent_to_count_is_told_to_go_to_batch(client: Client, content_typ
     answer = client.post("/count", b'[{"pk": "a"}]', content_type)
     assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "bad_json", "body")
     assert answer.json["detail"].endswith("got a list; send a list of hits to /batch")
+
+
+@pytest.mark.parametrize("body", [b'{"hits": 3}', b'{"hits": {"pk": "a"}}', b'{"hits": NaN}'])
+def test_a_batch_whose_hits_are_no_list_is_told_so(client: Client, body: bytes) -> None:
+    answer = client.post("/batch", body)
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "unknown_field", "hits")
+    assert answer.json["detail"] == "hits: expected a list of hits"
+    assert client.post("/batch", b'{"hits": [{"pk": "a"}]}').json["accepted"] == 1
+    assert client.post("/batch", b'[{"hits": 3}]').json["detail"].startswith("hits: is not a field of a hit")
