@@ -5,6 +5,7 @@ as it was asked ── Asking ──> Inquiry(question, ranges, comparisons) ─
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -37,6 +38,12 @@ class Asking:
     def __init__(self, store: Counters, settings: Settings, account: str, clock: Callable[[], float]):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
+
+    def now(self) -> "Asking":
+        """The same, for one question: its clock stands still, so that names, ranges and the answer are of one moment."""
+        asking, now = copy(self), self.clock()
+        asking.clock = lambda: now
+        return asking
 
     # of which names
 

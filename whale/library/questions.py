@@ -61,8 +61,9 @@ class Questions:
         compare="previous" or "last_year": {"compared": …, "paths": {path: {metric: {"now": points, "before": points}}}}.
         """
         asked = one(dimensions, dimension), one(metrics, metric)
-        question = self.asking.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
-        inquiry = self.asking.inquiry(question, self.asking.range_named(period, tz, tzoffset), compare)
+        asking = self.asking.now()
+        question = asking.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
+        inquiry = asking.inquiry(question, asking.range_named(period, tz, tzoffset), compare)
         plots = inquiry.plotpoints()
         self._rows(plots)
         return inquiry.labelled(plots, Shape(flot_time, points_type, descending, with_totals))
@@ -96,10 +97,11 @@ class Questions:
 
         start_at: only from the bucket with that time on.
         """
-        question = self.asking.single(pk, dimensions, value, "value", depth=depth)
-        begin = self.asking.moment(start_at, "start_at")
-        ranges = self.asking.range_named(period, tz, tzoffset, start_at=begin)
-        return self._rows(self.asking.inquiry(question, ranges).dataset())
+        asking = self.asking.now()
+        question = asking.single(pk, dimensions, value, "value", depth=depth)
+        begin = asking.moment(start_at, "start_at")
+        ranges = asking.range_named(period, tz, tzoffset, start_at=begin)
+        return self._rows(asking.inquiry(question, ranges).dataset())
 
     # totals
 
@@ -124,10 +126,11 @@ class Questions:
         periods: one, or a list. A ratio is the ratio of sums.
         compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
         """
-        question = self.asking.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
+        asking = self.asking.now()
+        question = asking.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
         asked = one(periods, period)
-        ranges = self.asking.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
-        return self._rows(self.asking.inquiry(question, ranges, compare, is_each_asked=asked is not None).totals())
+        ranges = asking.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
+        return self._rows(asking.inquiry(question, ranges, compare, is_each_asked=asked is not None).totals())
 
     @on_default
     def totals_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, dict[str, ByPath[Any]]]:
@@ -158,10 +161,11 @@ class Questions:
 
         compare="previous" or "last_year": {"compared": …, "now", "before", "change", "ratio"}.
         """
-        question = self.asking.single(pk, dimension, metric, "metric", undefined=undefined)
-        then = self.asking.moment(at, "at")
-        ranges = self.asking.range_named(period, tz, tzoffset, at=then)
-        return self._rows(self.asking.inquiry(question, ranges, compare, at=then).total(index))
+        asking = self.asking.now()
+        question = asking.single(pk, dimension, metric, "metric", undefined=undefined)
+        then = asking.moment(at, "at")
+        ranges = asking.range_named(period, tz, tzoffset, at=then)
+        return self._rows(asking.inquiry(question, ranges, compare, at=then).total(index))
 
     @on_default
     def today(self, /, pk: Any, metric: str = "hits", dimension: Any = None, **more: Any) -> Any:

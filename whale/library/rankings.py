@@ -44,7 +44,8 @@ class Rankings(Questions):
         Ranks the children of a path (with pks: the child pks) by a formula. columns: more formulas. The same answer as GET /rank.
         compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}.
         """
-        question, ranking = self.asking.ranking(
+        asking = self.asking.now()
+        question, ranking = asking.ranking(
             pk,
             by,
             dimension,
@@ -58,8 +59,8 @@ class Rankings(Questions):
             recursive=recursive,
             pks=pks,
         )
-        ranges = self.asking.range_named(period, tz, tzoffset)
-        return self._rows(self.asking.inquiry(question, ranges, compare, fields=ranking.fields).rank(ranking))
+        ranges = asking.range_named(period, tz, tzoffset)
+        return self._rows(asking.inquiry(question, ranges, compare, fields=ranking.fields).rank(ranking))
 
     @on_default
     def rank_subdimensions_scalar(
@@ -137,8 +138,9 @@ class Rankings(Questions):
         prune: bool = True,
     ) -> list[Row]:
         """Every row, with recursion the path itself first."""
-        question, ranking = self.asking.ranking(pk, by, dimension, columns, limit=0, recursive=recursive, prune=prune)
-        ranked = self.asking.inquiry(question, self.asking.range_named(period, **zone)).ranked(ranking)
+        asking = self.asking.now()
+        question, ranking = asking.ranking(pk, by, dimension, columns, limit=0, recursive=recursive, prune=prune)
+        ranked = asking.inquiry(question, asking.range_named(period, **zone)).ranked(ranking)
         return [*[ranked.total] * recursive, *ranked.rows, *([ranked.other] if ranked.other else [])]
 
     @on_default
@@ -165,9 +167,10 @@ class Rankings(Questions):
             raise CallerError(f"expected 0 or more, got {start}", "start")
         is_ascending = (sort_dir or "").lower() == "asc"
         shown = {"limit": size, "offset": start, "ascending": is_ascending}
-        question, ranking = self.asking.ranking(pk, metric, parent_dimension, **shown)
-        ranges = self.asking.range_named(period, tz, tzoffset, at=self.asking.moment(at, "at"))
-        return [path_text(row.path) for row in self.asking.inquiry(question, ranges).ranked(ranking).rows]
+        asking = self.asking.now()
+        question, ranking = asking.ranking(pk, metric, parent_dimension, **shown)
+        ranges = asking.range_named(period, tz, tzoffset, at=asking.moment(at, "at"))
+        return [path_text(row.path) for row in asking.inquiry(question, ranges).ranked(ranking).rows]
 
     @on_default
     def cached_rank(self, /, *args: Any, unmemoize: bool = False, **more: Any) -> dict[str, Any]:
@@ -197,8 +200,9 @@ class Rankings(Questions):
         compare: "previous" (default) or "last_year"; or against: another period.  dimensions: default all at the top.
         depth: levels below a value that are looked into.  limit: values of each dimension, 0 for all.
         """
-        inquiry = self.asking.change(pk, metric, period, compare, against, tz, tzoffset)
-        paths = self.asking.dimensions(inquiry.question.pk, one(dimensions, dimension))
+        asking = self.asking.now()
+        inquiry = asking.change(pk, metric, period, compare, against, tz, tzoffset)
+        paths = asking.dimensions(inquiry.question.pk, one(dimensions, dimension))
         return self._rows(inquiry.factors(paths, depth, limit))
 
 

@@ -19,6 +19,7 @@ from hail.hit import lenient
 from whale.answer import series
 from whale.answer.adjusted import Adjusted
 from whale.answer.adjusted import header as adjusted_text
+from whale.answer.asking import Asking
 from whale.answer.explain import Watch, iso, minute_text
 from whale.answer.inquiry import Answer, Basis, Inquiry
 from whale.answer.listed import listed, percent_encoded
@@ -75,9 +76,9 @@ class QuestionRoutes:
     # series
 
     def plotpoints(self, asked: PlotpointsAsked) -> Any:
-        now, watch = self._begin(asked)
+        now, asking, watch = self._begin(asked)
         questions = [
-            self._asking.question(
+            asking.question(
                 pk,
                 **subject(asked),
                 depth=asked.depth,
@@ -87,7 +88,7 @@ class QuestionRoutes:
             )
             for pk in pks_of(asked)
         ]
-        inquiries = self._inquiries(watch, asked, questions, self._range_named(asked, now), now)
+        inquiries = self._inquiries(asking, watch, asked, questions, self._range_named(asking, asked, now), now)
         shape = Shape(
             asked.flot_time, list if asked.points_type == "list" else dict, asked.descending, asked.with_totals
         )
@@ -99,39 +100,41 @@ class QuestionRoutes:
         return self._answer(watch, asked, now, answers, body)
 
     def dataset(self, asked: DatasetAsked) -> Any:
-        now, watch = self._begin(asked)
+        now, asking, watch = self._begin(asked)
         pk = lenient("pk", asked.pk or self._door.settings.default_table)
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
         more = {"depth": asked.depth, "undefined": asked.undefined}
-        question = self._asking.single(pk, dimensions, asked.value or "hits", "value", **more)
-        begin = self._asking.moment(asked.start_at or None, "start_at")
-        (inquiry,) = self._inquiries(watch, asked, [question], self._range_named(asked, now, begin), now)
+        question = asking.single(pk, dimensions, asked.value or "hits", "value", **more)
+        begin = asking.moment(asked.start_at or None, "start_at")
+        (inquiry,) = self._inquiries(
+            asking, watch, asked, [question], self._range_named(asking, asked, now, begin), now
+        )
         return self._answer(watch, asked, now, [inquiry.dataset(datetime.isoformat)])
 
     # totals
 
     def totals(self, asked: TotalsAsked) -> Any:
-        now, watch = self._begin(asked)
-        questions = [self._asking.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
+        now, asking, watch = self._begin(asked)
+        questions = [asking.question(pk, **subject(asked), undefined=asked.undefined) for pk in pks_of(asked)]
         periods, field = periods_of(asked), "periods" if asked.periods else "period"
-        ranges = self._asking.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=field)
-        inquiries = self._inquiries(watch, asked, questions, ranges, now, is_each_asked=periods is not None)
+        ranges = asking.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=field)
+        inquiries = self._inquiries(asking, watch, asked, questions, ranges, now, is_each_asked=periods is not None)
         return self._answer(watch, asked, now, [inquiry.totals() for inquiry in inquiries])
 
     def total(self, asked: TotalAsked) -> Any:
-        now, watch = self._begin(asked)
+        now, asking, watch = self._begin(asked)
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
-        question = self._asking.single(pk, path, asked.metric or "hits", "metric", undefined=asked.undefined)
-        then = self._asking.moment(asked.at or None, "at")
+        question = asking.single(pk, path, asked.metric or "hits", "metric", undefined=asked.undefined)
+        then = asking.moment(asked.at or None, "at")
         then = now if then is None else then
-        (inquiry,) = self._inquiries(watch, asked, [question], self._range_named(asked, then), then)
+        (inquiry,) = self._inquiries(asking, watch, asked, [question], self._range_named(asking, asked, then), then)
         return self._answer(watch, asked, now, [inquiry.total(asked.index)])
 
     # what is more, and why
 
     def rank(self, asked: RankAsked) -> Any:
-        now, watch = self._begin(asked)
-        question, ranking = self._asking.ranking(
+        now, asking, watch = self._begin(asked)
+        question, ranking = asking.ranking(
             lenient("pk", asked.pk),
             asked.by or "hits",
             typed("dimensions", asked.dimensions or asked.dimension),
@@ -145,13 +148,13 @@ class QuestionRoutes:
             recursive=asked.all,
             pks=asked.pks,
         )
-        ranges = self._range_named(asked, now)
-        (inquiry,) = self._inquiries(watch, asked, [question], ranges, now, fields=ranking.fields)
+        ranges = self._range_named(asking, asked, now)
+        (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now, fields=ranking.fields)
         return self._answer(watch, asked, now, [inquiry.rank(ranking)])
 
     def factors(self, asked: FactorsAsked) -> Any:
-        now, watch = self._begin(asked)
-        inquiry = self._asking.change(
+        now, asking, watch = self._begin(asked)
+        inquiry = asking.change(
             lenient("pk", asked.pk),
             asked.metric or "hits",
             period_of(asked),
@@ -163,7 +166,7 @@ class QuestionRoutes:
             store=watch.store,
         )
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
-        paths = self._asking.dimensions(inquiry.question.pk, dimensions)
+        paths = asking.dimensions(inquiry.question.pk, dimensions)
         watch.stage("parse")
         return self._answer(watch, asked, now, [inquiry.factors(paths, asked.depth, asked.limit)])
 
@@ -190,16 +193,18 @@ class QuestionRoutes:
 
     # what they share
 
-    def _begin(self, asked: Any) -> tuple[float, Watch]:
-        """The moment of a question, and what watches its steps."""
-        return self._asking.clock(), Watch(self._asking.store, asked.explain)
+    def _begin(self, asked: Any) -> tuple[float, Asking, Watch]:
+        """The moment of a question, what reads it at that moment, and what watches its steps."""
+        asking = self._asking.now()
+        return asking.clock(), asking, Watch(asking.store, asked.explain)
 
-    def _range_named(self, asked: Any, at: float, start_at: float | None = None) -> dict[str, Range]:
+    def _range_named(self, asking: Asking, asked: Any, at: float, start_at: float | None = None) -> dict[str, Range]:
         zone = asked.tz, asked.tzoffset
-        return self._asking.range_named(period_of(asked), *zone, at=at, start_at=start_at, week=asked.week)
+        return asking.range_named(period_of(asked), *zone, at=at, start_at=start_at, week=asked.week)
 
     def _inquiries(
         self,
+        asking: Asking,
         watch: Watch,
         asked: Any,
         questions: Sequence[Question],
@@ -208,9 +213,9 @@ class QuestionRoutes:
         **more: Any,
     ) -> list[Inquiry]:
         """Of each question, which all share what one answer may cost. more: of Asking.inquiry."""
-        more |= {"store": watch.store, "bounds": self._asking.bounds.shared(len(questions))}
+        more |= {"store": watch.store, "bounds": asking.bounds.shared(len(questions))}
         word = getattr(asked, "compare", None)
-        inquiries = [self._asking.inquiry(question, ranges, word, at=at, **more) for question in questions]
+        inquiries = [asking.inquiry(question, ranges, word, at=at, **more) for question in questions]
         watch.stage("parse")
         return inquiries
 
