@@ -122,6 +122,7 @@ RIGHTS = (
     Right("/rank", BOTH, READ, Pages.READ),
     Right("/dataset", BOTH, READ, Pages.READ),
     Right("/factors", BOTH, READ, Pages.READ),
+    Right("/shifts", BOTH, READ, Pages.READ),
     Right("/subdimensions", BOTH, READ, Pages.READ),
     Right("/pks", BOTH, READ, Pages.READ),
     Right("/metrics_of", BOTH, READ, Pages.READ),

@@ -6,6 +6,7 @@
     GET  /total          number
     GET  /rank           {"rows": [{path, value, n, parts, columns, ...}, ...], "other", "rest", "ended", "total"}
     GET  /factors        {change, dimensions: [{dimension, explains, rows: [...]}, ...], ...}
+    GET  /shifts         {baseline, tested, shifts: [{path, at, before, now, z, cost, ...}, ...], ...}
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits

@@ -178,7 +178,7 @@ def bodies(served: Served) -> list[tuple[str, str, str, bytes]]:
     outcome = {"pk": pk, "option": "option", "metrics": '{"a": 5}'}
     week = {"pk": pk, "period": "1d:1w"}
     questions = {
-        **dict.fromkeys(("plotpoints", "totals", "rank", "dataset", "factors"), week),
+        **dict.fromkeys(("plotpoints", "totals", "rank", "dataset", "factors", "shifts"), week),
         **{name: {"pk": pk} for name in ("subdimensions", "pks", "metrics_of")},
         "total": {"pk": pk, "metric": "a"},
         "spy": {"limit": "3", "visitor": "ann"},

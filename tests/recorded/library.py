@@ -52,6 +52,7 @@ BASE: dict[str, dict[str, Any]] = {
     "reset": {"pk": "new"},
     "reward": {"decision_id": "nothing"},
     "scalar_plotpoints": {"pk": "shop", "period": "last_2d"},
+    "shifts": {"pk": "shop", "metric": "revenue/hits", "cost": "sales"},
     "today": {"pk": "shop"},
     "total": {"pk": "shop", "period": "seven"},
     "totals": {"pk": "shop", "periods": "seven"},

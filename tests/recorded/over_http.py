@@ -37,6 +37,7 @@ BASE: dict[str, dict[str, str]] = {
     "/total": {"pk": "shop", "period": "seven"},
     "/rank": {"pk": "shop", "dimensions": "country", "period": "seven", "limit": "2"},
     "/factors": {"pk": "shop", "period": "seven", "limit": "2", "depth": "1"},
+    "/shifts": {"pk": "shop", "limit": "2", "depth": "1"},
     "/subdimensions": {"pk": "shop"},
     "/pks": {},
     "/metrics_of": {"pk": "shop"},
@@ -179,6 +180,8 @@ def values_of(path: str, name: str) -> tuple[str, ...]:
     good = CHILD_PKS if (path, name) == ("/rank", "pks") else VALUES.get(name, ())
     if (path, name) in (("/plotpoints", "metric"), ("/totals", "metric"), ("/rank", "columns")):
         good = good[:12]  # the rest is asked under the other name
+    if path == "/shifts" and name not in ("metric", "cost"):
+        return (*good[:4], *ANYTHING[:2])  # the rest is asked of /factors, which reads it alike
     return tuple(
         dict.fromkeys((*good, *(ANYTHING if name in ("pk", "dimensions", "metrics", "period") else ANYTHING[:6])))
     )
@@ -220,6 +223,7 @@ def whale_totals() -> Iterator[Entry]:
 def whale_ranks() -> Iterator[Entry]:
     yield from one_by_one("/rank")
     yield from one_by_one("/factors")
+    yield from one_by_one("/shifts")
 
 
 def whale_names() -> Iterator[Entry]:

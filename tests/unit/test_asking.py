@@ -22,6 +22,7 @@ QUESTIONS: dict[str, Callable[[Whale], Any]] = {
     "dataset": lambda whale: whale.dataset("t", period="today"),
     "rank": lambda whale: whale.rank("t", period="today"),
     "factors": lambda whale: whale.factors("t", period="today"),
+    "shifts": lambda whale: whale.shifts("t", period="today"),
 }
 
 
@@ -42,7 +43,7 @@ def test_a_question_that_is_asked_at_midnight_is_of_one_day(name: str) -> None:
         assert QUESTIONS[name](whale_whose_day_ends(at)) in of_day
 
 
-@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/dataset", "/rank", "/factors"])
+@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/dataset", "/rank", "/factors", "/shifts"])
 def test_over_http_too(path: str) -> None:
     def answer(at: int) -> Any:
         found = call(make_app(SETTINGS, whale_whose_day_ends(at)), "GET", path, {"pk": "t", "period": "today"})

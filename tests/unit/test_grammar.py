@@ -276,6 +276,7 @@ ONE = {"tags": ["red", "red"]}
         ("/dataset", {}, "dimensions"),
         ("/rank", {}, "dimension"),
         ("/factors", {"period": "today"}, "dimensions"),
+        ("/shifts", {}, "dimensions"),
         ("/subdimensions", {}, "dimension"),
     ],
 )

@@ -31,6 +31,7 @@ PURE = {
     "whale/answer/compare.py",
     "whale/answer/factors.py",
     "whale/answer/series.py",
+    "whale/answer/shifted.py",
     "whale/answer/shifts.py",
     "whale/count/amounts.py",
     "whale/count/denormalize.py",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hail.hit import MILLION
 from tests.laws import law
 from whale.answer.shifts import BASELINE, FALL, MOST_SERIES, RETURN, RISE, Shifts, _scan, normal, shifts
+from whale.dimension import Path
 from whale.errors import TooManyPoints
 
 MONDAY = 739_000 - 739_000 % 7  # a day whose ordinal is 0 modulo 7
@@ -26,7 +27,11 @@ def told(*rows: Sequence[int], days: Sequence[int] | None = MONTH, **more: Any) 
     below = more.pop("below", None)
     costs = {name: amounts(cells) for name, cells in more.pop("costs", {}).items()}
     paths = more.pop("paths", [("value", str(at)) for at in range(len(rows))])
-    return shifts(paths, amounts(rows), None if below is None else amounts(below), costs, days)
+
+    def of(some: Sequence[Path]) -> Mapping[str, Any]:
+        return {name: cells[[paths.index(path) for path in some]] for name, cells in costs.items()}
+
+    return shifts(paths, amounts(rows), None if below is None else amounts(below), of, days)
 
 
 def amounts(rows: Sequence[Sequence[int]]) -> Any:
@@ -117,7 +122,13 @@ def test_costs_and_levels_are_exact(seed: int, is_ratio: bool, kind: str, start:
     cut[:, start:] //= 4 * MILLION
     cut[:, start:] *= MILLION
     above, below = (sold, visits) if is_ratio else (visits, None)
-    found = shifts([("v", str(at)) for at in range(4)], above, below, {"cents": cents}, MONTH)
+    found = shifts(
+        [("v", str(at)) for at in range(4)],
+        above,
+        below,
+        lambda some: {"cents": cents[[int(path[1]) for path in some]]},
+        MONTH,
+    )
     assert {shift.row for shift in found.found} == {1, 2}
     for shift in found.found:
         of = [Fraction(int(each), MILLION) for each in visits[shift.row]] if is_ratio else [Fraction(1)] * 30

@@ -352,7 +352,7 @@ VALID: dict[str, dict[str, Any]] = {
 ASKING = (
     "plotpoints", "scalar_plotpoints", "totals", "total", "today", "yesterday", "cached_plotpoints", "cached_totals",
     "cached_total", "get_subdimensions", "all_subdimensions", "metrics_of", "rank", "rank_subdimensions_scalar",
-    "zranked", "cached_rank", "factors",
+    "zranked", "cached_rank", "factors", "shifts",
 )  # fmt: skip
 VALID |= {name: {"pk": "a"} for name in ASKING}
 BY_PLACE = {"choose", "define_decision"}

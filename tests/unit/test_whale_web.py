@@ -198,7 +198,7 @@ def test_what_was_never_counted_reads_zero(door: Door) -> None:
     }
 
 
-ZONED = ("/plotpoints", "/totals", "/total", "/dataset", "/rank", "/factors")
+ZONED = ("/plotpoints", "/totals", "/total", "/dataset", "/rank", "/factors", "/shifts")
 
 
 @pytest.mark.parametrize(
@@ -372,10 +372,12 @@ def test_a_cache_buster_is_left_aside(door: Door) -> None:
     assert door.get("/pks", _="1234").status == 200
 
 
-@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/rank", "/dataset", "/factors"])
+@pytest.mark.parametrize("path", ["/plotpoints", "/totals", "/total", "/rank", "/dataset", "/factors", "/shifts"])
 def test_what_was_never_counted_is_told_with_a_name_that_is_near(door: Door, path: str) -> None:
     door.get("/count_now", pk="shop", dimensions='{"country": "US"}', metrics='{"revenue": 5}')
-    metric = {"/rank": "by", "/dataset": "value", "/factors": "metric", "/total": "metric"}.get(path, "metrics")
+    metric = {"/rank": "by", "/dataset": "value", "/factors": "metric", "/shifts": "metric", "/total": "metric"}.get(
+        path, "metrics"
+    )
     known = door.get(path, pk="shop", **{metric: "revenue"})
     assert (known.status, known.headers.get("X-Whale-Unknown")) == (200, None)
     answer = door.get(path, pk="shop", **{metric: "revenu"})
@@ -384,7 +386,7 @@ def test_what_was_never_counted_is_told_with_a_name_that_is_near(door: Door, pat
     again = call(door.app, "GET", path, {"pk": "shop", metric: "revenu"}, HTTP_IF_NONE_MATCH=answer.headers["Etag"])
     assert (again.status, again.headers["X-Whale-Unknown"]) == (304, "metric=revenu;near=revenue")
     assert door.get(path, pk="shp", **{metric: "revenue"}).headers["X-Whale-Unknown"] == "pk=shp;near=shop"
-    if path not in ("/factors",):
+    if path not in ("/factors", "/shifts"):
         answer = door.get(path, pk="shop", dimensions='["country", "UK"]', **{metric: "caf\u00e9"})
         near = "path=%5B%22country%22%2C%20%22UK%22%5D"
         assert answer.headers["X-Whale-Unknown"].startswith(near)
@@ -417,7 +419,7 @@ def test_what_hail_passes_over_whale_passes_over(door: Door) -> None:
 
 
 @given(
-    st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/factors", "/subdimensions"]),
+    st.sampled_from(["/plotpoints", "/dataset", "/totals", "/total", "/factors", "/shifts", "/subdimensions"]),
     st.dictionaries(
         st.sampled_from(["pk", "dimensions", "metrics", "period", "sort", "depth", "limit", "tz", "tzoffset", "value"]),
         st.text(),
@@ -804,6 +806,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/total",
             "/rank",
             "/factors",
+            "/shifts",
             "/subdimensions",
             "/pks",
             "/metrics_of",
@@ -862,7 +865,17 @@ def test_reading_asks_for_the_read_key_and_counting_for_the_write_key(locked: Do
         ({"HTTP_AUTHORIZATION": "Bearer w"}, 401, 200),
         ({"HTTP_AUTHORIZATION": "Bearer a"}, 200, 200),
     ):
-        for path in ("/plotpoints", "/dataset", "/totals", "/total", "/factors", "/subdimensions", "/metrics_of", "/"):
+        for path in (
+            "/plotpoints",
+            "/dataset",
+            "/totals",
+            "/total",
+            "/factors",
+            "/shifts",
+            "/subdimensions",
+            "/metrics_of",
+            "/",
+        ):
             parameters = {} if path == "/" else {"pk": "t"}
             assert locked.get(path, headers=headers, **parameters).status == read
         for path in ("/count_now", "/tracker"):

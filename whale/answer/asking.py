@@ -85,6 +85,13 @@ class Asking:
         paths = self.paths(question.pk, dimension, "dimension")
         return replace(question, paths=paths, metrics=[by, *named]), Ranking(by, named, **more)
 
+    def shifts(self, pk: Any, metric: Any, cost: Any) -> Question:
+        """A question about one formula and, after it, what a shift of it costs. Raises CallerError."""
+        if not isinstance(metric, str) or not metric:
+            raise CallerError(f"expected a metric or a formula, got {ascii(metric)[:60]}", "metric")
+        costs = [] if cost in (None, "", [], {}, ()) else metrics_asked(cost, "cost")
+        return replace(self.question(pk, None, [metric], undefined="null", field="metric"), metrics=[metric, *costs])
+
     def paths(self, pk: Pk, dimensions: Any, field: str) -> list[Path]:
         """The paths that a question about a pk names. field: the parameter that they came in.
 

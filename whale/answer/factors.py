@@ -608,9 +608,9 @@ def said(found: Factors, formula: str, comparison: Comparison) -> dict[str, Any]
     return {
         "compared": comparison.said(),
         "metric": formula,
-        "now": _number(found.now),
-        "before": _number(found.before),
-        "change": _number(found.change),
+        "now": as_number(found.now),
+        "before": as_number(found.before),
+        "change": as_number(found.change),
         "dimensions": [_dimension_said(each, found.change or Fraction(0)) for each in found.dimensions],
     }
 
@@ -625,7 +625,7 @@ def _dimension_said(dimension: Dimension, change: Fraction) -> dict[str, Any]:
     rates = [row.rate for row in dimension.rows if row.rate is not None]
     mixes = [row.mix for row in dimension.rows if row.mix is not None]
     if rates:
-        found |= {"rate": _number(sum(rates, Fraction(0))), "mix": _number(sum(mixes, Fraction(0)))}
+        found |= {"rate": as_number(sum(rates, Fraction(0))), "mix": as_number(sum(mixes, Fraction(0)))}
     return {**found, "rows": [_row_said(row, change) for row in dimension.rows]}
 
 
@@ -634,18 +634,18 @@ def _row_said(row: Part, whole: Fraction) -> dict[str, Any]:
     found: dict[str, Any] = {
         "path": path_text(row.path),
         "kind": row.kind,
-        "now": _number(row.now),
-        "before": _number(row.before),
-        "part": _number(row.part),
-        "of_change": _number(row.part / whole) if whole else None,
+        "now": as_number(row.now),
+        "before": as_number(row.before),
+        "part": as_number(row.part),
+        "of_change": as_number(row.part / whole) if whole else None,
         "low": part - 1.96 * row.deviation,
         "high": part + 1.96 * row.deviation,
         "excess": row.excess,
         "z": row.excess / row.deviation if row.deviation else None,
     }
     if row.shares is not None:
-        found |= {"rate": _number(row.rate), "mix": _number(row.mix)}
-        found["share"] = {"now": _number(row.shares[1]), "before": _number(row.shares[0])}
+        found |= {"rate": as_number(row.rate), "mix": as_number(row.mix)}
+        found["share"] = {"now": as_number(row.shares[1]), "before": as_number(row.shares[0])}
     if row.kind == "rest":
         found["values"] = row.values
     if row.because:
@@ -653,7 +653,7 @@ def _row_said(row: Part, whole: Fraction) -> dict[str, Any]:
     return found
 
 
-def _number(value: Fraction | None) -> int | float | None:
+def as_number(value: Fraction | None) -> int | float | None:
     if value is None:
         return None
     return value.numerator if value.denominator == 1 else float(value)

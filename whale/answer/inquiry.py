@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from whale.answer import compare, factors, nearest, series
+from whale.answer import compare, factors, nearest, series, shifted
 from whale.answer.adjusted import Adjusted, adjusted
 from whale.answer.compare import Comparison
 from whale.answer.rank import Ranked, Ranking, rank, shown
@@ -193,6 +193,16 @@ class Inquiry:
         why = nearest.why(store, question, comparison, found, kept, now, self.bounds)
         basis = self._basis(depth)
         return Answer(basis.told(factors.said(found, question.metrics[0], comparison) | why), basis)
+
+    def shifts(self, dimensions: Sequence[Path] | None, depth: int, limit: int) -> Answer[dict[str, Any]]:
+        """Which values broke away in the one range, as JSON holds it. dimensions: None: all at the top.
+
+        The first formula of the question is searched; the others are costs.
+        """
+        store, question = self.store, self.question
+        found = shifted.shifted(store, question, self._range, dimensions, depth, limit, self.bounds)
+        basis = self._basis(None, found.left_out)
+        return Answer(basis.told(shifted.said(found, question.now or 0.0, limit)), basis)
 
     @property
     def _range(self) -> Range:

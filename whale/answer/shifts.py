@@ -15,7 +15,7 @@ Why so, and how often it is wrong: docs/shifts.md. Costs and levels are exact, i
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -101,13 +101,14 @@ def shifts(
     paths: Sequence[Path],
     above: Cells,
     below: Cells | None = None,
-    costs: Mapping[str, Cells] | None = None,
+    costs: Callable[[Sequence[Path]], Mapping[str, Cells]] | None = None,
     days: Sequence[int] | None = None,
 ) -> Shifts:
     """What broke away in closed buckets.
 
     above, below: numerator and denominator by path and bucket, integers in millionths; no denominator: a count.
-    costs: other metrics alike, whose cost is told.  days: the ordinal of each bucket's local day; None: buckets are longer than a day.
+    costs: other metrics alike, of some paths; it is asked once, of those that are told.
+    days: the ordinal of each bucket's local day; None: buckets are longer than a day.
     Paths that are the name of a dimension (of length 1, with others below) are not tested: they are as their parent.
     Raises TooManyPoints.  Takes about 100 ms for 10,000 series of 30 buckets.
     """
@@ -129,14 +130,16 @@ def shifts(
     else:
         model = _Ratios(of_days[0], of_days[1], whole & _whole(below[tested]), calendar)
     rows, chosen, z = model.found(tries, limit)
-    exact = _Exact(above, below, costs or {}, calendar.slots(model.by_weekday))
+    exact = _Exact(above, below, calendar.slots(model.by_weekday))
     seen = []
     for row, (first, last), sure in zip(tested[rows].tolist(), chosen.tolist(), z.tolist(), strict=True):
         if sure > 0 and not (last == calendar.count and last - first >= RISE):
             continue
         start, end = calendar.edges(first, last, *exact.floats(row))
         seen.append(exact.shift(row, paths[row], start, end, sure))
-    told = [exact.priced(shift) for shift in _deepest(seen, exact)]
+    told = _deepest(seen, exact)
+    if costs and told:
+        told = exact.priced(told, costs([shift.path for shift in told]))
     told.sort(
         key=lambda shift: (-abs(next(iter(shift.costs.values()), shift.cost)), -abs(shift.z), path_text(shift.path))
     )
@@ -571,8 +574,9 @@ class _Ratios:
         """
         weights = d / (1 + more * self.weight[row])
         some = 0.375 if self.whole[row] else 0.0
-        rates = (np.maximum(self.x[row], 0) + some) / np.maximum(d + 2 * some, 1e-300)
-        rates = self.x[row] / np.maximum(d, 1e-300) if self.signed[row] else np.sqrt(rates)
+        of_all = np.where(d + 2 * some > 0, d + 2 * some, 1.0)  # a day without a denominator has no weight
+        rates = (np.maximum(self.x[row], 0) + some) / of_all
+        rates = self.x[row] / np.where(d > 0, d, 1.0) if self.signed[row] else np.sqrt(rates)
         left, means, of = 0.0, [], 0.0
         for side in (inside, ~inside):
             total = float(weights[side].sum())
@@ -637,8 +641,8 @@ def _scan(inside: float, outside: float, share: float) -> float:
 class _Exact:
     """Sums of buckets as they were counted."""
 
-    def __init__(self, above: Cells, below: Cells | None, costs: Mapping[str, Cells], slots: Ints):
-        self.above, self.below, self.costs, self.slots = above, below, costs, slots
+    def __init__(self, above: Cells, below: Cells | None, slots: Ints):
+        self.above, self.below, self.slots = above, below, slots
 
     def floats(self, row: int) -> tuple[Floats, Floats]:
         """A row, and what its denominator or, of a count, its slots lead one to expect."""
@@ -660,11 +664,14 @@ class _Exact:
         before, now = (part / now_n if now_n else None for part in (expected, counted))
         return Shift(row, path, start, end, before, now, (before_n, now_n), z, counted - expected)
 
-    def priced(self, shift: Shift) -> Shift:
-        """With its cost in other metrics."""
-        of = None if self.below is None else self.below[shift.row]
-        both = {name: self.since(cells[shift.row], of, shift.start, shift.end) for name, cells in self.costs.items()}
-        return replace(shift, costs={name: counted - expected for name, (counted, expected) in both.items()})
+    def priced(self, told: Sequence[Shift], costs: Mapping[str, Cells]) -> list[Shift]:
+        """With their costs in other metrics. costs: a row for each of them."""
+        found = []
+        for at, shift in enumerate(told):
+            of = None if self.below is None else self.below[shift.row]
+            both = {name: self.since(cells[at], of, shift.start, shift.end) for name, cells in costs.items()}
+            found.append(replace(shift, costs={name: counted - expected for name, (counted, expected) in both.items()}))
+        return found
 
     def since(self, amounts: Cells, of: Cells | None, start: int, end: int | None) -> tuple[Fraction, Fraction]:
         """What was counted since, and what was to be expected: by slot the rate before, times the denominator, or buckets, since."""

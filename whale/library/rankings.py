@@ -205,6 +205,33 @@ class Rankings(Questions):
         paths = asking.dimensions(inquiry.question.pk, one(dimensions, dimension))
         return self._rows(inquiry.factors(paths, depth, limit))
 
+    @on_default
+    def shifts(
+        self,
+        pk: Any,
+        metric: str = "hits",
+        cost: Any = None,
+        period: Period = None,
+        *,
+        dimensions: Any = None,
+        depth: int = 3,
+        limit: int = 10,
+        tz: str | None = None,
+        tzoffset: Any = None,
+        week: str | None = None,
+        dimension: Any = None,
+    ) -> dict[str, Any]:
+        """Which values broke away, since when, how sure that is, and its cost; the shape is in docs/shifts.md.
+
+        metric: a count, or a ratio of two.  cost: other metrics whose loss or gain to answer; the first one decides the order.
+        dimensions: default all at the top.  depth: levels below them.  limit: shifts, 0 for all.
+        """
+        asking = self.asking.now()
+        question = asking.shifts(pk, metric, cost)
+        paths = asking.dimensions(question.pk, one(dimensions, dimension))
+        ranges = asking.range_named(period, tz, tzoffset, week=week)
+        return self._rows(asking.inquiry(question, ranges).shifts(paths, depth, limit))
+
 
 def _said(row: Row) -> dict[str, Any]:
     """What the first HailWhale says of a row of any kind."""

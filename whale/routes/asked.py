@@ -250,6 +250,31 @@ class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     explain: Explain = False
 
 
+class ShiftsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk
+    metric: Annotated[
+        str, Meta(description="Metric or formula to search: a sum of metrics, or one sum over another.")
+    ] = "hits"
+    cost: Annotated[
+        str, Meta(description="Metrics whose loss or gain to answer: one, or a list. The first one decides the order.")
+    ] = ""
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    dimensions: Annotated[
+        str, Meta(description="Dimensions (paths) whose values to search. Default: every top-level one.")
+    ] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    depth: Annotated[int, Meta(description="Levels below a dimension to search.")] = 3
+    limit: Annotated[int, Meta(description="Number of shifts to answer; 0 for all. `left_out` counts the others.")] = 10
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    week: Week = ""
+    explain: Explain = False
+
+
 class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
     dimensions: Dimensions = ""

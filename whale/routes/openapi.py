@@ -21,6 +21,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
         "Rank the children of a path by a formula, with the parts of each value.",
     ),
     "/factors": (asked.FactorsAsked, dict[str, Any], "Values that explain a change."),
+    "/shifts": (asked.ShiftsAsked, dict[str, Any], "Values that broke away, since when, and its cost."),
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "Paths below a path."),
     "/pks": (asked.PksAsked, list[str], "Pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str], "Metrics of a pk."),

@@ -36,6 +36,7 @@ from whale.routes.asked import (
     PksAsked,
     PlotpointsAsked,
     RankAsked,
+    ShiftsAsked,
     SpyAsked,
     SubdimensionsAsked,
     Subject,
@@ -63,6 +64,7 @@ class QuestionRoutes:
             (RankAsked, remembering(self.rank, period_of)),
             (DatasetAsked, self.dataset),
             (FactorsAsked, self.factors),
+            (ShiftsAsked, self.shifts),
             (SubdimensionsAsked, self.subdimensions),
             (PksAsked, self.pks),
             (MetricsAsked, self.metrics_of),
@@ -169,6 +171,14 @@ class QuestionRoutes:
         paths = asking.dimensions(inquiry.question.pk, dimensions)
         watch.stage("parse")
         return self._answer(watch, asked, now, [inquiry.factors(paths, asked.depth, asked.limit)])
+
+    def shifts(self, asked: ShiftsAsked) -> Any:
+        now, asking, watch = self._begin(asked)
+        question = asking.shifts(lenient("pk", asked.pk), asked.metric or "hits", typed("cost", asked.cost))
+        paths = asking.dimensions(question.pk, typed("dimensions", asked.dimensions or asked.dimension))
+        ranges = self._range_named(asking, asked, now)
+        (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now)
+        return self._answer(watch, asked, now, [inquiry.shifts(paths, asked.depth, asked.limit)])
 
     # names, and the last hits
 
