@@ -542,8 +542,9 @@ def test_a_period_that_says_no_interval_sets_nothing(
     with pytest.raises(PeriodError) as refused:
         whale.update_count_to("t", metrics={"hits": 3}, period=period)
     kept = ", ".join(interval_name(interval) for interval, _ in settings.periods)
+    then = f"{hint} Send" if hint else "; send"
     assert str(refused.value) == (
-        f"period: expected an interval that is kept, one of {kept}, got '{period}'{hint}; send the time of the bucket as `at`"
+        f"period: expected an interval that is kept, one of {kept}, got '{period}'{then} the time of the bucket as `at`"
     )
     assert whale.pks() == []
 
