@@ -87,6 +87,7 @@ ANYTHING: tuple[Any, ...] = (
     "n" * 201,
     10**400,
 )
+FEW = 5  # values of an argument that another call was given in full
 DIMENSIONS: tuple[Any, ...] = (
     "country", ["country", "US"], {"country": "US"}, {"country": ["US", "DE"]}, [["country"], ["device", "PC"]], "Countri",
     ("country", "US"),
@@ -189,7 +190,8 @@ def call_entry(
 
 
 def library_calls() -> Iterator[Entry]:
-    """Each argument of each call in turn."""
+    """Each argument of each call in turn: with every value at the first call that takes it, with a few at the others."""
+    tried: set[str] = set()
     world = WhaleWorld(pixel_key=PIXEL_KEY)
     seed(world.whale)
     world.settle()
@@ -207,8 +209,10 @@ def library_calls() -> Iterator[Entry]:
                 continue
             if name in ALIKE:
                 continue
-            for value in (*VALUES[each.name], None, 5, b"x") if each.name in VALUES else ANYTHING:
+            values = (*VALUES[each.name], None, 5, b"x") if each.name in VALUES else ANYTHING
+            for value in values[: FEW if each.name in tried else None]:
                 yield call_entry(name, function, {**base, each.name: value}, world)
+            tried.add(each.name)
         if queue.taken:
             yield Entry(f"handed on by {name}", shortened(on_lines("; ".join(queue.taken))))
             queue.taken.clear()
