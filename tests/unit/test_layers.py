@@ -26,6 +26,8 @@ PURE = {
     "whale/routes/page.py",
     "whale/period.py",
     "whale/spy.py",
+    "whale/answer/beside.py",
+    "whale/answer/change.py",
     "whale/answer/confidence.py",
     "whale/answer/rank.py",
     "whale/answer/compare.py",

@@ -127,3 +127,76 @@ def test_what_is_too_large_for_a_number_is_refused(door: Door) -> None:
     assert door.get("/rank", pk="big", dimension="a", by="v*1e300").json["field"] == "by"
     assert door.get("/rank", pk="big", dimension="a", by="v", columns="v*1e300").json["field"] == "columns"
     assert door.get("/rank", pk="big", dimension="a", by="v*v*v/hits").json["rows"][0]["value"] == 2.916e30
+
+
+# What stands beside the rows
+
+
+def days(door: Door) -> dict[str, str]:
+    """Ten days of two countries, of which one breaks after five; asked beside the five days before."""
+    for day in range(8, 18):
+        for country, orders in (("DE", 20), ("US", 20 if day < 13 else 4)):
+            metrics = {"hits": 200, "orders": orders, "revenue": orders * 10, "peak": {"max": day}}
+            door.count("buys", {"country": country}, metrics, f"2015-06-{day:02}T10:00Z")
+    return {"pk": "buys", "dimension": "country", "period": "2015-06-13..2015-06-18", "compare": "previous"}
+
+
+def test_compared_rows_say_how_sure_their_change_is(door: Door) -> None:
+    asked = days(door)
+    answer = door.get("/rank", **asked, by="orders/hits", columns="hits").json
+    changes = {row["path"]: row["change"] for row in [*answer["rows"], answer["total"]]}
+    assert list(changes['["country", "DE"]']) == ["low", "high", "z"]
+    assert changes['["country", "DE"]']["z"] == 0
+    assert changes['["country", "US"]']["z"] < -6
+    low, high = (changes['["country", "US"]'][end] for end in ("low", "high"))
+    assert low < 0.02 - 0.1 < high < 0
+    assert changes["country"]["z"] < -4
+    assert answer["rows"][0]["compared"]["orders/hits"]["change"] == 0
+    orders = door.get("/rank", **asked, by="orders", limit=1, ascending="1").json["rows"][0]
+    assert orders["change"]["low"] < 20 - 100 < orders["change"]["high"] < 0
+    assert "change" not in door.get("/rank", **{**asked, "compare": ""}).json["rows"][0]
+    assert door.whale.rank(**asked, by="orders/hits", columns="hits") == answer
+
+
+def test_a_row_says_the_same_of_its_change_on_every_page(door: Door) -> None:
+    asked = {**days(door), "by": "orders/hits"}
+    whole = door.get("/rank", **asked).json["rows"]
+    pages = [door.get("/rank", **asked, limit=1, offset=offset).json["rows"][0] for offset in (0, 1)]
+    assert pages == whole
+
+
+@pytest.mark.parametrize("by", ["peak", "orders:last", "ma7(orders)", "orders*hits", "orders/hits+1"])
+def test_a_change_that_nothing_tells_is_null(door: Door, by: str) -> None:
+    answer = door.get("/rank", **days(door), by=by).json
+    assert [row["change"] for row in [*answer["rows"], answer["total"]]] == [None] * 3
+
+
+def test_rows_have_their_series(door: Door) -> None:
+    asked = {**days(door), "by": "orders/hits", "series": "true"}
+    for compare in ("previous", ""):
+        answer = door.get("/rank", **{**asked, "compare": compare}).json
+        assert answer["times"] == [1434153600000 + day * 86_400_000 for day in range(5)]
+        assert [row["series"] for row in [*answer["rows"], answer["total"]]] == [[0.1] * 5, [0.02] * 5, [0.06] * 5]
+    pks = door.get("/rank", pk="shop", pks="1", by="revenue", period="seven", series="1").json
+    assert [row["series"] for row in pks["rows"]] == [[0] * 7 + [500], [0] * 7 + [300], [0] * 7 + [10]]
+    assert "times" not in door.get("/rank", **{**asked, "series": "false"}).json
+
+
+def test_series_and_changes_are_one_read_of_the_rows_each_period(door: Door) -> None:
+    ended = {"period": "2015-06-12..2015-06-17", "by": "orders/hits", "series": "true", "explain": "1"}
+    asked = {**days(door), **ended}
+    reads = door.get("/rank", **asked).json["explain"]["reads"]
+    assert [(read["paths"], read["metrics"]) for read in reads] == [
+        (3, ["orders", "hits"]),
+        (3, ["orders", "hits"]),
+        (3, ["orders", "hits"]),
+    ]
+
+
+def test_series_of_too_many_rows_are_refused() -> None:
+    few = Door(max_answer_points="20")
+    for number in range(4):
+        few.count("many", str(number))
+    refused = few.get("/rank", pk="many", period="seven", series="1")
+    assert (refused.status, refused.json["code"], refused.json["field"]) == (400, "too_many_points", "limit")
+    assert few.get("/rank", pk="many", period="1d:1d", series="1").status == 200

@@ -17,7 +17,6 @@ from typing import Any
 
 from hail.settings import DISTINCT
 from whale.answer import series
-from whale.answer.rank import Ranked, Ranking, rank
 from whale.answer.series import Bounds, Plot, Question
 from whale.dimension import Path
 from whale.errors import CallerError, NotBegun, PeriodError
@@ -159,24 +158,6 @@ def read_ahead(store: Counters, question: Question, comparisons: Iterable[Compar
     """Reads all ranges of some comparisons, whose `totals` come next, in one round trip. store: one that remembers."""
     ranges = (each for comparison in comparisons for each in (comparison.now, comparison.before))
     series.read_ahead(store, question, [series.Buckets(store, question, each, bounds) for each in ranges])
-
-
-def ranked(
-    store: Counters, question: Question, ranking: Ranking, comparison: Comparison, bounds: Bounds
-) -> tuple[Ranked, dict[Path, dict[str, Any]]]:
-    """The rows of now, in its order, and {path: {formula: {now, before, change, ratio}}} for each, `other` and the total."""
-    found = rank(store, question, ranking, comparison.now, bounds)
-    rows = [*found.rows, *([found.other] if found.other else []), found.total]
-    formulas = list(dict.fromkeys([ranking.by, *ranking.columns]))
-    again = replace(question, paths=[row.path for row in rows], metrics=formulas)
-    before = {each.path: each.totals for each in series.totals(store, again, comparison.before, bounds)}
-    return found, {
-        row.path: {
-            name: pair(row.value if name == ranking.by else row.columns[name], before[row.path][name])
-            for name in formulas
-        }
-        for row in rows
-    }
 
 
 def plotpoints(store: Counters, question: Question, comparison: Comparison, bounds: Bounds) -> tuple[Plot, Plot]:

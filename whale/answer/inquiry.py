@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from whale.answer import compare, factors, nearest, series, shifted
+from whale.answer import beside, compare, factors, nearest, series, shifted
 from whale.answer.adjusted import Adjusted, adjusted
 from whale.answer.compare import Comparison
 from whale.answer.rank import Ranked, Ranking, rank, shown
@@ -166,18 +166,24 @@ class Inquiry:
             raise CallerError(f"expected {-len(values)} to {len(values) - 1}, got {index}", "index")
         return values[index]
 
-    def rank(self, ranking: Ranking) -> Answer[dict[str, Any]]:
-        """As JSON holds it; compared each row beside the numbers that it had before."""
-        store, question, now = self.store, self.question, self.question.now or 0.0
-        levels = None if ranking.recursive else 1
-        if self.comparisons is None:
-            ranked = self.ranked(ranking)
-            said = shown(ranked, question, ranking, self._range, now)
-        else:
+    def rank(self, ranking: Ranking, is_plotted: bool = False) -> Answer[dict[str, Any]]:
+        """As JSON holds it; compared each row beside the numbers that it had before. is_plotted: with the series of rows."""
+        asked = self.store, self.question, ranking
+        levels, now = None if ranking.recursive else 1, self.question.now or 0.0
+        starts: Sequence[int] = ()
+        if self.comparisons is not None:
             comparison = self._comparison
-            ranked, pairs = compare.ranked(store, question, ranking, comparison, self.bounds)
-            said = shown(ranked, question, ranking, comparison.now, now, pairs)
+            ranked, more, starts = beside.compared(*asked, comparison, self.bounds, is_plotted)
+            said = shown(ranked, self.question, ranking, comparison.now, now, more)
             said = {"compared": comparison.said(), **said, "complete": comparison.complete}
+        elif is_plotted:
+            ranked, more, starts = beside.with_series(*asked, self._range, self.bounds)
+            said = shown(ranked, self.question, ranking, self._range, now, more)
+        else:
+            ranked = self.ranked(ranking)
+            said = shown(ranked, self.question, ranking, self._range, now)
+        if is_plotted:
+            said |= {"times": [start * 1000 for start in starts]}
         basis = self._basis(levels, ranked.rest_count)
         return Answer(basis.told(said), basis)
 

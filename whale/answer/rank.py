@@ -393,15 +393,14 @@ def shown(
     ranking: Ranking,
     period: Range,
     now: float,
-    compared: Mapping[Path, dict[str, Any]] | None = None,
+    beside: Mapping[Path, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """As JSON holds it: rows, other, rest, ended, total, as_of, complete. compared: of rows, by path and formula."""
+    """As JSON holds it: rows, other, rest, ended, total, as_of, complete. beside: more fields of rows, by path."""
 
     def named(row: Row) -> dict[str, Any]:
         is_pk = ranking.pks and row.path
         text = pk_text((*question.pk, str(row.path[-1]))) if is_pk else path_text(row.path)
-        more = {} if compared is None else {"compared": compared[row.path]}
-        return {"path": text, **plain(row), **more}
+        return {"path": text, **plain(row), **(beside or {}).get(row.path, {})}
 
     def plain(row: Row) -> dict[str, Any]:
         return {"value": row.value, "n": row.n, "parts": row.parts, "columns": row.columns}

@@ -35,6 +35,7 @@ class Rankings(Questions):
         ascending: bool = False,
         recursive: bool = False,
         pks: bool = False,
+        series: bool = False,
         tz: str | None = None,
         tzoffset: Any = None,
         compare: str | None = None,
@@ -42,7 +43,8 @@ class Rankings(Questions):
         """{"rows": [{path, value, n, parts, columns, difference, effect, important}, ...], "other", "rest", "ended", "total", ...}.
 
         Ranks the children of a path (with pks: the child pks) by a formula. columns: more formulas. The same answer as GET /rank.
-        compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}.
+        series: each row has `series`, the values of the formula at `times`.
+        compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}, and `change` {low, high, z}.
         """
         asking = self.asking.now()
         question, ranking = asking.ranking(
@@ -60,7 +62,7 @@ class Rankings(Questions):
             pks=pks,
         )
         ranges = asking.range_named(period, tz, tzoffset)
-        return self._rows(asking.inquiry(question, ranges, compare, fields=ranking.fields).rank(ranking))
+        return self._rows(asking.inquiry(question, ranges, compare, fields=ranking.fields).rank(ranking, series))
 
     @on_default
     def rank_subdimensions_scalar(

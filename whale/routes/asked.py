@@ -211,6 +211,9 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ascending: Annotated[bool, Meta(description="Smallest first.")] = False
     all: Annotated[bool, Meta(description="Rank all levels below, instead of one.")] = False
     pks: Annotated[bool, Meta(description="Rank child pks instead of paths.")] = False
+    series: Annotated[
+        bool, Meta(description="Answer the series of each row too: the values of `by`, one for each of `times`.")
+    ] = False
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""

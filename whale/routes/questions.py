@@ -152,7 +152,7 @@ class QuestionRoutes:
         )
         ranges = self._range_named(asking, asked, now)
         (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now, fields=ranking.fields)
-        return self._answer(watch, asked, now, [inquiry.rank(ranking)])
+        return self._answer(watch, asked, now, [inquiry.rank(ranking, asked.series)])
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, asking, watch = self._begin(asked)
