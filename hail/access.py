@@ -94,7 +94,7 @@ class Right:
     probe: bool = False
 
 
-GET, POST, BOTH = ("GET",), ("POST",), ("GET", "POST")
+GET, POST, BOTH, DELETE = ("GET",), ("POST",), ("GET", "POST"), ("DELETE",)
 RIGHTS = (
     # what counts: a tracker sends from anywhere
     Right("/count", BOTH, WRITE, Pages.ANY, sealed=True),
@@ -110,6 +110,8 @@ RIGHTS = (
     Right("/flush_hail", BOTH, WRITE, Pages.CHANGE),
     Right("/reset", POST, ADMIN, Pages.CHANGE),
     Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE),
+    Right("/notes", POST, WRITE, Pages.CHANGE),
+    Right("/notes/<id:path>", DELETE, ADMIN, Pages.CHANGE),
     Right("/decide", BOTH, READ, Pages.CHANGE),
     Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE),
     Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE),
@@ -126,6 +128,7 @@ RIGHTS = (
     Right("/subdimensions", BOTH, READ, Pages.READ),
     Right("/pks", BOTH, READ, Pages.READ),
     Right("/metrics_of", BOTH, READ, Pages.READ),
+    Right("/notes", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),
     # what is about the service
@@ -343,6 +346,12 @@ class Access:
             return {ALLOW_ORIGIN: ANY_ORIGIN}
         origin = environ.get("HTTP_ORIGIN", "")
         return {"Vary": "Origin", **({ALLOW_ORIGIN: origin} if self._is_allowed(origin, environ) else {})}
+
+
+def methods_of(rule: str) -> str:
+    """The methods that a page may send to a route, for a browser that asks: GET and POST, and what else it has."""
+    more = dict.fromkeys(method for right in RIGHTS if right.rule == rule for method in right.methods)
+    return ", ".join(dict.fromkeys(("GET", "POST", *more, "OPTIONS")))
 
 
 def preflight(*headers: str) -> dict[str, str]:

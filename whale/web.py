@@ -10,6 +10,7 @@
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
+    GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   OK
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /decide         {option, probability, decision_id, ...}: which option to show
     GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}
@@ -46,6 +47,7 @@ from whale.errors import SetupError, Unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
+from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import Problem, text_answer, unavailable
 from whale.routes.service import ServiceRoutes
@@ -79,7 +81,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     app = _Guarded(door)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
-    for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, ServiceRoutes):
+    for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, NoteRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app

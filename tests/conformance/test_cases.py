@@ -57,6 +57,8 @@ class Stack(Protocol):
 
     def reset(self, given: dict[str, Any]) -> None: ...
 
+    def note(self, given: dict[str, Any]) -> None: ...
+
 
 class InProcess:
     """The library's count_now, and Whale's HTTP application."""
@@ -85,6 +87,9 @@ class InProcess:
 
     def reset(self, given: dict[str, Any]) -> None:
         self.whale.reset(**given)
+
+    def note(self, given: dict[str, Any]) -> None:
+        self.whale.note(**given)
 
 
 class OverHttp(InProcess):
@@ -124,9 +129,12 @@ class OverHttp(InProcess):
     def reset(self, given: dict[str, Any]) -> None:
         assert self._post("/reset", given).text == "OK"
 
-    def _post(self, path: str, given: dict[str, Any]) -> Answer:
+    def note(self, given: dict[str, Any]) -> None:
+        assert self._post("/notes", given, 201).json == {"id": given["id"]}
+
+    def _post(self, path: str, given: dict[str, Any], status: int = 200) -> Answer:
         answer = call(self.app, "POST", path, body=json.dumps(given).encode(), CONTENT_TYPE="application/json")
-        assert answer.status == 200, answer.text
+        assert answer.status == status, answer.text
         return answer
 
 
@@ -196,6 +204,9 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
             continue
         if "reset" in step:
             stack.reset(step["reset"])
+            continue
+        if "note" in step:
+            stack.note(step["note"])
             continue
         if "refused" in step:
             assert stack.refusal(step["refused"]) == step["reason"], step

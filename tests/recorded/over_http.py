@@ -42,6 +42,7 @@ BASE: dict[str, dict[str, str]] = {
     "/pks": {},
     "/metrics_of": {"pk": "shop"},
     "/spy": {"limit": "2"},
+    "/notes": {"pk": "shop"},
     "/decide": {"pk": "banner", "decision": "colour", "options": "['a','b','c']"},
     "/decisions": {},
     "/decisions/{name}": {},
@@ -57,11 +58,13 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "/reward": {"decision_id": "nothing", "metrics": {"value": 1}},
     "/update_count_to": {"pk": "new", "dimensions": ["a", "b"], "metrics": {"x": 5}, "at": "2026-11-17", "id": "u-1"},
     "/reset": {"pk": "new"},
+    "/notes": {"text": "release 4", "at": "2026-11-17T10:00Z", "pk": "new", "id": "n-1"},
     "/decisions/{name}": {"options": ["a", "b"]},
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "/update_count_to": ("pk", "dimensions", "dimension", "metrics", "metric", "period", "at", "id", "rank", "visitor", "other"),
     "/reset": ("pk", "dimensions", "dimension", "metrics"),
+    "/notes": ("text", "at", "pk", "id"),
     "/reward": ("decision_id", "metrics", "metric", "id", "pk"),
     "/count_now": ("pk", "dimensions", "metrics", "at", "id", "visitor", "event", "option", "other"),
     "/tracker": ("pk", "visitor", "uid"),
@@ -111,7 +114,7 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
 
 
 def path_of(rule: str) -> str:
-    return re.sub(r"<(name|key):path>|\{(name|key)\}", "page", rule)
+    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}", "page", rule)
 
 
 def every_method(world: HailWorld | WhaleWorld, rules: list[str]) -> Iterator[Entry]:
@@ -227,7 +230,7 @@ def whale_ranks() -> Iterator[Entry]:
 
 
 def whale_names() -> Iterator[Entry]:
-    for path in ("/subdimensions", "/pks", "/metrics_of", "/spy"):
+    for path in ("/subdimensions", "/pks", "/metrics_of", "/spy", "/notes"):
         yield from one_by_one(path)
 
 

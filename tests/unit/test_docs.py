@@ -94,7 +94,11 @@ WHALE = routes(whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTING
 
 def routes_in(text: str) -> list[str]:
     headings = re.findall(r"^##+ (.*)$", text, re.M)
-    return [" ".join(found) for heading in headings for found in re.findall(r"(GET|POST) (/\S*?)(?=,|$)", heading)]
+    return [
+        " ".join(found)
+        for heading in headings
+        for found in re.findall(r"(GET|POST|PUT|DELETE) (/\S*?)(?=,|$)", heading)
+    ]
 
 
 def test_each_route_has_a_heading_in_the_index_and_each_heading_a_route() -> None:

@@ -32,6 +32,7 @@ PURE = {
     "whale/answer/rank.py",
     "whale/answer/compare.py",
     "whale/answer/factors.py",
+    "whale/answer/notes.py",
     "whale/answer/series.py",
     "whale/answer/shifted.py",
     "whale/answer/shifts.py",
@@ -76,6 +77,7 @@ EDGES = {
     "whale/library/counting.py": "the name of an operation",
     "whale/library/refusals.py": "the name of what was refused",
     "whale/library/deciding.py": "the name of a decision",
+    "whale/library/noting.py": "the id of a note",
     "whale/count/apply.py": "waiting for the store",
     "whale/commands/audit.py": "waiting for what is in flight",
     "whale/count/direct.py": "the name of a publisher",
@@ -97,7 +99,7 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
-    "access": "Access Caller EXPOSE Right check_bind is_locked preflight right_of",
+    "access": "Access Caller EXPOSE Right check_bind is_locked methods_of preflight right_of",
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
@@ -318,7 +320,7 @@ def test_only_the_command_line_knows_commands() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("counting", "decisions", "questions", "service")
+    subjects = ("counting", "decisions", "notes", "questions", "service")
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

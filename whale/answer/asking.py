@@ -11,7 +11,7 @@ from typing import Any
 
 from hail.hit import MILLION, HitError, parse_time
 from hail.settings import Settings
-from whale.answer import compare
+from whale.answer import compare, notes
 from whale.answer.compare import Comparison, Scope
 from whale.answer.inquiry import Inquiry
 from whale.answer.once import once
@@ -201,6 +201,11 @@ class Asking:
             return REMEMBERED_S
         widths = (width(each.interval) for each in self.ranges_of(periods, tz, tzoffset).values())
         return min(widths, default=5 * REMEMBERED_S) / 5
+
+    def notes(self, pk: Pk | None, period: Range) -> list[dict[str, Any]]:
+        """Notes of people within a range, as JSON holds them: those of a pk and those of none; of None all."""
+        found = self.store.notes_between(self.account, period.start * 1000, period.end * 1000)
+        return [notes.said(note, period.zone) for note in notes.about(found, pk)]
 
     # what is then answered
 

@@ -207,8 +207,9 @@ class Inquiry:
         """
         store, question = self.store, self.question
         found = shifted.shifted(store, question, self._range, dimensions, depth, limit, self.bounds)
-        basis = self._basis(None, found.left_out)
-        return Answer(basis.told(shifted.said(found, question.now or 0.0, limit)), basis)
+        basis, told = self._basis(None, found.left_out), shifted.said(found, question.now or 0.0, limit)
+        shifted.add_notes(store, question, found, told["shifts"])
+        return Answer(basis.told(told), basis)
 
     @property
     def _range(self) -> Range:

@@ -20,6 +20,7 @@ from hail.hit import MILLION
 from whale.answer import series
 from whale.answer.explain import iso
 from whale.answer.factors import LARGEST, MOST_NAMED, Form, as_number, forms_of
+from whale.answer.notes import about, near
 from whale.answer.series import CELLS_A_READ, READ_FACTOR, Bounds, Question
 from whale.answer.shifts import MOST_SERIES, Shift, Shifts, shifts
 from whale.answer.whole import groups_of
@@ -143,6 +144,7 @@ class _Closed:
         starts = list(period.starts)
         ends = [*starts[1:], period.end]
         count = sum(end <= now for end in ends) if starts else 0
+        self.ends = ends[:count]
         end = ends[count - 1] if count else period.start
         self.period, self.starts = period, starts[:count]
         self.is_complete = now >= period.end
@@ -153,6 +155,10 @@ class _Closed:
             raise TooManyPoints(f"the period has {looked} {what}, the limit is {MOST_DAYS}", "period")
         self.interval, stored = series.stored_of(period, store.zone(question.account))
         self.stored = [at for at in stored if at < end]
+
+    def near(self, bucket: int) -> tuple[int, int]:
+        """Epoch seconds: the begin of the bucket before it, and its own end."""
+        return self.starts[max(0, bucket - 1)], self.ends[bucket]
 
     def at(self, bucket: int | None) -> str | None:
         """When a bucket begins, in the zone that was asked."""
@@ -270,6 +276,18 @@ def _shift_said(shifted: Shifted, shift: Shift) -> dict[str, Any]:
         "until": shifted.buckets.at(shift.end),
         "cost": cost,
     }
+
+
+def add_notes(store: Counters, question: Question, shifted: Shifted, told: Sequence[dict[str, Any]]) -> None:
+    """To each shift that is told the notes of people near its begin: from one bucket before it to one after it."""
+    if not told:
+        return
+    shifts, closed = shifted.found.found[: len(told)], shifted.buckets
+    windows = [closed.near(shift.start) for shift in shifts]
+    since, until = min(window[0] for window in windows), max(window[1] for window in windows)
+    found = about(store.notes_between(question.account, since * 1000, until * 1000), question.pk)
+    for row, shift, window in zip(told, shifts, windows, strict=True):
+        row["notes"] = near(found, closed.starts[shift.start], *window)
 
 
 def _times(value: Fraction | None, unit: Fraction) -> int | float | None:

@@ -294,6 +294,42 @@ class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
 
 
+class NotesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Annotated[str, Meta(description="Notes of this pk, and those of no pk. Default: all.")] = ""
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    week: Week = ""
+
+
+class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The body of POST /notes, as JSON or as a form."""
+
+    text: Annotated[str, Meta(description="An event in at most 500 bytes.", examples=["release 4.2"])]
+    at: Annotated[int | float | str | None, Meta(description=f"{FORMS}. Default: now.")] = None
+    pk: Annotated[Name | list[Name] | None, Meta(description="The pk that it is about. Default: all.")] = None
+    id: Annotated[
+        Name | None, Meta(description="Id of the note. The same note again is kept once. Default: a new id.")
+    ] = None
+
+
+class NoteKept(msgspec.Struct):
+    id: str
+
+
+class NoteShown(msgspec.Struct):
+    """A note, as answers hold it. at: in the zone that was asked."""
+
+    id: str
+    at: str
+    pk: list[str] | None
+    text: str
+
+
 class ResetGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The JSON body of /reset."""
 

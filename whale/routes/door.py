@@ -57,10 +57,9 @@ class Door:
 
     def add_options(self, app: bottle.Bottle, rule: str) -> None:
         """What a browser wants to know before a page of another site may ask."""
-        right = access.right_of(rule, "GET", "POST")
-        app.route(
-            rule, "OPTIONS", lambda **_: self._readable(bottle.HTTPResponse("", 204, {**EXPOSED, **PREFLIGHT}), right)
-        )
+        right = access.right_of(rule, "GET", "POST", "DELETE")
+        headers = {**EXPOSED, **PREFLIGHT, "Access-Control-Allow-Methods": access.methods_of(rule)}
+        app.route(rule, "OPTIONS", lambda **_: self._readable(bottle.HTTPResponse("", 204, headers), right))
 
     def add_options_and_head(self, app: bottle.Bottle, rule: str) -> None:
         """OPTIONS and HEAD of a route that counts: Bottle would answer HEAD by GET, and count."""

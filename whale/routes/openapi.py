@@ -110,6 +110,34 @@ def _decisions() -> dict[str, Any]:
     }
 
 
+def _notes() -> dict[str, Any]:
+    """Notes on the time axis."""
+    given = schema_of(asked.NoteGiven)
+    body = {
+        "required": True,
+        "content": {"application/json": {"schema": given}, "application/x-www-form-urlencoded": {"schema": given}},
+    }
+    listed = {
+        "operationId": "notes",
+        "summary": "List the notes of a period.",
+        "parameters": parameters(asked.NotesAsked),
+        "responses": {"200": answer("The notes, sorted by time.", list[asked.NoteShown]), **common(400, 401, 503)},
+    }
+    write = {
+        "operationId": "note",
+        "summary": "Write a note, such as the name of a release.",
+        "requestBody": body,
+        "responses": {"201": answer("The note is kept.", asked.NoteKept), **common(400, 401, 413, 503)},
+    }
+    delete = {
+        "operationId": "delete_note",
+        "summary": "Delete a note.",
+        "parameters": [_named("id")],
+        "responses": {"200": answer("Done.", None, "text/plain"), **common(400, 401, 404, 503)},
+    }
+    return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
+
+
 ADJUSTED = (
     "Buckets that `/update_count_to` set, if the answer comes from finer buckets: `metric;path=…;interval=1d;at=ms;to=number`, "
     "percent-encoded and comma-separated. `*;more=N` or `*` stands for further buckets."
@@ -154,7 +182,7 @@ def document() -> dict[str, Any]:
         "update_count_to", "Set metrics of one bucket.", asked.UpdateGiven, dict[str, Any]
     )
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
-    paths |= _decisions()
+    paths |= _decisions() | _notes()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},

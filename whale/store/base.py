@@ -26,9 +26,23 @@ from whale.store.contract.imports import Imports
 from whale.store.contract.server import Server
 from whale.store.contract.spy import Spy
 from whale.store.contract.tallies import Tallies
+from whale.store.contract.timeline import Timeline
 
 
 class Store(
-    Counters, Batches, Ids, Changes, Tallies, Faults, Aside, Spy, Decisions, Definitions, Imports, Server, Protocol
+    Counters,
+    Batches,
+    Ids,
+    Changes,
+    Tallies,
+    Faults,
+    Aside,
+    Spy,
+    Decisions,
+    Definitions,
+    Imports,
+    Timeline,
+    Server,
+    Protocol,
 ):
     """Whoever needs one subject asks for its contract. Every method raises whale.errors.Unavailable while the store is away."""

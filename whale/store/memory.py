@@ -48,6 +48,7 @@ from whale.store.contract.rollups import (
     touched,
 )
 from whale.store.contract.tallies import PublisherAudit
+from whale.store.contract.timeline import MOST_NOTES, Note, other_note
 
 INT64 = range(-(2**63), 2**63)
 _Key = tuple[str, Pk, Path, Interval, int, str]
@@ -193,6 +194,7 @@ class MemoryStore:
         self._imports: dict[tuple[str, str], Defined] = {}
         self._last_resets: dict[str, dict[tuple[Pk, Path | None], int]] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
+        self._timeline: dict[str, dict[str, Note]] = {}  # by account and id
 
     def zone(self, account: str) -> str:
         return str(self._settings.timezone)
@@ -375,6 +377,8 @@ class MemoryStore:
             self._overflowed.pop((account, other), None)
         self._drop(lambda key: key[0] == account and key[1][: len(pk)] == pk)
         self._faulty[account] = {each for each in self._faulty.get(account, ()) if each.pk[: len(pk)] != pk}
+        notes = self._timeline.get(account, {})
+        self._timeline[account] = {id: note for id, note in notes.items() if not note.pk or note.pk[: len(pk)] != pk}
         self._forget(account, pk[:-1], (None, pk[-1]))
         if account in self._directory:
             self._directory[account].forget(pk)
@@ -703,6 +707,23 @@ class MemoryStore:
 
     def last_resets(self, account: str) -> dict[tuple[Pk, Path | None], int]:
         return dict(self._last_resets.get(account, {}))
+
+    def write_note(self, account: str, note: Note, is_timed: bool) -> None:
+        notes = self._timeline.setdefault(account, {})
+        if known := notes.get(note.id):
+            if (known.pk, known.text) != (note.pk, note.text) or (is_timed and known.at_ms != note.at_ms):
+                raise other_note()
+            return
+        while len(notes) >= MOST_NOTES:
+            del notes[min(notes.values(), key=lambda each: each.place).id]
+        notes[note.id] = note
+
+    def notes_between(self, account: str, start_ms: int, end_ms: int) -> list[Note]:
+        notes = (note for note in self._timeline.get(account, {}).values() if start_ms <= note.at_ms < end_ms)
+        return sorted(notes, key=lambda each: each.place)
+
+    def erase_note(self, account: str, id: str) -> bool:
+        return self._timeline.get(account, {}).pop(id, None) is not None
 
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self

@@ -3,7 +3,7 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, decisions, definitions, imports, sweep
+                            └─ ids, tallies, faults, aside, spy, decisions, definitions, imports, timeline, sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -34,6 +34,7 @@ from whale.store.redis.refusals import lacks_right
 from whale.store.redis.spy import Spy
 from whale.store.redis.sweep import Sweepers
 from whale.store.redis.tallies import Tallies
+from whale.store.redis.timeline import Timeline
 from whale.store.redis.writer import Writer
 
 
@@ -66,7 +67,10 @@ class RedisStore:
         self.writer = Writer(database, self.numbers, self.marker)
         self.resets, self.forget, self.apply = self.numbers.resets, self.numbers.forget, self.writer.apply
         self.sweep = Sweepers(database).sweep
-        changer = Changer(database, Numbers(database))
+        timeline = Timeline(database)
+        self.write_note, self.erase_note = timeline.write_note, timeline.erase_note
+        self.notes_between = timeline.notes_between
+        changer = Changer(database, Numbers(database), timeline)
         self.set, self.reset = changer.set, changer.reset
 
         self.dictionaries = Dictionaries(database, learnt)

@@ -26,6 +26,7 @@ from whale.store.redis.imports import last_resets_of
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
 from whale.store.redis.known import Known
 from whale.store.redis.numbers import MIXED, TRIES, Dictionary, Numbers
+from whale.store.redis.timeline import Timeline
 from whale.store.redis.writer import TALLY_TTL_S
 
 _json = msgspec.json.Encoder().encode
@@ -34,8 +35,9 @@ _json = msgspec.json.Encoder().encode
 class Changer:
     """For many threads: one at a time. numbers: its own."""
 
-    def __init__(self, database: Database, numbers: Numbers):
+    def __init__(self, database: Database, numbers: Numbers, timeline: Timeline):
         self._database, self._client, self._numbers = database, database.client, numbers
+        self._timeline = timeline
         self._set, self._reset = database.script("set", "apply"), database.script("reset")
         self._lock = threading.Lock()
 
@@ -181,6 +183,7 @@ class Changer:
         for name in names:
             self._forget_pk(keys, name, now)
         self._forget_noted(keys, pk)
+        self._timeline.erase_notes_of(account, pk)
         if len(pk) > 1:
             self._forget_node(keys, pk[:-1], (None, pk[-1]), now)
         number = self._forget_node(keys, (), pk, now)

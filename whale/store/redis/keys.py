@@ -42,6 +42,8 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 | A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |
 | A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
+| A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
+| A:{s}:notes:times | zset | their ids by ms | none |
 | A:{s}:reset_at | hash | when each pk and path was last reset: JSON -> ms; not those below a later one; on the same shard | none |
 
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
@@ -213,6 +215,11 @@ class Keys:
         """What was imported, and when each pk and path was last reset."""
         shard, _ = self.pk(())
         return self._at(shard, "imports"), self._at(shard, "reset_at")
+
+    def notes(self) -> tuple[str, str]:
+        """Notes by id, and their ids by time."""
+        shard, _ = self.pk(())
+        return self._at(shard, "notes"), self._at(shard, "notes:times")
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")
