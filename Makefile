@@ -1,4 +1,5 @@
 # make up      run HailWhale here: Hail on 127.0.0.1:8085, Whale on 127.0.0.1:8086, data in ./var
+# make demo    the same with a made-up shop, of which one campaign broke; data in ./var/demo. make demo SEED=5 tells the story of seed 5
 # make test    everything that is tested, on real servers; begins with make check
 # make test-long   the same for more than an hour: many more inputs, other ones each time. make test-long PART=... is one part of it:
 #     laws        about 25 min: 20 times as many inputs for each law, the stores and OpenAPI among them
@@ -17,15 +18,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TWO := -n 2 --no-loadscope-reorder # tests/groups.py says which tests share a worker
 LONG := $(if $(PART),long(part='$(PART)')$(if $(filter laws,$(PART)), or hypothesis),long or hypothesis)
 
-.PHONY: setup up test test-long check clean servers
+.PHONY: setup up demo test test-long check clean servers
 
 setup: .venv/.runtime
 
-up: setup
+up demo: setup
 	@test -n "$$HAILWHALE_REDIS_URL" \
 		|| $(BIN)/python -c 'from whale.commands.embedded import find_redis_server; find_redis_server()' 2>/dev/null \
 		|| deploy/install-debian.sh redis-server
-	@exec $(BIN)/hailwhale up
+	@exec $(BIN)/hailwhale up $(if $(filter demo,$@),--demo $(if $(SEED),--seed $(SEED)))
 
 test: check servers
 	$(BIN)/python -m pytest tests --ignore tests/unit -m "not long and not alone" $(TWO) --durations=25

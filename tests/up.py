@@ -18,8 +18,9 @@ UP = [sys.executable, "-c", "from whale.cli import main; main()", "up"]
 class Up:
     """`hailwhale up` on free ports, with no redis-server on PATH: the wheel's serves."""
 
-    def __init__(self, data_dir: Path, **settings: object):
-        """settings: HAILWHALE_* by their lower-case name."""
+    def __init__(self, data_dir: Path, *options: str, **settings: object):
+        """options: of `up`.  settings: HAILWHALE_* by their lower-case name."""
+        self.command = [*UP, *options]
         self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.output = data_dir.parent / "output"
         own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
@@ -31,7 +32,7 @@ class Up:
 
     def start(self) -> None:
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(UP, env=self.environ, stdout=output, stderr=output)
+            self.process = subprocess.Popen(self.command, env=self.environ, stdout=output, stderr=output)
         wait_until(lambda: "read:" in self.said() or not self.running, 100, "up")
         assert self.running, self.said()
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from typing import Any, NoReturn
 
 import click
@@ -44,15 +45,30 @@ def main() -> None:
 
 
 @main.command()
-def up() -> None:
+@click.option("--demo", "is_demo", is_flag=True, help="Also count a made-up shop, in ./var/demo. One campaign broke.")
+@click.option("--seed", type=WholeNumber(0), help="Number that decides the story of the demo. Default: a random one.")
+@click.option("--answer", is_flag=True, help="Print which campaign of the demo broke, and start nothing.")
+def up(is_demo: bool, seed: int | None, answer: bool) -> None:
     """Run everything here: Redis, Hail, hailwail, Whale.
 
     Prints both addresses, with examples. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
     servers instead of its own Redis and the spool. Ctrl-C stops; nothing that was accepted is lost.
     """
+    from whale.commands import demo
     from whale.commands.supervisor import up as run
 
-    sys.exit(run(load(os.environ), os.environ))
+    environ = {**({"HAILWHALE_DATA_DIR": demo.FOLDER} if is_demo else {}), **os.environ}
+    settings = load(environ)
+    if not is_demo:
+        if seed is not None or answer:
+            raise SetupError("--seed and --answer are options of --demo")
+        demo.refuse_demo(settings.data_dir)
+    elif answer:
+        click.echo(demo.answer(settings))
+        return
+    else:
+        demo.prepare(settings, seed, time.time())
+    sys.exit(run(settings, environ, is_demo))
 
 
 @main.command()

@@ -15,7 +15,7 @@ from tests.integration.test_readme import ROOT, Shell, answers_what_is_printed, 
 from tests.servers import RabbitMQ, RedisServer, free_port, missing, wait_until
 
 RECIPES = sorted(path.name for path in (ROOT / "docs/howto").glob("*.md") if path.name != "README.md")
-ALONE = {"backup.md", "farm.md"}  # stop HailWhale, or need other servers
+ALONE = {"backup.md", "demo.md", "farm.md"}  # stop HailWhale, or need other servers
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def test_what_the_machine_lacks_is_one_sentence_and_exit_2(monkeypatch: pytest.M
 def test_up_gives_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     import whale.commands.supervisor
 
-    monkeypatch.setattr(whale.commands.supervisor, "up", lambda settings, environ: 3)
+    monkeypatch.setattr(whale.commands.supervisor, "up", lambda *_: 3)
     assert CliRunner().invoke(main, ["up"]).exit_code == 3
 
 

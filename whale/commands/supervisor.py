@@ -29,7 +29,7 @@ from whale.errors import SetupError
 from whale.starts import store_says
 
 START_S = 60.0  # for both services to answer
-STOP_S = {"hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
+STOP_S = {"demo": 5.0, "hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
 HURRY_S = 2.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 LASTED_S = 60.0  # one that ran this long starts again without delay
@@ -65,6 +65,11 @@ def worker_command(settings: Settings) -> list[str]:
     threads = ["--pool", "threads", "--concurrency", str(settings.worker_threads)]
     quiet = ["--loglevel", "WARNING", "--without-gossip", "--without-mingle"]
     return [sys.executable, "-m", "celery", "--quiet", "--app", "whale.count.worker", "worker", *threads, *quiet]
+
+
+def demo_command() -> list[str]:
+    """Sends what happens in the shop of the demo."""
+    return [sys.executable, "-m", "whale.commands.demo"]
 
 
 @dataclass
@@ -146,9 +151,11 @@ class Stopping:
         self.asked += 1
 
 
-def up(settings: Settings, environ: Mapping[str, str]) -> int:
+def up(settings: Settings, environ: Mapping[str, str], is_demo: bool = False) -> int:
     """Run everything until a stop is asked for; the exit code. Call it from the main thread; `environ` goes to the
-    children. Raises SetupError or SettingsError, with nothing left running, when it cannot start."""
+    children. Raises SetupError or SettingsError, with nothing left running, when it cannot start.
+
+    is_demo: also run the shop of the demo, whose folder is prepared."""
     for bind in (settings.hail_bind, settings.whale_bind):
         check_bind(bind, settings)
     make_folder(Path(settings.data_dir))
@@ -162,10 +169,10 @@ def up(settings: Settings, environ: Mapping[str, str]) -> int:
             say(f"{said}; hits go to the spool, and wait there")
         if settings.redis_url and (said := store_says(settings)):
             say(f"{said}; Hail takes hits, and the other parts wait")
-        return run(settings, environ, embedded)
+        return run(settings, environ, embedded, is_demo)
 
 
-def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis | None) -> int:
+def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis | None, is_demo: bool = False) -> int:
     """All parts, until a stop is asked for; the exit code."""
     hail_url, whale_url = url_of(settings.hail_bind), url_of(settings.whale_bind)
     stopping = Stopping()
@@ -190,6 +197,9 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
             wait_until_both_answer(parts, {"hail": hail_url, "whale": whale_url}, stopping)
             if not stopping.asked:
                 say(welcome(settings, hail_url, whale_url))
+                if is_demo:
+                    parts["demo"] = Part("demo", demo_command())
+                    parts["demo"].start(environ)
             keeper = Keeper(parts, environ, embedded)
             while not stopping.asked:
                 keeper.look()

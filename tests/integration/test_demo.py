@@ -1,0 +1,124 @@
+"""`hailwhale up --demo`, as a person starts it, kills it and starts it again: the shop counts itself, and nothing twice."""
+
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.servers import wait_until
+from tests.up import UP, Up
+from whale.commands import shop
+from whale.commands.demo import State, state_in
+from whale.commands.shop import HOUR
+
+SEED = 7
+
+
+class Shop:
+    """A demo that runs, and a program that knows by heart what happened there."""
+
+    def __init__(self, up: Up, folder: Path):
+        self.up, self.folder = up, folder
+
+    @property
+    def state(self) -> State:
+        found = state_in(self.folder)
+        assert found
+        return found
+
+    def ask(self, route: str, **parameters: Any) -> Any:
+        reply = requests.get(f"http://{self.up.whale}{route}", parameters, timeout=20)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def counted(self, start: int, end: int) -> Counter[str]:
+        """What Whale counted in whole hours."""
+        first, last = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M") for at in (start, end))
+        span = f"1h:{first}..{last}"
+        metrics = '["hits","visits","carts","orders","revenue","ad_cost"]'
+        found = self.ask("/totals", pk="shop", metrics=metrics, period=span)
+        return Counter({name: round(number, 2) for name, number in found[span]["_"].items() if number})
+
+    def happened(self, start: int, end: int) -> Counter[str]:
+        """The same by the book: in sums before the hour in which the demo began, and visit by visit since."""
+        state = self.state
+        found: Counter[str] = Counter()
+        for hour in range(start, end, HOUR):
+            told = shop.sums if hour < state.began // HOUR * HOUR else shop.visits
+            for hit in told(state.story, hour):
+                if hit["at"] < state.to:
+                    found.update(hit["metrics"])
+        return Counter({name: round(number, 2) for name, number in found.items()})
+
+    def check(self) -> None:
+        """All that happened by now is counted, once."""
+        began, state = self.state.began // HOUR * HOUR, self.state
+        past = state.story.since
+        wait_until(lambda: self.counted(past, began) == self.happened(past, began), 60, "60 days, counted once")
+        wait_until(
+            lambda: self.counted(began, began + 2 * HOUR) == self.happened(began, began + 2 * HOUR),
+            60,
+            "the hours since the start, counted once",
+        )
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("demo") / "var"
+    up = Up(folder, "--demo", "--seed", str(SEED))
+    up.start()
+    yield Shop(up, folder)
+    if up.running:
+        assert up.stop(signal.SIGTERM) == 0
+
+
+def filled(running: Shop) -> None:
+    wait_until(lambda: "from now on visit by visit" in running.up.said(), 60, "the demo")
+    wait_until(lambda: running.state.people_to > running.state.began, 60, "those who met the experiment")
+
+
+def test_all_that_happened_is_counted_once_also_after_a_kill(running: Shop) -> None:
+    filled(running)
+    running.check()
+    running.up.stop(signal.SIGKILL)
+    running.up.start()
+    filled(running)
+    running.check()
+    audit = subprocess.run([*UP[:-1], "audit"], env=running.up.environ, capture_output=True, text=True, timeout=60)
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def test_the_campaign_that_broke_is_told_over_http(running: Shop) -> None:
+    filled(running)
+    story = running.state.story
+    ((source, campaign),) = shop.SOURCES[story.campaign].name.items()
+    (shift,) = running.ask("/shifts", pk="shop", metric="orders/visits", cost="revenue")["shifts"]
+    assert shift["path"] == ["source", source, campaign]
+    assert shift["cost"]["revenue"] < -1_000
+    said = subprocess.run([*running.up.command, "--answer"], env=running.up.environ, capture_output=True, text=True)
+    assert f"Since {shift['at'][:10]} " in said.stdout
+    assert f" {source} > {campaign} " in said.stdout
+    for known in (campaign, source):
+        assert known not in running.up.said()  # who looks for it is not told
+
+
+def test_every_view_has_something_to_say(running: Shop) -> None:
+    filled(running)
+    report = running.ask("/decisions/free-shipping")["report"]
+    assert [option["trials"] > 100 for option in report["options"]] == [True] * 3
+    assert report["sample_ratio"]["suspicious"] is False
+    options = str(list(shop.BUTTONS))
+    plain = running.ask("/decide", pk=shop.BUTTON, options=options, by_metric="bought/shown", trial="false")
+    assert [row["n"] > 100 for row in plain["evidence"]] == [True] * 3
+    outcomes = Counter(trace["outcome"] for trace in running.ask("/spy", limit="100"))
+    assert outcomes["counted"] > 0
+    assert outcomes["bad_metrics"] > 0
+    compared = running.ask("/totals", pk="shop", metrics="visits", period="30d", compare="previous")
+    visits = compared["30d"]["paths"]["_"]["visits"]
+    assert 0.7 < visits["before"] / visits["now"] < 1
