@@ -16,7 +16,7 @@ setup(
     packages=find_packages(include=["hail", "hail.*", "whale", "whale.*"]),
     package_data={
         "hail": ["py.typed", "tracker/*.js"],
-        "whale": ["py.typed", "store/lua/*.lua", "dashboard/*.html", "dashboard/*.js", "dashboard/*.css"],
+        "whale": ["py.typed", "store/lua/*.lua", "dashboard/**/*"],
     },
     install_requires=[
         "bottle>=0.13",

@@ -131,6 +131,7 @@ RIGHTS = (
     Right("/notes", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),
+    Right("/static/<name:path>", GET, READ, Pages.NONE),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

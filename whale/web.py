@@ -20,7 +20,8 @@
     POST /ofrep/v1/evaluate/flags, .../flags/KEY: OpenFeature remote evaluation
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
-    GET  /               a page for people        /openapi.json /healthz /readyz /metrics
+    GET  /               the dashboard, whose files are below /static/
+    GET  /openapi.json /healthz /readyz /metrics
 
 What each takes is in whale/routes/asked.py, what answers it in whale/routes; a question that is too long for an address may be POSTed.
 Promise: a question never writes, but for /decide, which keeps what it decided. `OK` from /count_now means counted. A caller's fault
@@ -45,6 +46,7 @@ from hail.settings import Settings, load
 from whale.client import Whale
 from whale.errors import SetupError, Unavailable
 from whale.routes.counting import CountingRoutes
+from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
 from whale.routes.notes import NoteRoutes
@@ -81,7 +83,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     app = _Guarded(door)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
-    for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, NoteRoutes, ServiceRoutes):
+    for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app

@@ -107,6 +107,9 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
         answer = world.call(method, path, query=text, body=body, **environ)
         if path == "/metrics" and answer.status == 200:
             answer = Answer(200, {**answer.headers, "Content-Length": "23"}, b"numbers of this process")
+        if path == "/" and answer.status == 200:
+            shown_body = b"the dashboard" if answer.body else b""
+            answer = Answer(200, {**answer.headers, "Content-Length": "13"}, shown_body)
         more = world.published() if isinstance(world, HailWorld) else []
         return http_entry(method, path, text, shown, body, answer, more)
 

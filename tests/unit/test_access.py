@@ -431,7 +431,7 @@ def test_without_keys_foreign_pages_count_and_nothing_else(services: Services, e
         refused = is_refused(answer, 403, "foreign_origin")
         assert refused == (pages is Pages.CHANGE), (method, rule, answer)
         assert origin_of(answer) == ("*" if pages is Pages.ANY else None), (method, rule)
-        assert answer.headers.get("Vary") == ("Origin" if pages in (Pages.READ, Pages.CHANGE) else None)
+        assert ("Origin" in answer.headers.get("Vary", "")) == (pages in (Pages.READ, Pages.CHANGE)), (method, rule)
     assert services.store.definitions("default") == {}
 
 

@@ -227,10 +227,3 @@ def test_an_answer_says_what_is_estimated(shop: Shop) -> None:
     assert shop.get("/plotpoints", metrics=metrics, **asked).headers["X-Whale-Estimated"] == (
         "visitors;error=0.81%, time_on_page;error=1%, %C3%A4%20b;error=0.81%"
     )
-
-
-def test_the_page_shows_every_kind(shop: Shop) -> None:
-    shop.hit("ann", metrics={"time_on_page": 1, "low": {"min": 4}})
-    page = shop.get("/")
-    assert page.status == 200
-    assert 'visitors <span class="number">2</span>' in page.text

@@ -23,7 +23,6 @@ PURE = {
     "whale/formula.py",
     "whale/metric.py",
     "whale/routes/ofrep.py",
-    "whale/routes/page.py",
     "whale/period.py",
     "whale/spy.py",
     "whale/answer/beside.py",

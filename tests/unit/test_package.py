@@ -13,7 +13,7 @@ from hail import message, spool
 from whale.store.redis import keys
 
 HERE = Path(__file__).parents[2]
-SHIPPED = {".py", ".typed", ".lua", ".js", ".html", ".css"}
+SHIPPED = {".py", ".typed", ".lua", ".js", ".html", ".css", ".svg"}
 
 
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
@@ -21,7 +21,9 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     for package in ("hail", "whale"):
         shutil.copytree(HERE / package, source / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(HERE / "setup.py", source)
-    expected = {str(path.relative_to(source)) for path in source.rglob("*") if path.suffix in SHIPPED} - {"setup.py"}
+    expected = {
+        str(path.relative_to(source)) for path in source.rglob("*") if path.suffix in SHIPPED or path.name == "LICENSE"
+    } - {"setup.py"}
     command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True)
     (built,) = tmp_path.glob("*.whl")

@@ -128,6 +128,11 @@ class Asking:
 
     # of which time
 
+    @property
+    def zone(self) -> str:
+        """Whose days the account's buckets are of."""
+        return self.store.zone(self.account)
+
     def moment(self, value: Any, field: str) -> float | None:
         """Epoch seconds of a time as it was asked; None of None."""
         try:

@@ -1,4 +1,4 @@
-"""What is counted, at a glance: the rows of the page at `/`, in a few round trips, however many pks and metrics there are."""
+"""What is counted, at a glance: pks and their totals of today, in a few round trips, however many pks and metrics there are."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,42 +1,28 @@
-"""Routes about the service itself: the page for people, the description of the API, health, and its own counters."""
+"""Routes about the service itself: the description of the API, health, and its own counters."""
 
 from typing import Any
 
 import bottle
 
 from hail.metrics import CONTENT_TYPE, exposition
-from hail.problem import HOST, seen_from
 from whale.client import Whale
 from whale.errors import Unavailable
-from whale.library.overview import overview
 from whale.routes import openapi
 from whale.routes.door import Door
-from whale.routes.page import POLICY, render
 from whale.routes.responses import json_answer, said_of, text_answer, unavailable
 
 
 class ServiceRoutes:
-    """For many threads. Only the page asks for a key."""
+    """For many threads. None asks for a key."""
 
     def __init__(self, door: Door, whale: Whale):
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        self._door.add(app, "/", ["GET"], self.page)
         self._door.add_plain(app, "/openapi.json", lambda: json_answer(openapi.document()))
         self._door.add_plain(app, "/healthz", healthz)
         self._door.add_plain(app, "/readyz", self.readyz)
         self._door.add_plain(app, "/metrics", metrics)
-
-    def page(self) -> Any:
-        settings = self._door.settings
-        host = bottle.request.environ.get("HTTP_HOST", "")
-        host = host if HOST.fullmatch(host) else settings.whale_bind
-        rows, more = overview(self._whale)
-        hail = f"http://{seen_from(host, settings.hail_bind)}"
-        html = render(rows, more, hail, f"http://{host}", self._door.access.locked)
-        headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
-        return bottle.HTTPResponse(html, 200, {**headers, "Content-Type": "text/html; charset=utf-8"})
 
     def readyz(self) -> Any:
         try:

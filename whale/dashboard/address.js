@@ -1,0 +1,55 @@
+/**
+ * The state of the page, all of it, is in its address. Defaults are left out of it, so the plain address means them.
+ *
+ *     read(location.search, views)  -> { state: { view, pk, metric, … }, unknown: ['colour', …] }
+ *     address(state, changes)       -> '/?pk=shop&view=breakdown'
+ *
+ * Lists (pk, tiles, at) are arrays in the state. A view may have parameters of its own (see VIEWS in main.js): they are texts,
+ * and go when another view is opened.
+ */
+export const DEFAULTS = {
+  view: 'overview', pk: [], metric: '', tiles: [], period: '1d:1mo', range: '', compare: 'previous', tz: '', dim: '', at: [],
+  by: '', order: '', offset: '', threshold: '', theme: '',
+}
+const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'dim', 'at', 'theme']
+const OF_ANY_PK = ['view', 'period', 'range', 'compare', 'tz', 'theme']
+const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: (tiles) => tiles.join(',') }
+
+export function read(search, views) {
+  const state = { ...DEFAULTS }
+  const given = new URLSearchParams(search)
+  const own = views.find((view) => view.name === (given.get('view') ?? DEFAULTS.view))?.parameters ?? []
+  const unknown = []
+  for (const [name, text] of given) {
+    if (name in LISTS) state[name] = listOf(name, text)
+    else if (name in DEFAULTS || own.includes(name)) state[name] = text
+    else if (name !== 'key') unknown.push(name)
+  }
+  if (!views.some((view) => view.name === state.view)) unknown.push(`view=${state.view}`)
+  return { state, unknown }
+}
+
+/** Where `changes` lead from here. Another view keeps what all views share, another pk what is not of a pk. */
+export function address(state, changes) {
+  const kept = 'pk' in changes ? OF_ANY_PK : 'view' in changes && changes.view !== state.view ? COMMON : Object.keys(state)
+  const next = { ...Object.fromEntries(kept.map((name) => [name, state[name]])), ...changes }
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(next)) {
+    const text = Array.isArray(value) ? (value.length ? textOf(name, value) : '') : value
+    if (text && text !== DEFAULTS[name]) query.set(name, text)
+  }
+  return `/${query.size ? '?' : ''}${query}`
+}
+
+/** A pk or path of one plain name is written without brackets. */
+const textOf = (name, list) => (list.length === 1 && !/^[[{_]|,/.test(list[0]) ? list[0] : LISTS[name](list))
+
+function listOf(name, text) {
+  if (name === 'tiles') return text.split(',').filter(Boolean)
+  if (!text.startsWith('[')) return text ? [text] : []
+  try {
+    return JSON.parse(text).map(String)
+  } catch {
+    return [text]
+  }
+}

@@ -1,0 +1,72 @@
+/** The public HTTP API of Whale, and nothing else. An answer keeps the address that made it, so every card can show it. */
+
+/** Whale answered, and refused. problem: the RFC 9457 body.  retryAfter: seconds, or 0. */
+export class Refused extends Error {
+  constructor(problem, retryAfter, asked) {
+    super(problem.detail || problem.title)
+    Object.assign(this, { problem, retryAfter, asked })
+  }
+}
+
+/** Whale did not answer. */
+export class Away extends Error {}
+
+const KEY = 'hailwhale.key'
+export const key = {
+  get: () => sessionStorage.getItem(KEY) ?? '',
+  keep: (value) => sessionStorage.setItem(KEY, value),
+}
+
+/** The address of a question. What is no text travels as JSON; undefined and null are left out. */
+export function questionOf(route, parameters = {}) {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value != null) query.set(name, typeof value === 'string' ? value : JSON.stringify(value))
+  }
+  return `/${route}${query.size ? '?' : ''}${query}`
+}
+
+/**
+ * Asks; gives { answer, address, asOf, unknown, more, headers }. signal: ends it.  method, body: what changes something.
+ * Raises Refused, Away; an AbortError where the signal ended it.
+ */
+export async function ask(route, parameters, { signal, method = 'GET', body } = {}) {
+  const address = questionOf(route, parameters)
+  const headers = {}
+  if (key.get()) headers.Authorization = `Bearer ${key.get()}`
+  if (body !== undefined) headers['Content-Type'] = 'application/json'
+  let response, answer
+  try {
+    response = await fetch(address, { signal, method, headers, body: body === undefined ? undefined : JSON.stringify(body) })
+    answer = response.status === 204 ? null : await response.json()
+  } catch (error) {
+    if (error.name === 'AbortError') throw error
+    throw response ? new Refused({ detail: `Whale answered ${response.status}, and no JSON`, status: response.status }, 0, address) : new Away()
+  }
+  if (!response.ok) throw new Refused(answer, Number(response.headers.get('Retry-After')) || 0, address)
+  const said = response.headers
+  return {
+    answer, address, headers: said, asOf: said.get('X-Whale-As-Of'), unknown: unknownOf(said.get('X-Whale-Unknown')),
+    more: Number(said.get('X-Whale-More')) || 0,
+  }
+}
+
+/** [{ kind: 'pk', name: 'shpo', near: 'shop' }, …] */
+function unknownOf(header) {
+  if (!header) return []
+  return header.split(', ').map((row) => {
+    const fields = Object.fromEntries(row.split(';').map((part) => part.split('=').map(decodeURIComponent)))
+    const [kind] = Object.keys(fields)
+    return { kind, name: fields[kind], near: fields.near }
+  })
+}
+
+/** The same question as a line for a terminal. */
+export function curlOf(address) {
+  const { whale, keys } = document.documentElement.dataset
+  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`
+  const asked = new URL(address, location.href)
+  const fields = [...asked.searchParams].map(([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`)
+  const lines = [`curl -G ${quoted(whale + asked.pathname)}`, ...(keys === 'needed' ? ['-H "Authorization: Bearer $KEY"'] : []), ...fields]
+  return lines.join(' \\\n  ')
+}

@@ -1,0 +1,100 @@
+/**
+ * A card: a heading, a fixed place for the value at the cursor, the body, and its tools.
+ *
+ *     const chart = card(page, 'Conversion', { id: 'chart', height: 'chart' })
+ *     place.append(chart.element)
+ *     await chart.during(async () => {            // keeps the old body, at 60 %, until this is done; shows a refusal in place
+ *       const { answer, address } = await page.ask('plotpoints', {…})
+ *       fill(chart.body, …)                        // the only place to draw into
+ *       chart.at('Thu 19 Nov', '2.96 %')           // the value at the cursor; never a box over the data
+ *       chart.offer({                              // what the reader can take along; leave out what there is not
+ *         address,                                 // of the question: Copy curl
+ *         table: () => ({ columns: ['Day', 'Visits'], rows: [['Thu 19 Nov', 3742], …] }),   // Table and CSV; numbers stay numbers
+ *         tag: () => '<hail-whale-graph …>',       // Copy tag
+ *         svg: '/plot.svg?…',                      // SVG
+ *         link: page.link({ … }),                  // Copy link; else the address of the page
+ *       })
+ *     })
+ *
+ * `id` is unique on the page. `height` names a class in style.css (`keep-NAME`) that keeps the room before data comes.
+ * The first card of a page with `main: true` is the one whose tools the keys j, x and v use.
+ */
+import { curlOf } from './api.js'
+import { copy, download, fill, h } from './dom.js'
+import { full } from './format.js'
+import { refused } from './states.js'
+
+export function card(page, heading, { id, height, level = 2, main = false, wide = false } = {}) {
+  const name = h('h' + level, { id: `${id}-title` }, heading)
+  const [at, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
+  const body = h('div', { class: `body ${height ? 'keep-' + height : ''}`, id: `${id}-body` })
+  const element = h('section', { class: `card ${wide ? 'wide' : ''}`, id, 'aria-labelledby': `${id}-title` },
+    h('div', { class: 'head' }, name, at, tools), body, more)
+  const self = {
+    element, body,
+    title: (...children) => fill(name, ...children),
+    at: (...children) => fill(at, ...children),
+    offer: (offers) => {
+      const takes = toolsOf(page, () => name.textContent, offers, more)
+      fill(tools, menu(id, () => name.textContent, takes))
+      if (main) page.tools = takes
+      if (more.firstChild) takes.Table()
+    },
+    during: async (work) => {
+      element.setAttribute('aria-busy', 'true')
+      try {
+        await work()
+      } catch (error) {
+        if (error.name === 'AbortError' || page.signal.aborted) return
+        fill(body, refused(error, () => self.during(work), page.signal))
+        page.failed(error)
+      }
+      element.removeAttribute('aria-busy')
+    },
+  }
+  return self
+}
+
+/** { 'Table': action, … } of what is offered. */
+function toolsOf(page, name, { address, table, tag, svg, link }, more) {
+  const takes = {}
+  if (table) {
+    takes.Table = () => fill(more, tableOf(name(), table()))
+    takes.CSV = () => download(`${name()}.csv`, 'text/csv', csvOf(table()))
+  }
+  takes['Copy link'] = () => copy(new URL(link ?? location.href, location.href).href, 'link')
+  if (address) takes['Copy curl'] = () => copy(curlOf(address), 'curl')
+  if (tag) takes['Copy tag'] = () => copy(tag(), 'tag')
+  if (svg) takes.SVG = () => window.open(svg, '_blank', 'noopener')
+  return takes
+}
+
+function menu(id, name, takes) {
+  const choose = (take, label) => (event) => {
+    event.target.closest('details').open = false
+    const shut = label === 'Table' && document.getElementById(`${id}-more`)
+    if (shut && shut.firstChild) fill(shut)
+    else take()
+  }
+  return h('details', { class: 'menu' },
+    h('summary', { id: `${id}-tools`, 'aria-label': `Table, files and links of ${name()}` }, '⋯'),
+    h('div', { class: 'choices' }, Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label))))
+}
+
+/** A table of columns and rows; numbers to the right, with all their digits. */
+export function tableOf(caption, { columns, rows }) {
+  const cell = (value, i) => i === 0 ? h('th', { scope: 'row' }, value) : h('td', { class: typeof value === 'number' || value == null ? 'n' : '' }, typeof value === 'string' ? value : full(value))
+  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Table: ${caption}` },
+    h('table', {}, h('thead', {}, h('tr', {}, columns.map((column, i) => h('th', { scope: 'col', class: i ? 'n' : '' }, column)))),
+      h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))
+}
+
+/** RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe. */
+export function csvOf({ columns, rows }) {
+  const cell = (value) => {
+    if (value == null || typeof value === 'number') return String(value ?? '')
+    const guarded = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
+    return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
+  }
+  return [columns, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n'
+}

@@ -1,0 +1,158 @@
+/**
+ * Lines over time, drawn by uPlot (a plain script before this one, so that it stays as its author packed it).
+ *
+ *     draw(chart.body, {
+ *       page, metric,                                  // metric: as metrics.js describes it; the unit of the axis
+ *       times: [ms, …], width: 86400e3,                // starts of the buckets; how long one is
+ *       series: [{ name, values, before }],            // 1 to 6; null is a gap; before: the other period, by position, dotted
+ *       open: true,                                    // the last bucket is not over: dashed
+ *       area: false,                                   // filled down to 0
+ *       shift: { at: ms, text: 'since Thu 19 Nov' },   // a mark from there to the end
+ *       notes: [{ at: ms, text }],                     // flags at the top edge
+ *       label: 'Conversion by day: …', details: 'id',  // the sentence for who cannot see it; the id of its table
+ *       cursor: (i) => …,                              // the bucket under the cursor, by mouse and by keys; the last one at first
+ *       chosen: (from, to) => …,                       // a stretch was dragged, or selected by Shift and arrows and Enter: ms, half-open
+ *     })
+ *
+ * Drawing again into the same place replaces the chart. It ends with page.signal.
+ */
+import { fill, h, say } from './dom.js'
+import { clock, day, ticks } from './format.js'
+
+const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [1, 3], [6, 6]]
+const drawn = new WeakMap()
+
+export function draw(place, chart) {
+  drawn.get(place)?.()
+  const box = h('div', {
+    class: 'plot', id: `${place.id}-plot`, tabindex: 0, role: 'img', 'aria-label': chart.label, 'aria-details': chart.details,
+  })
+  fill(place, box)
+  const plot = new globalThis.uPlot(optionsOf(box, chart), dataOf(chart), box)
+  const resize = new ResizeObserver(() => box.clientWidth && plot.setSize({ width: box.clientWidth, height: box.clientHeight }))
+  resize.observe(box)
+  const end = () => (resize.disconnect(), plot.destroy(), drawn.delete(place))
+  drawn.set(place, end)
+  chart.page.signal.addEventListener('abort', end, { once: true })
+  box.addEventListener('keydown', steering(plot, chart))
+  chart.cursor?.(chart.times.length - 1)
+}
+
+const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+
+/** uPlot's columns: the times; for each series the one before, what is over, and what is still open. */
+function dataOf({ times, series, open }) {
+  const last = times.length - 1
+  const columns = series.flatMap(({ values, before }) => [
+    times.map((_, i) => before?.[i] ?? null),
+    values.map((v, i) => (open && i === last ? null : v)),
+    values.map((v, i) => (open && i >= last - 1 ? v : null)),
+  ])
+  return [times.map((at) => at / 1000), ...columns]
+}
+
+function optionsOf(box, chart) {
+  const { metric, page } = chart
+  const [soft, line] = [token('--soft'), token('--line')]
+  const font = `12px ${getComputedStyle(document.body).fontFamily}`
+  const lineOf = (stroke, width, dash) => ({ stroke, width, dash, points: { show: false } })
+  const series = chart.series.flatMap((_, i) => [
+    lineOf(token('--before'), 1.5, [2, 3]),
+    { ...lineOf(token(`--series-${i + 1}`), 2, DASHES[i]), ...(chart.area && { fill: token('--fill') }) },
+    lineOf(token(`--series-${i + 1}`), 2, [4, 4]),
+  ])
+  const axis = { stroke: soft, font, ticks: { show: false }, gap: 6 }
+  const at = (ms) => (chart.width >= 86400e3 || clock(ms, page.zone) === '00:00' ? day(ms, page.zone) : clock(ms, page.zone))
+  return {
+    width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 16, 0, 0], legend: { show: false },
+    cursor: { y: false, points: { size: 7, width: 0 }, drag: { x: true, y: false, setScale: false } },
+    scales: { x: { time: true }, y: { range: (_, least, most) => rangeOf(metric, chart.area, least, most) } },
+    axes: [
+      { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s) => at(s * 1000)) },
+      { ...axis, grid: { stroke: line, width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
+    ],
+    series: [{}, ...series],
+    hooks: {
+      setCursor: [(u) => chart.cursor?.(u.cursor.idx ?? chart.times.length - 1)],
+      setSelect: [(u) => {
+        if (u.select.width < 4) return
+        const [from, to] = [u.posToIdx(u.select.left), u.posToIdx(u.select.left + u.select.width)]
+        chart.chosen?.(chart.times[from], chart.times[to] + chart.width)
+      }],
+      drawClear: [(u) => chart.shift && mark(u, chart.shift, chart.width)],
+      draw: [(u) => (chart.notes ?? []).forEach((note) => flag(u, note))],
+    },
+  }
+}
+
+/** A ratio's axis may begin above 0; a count's and an area's does not. */
+function rangeOf(metric, area, least, most) {
+  if (least == null) return [0, 1]
+  const free = !area && ['share', 'times', 'number'].includes(metric.unit) && least > most * 0.35
+  return free ? [Math.max(0, least - (most - least) * 0.45), most + (most - least || most) * 0.12] : [Math.min(0, least * 1.08), most * 1.08 || 1]
+}
+
+function mark(u, shift, width) {
+  const { ctx, bbox } = u
+  const x = Math.max(bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
+  const pixel = devicePixelRatio
+  ctx.save()
+  ctx.fillStyle = token('--mark')
+  ctx.fillRect(x, bbox.top, bbox.left + bbox.width - x, bbox.height)
+  Object.assign(ctx, { strokeStyle: token('--bad'), lineWidth: pixel })
+  ctx.setLineDash([3 * pixel, 3 * pixel])
+  ctx.beginPath()
+  ctx.moveTo(x, bbox.top)
+  ctx.lineTo(x, bbox.top + bbox.height)
+  ctx.stroke()
+  const right = x > bbox.left + bbox.width * 0.7
+  Object.assign(ctx, {
+    fillStyle: token('--ink'), font: `600 ${12 * pixel}px ${getComputedStyle(document.body).fontFamily}`,
+    textBaseline: 'top', textAlign: right ? 'right' : 'left',
+  })
+  ctx.fillText(shift.text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel)
+  ctx.restore()
+}
+
+function flag(u, note) {
+  const { ctx, bbox } = u
+  const x = u.valToPos(note.at / 1000, 'x', true)
+  if (x < bbox.left || x > bbox.left + bbox.width) return
+  const size = 5 * devicePixelRatio
+  ctx.save()
+  ctx.fillStyle = token('--soft')
+  ctx.beginPath()
+  ctx.moveTo(x - size, bbox.top - 2 * size)
+  ctx.lineTo(x + size, bbox.top - 2 * size)
+  ctx.lineTo(x, bbox.top)
+  ctx.fill()
+  ctx.restore()
+}
+
+/** Arrows, Home and End move the cursor; with Shift they select; Enter explains the selection; Esc gives it up. */
+function steering(plot, chart) {
+  let [at, from, told] = [chart.times.length - 1, null, 0]
+  const select = () => {
+    const [left, right] = [Math.min(at, from), Math.max(at, from)].map((i) => plot.valToPos(chart.times[i] / 1000, 'x'))
+    plot.setSelect({ left, width: right - left, top: 0, height: plot.bbox.height / devicePixelRatio }, false)
+  }
+  return (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[event.key]
+    if (event.ctrlKey || event.altKey || event.metaKey) return
+    if (step) {
+      if (event.shiftKey) from ??= at
+      at = Math.max(0, Math.min(chart.times.length - 1, at + step))
+      plot.setCursor({ left: plot.valToPos(chart.times[at] / 1000, 'x'), top: 1 })
+      if (event.shiftKey) select()
+      clearTimeout(told)
+      told = setTimeout(() => say(chart.spoken?.(at) ?? ''), 400)
+    } else if (event.key === 'Enter' && from != null) {
+      chart.chosen?.(chart.times[Math.min(at, from)], chart.times[Math.max(at, from)] + chart.width)
+    } else if (event.key === 'Escape' && from != null) {
+      from = null
+      plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false)
+    } else return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Elements, made without markup: the policy of the page refuses all that parses text as HTML.
+ *
+ *     h('button', { class: 'tile', 'aria-pressed': true, onclick: choose }, 'Visits', h('b', {}, '87.2 k'))
+ *
+ * A child is a node or text; lists are taken apart; null, undefined, false and '' are left out. An attribute that is null,
+ * undefined or false is left out; true is the empty one, except for aria-*, where it is the word. There is no `style`: the
+ * policy forbids it, so sizes that depend on data are attributes of SVG.
+ */
+export const h = (tag, attributes, ...children) => built(document.createElement(tag), attributes, children)
+
+/** The same for SVG. */
+export const svg = (tag, attributes, ...children) =>
+  built(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
+
+function built(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value)
+    else if (name.startsWith('aria-') && value != null) element.setAttribute(name, value)
+    else if (value != null && value !== false) element.setAttribute(name, value === true ? '' : value)
+  }
+  element.append(...kept(children))
+  return element
+}
+
+const kept = (children) => children.flat(Infinity).filter((child) => child != null && child !== false && child !== '')
+
+/** Replaces all that is in `place`; what had the focus has it again, if its `id` is there again. */
+export function fill(place, ...children) {
+  const focus = place.contains(document.activeElement) ? document.activeElement.id : ''
+  place.replaceChildren(...kept(children))
+  if (focus) place.querySelector('#' + CSS.escape(focus))?.focus({ preventScroll: true })
+  return place
+}
+
+/** Says something to whoever listens instead of looking. */
+export const say = (text) => (document.getElementById('spoken').textContent = text)
+
+/** Puts text into the clipboard; where a page may not do that (plain http on another host), shows it to be copied by hand. */
+export async function copy(text, name) {
+  try {
+    await navigator.clipboard.writeText(text)
+    toast(`Copied: ${name}`)
+  } catch {
+    const field = h('textarea', { readonly: true, rows: 4, 'aria-label': name }, text)
+    const dialog = h('dialog', { 'aria-label': `Copy: ${name}` }, field, h('form', { method: 'dialog' }, h('button', {}, 'Close')))
+    dialog.addEventListener('close', () => dialog.remove())
+    document.body.append(dialog)
+    dialog.showModal()
+    field.select()
+  }
+}
+
+/** Hands a file to the reader. */
+export function download(name, type, text) {
+  const address = URL.createObjectURL(new Blob([text], { type }))
+  h('a', { href: address, download: name }).click()
+  setTimeout(() => URL.revokeObjectURL(address), 1000)
+}
+
+function toast(text) {
+  document.querySelector('.toast')?.remove()
+  const shown = h('p', { class: 'toast', role: 'status' }, text)
+  document.body.append(shown)
+  setTimeout(() => shown.remove(), 2500)
+}

@@ -1,0 +1,123 @@
+/** Numbers, changes and times as people write them: one place, so that a tile, an axis and a cell never differ. */
+
+const THIN = '\u202f' // a narrow space that does not break: between digits, and before a unit
+const NOTHING = '–'
+const minus = (text) => text.replace('-', '−')
+const fixed = (v, digits) => minus(v.toFixed(digits)).replace(/^−(0(\.0*)?)$/, '$1')
+const grouped = (v) => minus(Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, THIN))
+
+/** Three digits: 3 742, 87.2 k, 1.24 M. */
+export function number(v, digits = 3) {
+  if (v == null || !Number.isFinite(v)) return NOTHING
+  const size = Math.abs(v)
+  for (const [least, divisor, unit] of [[999.5e6, 1e9, 'G'], [999.5e3, 1e6, 'M'], [9999.5, 1e3, 'k']]) {
+    if (size >= least) return significant(v / divisor, digits) + THIN + unit
+  }
+  if (size >= 999.5) return grouped(v)
+  return Number.isInteger(v) ? minus(String(v)) : significant(v, digits)
+}
+
+function significant(v, digits) {
+  const whole = Math.max(1, Math.floor(Math.log10(Math.abs(v) || 1)) + 1)
+  return fixed(v, Math.max(0, Math.min(2, digits - whole)))
+}
+
+const SIGNS = { USD: '$', EUR: '€', GBP: '£', JPY: '¥' }
+function money(v, currency) {
+  const sign = SIGNS[currency ?? ''] ?? (currency ? currency + THIN : '')
+  return (v < 0 ? '−' : '') + sign + (Math.abs(v) < 100 ? Math.abs(v).toFixed(2) : number(Math.abs(v)))
+}
+
+/** 1 min 20 s. */
+export function duration(seconds) {
+  const size = Math.abs(seconds)
+  const two = (first, unit, second, small) => `${Math.floor(first)}${THIN}${unit}` + (second ? ` ${second}${THIN}${small}` : '')
+  if (size < 60) return number(seconds) + THIN + 's'
+  if (size < 3600) return two(size / 60, 'min', Math.round(size % 60), 's')
+  if (size < 86400) return two(size / 3600, 'h', Math.round((size % 3600) / 60), 'min')
+  return two(size / 86400, 'd', Math.round((size % 86400) / 3600), 'h')
+}
+
+const share = (v, digits = Math.abs(v) < 0.0995 ? 2 : 1) => fixed(v * 100, digits) + THIN + '%'
+const BYTES = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+function bytes(v) {
+  const step = Math.min(BYTES.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(v) || 1) / 3)))
+  return significant(v / 1000 ** step, 3) + THIN + BYTES[step]
+}
+
+/** A value of a metric, as metrics.js describes it. Zero and nothing differ. */
+export function value(v, { unit, currency } = {}) {
+  if (v == null || !Number.isFinite(v)) return NOTHING
+  switch (unit) {
+    case 'money': return money(v, currency)
+    case 'share': return Math.abs(v) > 1.5 ? number(v) : share(v)
+    case 'times': return significant(v, 3) + THIN + '×'
+    case 'seconds': return duration(v)
+    case 'bytes': return bytes(v)
+    default: return number(v)
+  }
+}
+
+/** Every digit, for tables and titles. */
+export const full = (v) => (v == null ? NOTHING : Number.isInteger(v) ? grouped(v) : minus(String(+v.toPrecision(12))))
+
+/** Ticks of one axis: all with as many decimals as their step needs. */
+export function ticks(values, metric) {
+  if (metric.unit !== 'share' || values.some((v) => Math.abs(v) > 1.5)) return values.map((v) => value(v, metric).replace(/\.00(?=$|\u202f)/, ''))
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) * 100 : 1
+  return values.map((v) => share(v, step > 0.999 ? 0 : step > 0.0999 ? 1 : 2))
+}
+
+/** How much it changed: { text, sign }. Shares change in points, all else in %; what is small is written out. */
+export function change(now, before, { unit } = {}) {
+  if (now == null || before == null) return { text: before == null && now != null ? 'new' : NOTHING, sign: 0 }
+  const signed = (size, text) => ({ text: size === 0 ? '±' + text : (size > 0 ? '+' : '−') + text, sign: Math.sign(size) })
+  if (unit === 'share' && Math.abs(now) <= 1.5) {
+    const points = Math.round((now - before) * 1e4) / 100
+    return signed(points, `${Math.abs(points).toFixed(Math.abs(points) < 10 ? 2 : 1)} points`)
+  }
+  if (!before) return { text: now ? 'new' : '±0', sign: Math.sign(now) }
+  const percent = (now / before - 1) * 100
+  const rounded = Math.abs(percent) < 10 ? Math.round(percent * 10) / 10 : Math.round(percent)
+  if (percent > 999) return signed(1, `${number(now / before)}${THIN}×`)
+  return signed(rounded, `${Math.abs(rounded)}${THIN}%`)
+}
+export const arrow = (sign) => (sign > 0 ? '↑' : sign < 0 ? '↓' : '')
+
+const formats = new Map()
+function dated(at, options, timeZone) {
+  const name = JSON.stringify([options, timeZone])
+  if (!formats.has(name)) formats.set(name, new Intl.DateTimeFormat('en-GB', { ...options, timeZone }))
+  return formats.get(name).format(at).replace(',', '')
+}
+const year = (at, zone) => (dated(at, { year: 'numeric' }, zone) === dated(Date.now(), { year: 'numeric' }, zone) ? {} : { year: 'numeric' })
+/** at: milliseconds, everywhere. 19 Nov; the year only where it is not this one. */
+export const day = (at, zone) => dated(at, { day: 'numeric', month: 'short', ...year(at, zone) }, zone)
+/** Thu 19 Nov. */
+export const weekday = (at, zone) => dated(at, { weekday: 'short', day: 'numeric', month: 'short', ...year(at, zone) }, zone)
+/** 14:35. */
+export const clock = (at, zone) => dated(at, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }, zone)
+/** A bucket that is `width` milliseconds long, by its start. */
+export function bucket(at, width, zone) {
+  if (width >= 27 * 86400e3) return dated(at, { month: 'long', year: 'numeric' }, zone)
+  return width >= 86400e3 ? weekday(at, zone) : `${weekday(at, zone)} ${clock(at, zone)}`
+}
+/** How long ago: 3 min. */
+export const ago = (at, now = Date.now()) => duration(Math.max(0, Math.round((now - at) / 1000))).replace(/ .*/, '')
+
+/** A name of a metric or dimension as a title: ad_cost -> Ad cost. */
+export const title = (name) => name.replace(/_/g, ' ').replace(/^./u, (letter) => letter.toUpperCase())
+
+/** A path in an answer -> names: '_' is the root, '["a", "b"]' two levels. */
+export function pathOf(text) {
+  if (Array.isArray(text)) return text
+  if (text === '_') return []
+  if (text === '{"_": {}}') return ['_']
+  return text.startsWith('[') ? JSON.parse(text) : [text]
+}
+/** For people: shop › shoes. What cannot be seen is written out, and blanks at an end stand in quotes. */
+export const named = (names) => names.map(shown).join(' › ')
+export function shown(name) {
+  const text = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`)
+  return text === text.trim() && text ? text : `“${text}”`
+}

@@ -1,0 +1,90 @@
+"""The dashboard: one document at `/`, and its files. It asks the public routes alone, from the reader's browser.
+
+The policy lets it run and ask nothing but this service. Scripts put text into the page, never markup: browsers that know Trusted
+Types refuse the rest.
+"""
+
+import gzip
+import re
+from html import escape
+from string import Template
+from typing import Any
+
+import bottle
+
+from hail.problem import HOST, seen_from
+from whale.client import Whale
+from whale.errors import NotFound, Unavailable
+from whale.routes.assets import PAGE, read_assets
+from whale.routes.door import Door
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+THEMES = ("light", "dark")
+FOR_EVER = "private, max-age=31536000, immutable"
+
+
+class DashboardRoutes:
+    """For many threads."""
+
+    def __init__(self, door: Door, whale: Whale):
+        self._door, self._whale = door, whale
+        self._version, self._assets = read_assets()
+        self._served = {asset.name: asset for name, asset in self._assets.items() if name != PAGE}
+        self._page = Template(self._assets[PAGE].body.decode())
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        self._door.add(app, "/", ["GET"], self.page)
+        self._door.add(app, "/static/<name:path>", ["GET"], self.file)
+
+    def page(self) -> Any:
+        """The document; it holds the addresses of both services, and whether they ask for keys, for the lines to copy."""
+        settings = self._door.settings
+        host = bottle.request.environ.get("HTTP_HOST", "")
+        host = host if HOST.fullmatch(host) else settings.whale_bind
+        asked = bottle.request.environ.get("QUERY_STRING", "")
+        theme = re.search(r"(?:^|&)theme=(\w+)", asked)
+        facts = {
+            "static": f"/static/{self._version}",
+            "hail": f"http://{seen_from(host, settings.hail_bind)}",
+            "whale": f"http://{host}",
+            "keys": "needed" if self._door.access.locked else "none",
+            "zone": self._zone(),
+            "theme": theme[1] if theme and theme[1] in THEMES else "",
+        }
+        text = self._page.substitute({name: escape(value) for name, value in facts.items()}).encode()
+        headers = {
+            "Content-Security-Policy": POLICY.format(connect="'self'"),
+            "Referrer-Policy": "same-origin",
+            "Cache-Control": "no-store",
+        }
+        return _answer(text, gzip.compress(text, 6, mtime=0), "text/html; charset=utf-8", headers)
+
+    def _zone(self) -> str:
+        """Whose days the numbers are of. The page is there without the store too, and then says so itself."""
+        try:
+            return self._whale.asking.zone
+        except Unavailable:
+            return self._door.settings.timezone
+
+    def file(self, name: str) -> Any:
+        asset = self._served.get(name)
+        if asset is None:
+            raise NotFound("no file of the dashboard has this address: load the page again")
+        headers = {"Cache-Control": FOR_EVER, "ETag": asset.tag(_encoding())}
+        return _answer(asset.body, asset.gzipped, asset.content_type, headers)
+
+
+def _encoding() -> str:
+    """`gzip` where the asker takes it, else empty."""
+    takes = bottle.request.environ.get("HTTP_ACCEPT_ENCODING", "").replace(" ", "").lower().split(",")
+    return "gzip" if "gzip" in takes else ""
+
+
+def _answer(body: bytes, gzipped: bytes, content_type: str, headers: dict[str, str]) -> Any:
+    more = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding", **headers}
+    if encoding := _encoding():
+        return bottle.HTTPResponse(gzipped, 200, {**more, "Content-Encoding": encoding})
+    return bottle.HTTPResponse(body, 200, more)
