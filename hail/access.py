@@ -94,7 +94,7 @@ class Right:
     probe: bool = False
 
 
-GET, POST, BOTH, DELETE = ("GET",), ("POST",), ("GET", "POST"), ("DELETE",)
+GET, POST, BOTH, PUT, DELETE = ("GET",), ("POST",), ("GET", "POST"), ("PUT",), ("DELETE",)
 RIGHTS = (
     # what counts: a tracker sends from anywhere
     Right("/count", BOTH, WRITE, Pages.ANY, sealed=True),
@@ -128,6 +128,7 @@ RIGHTS = (
     Right("/subdimensions", BOTH, READ, Pages.READ),
     Right("/pks", BOTH, READ, Pages.READ),
     Right("/metrics_of", BOTH, READ, Pages.READ),
+    Right("/metrics_of", PUT, ADMIN, Pages.CHANGE),
     Right("/notes", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 from zoneinfo import ZoneInfo
 
 from hail.meant import did_you_mean, near
+from hail.units import Declaration, NotDeclared, declaration_of
 
 PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
@@ -191,6 +192,14 @@ class Settings:
         "",
         "{name: kind}",
         "kinds of metrics: distinct, min, max, last or quantile. Metrics that are not listed are sums",
+    )
+    metrics: dict[str, Declaration] = setting(
+        "",
+        "{name: declaration}",
+        "units, currencies and better directions of metrics, for every pk. PUT /metrics_of declares those of one pk; others are guessed",
+    )
+    max_declared: int = setting(
+        10_000, "metrics", "metrics that an account declares by PUT /metrics_of; further ones are refused"
     )
     bands: dict[str, tuple[int, ...]] = setting(
         "", "{dimension: widths}", "numeric dimensions to count in bands, each with its band widths, the widest first"
@@ -446,6 +455,21 @@ def _kinds(text: str) -> dict[str, str]:
     raise SettingsError(f"{PREFIX}KINDS: expected {expected}, with the kinds {', '.join(KINDS)}; got {text!r}")
 
 
+def _metrics(text: str) -> dict[str, Declaration]:
+    such = '{"revenue": {"unit": "money", "currency": "USD", "better": "up"}}'
+    name = ""
+    found = {}
+    try:
+        for name, given in json.loads(text or "{}").items():
+            found[name] = declaration_of(given)
+    except NotDeclared as error:
+        where = ascii(f"{name[:60]}.{error.field}".removesuffix("."))[1:-1]
+        raise SettingsError(f"{PREFIX}METRICS: {where}: {error}; write it as {such}") from None
+    except (ValueError, RecursionError, AttributeError):
+        raise SettingsError(f"{PREFIX}METRICS: expected {such}, got {text[:200]!r}") from None
+    return found
+
+
 def _bands(text: str, levels: int) -> dict[str, tuple[int, ...]]:
     """Widths in millionths."""
     expected = (
@@ -505,6 +529,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "REDIS_URL": _redis_url,
     "PERIODS": _periods,
     "KINDS": _kinds,
+    "METRICS": _metrics,
     "PIXEL_KEY": _pixel_key,
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "IGNORED_PARAMETERS": _names_passed_over,

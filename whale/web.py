@@ -8,7 +8,7 @@
     GET  /factors        {change, dimensions: [{dimension, explains, rows: [...]}, ...], ...}
     GET  /shifts         {baseline, tested, shifts: [{path, at, before, now, z, cost, ...}, ...], ...}
     GET  /subdimensions  [path, ...]
-    GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]
+    GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]        PUT  /metrics_of: declares units
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   OK
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count

@@ -5,7 +5,7 @@ Whale's HTTP API, or a method of the library, `with` its parameters, and what mu
 the `values` of all points, the `last` value, or how many `points` each series has; of /rank the values of `rows`, or which
 are `important`; of a ranking of the seed its `scores`, and which are important; of /factors the `factors`, without what is
 told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is
-an outcome of a decision); `set` (with what was `added`) and `reset` do what /update_count_to and /reset do.
+an outcome of a decision); `set` (with what was `added`), `reset` and `declare` do what /update_count_to, /reset and PUT /metrics_of do.
 `settings` of a case are beside the usual ones. An ask may name `headers` of the answer. An ask with a `problem` is
 refused: its code and field; of a method of the library its field alone. Of a hit that is `refused` the `reason`.
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -59,6 +60,8 @@ class Stack(Protocol):
 
     def note(self, given: dict[str, Any]) -> None: ...
 
+    def declare(self, given: dict[str, Any]) -> Any: ...
+
 
 class InProcess:
     """The library's count_now, and Whale's HTTP application."""
@@ -90,6 +93,9 @@ class InProcess:
 
     def note(self, given: dict[str, Any]) -> None:
         self.whale.note(**given)
+
+    def declare(self, given: dict[str, Any]) -> Any:
+        return msgspec.to_builtins(self.whale.declare_metrics(**given))
 
 
 class OverHttp(InProcess):
@@ -124,16 +130,19 @@ class OverHttp(InProcess):
         return str(answer.json["code"])
 
     def set(self, given: dict[str, Any]) -> Any:
-        return self._post("/update_count_to", given).json["added"]
+        return self._send("POST", "/update_count_to", given).json["added"]
 
     def reset(self, given: dict[str, Any]) -> None:
-        assert self._post("/reset", given).text == "OK"
+        assert self._send("POST", "/reset", given).text == "OK"
 
     def note(self, given: dict[str, Any]) -> None:
-        assert self._post("/notes", given, 201).json == {"id": given["id"]}
+        assert self._send("POST", "/notes", given, 201).json == {"id": given["id"]}
 
-    def _post(self, path: str, given: dict[str, Any], status: int = 200) -> Answer:
-        answer = call(self.app, "POST", path, body=json.dumps(given).encode(), CONTENT_TYPE="application/json")
+    def declare(self, given: dict[str, Any]) -> Any:
+        return self._send("PUT", "/metrics_of", given).json
+
+    def _send(self, method: str, path: str, given: dict[str, Any], status: int = 200) -> Answer:
+        answer = call(self.app, method, path, body=json.dumps(given).encode(), CONTENT_TYPE="application/json")
         assert answer.status == status, answer.text
         return answer
 
@@ -207,6 +216,9 @@ def test_a_case_is_answered_exactly(case: dict[str, Any], make_stack: MakeStack)
             continue
         if "note" in step:
             stack.note(step["note"])
+            continue
+        if "declare" in step:
+            assert stack.declare(step["declare"]) == step["answer"], step
             continue
         if "refused" in step:
             assert stack.refusal(step["refused"]) == step["reason"], step

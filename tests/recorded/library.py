@@ -32,6 +32,7 @@ BASE: dict[str, dict[str, Any]] = {
     "decide_from_reasons": {"good": {"a": {"weight": 0.5}}, "bad": {}, "test": {"b": {}}},
     "decision": {"pk_base": "banner", "decision_name": "colour", "options": ["a", "b", "c"]},
     "decision_report": {"name": "page"},
+    "declare_metrics": {"pk": "shop", "metrics": {"revenue": {"unit": "money"}}},
     "decisions": {},
     "define_decision": {"name": "made", "options": ["a", "b"]},
     "factors": {"pk": "shop", "period": "seven"},

@@ -17,6 +17,7 @@ PURE = {
     "hail/meant.py",
     "hail/message.py",
     "hail/times.py",
+    "hail/units.py",
     "whale/cells.py",
     "whale/dimension.py",
     "whale/errors.py",
@@ -28,7 +29,10 @@ PURE = {
     "whale/answer/beside.py",
     "whale/answer/change.py",
     "whale/answer/confidence.py",
+    "whale/answer/measures.py",
+    "whale/answer/pks.py",
     "whale/answer/rank.py",
+    "whale/answer/seen.py",
     "whale/answer/compare.py",
     "whale/answer/factors.py",
     "whale/answer/notes.py",
@@ -106,7 +110,7 @@ FROM_HAIL = {
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "hit": (
         "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
-        "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS Others RESERVED ROOT_TEXT Reason encode_hit is_text "
+        "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS OLDEST_S Others RESERVED ROOT_TEXT Reason encode_hit is_text "
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time wire_of wire_part "
         "with_moments"
     ),
@@ -128,6 +132,7 @@ FROM_HAIL = {
     "settings": ("DAY DISTINCT HOUR KINDS MONTH QUANTILE Retention SUM Settings SettingsError check_redis_url load"),
     "spool": "MEGABYTE SpoolFile SpoolFolder",
     "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time time_of",
+    "units": "Declaration NotDeclared declaration_of",
 }
 CUTS = {
     "split",

@@ -348,6 +348,7 @@ VALID: dict[str, dict[str, Any]] = {
     "totals_of": {"pks": ["a"]},
     "plotpoints_of": {"pks": ["a"]},
     "pks": {},
+    "declare_metrics": {"pk": "a", "metrics": {"m": {"unit": "count"}}},
     "range_of": {},
     "ratio_plotpoints": {"pk": "a", "numerator": "m"},
     "rank_subdimensions_ratio": {"pk": "a", "numerator": "m"},

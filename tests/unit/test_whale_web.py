@@ -192,6 +192,105 @@ def test_metrics_of_a_pk(door: Door) -> None:
     assert door.get("/metrics_of", pk="nobody").json == []
 
 
+def declare(door: Door, given: Any, **headers: str) -> Answer:
+    body = given if isinstance(given, bytes) else json.dumps(given).encode()
+    return door.call("PUT", "/metrics_of", body, headers={"CONTENT_TYPE": "application/json", **headers})
+
+
+def test_units_are_declared_and_told(door: Door) -> None:
+    given = {
+        "pk": "test",
+        "metrics": {"dollars": {"unit": "money", "currency": "USD", "better": "none"}, "dolars": {"better": "up"}},
+    }
+    answer = declare(door, given)
+    assert (answer.status, answer.headers["X-Whale-Unknown"]) == (200, "metric=dolars;near=dollars")
+    found = door.get("/metrics_of", pk="test", info=1)
+    assert found.json == answer.json
+    assert found.json[1] == {
+        "name": "dollars",
+        "kind": "sum",
+        "unit": "money",
+        "currency": "USD",
+        "better": "none",
+        "declared": True,
+        "first_seen": "2015-06-16",
+        "last_seen": "2015-06-17",
+    }
+    unknown = door.get("/metrics_of", pk="tset", info="true")
+    assert (unknown.json, unknown.headers["X-Whale-Unknown"]) == ([], "pk=tset;near=test")
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "field"),
+    [
+        ({}, 400, "pk"),
+        ({"pk": "test"}, 400, "metrics"),
+        ({"metrics": {"dollars": {"unit": "money"}}}, 400, "pk"),
+        ({"pk": "test", "metrics": {"dollars": {"unit": "dollars"}}}, 400, "metrics.dollars.unit"),
+        ({"pk": "test", "metrics": {"dollars": {"unit": "money", "currency": "dollars"}}}, 400, "metrics.dollars.currency"),
+        ({"pk": "test", "metrics": {"dollars": {"better": "more"}}}, 400, "metrics.dollars.better"),
+        ({"pk": "test", "metrics": {"dollars": {"colour": "red"}}}, 400, "metrics.dollars.colour"),
+        ({"pk": "test", "metrics": ["dollars"]}, 400, "metrics"),
+        ({"pk": "test", "metrics": {"": {"unit": "count"}}}, 400, "metrics"),
+        ({"pk": "test", "metrics": {"n" * 201: {"unit": "count"}}}, 400, "metrics"),
+        ({"pk": "n" * 201, "metrics": {"a": {"unit": "count"}}}, 400, "pk[0]"),
+        ({"pk": ["a"] * 9, "metrics": {"a": {"unit": "count"}}}, 400, "pk"),
+        ({"pk": "test", "metrics": {"dollars": {"unit": "money"}}, "info": True}, 400, "info"),
+        ({"pk": "test", "metrics": {f"m{i}": {"unit": "count"} for i in range(10_001)}}, 400, "metrics"),
+        (b"{", 400, "body"),
+        (b"[]", 400, "body"),
+        (b"", 400, "body"),
+        (b'{"pk":"' + b"a" * 10_000_000 + b'"}', 413, "body"),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_a_wrong_declaration_is_refused_over_http(given: Any, status: int, field: str) -> None:
+    answer = declare(SHARED, given)
+    assert (answer.status, answer.json["field"], len(answer.body) < 1000) == (status, field, True)
+
+
+def test_a_declaration_needs_the_admin_key_and_a_page_asks_first() -> None:
+    locked = Door(write_key="w" * 16, read_key="r" * 16, admin_key="a" * 16)
+    given = {"pk": "test", "metrics": {"dollars": {"unit": "money"}}}
+    for key, status in (("r", 401), ("w", 401), ("a", 200)):
+        assert declare(locked, given, HTTP_AUTHORIZATION=f"Bearer {key * 16}").status == status
+    asked = SHARED.call("OPTIONS", "/metrics_of", headers={"HTTP_ORIGIN": "http://127.0.0.1:8086"})
+    assert asked.headers["Access-Control-Allow-Methods"] == "GET, POST, PUT, OPTIONS"
+    assert SHARED.call("OPTIONS", "/pks").headers["Access-Control-Allow-Methods"] == "GET, POST, OPTIONS"
+    assert declare(SHARED, given, HTTP_ORIGIN="http://evil.example").json["code"] == "foreign_origin"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"limit": "all"}, "limit"),
+        ({"limit": "-1"}, "limit"),
+        ({"offset": "-1"}, "offset"),
+        ({"counts": "1", "limit": "1001"}, "limit"),
+        ({"counts": "much"}, "counts"),
+        ({"counts": "1", "tz": "Mars/Olympus"}, "tz"),
+        ({"prefixes": "a"}, "prefixes"),
+    ],
+)
+def test_a_wrong_question_about_pks_is_told_its_parameter(asked: dict[str, str], field: str) -> None:
+    answer = SHARED.get("/pks", **asked)
+    assert (answer.status, answer.json["field"]) == (400, field)
+
+
+def test_of_many_pks_those_of_a_prefix_are_told_with_their_use(door: Door) -> None:
+    door.count(["Product", "1"])
+    door.count("Product")
+    assert door.get("/pks", prefix="pr", counts=1).json == [
+        {"pk": "Product", "hits_today": 2, "last_seen": "2015-06-17"}
+    ]
+    door.now += 2 * DAY
+    assert [row["hits_today"] for row in door.get("/pks", counts=1).json] == [0, 0]
+    assert [row["last_seen"] for row in door.get("/pks", counts=1).json] == ["2015-06-17"] * 2
+    assert door.get("/pks", limit=1).headers["X-Whale-More"] == "1"
+    assert door.get("/pks", limit="1e9").json == ["test", "Product"]
+    assert door.get("/pks", prefix="<img src=x>").json == []
+
+
 def test_what_was_never_counted_reads_zero(door: Door) -> None:
     assert door.get("/totals", pk="nobody", dimensions="x", metric="y", period="today").json == {
         "today": {"x": {"y": 0}}

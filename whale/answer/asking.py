@@ -14,8 +14,11 @@ from hail.settings import Settings
 from whale.answer import compare, notes
 from whale.answer.compare import Comparison, Scope
 from whale.answer.inquiry import Inquiry
+from whale.answer.measures import Described, Measure, measures
 from whale.answer.once import once
+from whale.answer.pks import begin_with, page_of, used
 from whale.answer.rank import Ranking
+from whale.answer.seen import Calendar
 from whale.answer.series import Bounds, Question
 from whale.answer.unknown import Unknown, unknown_names
 from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
@@ -35,7 +38,7 @@ Period = str | int | Sequence[Any] | Span | None
 class Asking:
     """Reads what is asked about one account. For many threads.  clock: epoch seconds."""
 
-    def __init__(self, store: Counters, settings: Settings, account: str, clock: Callable[[], float]):
+    def __init__(self, store: Described, settings: Settings, account: str, clock: Callable[[], float]):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
 
@@ -125,6 +128,28 @@ class Asking:
     def unknown(self, pk: Pk, paths: Sequence[Path] = (), metrics: Sequence[str] = ()) -> list[Unknown]:
         """The pk, or paths and metrics of it, that were never counted."""
         return unknown_names(self.store, self.account, pk, paths, metrics)
+
+    # names, and what is known of them
+
+    def pks(
+        self, parent: Any, prefix: str, limit: int, offset: int, counts: bool, tz: str | None, tzoffset: Any
+    ) -> tuple[list[Any], int]:
+        """Some pks below a pk, or with `counts` how much each is used; and how many more there are behind them."""
+        above = () if parent is None else pk_asked(parent)
+        names = begin_with(self.store.pks(self.account, above), prefix)
+        page = page_of(len(names), limit, offset, counts)
+        found, more = [(*above, name) for name in names[page]], max(0, len(names) - page.stop)
+        if not counts:
+            return found, more
+        today = self.range_of("today", tz, tzoffset)
+        return used(self.store, self.account, found, today, dict(self.settings.periods), self.clock()), more
+
+    def measures(self, pk: Any, tz: str | None, tzoffset: Any) -> list[Measure]:
+        """What the metrics of a pk measure, and when they were counted."""
+        own = self.store.zone(self.account)
+        calendar = Calendar(dict(self.settings.periods), self.clock(), own)
+        zone = zone_asked(zone_text(tz, tzoffset) or "system", own)
+        return measures(self.store, self.account, pk_asked(pk), self.settings.metrics, calendar, zone)
 
     # of which time
 

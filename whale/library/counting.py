@@ -9,7 +9,9 @@ from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, 
 from hail.pixel import token_of
 from hail.settings import DAY
 from hail.times import came, is_time
+from hail.units import Declaration, NotDeclared, declaration_of
 from whale.answer.asking import Period, is_pair
+from whale.answer.measures import Measure, text_of
 from whale.answer.unknown import Unknown
 from whale.count.apply import Applier, MergingApplier
 from whale.count.direct import Direct
@@ -207,6 +209,22 @@ class Counting(Questions):
         self._direct_now()  # its thread frees the memory, where no worker does
         return unknown
 
+    @on_default
+    def declare_metrics(self, pk: Any, metrics: Any) -> list[Measure]:
+        """Declares units of metrics of a pk and of the pks below it: {"revenue": {"unit": "money", "currency": "USD", "better": "up"}}.
+
+        None instead of a declaration takes it back; metrics that are not named keep theirs. All or none is declared. A metric need not
+        have been counted. Returns what `metrics_of` answers with `info`.
+        """
+        names = pk_asked(pk)
+        parse_hit({"pk": list(names)}, self.settings, self.clock())  # names within their limits
+        if not isinstance(metrics, Mapping) or not metrics:
+            raise CallerError(f"expected an object of declarations by metric, got {ascii(metrics)[:60]}", "metrics")
+        named = {name_of(name, "metrics", self.settings, Reason.BAD_METRICS): given for name, given in metrics.items()}
+        texts = {name: None if given is None else text_of(_declared(name, given)) for name, given in named.items()}
+        self.store.declare(self.account, names, texts)
+        return self.asking.now().measures(names, None, None)
+
     # single hits
 
     @on_default
@@ -239,6 +257,14 @@ class Counting(Questions):
             if self._publisher is None:
                 self._publisher = Publisher(self.settings, self.clock)
             return self._publisher
+
+
+def _declared(name: str, given: Any) -> Declaration:
+    try:
+        return declaration_of(given)
+    except NotDeclared as error:
+        field = f"metrics.{ascii(name)[1:-1]}.{error.field}"[:200].removesuffix(".")
+        raise CallerError(str(error), field) from None
 
 
 def _refuse_nulls(value: Any, field: str, reason: Reason) -> None:

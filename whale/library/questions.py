@@ -11,7 +11,7 @@ from whale.answer.cache import Cache, argument_key
 from whale.answer.inquiry import Answer
 from whale.answer.shapes import ByPath, Shape
 from whale.answer.unknown import tell
-from whale.dimension import Pk, path_text, pk_asked, pk_text, pks_asked
+from whale.dimension import path_text, pk_asked, pk_text, pks_asked
 from whale.formula import Number, ratio_text
 from whale.library.arguments import on_default, one
 from whale.period import Range
@@ -225,14 +225,34 @@ class Questions:
         return [path_text(path), *(path_text(below) for below in self.asking.below(pk, dimension, levels))]
 
     @on_default
-    def pks(self, parent: Any = None) -> list[Pk]:
-        """The pks one level below a pk. Default: top-level pks."""
-        above = () if parent is None else pk_asked(parent)
-        return [(*above, name) for name in self.store.pks(self.account, above)]
+    def pks(
+        self,
+        parent: Any = None,
+        prefix: str = "",
+        limit: int = 0,
+        offset: int = 0,
+        counts: bool = False,
+        *,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> list[Any]:
+        """The pks one level below a pk, in the order they were first counted. Default: top-level pks.
+
+        prefix: only names that begin with it, in any case.  limit: the most pks to answer, 0 for all.
+        counts: for each a whale.answer.pks.PkUsed, with its hits of today and the last day that it was counted; at most 1,000, 0 for 50.
+        """
+        rows, _ = self.asking.now().pks(parent, prefix, limit, offset, counts, tz, tzoffset)
+        return rows
 
     @on_default
-    def metrics_of(self, pk: Any) -> list[str]:
-        """The metrics of a pk, `hits` first, without HailWhale's own metrics of decisions."""
+    def metrics_of(self, pk: Any, info: bool = False, *, tz: str | None = None, tzoffset: Any = None) -> list[Any]:
+        """The metrics of a pk, `hits` first, without HailWhale's own metrics of decisions.
+
+        info: for each a whale.answer.measures.Measure: kind, unit, currency, the better direction, whether these are declared, and the
+        first and the last day on which it was counted.
+        """
+        if info:
+            return self.asking.now().measures(pk, tz, tzoffset)
         return [name for name in self.store.metrics(self.account, pk_asked(pk)) if name not in RESERVED]
 
     # periods

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from hail.openapi import FORMS, Amounts, Name, Names
+from whale.answer.measures import Better, Unit
 from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, TEST_IDEA
 
 Dimensions = Annotated[
@@ -288,10 +289,59 @@ class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
 
 class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Annotated[str, Meta(description="List the children of this pk. Default: top-level pks.")] = ""
+    prefix: Annotated[str, Meta(description="List only pks whose own name begins with this text, in any case.")] = ""
+    limit: Annotated[
+        int,
+        Meta(
+            description="Number of pks to answer; 0 for all, with `counts` for 50, and then at most 1000. X-Whale-More counts the "
+            "omitted ones."
+        ),
+    ] = 0
+    offset: Annotated[int, Meta(description="Number of pks to skip.")] = 0
+    counts: Annotated[bool, Meta(description="Answer the hits of today and the last day with a hit for each pk.")] = (
+        False
+    )
+    tz: Zone = ""
+    tzoffset: Offset = ""
+
+
+class PkCounted(msgspec.Struct, kw_only=True):
+    """A pk and its use. last_seen: the last day with a hit; null if no day is kept."""
+
+    pk: str
+    hits_today: int
+    last_seen: str | None
 
 
 class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Pk
+    info: Annotated[
+        bool,
+        Meta(
+            description="Answer for each metric its kind, unit, currency and better direction, and the first and the last day with a "
+            "count."
+        ),
+    ] = False
+    tz: Zone = ""
+    tzoffset: Offset = ""
+
+
+class Declared(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Unit, currency and good direction of a metric. Omitted fields are guessed."""
+
+    unit: Unit | None = None
+    currency: Annotated[str | None, Meta(description="ISO 4217 code such as USD. Requires the unit money.")] = None
+    better: Annotated[Better | None, Meta(description="Direction that is good: up, down or none.")] = None
+
+
+class DeclaredGiven(msgspec.Struct, kw_only=True):
+    """The JSON body of PUT /metrics_of."""
+
+    pk: Annotated[Name | list[Name], Meta(description="The pk. Pks below it have the same declarations.")]
+    metrics: Annotated[
+        dict[str, Declared | None],
+        Meta(description="Declarations by metric. null removes a declaration. Other metrics keep theirs."),
+    ]
 
 
 class NotesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -7,6 +7,7 @@ import msgspec
 
 from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
 from whale import __version__
+from whale.answer.measures import Measure
 from whale.decide.definition import DecisionGiven, Reporting, Shown
 from whale.routes import asked, ofrep
 
@@ -23,8 +24,8 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/factors": (asked.FactorsAsked, dict[str, Any], "Values that explain a change."),
     "/shifts": (asked.ShiftsAsked, dict[str, Any], "Values that broke away, since when, and its cost."),
     "/subdimensions": (asked.SubdimensionsAsked, list[str], "Paths below a path."),
-    "/pks": (asked.PksAsked, list[str], "Pks below a pk."),
-    "/metrics_of": (asked.MetricsAsked, list[str], "Metrics of a pk."),
+    "/pks": (asked.PksAsked, list[str | asked.PkCounted], "Pks below a pk."),
+    "/metrics_of": (asked.MetricsAsked, list[str | Measure], "Metrics of a pk."),
     "/decide": (asked.DecideAsked, asked.Decided, "Choose the option that a visitor should see."),
     "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, each with its outcome."),
 }
@@ -182,6 +183,8 @@ def document() -> dict[str, Any]:
         "update_count_to", "Set metrics of one bucket.", asked.UpdateGiven, dict[str, Any]
     )
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
+    declares = "Declare units, currencies and better directions of metrics."
+    paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
     paths |= _decisions() | _notes()
     return {
         "openapi": "3.1.0",

@@ -28,11 +28,13 @@ from whale.answer.shapes import Shape, flot_json, labels, overflow_text
 from whale.answer.unknown import Unknowns, unknown_header, unknown_of
 from whale.client import Whale
 from whale.dimension import path_text, paths_asked, pk_asked, pk_text
+from whale.errors import CallerError
 from whale.period import Range, interval_name
 from whale.routes.asked import (
     DatasetAsked,
     FactorsAsked,
     MetricsAsked,
+    PkCounted,
     PksAsked,
     PlotpointsAsked,
     RankAsked,
@@ -44,7 +46,7 @@ from whale.routes.asked import (
     TotalsAsked,
 )
 from whale.routes.door import Door
-from whale.routes.parameters import period_of, periods_of, pks_of, subject, typed
+from whale.routes.parameters import object_of, period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
 from whale.routes.responses import EXPOSED, json_answer
 
@@ -74,6 +76,7 @@ class QuestionRoutes:
             rule = f"/{answer.__name__}"
             self._door.add(app, rule, ["GET", "POST"], answer, kind)
             self._door.add_options(app, rule)
+        self._door.add(app, "/metrics_of", ["PUT"], self.declare_metrics)
 
     # series
 
@@ -190,12 +193,26 @@ class QuestionRoutes:
         return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def pks(self, asked: PksAsked) -> Any:
-        return json_answer([pk_text(pk) for pk in self._whale.pks(typed("pk", asked.pk))])
+        some = asked.prefix, asked.limit, asked.offset, asked.counts
+        rows, more = self._asking.now().pks(typed("pk", asked.pk), *some, asked.tz, asked.tzoffset)
+        headers = {"X-Whale-More": str(more)} if more else {}
+        if asked.counts:
+            told = [PkCounted(pk=pk_text(row.pk), hits_today=row.hits_today, last_seen=row.last_seen) for row in rows]
+            return json_answer(told, headers=headers)
+        return json_answer([pk_text(pk) for pk in rows], headers=headers)
 
     def metrics_of(self, asked: MetricsAsked) -> Any:
         pk = lenient("pk", asked.pk)
-        found = self._whale.metrics_of(pk)
+        found = self._whale.metrics_of(pk, asked.info, tz=asked.tz, tzoffset=asked.tzoffset)
         rows = self._asking.unknown(pk_asked(pk))
+        return json_answer(found, headers=unknown_header(Unknowns(rows)))
+
+    def declare_metrics(self) -> Any:
+        given = object_of(self._door.body(), "a pk and its metrics")
+        for field in sorted(given.keys() - {"pk", "metrics"}):
+            raise CallerError("is not a field here: expected pk, metrics", ascii(field)[1:-1])
+        found = self._whale.declare_metrics(given.get("pk"), given.get("metrics"))
+        rows = self._asking.unknown(pk_asked(given["pk"]), metrics=list(given["metrics"]))
         return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
     def spy(self, asked: SpyAsked) -> Any:

@@ -19,6 +19,7 @@ from whale.store.contract.batches import Batches
 from whale.store.contract.changes import Changes
 from whale.store.contract.counters import Counters
 from whale.store.contract.decisions import Decisions
+from whale.store.contract.declared import Declarations
 from whale.store.contract.definitions import Definitions
 from whale.store.contract.faults import Faults
 from whale.store.contract.ids import Ids
@@ -40,6 +41,7 @@ class Store(
     Spy,
     Decisions,
     Definitions,
+    Declarations,
     Imports,
     Timeline,
     Server,

@@ -3,7 +3,7 @@
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ from whale.store.contract.decisions import (
     too_many_rewarded,
     too_many_rewards,
 )
+from whale.store.contract.declared import Metric, too_many_declared
 from whale.store.contract.definitions import Defined, too_many_definitions
 from whale.store.contract.faults import MAX_NOTED, FaultyMetric
 from whale.store.contract.imports import too_many_imports
@@ -191,6 +192,7 @@ class MemoryStore:
         self._rewards: dict[tuple[str, str], dict[str, tuple[str, Begun | None]]] = {}  # digests; None: counted
         self._rewarded: dict[tuple[str, str], dict[str, int]] = {}
         self._definitions: dict[tuple[str, str], Defined] = {}
+        self._declared: dict[str, dict[Metric, bytes]] = {}
         self._imports: dict[tuple[str, str], Defined] = {}
         self._last_resets: dict[str, dict[tuple[Pk, Path | None], int]] = {}
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
@@ -379,6 +381,8 @@ class MemoryStore:
         self._faulty[account] = {each for each in self._faulty.get(account, ()) if each.pk[: len(pk)] != pk}
         notes = self._timeline.get(account, {})
         self._timeline[account] = {id: note for id, note in notes.items() if not note.pk or note.pk[: len(pk)] != pk}
+        declared = self._declared.get(account, {})
+        self._declared[account] = {metric: text for metric, text in declared.items() if metric[0][: len(pk)] != pk}
         self._forget(account, pk[:-1], (None, pk[-1]))
         if account in self._directory:
             self._directory[account].forget(pk)
@@ -696,6 +700,18 @@ class MemoryStore:
         is_full = len(self.definitions(account)) >= self._settings.max_definitions
         full = too_many_definitions(self._settings.max_definitions) if is_full else None
         return _changed(self._definitions, (account, name), seen, new, full)
+
+    def declared(self, account: str, asked: Sequence[Metric]) -> dict[Metric, bytes]:
+        known = self._declared.get(account, {})
+        return {metric: known[metric] for metric in asked if metric in known}
+
+    def declare(self, account: str, pk: Pk, metrics: Mapping[str, bytes | None]) -> None:
+        known, most = self._declared.get(account, {}), self._settings.max_declared
+        wanted: dict[Metric, bytes | None] = {**known, **{(pk, name): text for name, text in metrics.items()}}
+        kept = {metric: text for metric, text in wanted.items() if text is not None}
+        if len(kept) > max(most, len(known)):
+            raise too_many_declared(most)
+        self._declared[account] = kept
 
     def imports(self, account: str) -> dict[str, Defined]:
         return {name: kept for (whose, name), kept in self._imports.items() if whose == account}

@@ -3,7 +3,7 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, decisions, definitions, imports, timeline, sweep
+                            └─ ids, tallies, faults, aside, spy, decisions, definitions, declared, imports, timeline, sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -21,6 +21,7 @@ from whale.store.redis.changes import Changer
 from whale.store.redis.connection import TOGETHER, Connection, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.decisions import Decisions
+from whale.store.redis.declared import Declarations
 from whale.store.redis.definitions import Definitions
 from whale.store.redis.faults import Faults
 from whale.store.redis.ids import Ids
@@ -106,6 +107,8 @@ class RedisStore:
         self.begin_reward, self.end_reward = decisions.begin_reward, decisions.end_reward
         definitions = Definitions(database)
         self.definitions, self.define = definitions.definitions, definitions.define
+        declarations = Declarations(database)
+        self.declared, self.declare = declarations.declared, declarations.declare
         imports = Imports(database)
         self.imports, self.keep_import, self.last_resets = imports.imports, imports.keep_import, imports.last_resets
 

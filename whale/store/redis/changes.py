@@ -22,6 +22,7 @@ from whale.store.contract.changes import MAX_RESETS, OPERATION_KEPT_S, RESET_KEP
 from whale.store.contract.names import OTHER
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
+from whale.store.redis.declared import declared_below
 from whale.store.redis.imports import last_resets_of
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
 from whale.store.redis.known import Known
@@ -184,6 +185,7 @@ class Changer:
             self._forget_pk(keys, name, now)
         self._forget_noted(keys, pk)
         self._timeline.erase_notes_of(account, pk)
+        self._forget_declared(keys, pk)
         if len(pk) > 1:
             self._forget_node(keys, pk[:-1], (None, pk[-1]), now)
         number = self._forget_node(keys, (), pk, now)
@@ -200,6 +202,11 @@ class Changer:
             gone = [name for name in noted if tuple(msgspec.json.decode(name)[1][: len(pk)]) == pk]
             if gone:
                 self._client.hdel(key, *gone)
+
+    def _forget_declared(self, keys: Keys, pk: Pk) -> None:
+        key = keys.declared()
+        if gone := declared_below(self._client.hkeys(key), pk):
+            self._client.hdel(key, *gone)
 
     def _record(self, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
         """Says on every shard that there is a reset; a new token makes workers read it before they apply anything."""

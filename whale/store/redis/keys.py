@@ -41,6 +41,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 | A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |
+| A:{s}:declared | hash | what metrics measure: pk and metric, JSON -> JSON; on the shard of the empty pk | none |
 | A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
 | A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
 | A:{s}:notes:times | zset | their ids by ms | none |
@@ -210,6 +211,10 @@ class Keys:
     def definitions(self) -> str:
         shard, _ = self.pk(())
         return self._at(shard, "definitions")
+
+    def declared(self) -> str:
+        shard, _ = self.pk(())
+        return self._at(shard, "declared")
 
     def imports(self) -> tuple[str, str]:
         """What was imported, and when each pk and path was last reset."""
