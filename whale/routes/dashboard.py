@@ -17,6 +17,7 @@ from whale.client import Whale
 from whale.errors import NotFound, Unavailable
 from whale.routes.assets import PAGE, read_assets
 from whale.routes.door import Door
+from whale.routes.taken import taken_codings
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; "
@@ -79,8 +80,8 @@ class DashboardRoutes:
 
 def _encoding() -> str:
     """`gzip` where the asker takes it, else empty."""
-    takes = bottle.request.environ.get("HTTP_ACCEPT_ENCODING", "").replace(" ", "").lower().split(",")
-    return "gzip" if "gzip" in takes else ""
+    takes, _ = taken_codings(bottle.request.environ.get("HTTP_ACCEPT_ENCODING", ""))
+    return "gzip" if takes else ""
 
 
 def _answer(body: bytes, gzipped: bytes, content_type: str, headers: dict[str, str]) -> Any:

@@ -25,6 +25,7 @@ from whale.decide.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, NotFound, Unavailable
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
+from whale.routes.taken import as_taken, vary
 
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
@@ -68,10 +69,14 @@ class Door:
         app.route(rule, "HEAD", lambda: self._readable(text_answer("", headers=EXPOSED), right))
 
     def _readable(self, found: Any, right: access.Right) -> Any:
-        """The answer, with the headers that say which pages may read it."""
-        for name, value in self.access.readers(right, bottle.request.environ).items():
-            found.set_header(name, value)
-        return found
+        """The answer as the asker takes it, with the headers that say which pages may read it."""
+        environ = bottle.request.environ
+        for name, value in self.access.readers(right, environ).items():
+            if name == "Vary":
+                vary(found, value)
+            else:
+                found.set_header(name, value)
+        return as_taken(found, environ)
 
     def _answering(
         self, right: access.Right, answer: Callable[..., Any], kind: type[msgspec.Struct] | None
@@ -86,9 +91,6 @@ class Door:
                     found = answer(*question, **named)
             except (Problem, CallerError, HitError, Unavailable) as error:
                 return self._readable(problem_of(error).response(), right)
-            tag = found.headers.get("ETag")
-            if tag and tag in bottle.request.environ.get("HTTP_IF_NONE_MATCH", ""):
-                found.status, found.body = 304, ""
             return self._readable(found, right)
 
         return answered
