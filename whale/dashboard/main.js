@@ -1,7 +1,9 @@
 /**
  * The shell: the address says what is shown, the header shows it, and the view's module draws it.
  *
- * A view is a module in views/ and one line in VIEWS below. It exports
+ * A view is a module in views/ and one line in VIEWS below: { …, load: () => import(its path) }. Whale sends this module
+ * with all that it imports as one file, and knows imports and exports by their form: `import { a, b as c } from './x.js'` or
+ * `import * as x from './x.js'`, `export const|function|class`, each at the start of a line; no circles. A view exports
  *
  *     export async function show(place, page) { … }
  *
@@ -31,10 +33,11 @@ import { Keys } from './keys.js'
 import { metricsOf } from './metrics.js'
 import { pick, pksOf } from './picker.js'
 import { empty, refused } from './states.js'
+import * as overview from './views/overview.js'
 
 /** name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows. */
 const VIEWS = [
-  { name: 'overview', label: 'Overview', key: 'o', load: () => import('./views/overview.js') },
+  { name: 'overview', label: 'Overview', key: 'o', load: () => overview },
 ]
 
 const $ = (id) => document.getElementById(id)

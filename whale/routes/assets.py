@@ -1,22 +1,39 @@
-"""The files of the dashboard as they are served: read, named by their contents and gzipped once, when Whale starts.
+"""The files of the dashboard as they are served: read, put together and gzipped once, when Whale starts.
 
-All lie under one folder that is named by a hash of all of them: /static/4f1d…/main.js. So the modules import each other by plain
-relative paths and are served as they were written, and a browser may keep each address for ever.
+All lie under one folder that is named by a hash of all of them: /static/4f1d…/main.js. So modules import each other by plain
+relative paths, and a browser may keep each address for ever.
+
+The modules that the first view needs are sent as one, since each request costs a round trip: main.js holds all that it imports, each
+module in a function of its own that returns its exports.
+
+    import { h, svg as draw } from './dom.js'     ->  const { h, svg: draw } = dom_js
+    import * as f from './format.js'              ->  const f = format_js
+    export function h(…)                          ->  function h(…), and `h` is returned
+
+Views that are opened later take from it by the same names, so that a module exists once in a page. Modules that main.js does not
+lead to (graphs in pages of others) are served as they were written, and so is every module under its own name.
 """
 
 import gzip
 import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "dashboard"
-PAGE = "index.html"
+PAGE, START = "index.html", "main.js"
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from '(\.[^']+)'$", re.M)
+LATER = re.compile(r"\bimport\('(\.[^']+)'\)")
+EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.M)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +51,77 @@ class Asset:
 
 
 def read_assets(folder: Path = FOLDER) -> tuple[str, dict[str, Asset]]:
-    """The name of the folder that all lie in, and each file by its path in `folder`. About 100 KB."""
+    """The name of the folder that all lie in, and each file by its path in `folder`. About 150 KB."""
     bodies = {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.suffix in TYPES
     }
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(Path(__file__).read_bytes())
     for name, body in bodies.items():
         digest.update(b"%d %d %b%b" % (len(name), len(body), name.encode(), body))
     version = digest.hexdigest()[:16]
+    bodies |= {name: text.encode() for name, text in joined({n: b.decode() for n, b in bodies.items()}).items()}
     return version, {name: _asset(f"{version}/{name}", body) for name, body in bodies.items()}
 
 
 def _asset(name: str, body: bytes) -> Asset:
     return Asset(name, TYPES[Path(name).suffix], body, gzip.compress(body, 9, mtime=0))
+
+
+def joined(modules: Mapping[str, str]) -> dict[str, str]:
+    """main.js with all that it imports, and the modules that it opens later, which take from it.  Raises CycleError."""
+    imports = {START: _imported(START, modules[START])}
+    ahead = list(imports[START])
+    while ahead:
+        if (name := ahead.pop()) not in imports:
+            imports[name] = _imported(name, modules[name])
+            ahead += imports[name]
+    order = list(TopologicalSorter(imports).static_order())
+    whole = "".join(_wrapped(name, modules[name]) for name in order)
+    whole += f"export {{ {', '.join(map(_variable, order))} }}\n"
+    later: dict[str, str] = {}
+    ahead = [_path(START, name) for name in LATER.findall(modules[START])]
+    while ahead:
+        if (name := ahead.pop()) not in later and name not in imports:
+            later[name] = _taking(name, modules[name], imports)
+            ahead += _imported(name, modules[name])
+    return {START: whole, **later}
+
+
+def _path(module: str, imported: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(module), imported))
+
+
+def _imported(module: str, text: str) -> list[str]:
+    return [_path(module, path) for _, _, path in IMPORT.findall(text)]
+
+
+def _variable(module: str) -> str:
+    """dom.js -> dom_js; no two modules have the same."""
+    return re.sub(r"\W", "_", module)
+
+
+def _names(found: re.Match[str], module: str) -> str:
+    """An import as the names that it takes from the variable of a module."""
+    listed, whole, path = found.groups()
+    return f"const {whole or '{' + listed.replace(' as ', ': ') + '}'} = {_variable(_path(module, path))}"
+
+
+def _wrapped(module: str, text: str) -> str:
+    exported = ", ".join(EXPORT.findall(text))
+    inside = EXPORT.sub("", IMPORT.sub(lambda found: _names(found, module), text))
+    return f"const {_variable(module)} = (() => {{\n{inside}return {{ {exported} }}\n}})();\n"
+
+
+def _taking(module: str, text: str, inside: Mapping[str, object]) -> str:
+    """A module that takes from main.js whatever lies in it; line by line as it was written."""
+    start = posixpath.relpath(START, posixpath.dirname(module) or ".")
+
+    def taken(found: re.Match[str]) -> str:
+        path = _path(module, found[3])
+        if path not in inside:
+            return found[0]
+        return f"import {{ {_variable(path)} }} from '{start if start[0] == '.' else './' + start}'; {_names(found, module)}"
+
+    return IMPORT.sub(taken, text)

@@ -9,6 +9,7 @@ import re
 from html import escape
 from string import Template
 from typing import Any
+from urllib.parse import quote
 
 import bottle
 
@@ -49,6 +50,7 @@ class DashboardRoutes:
         theme = re.search(r"(?:^|&)theme=(\w+)", asked)
         facts = {
             "static": f"/static/{self._version}",
+            "icon": quote(self._assets["icon.svg"].body.decode().strip()),
             "hail": f"http://{seen_from(host, settings.hail_bind)}",
             "whale": f"http://{host}",
             "keys": "needed" if self._door.access.locked else "none",
