@@ -209,3 +209,30 @@ def test_several_are_kept_and_found_as_each(settings: Settings, unique: str) -> 
         "m0", "m1", "n2", "m3", "n4", "n5"
     ]  # fmt: skip
     assert store.keep_decisions(unique, [], NOW) == store.decisions_of(unique, [], NOW) == []
+
+
+def test_pks_are_found_by_the_beginning_of_their_names_in_any_case(settings: Settings, unique: str) -> None:
+    store = open_store(settings)
+    applier = Applier(store, settings)
+    for seq, pk in enumerate(("Shop", "shed", "Straße", "ship", "é", "[x", "a*", ["a*", "shy"], ["a*", "Shoot"])):
+        applier.apply([message([{"pk": pk}], settings, unique, seq)], NOW)
+    found = {
+        prefix: store.pks(unique, (), prefix)
+        for prefix in ("sh", "SHE", "strasse", "STRAß", "É", "[", "a", "a*", "hop", "s")
+    }
+    assert found == {
+        "sh": ["Shop", "shed", "ship"],
+        "SHE": ["shed"],
+        "strasse": ["Straße"],
+        "STRAß": ["Straße"],
+        "É": ["é"],
+        "[": ["[x"],
+        "a": ["a*"],
+        "a*": ["a*"],
+        "hop": [],
+        "s": ["Shop", "shed", "Straße", "ship"],
+    }  # fmt: skip
+    assert store.pks(unique, ("a*",), "sho") == ["Shoot"]
+    assert store.pks(unique, ("nobody",), "s") == []
+    applier.apply([message([{"pk": "Shoes"}], settings, unique, 99)], NOW)
+    assert store.pks(unique, (), "sho") == ["Shop", "Shoes"]

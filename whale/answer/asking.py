@@ -16,7 +16,7 @@ from whale.answer.compare import Comparison, Scope
 from whale.answer.inquiry import Inquiry
 from whale.answer.measures import Described, Measure, measures
 from whale.answer.once import once
-from whale.answer.pks import begin_with, page_of, used
+from whale.answer.pks import page_of, used
 from whale.answer.rank import Ranking
 from whale.answer.seen import Calendar
 from whale.answer.series import Bounds, Question
@@ -136,7 +136,7 @@ class Asking:
     ) -> tuple[list[Any], int]:
         """Some pks below a pk, or with `counts` how much each is used; and how many more there are behind them."""
         above = () if parent is None else pk_asked(parent)
-        names = begin_with(self.store.pks(self.account, above), prefix)
+        names = self.store.pks(self.account, above, prefix)
         page = page_of(len(names), limit, offset, counts)
         found, more = [(*above, name) for name in names[page]], max(0, len(names) - page.stop)
         if not counts:

@@ -547,9 +547,10 @@ class MemoryStore:
     ) -> list[str]:
         return []
 
-    def pks(self, account: str, parent: Pk = ()) -> list[str]:
+    def pks(self, account: str, parent: Pk = (), prefix: str = "") -> list[str]:
         directory = self._directory.get(account)
-        return list(directory.children.get(parent, ())) if directory else []
+        names = directory.children.get(parent, ()) if directory else ()
+        return [name for name in names if name.casefold().startswith(prefix.casefold())]
 
     def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
         return [self.pks(account, parent) for parent in parents]

@@ -33,8 +33,8 @@ def place_of(names: Path, children: Callable[[Path], Sequence[str]]) -> Place | 
 class Names(Protocol):
     """For many threads."""
 
-    def pks(self, account: str, parent: Pk = ()) -> list[str]:
-        """Names of the pks one level below a pk; of () the top ones."""
+    def pks(self, account: str, parent: Pk = (), prefix: str = "") -> list[str]:
+        """Names of the pks one level below a pk, of () the top ones, that begin with a text in any case, in the order as `children`."""
 
     def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
         """`pks` of several parents, in one round trip, or two where the directory has changed."""

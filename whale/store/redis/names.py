@@ -70,8 +70,10 @@ class Names:
         return [mine.descendants(path, levels) if (mine := known[pk]) else [] for pk, path, levels in asked]
 
     @reachable
-    def pks(self, account: str, parent: Pk = ()) -> list[str]:
-        return self.children(account, (), parent)
+    def pks(self, account: str, parent: Pk = (), prefix: str = "") -> list[str]:
+        known = self._dictionaries.newest(account, ())
+        number = known.number(parent) if known else None
+        return known.beginning(str(number), prefix) if known and number is not None else []
 
     @reachable
     def pks_of(self, account: str, parents: Sequence[Pk]) -> list[list[str]]:
