@@ -31,6 +31,7 @@ setup(
         "numpy>=2",
         "packaging",  # gunicorn's gevent worker imports it
         "prometheus-client>=0.21",
+        "psutil>=6",
         "redis>=6",
         "rich>=14",
         "tzdata",

@@ -27,6 +27,7 @@ SERIAL = {
 
 # Each on one worker, since its module starts servers of its own.
 TOGETHER = {
+    "integration/test_agent.py",
     "integration/test_demo.py",
     "integration/test_doors.py",
     "integration/test_flights.py",

@@ -1,5 +1,6 @@
 """Numbers of the command line, refused in the words of the settings."""
 
+import math
 from typing import Any
 
 import click
@@ -21,7 +22,9 @@ class NumberBetween(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            float(value)
+            number = float(value)
         except ValueError:
+            number = math.nan
+        if math.isnan(number):  # which is within any limits
             self.fail(f"expected a number, got {value!r}", param, ctx)
         return super().convert(value, param, ctx)

@@ -198,6 +198,7 @@ def test_a_comparison_with_hours_that_are_gone_is_told_of_days(door: Door) -> No
     ("words", "said"),
     [
         (["audit", "--wait", "x"], "expected a number, got 'x'"),
+        (["audit", "--wait", "nan"], "expected a number, got 'nan'"),
         (["worker", "--threads", "x"], "expected a whole number, got 'x'"),
         (["import", ".", "--mapping", "examples/flights.toml"], ".: is a folder; give a file"),
     ],

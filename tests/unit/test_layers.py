@@ -83,6 +83,7 @@ EDGES = {
     "whale/library/deciding.py": "the name of a decision",
     "whale/library/noting.py": "the id of a note",
     "whale/count/apply.py": "waiting for the store",
+    "whale/commands/agent.py": "the clock of its hits, and their names",
     "whale/commands/audit.py": "waiting for what is in flight",
     "whale/count/direct.py": "the name of a publisher",
     "whale/count/hailwail.py": "waiting for files; how old they are",
