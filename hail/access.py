@@ -131,8 +131,14 @@ RIGHTS = (
     Right("/metrics_of", PUT, ADMIN, Pages.CHANGE),
     Right("/notes", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
+    Right("/plot.svg", GET, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),
     Right("/static/<name:path>", GET, READ, Pages.NONE),
+    # what hands on the right to read one thing, and what that right is for
+    Right("/shares", POST, READ, Pages.CHANGE),
+    Right("/s/<token>", GET, None, Pages.ANY),
+    Right("/s/<token>/plotpoints", GET, None, Pages.ANY),
+    Right("/s/<token>/plot.svg", GET, None, Pages.ANY),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

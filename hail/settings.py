@@ -22,7 +22,7 @@ PREFIX = "HAILWHALE_"
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH = "1mo"
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
-PIXEL_KEY_LETTERS = 32
+SECRET_LETTERS = 32
 MAX_BAND = 10**15  # millionths
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
@@ -100,6 +100,11 @@ class Settings:
     )
     pixel_key: str = setting(
         "", "secret", "secret that encrypts the pk of a pixel (`hailwhale pixel`). Leave empty to refuse such pixels"
+    )
+    secret: str = setting(
+        "",
+        "secret",
+        "secret that signs the links of shares. Leave empty on one machine: `hailwhale up` with its own Redis makes one",
     )
     allowed_origins: tuple[str, ...] = setting(
         "",
@@ -309,17 +314,22 @@ def _number(variable: str, text: str, default: Any) -> Any:
 def _origins(text: str) -> tuple[str, ...]:
     """As browsers send them: lower case, and no port where it is the scheme's own."""
     expected = f"{PREFIX}ALLOWED_ORIGINS: expected * or origins such as https://shop.example, got {text!r}"
-    words = [word.lower() for word in LISTED.split(text) if word]
+    words = [word for word in LISTED.split(text) if word]
     if words == [ANY_ORIGIN]:
         return (ANY_ORIGIN,)
-    found = []
-    for word in words:
-        match = ORIGIN.fullmatch(word)
-        if not match or int(match["port"] or 0) > 65535:
-            raise SettingsError(expected)
-        own = {"http": "80", "https": "443"}[match["scheme"]]
-        found.append(word.removesuffix(f":{own}"))
+    found = [origin_of(word) for word in words]
+    if "" in found:
+        raise SettingsError(expected)
     return tuple(found)
+
+
+def origin_of(word: str) -> str:
+    """An origin as browsers send it; empty where it is none."""
+    match = ORIGIN.fullmatch(word.lower())
+    if not match or int(match["port"] or 0) > 65535:
+        return ""
+    own = {"http": "80", "https": "443"}[match["scheme"]]
+    return word.lower().removesuffix(f":{own}")
 
 
 def _names_passed_over(text: str) -> re.Pattern[str]:
@@ -358,12 +368,15 @@ def _up_to(most: int, name: str) -> Callable[[int], int]:
     return read
 
 
-def _pixel_key(text: str) -> str:
-    if 0 < len(text) < PIXEL_KEY_LETTERS:
-        raise SettingsError(
-            f"{PREFIX}PIXEL_KEY: expected at least {PIXEL_KEY_LETTERS} random characters, such as `openssl rand -hex 32` prints"
-        )
-    return text
+def _secret(name: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if 0 < len(text) < SECRET_LETTERS:
+            raise SettingsError(
+                f"{PREFIX}{name}: expected at least {SECRET_LETTERS} random characters, such as `openssl rand -hex 32` prints"
+            )
+        return text
+
+    return read
 
 
 def _zone(text: str) -> str:
@@ -530,7 +543,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "PERIODS": _periods,
     "KINDS": _kinds,
     "METRICS": _metrics,
-    "PIXEL_KEY": _pixel_key,
+    "PIXEL_KEY": _secret("PIXEL_KEY"),
+    "SECRET": _secret("SECRET"),
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "IGNORED_PARAMETERS": _names_passed_over,
     "ALLOWED_ORIGINS": _origins,

@@ -32,6 +32,7 @@ from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.deciding import Deciding
 from whale.library.noting import Noting
+from whale.library.pictures import Pictures
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
 from whale.library.refusals import Refusals
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from hail.publish import Publisher
 
 
-class Whale(Rankings, Deciding, Noting):
+class Whale(Rankings, Pictures, Deciding, Noting):
     """Counts, answers and decides for one account. For many threads; raises whale.errors and HitError.
 
     asking, managed, refusals: parts that the routes use too.

@@ -8,6 +8,7 @@ HailWhaleError
         FormulaError    a formula that cannot be read
         TooManyPoints   an answer larger than its bound
         NotFound        what was named is not there: 404
+        Gone            what was named has ended: 410
         Conflict        somebody else changed it first: 409, with what is there
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
         Refused         the store answers, and says why it does not do it
@@ -70,6 +71,12 @@ class NotFound(CallerError):
     """HTTP 404."""
 
     code = "not_found"
+
+
+class Gone(CallerError):
+    """HTTP 410."""
+
+    code = "gone"
 
 
 class Conflict(CallerError):

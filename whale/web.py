@@ -22,6 +22,9 @@
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /               the dashboard, whose files are below /static/
     GET  /openapi.json /healthz /readyz /metrics
+    GET  /plot.svg       a series as a picture
+    POST /shares         {"url", "expires"}: a link that answers one question. Below it /s/TOKEN, .../plotpoints, .../plot.svg
+    GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
 What each takes is in whale/routes/asked.py, what answers it in whale/routes; a question that is too long for an address may be POSTed.
 Promise: a question never writes, but for /decide, which keeps what it decided. `OK` from /count_now means counted. A caller's fault
@@ -53,6 +56,7 @@ from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import Problem, text_answer, unavailable
 from whale.routes.service import ServiceRoutes
+from whale.routes.shares import ShareRoutes
 from whale.store import with_redis
 
 log = logging.getLogger("whale.web")
@@ -83,7 +87,10 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     app = _Guarded(door)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
-    for routes in (QuestionRoutes, CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, ServiceRoutes):
+    questions = QuestionRoutes(door, whale)
+    questions.add_to(app)
+    ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
+    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app

@@ -35,7 +35,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def whale_app(redis_server: RedisServer) -> Any:
-    in_force = load({}).replace(redis_url=redis_server.url)
+    in_force = load({"HAILWHALE_SECRET": "s" * 32}).replace(redis_url=redis_server.url)
     asked = Whale(connect(in_force), in_force, f"openapi-{os.getpid()}")
     asked.count_now("shop", {"country": {"US": "CA"}}, {"revenue": 5})
     return make_app(in_force, asked)

@@ -38,6 +38,7 @@ BASE: dict[str, dict[str, Any]] = {
     "factors": {"pk": "shop", "period": "seven"},
     "flush": {},
     "get_spy": {"limit": 2},
+    "graph_tag": {"pk": "shop", "dimension": "country"},
     "get_subdimensions": {"pk": "shop"},
     "delete_note": {"id": "nothing"},
     "note": {"text": "release 4", "id": "n-1"},
@@ -45,6 +46,7 @@ BASE: dict[str, dict[str, Any]] = {
     "metrics_of": {"pk": "shop"},
     "pixel": {"pk": "shop"},
     "pks": {},
+    "plot_svg": {"pk": "shop", "period": "last_2d"},
     "plotpoints": {"pk": "shop", "period": "last_2d"},
     "plotpoints_of": {"pks": ["shop", "Product"], "period": "today"},
     "range_of": {"period": "seven"},
@@ -53,9 +55,11 @@ BASE: dict[str, dict[str, Any]] = {
     "rank_subdimensions_scalar": {"pk": "shop", "dimension": "country", "period": "seven"},
     "ratio_plotpoints": {"pk": "shop", "numerator": "revenue", "period": "last_2d"},
     "reasons_for": {"pk_base": "banner", "decision_name": "colour", "option": "a"},
+    "render_hw_plotpoint_table": {"pk": "shop", "period": "last_2d"},
     "reset": {"pk": "new"},
     "reward": {"decision_id": "nothing"},
     "scalar_plotpoints": {"pk": "shop", "period": "last_2d"},
+    "share": {"pk": "shop", "period": "last_2d"},
     "shifts": {"pk": "shop", "metric": "revenue/hits", "cost": "sales"},
     "today": {"pk": "shop"},
     "total": {"pk": "shop", "period": "seven"},
@@ -69,9 +73,20 @@ BASE: dict[str, dict[str, Any]] = {
 NO_QUESTIONS = frozenset(("connect", "default"))
 """What Whale shares between its doors, which is no question."""
 ALIKE = frozenset(
-    ("cached_plotpoints", "cached_rank", "cached_total", "cached_totals", "today", "yesterday", "scalar_plotpoints")
+    (
+        *(
+            "cached_plotpoints",
+            "cached_rank",
+            "cached_total",
+            "cached_totals",
+            "today",
+            "yesterday",
+            "scalar_plotpoints",
+        ),
+        *("graph_tag", "plot_svg", "render_hw_plotpoint_table", "share"),
+    )
 )
-"""What takes the arguments of another call, and hands them on."""
+"""What takes the arguments of another call, and hands them on; or is tried by tests of its own."""
 ANYTHING: tuple[Any, ...] = (
     None,
     "",

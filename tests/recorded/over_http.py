@@ -117,7 +117,7 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
 
 
 def path_of(rule: str) -> str:
-    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}", "page", rule)
+    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}|<token>", "page", rule)
 
 
 def every_method(world: HailWorld | WhaleWorld, rules: list[str]) -> Iterator[Entry]:
@@ -149,8 +149,8 @@ def keys_and_pages(world: HailWorld | WhaleWorld, rules: list[str], open_: bool)
     """Each route with each key by each way, and from pages of other sites; without keys: to strangers."""
     ask = asker(world)
     for right in RIGHTS:
-        if right.rule not in rules or right.rule == "/flush_hail":
-            continue
+        if right.rule not in rules or right.rule == "/flush_hail" or right.rule.startswith("/s/<token>/"):
+            continue  # what lies below a share is open as its page is
         for method in right.methods:
             path = path_of(right.rule)
             if not open_:

@@ -24,10 +24,14 @@ PURE = {
     "whale/formula.py",
     "whale/metric.py",
     "whale/routes/ofrep.py",
+    "whale/routes/share_page.py",
     "whale/period.py",
+    "whale/plot.py",
+    "whale/share.py",
     "whale/spy.py",
     "whale/answer/beside.py",
     "whale/answer/change.py",
+    "whale/written.py",
     "whale/answer/confidence.py",
     "whale/answer/measures.py",
     "whale/answer/pks.py",
@@ -93,7 +97,7 @@ EDGES = {
     "whale/decide/trials.py": "the name of a publisher",
     "whale/commands/demo.py": "what has happened by now; the seed of a story",
     "whale/commands/doctor.py": "how old things are",
-    "whale/commands/embedded.py": "waiting for Redis",
+    "whale/commands/embedded.py": "waiting for Redis; the secret of a data folder",
     "whale/fasttrack.py": "the clock of what is tracked",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
@@ -130,7 +134,9 @@ FROM_HAIL = {
     "publish": "NotAccepted Publisher",
     "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held resident_bytes rest",
     "secret": "masked secrets_of without_keys",
-    "settings": ("DAY DISTINCT HOUR KINDS MONTH QUANTILE Retention SUM Settings SettingsError check_redis_url load"),
+    "settings": (
+        "DAY DISTINCT HOUR KINDS MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"
+    ),
     "spool": "MEGABYTE SpoolFile SpoolFolder",
     "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time time_of",
     "units": "Declaration NotDeclared declaration_of",
@@ -327,7 +333,7 @@ def test_only_the_command_line_knows_commands() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("counting", "decisions", "notes", "questions", "service")
+    subjects = ("counting", "decisions", "notes", "questions", "service", "shares")
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

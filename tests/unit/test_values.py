@@ -232,7 +232,7 @@ ODD: list[Any] = [
 
 def new_whale(folder: Path | None = None) -> HailWhale:
     more = {} if folder is None else {"HAILWHALE_DATA_DIR": str(folder)}
-    settings = load({"HAILWHALE_PIXEL_KEY": "k" * 40, **more})
+    settings = load({"HAILWHALE_PIXEL_KEY": "k" * 40, "HAILWHALE_SECRET": "s" * 40, **more})
     return HailWhale(MemoryStore(settings), settings, clock=lambda: NOW, random=np.random.default_rng(0))
 
 
@@ -356,7 +356,8 @@ VALID: dict[str, dict[str, Any]] = {
 ASKING = (
     "plotpoints", "scalar_plotpoints", "totals", "total", "today", "yesterday", "cached_plotpoints", "cached_totals",
     "cached_total", "get_subdimensions", "all_subdimensions", "metrics_of", "rank", "rank_subdimensions_scalar",
-    "zranked", "cached_rank", "factors", "shifts",
+    "zranked", "cached_rank", "factors", "shifts", "share",
+    "plot_svg", "graph_tag", "render_hw_plotpoint_table",
 )  # fmt: skip
 VALID |= {name: {"pk": "a"} for name in ASKING}
 BY_PLACE = {"choose", "define_decision"}

@@ -17,6 +17,7 @@ import fcntl
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from whale.errors import SetupError
+from whale.store.local import SECRET_FILE, secret_of
 
 OLDEST = (6, 2)
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
@@ -115,6 +117,25 @@ def make_folder(folder: Path) -> None:
         raise SetupError(
             f"{folder}: expected a writable folder, got {error.strerror}: set HAILWHALE_DATA_DIR to a writable one"
         ) from None
+
+
+def kept_secret(data_dir: str | Path) -> str:
+    """The secret of a data folder: made at the first start, and kept in a file for this user alone. Raises SetupError.
+
+    Delete the file to make another at the next start. Call it while the folder is held.
+    """
+    path = Path(data_dir) / SECRET_FILE
+    try:
+        if not (found := secret_of(data_dir)):
+            found = secrets.token_hex(32)
+            new = path.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(found)
+            new.replace(path)
+        return found
+    except OSError as error:
+        raise SetupError(f"{path}: expected a file that can be written, got {error.strerror}") from None
 
 
 class EmbeddedRedis:

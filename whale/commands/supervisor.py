@@ -24,7 +24,7 @@ from hail.access import check_bind
 from hail.binds import address_of, check_free, url_of
 from hail.broker import check_broker
 from hail.settings import Settings
-from whale.commands.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, make_folder
+from whale.commands.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, kept_secret, make_folder
 from whale.errors import SetupError
 from whale.starts import store_says
 
@@ -185,6 +185,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
             while embedded.look() == STARTS:
                 time.sleep(TICK_S / 4)
             environ["HAILWHALE_REDIS_URL"] = embedded.url
+            environ["HAILWHALE_SECRET"] = settings.secret or kept_secret(settings.data_dir)
             if said := store_says(settings.replace(redis_url=embedded.url)):
                 say(f"{said}; Hail takes hits, and the other parts wait")
         parts = {"hail": Part("hail", hail_command(settings)), "whale": Part("whale", whale_command(settings))}

@@ -4,7 +4,7 @@ Text parameters that hold names (`pk`, `dimensions`, `metrics`) are JSON, or Pyt
 open with a bracket, else one name.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -12,6 +12,8 @@ from msgspec import UNSET, Meta, UnsetType
 from hail.openapi import FORMS, Amounts, Name, Names
 from whale.answer.measures import Better, Unit
 from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, TEST_IDEA
+from whale.plot import LEAST, MOST, MOST_LINES
+from whale.share import DEFAULT_DAYS, MOST_DAYS
 
 Dimensions = Annotated[
     str,
@@ -277,6 +279,104 @@ class ShiftsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     week: Week = ""
     explain: Explain = False
+
+
+Side = Annotated[int | None, Meta(description=f"Pixels, {LEAST} to {MOST}, instead of those of `size`.")]
+
+
+Lines = Annotated[int, Meta(description=f"Number of paths below to draw, 1 to {MOST_LINES}.")]
+Size = Annotated[
+    Literal["small", "full"],
+    Meta(description="`small` is a line of 240 x 48. `full` has axes and names, and 720 x 300."),
+]
+Theme = Annotated[Literal["light", "dark"], Meta(description="Colours.")]
+Area = Annotated[bool, Meta(description="Fill the area below each line.")]
+Title = Annotated[str, Meta(description="Title of the picture. Default: its metrics and its pk.")]
+
+
+class PlotAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Pk = ""
+    dimensions: Dimensions = ""
+    dimension: Dimensions = ""
+    metrics: Metrics = ""
+    metric: Metrics = ""
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    tz: Zone = ""
+    tzoffset: Offset = ""
+    week: Week = ""
+    depth: Depth = 0
+    limit: Lines = 5
+    size: Size = "small"
+    width: Side = None
+    height: Side = None
+    theme: Theme = "light"
+    area: Area = False
+    title: Title = ""
+    explain: ClassVar[bool] = False
+
+
+class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What of a share is asked."""
+
+    dimensions: Annotated[
+        str, Meta(description="Paths of the share, or, if it may drill, paths below them. Default: all of the share.")
+    ] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    metrics: Annotated[str, Meta(description="Metrics of the share. Default: all of them.")] = ""
+    metric: Annotated[str, Meta(description="Same as `metrics`.")] = ""
+    depth: Annotated[int, Meta(description="Levels below the paths to include, if the share may drill.")] = 0
+
+
+class SharedPlotpointsAsked(Part, kw_only=True):
+    limit: Annotated[
+        int, Meta(description="Number of paths below to answer; 0 for all. X-Whale-More counts the omitted ones.")
+    ] = 10
+
+
+class SharedPlotAsked(Part, kw_only=True):
+    limit: Lines = 5
+    size: Size = "small"
+    width: Side = None
+    height: Side = None
+    theme: Theme = "light"
+    area: Area = False
+    title: Title = ""
+
+
+class SharePageAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    theme: Annotated[Literal["", "light", "dark"], Meta(description="Colours. Default: as the reader has set.")] = ""
+
+
+class ShareGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The JSON body of /shares."""
+
+    pk: Annotated[Name | list[Name], Meta(description="The pk that the share answers.")]
+    dimensions: Annotated[Names | None, Meta(description="Its paths. Default: the root.")] = None
+    dimension: Names | None = None
+    metrics: Annotated[
+        Name | list[Name] | dict[str, str] | None, Meta(description="Its metrics or formulas. Default: hits.")
+    ] = None
+    metric: Name | list[Name] | dict[str, str] | None = None
+    period: Annotated[str | None, Meta(description="Its period. Default: thirty.")] = None
+    days: Annotated[float, Meta(description=f"Days until the share ends, at most {MOST_DAYS}.", gt=0, le=MOST_DAYS)] = (
+        DEFAULT_DAYS
+    )
+    frame: Annotated[
+        str | list[str] | None,
+        Meta(description="Origins of the sites that may show the page of the share in a frame. Default: none."),
+    ] = None
+    drill: Annotated[bool, Meta(description="true answers the paths below its paths too.")] = False
+
+
+class Shared(msgspec.Struct, kw_only=True):
+    """The answer of /shares. expires: ISO 8601."""
+
+    url: str
+    expires: str
 
 
 class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from hail.hit import HitError, Reason
 from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.decide.definition import Definition, decision_shown
-from whale.errors import CallerError, Conflict, NotFound, Unavailable
+from whale.errors import CallerError, Conflict, Gone, NotFound, Unavailable
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
 from whale.routes.taken import as_taken, vary
@@ -141,6 +141,8 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
             return error
         case NotFound():
             return Problem(404, error.code, str(error), error.field)
+        case Gone():
+            return Problem(410, error.code, str(error), error.field)
         case Conflict():
             current = decision_shown(error.current) if isinstance(error.current, Definition) else None
             return Problem(409, error.code, str(error), error.field, current=current)

@@ -139,6 +139,59 @@ def _notes() -> dict[str, Any]:
     return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
 
 
+def _shares() -> dict[str, Any]:
+    """Links, what they answer, and pictures."""
+    body = {"required": True, "content": {"application/json": {"schema": schema_of(asked.ShareGiven)}}}
+    made = {"201": answer("The link, and when it ends.", asked.Shared), **common(400, 401, 403, 413, 503)}
+    ended = {"410": {"description": "The share has ended."}}
+    unchanged = {"304": {"description": "Not modified since the ETag in If-None-Match."}}
+    picture = answer("The picture.", None, "image/svg+xml")
+    token = _named("token")
+
+    def below(name: str, summary: str, kind: type[msgspec.Struct], good: Any, **more: Any) -> dict[str, Any]:
+        responses = {"200": good, **common(400, 404, 503), **more}
+        return {
+            "get": {
+                "operationId": name,
+                "summary": summary,
+                "parameters": [token, *parameters(kind)],
+                "responses": responses,
+            }
+        }
+
+    points = answer("The answer.", dict[str, Any])
+    page = answer("The page.", None, "text/html")
+    no_page = {
+        "404": answer("There is no such share.", None, "text/html"),
+        "410": answer("The share has ended.", None, "text/html"),
+    }
+    return {
+        "/plot.svg": {
+            "get": {
+                "operationId": "plot_svg",
+                "summary": "One or more series as a picture.",
+                "parameters": parameters(asked.PlotAsked),
+                "responses": {"200": picture, **unchanged, **common(400, 401, 503)},
+            }
+        },
+        "/shares": {
+            "post": {
+                "operationId": "share",
+                "summary": "Make a link that answers one question without a key.",
+                "requestBody": body,
+                "responses": made,
+            }
+        },
+        "/s/{token}": below("share_page", "The page of a share.", asked.SharePageAsked, page, **no_page),
+        "/s/{token}/plotpoints": below(
+            "shared_plotpoints", "The series of a share.", asked.SharedPlotpointsAsked, points, **ended, **unchanged
+        ),
+        "/s/{token}/plot.svg": below(
+            "shared_plot", "The picture of a share.", asked.SharedPlotAsked, picture, **ended, **unchanged
+        ),
+    }
+
+
 ADJUSTED = (
     "Buckets that `/update_count_to` set, if the answer comes from finer buckets: `metric;path=…;interval=1d;at=ms;to=number`, "
     "percent-encoded and comma-separated. `*;more=N` or `*` stands for further buckets."
@@ -185,7 +238,7 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes()
+    paths |= _decisions() | _notes() | _shares()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},

@@ -15,7 +15,7 @@ from hail.settings import Settings
 from whale.dimension import Pk, pk_asked, pks_asked
 from whale.errors import TYPES, CallerError, NotBegun, PathError, PeriodError, expected_of
 from whale.period import Span
-from whale.routes.asked import Subject, TotalsAsked
+from whale.routes.asked import PlotAsked, Subject, TotalsAsked
 from whale.routes.responses import Problem
 
 MAX_PARAMETERS = 100
@@ -111,7 +111,7 @@ def query_of(environ: dict[str, Any], limit: int) -> str:
     return "&".join(filter(None, (query, environ[FORM_KEPT])))
 
 
-def subject(asked: Subject) -> dict[str, Any]:
+def subject(asked: Subject | PlotAsked) -> dict[str, Any]:
     """Dimensions and metrics, decoded; raises HitError."""
     return {
         "dimensions": typed("dimensions", asked.dimensions or asked.dimension),

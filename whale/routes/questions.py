@@ -23,6 +23,7 @@ from whale.answer.asking import Asking
 from whale.answer.explain import Watch, iso, minute_text
 from whale.answer.inquiry import Answer, Basis, Inquiry
 from whale.answer.listed import listed, percent_encoded
+from whale.answer.pictured import LOOKS, fresh_s, look_of, pictured
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import Shape, flot_json, labels, overflow_text
 from whale.answer.unknown import Unknowns, unknown_header, unknown_of
@@ -36,6 +37,7 @@ from whale.routes.asked import (
     MetricsAsked,
     PkCounted,
     PksAsked,
+    PlotAsked,
     PlotpointsAsked,
     RankAsked,
     ShiftsAsked,
@@ -49,6 +51,14 @@ from whale.routes.door import Door
 from whale.routes.parameters import object_of, period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
 from whale.routes.responses import EXPOSED, json_answer
+
+OF_PICTURES = {
+    "Content-Type": "image/svg+xml; charset=utf-8",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+"""Headers. Pages of other sites may show a picture; only those that may read it see its bytes."""
 
 
 class QuestionRoutes:
@@ -77,6 +87,8 @@ class QuestionRoutes:
             self._door.add(app, rule, ["GET", "POST"], answer, kind)
             self._door.add_options(app, rule)
         self._door.add(app, "/metrics_of", ["PUT"], self.declare_metrics)
+        self._door.add(app, "/plot.svg", ["GET"], self.plot_svg, PlotAsked)
+        self._door.add_options(app, "/plot.svg")
 
     # series
 
@@ -115,6 +127,26 @@ class QuestionRoutes:
             asking, watch, asked, [question], self._range_named(asking, asked, now, begin), now
         )
         return self._answer(watch, asked, now, [inquiry.dataset(datetime.isoformat)])
+
+    def plot_svg(self, asked: PlotAsked) -> Any:
+        look = look_of(*(getattr(asked, name) for name in LOOKS))
+        now, asking, watch = self._begin(asked)
+        pk = lenient("pk", asked.pk) or None
+        question = asking.question(pk, **subject(asked), depth=asked.depth, limit=asked.limit, undefined="null")
+        ranges = self._range_named(asking, asked, now)
+        (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now)
+        answer = inquiry.plotpoints()
+
+        def body() -> bytes:
+            return pictured(inquiry, answer, look).encode()
+
+        found = self._answer(watch, asked, now, [answer], body)
+        (period,) = ranges.values()
+        whose = "private" if self._door.access.locked else "public"
+        found.headers["Cache-Control"] = f"{whose}, max-age={fresh_s(period, now)}"
+        for name, value in OF_PICTURES.items():
+            found.headers[name] = value
+        return found
 
     # totals
 

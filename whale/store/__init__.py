@@ -3,7 +3,7 @@
 from hail.settings import Settings
 from whale.errors import SetupError
 from whale.store.base import Store
-from whale.store.local import redis_url_of
+from whale.store.local import redis_url_of, secret_of
 from whale.store.redis import connect as connect_redis
 
 
@@ -15,5 +15,11 @@ def connect(settings: Settings, timeout_s: float = 10.0) -> Store:
 
 
 def with_redis(settings: Settings) -> Settings:
-    """The settings with the Redis that they name, else the one that runs on their data directory; SetupError where none does."""
-    return settings if settings.redis_url else settings.replace(redis_url=redis_url_of(settings.data_dir))
+    """The settings with the Redis that they name, else the one that runs on their data directory, and the secret kept beside it.
+
+    Raises SetupError where none runs.
+    """
+    if settings.redis_url:
+        return settings
+    secret = settings.secret or secret_of(settings.data_dir)
+    return settings.replace(redis_url=redis_url_of(settings.data_dir), secret=secret)

@@ -1,10 +1,13 @@
-"""The Redis that `hailwhale up` keeps on a data directory, as other processes find it; whale/commands/embedded.py starts it."""
+"""The Redis and the secret that `hailwhale up` keeps on a data directory, as other processes find them; whale/commands/embedded.py
+starts the one and makes the other."""
 
 import socket
 from pathlib import Path
 from urllib.parse import quote
 
 from whale.errors import SetupError
+
+SECRET_FILE = "secret"
 
 
 def owner_of(folder: Path) -> str:
@@ -38,3 +41,11 @@ def redis_url_of(data_dir: str | Path) -> str:
             "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to a running one"
         ) from None
     return f"unix://{quote(path)}"
+
+
+def secret_of(data_dir: str | Path) -> str:
+    """The secret that is kept in a data directory; empty where there is none that this user may read."""
+    try:
+        return (Path(data_dir) / SECRET_FILE).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -1,0 +1,147 @@
+"""Routes of shares: a link to one question is made, and everything below that link answers this question alone.
+
+    POST /shares ── signs ──> /s/TOKEN ── opens ──> the page; /plotpoints and /plot.svg below it
+
+The token says what is answered; nothing is looked up. No answer names what lies outside of it, such as a metric with a similar name.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import bottle
+import msgspec
+
+from hail.problem import HOST
+from hail.settings import SettingsError
+from whale.answer.pictured import LOOKS
+from whale.client import Whale
+from whale.dimension import read_paths
+from whale.errors import CallerError, Gone, NotFound
+from whale.formula import metrics_asked
+from whale.routes.asked import (
+    Part,
+    PlotAsked,
+    PlotpointsAsked,
+    SharedPlotAsked,
+    SharedPlotpointsAsked,
+    ShareGiven,
+    SharePageAsked,
+)
+from whale.routes.door import Door
+from whale.routes.parameters import object_of, typed
+from whale.routes.responses import json_answer, unavailable
+from whale.routes.share_page import STYLE_HASH, ended, missing, render
+from whale.share import Share, share_of
+
+GIVEN = ShareGiven.__struct_fields__
+BESIDE = {"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "cross-origin"}
+"""Headers of all that lies below a link: a page must not tell others the link by which it came."""
+
+
+class ShareRoutes:
+    """For many threads. plotpoints, picture: what answers /plotpoints and /plot.svg."""
+
+    def __init__(
+        self,
+        door: Door,
+        whale: Whale,
+        plotpoints: Callable[[PlotpointsAsked], Any],
+        picture: Callable[[PlotAsked], Any],
+    ):
+        self._door, self._whale, self._plotpoints, self._picture = door, whale, plotpoints, picture
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        door = self._door
+        door.add(app, "/shares", ["POST"], self.shares)
+        door.add(app, "/s/<token>", ["GET"], self.share_page, SharePageAsked)
+        door.add(app, "/s/<token>/plotpoints", ["GET"], self.shared_plotpoints, SharedPlotpointsAsked)
+        door.add(app, "/s/<token>/plot.svg", ["GET"], self.shared_plot, SharedPlotAsked)
+        for rule in ("/shares", "/s/<token>", "/s/<token>/plotpoints", "/s/<token>/plot.svg"):
+            door.add_options(app, rule)
+
+    def shares(self) -> Any:
+        given = object_of(self._door.body(), "a share")
+        for field in given.keys() - set(GIVEN):
+            expected = ", ".join(GIVEN)
+            raise CallerError(f"is not a field here: expected one of {expected}", ascii(field[:60])[1:-1])
+        if not isinstance(given.get("drill", False), bool):
+            raise CallerError("expected true or false", "drill")
+        environ = bottle.request.environ
+        host = environ.get("HTTP_HOST", "")
+        base = f"{environ['wsgi.url_scheme']}://{host if HOST.fullmatch(host) else self._door.settings.whale_bind}"
+        try:
+            made = self._whale.share(given.pop("pk", None), **given, host=base)
+        except SettingsError as error:
+            return unavailable(error).response()
+        return json_answer(made, 201, {"Cache-Control": "no-store"})
+
+    def share_page(self, asked: SharePageAsked, token: str) -> Any:
+        headers = {
+            **BESIDE,
+            "Content-Type": "text/html; charset=utf-8",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Robots-Tag": "noindex",
+        }
+        sites: tuple[str, ...] = ()
+        try:
+            share = share_of(token, self._whale.settings, self._whale.account)
+            sites = share.frame
+            share.check(self._whale.clock())
+            status, html = 200, render(share, f"/s/{token}", asked.theme)
+        except NotFound:
+            status, html = 404, missing()
+        except Gone:
+            status, html = 410, ended(share.expires)
+        return bottle.HTTPResponse(html, status, {**headers, "Content-Security-Policy": _policy(sites)})
+
+    def shared_plotpoints(self, asked: SharedPlotpointsAsked, token: str) -> Any:
+        share = self._open(token)
+        named = _part_of(share, asked)
+        return self._answered(self._plotpoints, PlotpointsAsked(**named, limit=asked.limit, undefined="null"))
+
+    def shared_plot(self, asked: SharedPlotAsked, token: str) -> Any:
+        share = self._open(token)
+        looks = {name: getattr(asked, name) for name in LOOKS}
+        return self._answered(self._picture, PlotAsked(**_part_of(share, asked), **looks))
+
+    def _open(self, token: str) -> Share:
+        """Raises NotFound, Gone."""
+        share = share_of(token, self._whale.settings, self._whale.account)
+        share.check(self._whale.clock())
+        return share
+
+    def _answered(self, answer: Callable[[Any], Any], question: msgspec.Struct) -> Any:
+        found = answer(question)
+        found.headers.pop("X-Whale-Unknown", None)  # it names what is counted beside
+        for name, value in BESIDE.items():
+            found.headers[name] = value
+        return found
+
+
+def _part_of(share: Share, asked: Part) -> dict[str, Any]:
+    """The names of a question about a part of a share, as texts; raises CallerError for anything that is not of it."""
+    paths, metrics = list(share.paths), list(share.metrics)
+    if (given := typed("dimensions", asked.dimensions or asked.dimension)) is not None:
+        paths = read_paths(given, "dimensions").paths
+    if (given := typed("metrics", asked.metrics or asked.metric)) is not None:
+        metrics = metrics_asked(given)
+    if not all(map(share.covers, paths)):
+        raise CallerError("expected paths of this share", "dimensions")
+    if not set(metrics) <= set(share.metrics):
+        raise CallerError("expected metrics of this share", "metrics")
+    if asked.depth and not share.drill:
+        raise CallerError("expected 0, because this share does not answer the paths below its own", "depth")
+    named = {"pk": list(share.pk), "dimensions": [list(path) for path in paths], "metrics": metrics}
+    texts = {name: json.dumps(value) for name, value in named.items()}
+    return {**texts, "period": share.period, "depth": asked.depth}
+
+
+def _policy(sites: tuple[str, ...]) -> str:
+    """Of a share's page. sites: that may show it in a frame."""
+    frames = " ".join(sites) or "'none'"
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'sha256-{STYLE_HASH}'; img-src 'self'; connect-src 'self'; "
+        f"base-uri 'none'; form-action 'none'; frame-ancestors {frames}; require-trusted-types-for 'script'"
+    )
