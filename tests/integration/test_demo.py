@@ -60,7 +60,7 @@ class Shop:
         """All that happened by now is counted, once."""
         began, state = self.state.began // HOUR * HOUR, self.state
         past = state.story.since
-        wait_until(lambda: self.counted(past, began) == self.happened(past, began), 60, "60 days, counted once")
+        wait_until(lambda: self.counted(past, began) == self.happened(past, began), 60, "64 days, counted once")
         wait_until(
             lambda: self.counted(began, began + 2 * HOUR) == self.happened(began, began + 2 * HOUR),
             60,

@@ -26,7 +26,7 @@ def up(folder: Path, *options: str, **environ: str) -> Result:
 def test_a_folder_keeps_its_story(tmp_path: Path) -> None:
     first = demo.prepare(settings_of(tmp_path / "new"), 7, NOW)
     assert (first.seed, first.began, first.singly) == (7, NOW, False)
-    assert first.to == (NOW - 60 * 86400) // 86400 * 86400
+    assert first.to == (NOW - 64 * 86400) // 86400 * 86400
     assert demo.prepare(settings_of(tmp_path / "new"), None, NOW + 5000) == first
     assert demo.prepare(settings_of(tmp_path / "new"), 7, NOW + 5000) == first
     with pytest.raises(SetupError, match="holds the demo of seed 7: leave out --seed, or remove that folder"):

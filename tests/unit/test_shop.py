@@ -141,3 +141,19 @@ def test_days_have_a_rhythm() -> None:
     saturday, tuesday = day + 4 * DAY, day
     assert shop.expected_visits(story, saturday) > 1.1 * shop.expected_visits(story, tuesday)
     assert shop.expected_visits(story, story.sale) > 1.4 * shop.expected_visits(story, story.sale - 7 * DAY)
+
+
+def test_notes_tell_of_releases_and_not_of_what_broke() -> None:
+    for seed in range(50):
+        story = shop.story(seed, BEGAN)
+        notes = shop.notes(story)
+        assert len({note.at for note in notes}) == len(notes) >= 6
+        assert any(0 < story.broke - note.at < HOUR for note in notes)
+        assert {note.text.split()[0] for note in notes} == {"Release", "Sale:"}
+        assert BEGAN - 32 * DAY < min(note.at for note in notes) <= max(note.at for note in notes) < BEGAN
+
+
+def test_the_metrics_are_first_counted_in_the_order_in_which_one_reads_them() -> None:
+    story = shop.story(5, BEGAN)
+    names = dict.fromkeys(name for hit in shop.sums(story, story.since) for name in hit["metrics"])
+    assert list(names) == ["hits", "visits", "carts", "orders", "revenue", "ad_cost"]

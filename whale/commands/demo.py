@@ -243,16 +243,21 @@ class Demo:
             try:
                 settings = with_redis(self._settings)
                 whale = Whale(connect(settings), settings, clock=clock, random=np.random.default_rng(self._state.seed))
-                self._define(whale, clock)
+                self._prepare(whale, clock)
                 while not self._stopped.wait(TICK_S):
                     self._decide(whale, clock, int(time.time()))
             except (Unavailable, SetupError):
                 self._stopped.wait(AGAIN_S)
 
-    def _define(self, whale: Whale, clock: "Clock") -> None:
+    def _prepare(self, whale: Whale, clock: "Clock") -> None:
+        """What people write down once: units, notes, and the experiment. Last the experiment: where it is, all is."""
         try:
             whale.managed.definition(shop.SHIPPING)
         except NotFound:
+            clock.now = self._story.began
+            whale.declare_metrics(shop.PK, shop.MEASURES)
+            for note in shop.notes(self._story):
+                whale.note(note.text, note.at, shop.PK, f"demo-{self._story.seed}-{note.at}")
             clock.now = self._story.began - shop.EXPERIMENT_DAYS * DAY
             whale.define_decision(
                 shop.SHIPPING,

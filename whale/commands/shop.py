@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 HOUR, DAY = 3600, 86400
 PK, BUTTON, SHIPPING = "shop", "checkout button", "free-shipping"
-HISTORY_DAYS, EXPERIMENT_DAYS = 60, 14
+HISTORY_DAYS, EXPERIMENT_DAYS = 64, 14  # 31 days, and as many before to compare with
 SUMS = 40  # hits of an hour of the past
 VISITS = 1_200  # of an hour, on average
 MISTAKES = 8  # of an hour
@@ -84,6 +84,10 @@ BUTTONS = {"buy now": 0.050, "add to bag": 0.058, "get yours": 0.044}
 """Shares of those who saw a button and bought."""
 SHIPPING_FROM = {"from $50": 0.20, "from $80": 0.17, "always": 0.26}
 """Shares of those who met an option and ordered."""
+MEASURES = {
+    "revenue": {"unit": "money", "currency": "USD", "better": "up"},
+    "ad_cost": {"unit": "money", "currency": "USD", "better": "down"},
+}
 BUYS = 0.030
 BUY_FROM_CART, CARTS_MORE = 0.45, 2.1
 VIEWS_MORE = 2.2
@@ -122,6 +126,23 @@ def story(seed: int, began: int) -> Story:
     )
 
 
+@dataclass(frozen=True)
+class Note:
+    at: int
+    text: str
+
+
+def notes(story: Story) -> list[Note]:
+    """Written by those who run the shop: of the sale, and of each release. One release came shortly before the break."""
+    random = np.random.default_rng([story.seed, 6])
+    month = range(story.began // DAY * DAY - 30 * DAY, story.began // DAY * DAY - DAY, 5 * DAY)
+    releases = [day + int(random.integers(9 * HOUR, 4 * DAY)) for day in month]
+    releases.append(story.broke - int(random.integers(10 * 60, 50 * 60)))
+    first = int(random.integers(3, 40))
+    found = [Note(at, f"Release 4.{first + number}") for number, at in enumerate(sorted(releases))]
+    return [*found, Note(story.sale, "Sale: 20 % off, today only")]
+
+
 def expected_visits(story: Story, hour: int) -> float:
     """Of an hour: more in the evening, at weekends and on the day of the sale, and a few more every week."""
     of_day, weekday = hour % DAY / HOUR, (hour // DAY + 3) % 7  # 1970 began with a Thursday; Monday is 0
@@ -134,7 +155,22 @@ def expected_visits(story: Story, hour: int) -> float:
 def sums(story: Story, hour: int) -> list[Hit]:
     random = np.random.default_rng([story.seed, 1, hour])
     each = random.poisson(_of_the_hour(story, hour, random) / SUMS, SUMS)
-    return _hits(story, hour, random, each[each > 0], "sum")
+    return _opening(story, hour) + _hits(story, hour, random, each[each > 0], "sum")
+
+
+def _opening(story: Story, hour: int) -> list[Hit]:
+    """The very first visits. Metrics are listed in the order in which they were first counted."""
+    firsts: list[dict[str, float]] = [{}, {"carts": 1}, {"carts": 1, "orders": 1, "revenue": 58.9}]
+    return [
+        {
+            "pk": PK,
+            "id": f"demo-{story.seed}-{hour}-opening-{at}",
+            "at": hour,
+            "dimensions": {"country": "US", "device": "desktop", "source": "direct", "page": "/"},
+            "metrics": {"hits": 4, "visits": 1} | more,
+        }
+        for at, more in enumerate(firsts if hour == story.since else [])
+    ]
 
 
 def visits(story: Story, hour: int) -> list[Hit]:
