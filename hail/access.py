@@ -130,6 +130,7 @@ RIGHTS = (
     Right("/metrics_of", BOTH, READ, Pages.READ),
     Right("/metrics_of", PUT, ADMIN, Pages.CHANGE),
     Right("/notes", GET, READ, Pages.READ),
+    Right("/health.json", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
     Right("/plot.svg", GET, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),

@@ -20,6 +20,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from hail import counters
 from hail.broker import Broker, BrokerFailed, away, setup_fault
@@ -122,11 +123,14 @@ class Publisher:
         if self._engine:
             self._engine.seal_now()
 
-    def status(self) -> dict[str, str]:
-        """broker: up, down or none. spool: ok, full, or what is wrong."""
+    def status(self) -> dict[str, str | float | None]:
+        """broker: up, down or none. spool: ok, full, or what is wrong.  spool_mb: of the whole folder, with what is reserved."""
+        spool_mb = None
+        with suppress(OSError):
+            spool_mb = round(SpoolFolder(self._settings.data_dir).size() / MEGABYTE, 1)
         engine = self._engine
         broker = "none" if not self._settings.broker_url else "up" if engine and engine.connected else "down"
-        return {"broker": broker, "spool": engine.spool_state if engine else "ok"}
+        return {"broker": broker, "spool": engine.spool_state if engine else "ok", "spool_mb": spool_mb}
 
     def close(self) -> None:
         """Answers all that wait, seals the spool and closes the connection; hits are refused from now on."""

@@ -23,6 +23,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH = "1mo"
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
 SECRET_LETTERS = 32
+MOST_HAILS = 64
 MAX_BAND = 10**15  # millionths
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
@@ -65,6 +66,12 @@ class Settings:
     # where things are
     hail_bind: str = setting("127.0.0.1:8085", "host:port", "address that Hail listens on")
     whale_bind: str = setting("127.0.0.1:8086", "host:port", "address that Whale listens on")
+    hail_urls: tuple[str, ...] = setting(
+        "",
+        "URLs",
+        "addresses of all Hails, such as `http://10.0.0.5:8085, https://hail.example`, for the state that Whale shows. "
+        "`hailwhale up` adds its own",
+    )
     data_dir: str = setting("./var", "folder", "folder of the spool, the embedded Redis and process files")
     redis_url: str = setting(
         "", "URL", "redis://, rediss://, unix:// or redis+cluster://. Leave empty to run an embedded Redis"
@@ -332,6 +339,18 @@ def origin_of(word: str) -> str:
     return word.lower().removesuffix(f":{own}")
 
 
+def _hail_urls(text: str) -> tuple[str, ...]:
+    """Scheme, host and port alone: no other address is ever asked."""
+    words = [word.lower().removesuffix("/") for word in LISTED.split(text) if word]
+    for word in words:
+        match = ORIGIN.fullmatch(word)
+        if not match or int(match["port"] or 1) not in range(1, 65_536):
+            raise SettingsError(f"{PREFIX}HAIL_URLS: expected addresses such as http://127.0.0.1:8085, got {text!r}")
+    if len(words) > MOST_HAILS:
+        raise SettingsError(f"{PREFIX}HAIL_URLS: expected at most {MOST_HAILS} addresses, got {len(words)}")
+    return tuple(dict.fromkeys(words))
+
+
 def _names_passed_over(text: str) -> re.Pattern[str]:
     """What names match that are passed over, those of PASSED_OVER among them."""
     words = [word for word in LISTED.split(f"{PASSED_OVER},{text}") if word]
@@ -538,6 +557,7 @@ def _literal(node: ast.expr) -> Any:
 READERS: dict[str, Callable[[Any], Any]] = {
     "HAIL_BIND": _bind("HAIL_BIND"),
     "WHALE_BIND": _bind("WHALE_BIND"),
+    "HAIL_URLS": _hail_urls,
     "BROKER_URL": _broker_url,
     "REDIS_URL": _redis_url,
     "PERIODS": _periods,

@@ -63,7 +63,7 @@ def patient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("whale.decide.decider.HURRY_S", 5.0)
         patched.setattr("hail.broker.CONNECT_S", 20.0)
-        patched.setattr("whale.commands.dead.CONNECT_S", 20.0)
+        patched.setattr("whale.health.queues.CONNECT_S", 20.0)
         yield
 
 

@@ -26,8 +26,8 @@ from hail.settings import load as load_settings
 from hail.spool import SpoolFolder
 from tests.load import ACCOUNT, Load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
-from whale.commands.audit import Look, audit
 from whale.commands.embedded import dying_with_parent
+from whale.health.audit import Look, audit
 from whale.store.redis import connect
 
 ROOT = Path(__file__).parents[1]

@@ -42,6 +42,7 @@ from whale.store.redis import connect as connect_store
 
 if TYPE_CHECKING:
     from hail.publish import Publisher
+    from whale.health.watch import HealthWatch
 
 
 class Whale(Rankings, Pictures, Deciding, Noting):
@@ -67,6 +68,7 @@ class Whale(Rankings, Pictures, Deciding, Noting):
         self._decides: Decider | None = None
         self._trials: Trials | None = None
         self._publisher: Publisher | None = None
+        self._health: HealthWatch | None = None
         self._lock = threading.Lock()
         self._cache = Cache(clock, "answers of Python", settings.answers_mb, bytes_of)
 
@@ -74,6 +76,19 @@ class Whale(Rankings, Pictures, Deciding, Noting):
     def connect(cls, settings: Settings, account: str = ACCOUNT, timeout_s: float = 10.0) -> "Whale":
         """On settings.redis_url; raises SetupError, Unavailable."""
         return cls(connect_store(settings, timeout_s), settings, account)
+
+    @on_default
+    def health(self) -> dict[str, Any]:
+        """{"whale", "redis", "queue", "hails", "lag_s", "audit", "dead", "versions", "why"}: the state of all parts, as GET /health.json.
+
+        Each part is looked at once in 5 s at most. A field that cannot be known is None, and `why` has the reason.
+        """
+        from whale.health.watch import HealthWatch  # needs all that reads the spool and RabbitMQ
+
+        with self._lock:
+            if self._health is None:
+                self._health = HealthWatch(self.store, self.account, self.settings, self.clock)
+        return self._health.now()
 
     @classmethod
     def default(cls) -> "Whale":

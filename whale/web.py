@@ -10,6 +10,7 @@
     GET  /subdimensions  [path, ...]
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]        PUT  /metrics_of: declares units
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
+    GET  /health.json    {redis, queue, hails, lag_s, audit, dead, versions, why}: the state of all parts
     GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   OK
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /decide         {option, probability, decision_id, ...}: which option to show

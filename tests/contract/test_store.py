@@ -14,8 +14,9 @@ from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
 from tests.wsgi import call
 from whale.client import Whale
-from whale.commands.audit import Found, close, sentences
+from whale.commands.audit import sentences
 from whale.count.apply import Applier
+from whale.health.audit import Found, close
 from whale.period import day_start
 from whale.store.base import Store
 from whale.store.contract.names import OTHER

@@ -16,9 +16,9 @@ from hail.settings import Settings, load
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from whale.client import Whale
-from whale.commands.audit import Look, audit
 from whale.commands.embedded import EmbeddedRedis
 from whale.commands.supervisor import worker_command
+from whale.health.audit import Look, audit
 
 MAPPING = 'pk = "shop"\nat = "t"\n[metrics]\nsold = "sold"\n'
 ROWS = 5000

@@ -12,9 +12,9 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import MONTH, Settings, load
 from tests.contract.hits import NOW, sums
 from tests.servers import RedisServer, wait_until
-from whale.commands.audit import Found, close
 from whale.count.apply import Applier, MergingApplier
 from whale.dimension import Path
+from whale.health.audit import Found, close
 from whale.store import connect
 from whale.store.redis import RedisStore
 

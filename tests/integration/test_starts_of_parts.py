@@ -15,8 +15,8 @@ import requests
 from hail.settings import load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, HERE, Part, environ_of, ran
-from whale.commands.dead import Queues
 from whale.errors import SetupError
+from whale.health.queues import Queues
 
 
 @pytest.fixture

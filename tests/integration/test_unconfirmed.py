@@ -21,9 +21,9 @@ from tests.proxy import Proxy
 from tests.servers import RabbitMQ, wait_until
 from tests.wsgi import Answer, call
 from whale.client import Whale
-from whale.commands.audit import Found, close
 from whale.count.apply import Applier
 from whale.errors import Unavailable
+from whale.health.audit import Found, close
 from whale.store.memory import MemoryStore
 
 SHORT_S = 0.3  # for an answer

@@ -70,8 +70,8 @@ BASE: dict[str, dict[str, Any]] = {
     "yesterday": {"pk": "shop"},
     "zranked": {"pk": "shop", "parent": "country", "period": "seven"},
 }
-NO_QUESTIONS = frozenset(("connect", "default"))
-"""What Whale shares between its doors, which is no question."""
+NO_QUESTIONS = frozenset(("connect", "default", "health"))
+"""What Whale shares between its doors, which is no question; and the state of this machine."""
 ALIKE = frozenset(
     (
         *(

@@ -110,6 +110,8 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
         if path == "/" and answer.status == 200:
             shown_body = b"the dashboard" if answer.body else b""
             answer = Answer(200, {**answer.headers, "Content-Length": "13"}, shown_body)
+        if path == "/health.json" and answer.status == 200:
+            answer = Answer(200, {**answer.headers, "Content-Length": "25"}, b"the state of this machine")
         more = world.published() if isinstance(world, HailWorld) else []
         return http_entry(method, path, text, shown, body, answer, more)
 

@@ -10,8 +10,9 @@ from rich.console import Console
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
-from whale.commands.audit import Audit, Found, Line, as_json, audit, close, sentences, show, spooled_messages
+from whale.commands.audit import sentences, show
 from whale.count.apply import Applier
+from whale.health.audit import Audit, Found, Line, as_json, audit, close, spooled_messages
 from whale.store.memory import MemoryStore
 
 NOW = 1_795_300_800.0
@@ -115,7 +116,7 @@ def test_the_spool_is_read_while_it_is_written_and_other_accounts_are_left_out(
 def test_it_waits_for_what_is_on_its_way(
     store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whale.commands.audit.POLL_S", 0)
+    monkeypatch.setattr("whale.health.audit.POLL_S", 0)
     looks = []
 
     def look() -> Found:
@@ -125,7 +126,7 @@ def test_it_waits_for_what_is_on_its_way(
         return Found(queued=0)
 
     apply(store, settings, message(ONE, 1, 9, 4))
-    monkeypatch.setattr("whale.commands.audit.STILL_S", 0)
+    monkeypatch.setattr("whale.health.audit.STILL_S", 0)
     assert audit(store, "default", look, wait_s=30).closes
     assert len(looks) == 2
 
@@ -133,8 +134,8 @@ def test_it_waits_for_what_is_on_its_way(
 def test_with_a_broker_it_waits_until_the_sums_stand_still(
     store: MemoryStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whale.commands.audit.POLL_S", 0)
-    monkeypatch.setattr("whale.commands.audit.STILL_S", 0.2)
+    monkeypatch.setattr("whale.health.audit.POLL_S", 0)
+    monkeypatch.setattr("whale.health.audit.STILL_S", 0.2)
     looks = []
 
     def look() -> Found:

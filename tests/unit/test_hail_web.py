@@ -574,7 +574,7 @@ def test_a_spool_that_has_room_again_is_ready_before_a_hit_comes(settings: Setti
 def test_health(client: Client) -> None:
     assert client.get("/healthz").status == 200
     ready = client.get("/readyz")
-    assert (ready.status, ready.json) == (200, {"ready": True, "broker": "none", "spool": "ok"})
+    assert (ready.status, ready.json) == (200, {"ready": True, "broker": "none", "spool": "ok", "spool_mb": 0.0})
     client.count(pk="a")
     page = client.get("/metrics").body.decode()
     assert 'hailwhale_hits_accepted_total{kept="spool"}' in page

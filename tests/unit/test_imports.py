@@ -22,13 +22,13 @@ from hail.settings import Settings, load
 from tests.laws import law
 from whale import cli
 from whale.client import Whale
-from whale.commands.audit import Found, close
 from whale.commands.importer import Importing, Job, Rehearsed, ToNobody, ToStore, publisher_of
 from whale.commands.imports import Asked, Declined, Record, record_of
 from whale.commands.mapping import load_mapping, meaning_of
 from whale.commands.rows import scan
 from whale.count.direct import Direct
 from whale.errors import SetupError
+from whale.health.audit import Found, close
 from whale.store.contract.definitions import Defined
 from whale.store.memory import MemoryStore
 

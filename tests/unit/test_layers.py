@@ -88,7 +88,10 @@ EDGES = {
     "whale/library/noting.py": "the id of a note",
     "whale/count/apply.py": "waiting for the store",
     "whale/commands/agent.py": "the clock of its hits, and their names",
-    "whale/commands/audit.py": "waiting for what is in flight",
+    "whale/health/audit.py": "waiting for what is in flight",
+    "whale/health/glance.py": "when something was last looked at",
+    "whale/health/hails.py": "how long a Hail may take",
+    "whale/health/watch.py": "how long an answer may wait",
     "whale/count/direct.py": "the name of a publisher",
     "whale/count/hailwail.py": "waiting for files; how old they are",
     "whale/commands/importer.py": "how fast it goes; waiting for the other side",
@@ -330,6 +333,14 @@ def test_the_library_knows_no_routes_and_answers_no_library() -> None:
 def test_only_the_command_line_knows_commands() -> None:
     users = {offence.split()[0] for offence in offences("", "whale.commands")}
     assert {module for module in users if not module.startswith("whale/commands/")} == {"whale/cli.py"}
+
+
+def test_the_state_of_all_parts_is_known_to_those_who_show_it_alone() -> None:
+    users = {offence.split()[0] for offence in offences("whale/", "whale.health")}
+    assert {module for module in users if not module.startswith(("whale/health/", "whale/commands/"))} == {
+        "whale/client.py"
+    }
+    assert offences("whale/health/", "whale.commands", "whale.routes", "whale.web", "bottle") == []
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:

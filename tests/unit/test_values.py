@@ -329,6 +329,7 @@ VALID: dict[str, dict[str, Any]] = {
     "update_count_to": {"pk": "a", "metrics": {"m": 1}},
     "reset": {"pk": "z"},
     "get_spy": {},
+    "health": {},
     "note": {"text": "n"},
     "notes": {},
     "delete_note": {"id": "n"},

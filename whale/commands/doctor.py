@@ -23,12 +23,12 @@ from hail.message import ACCOUNT
 from hail.settings import MONTH, Settings, SettingsError, load
 from hail.spool import MEGABYTE, SpoolFolder
 from whale import held
-from whale.commands.dead import Letter, Queues
 from whale.commands.embedded import LISTPACK_ENTRIES, OLDEST
 from whale.commands.finding import ADVICE, FINE, WRONG, Finding, Findings
 from whale.commands.outside import outside_findings
-from whale.count.hailwail import head_of
 from whale.errors import SetupError, Unavailable
+from whale.health.lag import accepted_s
+from whale.health.queues import Letter, Queues
 from whale.store import with_redis
 from whale.store.contract.aside import Illegible
 from whale.store.contract.faults import Faults
@@ -313,17 +313,6 @@ def spool_findings(settings: Settings, now: float) -> Findings:
         yield Finding(WRONG, "spool", text if settings.broker_url else f"{text} --apply, or `hailwhale up`")
     else:
         yield Finding(FINE, "spool", f"{files}, {size / MEGABYTE:.1f} MB")
-
-
-def accepted_s(folder: SpoolFolder, names: list[str]) -> Iterator[float]:
-    """When the first message of each file was accepted. A process of Hail may have a file ready, but empty."""
-    for name in names:
-        file = folder.open(name)
-        if file is not None:
-            first = file.first()
-            file.close()
-            if first is not None and (head := head_of(first)):
-                yield head.at / 1000
 
 
 def age_text(seconds: float) -> str:

@@ -179,6 +179,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
     with stop_signals(stopping), ExitStack() as stack:
         environ = dict(environ)
         environ["PYTHONUNBUFFERED"] = "1"
+        environ["HAILWHALE_HAIL_URLS"] = ", ".join(dict.fromkeys((hail_url, *settings.hail_urls)))
         if embedded:
             stack.callback(embedded.stop)
             embedded.begin()

@@ -480,6 +480,21 @@ class NoteShown(msgspec.Struct):
     text: str
 
 
+class State(msgspec.Struct, kw_only=True):
+    """The answer of /health.json. A field that cannot be known is null, and `why` has the reason."""
+
+    as_of: str
+    whale: dict[str, bool]
+    redis: dict[str, str]
+    queue: dict[str, int] | None
+    hails: list[dict[str, Any]] | None
+    lag_s: float | None
+    audit: dict[str, Any] | None
+    dead: int | None
+    versions: dict[str, str | None]
+    why: dict[str, str]
+
+
 class ResetGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The JSON body of /reset."""
 

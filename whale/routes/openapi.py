@@ -239,6 +239,13 @@ def document() -> dict[str, Any]:
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
     paths |= _decisions() | _notes() | _shares()
+    paths["/health.json"] = {
+        "get": {
+            "operationId": "health",
+            "summary": "Show the state of all parts.",
+            "responses": {"200": answer("The state.", asked.State), **common(401, 503)},
+        }
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},

@@ -13,16 +13,21 @@ from whale.routes.responses import json_answer, said_of, text_answer, unavailabl
 
 
 class ServiceRoutes:
-    """For many threads. None asks for a key."""
+    """For many threads. Only the state of all parts asks for a key."""
 
     def __init__(self, door: Door, whale: Whale):
         self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
+        self._door.add(app, "/health.json", ["GET"], self.health)
+        self._door.add_options(app, "/health.json")
         self._door.add_plain(app, "/openapi.json", lambda: json_answer(openapi.document()))
         self._door.add_plain(app, "/healthz", healthz)
         self._door.add_plain(app, "/readyz", self.readyz)
         self._door.add_plain(app, "/metrics", metrics)
+
+    def health(self) -> Any:
+        return json_answer(self._whale.health(), headers={"Cache-Control": "no-store"})
 
     def readyz(self) -> Any:
         try:

@@ -204,6 +204,9 @@ class MemoryStore:
     def check_writable(self) -> None:
         pass
 
+    def version(self) -> str:
+        return ""
+
     def steady(self) -> AbstractContextManager[None]:
         return nullcontext()
 

@@ -11,5 +11,8 @@ class Server(Protocol):
     def check_writable(self) -> None:
         """Raises Unavailable where the store takes no writes now; writes nothing."""
 
+    def version(self) -> str:
+        """Of the server, such as 7.0.15, of several the oldest; empty where there is none."""
+
     def hurried(self, timeout_s: float) -> Self:
         """The same store over a connection of its own, which waits at most about three times so long for an answer."""

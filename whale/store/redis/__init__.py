@@ -8,6 +8,7 @@
 A part holds those that it needs; none is another one.
 """
 
+import re
 from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
@@ -145,6 +146,11 @@ class RedisStore:
     def check_writable(self) -> None:
         """Raises Unavailable where no write is taken; writes nothing."""
         self.client.setrange(layout.META + ":none", 0, "")
+
+    @reachable
+    def version(self) -> str:
+        versions = (str(each["redis_version"]) for each in self._database.info("server"))
+        return min(versions, key=lambda text: [*map(int, re.findall("[0-9]+", text))])
 
     def hurried(self, timeout_s: float) -> "RedisStore":
         return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings, self.dictionaries)

@@ -1,5 +1,7 @@
 """What every part of the store stands on: one Redis, the settings, and of each account its keys and its zone."""
 
+from typing import Any
+
 from redis.cluster import RedisCluster
 
 from hail.settings import Settings
@@ -40,6 +42,14 @@ class Database:
         """Fixes the zone of an account that is counted for the first time."""
         if account not in self._zones:
             self.client.hsetnx(self.keys(account).account, "zone", self.settings.timezone)
+
+    def info(self, section: str) -> list[dict[str, Any]]:
+        """Of INFO, of each server that takes writes."""
+        if not isinstance(self.client, RedisCluster):
+            return [self.client.info(section)]
+        found = self.client.info(section, target_nodes=RedisCluster.PRIMARIES)
+        several = all(isinstance(each, dict) for each in found.values())  # of one node its own answer
+        return list(found.values()) if several else [found]
 
     def ttl(self, interval: Interval, block: int, now: float) -> int:
         """Of a block of buckets: seconds from now, 0 for ever."""

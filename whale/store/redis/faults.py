@@ -1,7 +1,6 @@
 """What could not be added, or was lost."""
 
 import msgspec
-from redis.cluster import RedisCluster
 
 from whale.store.contract.faults import FaultyMetric
 from whale.store.redis.connection import reachable
@@ -25,12 +24,7 @@ class Faults:
 
     @reachable
     def evicted(self) -> int:
-        if isinstance(self._client, RedisCluster):
-            found = self._client.info("stats", target_nodes=RedisCluster.PRIMARIES)
-            nodes = [found] if "evicted_keys" in found else list(found.values())  # of one node its own answer
-        else:
-            nodes = [self._client.info("stats")]
-        return sum(int(node["evicted_keys"]) for node in nodes)
+        return sum(int(node["evicted_keys"]) for node in self._database.info("stats"))
 
     @reachable
     def faulty_metrics(self, account: str) -> list[FaultyMetric]:
