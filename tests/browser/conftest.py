@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
+import requests
 from playwright.sync_api import Page
 
 from tests.browser.visits import Chromium
 from tests.conftest import started
 from tests.farm import Farm
-from tests.servers import RabbitMQ, RedisServer
+from tests.servers import RabbitMQ, RedisServer, wait_until
 from tests.up import Up
 
 
@@ -59,6 +60,18 @@ def farm(tmp_path_factory: pytest.TempPathFactory, rabbitmq: RabbitMQ) -> Iterat
     with RedisServer() as redis, Farm(tmp_path_factory.mktemp("farm"), redis, rabbitmq, "browser") as farm:
         farm.start_whale()
         yield Site(farm.url, farm.whale_url)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`hailwhale up --demo`, with all that it has to tell."""
+    up = Up(tmp_path_factory.mktemp("demo") / "var", "--demo", "--seed", "5")
+    up.start()
+    wait_until(lambda: "from now on visit by visit" in up.said(), 60, "the demo")
+    shifts = {"pk": "shop", "metric": "orders/visits"}
+    wait_until(lambda: requests.get(f"http://{up.whale}/shifts", shifts, timeout=20).json()["shifts"], 60, "its counts")
+    yield Site(f"http://{up.hail}", f"http://{up.whale}")
+    up.stop(signal.SIGTERM)
 
 
 @pytest.fixture(params=["embedded", "farm"])
