@@ -39,6 +39,7 @@ def test_the_overview_shows_the_totals_of_a_pk(page: Page, site: Site, unique: s
     expect(tile(page, "Hits")).to_contain_text("3")
     expect(tile(page, "Revenue")).to_contain_text("9.75")
     expect(page.get_by_role("heading", name="Hits")).to_be_visible()
+    expect(page.get_by_role("row", name="US 1")).to_be_visible()
     tile(page, "Revenue").click()
     expect(page.get_by_role("heading", name="Revenue")).to_be_visible()
     assert "metric=revenue" in page.url

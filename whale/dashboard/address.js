@@ -8,12 +8,20 @@
  * and go when another view is opened.
  */
 export const DEFAULTS = {
-  view: 'overview', pk: [], metric: '', tiles: [], period: '1d:1mo', range: '', compare: 'previous', tz: '', dim: '', at: [],
+  view: 'overview', pk: [], metric: '', tiles: [], period: '30d', range: '', compare: 'previous', tz: '', dim: '', at: [],
   by: '', order: '', offset: '', threshold: '', theme: '',
 }
 const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'dim', 'at', 'theme']
 const OF_ANY_PK = ['view', 'period', 'range', 'compare', 'tz', 'theme']
 const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: (tiles) => tiles.join(',') }
+
+/** What every question of this state asks for: { pk, period, tz, compare }. A range by days, a short one by hours, a long one by weeks. */
+export function asked({ pk, period, range, compare, tz }) {
+  const [from, to] = range.split('..').map(Date.parse)
+  const days = (to - from) / 86400e3
+  const interval = days <= 3 ? '1h' : days <= 120 ? '1d' : '1w'
+  return { pk, period: range ? `${interval}:${range}` : period, tz: tz || undefined, compare: compare === 'none' ? undefined : compare }
+}
 
 export function read(search, views) {
   const state = { ...DEFAULTS }

@@ -19,7 +19,7 @@
  * `id` is unique on the page. `height` names a class in style.css (`keep-NAME`) that keeps the room before data comes.
  * The first card of a page with `main: true` is the one whose tools the keys j, x and v use.
  */
-import { curlOf } from './api.js'
+import { Away, curlOf } from './api.js'
 import { copy, download, fill, h } from './dom.js'
 import { full } from './format.js'
 import { refused } from './states.js'
@@ -46,7 +46,7 @@ export function card(page, heading, { id, height, level = 2, main = false, wide 
         await work()
       } catch (error) {
         if (error.name === 'AbortError' || page.signal.aborted) return
-        fill(body, refused(error, () => self.during(work), page.signal))
+        if (!(error instanceof Away && body.firstChild)) fill(body, refused(error, () => self.during(work), page.signal))
         page.failed(error)
       }
       element.removeAttribute('aria-busy')

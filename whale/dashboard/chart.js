@@ -105,11 +105,12 @@ function mark(u, shift, width) {
   ctx.moveTo(x, bbox.top)
   ctx.lineTo(x, bbox.top + bbox.height)
   ctx.stroke()
-  const right = x > bbox.left + bbox.width * 0.7
   Object.assign(ctx, {
     fillStyle: token('--ink'), font: `600 ${12 * pixel}px ${getComputedStyle(document.body).fontFamily}`,
-    textBaseline: 'top', textAlign: right ? 'right' : 'left',
+    textBaseline: 'top',
   })
+  const right = x + ctx.measureText(shift.text).width + 12 * pixel > bbox.left + bbox.width
+  ctx.textAlign = right ? 'right' : 'left'
   ctx.fillText(shift.text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel)
   ctx.restore()
 }

@@ -71,17 +71,20 @@ export function ticks(values, metric) {
 /** How much it changed: { text, sign }. Shares change in points, all else in %; what is small is written out. */
 export function change(now, before, { unit } = {}) {
   if (now == null || before == null) return { text: before == null && now != null ? 'new' : NOTHING, sign: 0 }
-  const signed = (size, text) => ({ text: size === 0 ? '±' + text : (size > 0 ? '+' : '−') + text, sign: Math.sign(size) })
+  const moved = (size, text) => ({ text: size === 0 ? '±' + text : (size > 0 ? '+' : '−') + text, sign: Math.sign(size) })
   if (unit === 'share' && Math.abs(now) <= 1.5) {
     const points = Math.round((now - before) * 1e4) / 100
-    return signed(points, `${Math.abs(points).toFixed(Math.abs(points) < 10 ? 2 : 1)} points`)
+    return moved(points, `${Math.abs(points).toFixed(Math.abs(points) < 10 ? 2 : 1)} points`)
   }
+  if (unit === 'count' && Math.max(Math.abs(now), Math.abs(before)) < 10) return moved(now - before, number(Math.abs(now - before)))
   if (!before) return { text: now ? 'new' : '±0', sign: Math.sign(now) }
   const percent = (now / before - 1) * 100
   const rounded = Math.abs(percent) < 10 ? Math.round(percent * 10) / 10 : Math.round(percent)
-  if (percent > 999) return signed(1, `${number(now / before)}${THIN}×`)
-  return signed(rounded, `${Math.abs(rounded)}${THIN}%`)
+  if (percent > 999) return moved(1, `${number(now / before)}${THIN}×`)
+  return moved(rounded, `${Math.abs(rounded)}${THIN}%`)
 }
+/** +0.20, −0.65. */
+export const signed = (v, digits) => (v > 0 ? '+' : '') + fixed(v, digits)
 export const arrow = (sign) => (sign > 0 ? '↑' : sign < 0 ? '↓' : '')
 
 const formats = new Map()
@@ -97,6 +100,11 @@ export const day = (at, zone) => dated(at, { day: 'numeric', month: 'short', ...
 export const weekday = (at, zone) => dated(at, { weekday: 'short', day: 'numeric', month: 'short', ...year(at, zone) }, zone)
 /** 14:35. */
 export const clock = (at, zone) => dated(at, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }, zone)
+/** As a period of a question has it, in the zone: 2026-11-19, or 2026-11-19T09:00. */
+export function local(at, zone) {
+  const [date, time] = [dated(at, { dateStyle: 'short' }, zone).split('/').reverse().join('-'), clock(at, zone)]
+  return time === '00:00' ? date : `${date}T${time}`
+}
 /** A bucket that is `width` milliseconds long, by its start. */
 export function bucket(at, width, zone) {
   if (width >= 27 * 86400e3) return dated(at, { month: 'long', year: 'numeric' }, zone)

@@ -17,6 +17,7 @@
  * page:
  *   state            { view, pk: [names], metric, period, range, compare, tz, dim, at, …, and the view's own parameters }: address.js
  *   go(changes, { step: true })    changes the state and shows it; step: false replaces the entry of the history (no step for Back)
+ *   asked            what every question of this state has: { pk, period, tz, compare }
  *   link(changes)    the address of a changed state, for <a href>: use links for all that leads somewhere, the shell catches the click
  *   ask(route, parameters, { method, body })   -> { answer, address, asOf, unknown, more }: api.js; ended by page.signal
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
@@ -26,7 +27,7 @@
  *   status(text, late)         the words in the header: counted until …
  */
 import { Away, Refused, ask } from './api.js'
-import { address, read } from './address.js'
+import { address, asked, read } from './address.js'
 import { fill, h, say } from './dom.js'
 import { clock, named } from './format.js'
 import { Keys } from './keys.js'
@@ -69,7 +70,7 @@ async function show() {
     await module.show(mine[1], mine[0])
   } catch (error) {
     if (mine[0].signal.aborted) return
-    fill(mine[1], h('section', { class: 'card' }, refused(error, show, mine[0].signal)))
+    if (!(error instanceof Away && mine[1].firstChild)) fill(mine[1], h('section', { class: 'card' }, refused(error, show, mine[0].signal)))
     mine[0].failed(error)
     if (!(error instanceof Away || error instanceof Refused)) console.error(error)
   }
@@ -78,7 +79,7 @@ async function show() {
 
 function pageOf(state, signal) {
   const self = {
-    state, signal, tools: {}, zone: state.tz || facts.zone, hail: facts.hail, whale: facts.whale, locked: facts.keys === 'needed',
+    state, signal, tools: {}, get asked() { return asked(this.state) }, zone: state.tz || facts.zone, hail: facts.hail, whale: facts.whale, locked: facts.keys === 'needed',
     link: (changes) => address(self.state, changes),
     go: (changes, { step = true } = {}) => {
       history[step ? 'pushState' : 'replaceState'](null, '', self.link(changes))

@@ -4,16 +4,9 @@
  */
 import { title } from './format.js'
 
-/** Metrics of a pk, in the order of use. ask: as the page has it. */
+/** Metrics of a pk, in the order in which they were first counted. ask: as the page has it. */
 export async function metricsOf(pk, ask) {
-  const listed = (await ask('metrics_of', { pk })).answer.map(guess)
-  return new Metrics(listed)
-}
-
-const MONEY = /^(revenue|.*cost|earned|spent|price|sales|.*dollars|amount|profit)$/
-function guess(name) {
-  const unit = MONEY.test(name) ? 'money' : /_s$|seconds/.test(name) ? 'seconds' : /bytes/.test(name) ? 'bytes' : 'count'
-  return { name, unit, better: /cost|error|refund|bounce/.test(name) ? 'down' : 'up' }
+  return new Metrics((await ask('metrics_of', { pk, info: true })).answer)
 }
 
 export class Metrics {
@@ -37,7 +30,7 @@ export class Metrics {
     const [above, below, more] = formula.split('/').map((part) => this.#known.get(part.trim()) ?? { name: part, unit: 'number' })
     if (!below || more) return { formula, name: formula, unit: 'number', better: 'none' }
     const better = below.better === 'down' && above.better === 'up' ? 'up' : (above.better ?? 'none')
-    return { formula, name: `${title(above.name)} per ${title(below.name).toLowerCase()}`, better, ...ratio(above, below) }
+    return { formula, name: `${title(above.name)} per ${title(below.name).toLowerCase().replace(/([^s])s$/, '$1')}`, better, ...ratio(above, below) }
   }
 }
 

@@ -8,12 +8,9 @@ export const OWN = ['decisions', 'off-policy']
 
 /** The first pks and their hits of today: [{ pk, hits }, …], the most hit first. */
 export async function pksOf(ask, prefix = '') {
-  const listed = (await ask('pks')).answer.map((pk) => [pk].flat()).filter((pk) => !OWN.includes(pk[0]))
-  const pks = listed.filter((pk) => named(pk).toLowerCase().includes(prefix.toLowerCase())).slice(0, MOST)
-  if (!pks.length) return []
-  const totals = (await ask('totals', { pks, period: 'today' })).answer
-  const hits = Object.values(totals).map((periods) => Object.values(periods)[0]?._?.hits ?? 0)
-  return pks.map((pk, i) => ({ pk, hits: hits[i] })).sort((a, b) => b.hits - a.hits)
+  const { answer } = await ask('pks', { prefix: prefix || undefined, limit: MOST, counts: true })
+  const pks = answer.map(({ pk, hits_today: hits }) => ({ pk: [pk].flat(), hits }))
+  return pks.filter(({ pk }) => !OWN.includes(pk[0])).sort((a, b) => b.hits - a.hits)
 }
 
 export function pick(page) {

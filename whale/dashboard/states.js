@@ -3,7 +3,7 @@ import { Away, Refused, key } from './api.js'
 import { h } from './dom.js'
 
 /** Nothing there: what was asked, and ways on: children, e.g. a button. */
-export const empty = (text, ...ways) => h('div', { class: 'state' }, h('p', {}, text), ways.length && h('p', { class: 'ways' }, ...ways))
+export const empty = (text, ...ways) => h('div', { class: 'state' }, h('p', {}, text), ways.length > 0 && h('p', { class: 'ways' }, ...ways))
 
 /** Whale's own words; a formula that cannot be read with the ^ under its fault; seconds counted down. again: asks once more. */
 export function refused(error, again, signal) {
@@ -12,7 +12,7 @@ export function refused(error, again, signal) {
   if (error.problem.status === 401) return keyField(again)
   const [said, ...lines] = error.message.split('\n')
   return h('div', { class: 'state' },
-    h('p', {}, said), lines.length && h('pre', { class: 'formula' }, lines.join('\n')),
+    h('p', {}, said), lines.length > 0 && h('pre', { class: 'formula' }, lines.join('\n')),
     error.problem.code && h('p', { class: 'soft' }, h('code', {}, error.problem.code)),
     error.retryAfter ? countdown(error.retryAfter, again, signal) : null)
 }

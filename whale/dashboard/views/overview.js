@@ -1,77 +1,151 @@
-/** The view that opens first: totals, and the line of the one that is chosen. */
+/** The view that opens first: totals, the line of the one that is chosen, what changed, and the values of a dimension. */
 import { card } from '../card.js'
 import { draw } from '../chart.js'
 import { fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { spark } from '../figures.js'
 import { judged } from '../metrics.js'
+import { SURE, plainRows, rank, rowsOf } from '../rows.js'
+import { empty } from '../states.js'
+import { edit, tilesOf } from '../tiles.js'
+import { whenBar } from '../when.js'
+import { changedCard, shiftsOf, showChanged } from './changed.js'
 
-const PERIODS = [['today', 'Today', 't'], ['1d:1w', '7 days', 'w'], ['1d:1mo', '30 days', 'm'], ['1w:1y', '12 months', 'y']]
-const MOST_TILES = 6
+const PREVIEW = 8
+const NO_MARKS = [[], []]
+const soon = (value) => new Promise((done) => setTimeout(done, 120, value))
 
 export async function show(place, page) {
-  const { state } = page
+  const { state, asked } = page
+  const cards = place.firstChild ? place.cards : build(place, page)
+  const when = whenBar(page)
+  const formulas = [state.metric, ...state.tiles].filter(Boolean)
+  fill(cards.when, when.element)
   const metrics = await page.metrics()
-  const tiles = state.tiles.length ? state.tiles : metrics.names.slice(0, MOST_TILES)
-  const chosen = state.metric || tiles[0] || 'hits'
+  when.element.querySelector('.range').before(h('button', { id: 'edit', class: 'plain', onclick: () => edit(page, metrics) }, 'Edit totals'))
+  const { tiles, chosen } = tilesOf(page, metrics)
+  const metric = metrics.of(chosen)
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
-  const parts = place.parts ?? (place.parts = build(place, page))
-  PERIODS.forEach(([period, label, key]) => page.key(key, label, () => page.go({ period, range: '' })))
-  shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'tile', () => page.go({ metric: formula })))
-  fill(parts.periods, PERIODS.map(([period, label]) =>
-    h('button', { id: `period-${period.replace(':', '-')}`, 'aria-pressed': period === state.period, onclick: () => page.go({ period, range: '' }) }, label)))
+  shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a tile', () => page.go({ metric: formula })))
+  const question = { ...asked, metrics: shown.map((each) => each.formula), undefined: 'null' }
+  const base = formulas.length ? [] : [tiles[0]]
+  const looked = shiftsOf(page, metrics, [...new Set([chosen, ...base])])
+  const noted = page.ask('notes', { pk: asked.pk, period: asked.period, tz: asked.tz }).then(({ answer }) => answer, () => [])
+  const marks = Promise.all([looked.catch(() => []), noted])
 
-  await parts.chart.during(async () => {
-    const question = { pk: state.pk, metrics: shown.map(({ formula }) => formula), period: state.period, compare: state.compare === 'none' ? undefined : state.compare, tz: state.tz || undefined, undefined: 'null' }
-    const [totals, points] = await Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
-    const total = Object.values(totals.answer)[0]
-    const series = points.answer.paths?._ ?? points.answer._
-    fill(parts.range, rangeText(total.compared, page.zone))
-    fill(parts.tiles, shown.map((metric) => tile(page, metric, (total.paths ?? total)._[metric.formula], series[metric.formula], metric.formula === chosen)))
-    line(parts.chart, page, metrics.of(chosen), series[chosen], points, total.compared)
-  })
+  await Promise.all([
+    cards.chart.during(async () => {
+      const [totals, points] = await Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
+      const unknown = totals.unknown.find(({ kind }) => kind === 'pk')
+      if (unknown) return neverCounted(place, page, unknown)
+      const total = Object.values(totals.answer)[0]
+      const series = points.answer.paths?._ ?? points.answer._
+      when.says(total.compared, { range: rangeOf(points) })
+      const numbers = (total.paths ?? total)._
+      fill(cards.tiles, shown.map((each) => tile(page, each, numbers[each.formula], series[each.formula], each === metric || each.formula === chosen)))
+      const draws = ([shifts, notes]) => {
+        const shift = shifts.find((each) => each.ongoing && each.metric.formula === chosen)
+        line(cards.chart, page, metric, series[chosen], points, { compared: total.compared, notes, shift })
+      }
+      const first = await Promise.race([marks, soon(NO_MARKS)]) // so that a chart is not drawn twice where both are there at once
+      draws(first)
+      if (first === NO_MARKS) marks.then((found) => page.signal.aborted || draws(found))
+    }),
+    cards.changed.during(async () => showChanged(cards.changed, page, metrics, metric, await looked)),
+    cards.values.during(async () => {
+      const dims = (await page.ask('subdimensions', { pk: asked.pk })).answer.map((path) => f.pathOf(path)[0])
+      const shifts = (await looked.catch(() => [])).filter((each) => each.metric.formula === chosen)
+      const dim = [state.dim, shifts[0]?.path[0]].find((each) => dims.includes(each)) ?? dims[0]
+      tabs(cards, page, dims, dim)
+      if (!dim) return void fill(cards.values.body, empty('Nothing was counted by dimension.'))
+      const columns = metric.formula.split('/').filter((name) => name !== metric.formula && metrics.has(name)).map((name) => metrics.of(name))
+      const answered = await rank(page, { by: chosen, dim, columns: columns.map((each) => each.formula), limit: PREVIEW })
+      const link = (path) => page.link({ view: 'breakdown', dim, at: path })
+      fill(cards.values.body, h('div', { class: 'scroll' }, rowsOf(page, metric, answered, { title: f.title(dim), columns, shifts, link })),
+        h('p', { class: 'foot' }, 'By the low end of the 95 % interval, so that one lucky visitor does not come first. ', answered.more > 0 && h('a', { href: page.link({ view: 'breakdown', dim }) }, `${f.number(answered.more)} more`)))
+      cards.values.offer({ address: answered.address, table: () => plainRows(metric, answered, f.title(dim), columns) })
+    }),
+  ])
 }
 
 function build(place, page) {
-  const periods = h('div', { class: 'periods', role: 'group', 'aria-label': 'Period' })
-  const range = h('p', { class: 'range' })
-  const tiles = h('section', { class: 'tiles', 'aria-label': 'Totals' })
-  const chart = card(page, '', { id: 'chart', height: 'chart', main: true })
-  fill(place, h('h1', { class: 'sr' }, 'Overview'), h('div', { class: 'when' }, periods, range), tiles, chart.element)
-  return { periods, range, tiles, chart }
+  const [when, tiles, dims] = [h('div', { class: 'keep-when' }), h('section', { class: 'tiles', 'aria-label': 'Totals' }), h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' })]
+  const chart = card(page, 'Over time', { id: 'chart', height: 'chart', main: true })
+  const changed = changedCard(page)
+  const values = card(page, 'Breakdown', { id: 'values', height: 'rows' })
+  values.at(dims)
+  fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, h('div', { class: 'columns' }, chart.element, changed.element), values.element)
+  place.cards = { when, tiles, chart, changed, values, dims }
+  return place.cards
 }
 
-function rangeText(compared, zone) {
-  if (!compared) return ''
-  const { now, before, complete } = compared
-  const span = ({ start, end }, name) => `${name(Date.parse(start), zone)} – ${name(Date.parse(end) - 1, zone)}`
-  const until = complete ? '' : `, until ${f.clock(Date.parse(now.end), zone)} ${zone}`
-  return `${span(now, f.weekday)}${until} · compared with ${span(before, f.day)}${complete ? '' : ', until the same time'}`
+function neverCounted(place, page, { name, near }) {
+  place.cards = null
+  fill(place, h('section', { class: 'card' }, h('h1', {}, 'Never counted'),
+    empty(`No hit of ${f.named(page.state.pk)} was ever counted.`, near && h('a', { href: page.link({ pk: f.pathOf(near) }) }, `Did you mean ${f.shown(near)}?`))))
+}
+
+/** Dimensions as tabs: arrows move between them, [ and ] from anywhere. */
+function tabs(cards, page, dims, dim) {
+  const at = dims.indexOf(dim)
+  const go = (to) => page.go({ dim: dims[(to + dims.length) % dims.length] }, { step: false })
+  page.key('[', 'the dimension before', () => go(at - 1))
+  page.key(']', 'the dimension after', () => go(at + 1))
+  const steer = (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key]
+    if (!step) return
+    event.preventDefault()
+    go(at + step)
+    cards.dims.children[(at + step + dims.length) % dims.length].focus()
+  }
+  fill(cards.dims, dims.map((name, i) => h('button', {
+    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': 'values-body', tabindex: name === dim ? 0 : -1, onclick: () => go(i), onkeydown: steer,
+  }, f.title(f.shown(name)))))
+}
+
+/** How sure a change is, from the buckets of both periods, pair by pair. */
+function sureness(series) {
+  const pairs = (series.now ?? []).map(([, v], i) => v - (series.before[i]?.[1] ?? v)).filter(Number.isFinite)
+  const mean = pairs.reduce((sum, v) => sum + v, 0) / pairs.length
+  const variance = pairs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (pairs.length - 1)
+  return pairs.length < 7 || !variance ? 0 : mean / Math.sqrt(variance / pairs.length)
 }
 
 function tile(page, metric, total, series, pressed) {
   const { now, before } = total && typeof total === 'object' ? total : { now: total }
   const changed = f.change(now, before, metric)
+  const sure = Math.abs(sureness(series)) > SURE
   return h('button', { class: 'tile', id: `tile-${metric.formula}`, 'aria-pressed': pressed, title: f.full(now), onclick: () => page.go({ metric: metric.formula }) },
     h('span', { class: 'name' }, metric.name), h('span', { class: 'big' }, f.value(now, metric)),
-    h('span', { class: 'change' }, before !== undefined && [h('b', { class: judged(metric, changed.sign) }, `${f.arrow(changed.sign)} ${changed.text}`), h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`)]),
+    h('span', { class: 'change' }, before !== undefined && [
+      h('b', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text), h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`)]),
     spark((series.now ?? series).map(([, v]) => v), { width: 132, height: 28 }))
 }
 
-function line(chart, page, metric, series, { address }, compared) {
+function line(chart, page, metric, series, { address, headers }, { compared, notes, shift }) {
   const now = series.now ?? series
   const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
   const width = times.length > 1 ? times[1] - times[0] : 86400e3
   const at = (i) => f.bucket(times[i], width, page.zone)
-  chart.title(metric.name, metric.formula.includes('/') && h('small', {}, metric.formula))
+  const flagged = (i) => notes.filter((note) => Date.parse(note.at) >= times[i] && Date.parse(note.at) < times[i] + width)
+  const said = (i) => `${at(i)}: ${f.value(values[i], metric)}${before ? `, before ${f.value(before[i], metric)}` : ''}${flagged(i).map((note) => `. Note: ${note.text}`).join('')}`
+  const since = shift && `since ${f.weekday(Date.parse(shift.at), page.zone)}`
+  chart.title(metric.name, metric.formula.includes('/') && h('small', {}, metric.formula.replace('/', ' ÷ ')))
   draw(chart.body, {
-    page, metric, times, width, open: compared ? !compared.complete : true, series: [{ name: metric.name, values, before }],
-    label: `${metric.name} from ${at(0)}, ${f.value(values[0], metric)}, to ${at(values.length - 1)}, ${f.value(values.at(-1), metric)}.`, details: 'chart-more',
-    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, h('i', { class: 'key' }), h('b', {}, f.value(values[i], metric))), before && h('span', {}, h('i', { class: 'key before' }), `${f.value(before[i], metric)} before`)),
-    spoken: (i) => `${at(i)}: ${f.value(values[i], metric)}`,
-    chosen: (from, to) => page.go({ view: 'compare', range: `${iso(from)}..${iso(to)}` }),
+    page, metric, times, width, open: headers.get('X-Whale-Complete') === 'false', series: [{ name: metric.name, values, before }],
+    shift: shift && { at: Date.parse(shift.at), text: since }, notes: notes.map(({ at, text }) => ({ at: Date.parse(at), text })),
+    label: `${metric.name} from ${at(0)}, ${f.value(values[0], metric)}, to ${at(values.length - 1)}, ${f.value(values.at(-1), metric)}${shift ? `; it moved ${since}` : ''}. Arrow keys read it.`,
+    details: 'chart-more', spoken: said,
+    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, h('i', { class: 'key' }), h('b', {}, f.value(values[i], metric))),
+      before && h('span', {}, h('i', { class: 'key before' }), `${f.value(before[i], metric)} before`), flagged(i).map((note) => h('span', { class: 'soft' }, `⚑ ${f.shown(note.text)}`))),
+    chosen: (from, to) => page.go({ view: 'compare', range: [from, to].map((ms) => f.local(ms, page.zone)).join('..') }),
   })
-  chart.offer({ address, table: () => ({ columns: ['Time', metric.name, ...(before ? ['Before'] : [])], rows: times.map((_, i) => [at(i), values[i], ...(before ? [before[i] ?? null] : [])]) }) })
+  const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
+  const row = (i) => [at(i), values[i], ...(before ? [before[i] ?? null] : []), ...(notes.length ? [flagged(i).map(({ text }) => text).join('; ')] : [])]
+  chart.offer({ address, table: () => ({ columns, rows: times.map((_, i) => row(i)) }) })
 }
 
-const iso = (at) => new Date(at).toISOString().slice(0, 16)
+const rangeOf = ({ headers }) => {
+  const [start, end] = (headers.get('X-Whale-Range') ?? '').split(';')[0].split('/')
+  return end && { start, end }
+}

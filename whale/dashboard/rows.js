@@ -1,0 +1,72 @@
+/**
+ * The table of a ranking: a value of a dimension per row, with the interval of its number, its change and its trend.
+ *
+ *     const answered = await rank(page, { dim: 'source', at: [], limit: 8 })
+ *     fill(place, rowsOf(page, metric, answered, { shifts }))
+ */
+import { h } from './dom.js'
+import * as f from './format.js'
+import { interval, spark } from './figures.js'
+import { judged } from './metrics.js'
+
+/** GET /rank of the values below `dim`, or below the path `at`, as this page asks it. */
+export const rank = (page, { by, dim, at = [], columns = [], ...more }) =>
+  page.ask('rank', {
+    ...page.asked, dimension: at.length ? at : dim, by, columns, order: 'confidence', series: true, ...more,
+  })
+
+/** Beyond chance: colour and an arrow; else grey. */
+export const SURE = 2.58
+
+export function changeOf(metric, compared, sureness) {
+  const changed = f.change(compared?.now, compared?.before, metric)
+  const sure = Math.abs(sureness?.z ?? 0) > SURE
+  return h('span', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text)
+}
+
+/** Few of few are written out: 3 of 5. */
+function valueOf(metric, row) {
+  const parts = Object.values(row.parts ?? {})
+  return metric.unit === 'share' && row.n < 10 && parts.length === 2 ? `${f.number(parts[0])} of ${f.number(row.n)}` : f.value(row.value, metric)
+}
+
+/** columns: metrics beside the one that ranks.  shifts: of /shifts, shown at the rows they lie in. */
+export function rowsOf(page, metric, { answer }, { title, columns = [], shifts = [], link } = {}) {
+  const { rows, total } = answer
+  const lows = [...rows, total].map((row) => [row.low ?? row.value, row.high ?? row.value]).flat().filter((v) => v != null)
+  const [least, most] = [Math.min(...lows), Math.max(...lows)]
+  const scale = { least: least - (most - least) / 12, most: most + (most - least) / 12 }
+  const measured = rows.some((row) => row.low != null)
+  const line = (row, name) => {
+    const path = f.pathOf(row.path)
+    const shift = name ? null : shifts.find((each) => path.every((part, i) => each.path[i] === part))
+    return h('tr', {},
+      h('th', { scope: 'row' }, name ?? h('a', { href: link(path) }, f.shown(path.at(-1))), shift && badge(page, metric, shift, path)),
+      columns.map((column) => h('td', { class: 'n wide-only', title: f.full(row.columns?.[column.formula]) }, f.value(row.columns?.[column.formula], column))),
+      h('td', { class: 'n strong', title: f.full(row.value) }, valueOf(metric, row)),
+      measured && h('td', { class: 'wide-only' }, row.low != null && !name && interval({ ...row, whole: total.value }, scale)),
+      total.compared && h('td', { class: 'n' }, changeOf(metric, row.compared?.[metric.formula], row.change)),
+      h('td', { class: 'n wide-only trend' }, row.series && spark(row.series)))
+  }
+  const head = [title, ...columns.map((column) => column.name), metric.name]
+  return h('table', { class: 'rows' },
+    h('thead', {}, h('tr', {}, head.map((text, i) => h('th', { scope: 'col', class: i ? `n ${i <= columns.length ? 'wide-only' : ''}` : '' }, text)),
+      measured && h('th', { scope: 'col', class: 'wide-only' }, '95 % · the rule is all'),
+      total.compared && h('th', { scope: 'col', class: 'n' }, 'Change'), h('th', { scope: 'col', class: 'n wide-only' }, 'Trend'))),
+    h('tbody', {}, rows.map((row) => line(row))), h('tfoot', {}, line(total, 'All')))
+}
+
+function badge(page, metric, shift, path) {
+  const below = shift.path.slice(path.length)
+  const moved = shift.now < shift.before ? 'fell' : 'rose'
+  return h('span', { class: `badge ${judged(metric, shift.now - shift.before)}` }, `${below.length ? f.named(below) : 'it'} ${moved} ${f.day(Date.parse(shift.at), page.zone)}`)
+}
+
+/** The same as a table of all digits, for card.offer. */
+export const plainRows = (metric, { answer }, title, columns = []) => ({
+  columns: [title, ...columns.map((column) => column.formula), metric.formula, 'low', 'high', 'before'],
+  rows: [...answer.rows, { ...answer.total, path: ['all'] }].map((row) => [
+    f.named(f.pathOf(row.path).slice(-1)), ...columns.map((column) => row.columns?.[column.formula] ?? null), row.value, row.low ?? null,
+    row.high ?? null, row.compared?.[metric.formula]?.before ?? null,
+  ]),
+})

@@ -1,0 +1,84 @@
+/** What changed: the sentences of /shifts, and the parts of the change that are beyond chance (/factors). */
+import { card } from '../card.js'
+import { fill, h } from '../dom.js'
+import { bar } from '../figures.js'
+import * as f from '../format.js'
+import { judged } from '../metrics.js'
+import { Refused } from '../api.js'
+
+const SURE = 3
+const MOST_PARTS = 4
+const SENTENCES = 3
+/** Shifts are looked for by day, and need some days before them. */
+const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' }
+
+export const changedCard = (page) => card(page, 'What changed', { id: 'changed', height: 'changed' })
+
+/** The most costly shifts of these formulas, each with its metric. A formula of which none can be found has none. */
+export async function shiftsOf(page, metrics, formulas) {
+  const cost = metrics.names.filter((name) => metrics.of(name).unit === 'money' && metrics.of(name).better === 'up').slice(0, 2)
+  const { compare, ...asked } = page.asked
+  const found = await Promise.all(formulas.map(async (formula) => {
+    try {
+      const answered = await page.ask('shifts', { ...asked, period: LOOKED[asked.period] ?? asked.period, metric: formula, cost, limit: SENTENCES })
+      return answered.answer.shifts.map((shift) => ({ ...shift, metric: metrics.of(formula), address: answered.address }))
+    } catch (error) {
+      if (error instanceof Refused && error.problem.status === 400) return [] // of no such kind, or too many series
+      throw error
+    }
+  }))
+  return found.flat().slice(0, SENTENCES)
+}
+
+export async function showChanged(changed, page, metrics, metric, shifts) {
+  const since = shifts.find((shift) => shift.ongoing && shift.metric.formula === metric.formula)
+  const { period, compare, ...asked } = page.asked
+  const stretch = since ? { start: since.at, interval: 'day' } : { period, compare: compare ?? 'previous' }
+  const told = shifts.map((shift) => story(page, metrics, shift))
+  const explained = await page.ask('factors', { ...asked, metric: metric.formula, limit: 6, ...stretch }).catch((error) => {
+    if (!told.length || !(error instanceof Refused)) throw error
+    return null // the sentences stand by themselves
+  })
+  fill(changed.body, told, explained && parts(page, metric, explained.answer, since))
+  changed.offer({ address: shifts[0]?.address ?? explained?.address, table: explained && (() => plain(explained.answer)) })
+}
+
+function story(page, metrics, { path, at, until, ongoing, before, now, cost, metric, notes }) {
+  const [down, day] = [now < before, f.weekday(Date.parse(at), page.zone)]
+  const ended = ongoing ? '' : ` until ${f.weekday(Date.parse(until) - 1, page.zone)}`
+  const a = metric.formula.includes('/') ? '' : ' a day'
+  const name = h('b', {}, path.length > 1 ? f.named(path.slice(1)) : metric.name)
+  const costs = Object.entries(cost).filter(([, amount]) => Math.abs(amount) >= 0.5)
+    .map(([formula, amount]) => `${f.value(Math.abs(amount) >= 100 ? Math.round(Math.abs(amount)) : Math.abs(amount), metrics.of(formula))} ${f.title(formula).toLowerCase()}`)
+  const less = Object.values(cost)[0] < 0 ? 'less' : 'more'
+  return h('div', { class: `story ${judged(metric, now - before)}` },
+    h('p', { class: 'date' }, `${ongoing ? 'Since' : 'From'} ${day}${ended}`),
+    h('p', { class: 'lead' }, path.length > 1 && h('span', { class: 'soft' }, `${path[0]} `),
+      path.length > 1 ? h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path.slice(0, -1) }) }, name) : name,
+      `${path.length > 1 ? `: ${metric.name.toLowerCase()}` : ''} ${down ? 'fell' : 'rose'} from ${f.value(before, metric)} to `,
+      h('b', { class: judged(metric, now - before) }, f.value(now, metric)), `${a}.`),
+    costs.length > 0 && h('p', {}, `About ${costs.join(' and ')} ${less} than before${ongoing ? ', so far' : ''}.`),
+    notes?.length > 0 && h('p', { class: 'soft' }, `Noted then: ${f.shown(notes[0].text)}`))
+}
+
+function parts(page, metric, answer, since) {
+  const points = metric.unit === 'share' ? (v) => f.signed(v * 100, 2) : (v) => (v > 0 ? '+' : '') + f.value(v, metric)
+  const rows = answer.dimensions.flatMap(({ rows }) => rows).filter(({ kind, z }) => kind === 'value' && Math.abs(z) > SURE)
+  rows.sort((a, b) => Math.abs(b.part) - Math.abs(a.part))
+  const down = answer.change < 0
+  const [most, over] = [Math.max(...rows.map(({ part }) => Math.abs(part))), since ? 'than in as many days before' : 'than before']
+  const whole = h('p', { class: 'whole' }, `${since ? 'In all, ' + metric.name.toLowerCase() : metric.name} ${answer.change ? (down ? 'is lower' : 'is higher') : 'is the same'} ${over}: `,
+    h('b', {}, f.value(answer.now, metric)), ` from ${f.value(answer.before, metric)}. `, rows.length ? 'Beyond chance, that is:' : answer.why ?? 'No single value stands out from chance.')
+  return [whole, rows.length > 0 && h('table', { class: 'parts' },
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, metric.unit === 'share' ? 'points' : metric.name))),
+    h('tbody', {}, rows.slice(0, MOST_PARTS).map((row) => {
+      const path = f.pathOf((row.because?.at(-1) ?? row).path)
+      return h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'soft' }, `${path[0]} `), f.named(path.slice(1))),
+        h('td', {}, bar(row.part / most, { tone: judged(metric, row.part) || 'bad' })), h('td', { class: 'n' }, points(row.part)))
+    })))]
+}
+
+const plain = ({ dimensions }) => ({
+  columns: ['dimension', 'value', 'kind', 'part', 'of change', 'z', 'now', 'before'],
+  rows: dimensions.flatMap(({ dimension, rows }) => rows.map((row) => [dimension, row.path ? f.named(f.pathOf(row.path).slice(1)) : row.kind, row.kind, row.part, row.of_change, row.z, row.now, row.before])),
+})

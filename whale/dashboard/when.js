@@ -1,0 +1,59 @@
+/**
+ * The bar above the numbers of a view: the period, its dates in words, and the period beside it; with the keys that change them.
+ *
+ *     const when = whenBar(page)         // append when.element
+ *     when.says(answer.compared)         // the dates that were read, once they are known
+ */
+import { fill, h } from './dom.js'
+import * as f from './format.js'
+
+const PERIODS = [['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y']]
+const COMPARED = [['previous', 'the period before'], ['last_year', 'last year'], ['none', 'nothing']]
+
+export function whenBar(page) {
+  const { state } = page
+  let read = null
+  const buttons = PERIODS.map(([period, label, key]) => {
+    const choose = () => page.go({ period, range: '' })
+    page.key(key, label.toLowerCase(), choose)
+    return h('button', { id: `period-${key}`, 'aria-pressed': !state.range && state.period === period, onclick: choose }, label)
+  })
+  const dates = h('p', { class: 'range', id: 'dates' }, '\u00a0')
+  const compare = (name) => page.go({ compare: name })
+  const choice = h('select', { id: 'compare', onchange: (event) => compare(event.target.value) },
+    COMPARED.map(([name, label]) => h('option', { value: name, selected: name === state.compare }, label)))
+  const names = COMPARED.map(([name]) => name)
+  page.key('c', 'compare: the period before, last year, nothing', () => compare(names[(names.indexOf(state.compare) + 1) % 3]))
+  const move = (by) => () => read && page.go({ range: moved(read, by, page.zone), period: '' })
+  page.key('ArrowLeft', 'the period before', move(-1))
+  page.key('ArrowRight', 'the period after', move(1))
+  return {
+    element: h('div', { class: 'when' }, h('div', { class: 'periods', role: 'group', 'aria-label': 'Period' }, buttons),
+      h('label', { class: 'compare' }, h('span', { class: 'soft' }, 'beside '), choice), dates),
+    says: (compared, { range } = {}) => {
+      read = compared?.now ?? range
+      fill(dates, read ? inWords(compared, read, page.zone) : '\u00a0')
+    },
+  }
+}
+
+/** Sun 25 Oct – Wed 25 Nov, until 19:00 UTC · beside 23 Sept – 24 Oct, until the same time. */
+function inWords(compared, { start, end }, zone) {
+  const [from, to] = [Date.parse(start), Date.parse(end)]
+  const days = to - from > 36 * 3600e3
+  const at = (ms) => (days ? f.weekday(ms, zone) : `${f.weekday(ms, zone)} ${f.clock(ms, zone)}`)
+  const open = compared && !compared.complete
+  const span = f.weekday(from, zone) === f.weekday(to - 1, zone) ? f.weekday(from, zone) : `${at(from)} – ${at(to - 1)}`
+  const said = `${span}${open ? `, until ${f.clock(to, zone)} ${zone}` : ''}`
+  if (!compared) return said
+  const before = [compared.before.start, compared.before.end].map((text) => Date.parse(text))
+  return `${said} · beside ${f.day(before[0], zone)} – ${f.day(before[1] - 1, zone)}${open ? ', until the same time' : ''}`
+}
+
+/** As long, next to it. Whole days stay whole. */
+function moved({ start, end }, by, zone) {
+  const day = 86400e3
+  const [from, to] = [Date.parse(start), Date.parse(end)]
+  const length = to - from > day ? Math.ceil((to - from) / day) * day : to - from
+  return [from + by * length, from + (by + 1) * length].map((ms) => f.local(ms, zone)).join('..')
+}
