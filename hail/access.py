@@ -118,6 +118,7 @@ RIGHTS = (
     # what reads
     Right("/decisions", GET, READ, Pages.READ),
     Right("/decisions/<name:path>", GET, READ, Pages.READ),
+    Right("/outcomes", BOTH, READ, Pages.READ),
     Right("/plotpoints", BOTH, READ, Pages.READ),
     Right("/totals", BOTH, READ, Pages.READ),
     Right("/total", BOTH, READ, Pages.READ),

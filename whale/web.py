@@ -16,6 +16,7 @@
     GET  /decide         {option, probability, decision_id, ...}: which option to show
     GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}
     GET  /tracker        the visitor's uid: counted (also POST; by GET with a sealed pixel)
+    GET  /outcomes       {options, segments, stop, ...}: the report of a decision that nobody defined
     GET  /decisions      [decision, ...]: those that are defined
     GET  /decisions/NAME {decision, phase, report}                POST /decisions/NAME: defines or changes it
     POST /ofrep/v1/evaluate/flags, .../flags/KEY: OpenFeature remote evaluation

@@ -44,6 +44,7 @@ BASE: dict[str, dict[str, Any]] = {
     "note": {"text": "release 4", "id": "n-1"},
     "notes": {"pk": "shop"},
     "metrics_of": {"pk": "shop"},
+    "outcomes": {"pk": ["banner", "colour"]},
     "pixel": {"pk": "shop"},
     "pks": {},
     "plot_svg": {"pk": "shop", "period": "last_2d"},
@@ -83,7 +84,7 @@ ALIKE = frozenset(
             "yesterday",
             "scalar_plotpoints",
         ),
-        *("graph_tag", "plot_svg", "render_hw_plotpoint_table", "share"),
+        *("graph_tag", "outcomes", "plot_svg", "render_hw_plotpoint_table", "share"),
     )
 )
 """What takes the arguments of another call, and hands them on; or is tried by tests of its own."""

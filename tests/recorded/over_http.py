@@ -44,6 +44,7 @@ BASE: dict[str, dict[str, str]] = {
     "/spy": {"limit": "2"},
     "/notes": {"pk": "shop"},
     "/decide": {"pk": "banner", "decision": "colour", "options": "['a','b','c']"},
+    "/outcomes": {"pk": "banner", "decision": "colour"},
     "/decisions": {},
     "/decisions/{name}": {},
     "/count_now": {"pk": "new"},
@@ -190,6 +191,8 @@ def values_of(path: str, name: str) -> tuple[str, ...]:
         good = good[:12]  # the rest is asked under the other name
     if path == "/shifts" and name not in ("metric", "cost"):
         return (*good[:4], *ANYTHING[:2])  # the rest is asked of /factors, which reads it alike
+    if path == "/outcomes" or (path in ("/pks", "/metrics_of") and name != "pk"):
+        return (*good[:2], ANYTHING[1])  # the rest is asked of other routes, which read it alike
     return tuple(
         dict.fromkeys((*good, *(ANYTHING if name in ("pk", "dimensions", "metrics", "period") else ANYTHING[:6])))
     )
@@ -240,7 +243,7 @@ def whale_names() -> Iterator[Entry]:
 
 
 def whale_decisions() -> Iterator[Entry]:
-    for path in ("/decide", "/decisions", "/decisions/{name}"):
+    for path in ("/decide", "/outcomes", "/decisions", "/decisions/{name}"):
         yield from one_by_one(path)
 
 

@@ -349,6 +349,7 @@ VALID: dict[str, dict[str, Any]] = {
     "totals_of": {"pks": ["a"]},
     "plotpoints_of": {"pks": ["a"]},
     "pks": {},
+    "outcomes": {"pk": "decided"},
     "declare_metrics": {"pk": "a", "metrics": {"m": {"unit": "count"}}},
     "range_of": {},
     "ratio_plotpoints": {"pk": "a", "numerator": "m"},
@@ -412,6 +413,7 @@ def whale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HailWhale]:
     made = new_whale(tmp_path_factory.mktemp("values"))
     made.count_now("a", {"country": "US"}, {"m": 1})
     made.define_decision("managed", options={"a": 1, "b": 2})
+    made.count_now(["decided", "a"])
     yield made
     if made._publisher is not None:
         made._publisher.close()

@@ -909,6 +909,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/subdimensions",
             "/pks",
             "/metrics_of",
+            "/outcomes",
             "/decisions",
             "/decisions/{name}",
             "/ofrep/v1/evaluate/flags",

@@ -136,6 +136,13 @@ def largest_segments(
     return chosen, int(np.count_nonzero(hits)) - len(chosen)
 
 
+def most_shown(store: Counters, account: str, pk: Pk, options: Sequence[str], period: Range) -> str:
+    """The option with the most hits; of several the first."""
+    buckets = off_policy.stored_buckets(store, account, period)
+    cells = store.read_many(account, [(*pk, option) for option in options], [()], ["hits"], *buckets)
+    return options[int(np.argmax(cells[:, 0, 0].sum(axis=-1)))]
+
+
 def report(
     store: Counters,
     account: str,

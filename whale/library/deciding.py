@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from whale.decide.exploration import BAD_IDEA, TEST_IDEA
 from whale.decide.managed import Answer, Managed
 from whale.decide.outcomes import check_options, half_life_of, ratio_of
 from whale.decide.policy import Policy
-from whale.decide.report import MOST_SEGMENTS, SEGMENTS, Reported, largest_segments, report
+from whale.decide.report import MOST_SEGMENTS, SEGMENTS, Report, Reported, largest_segments, most_shown, report
 from whale.decide.trials import Trials
-from whale.dimension import Pk, path_text, pk_asked
+from whale.dimension import Path, Pk, path_text, pk_asked, pk_text
 from whale.errors import CallerError, NotFound
 from whale.library.arguments import hit_given, on_default, one
 from whale.library.counting import Counting
@@ -370,8 +370,7 @@ class Deciding(Counting):
         Raises NotFound, CallerError, Unavailable. Cost: (1 + segments) x options x 4,000 draws, and five reads.
         """
         definition = self.managed.definition(self.managed.named(name))
-        if not 0 < limit <= MOST_SEGMENTS:
-            raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
+        self._segments(limit)
         found = next((each for each in definition.phases if each.number == phase), None)
         if phase is not None and found is None:
             numbers = f"{definition.phases[0].number} to {definition.phase.number}"
@@ -396,10 +395,64 @@ class Deciding(Counting):
             held_out=(pk_of(definition.name, about.number, True), about.default) if about.holdout else None,
             period=period,
         )
-        segments, more = largest_segments(self.store, self.account, pk, path, period, limit) if path else ([], 0)
-        drawn = np.random.default_rng(0)  # the same counters give the same report
-        reported = report(self.store, self.account, asked, segments, self.asking.bounds.points, drawn, more)
+        reported = self._reported(asked, path, limit)
         return Reporting(decision=decision_shown(definition), phase=phase_shown(about), report=reported)
+
+    @on_default
+    def outcomes(
+        self,
+        pk: Any,
+        decision: Any = None,
+        by_metric: str = "value/hits",
+        goal: str = "max",
+        period: Period = None,
+        dimensions: Any = None,
+        baseline: Any = None,
+        limit: int = SEGMENTS,
+        *,
+        dimension: Any = None,
+    ) -> Report:
+        """The report of a decision that nobody defined: of the pks one level below it, which are its options.
+
+        period: Default: the last month, as `decision` has it.  dimensions, limit: as of `decision_report`.
+        baseline: option to compare the others with. Default: the one with the most hits.
+        Raises NotFound if no option was counted, CallerError if there are more than 200; Unavailable. Cost: as a report of a phase.
+        """
+        whose = pk_asked(pk) if decision is None else (*pk_asked(pk), self._option(decision, "decision"))
+        names = self.store.pks(self.account, whose)
+        if not names:
+            raise NotFound(f"no option of {ascii(pk_text(whose))[:60]} was counted", "pk")
+        check_options(names)
+        path, ratio = (
+            self.asking.one_path(whose, one(dimensions, dimension), "dimensions"),
+            ratio_of(by_metric, "by_metric"),
+        )
+        about = self.asking.now().range_of(period)
+        against = most_shown(self.store, self.account, whose, names, about)
+        if baseline is not None and (against := self._option(baseline, "baseline")) not in names:
+            raise CallerError(f"expected one of the options, got {ascii(against)[:60]}", "baseline")
+        asked = Reported(whose, names, ratio, by_metric, _goal(goal), against, None, about)
+        return self._reported(asked, path, self._segments(limit))
+
+    def _segments(self, limit: int) -> int:
+        if not 0 < limit <= MOST_SEGMENTS:
+            raise CallerError(f"expected 1 to {MOST_SEGMENTS}, got {limit}", "limit")
+        return limit
+
+    def _reported(self, asked: Reported, path: Path, limit: int) -> Report:
+        """path: whose children are segments, of those options where most is counted; the root: none."""
+        segments, more = (
+            largest_segments(self.store, self.account, asked.pk, path, asked.period, limit) if path else ([], 0)
+        )
+        drawn = np.random.default_rng(0)  # the same counters give the same report
+        return report(self.store, self.account, asked, segments, self.asking.bounds.points, drawn, more)
+
+
+def _goal(text: str) -> Literal["max", "min"]:
+    match text:
+        case "max" | "min":
+            return text
+    raise CallerError(f"expected max or min, got {ascii(text)[:60]}", "goal")
 
 
 def _policy(name: str, goal: str, more: Mapping[str, float]) -> Policy:

@@ -547,6 +547,29 @@ class DecisionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ] = 20
 
 
+class OutcomesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Annotated[
+        str, Meta(description="Name of the decision, whose options are the pks below it. With `decision`, its subject.")
+    ]
+    decision: Annotated[str, Meta(description="Name of the decision, if `pk` names its subject.")] = ""
+    by_metric: Annotated[
+        str, Meta(description="Metric to judge options by: earned/spent, or earned, which means earned/hits.")
+    ] = "value/hits"
+    goal: Annotated[str, Meta(description="max if a high value is good, min if a low one is.")] = "max"
+    period: Period = ""
+    dimensions: Annotated[str, Meta(description="Report the children of this path as segments.")] = ""
+    dimension: Annotated[str, Meta(description="Same as `dimensions`.")] = ""
+    baseline: Annotated[
+        str, Meta(description="Option to compare the others with. Default: the one with the most hits.")
+    ] = ""
+    limit: Annotated[
+        int,
+        Meta(
+            description="Number of segments to report, those with the most hits, at most 100. X-Whale-More counts the omitted ones."
+        ),
+    ] = 20
+
+
 class DecideAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Annotated[str, Meta(description="Name of the decision. With `decision`, the subject of the decision.")]
     options: Annotated[

@@ -19,7 +19,7 @@ from whale.decide.policy import Row
 from whale.dimension import path_text, pk_asked
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.routes import ofrep
-from whale.routes.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence
+from whale.routes.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence, OutcomesAsked
 from whale.routes.door import Door, problem_of
 from whale.routes.parameters import object_of, typed
 from whale.routes.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
@@ -42,12 +42,13 @@ class DecisionRoutes:
         door.add(app, "/reward", ["POST"], self.reward)
         for rule in ("/decide", "/count_decision", "/reward"):
             door.add_options_and_head(app, rule)
+        door.add(app, "/outcomes", ["GET", "POST"], self.outcomes, OutcomesAsked)
         door.add(app, "/decisions", ["GET"], self.decisions, DecisionsAsked)
         door.add(app, "/decisions/<name:path>", ["GET"], self.decision_named, DecisionAsked)
         door.add(app, "/decisions/<name:path>", ["POST"], self.define)
         door.add(app, FLAGS, ["POST"], self.evaluate)
         door.add(app, f"{FLAGS}/<key:path>", ["POST"], self.evaluate)
-        for rule in ("/decisions", "/decisions/<name:path>", FLAGS, f"{FLAGS}/<key:path>"):
+        for rule in ("/outcomes", "/decisions", "/decisions/<name:path>", FLAGS, f"{FLAGS}/<key:path>"):
             door.add_options(app, rule)
 
     # which option, and what it earned
@@ -119,6 +120,14 @@ class DecisionRoutes:
         if not given.get("decision_id"):
             raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
         return json_answer({"counted": self._whale.reward(**given)})
+
+    def outcomes(self, asked: OutcomesAsked) -> Any:
+        path = typed("dimensions", asked.dimensions or asked.dimension)
+        more = asked.period or None, path, asked.baseline or None, asked.limit
+        report = self._whale.outcomes(
+            lenient("pk", asked.pk), asked.decision or None, asked.by_metric, asked.goal, *more
+        )
+        return json_answer(report, headers={"X-Whale-More": str(report.more_segments)} if report.more_segments else {})
 
     # definitions
 

@@ -9,6 +9,7 @@ from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcom
 from whale import __version__
 from whale.answer.measures import Measure
 from whale.decide.definition import DecisionGiven, Reporting, Shown
+from whale.decide.report import Report
 from whale.routes import asked, ofrep
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
@@ -27,6 +28,7 @@ QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/pks": (asked.PksAsked, list[str | asked.PkCounted], "Pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str | Measure], "Metrics of a pk."),
     "/decide": (asked.DecideAsked, asked.Decided, "Choose the option that a visitor should see."),
+    "/outcomes": (asked.OutcomesAsked, Report, "Report the options of a decision that is not managed."),
     "/spy": (asked.SpyAsked, list[dict[str, Any]], "The last hits, each with its outcome."),
 }
 
