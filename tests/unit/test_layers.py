@@ -41,6 +41,7 @@ PURE = {
     "whale/answer/factors.py",
     "whale/answer/notes.py",
     "whale/answer/series.py",
+    "whale/answer/sheets.py",
     "whale/answer/shifted.py",
     "whale/answer/shifts.py",
     "whale/count/amounts.py",

@@ -20,6 +20,7 @@ from whale.answer.pks import page_of, used
 from whale.answer.rank import Ranking
 from whale.answer.seen import Calendar
 from whale.answer.series import Bounds, Question
+from whale.answer.shapes import naming_of
 from whale.answer.unknown import Unknown, unknown_names
 from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
 from whale.errors import CallerError, FormulaError, PathError, PeriodError
@@ -250,13 +251,15 @@ class Asking:
         fields: Mapping[str, Sequence[str]] | None = None,
         store: Counters | None = None,
         bounds: Bounds | None = None,
+        paths: str = "text",
     ) -> Inquiry:
         """A question over some ranges, by their periods' text.
 
         word: of compare.WORDS, what each is compared with; as if it were asked `at` a time.  is_each_asked: else those are left
         out that cannot be answered.  fields: the formulas by the parameter they came in, where these are several.
-        store: that remembers what it read.
+        store: that remembers what it read.  paths: how the answer names paths, `text` or `list`.
         """
+        naming = naming_of(paths)
         reader = once(self.store) if store is None else store
         comparisons: dict[str, Comparison] | None = None
         if word:
@@ -268,7 +271,7 @@ class Asking:
                 except PeriodError:
                     if is_each_asked:
                         raise
-        return Inquiry(reader, question, ranges, comparisons, bounds or self.bounds, is_each_asked)
+        return Inquiry(reader, question, ranges, comparisons, bounds or self.bounds, is_each_asked, naming)
 
     def change(
         self,
@@ -282,6 +285,7 @@ class Asking:
         *,
         week: str | None = None,
         store: Counters | None = None,
+        paths: str = "text",
     ) -> Inquiry:
         """A question about the change of a metric from one range to another, of which neither is cut where `against` names it."""
         if not isinstance(metric, str) or not metric:
@@ -300,7 +304,7 @@ class Asking:
                 raise error.named("against") from None
             comparison = compare.against(asked, other, period_text(against), scope)
         text, reader = period_text(period), once(self.store) if store is None else store
-        return Inquiry(reader, question, {text: asked}, {text: comparison}, self.bounds)
+        return Inquiry(reader, question, {text: asked}, {text: comparison}, self.bounds, naming=naming_of(paths))
 
 
 def period_text(period: Any) -> str:

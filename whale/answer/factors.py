@@ -33,6 +33,7 @@ from hail.hit import MILLION
 from whale.answer import series
 from whale.answer.compare import Comparison
 from whale.answer.series import READ_FACTOR, Bounds, Question
+from whale.answer.shapes import Naming
 from whale.dimension import ROOT, Path, path_text
 from whale.errors import CallerError, FormulaError, TooManyPoints
 from whale.formula import Floats, Formula, roomy, sums
@@ -603,7 +604,7 @@ def _because(whole: _Whole, above: Part, depth: int) -> list[Part]:
 # As JSON
 
 
-def said(found: Factors, formula: str, comparison: Comparison) -> dict[str, Any]:
+def said(found: Factors, formula: str, comparison: Comparison, naming: Naming) -> dict[str, Any]:
     """As JSON holds it."""
     return {
         "compared": comparison.said(),
@@ -611,13 +612,13 @@ def said(found: Factors, formula: str, comparison: Comparison) -> dict[str, Any]
         "now": as_number(found.now),
         "before": as_number(found.before),
         "change": as_number(found.change),
-        "dimensions": [_dimension_said(each, found.change or Fraction(0)) for each in found.dimensions],
+        "dimensions": [_dimension_said(each, found.change or Fraction(0), naming) for each in found.dimensions],
     }
 
 
-def _dimension_said(dimension: Dimension, change: Fraction) -> dict[str, Any]:
+def _dimension_said(dimension: Dimension, change: Fraction, naming: Naming) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "dimension": path_text(dimension.path),
+        "dimension": naming(dimension.path),
         "explains": dimension.explains,
         "values": dimension.values,
         "closes": dimension.closes,
@@ -626,13 +627,13 @@ def _dimension_said(dimension: Dimension, change: Fraction) -> dict[str, Any]:
     mixes = [row.mix for row in dimension.rows if row.mix is not None]
     if rates:
         found |= {"rate": as_number(sum(rates, Fraction(0))), "mix": as_number(sum(mixes, Fraction(0)))}
-    return {**found, "rows": [_row_said(row, change) for row in dimension.rows]}
+    return {**found, "rows": [_row_said(row, change, naming) for row in dimension.rows]}
 
 
-def _row_said(row: Part, whole: Fraction) -> dict[str, Any]:
+def _row_said(row: Part, whole: Fraction, naming: Naming) -> dict[str, Any]:
     part = float(row.part)
     found: dict[str, Any] = {
-        "path": path_text(row.path),
+        "path": naming(row.path),
         "kind": row.kind,
         "now": as_number(row.now),
         "before": as_number(row.before),
@@ -649,7 +650,7 @@ def _row_said(row: Part, whole: Fraction) -> dict[str, Any]:
     if row.kind == "rest":
         found["values"] = row.values
     if row.because:
-        found["because"] = [_row_said(each, row.part) for each in row.because]
+        found["because"] = [_row_said(each, row.part, naming) for each in row.because]
     return found
 
 

@@ -3,7 +3,7 @@
 An inquiry is answered from one store that remembers what it read, so that the answer and what is said of it agree.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,7 +14,7 @@ from whale.answer.adjusted import Adjusted, adjusted
 from whale.answer.compare import Comparison
 from whale.answer.rank import Ranked, Ranking, rank, shown
 from whale.answer.series import Bounds, Plot, Question
-from whale.answer.shapes import ByPath, Shape, path_below, times
+from whale.answer.shapes import ByPath, Naming, Shape, named_paths, path_below, times
 from whale.dimension import Path, path_text
 from whale.errors import CallerError
 from whale.formula import Number
@@ -75,6 +75,7 @@ class Inquiry:
 
     ranges: by the period's text.  comparisons: of these; None: nothing is compared.
     is_each_asked: else ranges are left out that do not keep what is asked.
+    naming: how the answer names paths; as lists, what would be keyed by path is a list of rows.
     """
 
     store: Counters
@@ -83,6 +84,7 @@ class Inquiry:
     comparisons: Mapping[str, Comparison] | None
     bounds: Bounds
     is_each_asked: bool = True
+    naming: Naming = path_text
 
     def plotpoints(self) -> Answer[list[Plot]]:
         """Of the one range; and of the one that it is compared with."""
@@ -92,40 +94,53 @@ class Inquiry:
             plots = [*compare.plotpoints(self.store, self.question, self._comparison, self.bounds)]
         return Answer(plots, self._basis(more=plots[0].more))
 
-    def labelled(self, answer: Answer[list[Plot]], shape: Shape) -> dict[str, Any]:
+    def labelled(self, answer: Answer[list[Plot]], shape: Shape) -> Any:
         """{path: {metric: points}}; compared {compared, paths: {path: {metric: {now, before}}}}. answer: of `plotpoints`."""
-        basis, pk = answer.basis, self.question.pk
+        basis = answer.basis
         rows, *before = (shape.rows(plot, self._range) for plot in answer.rows)
         if self.comparisons is None:
             (set_,) = basis.adjusted.values()
-            return ByPath(pk, rows, set_.said(), basis.overflowed(), basis.more)
+            return self._by_path(rows, set_.said(), basis.overflowed(), basis.more)
         pairs = (
             (path, {name: {"now": values, "before": then[name]} for name, values in now.items()})
             for (path, now), (_, then) in zip(rows, *before, strict=True)
         )
-        return basis.told({"compared": self._comparison.said(), "paths": ByPath(pk, pairs, more=basis.more)})
+        return basis.told({"compared": self._comparison.said(), "paths": self._by_path(pairs, more=basis.more)})
+
+    def _by_path(self, rows: Iterable[tuple[Path, Any]], *marks: Any, **more: Any) -> Any:
+        """What was asked of each path. marks, more: of ByPath."""
+        if self.is_listed:
+            return named_paths(rows, "metrics")
+        return ByPath(self.question.pk, ((path_text(path), row) for path, row in rows), *marks, **more)
+
+    @property
+    def is_listed(self) -> bool:
+        return self.naming is not path_text
 
     def dataset(self, named: Callable[[datetime], Any] = _as_it_is) -> Answer[Any]:
-        """[(time, number), …] of the one path and formula; with a depth {child: the same}. named: a time as the answer has it."""
+        """[(time, number), …] of the one path and formula; with a depth {child: the same}, of lists [{path, points}, …].
+
+        named: a time as the answer has it.
+        """
         answer = self.plotpoints()
         (plot,), above = answer.rows, self.question.paths[0]
         when = [named(each) for each in times(self._range, plot.starts)]
         rows = {row.path: list(zip(when, *row.values.values(), strict=True)) for row in plot.series}
         if not self.question.depth:
             return Answer(rows[above], answer.basis)
-        return Answer({path_below(path, above): row for path, row in rows.items() if path != above}, answer.basis)
+        below = [(path, row) for path, row in rows.items() if path != above]
+        if self.is_listed:
+            return Answer(named_paths(below, "points"), answer.basis)
+        return Answer({path_below(path, above): row for path, row in below}, answer.basis)
 
     def totals(self) -> Answer[dict[str, Any]]:
         """{period: {path: {formula: number}}}; compared {period: {compared, paths: {path: {formula: pair}}}}."""
-        basis, pk = self._basis(), self.question.pk
+        basis = self._basis()
         if self.comparisons is None:
             periods = series.totals_of(self.store, self.question, self.ranges, self.bounds, self.is_each_asked)
             rows: dict[str, Any] = {
-                name: ByPath(
-                    pk,
-                    ((path_text(row.path), row.totals) for row in some),
-                    basis.adjusted[name].said(),
-                    basis.overflowed(name),
+                name: self._by_path(
+                    [(row.path, row.totals) for row in some], basis.adjusted[name].said(), basis.overflowed(name)
                 )
                 for name, some in periods.items()
             }
@@ -137,10 +152,7 @@ class Inquiry:
         }
         rows = {
             name: basis.told(
-                {
-                    "compared": each.said(),
-                    "paths": ByPath(pk, ((path_text(path), row) for path, row in pairs[name].items())),
-                },
+                {"compared": each.said(), "paths": self._by_path(pairs[name].items())},
                 *_names(name, each),
             )
             for name, each in self.comparisons.items()
@@ -174,14 +186,14 @@ class Inquiry:
         if self.comparisons is not None:
             comparison = self._comparison
             ranked, more, starts = beside.compared(*asked, comparison, self.bounds, is_plotted)
-            said = shown(ranked, self.question, ranking, comparison.now, now, more)
+            said = shown(ranked, self.question, ranking, comparison.now, now, more, self.naming)
             said = {"compared": comparison.said(), **said, "complete": comparison.complete}
         elif is_plotted:
             ranked, more, starts = beside.with_series(*asked, self._range, self.bounds)
-            said = shown(ranked, self.question, ranking, self._range, now, more)
+            said = shown(ranked, self.question, ranking, self._range, now, more, self.naming)
         else:
             ranked = self.ranked(ranking)
-            said = shown(ranked, self.question, ranking, self._range, now)
+            said = shown(ranked, self.question, ranking, self._range, now, {}, self.naming)
         if is_plotted:
             said |= {"times": [start * 1000 for start in starts]}
         basis = self._basis(levels, ranked.rest_count)
@@ -198,7 +210,7 @@ class Inquiry:
         kept, now = dict(question.kept or {}), question.now or 0.0
         why = nearest.why(store, question, comparison, found, kept, now, self.bounds)
         basis = self._basis(depth)
-        return Answer(basis.told(factors.said(found, question.metrics[0], comparison) | why), basis)
+        return Answer(basis.told(factors.said(found, question.metrics[0], comparison, self.naming) | why), basis)
 
     def shifts(self, dimensions: Sequence[Path] | None, depth: int, limit: int) -> Answer[dict[str, Any]]:
         """Which values broke away in the one range, as JSON holds it. dimensions: None: all at the top.

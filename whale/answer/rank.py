@@ -15,6 +15,7 @@ from hail.settings import DISTINCT, SUM
 from whale.answer import confidence
 from whale.answer.explain import iso
 from whale.answer.series import READ_FACTOR, Bounds, Buckets, Question, formulas_of
+from whale.answer.shapes import Naming
 from whale.dimension import ROOT, Path, path_text, pk_text
 from whale.errors import CallerError, FormulaError, NotBegun, TooManyPoints
 from whale.formula import Floats, Formula, Frame, Number, Others, sums
@@ -393,14 +394,18 @@ def shown(
     ranking: Ranking,
     period: Range,
     now: float,
-    beside: Mapping[Path, dict[str, Any]] | None = None,
+    beside: Mapping[Path, dict[str, Any]],
+    naming: Naming,
 ) -> dict[str, Any]:
-    """As JSON holds it: rows, other, rest, ended, total, as_of, complete. beside: more fields of rows, by path."""
+    """As JSON holds it: rows, other, rest, ended, total, as_of, complete. beside: more fields of rows, by path.
+
+    naming: of a path, and of a pk.
+    """
 
     def named(row: Row) -> dict[str, Any]:
-        is_pk = ranking.pks and row.path
-        text = pk_text((*question.pk, str(row.path[-1]))) if is_pk else path_text(row.path)
-        return {"path": text, **plain(row), **(beside or {}).get(row.path, {})}
+        pk = (*question.pk, str(row.path[-1])) if ranking.pks and row.path else ()
+        text = naming(row.path) if not pk else pk_text(pk) if naming is path_text else naming(pk)
+        return {"path": text, **plain(row), **beside.get(row.path, {})}
 
     def plain(row: Row) -> dict[str, Any]:
         return {"value": row.value, "n": row.n, "parts": row.parts, "columns": row.columns}

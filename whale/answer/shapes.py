@@ -4,7 +4,7 @@ A label is the local time of the bucket as C's ctime writes it, `Wed Jun 17 00:0
 twice also says its offset the second time.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -13,13 +13,28 @@ import msgspec
 
 from whale.answer.listed import listed, percent_encoded
 from whale.answer.series import Plot
-from whale.dimension import Pk, path_text, pk_text
+from whale.dimension import Path, Pk, path_text, pk_text
+from whale.errors import CallerError
 from whale.formula import Number
 from whale.period import Range, interval_name, tz
 from whale.store.contract.rollups import Overflowed
 
 TOTAL = "Total"
 V = TypeVar("V")
+Naming = Callable[[Path], Any]
+NAMINGS: dict[str, Naming] = {"text": path_text, "list": list}
+"""How an answer names a path, by the word of the parameter `paths`: as text, or as the list of its names."""
+
+
+def naming_of(word: str) -> Naming:
+    if word not in NAMINGS:
+        raise CallerError(f"expected text or list, got {ascii(word)[:60]}", "paths")
+    return NAMINGS[word]
+
+
+def named_paths(rows: Iterable[tuple[Path, Any]], field: str) -> list[dict[str, Any]]:
+    """Rows by path, as a list: [{"path": [name, ...], field: row}, ...]."""
+    return [{"path": list(path), field: row} for path, row in rows]
 
 
 class ByPath(dict[str, V]):
@@ -92,12 +107,12 @@ class Shape:
     descending: bool = False
     with_totals: bool = False
 
-    def rows(self, plot: Plot, at: Range) -> list[tuple[str, dict[str, Any]]]:
+    def rows(self, plot: Plot, at: Range) -> list[tuple[Path, dict[str, Any]]]:
         """Each path of a plot, with its points by formula."""
         names = labels(at, plot.starts, self.flot_time)
         return [
             (
-                path_text(row.path),
+                row.path,
                 {name: self._points(names, values, row.totals[name]) for name, values in row.values.items()},
             )
             for row in plot.series
@@ -119,12 +134,13 @@ def path_below(path: Sequence[str | None], above: Sequence[str | None]) -> str:
 
 
 def flot_json(
-    rows: Iterable[tuple[str, dict[str, list[Number]], dict[str, Number]]],
+    rows: Iterable[tuple[Any, dict[str, list[Number]], dict[str, Number]]],
     names: Sequence[Any],
     descending: bool = False,
     with_totals: bool = False,
+    is_listed: bool = False,
 ) -> bytes:
-    """{path: {metric: [[label, number], ...]}} as JSON. rows: path, values and totals by metric.
+    """{path: {metric: [[label, number], ...]}} as JSON, or listed [{"path", "metrics"}, ...]. rows: path, values and totals by metric.
 
     By hand, for most of a large answer is the same labels again: half the time of pairs that are then encoded.
     """
@@ -146,8 +162,8 @@ def flot_json(
         text = zeros
         if any(numbers) or None in numbers:
             text = template % tuple(_json(numbers)[1:-1].split(b","))
-        found.append(_json(path) + b":" + text)
-    return b"{" + b",".join(found) + b"}"
+        found.append(b'{"path":%b,"metrics":%b}' % (_json(path), text) if is_listed else _json(path) + b":" + text)
+    return (b"[%b]" if is_listed else b"{%b}") % b",".join(found)
 
 
 _json = msgspec.json.Encoder().encode

@@ -9,9 +9,9 @@ from hail.settings import Settings
 from whale.answer.asking import Asking, Period
 from whale.answer.cache import Cache, argument_key
 from whale.answer.inquiry import Answer
-from whale.answer.shapes import ByPath, Shape
+from whale.answer.shapes import ByPath, Shape, naming_of
 from whale.answer.unknown import tell
-from whale.dimension import path_text, pk_asked, pk_text, pks_asked
+from whale.dimension import pk_asked, pk_text, pks_asked
 from whale.formula import Number, ratio_text
 from whale.library.arguments import on_default, one
 from whale.period import Range
@@ -53,17 +53,19 @@ class Questions:
         compare: str | None = None,
         dimension: Any = None,
         metric: Any = None,
+        paths: str = "text",
     ) -> Any:
         """{path: {metric: points}}: the given paths first, then the paths below them, sorted.
 
         points: {label: number}, or with points_type=list [(label, number), ...]; a label is local time as text, or with
         flot_time epoch ms.  with_totals adds a row `Total`.  undefined="null": None, not 0, over a zero denominator.
         compare="previous" or "last_year": {"compared": …, "paths": {path: {metric: {"now": points, "before": points}}}}.
+        paths="list": [{"path": [name, ...], "metrics": {metric: points}}, ...], a list of rows instead of a dict by path.
         """
         asked = one(dimensions, dimension), one(metrics, metric)
         asking = self.asking.now()
         question = asking.question(pk, *asked, depth=depth, sort=sort, limit=limit, undefined=undefined)
-        inquiry = asking.inquiry(question, asking.range_named(period, tz, tzoffset), compare)
+        inquiry = asking.inquiry(question, asking.range_named(period, tz, tzoffset), compare, paths=paths)
         plots = inquiry.plotpoints()
         self._rows(plots)
         return inquiry.labelled(plots, Shape(flot_time, points_type, descending, with_totals))
@@ -92,16 +94,17 @@ class Questions:
         *,
         tz: str | None = None,
         tzoffset: Any = None,
+        paths: str = "text",
     ) -> Any:
         """[(datetime, number), ...] for one path; with depth {child: [(datetime, number), ...]} for the paths below it.
 
-        start_at: only from the bucket with that time on.
+        start_at: only from the bucket with that time on.  paths="list": with depth [{"path": [name, ...], "points"}, ...].
         """
         asking = self.asking.now()
         question = asking.single(pk, dimensions, value, "value", depth=depth)
         begin = asking.moment(start_at, "start_at")
         ranges = asking.range_named(period, tz, tzoffset, start_at=begin)
-        return self._rows(asking.inquiry(question, ranges).dataset())
+        return self._rows(asking.inquiry(question, ranges, paths=paths).dataset())
 
     # totals
 
@@ -120,17 +123,20 @@ class Questions:
         dimension: Any = None,
         metric: Any = None,
         period: Period = None,
+        paths: str = "text",
     ) -> dict[str, Any]:
         """{period: {path: {metric: number}}}. Default: those periods of PERIODS that are kept.
 
         periods: one, or a list. A ratio is the ratio of sums.
         compare="previous" or "last_year": {period: {"compared": …, "paths": {path: {metric: {now, before, change, ratio}}}}}.
+        paths="list": [{"path": [name, ...], "metrics": {metric: number}}, ...], a list of rows instead of a dict by path.
         """
         asking = self.asking.now()
         question = asking.question(pk, one(dimensions, dimension), one(metrics, metric), undefined=undefined)
         asked = one(periods, period)
         ranges = asking.ranges_of(asked, tz, tzoffset, field="period" if periods is None else "periods")
-        return self._rows(asking.inquiry(question, ranges, compare, is_each_asked=asked is not None).totals())
+        inquiry = asking.inquiry(question, ranges, compare, is_each_asked=asked is not None, paths=paths)
+        return self._rows(inquiry.totals())
 
     @on_default
     def totals_of(self, /, pks: Sequence[Any], *args: Any, **more: Any) -> dict[str, dict[str, ByPath[Any]]]:
@@ -214,15 +220,15 @@ class Questions:
     # names
 
     @on_default
-    def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1) -> list[str]:
-        """The paths below a path, one level or `depth` levels deep, named as in `plotpoints`."""
-        return [path_text(path) for path in self.asking.below(pk, dimension, depth)]
+    def get_subdimensions(self, pk: Any, dimension: Any = None, *, depth: int = 1, paths: str = "text") -> list[Any]:
+        """The paths below a path, one level or `depth` levels deep, named as in `plotpoints`; with paths="list" as lists."""
+        return [*map(naming_of(paths), self.asking.below(pk, dimension, depth))]
 
     @on_default
-    def all_subdimensions(self, pk: Any, dimension: Any = None) -> list[str]:
+    def all_subdimensions(self, pk: Any, dimension: Any = None, *, paths: str = "text") -> list[Any]:
         """A path and everything below it."""
         path, levels = self.asking.one_path(pk, dimension, "dimension"), self.asking.bounds.levels
-        return [path_text(path), *(path_text(below) for below in self.asking.below(pk, dimension, levels))]
+        return [*map(naming_of(paths), [path, *self.asking.below(pk, dimension, levels)])]
 
     @on_default
     def pks(

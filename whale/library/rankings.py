@@ -39,12 +39,14 @@ class Rankings(Questions):
         tz: str | None = None,
         tzoffset: Any = None,
         compare: str | None = None,
+        paths: str = "text",
     ) -> dict[str, Any]:
         """{"rows": [{path, value, n, parts, columns, difference, effect, important}, ...], "other", "rest", "ended", "total", ...}.
 
         Ranks the children of a path (with pks: the child pks) by a formula. columns: more formulas. The same answer as GET /rank.
         series: each row has `series`, the values of the formula at `times`.
         compare="previous" or "last_year": each row has `compared` {formula: {now, before, change, ratio}}, and `change` {low, high, z}.
+        paths="list": each path is the list of its names.
         """
         asking = self.asking.now()
         question, ranking = asking.ranking(
@@ -62,7 +64,8 @@ class Rankings(Questions):
             pks=pks,
         )
         ranges = asking.range_named(period, tz, tzoffset)
-        return self._rows(asking.inquiry(question, ranges, compare, fields=ranking.fields).rank(ranking, series))
+        inquiry = asking.inquiry(question, ranges, compare, fields=ranking.fields, paths=paths)
+        return self._rows(inquiry.rank(ranking, series))
 
     @on_default
     def rank_subdimensions_scalar(
@@ -196,16 +199,18 @@ class Rankings(Questions):
         tz: str | None = None,
         tzoffset: Any = None,
         dimension: Any = None,
+        paths: str = "text",
     ) -> dict[str, Any]:
         """Which values of which dimensions explain the change of a count or of a ratio; the shape is in docs/factors.md.
 
         compare: "previous" (default) or "last_year"; or against: another period.  dimensions: default all at the top.
         depth: levels below a value that are looked into.  limit: values of each dimension, 0 for all.
+        paths="list": each path is the list of its names.
         """
         asking = self.asking.now()
-        inquiry = asking.change(pk, metric, period, compare, against, tz, tzoffset)
-        paths = asking.dimensions(inquiry.question.pk, one(dimensions, dimension))
-        return self._rows(inquiry.factors(paths, depth, limit))
+        inquiry = asking.change(pk, metric, period, compare, against, tz, tzoffset, paths=paths)
+        above = asking.dimensions(inquiry.question.pk, one(dimensions, dimension))
+        return self._rows(inquiry.factors(above, depth, limit))
 
     @on_default
     def shifts(

@@ -45,6 +45,20 @@ Compare = Annotated[
     ),
 ]
 Undefined = Annotated[Literal["zero", "null"], Meta(description="Result of a division by zero.")]
+Paths = Annotated[
+    Literal["text", "list"],
+    Meta(
+        description="`text` names a path as text. `list` names it as the list of its names, and answers a list of rows instead of an "
+        "object keyed by path or pk."
+    ),
+]
+PathsListed = Annotated[Literal["list"], Meta(description="Paths are lists of names here; accepted for uniformity.")]
+Format = Annotated[
+    Literal["json", "csv", "rows"],
+    Meta(
+        description="`csv` answers a table with a header, `rows` a flat list of {time, series, value}. Paths are text there."
+    ),
+]
 Explain = Annotated[
     bool, Meta(description="Answer {answer, explain}, where `explain` lists the data read and the time of each stage.")
 ]
@@ -113,6 +127,8 @@ class PlotpointsAsked(Subject, kw_only=True):
     with_totals: Annotated[bool, Meta(description="Add a last row `Total`.")] = False
     undefined: Undefined = "zero"
     compare: Compare = ""
+    paths: Paths = "text"
+    format: Format = "json"
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False
@@ -134,6 +150,8 @@ class DatasetAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     week: Week = ""
     undefined: Undefined = "zero"
+    paths: Paths = "text"
+    format: Format = "json"
     explain: Explain = False
 
 
@@ -154,6 +172,8 @@ class TotalsAsked(Subject, kw_only=True):
     week: Week = ""
     undefined: Undefined = "zero"
     compare: Compare = ""
+    paths: Paths = "text"
+    format: Format = "json"
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False
@@ -221,6 +241,8 @@ class RankAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     week: Week = ""
     compare: Compare = ""
+    paths: Paths = "text"
+    format: Format = "json"
     explain: Explain = False
     cached: Cached = False
     unmemoize: Unmemoize = False
@@ -253,6 +275,8 @@ class FactorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""
+    paths: Paths = "text"
+    format: Format = "json"
     explain: Explain = False
 
 
@@ -278,6 +302,8 @@ class ShiftsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""
+    paths: PathsListed = "list"
+    format: Format = "json"
     explain: Explain = False
 
 
@@ -384,6 +410,7 @@ class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     dimensions: Dimensions = ""
     dimension: Dimensions = ""
     depth: Depth = 1
+    paths: Paths = "text"
     all: Annotated[bool, Meta(description="Answer all levels below, and the path itself.")] = False
 
 

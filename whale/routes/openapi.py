@@ -13,18 +13,18 @@ from whale.decide.report import Report
 from whale.routes import asked, ofrep
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
-    "/plotpoints": (asked.PlotpointsAsked, dict[str, Any], "Time series: {path: {metric: points}}."),
-    "/dataset": (asked.DatasetAsked, list[list[Any]] | dict[str, Any], "One time series."),
-    "/totals": (asked.TotalsAsked, dict[str, dict[str, Any]], "Totals of one or more periods."),
+    "/plotpoints": (asked.PlotpointsAsked, dict[str, Any] | list[Any], "Time series: {path: {metric: points}}."),
+    "/dataset": (asked.DatasetAsked, list[Any] | dict[str, Any], "One time series."),
+    "/totals": (asked.TotalsAsked, dict[str, Any] | list[Any], "Totals of one or more periods."),
     "/total": (asked.TotalAsked, int | float | None | dict[str, Any], "One number."),
     "/rank": (
         asked.RankAsked,
-        dict[str, Any],
+        dict[str, Any] | list[Any],
         "Rank the children of a path by a formula, with the parts of each value.",
     ),
-    "/factors": (asked.FactorsAsked, dict[str, Any], "Values that explain a change."),
-    "/shifts": (asked.ShiftsAsked, dict[str, Any], "Values that broke away, since when, and its cost."),
-    "/subdimensions": (asked.SubdimensionsAsked, list[str], "Paths below a path."),
+    "/factors": (asked.FactorsAsked, dict[str, Any] | list[Any], "Values that explain a change."),
+    "/shifts": (asked.ShiftsAsked, dict[str, Any] | list[Any], "Values that broke away, since when, and its cost."),
+    "/subdimensions": (asked.SubdimensionsAsked, list[str | list[str]], "Paths below a path."),
     "/pks": (asked.PksAsked, list[str | asked.PkCounted], "Pks below a pk."),
     "/metrics_of": (asked.MetricsAsked, list[str | Measure], "Metrics of a pk."),
     "/decide": (asked.DecideAsked, asked.Decided, "Choose the option that a visitor should see."),
@@ -208,8 +208,11 @@ def document() -> dict[str, Any]:
         good = answer("The answer.", body)
         if "explain" in kind.__struct_fields__:
             good["headers"] = {"X-Adjusted": {"description": ADJUSTED, "schema": {"type": "string"}}}
+        good = explained(good) if "explain" in kind.__struct_fields__ else good
+        if "format" in kind.__struct_fields__:
+            good["content"] |= answer("", None, "text/csv")["content"]
         responses = {
-            "200": explained(good) if "explain" in kind.__struct_fields__ else good,
+            "200": good,
             "304": {"description": "Not modified since the ETag in If-None-Match."},
             **common(400, 401, 503),
         }

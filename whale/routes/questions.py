@@ -16,7 +16,7 @@ import bottle
 import msgspec
 
 from hail.hit import lenient
-from whale.answer import series
+from whale.answer import series, sheets
 from whale.answer.adjusted import Adjusted
 from whale.answer.adjusted import header as adjusted_text
 from whale.answer.asking import Asking
@@ -26,9 +26,10 @@ from whale.answer.listed import listed, percent_encoded
 from whale.answer.pictured import LOOKS, fresh_s, look_of, pictured
 from whale.answer.series import Plot, Question
 from whale.answer.shapes import Shape, flot_json, labels, overflow_text
+from whale.answer.sheets import Plotted, Sheet
 from whale.answer.unknown import Unknowns, unknown_header, unknown_of
 from whale.client import Whale
-from whale.dimension import path_text, paths_asked, pk_asked, pk_text
+from whale.dimension import paths_asked, pk_asked, pk_text
 from whale.errors import CallerError
 from whale.period import Range, interval_name
 from whale.routes.asked import (
@@ -114,7 +115,10 @@ class QuestionRoutes:
         def body() -> bytes:
             return _by_pk(asked, answers, map(_plot_json, inquiries, answers, repeat(shape)))
 
-        return self._answer(watch, asked, now, answers, body)
+        def sheet() -> Sheet:
+            return sheets.of_series(_plotted(asked.compare, inquiries, answers), asked.descending, asked.with_totals)
+
+        return self._answer(watch, asked, now, answers, body, sheet)
 
     def dataset(self, asked: DatasetAsked) -> Any:
         now, asking, watch = self._begin(asked)
@@ -126,7 +130,14 @@ class QuestionRoutes:
         (inquiry,) = self._inquiries(
             asking, watch, asked, [question], self._range_named(asking, asked, now, begin), now
         )
-        return self._answer(watch, asked, now, [inquiry.dataset(datetime.isoformat)])
+        if asked.format == "json":
+            return self._answer(watch, asked, now, [inquiry.dataset(datetime.isoformat)])
+        answers = [inquiry.plotpoints()]
+
+        def sheet() -> Sheet:
+            return sheets.of_series(_plotted("", [inquiry], answers), has_parent=not asked.depth)
+
+        return self._answer(watch, asked, now, answers, sheet=sheet)
 
     def plot_svg(self, asked: PlotAsked) -> Any:
         look = look_of(*(getattr(asked, name) for name in LOOKS))
@@ -156,7 +167,13 @@ class QuestionRoutes:
         periods, field = periods_of(asked), "periods" if asked.periods else "period"
         ranges = asking.ranges_of(periods, asked.tz, asked.tzoffset, at=now, week=asked.week, field=field)
         inquiries = self._inquiries(asking, watch, asked, questions, ranges, now, is_each_asked=periods is not None)
-        return self._answer(watch, asked, now, [inquiry.totals() for inquiry in inquiries])
+        answers = [inquiry.totals() for inquiry in inquiries]
+
+        def sheet() -> Sheet:
+            rows = {pk_text(answer.basis.question.pk): answer.rows for answer in answers}
+            return sheets.of_totals(rows, answers[0].basis.ranges, asked.compare)
+
+        return self._answer(watch, asked, now, answers, sheet=sheet)
 
     def total(self, asked: TotalAsked) -> Any:
         now, asking, watch = self._begin(asked)
@@ -187,7 +204,13 @@ class QuestionRoutes:
         )
         ranges = self._range_named(asking, asked, now)
         (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now, fields=ranking.fields)
-        return self._answer(watch, asked, now, [inquiry.rank(ranking, asked.series)])
+        answer = inquiry.rank(ranking, asked.series)
+
+        def sheet() -> Sheet:
+            (period, *_) = answer.basis.ranges.values()
+            return sheets.of_rank(answer.rows, ranking.by, ranking.columns, period, asked.compare)
+
+        return self._answer(watch, asked, now, [answer], sheet=sheet)
 
     def factors(self, asked: FactorsAsked) -> Any:
         now, asking, watch = self._begin(asked)
@@ -201,11 +224,13 @@ class QuestionRoutes:
             asked.tzoffset,
             week=asked.week,
             store=watch.store,
+            paths=_naming(asked),
         )
         dimensions = typed("dimensions", asked.dimensions or asked.dimension)
         paths = asking.dimensions(inquiry.question.pk, dimensions)
         watch.stage("parse")
-        return self._answer(watch, asked, now, [inquiry.factors(paths, asked.depth, asked.limit)])
+        answer = inquiry.factors(paths, asked.depth, asked.limit)
+        return self._answer(watch, asked, now, [answer], sheet=lambda: sheets.of_factors(answer.rows))
 
     def shifts(self, asked: ShiftsAsked) -> Any:
         now, asking, watch = self._begin(asked)
@@ -213,14 +238,16 @@ class QuestionRoutes:
         paths = asking.dimensions(question.pk, typed("dimensions", asked.dimensions or asked.dimension))
         ranges = self._range_named(asking, asked, now)
         (inquiry,) = self._inquiries(asking, watch, asked, [question], ranges, now)
-        return self._answer(watch, asked, now, [inquiry.shifts(paths, asked.depth, asked.limit)])
+        answer = inquiry.shifts(paths, asked.depth, asked.limit)
+        return self._answer(watch, asked, now, [answer], sheet=lambda: sheets.of_shifts(answer.rows))
 
     # names, and the last hits
 
     def subdimensions(self, asked: SubdimensionsAsked) -> Any:
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
-        found = all_(pk, path) if asked.all else some(pk, path, depth=asked.depth)
+        named = {"paths": asked.paths}
+        found = all_(pk, path, **named) if asked.all else some(pk, path, depth=asked.depth, **named)
         rows = self._asking.unknown(pk_asked(pk), paths_asked(path))
         return json_answer(found, headers=unknown_header(Unknowns(rows)))
 
@@ -254,6 +281,8 @@ class QuestionRoutes:
 
     def _begin(self, asked: Any) -> tuple[float, Asking, Watch]:
         """The moment of a question, what reads it at that moment, and what watches its steps."""
+        if asked.explain and getattr(asked, "format", "") == "csv":
+            raise CallerError("cannot be combined with format=csv: ask for one of them", "explain")
         asking = self._asking.now()
         return asking.clock(), asking, Watch(asking.store, asked.explain)
 
@@ -272,7 +301,7 @@ class QuestionRoutes:
         **more: Any,
     ) -> list[Inquiry]:
         """Of each question, which all share what one answer may cost. more: of Asking.inquiry."""
-        more |= {"store": watch.store, "bounds": asking.bounds.shared(len(questions))}
+        more |= {"paths": _naming(asked), "store": watch.store, "bounds": asking.bounds.shared(len(questions))}
         word = getattr(asked, "compare", None)
         inquiries = [asking.inquiry(question, ranges, word, at=at, **more) for question in questions]
         watch.stage("parse")
@@ -285,28 +314,36 @@ class QuestionRoutes:
         now: float,
         answers: Sequence[Answer[Any]],
         body: Callable[[], bytes] | None = None,
+        sheet: Callable[[], Sheet] | None = None,
     ) -> Any:
         """Answers, of each pk one, with what they rest on: a cache asks again while the last bucket is open.
 
-        body: writes them; default: their rows.
+        body: writes them as JSON; default: their rows.  sheet: they as a table, for another format.
         """
         watch.stage("answer")
         bases = [answer.basis for answer in answers]
         ranges = bases[0].ranges
         marked = [basis.adjusted for basis in bases]
         watch.stage("read")
-        content = body() if body else _by_pk(asked, answers, (msgspec.json.encode(answer.rows) for answer in answers))
+        form = asked.format if sheet else "json"
+        if sheet and form != "json":
+            content = sheet().written(form)
+        else:
+            content = body() if body else _by_pk(asked, answers, (msgspec.json.encode(each.rows) for each in answers))
         watch.stage("encode")
         if asked.explain:
             content = _explained(content, watch, ranges, marked, now)
         headers = {
             **EXPOSED,
-            "Content-Type": "application/json",
+            "Content-Type": sheets.FORMATS.get(form, "application/json"),
             "Cache-Control": "no-cache",  # a hit may come late, to a bucket that has ended
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:24]}"',
             "X-Whale-As-Of": iso(int(now)),
             "X-Whale-Complete": "true" if now >= max((each.end for each in ranges.values()), default=0) else "false",
         }
+        if form == "csv":
+            name = bottle.request.environ["PATH_INFO"].strip("/")
+            headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
         questions = [basis.question for basis in bases]
@@ -345,19 +382,40 @@ def _range_text(period: Range) -> str:
     return f"{between};by={interval_name(period.interval)};points={len(period.starts)}"
 
 
+def _naming(asked: Any) -> str:
+    """How the answer names paths; a table always by text."""
+    return "text" if getattr(asked, "format", "json") != "json" else str(getattr(asked, "paths", "text"))
+
+
+def _plotted(word: str, inquiries: Sequence[Inquiry], answers: Sequence[Answer[list[Plot]]]) -> list[Plotted]:
+    """word: what they are compared with, or empty."""
+    periods = [next(iter(answer.basis.reads.values())) for answer in answers]
+    return [
+        Plotted(inquiry.question, period, answer.rows, word)
+        for inquiry, period, answer in zip(inquiries, periods, answers, strict=True)
+    ]
+
+
 def _plot_json(inquiry: Inquiry, answer: Answer[list[Plot]], shape: Shape) -> bytes:
     if inquiry.comparisons is None and shape.points_type is list:
         (plot,), (period,) = answer.rows, inquiry.ranges.values()
-        rows = ((path_text(row.path), row.values, row.totals) for row in plot.series)
-        return flot_json(rows, labels(period, plot.starts, shape.flot_time), shape.descending, shape.with_totals)
+        rows = ((inquiry.naming(row.path), row.values, row.totals) for row in plot.series)
+        names = labels(period, plot.starts, shape.flot_time)
+        return flot_json(rows, names, shape.descending, shape.with_totals, inquiry.is_listed)
     return msgspec.json.encode(inquiry.labelled(answer, shape))
 
 
 def _by_pk(asked: Any, answers: Sequence[Answer[Any]], bodies: Iterable[bytes]) -> bytes:
-    """The one answer; or {pk: answer} where several pks were asked."""
+    """The one answer; or {pk: answer} where several pks were asked, listed [{"pk", "answer"}, ...]."""
     if not isinstance(asked, Subject) or not asked.pks:
         return next(iter(bodies))
-    names = [msgspec.json.encode(pk_text(answer.basis.question.pk)) for answer in answers]
+    pks = [answer.basis.question.pk for answer in answers]
+    if _naming(asked) == "list":
+        rows = [
+            b'{"pk":%b,"answer":%b}' % (msgspec.json.encode(pk), body) for pk, body in zip(pks, bodies, strict=True)
+        ]
+        return b"[%b]" % b",".join(rows)
+    names = [msgspec.json.encode(pk_text(pk)) for pk in pks]
     return b"{" + b",".join(name + b":" + body for name, body in zip(names, bodies, strict=True)) + b"}"
 
 
