@@ -70,7 +70,7 @@ def test_the_page_may_run_and_ask_nothing_but_its_own_service(site: Site) -> Non
 
 def test_every_file_that_the_page_or_a_module_names_is_served(site: Site) -> None:
     addresses = named(site.get().text)
-    assert len(addresses) >= 4
+    assert len(addresses) == 3
     folder = addresses[0].split("/")[2]
     _, assets = read_assets()
     modules = closure(FOLDER / "main.js", later=True)

@@ -34,6 +34,7 @@ export function draw(place, chart) {
   const end = () => (resize.disconnect(), plot.destroy(), drawn.delete(place))
   drawn.set(place, end)
   chart.page.signal.addEventListener('abort', end, { once: true })
+  document.addEventListener('theme', () => plot.redraw(false), { signal: chart.page.signal }) // main.js says so
   box.addEventListener('keydown', steering(plot, chart))
   chart.cursor?.(chart.times.length - 1)
 }
@@ -53,15 +54,14 @@ function dataOf({ times, series, open }) {
 
 function optionsOf(box, chart) {
   const { metric, page } = chart
-  const [soft, line] = [token('--soft'), token('--line')]
   const font = `12px ${getComputedStyle(document.body).fontFamily}`
-  const lineOf = (stroke, width, dash) => ({ stroke, width, dash, points: { show: false } })
+  const lineOf = (name, width, dash) => ({ stroke: () => token(name), width, dash, points: { show: false } })
   const series = chart.series.flatMap((_, i) => [
-    lineOf(token('--before'), 1.5, [2, 3]),
-    { ...lineOf(token(`--series-${i + 1}`), 2, DASHES[i]), ...(chart.area && { fill: token('--fill') }) },
-    lineOf(token(`--series-${i + 1}`), 2, [4, 4]),
+    lineOf('--before', 1.5, [2, 3]),
+    { ...lineOf(`--series-${i + 1}`, 2, DASHES[i]), ...(chart.area && { fill: () => token('--fill') }) },
+    lineOf(`--series-${i + 1}`, 2, [4, 4]),
   ])
-  const axis = { stroke: soft, font, ticks: { show: false }, gap: 6 }
+  const axis = { stroke: () => token('--soft'), font, ticks: { show: false }, gap: 6 }
   const at = (ms) => (chart.width >= 86400e3 || clock(ms, page.zone) === '00:00' ? day(ms, page.zone) : clock(ms, page.zone))
   return {
     width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 16, 0, 0], legend: { show: false },
@@ -69,7 +69,7 @@ function optionsOf(box, chart) {
     scales: { x: { time: true }, y: { range: (_, least, most) => rangeOf(metric, chart.area, least, most) } },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s) => at(s * 1000)) },
-      { ...axis, grid: { stroke: line, width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
+      { ...axis, grid: { stroke: () => token('--line'), width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
     ],
     series: [{}, ...series],
     hooks: {

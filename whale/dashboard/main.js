@@ -151,15 +151,22 @@ function back() {
 }
 
 const THEME = 'hailwhale.theme'
-const theme = (name) => (facts.theme = name)
+const repaint = () => document.dispatchEvent(new Event('theme'))
+function theme(name) {
+  if (facts.theme === name) return
+  facts.theme = name
+  repaint()
+}
 function nextTheme() {
   const next = { '': 'light', light: 'dark', dark: '' }[facts.theme]
   localStorage.setItem(THEME, next)
-  page.go({ theme: '' }, { step: false })
+  page.state.theme = ''
+  history.replaceState(null, '', page.link({}))
+  theme(next)
 }
 
 addEventListener('popstate', show)
-matchMedia('(prefers-color-scheme: dark)').addEventListener('change', show)
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint)
 document.addEventListener('click', (event) => {
   const link = event.target.closest('a[href]')
   const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.button || event.defaultPrevented)

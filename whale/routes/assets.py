@@ -10,8 +10,9 @@ module in a function of its own that returns its exports.
     import * as f from './format.js'              ->  const f = format_js
     export function h(…)                          ->  function h(…), and `h` is returned
 
-Views that are opened later take from it by the same names, so that a module exists once in a page. Modules that main.js does not
-lead to (graphs in pages of others) are served as they were written, and so is every module under its own name.
+The style sheet holds those that it imports. Views that are opened later take from main.js by the same names, so that a module exists
+once in a page. Modules that main.js does not lead to (graphs in pages of others) are served as they were written, and so is every
+module under its own name.
 """
 
 import gzip
@@ -32,6 +33,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from '(\.[^']+)'$", re.M)
+STYLES = re.compile(r"^@import '([^']+)';$", re.M)
 LATER = re.compile(r"\bimport\('(\.[^']+)'\)")
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.M)
 
@@ -61,7 +63,9 @@ def read_assets(folder: Path = FOLDER) -> tuple[str, dict[str, Asset]]:
     for name, body in bodies.items():
         digest.update(b"%d %d %b%b" % (len(name), len(body), name.encode(), body))
     version = digest.hexdigest()[:16]
-    bodies |= {name: text.encode() for name, text in joined({n: b.decode() for n, b in bodies.items()}).items()}
+    texts = {name: body.decode() for name, body in bodies.items()}
+    styles = {"style.css": STYLES.sub(lambda found: texts[found[1]], texts["style.css"])}
+    bodies |= {name: text.encode() for name, text in (joined(texts) | styles).items()}
     return version, {name: _asset(f"{version}/{name}", body) for name, body in bodies.items()}
 
 

@@ -14,20 +14,18 @@ const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' }
 
 export const changedCard = (page) => card(page, 'What changed', { id: 'changed', height: 'changed' })
 
-/** The most costly shifts of these formulas, each with its metric. A formula of which none can be found has none. */
-export async function shiftsOf(page, metrics, formulas) {
+/** The most costly shifts of the first of these formulas that has some, each with its metric. */
+export async function shiftsOf(page, metrics, [formula, ...more]) {
   const cost = metrics.names.filter((name) => metrics.of(name).unit === 'money' && metrics.of(name).better === 'up').slice(0, 2)
   const { compare, ...asked } = page.asked
-  const found = await Promise.all(formulas.map(async (formula) => {
-    try {
-      const answered = await page.ask('shifts', { ...asked, period: LOOKED[asked.period] ?? asked.period, metric: formula, cost, limit: SENTENCES })
-      return answered.answer.shifts.map((shift) => ({ ...shift, metric: metrics.of(formula), address: answered.address }))
-    } catch (error) {
-      if (error instanceof Refused && error.problem.status === 400) return [] // of no such kind, or too many series
-      throw error
-    }
-  }))
-  return found.flat().slice(0, SENTENCES)
+  const question = { ...asked, period: LOOKED[asked.period] ?? asked.period, metric: formula, cost, limit: SENTENCES }
+  const none = (error) => {
+    if (error instanceof Refused && error.problem.status === 400) return { answer: { shifts: [] } } // of no such kind, or too many series
+    throw error
+  }
+  const { answer, address } = await page.ask('shifts', question).catch(none)
+  if (!answer.shifts.length && more.length) return shiftsOf(page, metrics, more)
+  return answer.shifts.map((shift) => ({ ...shift, metric: metrics.of(formula), address }))
 }
 
 export async function showChanged(changed, page, metrics, metric, shifts) {

@@ -1,4 +1,5 @@
 /** The view that opens first: totals, the line of the one that is chosen, what changed, and the values of a dimension. */
+import { questionOf } from '../api.js'
 import { card } from '../card.js'
 import { draw } from '../chart.js'
 import { fill, h } from '../dom.js'
@@ -142,7 +143,8 @@ function line(chart, page, metric, series, { address, headers }, { compared, not
   })
   const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
   const row = (i) => [at(i), values[i], ...(before ? [before[i] ?? null] : []), ...(notes.length ? [flagged(i).map(({ text }) => text).join('; ')] : [])]
-  chart.offer({ address, table: () => ({ columns, rows: times.map((_, i) => row(i)) }) })
+  const svg = questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name })
+  chart.offer({ address, svg, table: () => ({ columns, rows: times.map((_, i) => row(i)) }) })
 }
 
 const rangeOf = ({ headers }) => {
