@@ -9,6 +9,7 @@
 #     memory      about 20 min: the worst hits and questions for minutes, below the ceilings of memory
 # make check   format, lint, types, unit tests: under a minute
 # One test, in one process:  .venv/bin/python -m pytest tests/unit/test_hit.py -k any_json
+# make screenshots   pictures of each view of the dashboard, from the demo; those that the docs show in docs/pictures
 # make clean   remove what make made, except the data in ./var
 # Each installs what it needs first, and again only when setup.py or the requirements change.
 
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TWO := -n 2 --no-loadscope-reorder # tests/groups.py says which tests share a worker
 LONG := $(if $(PART),long(part='$(PART)')$(if $(filter laws,$(PART)), or hypothesis),long or hypothesis)
 
-.PHONY: setup up demo test test-long check clean servers
+.PHONY: setup up demo test test-long check clean servers screenshots
 
 setup: .venv/.runtime
 
@@ -44,6 +45,10 @@ check: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy hail whale
 	$(BIN)/python -m pytest tests/unit -m "not long" $(TWO) --durations=25
+
+screenshots: .venv/.test servers
+	@{ command -v pngquant && fc-list 2>/dev/null | grep -q Inter; } >/dev/null || deploy/install-debian.sh fonts-inter fontconfig pngquant
+	$(BIN)/python -m tests.browser.pictures
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
