@@ -147,9 +147,9 @@ class Farm:
                 program.start()
         self.wait_for_hail()
 
-    def start_whale(self) -> None:
-        """For a test that opens pages or asks over HTTP; returns when Whale answers."""
-        self.whale.start()
+    def start_whale(self, **environ: str) -> None:
+        """For a test that opens pages or asks over HTTP; returns when Whale answers. environ: settings of it alone."""
+        self.whale.start(**environ)
         wait_until(lambda: self._state(self.whale, self.whale_url), 60, "Whale")
 
     def wait_for_hail(self, broker: str = "") -> None:

@@ -28,7 +28,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.servers import ServerMissing
+from tests.servers import ServerMissing, wait_until
 
 OURS = {"127.0.0.1", "localhost"}
 ARGUMENTS = [
@@ -137,11 +137,17 @@ def _watch(context: BrowserContext) -> list[str]:
     return faults
 
 
+STANDS = """() => !document.querySelector("[aria-busy=true]")
+  && document.getAnimations().every(each => each.playState == "finished")"""
+"""Nothing is awaited, and no colour is on its way from one look to the next."""
+
+
 def check_looks(page: Page) -> None:
     """In every look the page is without a violation that axe-core knows, and no wider than its window."""
     for name, look in LOOKS.items():
         page.set_viewport_size({"width": look.width, "height": 720})
         page.emulate_media(color_scheme=look.scheme)  # type: ignore[arg-type]  # a plain str, of two
+        wait_until(lambda: page.evaluate(STANDS), what="the page to stand still")
         results = Axe().run(page)
         assert not results.violations_count, f"{name}: {results.generate_report()}"
         wide = page.evaluate("document.documentElement.scrollWidth")

@@ -85,7 +85,7 @@ function menu(id, name, takes) {
 export function tableOf(caption, { columns, rows }) {
   const cell = (value, i) => i === 0 ? h('th', { scope: 'row' }, value) : h('td', { class: typeof value === 'number' || value == null ? 'n' : '' }, typeof value === 'string' ? value : full(value))
   return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Table: ${caption}` },
-    h('table', {}, h('thead', {}, h('tr', {}, columns.map((column, i) => h('th', { scope: 'col', class: i ? 'n' : '' }, column)))),
+    h('table', {}, h('thead', {}, h('tr', {}, columns.map((column, i) => h('th', { scope: 'col', class: i && typeof rows[0]?.[i] !== 'string' ? 'n' : '' }, column)))),
       h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))
 }
 

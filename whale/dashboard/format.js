@@ -41,6 +41,7 @@ export function duration(seconds) {
 const share = (v, digits = Math.abs(v) < 0.0995 ? 2 : 1) => fixed(v * 100, digits) + THIN + '%'
 const BYTES = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 function bytes(v) {
+  if (!v) return `0${THIN}B`
   const step = Math.min(BYTES.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(v) || 1) / 3)))
   return significant(v / 1000 ** step, 3) + THIN + BYTES[step]
 }

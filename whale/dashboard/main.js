@@ -29,8 +29,9 @@
 import { Away, Refused, ask } from './api.js'
 import { address, asked, read } from './address.js'
 import { fill, h, say } from './dom.js'
-import { clock, named } from './format.js'
+import { clock, duration, named } from './format.js'
 import { Keys } from './keys.js'
+import { levelOf, watchLag } from './late.js'
 import { metricsOf } from './metrics.js'
 import { pick, pksOf } from './picker.js'
 import { empty, refused } from './states.js'
@@ -39,6 +40,7 @@ import * as overview from './views/overview.js'
 /** name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows. */
 const VIEWS = [
   { name: 'overview', label: 'Overview', key: 'o', load: () => overview },
+  { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
 ]
 
 const $ = (id) => document.getElementById(id)
@@ -88,7 +90,7 @@ function pageOf(state, signal) {
     ask: async (route, parameters, options = {}) => {
       const answered = await ask(route, parameters, { signal, ...options })
       back()
-      if (answered.asOf) self.status(`counted until ${clock(new Date(answered.asOf), self.zone)} ${self.zone}`)
+      if (answered.asOf) counted(answered.asOf)
       return answered
     },
     metrics: () => {
@@ -125,6 +127,15 @@ function notice(unknown) {
   const said = unknown.length ? `The address has something that this page does not know: ${unknown.join(', ')}.` : ''
   $('notice').hidden = !said
   if ($('notice').textContent !== said) $('notice').textContent = said
+}
+
+/** Until when the numbers are, and in amber how late counting is. */
+let [until, lag] = ['', 0]
+function counted(asOf = until) {
+  until = asOf
+  const late = Boolean(levelOf(lag))
+  const said = [until && `counted until ${clock(new Date(until), page.zone)} ${page.zone}`, late && `${duration(lag)} late`].filter(Boolean)
+  if (said.length && !pause) page.status(said.join(', '), late)
 }
 
 /** Whale is away: the last numbers stay, greyed, with their time, and it is asked again: after 2 s, at last every 30. */
@@ -183,4 +194,7 @@ keys.add('j', 'the table of the first card', () => page.tools.Table?.())
 keys.add('x', 'its CSV', () => page.tools.CSV?.())
 keys.add('v', 'copy the link', () => page.tools['Copy link']?.())
 for (const { name, label, key } of VIEWS) keys.add(key, label.toLowerCase(), () => page.go({ view: name }))
-show()
+show().then(() => watchLag((seconds) => {
+  lag = seconds
+  counted()
+}))
