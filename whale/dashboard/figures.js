@@ -23,12 +23,13 @@ export function spark(values, { width = 96, height = 24, mark } = {}) {
     svg('path', { class: 'dot', d: `M${x(last)} ${y(values[last])}h0` }))
 }
 
-/** A value and its interval on a scale from least to most that all rows share; the rule is the whole. */
-export function interval({ value, low, high, whole }, { least = 0, most, width = 120, height = 16 }) {
+/** A value and its interval on a scale from least to most that all rows share; the rule is the whole. far: a wider interval, thin. */
+export function interval({ value, low, high, whole, far }, { least = 0, most, width = 120, height = 16 }) {
   const x = (v) => Math.max(0, Math.min(width, ((v - least) / (most - least || 1)) * width)).toFixed(1)
   const side = whole == null ? '' : high < whole ? ' below' : low > whole ? ' above' : ''
   return picture(width, height, 'interval',
     whole != null && svg('line', { class: 'whole', x1: x(whole), x2: x(whole), y1: 0, y2: height }),
+    far && svg('line', { class: 'far', x1: x(far[0] ?? least), x2: x(far[1] ?? most), y1: height / 2, y2: height / 2 }),
     svg('line', { class: 'range' + side, x1: x(low), x2: x(high), y1: height / 2, y2: height / 2 }),
     svg('circle', { class: 'mid' + side, cx: x(value), cy: height / 2, r: 3.25 }))
 }

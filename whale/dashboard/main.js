@@ -40,6 +40,7 @@ import * as overview from './views/overview.js'
 /** name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows. */
 const VIEWS = [
   { name: 'overview', label: 'Overview', key: 'o', load: () => overview },
+  { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
 ]
 
