@@ -136,11 +136,17 @@ RIGHTS = (
     Right("/plot.svg", GET, READ, Pages.READ),
     Right("/", GET, READ, Pages.NONE),
     Right("/static/<name:path>", GET, READ, Pages.NONE),
+    # scripts for pages of other sites, without any number
+    Right("/hail-whale-graph.js", GET, None, Pages.ANY),
+    Right("/graph.js", GET, None, Pages.ANY),
+    Right("/table_graph.js", GET, None, Pages.ANY),
+    Right("/jquery.hailwhale.js", GET, None, Pages.ANY),
     # what hands on the right to read one thing, and what that right is for
     Right("/shares", POST, READ, Pages.CHANGE),
     Right("/s/<token>", GET, None, Pages.ANY),
     Right("/s/<token>/plotpoints", GET, None, Pages.ANY),
     Right("/s/<token>/plot.svg", GET, None, Pages.ANY),
+    Right("/s/<token>/metrics_of", GET, None, Pages.ANY),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

@@ -25,7 +25,8 @@
     GET  /               the dashboard, whose files are below /static/
     GET  /openapi.json /healthz /readyz /metrics
     GET  /plot.svg       a series as a picture
-    POST /shares         {"url", "expires"}: a link that answers one question. Below it /s/TOKEN, .../plotpoints, .../plot.svg
+    POST /shares         {"url", "expires"}: a link that answers one question: /s/TOKEN, with plotpoints, plot.svg, metrics_of below it
+    GET  /hail-whale-graph.js    the element for pages of other sites       /graph.js /table_graph.js /jquery.hailwhale.js
     GET  /               a page for people        /openapi.json /healthz /readyz /metrics
 
 What each takes is in whale/routes/asked.py, what answers it in whale/routes; a question that is too long for an address may be POSTed.
@@ -54,6 +55,7 @@ from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
+from whale.routes.graphs import GraphRoutes
 from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import Problem, text_answer, unavailable
@@ -92,7 +94,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     questions = QuestionRoutes(door, whale)
     questions.add_to(app)
     ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
-    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, ServiceRoutes):
+    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app

@@ -72,7 +72,7 @@ def test_pages_of_all_sites_may_read_a_share_whatever_origins_are_allowed(door: 
     door.count("shop", {"country": "US"}, {"revenue": 1})
     path = path_of(make(door, key=""))
     for sent in ({}, {"HTTP_ORIGIN": "https://two.example"}, {"HTTP_ORIGIN": "https://one.example"}):
-        for below in ("", "/plotpoints", "/plot.svg"):
+        for below in ("", "/plotpoints", "/plot.svg", "/metrics_of"):
             assert call(door.app, "GET", path + below, **sent).headers["Access-Control-Allow-Origin"] == "*"
     asked = call(door.app, "OPTIONS", f"{path}/plotpoints", HTTP_ORIGIN="https://two.example")
     assert (asked.status, asked.headers["Access-Control-Allow-Origin"]) == (204, "*")
@@ -111,9 +111,21 @@ def test_with_drill_the_paths_below_are_answered_too_and_no_others(door: Door) -
     assert code(door.get(f"{path}/plotpoints", dimensions="plan", depth=1)) == (400, "bad_request", "dimensions")
 
 
+def test_a_share_tells_what_its_metrics_measure_and_of_no_other_and_of_no_day(door: Door) -> None:
+    path = path_of(make(door, metrics="revenue/hits"))
+    answer = door.get(f"{path}/metrics_of")
+    assert answer.json == [
+        {"name": "hits", "kind": "sum", "unit": "count", "currency": None, "better": "up"},
+        {"name": "revenue", "kind": "sum", "unit": "money", "currency": None, "better": "up"},
+    ]
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert code(door.get(f"{path}/metrics_of", pk="other")) == (400, "bad_request", "pk")
+    assert code(door.get("/s/x/metrics_of")) == (404, "not_found", "")
+
+
 def test_no_answer_names_what_is_counted_beside_the_share(door: Door) -> None:
     path = path_of(make(door, metrics="revenu", dimensions="countr", drill=True))
-    for below in ("", "/plotpoints", "/plot.svg"):
+    for below in ("", "/plotpoints", "/plot.svg", "/metrics_of"):
         answer = door.get(path + below)
         assert "X-Whale-Unknown" not in answer.headers
         assert "revenue" not in answer.text + str(answer.headers)
@@ -137,7 +149,7 @@ def test_after_its_end_a_share_says_so_and_answers_no_more(door: Door) -> None:
     assert "This share has ended" in page.text
     assert "shop" not in page.text
     assert "frame-ancestors https://site.example;" in page.headers["Content-Security-Policy"]
-    for below in ("plotpoints", "plot.svg"):
+    for below in ("plotpoints", "plot.svg", "metrics_of"):
         answer = door.get(f"{path}/{below}")
         assert code(answer) == (410, "gone", "")
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

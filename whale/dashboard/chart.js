@@ -4,13 +4,15 @@
  *     draw(chart.body, {
  *       page, metric,                                  // metric: as metrics.js describes it; the unit of the axis
  *       times: [ms, …], width: 86400e3,                // starts of the buckets; how long one is
- *       series: [{ name, values, before }],            // 1 to 6; null is a gap; before: the other period, by position, dotted
+ *       series: [{ name, values, before, width, second }],   // 1 to 6; null is a gap; before: the other period, by position, dotted;
+ *                                                      // width: of the line, 2 px; second: the metric, of one that has an axis of its own
  *       open: true,                                    // the last bucket is not over: dashed
  *       area: false,                                   // filled down to 0
  *       shift: { at: ms, text: 'since Thu 19 Nov' },   // a mark from there to the end
  *       notes: [{ at: ms, text }],                     // flags at the top edge
  *       label: 'Conversion by day: …', details: 'id',  // the sentence for who cannot see it; the id of its table
  *       cursor: (i) => …,                              // the bucket under the cursor, by mouse and by keys; the last one at first
+ *       say: (text) => …,                              // says the value at the cursor, where the page has no place for that
  *       chosen: (from, to) => …,                       // a stretch was dragged, or selected by Shift and arrows and Enter: ms, half-open
  *     })
  *
@@ -28,7 +30,7 @@ export function draw(place, chart) {
     class: 'plot', id: `${place.id}-plot`, tabindex: 0, role: 'img', 'aria-label': chart.label, 'aria-details': chart.details,
   })
   fill(place, box)
-  const plot = new globalThis.uPlot(optionsOf(box, chart), dataOf(chart), box)
+  const plot = new uPlot(optionsOf(box, chart), dataOf(chart), box)
   const resize = new ResizeObserver(() => box.clientWidth && plot.setSize({ width: box.clientWidth, height: box.clientHeight }))
   resize.observe(box)
   const end = () => (resize.disconnect(), plot.destroy(), drawn.delete(place))
@@ -39,7 +41,8 @@ export function draw(place, chart) {
   chart.cursor?.(chart.times.length - 1)
 }
 
-const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
+/** A colour as it is around an element: in the page, or in a graph within another page. */
+const token = (element, name) => getComputedStyle(element).getPropertyValue(name).trim()
 
 /** uPlot's columns: the times; for each series the one before, what is over, and what is still open. */
 function dataOf({ times, series, open }) {
@@ -54,22 +57,28 @@ function dataOf({ times, series, open }) {
 
 function optionsOf(box, chart) {
   const { metric, page } = chart
-  const font = `12px ${getComputedStyle(document.body).fontFamily}`
-  const lineOf = (name, width, dash) => ({ stroke: () => token(name), width, dash, points: { show: false } })
-  const series = chart.series.flatMap((_, i) => [
-    lineOf('--before', 1.5, [2, 3]),
-    { ...lineOf(`--series-${i + 1}`, 2, DASHES[i]), ...(chart.area && { fill: () => token('--fill') }) },
-    lineOf(`--series-${i + 1}`, 2, [4, 4]),
+  const colour = (name) => () => token(box, name)
+  const font = `12px ${getComputedStyle(box).fontFamily}`
+  const lineOf = (scale, name, width, dash) => ({ scale, stroke: colour(name), width, dash, points: { show: false } })
+  const series = chart.series.flatMap(({ width = 2, second }, i) => [
+    lineOf('y', '--before', 1.5, [2, 3]),
+    { ...lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, DASHES[i]), ...(chart.area && !i && { fill: colour('--fill') }) },
+    lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, [4, 4]),
   ])
-  const axis = { stroke: () => token('--soft'), font, ticks: { show: false }, gap: 6 }
+  const second = chart.series.find((each) => each.second)?.second
+  const axis = { stroke: colour('--soft'), font, ticks: { show: false }, gap: 6 }
   const at = (ms) => (chart.width >= 86400e3 || clock(ms, page.zone) === '00:00' ? day(ms, page.zone) : clock(ms, page.zone))
   return {
-    width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 16, 0, 0], legend: { show: false },
+    width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 22, 0, 0], legend: { show: false },
     cursor: { y: false, points: { size: 7, width: 0 }, drag: { x: true, y: false, setScale: false } },
-    scales: { x: { time: true }, y: { range: (_, least, most) => rangeOf(metric, chart.area, least, most) } },
+    scales: {
+      x: { time: true }, y: { range: (_, least, most) => rangeOf(metric, chart.area, least, most) },
+      ...(second && { second: { range: (_, least, most) => rangeOf(second, false, least, most) } }),
+    },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s) => at(s * 1000)) },
-      { ...axis, grid: { stroke: () => token('--line'), width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
+      { ...axis, grid: { stroke: colour('--line'), width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
+      ...(second ? [{ ...axis, scale: 'second', side: 1, grid: { show: false }, size: 58, space: 44, values: (_, values) => ticks(values, second) }] : []),
     ],
     series: [{}, ...series],
     hooks: {
@@ -97,16 +106,16 @@ function mark(u, shift, width) {
   const x = Math.max(bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
   const pixel = devicePixelRatio
   ctx.save()
-  ctx.fillStyle = token('--mark')
+  ctx.fillStyle = token(u.root, '--mark')
   ctx.fillRect(x, bbox.top, bbox.left + bbox.width - x, bbox.height)
-  Object.assign(ctx, { strokeStyle: token('--bad'), lineWidth: pixel })
+  Object.assign(ctx, { strokeStyle: token(u.root, '--bad'), lineWidth: pixel })
   ctx.setLineDash([3 * pixel, 3 * pixel])
   ctx.beginPath()
   ctx.moveTo(x, bbox.top)
   ctx.lineTo(x, bbox.top + bbox.height)
   ctx.stroke()
   Object.assign(ctx, {
-    fillStyle: token('--ink'), font: `600 ${12 * pixel}px ${getComputedStyle(document.body).fontFamily}`,
+    fillStyle: token(u.root, '--ink'), font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
     textBaseline: 'top',
   })
   const right = x + ctx.measureText(shift.text).width + 12 * pixel > bbox.left + bbox.width
@@ -121,7 +130,7 @@ function flag(u, note) {
   if (x < bbox.left || x > bbox.left + bbox.width) return
   const size = 5 * devicePixelRatio
   ctx.save()
-  ctx.fillStyle = token('--soft')
+  ctx.fillStyle = token(u.root, '--soft')
   ctx.beginPath()
   ctx.moveTo(x - size, bbox.top - 2 * size)
   ctx.lineTo(x + size, bbox.top - 2 * size)
@@ -146,7 +155,7 @@ function steering(plot, chart) {
       plot.setCursor({ left: plot.valToPos(chart.times[at] / 1000, 'x'), top: 1 })
       if (event.shiftKey) select()
       clearTimeout(told)
-      told = setTimeout(() => say(chart.spoken?.(at) ?? ''), 400)
+      told = setTimeout(() => (chart.say ?? say)(chart.spoken?.(at) ?? ''), 400)
     } else if (event.key === 'Enter' && from != null) {
       chart.chosen?.(chart.times[Math.min(at, from)], chart.times[Math.max(at, from)] + chart.width)
     } else if (event.key === 'Escape' && from != null) {

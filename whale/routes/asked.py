@@ -373,6 +373,20 @@ class SharedPlotAsked(Part, kw_only=True):
     title: Title = ""
 
 
+class SharedMetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Nothing: a share knows its metrics."""
+
+
+class SharedMetric(msgspec.Struct, kw_only=True):
+    """A metric of a share, with its unit."""
+
+    name: str
+    kind: str
+    unit: str
+    currency: str | None
+    better: str
+
+
 class SharePageAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     theme: Annotated[Literal["", "light", "dark"], Meta(description="Colours. Default: as the reader has set.")] = ""
 

@@ -17,6 +17,7 @@ module under its own name.
 
 import gzip
 import hashlib
+import json
 import posixpath
 import re
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+GRAPHS = ("hail-whale-graph.js", "graph.js", "table_graph.js", "jquery.hailwhale.js")
+"""Scripts for pages of other sites. The first is put together."""
+ELEMENT, SERVED, CHART = "element.js", "served.js", "vendor/uPlot-1.6.32"
 FOLDER = Path(__file__).parents[1] / "dashboard"
 PAGE, START = "index.html", "main.js"
 TYPES = {
@@ -75,12 +79,7 @@ def _asset(name: str, body: bytes) -> Asset:
 
 def joined(modules: Mapping[str, str]) -> dict[str, str]:
     """main.js with all that it imports, and the modules that it opens later, which take from it.  Raises CycleError."""
-    imports = {START: _imported(START, modules[START])}
-    ahead = list(imports[START])
-    while ahead:
-        if (name := ahead.pop()) not in imports:
-            imports[name] = _imported(name, modules[name])
-            ahead += imports[name]
+    imports = _reached(START, modules)
     order = list(TopologicalSorter(imports).static_order())
     whole = "".join(_wrapped(name, modules[name]) for name in order)
     whole += f"export {{ {', '.join(map(_variable, order))} }}\n"
@@ -91,6 +90,47 @@ def joined(modules: Mapping[str, str]) -> dict[str, str]:
             later[name] = _taking(name, modules[name], imports)
             ahead += _imported(name, modules[name])
     return {START: whole, **later}
+
+
+def _reached(start: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
+    """A module and all that it leads to, each with what it imports."""
+    imports = {start: _imported(start, modules[start])}
+    ahead = list(imports[start])
+    while ahead:
+        if (name := ahead.pop()) not in imports:
+            imports[name] = _imported(name, modules[name])
+            ahead += imports[name]
+    return imports
+
+
+def graph_files(zone: str, folder: Path = FOLDER) -> dict[str, str]:
+    """GRAPHS, as they are served. zone: of the account.
+
+    The element has one module more, served.js, with its styles and the zone. uPlot is a plain script, whose variable is then one of this
+    module: the page around it may have a uPlot of its own.
+    """
+    modules = {name: (folder / name).read_text() for name in (*GRAPHS[1:], ELEMENT)}
+    modules |= {path.name: path.read_text() for path in folder.glob("*.js")}
+    facts = {"STYLE": _element_style(folder), "ZONE": zone}
+    modules[SERVED] = "".join(f"export const {name} = {json.dumps(text)}\n" for name, text in facts.items())
+    order = TopologicalSorter(_reached(ELEMENT, modules)).static_order()
+    whole = "".join(_wrapped(name, modules[name]) for name in order)
+    exported = ", ".join(EXPORT.findall(modules[ELEMENT]))
+    chart = (folder / f"{CHART}.iife.min.js").read_text()
+    element = f"{chart}\n{whole}export const {{ {exported} }} = {_variable(ELEMENT)}\n"
+    return {GRAPHS[0]: element, **{name: modules[name] for name in GRAPHS[1:]}}
+
+
+def _element_style(folder: Path) -> str:
+    """The tokens of style.css, which stand before its first rule, for the element instead of the document; and its own rules."""
+    tokens = (folder / "style.css").read_text().partition("*, *::before")[0]
+    tokens = re.sub(
+        r":root(:not)?\(?\[data-(theme='\w+')\]\)?",
+        lambda found: f":host({found[1] or ''}{'(' if found[1] else ''}[{found[2]}]{')' if found[1] else ''})",
+        tokens,
+    )
+    own = [(folder / name).read_text() for name in (f"{CHART}.min.css", "embed.css")]
+    return "\n".join([tokens.replace(":root", ":host"), *own])
 
 
 def _path(module: str, imported: str) -> str:

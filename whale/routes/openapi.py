@@ -162,6 +162,7 @@ def _shares() -> dict[str, Any]:
         }
 
     points = answer("The answer.", dict[str, Any])
+    metrics = answer("The metrics of its formulas.", list[asked.SharedMetric])
     page = answer("The page.", None, "text/html")
     no_page = {
         "404": answer("There is no such share.", None, "text/html"),
@@ -187,6 +188,9 @@ def _shares() -> dict[str, Any]:
         "/s/{token}": below("share_page", "The page of a share.", asked.SharePageAsked, page, **no_page),
         "/s/{token}/plotpoints": below(
             "shared_plotpoints", "The series of a share.", asked.SharedPlotpointsAsked, points, **ended, **unchanged
+        ),
+        "/s/{token}/metrics_of": below(
+            "shared_metrics", "The metrics of a share.", asked.SharedMetricsAsked, metrics, **ended
         ),
         "/s/{token}/plot.svg": below(
             "shared_plot", "The picture of a share.", asked.SharedPlotAsked, picture, **ended, **unchanged

@@ -1,4 +1,4 @@
-"""The page of a share: one picture, until when it is answered, and nothing else. It needs no script."""
+"""The page of a share: a graph, until when it is answered, and nothing else. Without scripts it is a picture."""
 
 import base64
 import hashlib
@@ -19,6 +19,7 @@ body { margin: 0; padding: 16px; color: var(--ink); background: var(--page); fon
 main { max-width: 720px; margin: 0 auto }
 h1 { margin: 0 0 12px; font-size: 15px; font-weight: 600; overflow-wrap: anywhere }
 p { margin: 12px 0 0; color: var(--soft); font-size: 12.5px }
+.sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
 img { display: block; width: 100%; height: auto }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
@@ -30,10 +31,16 @@ def render(share: Share, path: str, theme: str = "") -> str:
     depth = "&amp;depth=1" if share.drill else ""
     picture = f"{path}/plot.svg?size=full{depth}&amp;theme="
     dark = f'<source srcset="{picture}dark" media="(prefers-color-scheme: dark)">' if not theme else ""
+    options = (
+        (' depth="1"' if share.drill else "") + (f' theme="{theme}"' if theme else "") + f' title="{escape(title)}"'
+    )
     return _page(
         title,
-        f"""<h1>{escape(title)}</h1>
+        f"""<h1 class="sr">{escape(title)}</h1>
+<hail-whale-graph src="{path}"{options}>
 <picture>{dark}<img src="{picture}{theme or "light"}" width="720" height="300" alt="{escape(title)}, {escape(share.period)}"></picture>
+</hail-whale-graph>
+<script type="module" src="/hail-whale-graph.js"></script>
 <p>This link works until {_date(share.expires)}, or until its owner changes the secret that all links are signed with.</p>""",
         theme,
     )

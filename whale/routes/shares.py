@@ -17,12 +17,14 @@ from hail.settings import SettingsError
 from whale.answer.pictured import LOOKS
 from whale.client import Whale
 from whale.dimension import read_paths
-from whale.errors import CallerError, Gone, NotFound
-from whale.formula import metrics_asked
+from whale.errors import CallerError, FormulaError, Gone, NotFound
+from whale.formula import metrics_asked, parse_formula
 from whale.routes.asked import (
     Part,
     PlotAsked,
     PlotpointsAsked,
+    SharedMetric,
+    SharedMetricsAsked,
     SharedPlotAsked,
     SharedPlotpointsAsked,
     ShareGiven,
@@ -35,6 +37,7 @@ from whale.routes.share_page import STYLE_HASH, ended, missing, render
 from whale.share import Share, share_of
 
 GIVEN = ShareGiven.__struct_fields__
+OF_METRICS = SharedMetric.__struct_fields__
 BESIDE = {"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Headers of all that lies below a link: a page must not tell others the link by which it came."""
 
@@ -57,7 +60,12 @@ class ShareRoutes:
         door.add(app, "/s/<token>", ["GET"], self.share_page, SharePageAsked)
         door.add(app, "/s/<token>/plotpoints", ["GET"], self.shared_plotpoints, SharedPlotpointsAsked)
         door.add(app, "/s/<token>/plot.svg", ["GET"], self.shared_plot, SharedPlotAsked)
-        for rule in ("/shares", "/s/<token>", "/s/<token>/plotpoints", "/s/<token>/plot.svg"):
+        door.add(app, "/s/<token>/metrics_of", ["GET"], self.shared_metrics, SharedMetricsAsked)
+        for rule in (
+            "/shares",
+            "/s/<token>",
+            *(f"/s/<token>/{name}" for name in ("plotpoints", "plot.svg", "metrics_of")),
+        ):
             door.add_options(app, rule)
 
     def shares(self) -> Any:
@@ -106,6 +114,14 @@ class ShareRoutes:
         looks = {name: getattr(asked, name) for name in LOOKS}
         return self._answered(self._picture, PlotAsked(**_part_of(share, asked), **looks))
 
+    def shared_metrics(self, asked: SharedMetricsAsked, token: str) -> Any:
+        """Units of its metrics; nothing is said of the days on which they were counted."""
+        share = self._open(token)
+        names = {name for text in share.metrics for name in _names_in(text)}
+        found = [each for each in self._whale.metrics_of(share.pk, True) if each.name in names]
+        shown = [{name: getattr(each, name) for name in OF_METRICS} for each in found]
+        return json_answer(shown, headers=BESIDE)
+
     def _open(self, token: str) -> Share:
         """Raises NotFound, Gone."""
         share = share_of(token, self._whale.settings, self._whale.account)
@@ -118,6 +134,14 @@ class ShareRoutes:
         for name, value in BESIDE.items():
             found.headers[name] = value
         return found
+
+
+def _names_in(formula: str) -> tuple[str, ...]:
+    """Its metrics, or itself where a metric is named so."""
+    try:
+        return (formula, *parse_formula(formula).metrics)
+    except FormulaError:
+        return (formula,)
 
 
 def _part_of(share: Share, asked: Part) -> dict[str, Any]:

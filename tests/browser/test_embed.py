@@ -1,0 +1,294 @@
+"""Graphs in pages of other sites: a second origin, with a strict policy of its own, and what a share lets it see."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, expect
+
+from hail.settings import load
+from tests.browser.conftest import Site
+from tests.browser.visits import Chromium, check_looks
+from tests.servers import free_port, wait_until
+from whale.client import Whale
+from whale.store.memory import MemoryStore
+
+JQUERY = Path(django.__file__).parent / "contrib/admin/static/admin/js/vendor/jquery/jquery.min.js"
+STRICT = (
+    "default-src 'none'; script-src {whale} 'self'; connect-src {whale}; style-src 'self'; img-src {whale} data:; frame-src {whale}; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+EVIL = "<img src=x onerror=alert(1)>"
+PK, DAY_S = "embedded", 86_400
+
+
+class Foreign:
+    """A site of its own, on another port. show: makes a page of it, and gives its address."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[str, str]] = {}
+        pages = self.pages
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.partition("?")[0]
+                if path == "/jquery.js":
+                    kind, body, policy = "text/javascript", JQUERY.read_bytes(), ""
+                else:
+                    text, policy = pages.get(path, ("", ""))
+                    kind, body = (
+                        "text/html; charset=utf-8" if path.count(".") == 0 else "text/javascript",
+                        text.encode(),
+                    )
+                self.send_response(200 if body else 404)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                if policy:
+                    self.send_header("Content-Security-Policy", policy)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", free_port()), Handler)
+        self.origin = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def show(self, name: str, body: str, whale: str) -> str:
+        page = f"<!DOCTYPE html><html lang=en><title>{name}</title><link rel=icon href='data:,'><main><h1>Elsewhere</h1>{body}</main>"
+        self.pages[f"/{name}"] = page, STRICT.format(whale=whale)
+        return f"{self.origin}/{name}"
+
+    def script(self, name: str, text: str) -> None:
+        self.pages[f"/{name}.js"] = text, ""
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="module")
+def foreign() -> Iterator[Foreign]:
+    site = Foreign()
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="module")
+def shop(embedded: Site) -> Site:
+    """Seven days of four countries: one small, and one whose name is markup."""
+    today = int(time.time()) // DAY_S * DAY_S
+    for back in range(1, 8):
+        for country, orders in (("US", 30), ("DE", 12), ("FR", 1), (EVIL, 9)):
+            metrics = {"orders": orders + back, "visits": 100, "revenue": 4.5 * orders}
+            hit = {"pk": PK, "dimensions": {"country": country}, "metrics": metrics, "at": today - back * DAY_S}
+            assert requests.post(f"{embedded.whale}/count_now", json=hit, timeout=20).text == "OK"
+    return embedded
+
+
+def share(site: Site, **fields: Any) -> str:
+    """A link to the orders of the countries."""
+    body = {"pk": PK, "dimensions": "country", "metrics": ["orders", "orders/visits"], "period": "last_7d", **fields}
+    answer = requests.post(f"{site.whale}/shares", json=body, timeout=20)
+    assert answer.status_code == 201, answer.text
+    url: str = answer.json()["url"]
+    return url
+
+
+def tag(site: Site, **attributes: str) -> str:
+    written = " ".join(f'{name.replace("_", "-")}="{escape(value)}"' for name, value in attributes.items())
+    return f'<hail-whale-graph {written}></hail-whale-graph><script type="module" src="{site.whale}/hail-whale-graph.js"></script>'
+
+
+def rows(graph: Locator) -> list[list[str]]:
+    return [each.locator("th, td").all_inner_texts() for each in graph.locator("#numbers tr").all()]
+
+
+def test_a_share_is_drawn_in_a_page_of_another_site_under_its_strict_policy(
+    page: Page, shop: Site, foreign: Foreign
+) -> None:
+    link = share(shop, drill=True)
+    page.goto(foreign.show("element", tag(shop, src=link, depth="1", area="", title="Orders by country"), shop.whale))
+    graph = page.locator("hail-whale-graph")
+    expect(graph.locator("canvas")).to_be_visible()
+    expect(graph.locator("h2")).to_have_text("Orders by country")
+    head, *body = rows(graph)
+    assert head == ["Time", "country", "US", "DE", EVIL, "FR"]
+    assert body[0][1:] == ["80", "37", "19", "16", "8"]
+    assert len(body) == 7
+    assert graph.locator("caption").inner_text() == "Orders by country"
+    label = graph.get_by_role("img").get_attribute("aria-label") or ""
+    assert label.startswith("Orders by country: country 80 to 56; US 37 to 31; ")
+    assert page.locator("img").count() == 0
+    check_looks(page)
+    graph.get_by_role("button", name="Orders/visits").click()
+    expect(graph.locator("#numbers td").first).to_have_text(re.compile("%$"))
+
+
+def test_the_value_at_the_cursor_follows_the_arrows(page: Page, shop: Site, foreign: Foreign) -> None:
+    page.goto(foreign.show("keys", tag(shop, src=share(shop)), shop.whale))
+    graph = page.locator("hail-whale-graph")
+    expect(graph.locator(".at")).to_contain_text("56")
+    graph.get_by_role("img").press("Home")
+    expect(graph.locator(".at")).to_contain_text("80")
+    expect(graph.locator("[aria-live]")).to_contain_text("80")
+
+
+def test_an_option_that_is_not_known_is_named_in_the_box_and_once_on_the_console(
+    page: Page, shop: Site, foreign: Foreign
+) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "warning" else None)
+    page.goto(foreign.show("unknown", tag(shop, src=share(shop), pk="other", colour="red", area="wiggle"), shop.whale))
+    text = "unknown option: colour. a share has its own pk. area=wiggle is drawn as area=true"
+    expect(page.locator("hail-whale-graph .notice")).to_have_text(text)
+    assert [each for each in said if "hail-whale-graph" in each] == [f"hail-whale-graph: {text}"]
+
+
+def test_a_share_that_has_ended_says_so_in_the_box_and_answers_nothing_else(
+    page: Page, faults: list[str], shop: Site, foreign: Foreign
+) -> None:
+    link = share(shop, days=1 / DAY_S)
+    wait_until(lambda: requests.get(link, timeout=20).status_code == 410, what="the end of the share")
+    page.goto(foreign.show("ended", tag(shop, src=link), shop.whale))
+    expect(page.locator("hail-whale-graph .notice")).to_have_text("this share has ended: ask for a new one")
+    assert all("410" in fault for fault in faults)
+    faults.clear()
+    assert "This share has ended" in requests.get(link, timeout=20).text
+    assert requests.get(f"{share(shop)}/plotpoints", {"pk": "other"}, timeout=20).status_code == 400
+
+
+def test_only_a_site_that_a_share_names_shows_its_page_in_a_frame(
+    page: Page, faults: list[str], shop: Site, foreign: Foreign
+) -> None:
+    for name, sites, is_shown in (("allowed", [foreign.origin], True), ("refused", ["https://other.example"], False)):
+        link = share(shop, frame=sites, drill=True)
+        page.goto(foreign.show(name, f'<iframe title=orders src="{link}" width=600 height=400></iframe>', shop.whale))
+        graph = page.frame_locator("iframe").locator("hail-whale-graph canvas")
+        if is_shown:
+            expect(graph).to_be_visible()
+            assert faults == []
+        else:
+            wait_until(lambda: any("frame-ancestors" in fault for fault in faults), what="the refusal")
+            assert graph.count() == 0
+    faults.clear()
+
+
+def test_the_page_of_a_share_can_be_read_and_used_by_everyone(page: Page, shop: Site) -> None:
+    page.goto(share(shop, drill=True))
+    expect(page.locator("hail-whale-graph canvas")).to_be_visible()
+    expect(page.get_by_text("This link works until")).to_be_visible()
+    check_looks(page)
+
+
+def test_without_scripts_the_page_of_a_share_is_a_picture(chromium: Chromium, shop: Site) -> None:
+    with chromium.visit(java_script_enabled=False) as (page, _):
+        page.goto(share(shop))
+        picture = page.get_by_role("img", name=f"orders, orders/visits of {PK}, last_7d")
+        expect(picture).to_be_visible()
+        assert picture.bounding_box()["height"] > 200  # type: ignore[index]  # it is visible
+
+
+def test_a_script_tag_writes_the_graph_where_it_stands(page: Page, shop: Site, foreign: Foreign) -> None:
+    token = share(shop, drill=True).rpartition("/")[2]
+    address = f"{shop.whale}/graph.js?share={token}&depth=1&live=false&title={EVIL}&height=%22%3E%3Cscript%3E"
+    body = f'<p id=before>before</p><script src="{escape(address)}" async></script><p id=after>after</p>'
+    page.goto(foreign.show("tag", body, shop.whale))
+    graph = page.locator("#before ~ hail-whale-graph:has(~ #after)")
+    expect(graph.locator("h2")).to_have_text(EVIL)
+    assert rows(graph)[0] == ["Time", "country", "US", "DE", EVIL]  # FR has less than a tenth
+    assert page.locator("img").count() == 0
+
+
+HIDE = """hidden => {
+  Object.defineProperty(document, 'hidden', {value: hidden, configurable: true})
+  document.dispatchEvent(new Event('visibilitychange'))
+}"""
+
+
+def test_a_hidden_page_asks_nothing_and_on_return_once(page: Page, shop: Site, foreign: Foreign) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/plotpoints" in request.url else None)
+    page.goto(foreign.show("hidden", tag(shop, src=share(shop), interval="1000"), shop.whale))
+    wait_until(lambda: page.evaluate("1") and len(asked) >= 2, what="two questions")
+    page.evaluate(HIDE, True)
+    before = len(asked)
+    page.wait_for_timeout(2500)  # two intervals and a half, in which nothing must happen
+    assert len(asked) == before
+    page.evaluate(HIDE, False)
+    wait_until(lambda: page.evaluate("1") and len(asked) == before + 1, what="one question")
+
+
+OLD = """
+const hailwhale = $.hailwhale(location.hash.slice(1))
+const old = {category: ['a', 'b'], dimension: 'country', metric: 'orders/visits', period: 'seven', tzoffset: 2}
+document.title = JSON.stringify(hailwhale.make_params(old))
+hailwhale.add_graph('#graph', {
+  pk: 'embedded', dimension: 'country', depth: 1, metric: 'orders', metric_two: 'revenue', area: true, colors: ['#b00', '#0b0'],
+  width_factor: 6, title: 'Old', period: 'last_7d', autoupdate: false, interval: 3500, threshold: 0.3,
+})
+hailwhale.trigger_fake_hits({pk: 'fakes'}).then(() => (document.body.dataset.faked = 'yes'))
+"""
+
+
+def test_the_jquery_plugin_takes_the_calls_and_options_of_the_first_hailwhale(chromium: Chromium, shop: Site) -> None:
+    """With real jQuery, in a page of Whale's own origin: without keys no other page may ask without a share."""
+    whale = shop.whale
+    with chromium.visit() as (page, _):
+        html = "<!DOCTYPE html><html lang=en><title>x</title><main><h1>Old</h1><div id=graph></div></main>"
+        page.route(f"{whale}/old", lambda route: route.fulfill(body=html, content_type="text/html"))
+        page.goto(f"{whale}/old#{whale.removeprefix('http://')}")
+        page.add_script_tag(content=JQUERY.read_text())
+        page.add_script_tag(url=f"{whale}/jquery.hailwhale.js")
+        page.add_script_tag(content=OLD)
+        graph = page.locator("#graph hail-whale-graph")
+        expect(graph.locator("canvas")).to_be_visible()
+        assert json.loads(page.title()) == {
+            "pk": '["a","b"]', "dimensions": "country", "metrics": "orders/visits", "period": "seven", "tzoffset": "2",
+        }  # fmt: skip
+        head, *body = rows(graph)
+        assert head == ["Time", "country", "Revenue", "US"]
+        assert body[0][1:] == ["80", "234", "37"]
+        assert graph.locator("h2").inner_text() == "Old"
+        assert graph.evaluate("it => it.style.getPropertyValue('--series-1')") == "#b00"
+        assert graph.get_attribute("interval") is None
+        expect(page.locator("body[data-faked=yes]")).to_be_attached()
+        total = requests.get(f"{whale}/total", {"pk": "fakes", "period": "today"}, timeout=20).json()
+        assert total == 25
+
+
+def test_a_table_drives_a_graph(page: Page, shop: Site, foreign: Foreign) -> None:
+    settings = load({})
+    whale = Whale(MemoryStore(settings), settings)
+    for country, orders in (("US", 37), ("DE", 19)):
+        whale.count_now(PK, {"country": country}, {"orders": orders, "revenue": 2 * orders}, time.time() - DAY_S)
+
+    def hidden(country: str, metric: str) -> str:
+        return whale.render_hw_plotpoint_table(PK, metric, ["country", country], "last_1d", hidden=True)
+
+    lines = "".join(
+        f'<tr><td><input type=checkbox checked aria-label="{country}" data-hw-name="[&quot;country&quot;, &quot;{country}&quot;]">'
+        f"{hidden(country, 'orders')}{hidden(country, 'revenue')}</td></tr>"
+        for country in ("US", "DE")
+    )
+    heads = "".join(f'<th data-extra=graphable data-name="{name}">{name}</th>' for name in ("orders", "revenue"))
+    table = f'<div id=graph></div><table id=sales data-hw-target="#graph"><tr>{heads}</tr>{lines}</table>'
+    script = f'<script src="{shop.whale}/table_graph.js?table=%23sales&height=200" async></script>'
+    page.goto(foreign.show("table", table + script, shop.whale))
+    graph = page.locator("#graph hail-whale-graph")
+    expect(graph.locator("canvas")).to_be_visible()
+    assert rows(graph)[:2] == [["Time", "country › US", "country › DE"], [rows(graph)[1][0], "37", "19"]]
+    page.locator("th[data-name=revenue]").click()
+    expect(graph.locator("#numbers td").first).to_have_text("74")
+    page.get_by_role("checkbox", name="DE").uncheck()
+    expect(graph.locator("#numbers thead th")).to_have_text(["Time", "revenue"])
