@@ -11,7 +11,7 @@
     GET  /pks            [pk, ...]          GET  /metrics_of   [metric, ...]        PUT  /metrics_of: declares units
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /health.json    {redis, queue, hails, lag_s, audit, dead, versions, why}: the state of all parts
-    GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   OK
+    GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   {"id"}
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /decide         {option, probability, decision_id, ...}: which option to show
     GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}

@@ -62,3 +62,21 @@ def test_the_picker_lists_pks_with_their_hits_of_today(page: Page, embedded: Sit
     expect(page.get_by_role("link", name=f"{unique} 3 today")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name=unique)).to_be_visible()
+
+
+def test_a_note_is_written_on_the_overview_and_deleted_again(page: Page, embedded: Site, unique: str) -> None:
+    count(embedded, unique)
+    page.goto(f"{embedded.whale}/?pk={unique}")
+    words = "release <b>4</b>"
+    page.get_by_label("An event").fill(words)
+    page.keyboard.press("Enter")
+    note = page.locator("#notes li").filter(has_text=words)
+    expect(note).to_have_count(1)
+    expect(page.locator("#chart .at")).to_contain_text(words)
+    (kept,) = requests.get(f"{embedded.whale}/notes", {"pk": unique}, timeout=20).json()
+    assert (kept["text"], kept["pk"]) == (words, [unique])
+    note.get_by_role("button").click()
+    expect(note).to_have_count(1)  # it asks first
+    note.get_by_role("button").click()
+    expect(note).to_have_count(0)
+    assert requests.get(f"{embedded.whale}/notes", {"pk": unique}, timeout=20).json() == []

@@ -69,7 +69,7 @@ def test_a_note_is_deleted_by_its_id(door: Door) -> None:
     odd = "a/b ü%2F?"
     post(door, {"text": "x", "id": odd})
     path = "/notes/" + odd.encode().decode("latin-1")
-    assert door.call("DELETE", path).text == "OK"
+    assert door.call("DELETE", path).json == {"id": odd}
     again = door.call("DELETE", path)
     assert (again.status, again.json["code"]) == (404, "not_found")
     assert door.get("/notes").json == []

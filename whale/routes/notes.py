@@ -12,7 +12,7 @@ from whale.errors import CallerError
 from whale.routes.asked import NotesAsked
 from whale.routes.door import Door
 from whale.routes.parameters import period_of
-from whale.routes.responses import EXPOSED, json_answer, text_answer
+from whale.routes.responses import json_answer
 
 NOTE = ("at", "text", "pk", "id")
 
@@ -47,4 +47,4 @@ class NoteRoutes:
 
     def delete_note(self, id: str) -> Any:
         self._whale.delete_note(id)
-        return text_answer("OK", headers=EXPOSED)
+        return json_answer({"id": id})

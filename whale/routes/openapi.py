@@ -136,7 +136,7 @@ def _notes() -> dict[str, Any]:
         "operationId": "delete_note",
         "summary": "Delete a note.",
         "parameters": [_named("id")],
-        "responses": {"200": answer("Done.", None, "text/plain"), **common(400, 401, 404, 503)},
+        "responses": {"200": answer("The note is deleted.", asked.NoteKept), **common(400, 401, 404, 503)},
     }
     return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
 

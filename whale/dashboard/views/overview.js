@@ -6,6 +6,7 @@ import { fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { spark } from '../figures.js'
 import { judged } from '../metrics.js'
+import { notesCard, showNotes } from '../notes.js'
 import { SURE, plainRows, rank, rowsOf } from '../rows.js'
 import { empty } from '../states.js'
 import { edit, tilesOf } from '../tiles.js'
@@ -52,6 +53,7 @@ export async function show(place, page) {
       draws(first)
       if (first === NO_MARKS) marks.then((found) => page.signal.aborted || draws(found))
     }),
+    cards.notes.during(async () => showNotes(cards.notes, page, await noted)),
     cards.changed.during(async () => showChanged(cards.changed, page, metrics, metric, await looked)),
     cards.values.during(async () => {
       const dims = (await page.ask('subdimensions', { pk: asked.pk })).answer.map((path) => f.pathOf(path)[0])
@@ -74,9 +76,10 @@ function build(place, page) {
   const chart = card(page, 'Over time', { id: 'chart', height: 'chart', main: true })
   const changed = changedCard(page)
   const values = card(page, 'Breakdown', { id: 'values', height: 'rows' })
+  const notes = notesCard(page)
   values.at(dims)
-  fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, h('div', { class: 'columns' }, chart.element, changed.element), values.element)
-  place.cards = { when, tiles, chart, changed, values, dims }
+  fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, h('div', { class: 'columns' }, chart.element, changed.element), values.element, notes.element)
+  place.cards = { when, tiles, chart, changed, values, notes, dims }
   return place.cards
 }
 

@@ -1,0 +1,36 @@
+/** The notes of the period, and a line that writes one. Who reads may not write: then it says which key is asked for. */
+import { card } from './card.js'
+import { fill, h } from './dom.js'
+import * as f from './format.js'
+
+export const notesCard = (page) => card(page, 'Notes', { id: 'notes' })
+
+/** notes: as /notes lists them, by time; the last one stands first. */
+export function showNotes({ body, offer }, page, notes) {
+  const said = h('p', { class: 'bad', role: 'alert' })
+  const change = async (route, options) => {
+    try {
+      await page.ask(route, {}, options)
+      await page.go({}, { step: false })
+    } catch (error) {
+      page.failed(error)
+      said.textContent = error.problem?.status === 401 ? 'Writing a note needs the write key, and deleting one the admin key.' : error.message
+    }
+  }
+  const text = h('input', { id: 'note-text', maxlength: 500, required: true, autocomplete: 'off' })
+  const at = h('input', { id: 'note-at', autocomplete: 'off', size: 16 })
+  const write = (event) => {
+    event.preventDefault()
+    change('notes', { method: 'POST', body: { text: text.value, at: at.value || null, pk: page.state.pk } })
+  }
+  const asks = ({ currentTarget: button }, id) => {
+    if (button.dataset.sure) change(`notes/${encodeURIComponent(id)}`, { method: 'DELETE' })
+    else button.textContent = button.dataset.sure = 'Delete it?'
+  }
+  const row = ({ id, at: time, text: words, pk }) => h('li', {},
+    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', {}, words.split('\n').map(f.shown).join(' ')), !pk && h('span', { class: 'soft' }, 'of all'),
+    h('button', { class: 'plain', 'aria-label': `Delete the note ${words}`, onclick: (event) => asks(event, id) }, 'Delete'))
+  fill(body, notes.length > 0 && h('ul', { class: 'notes' }, notes.toReversed().map(row)),
+    h('form', { class: 'write', onsubmit: write }, h('label', { for: 'note-text' }, 'An event'), text, h('label', { for: 'note-at' }, 'at, in UTC (empty: now)'), at, h('button', {}, 'Write')), said)
+  offer({ table: () => ({ columns: ['Time', 'Note', 'Id'], rows: notes.map((note) => [note.at, note.text, note.id]) }) })
+}
