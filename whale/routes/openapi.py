@@ -218,7 +218,7 @@ def document() -> dict[str, Any]:
         responses = {
             "200": good,
             "304": {"description": "Not modified since the ETag in If-None-Match."},
-            **common(400, 401, 503),
+            **common(400, 401, 503, *([404] if path == "/outcomes" else [])),
         }
         form = {"content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}}}
         paths[path] = {
