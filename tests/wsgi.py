@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socketserver import ThreadingMixIn
 from typing import Any
 from urllib.parse import urlencode
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,16 @@ class _Quiet(WSGIRequestHandler):
         pass
 
 
+class _Threads(ThreadingMixIn, WSGIServer):
+    """One for each connection, since a browser opens some that it does not use yet."""
+
+    daemon_threads = True
+
+
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
     """The URL where a server of the standard library serves it."""
-    with make_server("127.0.0.1", 0, app, handler_class=_Quiet) as server:
+    with make_server("127.0.0.1", 0, app, _Threads, _Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import requests
@@ -22,6 +24,14 @@ ODD = "<img src=x onerror=alert(1)>/\u202eabc 😀"
 def whale_with(**settings: str) -> Whale:
     in_force = load({f"HAILWHALE_{name.upper()}": value for name, value in settings.items()})
     return Whale(MemoryStore(in_force), in_force)
+
+
+@contextmanager
+def served(page: Page, whale: Whale) -> Iterator[str]:
+    """Its address. At the end the page leaves it, so that no request of it is cut off."""
+    with serving(make_app(whale.settings, whale)) as address:
+        yield address
+        page.goto("about:blank")
 
 
 def decide(whale: Whale, name: str, rewards: dict[str, int], visitors: int = 60) -> None:
@@ -54,7 +64,7 @@ def test_a_managed_decision_is_shown_with_its_phases_and_contexts(page: Page) ->
     decide(whale, "checkout", {"red": 2, "green": 3})
     whale.define_decision("checkout", weights={"red": 1, "green": 3})
     whale.define_decision("pause", options=["a", "b"], paused=True)
-    with serving(make_app(whale.settings, whale)) as address:
+    with served(page, whale) as address:
         page.goto(f"{address}/?view=decisions")
         expect(page.get_by_text("No option has data yet.")).to_be_visible()
         expect(row(page, "red")).to_contain_text("–")
@@ -78,7 +88,7 @@ def test_options_that_nobody_defined_are_those_of_the_pk_and_a_verdict_is_whales
     whale = whale_with()
     report(whale, "button", {"buy now": (300, 15), "get yours": (300, 90)})
     report(whale, "few", {"a": (40, 2), "b": (40, 3), "c": (40, 1)})
-    with serving(make_app(whale.settings, whale)) as address:
+    with served(page, whale) as address:
         page.goto(f"{address}/?view=decisions&pk=button")
         expect(page.get_by_text("Stop testing: get yours is better than all others.")).to_be_visible()
         expect(row(page, "buy now")).to_contain_text("5.00")
@@ -100,7 +110,7 @@ def test_options_that_nobody_defined_are_those_of_the_pk_and_a_verdict_is_whales
 def test_without_any_decision_the_page_says_how_to_make_one(page: Page) -> None:
     whale = whale_with()
     whale.count_now("shop")
-    with serving(make_app(whale.settings, whale)) as address:
+    with served(page, whale) as address:
         page.goto(f"{address}/?view=decisions&pk=shop")
         expect(page.get_by_text("No decision is defined.")).to_be_visible()
         expect(page.locator("pre")).to_contain_text(f"curl {address}/decisions/checkout -d")
@@ -111,7 +121,7 @@ def test_names_are_text_and_wrong_ones_are_told(page: Page, faults: list[str]) -
     whale = whale_with()
     whale.define_decision(ODD, options={ODD: 1, "b": 2}, description=ODD, by_metric="orders")
     decide(whale, ODD, {ODD: 1, "b": 1}, 20)
-    with serving(make_app(whale.settings, whale)) as address:
+    with served(page, whale) as address:
         page.goto(f"{address}/?view=decisions")
         expect(page.get_by_role("heading", name="<img src=x onerror=alert(1)>/\\u{202e}abc 😀")).to_be_visible()
         expect(row(page, "<img src=x onerror=alert(1)>/\\u{202e}abc 😀")).to_be_visible()

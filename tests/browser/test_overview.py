@@ -59,7 +59,7 @@ def test_the_picker_lists_pks_with_their_hits_of_today(page: Page, embedded: Sit
     page.goto(embedded.whale)
     page.keyboard.press("k")
     page.keyboard.type(unique)
-    expect(page.get_by_role("link", name=f"{unique} 3 today")).to_be_visible()
+    expect(page.get_by_role("option", name=f"{unique} 3 today")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name=unique)).to_be_visible()
 
