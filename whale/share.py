@@ -7,6 +7,7 @@ Everybody can read in a token what it answers, and nobody can change it. All sha
 """
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from whale.errors import CallerError, Gone, NotFound
 
 DEFAULT_DAYS, MOST_DAYS = 30, 366
 MOST_TOKEN = 4000  # letters; an address may have 8,190
+TOKEN = re.compile(r"[A-Za-z0-9_.-]+")  # a decoder of base64 would pass over other letters, and pages repeat the token
 MOST_SITES = 20
 UNKNOWN = "there is no such share"
 
@@ -78,7 +80,7 @@ def token_of(share: Share, settings: Settings, account: str) -> str:
 def share_of(token: str, settings: Settings, account: str) -> Share:
     """The share of a token, which may have ended. Raises NotFound, which never says what is wrong with the token."""
     try:
-        if not settings.secret or len(token) > MOST_TOKEN:
+        if not settings.secret or len(token) > MOST_TOKEN or not TOKEN.fullmatch(token):
             raise NotFound(UNKNOWN)
         return msgspec.convert(_signer(settings, account).loads(token), Share)
     except (BadData, UnicodeError, msgspec.ValidationError):

@@ -46,6 +46,22 @@ def code(answer: Answer) -> tuple[int, str, str]:
     return answer.status, answer.json["code"], answer.json.get("field", "")
 
 
+@pytest.mark.parametrize(
+    "more", ['="><h1>', "=", "==", '"', "<", " ", "\n", "=\x00", "=é", '="><meta http-equiv=refresh content="0;url=x">']
+)
+def test_a_token_with_anything_beside_is_no_share(door: Door, more: str) -> None:
+    """A decoder of base64 passes over what is no letter of it, and over all that follows a `=`."""
+    path = path_of(make(door))
+    token = path.removeprefix("/s/")
+    for changed in (token + more, token[:-1] + more + token[-1], more + token):
+        for below in ("", "/plotpoints", "/plot.svg", "/metrics_of"):
+            answer = door.get(f"/s/{changed.encode().decode('latin-1')}{below}")
+            assert answer.status == 404, (changed, below)
+            assert "<h1>T" in answer.text or answer.json["code"] == "not_found"
+            assert more not in answer.text or len(more) == 1
+    assert door.get(path).status == 200
+
+
 def test_a_share_answers_its_question_without_a_key_to_pages_of_any_site(door: Door) -> None:
     made = make(door)
     assert made.json["expires"] == "2015-07-17T14:35:20Z"
