@@ -87,6 +87,7 @@ class Setup:
         self.environ = {
             "HAILWHALE_HAIL_BIND": f"127.0.0.1:{self.hail_port}",
             "HAILWHALE_WHALE_BIND": f"127.0.0.1:{self.whale_port}",
+            "HAILWHALE_LIVE_BIND": "",
             "HAILWHALE_DATA_DIR": self._folder.name,
             "HAILWHALE_REDIS_URL": redis_url,
             "HAILWHALE_BROKER_URL": broker_url,

@@ -76,6 +76,7 @@ class Pages(StrEnum):
     ANY = "any"
     READ = "allowed ones may read"
     CHANGE = "allowed ones may send"
+    WHALE = "Whale's own may read"
     NONE = "none may read"
 
 
@@ -147,6 +148,9 @@ RIGHTS = (
     Right("/s/<token>/plotpoints", GET, None, Pages.ANY),
     Right("/s/<token>/plot.svg", GET, None, Pages.ANY),
     Right("/s/<token>/metrics_of", GET, None, Pages.ANY),
+    # what is live
+    Right("/live_token", GET, READ, Pages.NONE),
+    Right("/live", GET, READ, Pages.WHALE),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

@@ -91,6 +91,10 @@ class Connections:
         return len(self._open)
 
     @property
+    def send_timeout_s(self) -> float:
+        return self._bounds.seconds[Wait.READER]
+
+    @property
     def overloaded(self) -> bool:
         """Whether nothing can be closed to make room: all is in work."""
         in_work = len(self._open) - sum(map(len, self._waiting.values()))

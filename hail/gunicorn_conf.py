@@ -1,4 +1,4 @@
-"""How gunicorn serves Hail and Whale; address, processes and worker class come from the command line.
+"""How gunicorn serves Hail, Whale and live; address, processes and worker class come from the command line.
 
 Each service gets a folder of its own, `<data_dir>/metrics/<service>`, where its processes keep the counters that
 /metrics adds up; it is emptied at the start.
@@ -32,8 +32,13 @@ forwarder_headers = ""
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
 
+def service_of(cfg: Any) -> str:
+    """`hail`, `whale` or `live`, by the application: hail.web, whale.web, whale.live.web."""
+    return str(cfg.default_proc_name).partition(":")[0].removesuffix(".web").rpartition(".")[2]
+
+
 def on_starting(server: Any) -> None:
-    service = server.cfg.default_proc_name.partition(".")[0]
+    service = service_of(server.cfg)
     try:
         settings = load(os.environ)
         for bind in server.cfg.bind:
@@ -54,7 +59,7 @@ def on_starting(server: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     answer_unreadable(worker)
     if worker.age == 1:
-        service = worker.cfg.default_proc_name.partition(".")[0]
+        service = service_of(worker.cfg)
         print(f"{service}: listens on {', '.join(worker.cfg.bind)}", flush=True)
 
 

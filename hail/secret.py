@@ -3,6 +3,8 @@
 Where a text cannot be read, nobody knows where a key in it ends. So it is cut off behind the first word that speaks of one.
 """
 
+import hashlib
+import hmac
 import re
 from collections.abc import Collection
 from typing import Any
@@ -24,6 +26,17 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The keys in force."""
     keys = settings.write_key, settings.read_key, settings.admin_key, settings.pixel_key, settings.secret
     return tuple(key for key in keys if key)
+
+
+def derived(settings: Settings, purpose: str) -> bytes:
+    """A secret of its own for a purpose, made of all keys in force: it ends when one of them changes. No key, no secret: ValueError."""
+    keys = settings.write_key, settings.read_key, settings.admin_key
+    if not any(keys):
+        raise ValueError("no key is set")
+    raw = b"".join(
+        len(key).to_bytes(4, "big") + key for key in (each.encode("utf-8", "surrogateescape") for each in keys)
+    )
+    return hmac.digest(raw, b"hailwhale:" + purpose.encode(), hashlib.sha256)
 
 
 def masked(text: str, secrets: Collection[str] = ()) -> str:

@@ -1,6 +1,7 @@
-"""gunicorn's workers of both services: connections in greenlets, and no more of them than hail/connections.py allows.
+"""gunicorn's workers of all services: connections in greenlets, and no more of them than hail/connections.py allows.
 
     HailWorker     the application runs in the greenlets, too: a hit mostly waits for its confirm
+    LiveWorker     as HailWorker, and an answer may go on for long
     WhaleWorker    the application runs in threads, `--threads` of them: an answer is numpy and Redis
 
 A stranger who sends half a head, half a body or nothing, or who does not read, holds a greenlet and a few bytes for a while, and
@@ -166,6 +167,32 @@ class Stream(Connection):
         while self._book.must_wait(self) and not self._gone:
             gevent.sleep(0)
 
+    def watch(self, gone: Callable[[], None]) -> Callable[[], None]:
+        """Of an answer that goes on for long: calls `gone` once the peer has closed. Gives what ends the watch.
+
+        A peer that vanished without a word is found by what is sent to it: the system waits no longer than SEND_TIMEOUT_S for its
+        word that it came.
+        """
+        if hasattr(socket, "TCP_USER_TIMEOUT") and self._socket.family != socket.AF_UNIX:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._book.send_timeout_s * 1000))
+        watcher = gevent.get_hub().loop.io(self._socket.fileno(), 1)
+
+        def readable() -> None:
+            watcher.stop()  # more of it would be the next request, which is read after the answer
+            try:
+                is_open = bool(self._socket.recv(1, socket.MSG_PEEK))
+            except OSError:
+                is_open = False
+            if not is_open:
+                gone()
+
+        def end() -> None:
+            watcher.stop()
+            watcher.close()
+
+        watcher.start(readable)
+        return end
+
     def cut(self) -> None:
         self._gone = True
         with suppress(OSError):
@@ -201,7 +228,7 @@ class Answering:
     """
 
     def __init__(self, application: Application, limit: int, run: Callable[..., list[bytes]]):
-        self._application, self._limit, self._run = application, limit, run
+        self.application, self._limit, self._run = application, limit, run
         self._at_once: Callable[[dict[str, Any]], bool] = getattr(application, "answers_at_once", lambda environ: False)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -215,7 +242,7 @@ class Answering:
         return self._run(self._answer, environ, start_response)
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        parts = self._application(environ, start_response)
+        parts = self.application(environ, start_response)
         try:
             return list(parts)
         finally:
@@ -315,6 +342,7 @@ class HailWorker(GeventWorker):
 
     sockets: list[Any]
     wsgi: Any
+    answering = Answering
 
     def init_process(self) -> None:
         few_arenas()  # before there are threads
@@ -344,7 +372,7 @@ class HailWorker(GeventWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
-        self.wsgi = Answering(self.wsgi, self.settings.max_body_bytes, self.call)
+        self.wsgi = self.answering(self.wsgi, self.settings.max_body_bytes, self.call)
 
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
         return function(*arguments)
@@ -378,6 +406,7 @@ class HailWorker(GeventWorker):
             gevent.sleep(TICK_S)
         for server in servers:
             server.close()
+        self.end_streams()
         stopped = time.monotonic()
         while self.book and (now := time.monotonic()) < stopped + self.cfg.graceful_timeout:
             if now > stopped + LINGER_S:
@@ -386,6 +415,9 @@ class HailWorker(GeventWorker):
             gevent.sleep(TICK_S / 5)
         self.book.close_waiting(Wait, time.monotonic())
         gevent.sleep(TICK_S / 5)  # for their greenlets to end
+
+    def end_streams(self) -> None:
+        """At a stop: answers that would go on for long."""
 
     def _tick(self) -> None:
         self.notify()
@@ -412,6 +444,26 @@ class WhaleWorker(HailWorker):
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
         answer: list[bytes] = self._threads.call(function, *arguments)
         return answer
+
+
+class Streaming(Answering):
+    """An answer is sent while it is made."""
+
+    def _answer(self, environ: dict[str, Any], start_response: Any) -> Any:
+        return self.application(environ, start_response)
+
+
+class LiveWorker(HailWorker):
+    """`--worker-class hail.server.LiveWorker`. It stands here, since gunicorn imports it before sockets are those of greenlets."""
+
+    answering = Streaming
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi.application.load()
+
+    def end_streams(self) -> None:
+        self.wsgi.application.end_streams()
 
 
 def room_for(connections: int) -> int:

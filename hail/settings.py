@@ -72,6 +72,14 @@ class Settings:
         "addresses of all Hails, such as `http://10.0.0.5:8085, https://hail.example`, for the state that Whale shows. "
         "`hailwhale up` adds its own",
     )
+    live_bind: str = setting(
+        "127.0.0.1:8087", "host:port", "address that the live service listens on. Leave empty to run none"
+    )
+    live_url: str = setting(
+        "",
+        "origin",
+        "origin at which browsers reach the live service. Leave empty where it is the host of Whale with the port of LIVE_BIND",
+    )
     data_dir: str = setting("./var", "folder", "folder of the spool, the embedded Redis and process files")
     redis_url: str = setting(
         "", "URL", "redis://, rediss://, unix:// or redis+cluster://. Leave empty to run an embedded Redis"
@@ -150,6 +158,16 @@ class Settings:
         64,
         "MB",
         "memory of heads, bodies and answers in all connections. Above the limit, the connection that has waited longest is closed",
+    )
+    # what live streams may hold
+    live_max_viewers: int = setting(
+        1000, "viewers", "streams that are open at once. Above the limit a viewer gets 503 and asks again"
+    )
+    live_viewer_kb: int = setting(
+        256, "kB", "events that wait for one viewer to read them. Above the limit the viewer is disconnected"
+    )
+    live_stream_s: float = setting(
+        900.0, "s", "time after which a stream ends; the page opens it again, with a new token where keys are set"
     )
     # what one hit may carry
     max_body_bytes: int = setting(1_000_000, "bytes", "size of a request body after decompression")
@@ -316,6 +334,12 @@ def _number(variable: str, text: str, default: Any) -> Any:
     if not 0 <= value < float("inf") or (default and not value):
         raise SettingsError(f"{variable}: expected {'more than 0' if default else '0 or more'}, got {text!r}")
     return value
+
+
+def _live_url(text: str) -> str:
+    if text and not origin_of(text):
+        raise SettingsError(f"{PREFIX}LIVE_URL: expected an origin such as https://count.example, got {text!r}")
+    return origin_of(text)
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -558,6 +582,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "HAIL_BIND": _bind("HAIL_BIND"),
     "WHALE_BIND": _bind("WHALE_BIND"),
     "HAIL_URLS": _hail_urls,
+    "LIVE_BIND": lambda text: text and _bind("LIVE_BIND")(text),
+    "LIVE_URL": _live_url,
     "BROKER_URL": _broker_url,
     "REDIS_URL": _redis_url,
     "PERIODS": _periods,

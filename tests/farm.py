@@ -100,11 +100,12 @@ class Farm:
         self, folder: Path, redis: RedisServer, rabbitmq: RabbitMQ | None, queue: str = "", **settings: object
     ):
         self.folder, self.redis, self.rabbitmq, self.queue = folder, redis, rabbitmq, queue
-        bind, whale_bind = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        self.url, self.whale_url = f"http://{bind}", f"http://{whale_bind}"
+        bind, whale_bind, live_bind = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        self.url, self.whale_url, self.live_url = (f"http://{each}" for each in (bind, whale_bind, live_bind))
         mine = {
             "hail_bind": bind,
             "whale_bind": whale_bind,
+            "live_bind": live_bind,
             "redis_url": redis.url,
             "data_dir": folder,
             "breaker_s": 0.3,
@@ -122,6 +123,7 @@ class Farm:
         self.other_hailwail = Program("other hailwail", follow, everywhere, folder)
         self.worker = Program("worker", PROCFILE["worker"], everywhere, folder)
         self.whale = Program("whale", PROCFILE["whale"], everywhere, folder)
+        self.live = Program("live", PROCFILE["live"], everywhere, folder)
         self.spool = SpoolFolder(folder)
         self.loads: list[Load] = []
 
@@ -137,7 +139,7 @@ class Farm:
         self.close()
 
     def close(self) -> None:
-        for program in (self.hail, self.hailwail, self.other_hailwail, self.worker, self.whale):
+        for program in (self.hail, self.hailwail, self.other_hailwail, self.worker, self.whale, self.live):
             program.kill9()
 
     def start(self) -> None:
@@ -151,6 +153,11 @@ class Farm:
         """For a test that opens pages or asks over HTTP; returns when Whale answers. environ: settings of it alone."""
         self.whale.start(**environ)
         wait_until(lambda: self._state(self.whale, self.whale_url), 60, "Whale")
+
+    def start_live(self) -> None:
+        """For a test that looks while hits are counted; returns when live hears Redis."""
+        self.live.start()
+        wait_until(lambda: self._state(self.live, self.live_url), 60, "live")
 
     def wait_for_hail(self, broker: str = "") -> None:
         """broker: what Hail must say of it; by itself up, or none where there is none."""

@@ -22,9 +22,10 @@ class Up:
         """options: of `up`.  settings: HAILWHALE_* by their lower-case name."""
         self.command = [*UP, *options]
         self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.live = f"127.0.0.1:{free_port()}"
         self.output = data_dir.parent / "output"
         own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
-        binds = {"HAILWHALE_HAIL_BIND": self.hail, "HAILWHALE_WHALE_BIND": self.whale}
+        binds = {"HAILWHALE_HAIL_BIND": self.hail, "HAILWHALE_WHALE_BIND": self.whale, "HAILWHALE_LIVE_BIND": self.live}
         more = {f"HAILWHALE_{name.upper()}": str(value) for name, value in settings.items()}
         self.environ = {**own, **binds, **more, "HAILWHALE_DATA_DIR": str(data_dir), "PATH": "/nonexistent"}
         self.process: subprocess.Popen[bytes] | None = None

@@ -49,7 +49,7 @@ def main() -> None:
 @click.option("--seed", type=WholeNumber(0), help="Number that decides the story of the demo. Default: a random one.")
 @click.option("--answer", is_flag=True, help="Print which campaign of the demo broke, and start nothing.")
 def up(is_demo: bool, seed: int | None, answer: bool) -> None:
-    """Run everything here: Redis, Hail, hailwail, Whale.
+    """Run everything here: Redis, Hail, hailwail, Whale, live.
 
     Prints both addresses, with examples. With HAILWHALE_REDIS_URL and HAILWHALE_BROKER_URL it uses those
     servers instead of its own Redis and the spool. Ctrl-C stops; nothing that was accepted is lost.
@@ -94,6 +94,19 @@ def whale(bind: str | None, processes: int | None, threads: int | None) -> None:
     settings = _with(WHALE_BIND=bind, WHALE_PROCESSES=processes, WHALE_THREADS=threads)
     _check_bind("WHALE_BIND", settings)
     _become(whale_command(settings))
+
+
+@main.command()
+@click.option("--bind", metavar="HOST:PORT", help="Address to listen on (HAILWHALE_LIVE_BIND).")
+def live(bind: str | None) -> None:
+    """Run live, which shows hits as they are counted."""
+    from whale.commands.supervisor import live_command
+
+    settings = _with(LIVE_BIND=bind)
+    if not settings.live_bind:
+        raise SettingsError("HAILWHALE_LIVE_BIND is empty: set it to an address such as 127.0.0.1:8087")
+    _check_bind("LIVE_BIND", settings)
+    _become(live_command(settings))
 
 
 @main.command()

@@ -154,18 +154,22 @@ def shown(traces: Iterable[str | bytes], limit: int = KEPT, visitor: str | None 
             continue
         if visitor is not None and "came" in trace and trace.get("visitor") != visitor:
             continue
-        amounts = trace.get("metrics")
-        if amounts:
-            trace["metrics"] = {
-                name: amount if name == "hits" else of_millionths(amount) for name, amount in amounts.items()
-            }
-        for name, (kind, value) in (trace.pop("others", None) or {}).items():
-            if name not in RESERVED:
-                trace.setdefault("metrics", {})[name] = {
-                    kind: value if isinstance(value, str) else of_millionths(value)
-                }
+        metrics = shown_metrics(trace.get("metrics") or {}, trace.pop("others", None))
+        if metrics:
+            trace["metrics"] = metrics
         found[str(trace.get("name"))] = trace
     return _shared_out(sorted(found.values(), key=lambda trace: int(trace.get("at", 0)))[::-1], limit)
+
+
+def shown_metrics(amounts: Mapping[str, int], others: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Metrics of a hit as people read them; those that are no sums as {kind: value}."""
+    found: dict[str, Any] = {
+        name: amount if name == "hits" else of_millionths(amount) for name, amount in amounts.items()
+    }
+    for name, (kind, value) in (others or {}).items():
+        if name not in RESERVED:
+            found[name] = {kind: value if isinstance(value, str) else of_millionths(value)}
+    return found
 
 
 def _shared_out(newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

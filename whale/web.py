@@ -22,6 +22,7 @@
     POST /ofrep/v1/evaluate/flags, .../flags/KEY: OpenFeature remote evaluation
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
+    GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
     GET  /openapi.json /healthz /readyz /metrics
     GET  /plot.svg       a series as a picture
@@ -56,6 +57,7 @@ from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door
 from whale.routes.graphs import GraphRoutes
+from whale.routes.live import LiveRoutes
 from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import Problem, text_answer, unavailable
@@ -94,7 +96,7 @@ def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     questions = QuestionRoutes(door, whale)
     questions.add_to(app)
     ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
-    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
+    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app

@@ -34,6 +34,7 @@ def test_what_the_image_copies_installs_starts_and_is_healthy(tmp_path: Path) ->
         "HAILWHALE_DATA_DIR": str(tmp_path / "var"),
         "HAILWHALE_HAIL_BIND": f"127.0.0.1:{hail}",
         "HAILWHALE_WHALE_BIND": f"127.0.0.1:{whale}",
+        "HAILWHALE_LIVE_BIND": f"127.0.0.1:{free_port()}",
         "PYTHONPATH": str(installed),
     }
     command = json.loads(instructions("CMD")[-1])

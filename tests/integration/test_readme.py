@@ -47,6 +47,7 @@ class Shell:
             **own,
             "HAILWHALE_HAIL_BIND": self.hail,
             "HAILWHALE_WHALE_BIND": self.whale,
+            "HAILWHALE_LIVE_BIND": f"127.0.0.1:{free_port()}",
             "PYTHONPATH": str(ROOT),
         }
 

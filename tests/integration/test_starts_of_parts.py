@@ -66,7 +66,7 @@ def test_a_worker_that_rabbitmq_refuses_does_not_start(wrong: str, broker: dict[
 def test_all_parts_say_the_same_of_a_wrong_password(broker: dict[str, str], tmp_path: Path) -> None:
     settings, sentence = refused_starts(broker)["password"]
     assert ran(f"{HAILWHALE} worker", **settings) == (2, "", f"worker: {sentence}\n")
-    binds = {"HAIL_BIND": f"127.0.0.1:{free_port()}", "WHALE_BIND": f"127.0.0.1:{free_port()}"}
+    binds = {"HAIL_BIND": f"127.0.0.1:{free_port()}", "WHALE_BIND": f"127.0.0.1:{free_port()}", "LIVE_BIND": ""}
     up = {**settings, **binds, "DATA_DIR": str(tmp_path)}
     assert ran(f"{HAILWHALE} up", **up) == (2, "", f"hailwhale: {sentence}\n")
     with pytest.raises(SetupError, match=sentence):
@@ -168,7 +168,7 @@ def test_each_part_names_the_setting_whose_host_is_not_known_and_never_a_passwor
     no_redis = r"HAILWHALE_REDIS_URL: cannot resolve the host redis\.invalid \([^)]+\)"
     no_broker = r"HAILWHALE_BROKER_URL: cannot resolve the host rabbit\.invalid \([^)]+\)"
     hail, both = f"127.0.0.1:{free_port()}", {"REDIS_URL": redis, "BROKER_URL": broker}
-    binds = {"HAIL_BIND": hail, "WHALE_BIND": f"127.0.0.1:{free_port()}"}
+    binds = {"HAIL_BIND": hail, "WHALE_BIND": f"127.0.0.1:{free_port()}", "LIVE_BIND": ""}
     (tmp_path / "rows.csv").write_text("at\n2026-09-21\n")
     (tmp_path / "m.toml").write_text('pk = "t"\nat = "at"\n')
     imports = f"{HAILWHALE} import {tmp_path}/rows.csv --mapping {tmp_path}/m.toml"

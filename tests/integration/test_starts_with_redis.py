@@ -98,7 +98,7 @@ def starts(tmp_path: Path) -> Callable[[str], dict[str, tuple[int, str]]]:
     }
 
     def started(url: str, *names: str) -> dict[str, tuple[int, str]]:
-        binds = {name: f"127.0.0.1:{free_port()}" for name in ("HAIL_BIND", "WHALE_BIND")}
+        binds = {name: f"127.0.0.1:{free_port()}" for name in ("HAIL_BIND", "WHALE_BIND", "LIVE_BIND")}
 
         def run(name: str) -> tuple[int, str]:
             values = {"REDIS_URL": url, "DATA_DIR": str(tmp_path / name), **binds}
@@ -300,7 +300,8 @@ def waits_with(redis_url: str, folder: Path, shards: str = "1") -> Part:
     """`hailwhale up` on a Redis that is not there yet."""
     binds = {name: f"127.0.0.1:{free_port()}" for name in ("HAIL_BIND", "WHALE_BIND")}
     data = str(folder / "var")
-    part = Part(f"{HAILWHALE} up", folder / "said", REDIS_URL=redis_url, SHARDS=shards, DATA_DIR=data, **binds)
+    settings = {"REDIS_URL": redis_url, "SHARDS": shards, "DATA_DIR": data, "LIVE_BIND": "", **binds}
+    part = Part(f"{HAILWHALE} up", folder / "said", **settings)
     part.urls = [f"http://{bind}" for bind in binds.values()]
     return part
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers import wait_until
 from whale.commands import supervisor
-from whale.commands.supervisor import Keeper, Part, Stopping, wait_until_both_answer
+from whale.commands.supervisor import Keeper, Part, Stopping, wait_until_all_answer
 from whale.errors import SetupError
 
 WAITS = (
@@ -81,4 +81,4 @@ def test_a_part_that_does_not_start_is_told_with_what_went_wrong(monkeypatch: py
     assert raises.process
     raises.process.wait()
     with pytest.raises(SetupError, match="stand-in did not start, it ended with code 1: ValueError: the reason"):
-        wait_until_both_answer({"hail": raises}, {"hail": "http://127.0.0.1:9"}, Stopping())
+        wait_until_all_answer({"hail": raises}, {"hail": "http://127.0.0.1:9"}, Stopping())

@@ -39,6 +39,7 @@ BASE: dict[str, dict[str, Any]] = {
     "flush": {},
     "get_spy": {"limit": 2},
     "graph_tag": {"pk": "shop", "dimension": "country"},
+    "live_token": {},
     "get_subdimensions": {"pk": "shop"},
     "delete_note": {"id": "nothing"},
     "note": {"text": "release 4", "id": "n-1"},

@@ -29,7 +29,8 @@ OF_HAIL = (
 )
 ONLY_HAIL = ("/count", "/count.gif", "/count.js", "/batch", "/flush_hail")
 RULES = list(dict.fromkeys(right.rule for right in RIGHTS))
-WHALE_RULES = [rule for rule in RULES if rule not in ONLY_HAIL]
+ONLY_LIVE = ("/live",)  # a stream: tests/integration/test_live.py
+WHALE_RULES = [rule for rule in RULES if rule not in (*ONLY_HAIL, *ONLY_LIVE)]
 BASE: dict[str, dict[str, str]] = {
     "/plotpoints": {"pk": "shop", "period": "last_3d"},
     "/dataset": {"pk": "shop", "period": "last_3d"},

@@ -13,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hail.web
+import whale.live.web
 import whale.web
 from hail import access
 from hail.access import RIGHTS, Pages, Right
+from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.publish import Publisher
-from hail.settings import SettingsError, load
+from hail.settings import Settings, SettingsError, load
 from tests.laws import law
 from tests.wsgi import Answer, call, serving
 from whale.cli import main
@@ -26,6 +28,8 @@ from whale.client import Whale
 from whale.commands.doctor import settings_findings
 from whale.commands.finding import WRONG
 from whale.errors import Unavailable
+from whale.live.relay import Relay
+from whale.live.viewers import Viewers
 from whale.store.memory import MemoryStore
 
 KEYS = {"write_key": "w", "read_key": "r", "admin_key": "a"}
@@ -35,7 +39,7 @@ OPEN = 200  # an image or a script, whatever happens
 
 
 class Services:
-    """Hail on a spool, and Whale on a store in memory."""
+    """Hail on a spool, Whale and live on a store in memory."""
 
     def __init__(self, folder: Path, **settings: Any):
         self.settings = load({"HAILWHALE_DATA_DIR": str(folder)}).replace(**{"pixel_key": "p" * 32, **settings})
@@ -44,11 +48,12 @@ class Services:
         self.whale = Whale(self.store, self.settings)
         self.hail_app = hail.web.make_app(self.settings, self.publisher)
         self.whale_app = whale.web.make_app(self.settings, self.whale)
+        self.live_app = live_of(self.settings, self.store)
         assert self.hail_app._flushing.acquire(blocking=False)  # one hailwail runs: /flush_hail starts no other
 
     @property
     def apps(self) -> dict[str, bottle.Bottle]:
-        return {"hail": self.hail_app, "whale": self.whale_app}
+        return {"hail": self.hail_app, "whale": self.whale_app, "live": self.live_app}
 
     def routes(self) -> list[tuple[bottle.Bottle, str, str]]:
         """Application, method and rule of each route; those that answer nothing (HEAD, OPTIONS) too."""
@@ -82,7 +87,17 @@ def with_settings(services: Services, **settings: Any) -> Services:
     changed.publisher, changed.store, changed.whale = services.publisher, services.store, services.whale
     changed.hail_app = hail.web.make_app(changed.settings, changed.publisher)
     changed.whale_app = whale.web.make_app(changed.settings, changed.whale)
+    changed.live_app = live_of(changed.settings, changed.store)
     return changed
+
+
+def live_of(settings: Settings, store: MemoryStore) -> bottle.Bottle:
+    """Whose streams end as soon as they have begun."""
+    settings = settings.replace(live_stream_s=0.0)
+    viewers = Viewers(settings, "run")
+    relay = Relay(settings, viewers, ACCOUNT, lambda: store)
+    relay._hears = relay._looks = True
+    return whale.live.web.make_app(settings, viewers, relay)
 
 
 # Settings
@@ -429,7 +444,7 @@ def test_without_keys_foreign_pages_count_and_nothing_else(services: Services, e
             continue
         answer = services.ask(app, method, rule, **environ)
         refused = is_refused(answer, 403, "foreign_origin")
-        assert refused == (pages is Pages.CHANGE), (method, rule, answer)
+        assert refused == (pages in (Pages.CHANGE, Pages.WHALE)), (method, rule, answer)
         assert origin_of(answer) == ("*" if pages is Pages.ANY else None), (method, rule)
         assert ("Origin" in answer.headers.get("Vary", "")) == (pages in (Pages.READ, Pages.CHANGE)), (method, rule)
     assert services.store.definitions("default") == {}
@@ -443,7 +458,7 @@ def test_programs_and_own_pages_do_all(services: Services, environ: dict[str, st
         answer = services.ask(app, method, rule, **environ)
         assert answer.status not in (401, 403), (method, rule)
         pages = row_of(method, rule).pages
-        own = environ.get("HTTP_ORIGIN") if pages in (Pages.READ, Pages.CHANGE) else None
+        own = environ.get("HTTP_ORIGIN") if pages in (Pages.READ, Pages.CHANGE, Pages.WHALE) else None
         assert origin_of(answer) == ("*" if pages is Pages.ANY else own), (method, rule)
 
 

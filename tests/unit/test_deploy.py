@@ -70,7 +70,7 @@ def test_the_image_starts_what_make_up_starts_and_only_with_keys() -> None:
     settings = load(image_settings())
     assert instructions("VOLUME") == [settings.data_dir]
     assert instructions("USER") == ["hailwhale"]
-    for bind in (settings.hail_bind, settings.whale_bind):
+    for bind in (settings.hail_bind, settings.whale_bind, settings.live_bind):
         assert bind.rpartition(":")[2] in instructions("EXPOSE")[0].split()
         with pytest.raises(SettingsError, match="WRITE_KEY"):
             access.check_bind(bind, settings)

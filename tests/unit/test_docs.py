@@ -13,6 +13,7 @@ import pytest
 
 import hail.openapi
 import hail.web
+import whale.live.web
 import whale.routes.asked
 import whale.routes.openapi
 import whale.web
@@ -27,6 +28,8 @@ from whale.client import Whale
 from whale.count import hailwail
 from whale.decide.definition import DecisionGiven
 from whale.library.arguments import on_default
+from whale.live.relay import Relay
+from whale.live.viewers import Viewers
 from whale.store.memory import MemoryStore
 from whale.store.redis import keys
 
@@ -90,6 +93,10 @@ def routes(app: bottle.Bottle) -> set[str]:
 
 HAIL = routes(hail.web.make_app(SETTINGS, Publisher(SETTINGS)))
 WHALE = routes(whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTINGS)))
+VIEWERS = Viewers(SETTINGS, "run")
+LIVE = routes(
+    whale.live.web.make_app(SETTINGS, VIEWERS, Relay(SETTINGS, VIEWERS, "default", lambda: MemoryStore(SETTINGS)))
+)
 
 
 def routes_in(text: str) -> list[str]:
@@ -102,7 +109,7 @@ def routes_in(text: str) -> list[str]:
 
 
 def test_each_route_has_a_heading_in_the_index_and_each_heading_a_route() -> None:
-    for title, expected in (("Hail", HAIL), ("Whale", WHALE)):
+    for title, expected in (("Hail", HAIL), ("Whale", WHALE), ("Live", LIVE)):
         assert sorted(routes_in(section(INDEX, title))) == sorted(expected)
 
 
@@ -117,13 +124,13 @@ def test_openapi_describes_each_route_that_takes_hits() -> None:
 
 def test_each_route_has_one_section_a_service_in_the_pages() -> None:
     described = [route for text in HTTP.values() for route in routes_in(text)]
-    assert set(described) == HAIL | WHALE
+    assert set(described) == HAIL | WHALE | LIVE
     twice = {route for route in described if described.count(route) > 1}
     assert twice == (HAIL & WHALE) - {"GET /openapi.json"}
 
 
 def test_the_index_of_routes_leads_each_to_its_section() -> None:
-    for title in ("Hail", "Whale"):
+    for title in ("Hail", "Whale", "Live"):
         for heading, says in re.findall(r"^### (.*)\n\n(.*)$", section(INDEX, title), re.M):
             (target,) = re.findall(r"\]\(http/\w+\.md#([^)]+)\)", says)
             assert target == anchor_of(heading)
@@ -149,7 +156,7 @@ def test_no_section_of_two_pages_has_one_name() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_addresses_in_documents_are_routes(document: str) -> None:
-    for port, known in (("8085", HAIL), ("8086", WHALE)):
+    for port, known in (("8085", HAIL), ("8086", WHALE), ("8087", LIVE)):
         rules = {route.partition(" ")[2] for route in known}
         assert set(re.findall(rf"127\.0\.0\.1:{port}(/[\w.]*)", DOCUMENTS[document])) <= rules
 
@@ -263,6 +270,9 @@ def test_nginx_shows_itself_and_keeps_inside_what_is_for_this_machine() -> None:
     assert hail is not None
     of_hail, of_whale = ({route.split()[1] for route in routes} for routes in (HAIL, WHALE))
     assert {f"/{name}".replace("\\", "") for name in hail[1].split("|")} == of_hail - of_whale - {"/flush_hail"}
+    live = re.search(r"location = (\S+) { proxy_pass http://live; proxy_buffering off;", text)
+    assert live
+    assert live[1] in {route.split()[1] for route in LIVE}
 
 
 # Commands

@@ -21,7 +21,9 @@ PURE = {
     "whale/cells.py",
     "whale/dimension.py",
     "whale/errors.py",
+    "whale/events.py",
     "whale/formula.py",
+    "whale/live/admission.py",
     "whale/metric.py",
     "whale/routes/ofrep.py",
     "whale/routes/share_page.py",
@@ -103,6 +105,8 @@ EDGES = {
     "whale/commands/doctor.py": "how old things are",
     "whale/commands/embedded.py": "waiting for Redis; the secret of a data folder",
     "whale/fasttrack.py": "the clock of what is tracked",
+    "whale/live/relay.py": "when pings are sent; the pace of events",
+    "whale/live/web.py": "how long a stream lasts; the clock of tokens; the name of a process",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
     "whale/store/redis/changes.py": "tokens and generations of dictionaries",
@@ -113,7 +117,7 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
-    "access": "Access Caller EXPOSE Right check_bind is_locked methods_of preflight right_of",
+    "access": "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked methods_of preflight right_of",
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
@@ -137,7 +141,7 @@ FROM_HAIL = {
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
     "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held resident_bytes rest",
-    "secret": "masked secrets_of without_keys",
+    "secret": "derived masked secrets_of without_keys",
     "settings": (
         "DAY DISTINCT HOUR KINDS MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"
     ),

@@ -84,6 +84,7 @@ def test_the_procfile_starts_what_up_starts() -> None:
         "worker": supervisor.worker_command,
         "hailwail": supervisor.hailwail_command,
         "whale": supervisor.whale_command,
+        "live": supervisor.live_command,
     }
     lines = dict(line.split(": ", 1) for line in (HERE / "Procfile").read_text().splitlines())
     assert list(lines) == list(made)

@@ -330,6 +330,7 @@ VALID: dict[str, dict[str, Any]] = {
     "reset": {"pk": "z"},
     "get_spy": {},
     "health": {},
+    "live_token": {},
     "note": {"text": "n"},
     "notes": {},
     "delete_note": {"id": "n"},

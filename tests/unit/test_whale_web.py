@@ -915,6 +915,18 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/ofrep/v1/evaluate/flags",
             "/ofrep/v1/evaluate/flags/{key}",
             "/spy",
+            "/live_token",
+            "/notes",
+            "/notes/{id}",
+            "/health.json",
+        ),
+        *(
+            "/shares",
+            "/plot.svg",
+            "/s/{token}",
+            "/s/{token}/metrics_of",
+            "/s/{token}/plot.svg",
+            "/s/{token}/plotpoints",
         ),
         *("/count_now", "/tracker", "/update_count_to", "/reset", "/decide", "/count_decision", "/reward"),
     }

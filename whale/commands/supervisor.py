@@ -1,7 +1,7 @@
-"""`hailwhale up`: Redis, Hail, hailwail, Whale (and the Celery worker, with a broker) as children of one process.
+"""`hailwhale up`: Redis, Hail, hailwail, Whale, live (and the Celery worker, with a broker) as children of one process.
 
 Promises: a part that dies is started again, and it is said so. At Ctrl-C or SIGTERM the parts stop in the order of the
-data (Hail, hailwail, worker, Whale, Redis), each when the one before has handed over; what is not yet counted then lies
+data (Hail, hailwail, worker, Whale, live, Redis), each when the one before has handed over; what is not yet counted then lies
 in the spool or in RabbitMQ for the next start. A second Ctrl-C hurries. When this process is killed, its children stop.
 """
 
@@ -28,8 +28,15 @@ from whale.commands.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_p
 from whale.errors import SetupError
 from whale.starts import store_says
 
-START_S = 60.0  # for both services to answer
-STOP_S = {"demo": 5.0, "hail": 15.0, "hailwail": 30.0, "worker": 30.0, "whale": 15.0}  # in the order of the stop
+START_S = 60.0  # for all services to answer
+STOP_S = {
+    "demo": 5.0,
+    "hail": 15.0,
+    "hailwail": 30.0,
+    "worker": 30.0,
+    "whale": 15.0,
+    "live": 5.0,
+}  # in the order of the stop
 HURRY_S = 2.0
 BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 LASTED_S = 60.0  # one that ran this long starts again without delay
@@ -49,6 +56,12 @@ def whale_command(settings: Settings) -> list[str]:
     workers = ["--bind", settings.whale_bind, "--workers", str(settings.whale_processes)]
     threads = ["--worker-class", "hail.server.WhaleWorker", "--threads", str(settings.whale_threads)]
     return [*_gunicorn(), *workers, *threads, "whale.web:application"]
+
+
+def live_command(settings: Settings) -> list[str]:
+    """gunicorn with the live service: one process, since all streams share one subscription."""
+    worker = ["--bind", settings.live_bind, "--workers", "1", "--worker-class", "hail.server.LiveWorker"]
+    return [*_gunicorn(), *worker, "whale.live.web:application"]
 
 
 def _gunicorn() -> list[str]:
@@ -156,7 +169,9 @@ def up(settings: Settings, environ: Mapping[str, str], is_demo: bool = False) ->
     children. Raises SetupError or SettingsError, with nothing left running, when it cannot start.
 
     is_demo: also run the shop of the demo, whose folder is prepared."""
-    for bind in (settings.hail_bind, settings.whale_bind):
+    binds = {"HAIL_BIND": settings.hail_bind, "WHALE_BIND": settings.whale_bind, "LIVE_BIND": settings.live_bind}
+    binds = {name: bind for name, bind in binds.items() if bind}
+    for bind in binds.values():
         check_bind(bind, settings)
     make_folder(Path(settings.data_dir))
     embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
@@ -164,7 +179,7 @@ def up(settings: Settings, environ: Mapping[str, str], is_demo: bool = False) ->
         if embedded:
             stack.callback(embedded.stop)
             embedded.take()  # before ports: who starts all a second time is told so, and not that a port is in use
-        check_free(HAIL_BIND=settings.hail_bind, WHALE_BIND=settings.whale_bind)
+        check_free(**binds)
         if settings.broker_url and (said := check_broker(settings)):
             say(f"{said}; hits go to the spool, and wait there")
         if settings.redis_url and (said := store_says(settings)):
@@ -191,12 +206,15 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
                 say(f"{said}; Hail takes hits, and the other parts wait")
         parts = {"hail": Part("hail", hail_command(settings)), "whale": Part("whale", whale_command(settings))}
         parts["hailwail"] = Part("hailwail", hailwail_command(settings))
+        urls = {"hail": hail_url, "whale": whale_url}
+        if settings.live_bind:
+            parts["live"], urls["live"] = Part("live", live_command(settings)), url_of(settings.live_bind)
         if settings.broker_url:
             parts["worker"] = Part("worker", worker_command(settings))
         try:
             for part in parts.values():
                 part.start(environ)
-            wait_until_both_answer(parts, {"hail": hail_url, "whale": whale_url}, stopping)
+            wait_until_all_answer(parts, urls, stopping)
             if not stopping.asked:
                 say(welcome(settings, hail_url, whale_url))
                 if is_demo:
@@ -216,7 +234,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
     return 0
 
 
-def wait_until_both_answer(parts: Mapping[str, Part], urls: Mapping[str, str], stopping: Stopping) -> None:
+def wait_until_all_answer(parts: Mapping[str, Part], urls: Mapping[str, str], stopping: Stopping) -> None:
     deadline = time.monotonic() + START_S
     silent = set(urls)
     while silent and not stopping.asked:

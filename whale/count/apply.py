@@ -11,7 +11,7 @@ what that leaves out: hits accepted before it, by Hail's clock, which are droppe
 
 A hit that cannot be read takes no other along: it is dropped as `undecodable_hit`, claims no id, and its bytes are kept aside first.
 
-What became of the hits is handed to the spy afterwards (witness.py), for people to look at.
+What became of the hits is told afterwards (witness.py), for people to look at.
 """
 
 import logging
@@ -36,6 +36,7 @@ from whale.errors import Interrupted, Unavailable
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches
 from whale.store.contract.ids import Ids
+from whale.store.contract.live import Live
 from whale.store.contract.spy import Spy
 
 MAX_MESSAGES = 2000
@@ -53,7 +54,7 @@ _LeftOut = dict[Name, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
 
 
-class CountingStore(Batches, Ids, Aside, Spy, Protocol):
+class CountingStore(Batches, Ids, Aside, Spy, Live, Protocol):
     """All that an applier asks of a store."""
 
 
@@ -62,7 +63,7 @@ class Applier:
 
     def __init__(self, store: CountingStore, settings: Settings):
         self._store, self._settings = store, settings
-        self.witness = Witness(store)
+        self.witness = Witness(store, spy=settings.spy)
         self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._most_bytes = settings.apply_max_mb * MEGABYTE
@@ -168,8 +169,7 @@ class Applier:
                 if more is None:
                     break
                 rest = [message for message in rest if message.name not in more]
-        if self._settings.spy:
-            self.witness.saw(account, messages, lost, now)
+        self.witness.saw(account, messages, lost, now)
         return len(messages)
 
     def _gathering(

@@ -1,4 +1,4 @@
-"""The witness: tells the spy what became of the hits of an apply. By the way: no hit waits for it, nothing is counted from it.
+"""The witness: tells the spy and the audience what became of the hits of an apply. By the way: nothing is counted from it.
 
 The first word goes at once; while applies come faster than EVERY_S, what they saw is told together, by a timer. So it costs the
 same however many applies there are. A process that ends first tells what it saw; one that is killed does not.
@@ -12,12 +12,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from hail.hit import Reason
 from hail.message import MAX_REFUSALS, Message
 from whale.cells import Name
+from whale.count.audience import TOTALS_S, Audience
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, traces_of
+from whale.store.contract.live import Live
 from whale.store.contract.spy import Spy
 
 log = logging.getLogger(__name__)
@@ -29,11 +32,16 @@ MOST_HITS = 20 * KEPT  # of those seen, the newest, where telling takes long
 Dropped = Mapping[Name, Mapping[int, Reason]]
 
 
-class Witness:
-    """For any number of threads. every_s: between two words."""
+class Watching(Spy, Live, Protocol):
+    """What is asked of a store."""
 
-    def __init__(self, store: Spy, every_s: float = EVERY_S):
-        self._store, self._every_s = store, every_s
+
+class Witness:
+    """For any number of threads. every_s: between two words.  spy: 0 keeps no hits and shows none, sums alone."""
+
+    def __init__(self, store: Watching, every_s: float = EVERY_S, spy: bool = True):
+        self._store, self._every_s, self._spy = store, every_s, spy
+        self._audience = Audience(store, spy)
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[deque[Message], dict[Name, Mapping[int, Reason]]]] = {}
         self._refused: dict[str, deque[str]] = {}
@@ -50,6 +58,7 @@ class Witness:
             hits = sum(len(message.hits) for message in waiting)
             while hits - len(waiting[0].hits) >= MOST_HITS:
                 gone = waiting.popleft()
+                self._audience.missed(account, gone, reasons)
                 reasons.pop(gone.name, None)
                 hits -= len(gone.hits)
         self._tell_soon(now)
@@ -67,12 +76,14 @@ class Witness:
                 return
             now_s = time.monotonic()
             if now_s < self._free_at:
-                timer = threading.Timer(self._free_at - now_s, self.tell)
-                timer.start()
-                self._timer = timer
+                self._tell_in(self._free_at - now_s)
                 return
             self._free_at = now_s + self._every_s
         self.tell()
+
+    def _tell_in(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self.tell)
+        self._timer.start()
 
     def tell(self) -> None:
         """All that was seen, now."""
@@ -80,14 +91,25 @@ class Witness:
             seen, self._seen = self._seen, {}
             refused, self._refused = self._refused, {}
             self._timer, self._free_at, now = None, time.monotonic() + self._every_s, self._now
-        told = {account: traces_of(messages, dropped) for account, (messages, dropped) in seen.items()}
-        for account, traces in refused.items():
-            told.setdefault(account, Traces([], [], {})).refused.extend(traces)
-        for account, found in told.items():
-            if found:
-                try:
-                    self._store.spy_add(account, found, now)
-                except Unavailable as error:  # the hits are counted: only what is shown of them is lost
-                    log.warning("the spy misses some hits: %s", error)
-                except Exception:  # as above, whatever it is
-                    log.exception("the spy misses some hits")
+        for account in dict.fromkeys((*seen, *refused, *self._audience.waiting())):
+            messages, dropped = seen.get(account, ((), {}))
+            traces = traces_of(messages, dropped) if self._spy else Traces([], [], {})
+            traces.refused.extend(refused.get(account, ()))
+            if self._kept(account, traces, now):
+                self._audience.tell(account, messages, dropped, traces, now, time.monotonic())
+        if self._audience.waiting():
+            with self._lock:
+                if self._timer is None:
+                    self._tell_in(TOTALS_S)
+
+    def _kept(self, account: str, traces: Traces, now: float) -> bool:
+        """Whether the store took them: then it is there."""
+        try:
+            if traces:
+                self._store.spy_add(account, traces, now)
+            return True
+        except Unavailable as error:  # the hits are counted: only what is shown of them is lost
+            log.warning("the spy misses some hits: %s", error)
+        except Exception:  # as above, whatever it is
+            log.exception("the spy misses some hits")
+        return False

@@ -5,8 +5,10 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hail.access import is_locked
 from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
 from hail.pixel import token_of
+from hail.problem import HOST
 from hail.settings import DAY
 from hail.times import came, is_time
 from hail.units import Declaration, NotDeclared, declaration_of
@@ -20,6 +22,7 @@ from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, number_of
 from whale.library.arguments import hit_given, on_default, one
 from whale.library.questions import Questions
+from whale.live import admission
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
 from whale.plain import plain
 from whale.spy import KEPT, shown
@@ -239,6 +242,23 @@ class Counting(Questions):
             raise CallerError(f"expected 1 to {2 * KEPT}, got {limit}", "limit")
         whose = None if visitor is None else name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
         return shown(self.store.spied(self.account, whose), limit, whose)
+
+    @on_default
+    def live_token(self, host: Any = "") -> dict[str, Any]:
+        """Where hits can be watched while they are counted, and the token that opens a stream there.
+
+        host: as which a browser knows Whale, with its port; else the address on which it listens. See docs/http/live.md.
+        """
+        if not isinstance(host, str) or (host and not HOST.fullmatch(host)):
+            raise CallerError(f"expected a host such as 127.0.0.1:8086, got {ascii(host)[:60]}", "host")
+        host, token, expires = host or self.settings.whale_bind, None, None
+        origin = admission.live_origin(self.settings, host)
+        if origin and is_locked(self.settings):
+            now = self.clock()
+            token = admission.token_of(self.settings, self.account, host, now)
+            expires = int(now) + admission.CONNECT_S
+        url = origin + admission.PATH if origin else None
+        return {"url": url, "token": token, "expires": expires, "spy": self.settings.spy}
 
     # the way into the store
 

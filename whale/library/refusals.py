@@ -8,15 +8,14 @@ from typing import Any
 from hail.hit import HitError
 from hail.secret import secrets_of
 from hail.settings import Settings
-from whale.count.witness import EVERY_REFUSED_S, Witness
+from whale.count.witness import EVERY_REFUSED_S, Watching, Witness
 from whale.spy import refused
-from whale.store.contract.spy import Spy
 
 
 class Refusals:
     """For many threads. Where it does not work, nothing is kept, and nobody waits."""
 
-    def __init__(self, store: Spy, settings: Settings, account: str, clock: Callable[[], float]):
+    def __init__(self, store: Watching, settings: Settings, account: str, clock: Callable[[], float]):
         self._settings, self._account, self._clock = settings, account, clock
         self._witness = Witness(store, EVERY_REFUSED_S)
 

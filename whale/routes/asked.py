@@ -693,3 +693,22 @@ class RewardGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
             description="Id of the reward, such as an order number. Each id counts once; rewards with different ids add up."
         ),
     ] = None
+
+
+class LiveAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a stream takes; an EventSource sends no header, so token and last stand in the address."""
+
+    pk: Annotated[str, Meta(description="The pk to look at, with all below it. Default: all pks.")] = ""
+    token: Annotated[str, Meta(description="Token of GET /live_token, where keys are set.")] = ""
+    last: Annotated[
+        str, Meta(description="Id of the last event that came, as Last-Event-ID. Later events are sent first.")
+    ] = ""
+
+
+class LiveAt(msgspec.Struct, kw_only=True):
+    """Where a page finds the live service."""
+
+    url: Annotated[str | None, Meta(description="Address of the stream; null if no live service runs.")]
+    token: Annotated[str | None, Meta(description="Opens a stream until `expires`; null if no key is set.")]
+    expires: Annotated[int | None, Meta(description="Epoch seconds by which a stream must be opened with the token.")]
+    spy: Annotated[bool, Meta(description="false if streams have totals only (HAILWHALE_SPY=0).")]

@@ -1,7 +1,7 @@
 """The dashboard: one document at `/`, and its files. It asks the public routes alone, from the reader's browser.
 
-The policy lets it run and ask nothing but this service. Scripts put text into the page, never markup: browsers that know Trusted
-Types refuse the rest.
+The policy lets it run nothing but its own files, and ask nothing but this service and the live one. Scripts put text into the page,
+never markup: browsers that know Trusted Types refuse the rest.
 """
 
 import gzip
@@ -16,6 +16,7 @@ import bottle
 from hail.problem import HOST, seen_from
 from whale.client import Whale
 from whale.errors import NotFound, Unavailable
+from whale.live.admission import live_origin
 from whale.routes.assets import PAGE, read_assets
 from whale.routes.door import Door
 from whale.routes.taken import taken_codings
@@ -59,7 +60,9 @@ class DashboardRoutes:
         }
         text = self._page.substitute({name: escape(value) for name, value in facts.items()}).encode()
         headers = {
-            "Content-Security-Policy": POLICY.format(connect="'self'"),
+            "Content-Security-Policy": POLICY.format(
+                connect=" ".join(filter(None, ("'self'", live_origin(settings, host))))
+            ),
             "Referrer-Policy": "same-origin",
             "Cache-Control": "no-store",
         }

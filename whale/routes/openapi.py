@@ -255,6 +255,13 @@ def document() -> dict[str, Any]:
             "responses": {"200": answer("The state.", asked.State), **common(401, 503)},
         }
     }
+    paths["/live_token"] = {
+        "get": {
+            "operationId": "live_token",
+            "summary": "Say where hits can be watched, and give the token that opens a stream there.",
+            "responses": {"200": answer("Where, and until when.", asked.LiveAt), **common(401)},
+        }
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},

@@ -24,6 +24,7 @@ from whale.store.contract.definitions import Definitions
 from whale.store.contract.faults import Faults
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
+from whale.store.contract.live import Live
 from whale.store.contract.server import Server
 from whale.store.contract.spy import Spy
 from whale.store.contract.tallies import Tallies
@@ -39,6 +40,7 @@ class Store(
     Faults,
     Aside,
     Spy,
+    Live,
     Decisions,
     Definitions,
     Declarations,

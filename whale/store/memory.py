@@ -1,10 +1,11 @@
 """The reference store: plain dicts, every rule of contract/ in its simplest form. For tests, trials and reading."""
 
 import functools
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ from whale.store.contract.declared import Metric, too_many_declared
 from whale.store.contract.definitions import Defined, too_many_definitions
 from whale.store.contract.faults import MAX_NOTED, FaultyMetric
 from whale.store.contract.imports import too_many_imports
+from whale.store.contract.live import MOST_LOOKED, Heard
 from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
 from whale.store.contract.rollups import (
     Adjustment,
@@ -140,6 +142,13 @@ def _changed(
     return new
 
 
+def _next(told: "queue.SimpleQueue[bytes]", wait_s: float) -> bytes | None:
+    try:
+        return told.get(timeout=wait_s)
+    except queue.Empty:
+        return None
+
+
 def _one_at_a_time(store: type["MemoryStore"]) -> type["MemoryStore"]:
     """Each public method of a store under its lock: the spy and the trials call from threads of their own."""
 
@@ -182,6 +191,8 @@ class MemoryStore:
         self._values: dict[tuple[str, Pk, Path, Interval, int, str], Value] = {}
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
         self._aside: dict[str, list[Illegible]] = {}
+        self._looked: dict[str, dict[Pk, None]] = {}
+        self._hearing: dict[str, list[queue.SimpleQueue[bytes]]] = {}
         self._spied: dict[
             tuple[str, str | bool | None], tuple[float, deque[bytes]]
         ] = {}  # a bool: the account's, did they count
@@ -621,6 +632,27 @@ class MemoryStore:
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         lists: tuple[str | bool | None, ...] = (True, False, None) if visitor is None else (visitor, None)
         return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]
+
+    def look(self, account: str, pks: Collection[Pk], kept_s: float) -> None:
+        """Without a clock: until the next one looks."""
+        self._looked[account] = dict.fromkeys([*pks][-MOST_LOOKED:])
+
+    def looked(self, account: str) -> frozenset[Pk]:
+        return frozenset(self._looked.get(account, ()))
+
+    def publish(self, account: str, said: bytes) -> None:
+        for told in self._hearing.get(account, ()):
+            told.put(said)
+
+    @contextmanager
+    def hear(self, account: str) -> Iterator[Heard]:
+        told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        everybody = self._hearing.setdefault(account, [])
+        everybody.append(told)
+        try:
+            yield lambda wait_s: _next(told, wait_s)
+        finally:
+            everybody.remove(told)
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
         until, id_ = self._sticky.get((account, pk, visitor), (0.0, ""))

@@ -3,7 +3,7 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, decisions, definitions, declared, imports, timeline, sweep
+                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -28,6 +28,7 @@ from whale.store.redis.faults import Faults
 from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
+from whale.store.redis.live import Live
 from whale.store.redis.marker import Marker
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
@@ -100,6 +101,9 @@ class RedisStore:
         self.aside, self.set_aside = aside.aside, aside.set_aside
         spy = Spy(database)
         self.spy_add, self.spied = spy.spy_add, spy.spied
+
+        live = Live(database)
+        self.look, self.looked, self.publish, self.hear = live.look, live.looked, live.publish, live.hear
 
         decisions = Decisions(database)
         self.decision = decisions.decision

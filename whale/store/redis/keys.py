@@ -33,6 +33,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:spy:refused | list | the last 100 that were refused, of all visitors | a day |
 | A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
 | ...:V | list | the last 100 accepted hits of a visitor | a day |
+| A:{s}:looked | zset | pks that somebody watches, JSON, by when that ends; on the shard of the empty pk | 6 s |
 | A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
 | A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
@@ -47,6 +48,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:notes:times | zset | their ids by ms | none |
 | A:{s}:reset_at | hash | when each pk and path was last reset: JSON -> ms; not those below a later one; on the same shard | none |
 
+What is told of these pks goes through the Pub/Sub channel `A:{s}:live`.
 A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
 In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
@@ -198,6 +200,11 @@ class Keys:
 
     def spied_visitor(self, visitor: str) -> str:
         return f"{self.spy()[2]}:{visitor_id(visitor)}"
+
+    def live(self) -> tuple[str, str]:
+        """The pks that somebody watches, and the channel on which it is told, on one shard of the account."""
+        shard, _ = self.pk(())
+        return self._at(shard, "looked"), self._at(shard, "live")
 
     def decisions(self, shard: int) -> tuple[str, str, str]:
         """When each came; and what the decisions, and those of visitors, begin with."""

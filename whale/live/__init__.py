@@ -1,0 +1,1 @@
+"""Events as they are counted, for browsers: `hailwhale live`."""

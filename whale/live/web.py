@@ -1,0 +1,214 @@
+"""The live service: text/event-stream, while hits are counted.
+
+    GET  /live      hit, refused, totals, ping: of a pk, or of all
+    GET  /healthz /readyz /metrics
+
+Whoever may read may look. Without keys that is this machine. With keys it is the read key, as everywhere, or the token that
+Whale gives its page at /live_token. Pages of other sites than Whale's are refused.
+"""
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+import bottle
+from prometheus_client import Counter, Gauge
+
+from hail import access
+from hail.hit import HitError, Reason
+from hail.message import ACCOUNT
+from hail.metrics import CONTENT_TYPE, exposition
+from hail.problem import Unrouted
+from hail.settings import Settings, load
+from whale.dimension import pk_asked
+from whale.errors import CallerError
+from whale.events import EVERYTHING
+from whale.live import admission
+from whale.live.relay import Relay
+from whale.live.viewers import GONE, STOPPING, Full, Viewer, Viewers
+from whale.routes.asked import LiveAsked
+from whale.routes.door import problem_of
+from whale.routes.parameters import address_query, asked_of, lenient
+from whale.routes.responses import Problem, json_answer, text_answer
+from whale.store import connect, with_redis
+from whale.store.base import Store
+
+log = logging.getLogger("whale.live")
+
+PING_S = 15.0
+RETRY_MS, FULL_RETRY_S = 2000, 5
+STORE_TIMEOUT_S = 1.0
+VIEWERS = Gauge("hailwhale_live_viewers", "Open live streams", multiprocess_mode="livesum")
+ENDED = Counter("hailwhale_live_streams_ended", "Live streams that ended, by reason", ["why"])
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx hands on each event
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Live:
+    """The routes. For one loop of greenlets."""
+
+    def __init__(self, settings: Settings, viewers: Viewers, relay: Relay, clock: Callable[[], float] = time.time):
+        self._settings, self._viewers, self._relay, self._clock = settings, viewers, relay, clock
+        self.access = access.Access(settings, settings.live_bind, ACCOUNT)
+
+    def add_to(self, app: bottle.Bottle) -> None:
+        for rule, answer in (
+            (admission.PATH, self.live),
+            ("/healthz", lambda: text_answer("OK\n")),
+            ("/readyz", self.readyz),
+            ("/metrics", lambda: bottle.HTTPResponse(exposition(), 200, {"Content-Type": CONTENT_TYPE})),
+        ):
+            access.right_of(rule, "GET")
+            app.route(rule, "GET", answer)
+
+    def live(self) -> Any:
+        try:
+            return self._opened(bottle.request.environ)
+        except (Problem, CallerError, HitError) as error:
+            return problem_of(error).response()
+
+    def _opened(self, environ: dict[str, Any]) -> Any:
+        origin = self._allowed_origin(environ, self._page_of(environ))
+        asked = asked_of(address_query(environ), LiveAsked, self._settings.ignored_parameters)
+        pk = pk_asked(lenient("pk", asked.pk)) if asked.pk else EVERYTHING
+        try:
+            viewer = self._viewers.open(pk, asked.last or environ.get("HTTP_LAST_EVENT_ID", ""))
+        except Full:
+            ENDED.labels("full").inc()
+            said = f"{self._settings.live_max_viewers} streams are open: ask again in {FULL_RETRY_S} s"
+            raise Problem(503, Reason.OVERLOADED, said, headers={"Retry-After": str(FULL_RETRY_S)}) from None
+        more = {"Vary": "Origin", **({access.ALLOW_ORIGIN: origin} if origin else {})}
+        return bottle.HTTPResponse(self._stream(viewer, environ.get("gunicorn.socket")), 200, {**HEADERS, **more})
+
+    def _page_of(self, environ: dict[str, Any]) -> str:
+        """The host of the page that a token is for; empty of whoever comes with a key. Raises Problem 401."""
+        if self.access.caller(environ).may(access.READ):
+            return ""
+        expected = "expected the read key, or a token that GET /live_token of Whale gives"
+        token = dict(parse_qsl(environ.get("QUERY_STRING", ""), errors="replace")).get("token", "")
+        if not token:
+            raise Problem(401, Reason.UNAUTHORIZED, expected)
+        try:
+            return admission.admitted(token, self._settings, self._clock()).host
+        except ValueError as error:
+            raise Problem(401, Reason.UNAUTHORIZED, f"token: {error}; {expected}", "token") from None
+
+    def _allowed_origin(self, environ: dict[str, Any], page: str) -> str:
+        """The Origin of the page that asks; empty where it is none of another origin. Raises Problem 403 of any but Whale's."""
+        origin = environ.get("HTTP_ORIGIN")
+        host = environ.get("HTTP_HOST", "").lower()
+        whale = admission.with_port_of(self._settings.whale_bind, host)
+        if origin is None:
+            if environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin"):
+                return ""
+        elif origin.lower() in {
+            f"{scheme}://{name}" for name in (host, whale, page.lower()) if name for scheme in ("http", "https")
+        }:
+            return str(origin)
+        shown = ascii(origin[: access.MAX_SHOWN]) if origin is not None else "another site"
+        raise Problem(403, Reason.FOREIGN_ORIGIN, f"a page of {shown} may not look: only Whale's own may")
+
+    def _stream(self, viewer: Viewer, stream: Any) -> Iterator[bytes]:
+        began = time.monotonic()
+        ends, pings = began + self._settings.live_stream_s, began + PING_S
+        ends_watch: Callable[[], None] | None = None
+        VIEWERS.set(len(self._viewers))
+        try:
+            if stream is not None:
+                viewer.cut = stream.cut
+                ends_watch = stream.watch(partial(viewer.end, GONE))
+            yield (
+                b"retry: %d\n\n" % RETRY_MS
+            )  # before anything waits: until then Bottle keeps the answer for its thread
+            self._relay.look_now(viewer.pk)
+            yield self._relay.ping()
+            while not viewer.ended and (now := time.monotonic()) < ends:
+                viewer.wait(min(pings, ends) - now)
+                text = viewer.take()
+                if time.monotonic() >= pings:
+                    text += self._relay.ping()
+                    pings = time.monotonic() + PING_S
+                if text and not viewer.ended:
+                    yield text
+        finally:
+            ENDED.labels(viewer.ended or "time").inc()
+            if ends_watch:
+                ends_watch()
+            self._viewers.close(viewer)
+            VIEWERS.set(len(self._viewers))
+
+    def readyz(self) -> Any:
+        if self._relay.is_up:
+            return json_answer({"ready": True, "store": "up"})
+        return json_answer({"ready": False, "store": "away"}, 503, {"Retry-After": "1"})
+
+
+class _Guarded(bottle.Bottle):
+    """Answers nobody whom the door takes for a stranger."""
+
+    def __init__(self, live: Live):
+        super().__init__()
+        self._access = live.access
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if said := self._access.stranger(environ):
+            refused = Problem(403, Reason.KEYLESS, said).response()
+            start_response(refused.status_line, refused.headerlist)
+            return [refused.body]
+        return self.wsgi(environ, start_response)
+
+
+def make_app(
+    settings: Settings, viewers: Viewers, relay: Relay, clock: Callable[[], float] = time.time
+) -> bottle.Bottle:
+    live = Live(settings, viewers, relay, clock)
+    app = _Guarded(live)
+    live.add_to(app)
+    Unrouted(log, "Whale", settings.whale_bind, "see the log").add_to(app)
+    return app
+
+
+def _store_of(settings: Settings) -> Store:
+    return connect(with_redis(settings), STORE_TIMEOUT_S)
+
+
+class Application:
+    """`gunicorn whale.live.web:application`: reads the settings, and begins to hear, in the process that serves."""
+
+    def __init__(self) -> None:
+        self._app: bottle.Bottle | None = None
+        self._viewers: Viewers | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        app = self._app or self.load()
+        return app(environ, start_response)
+
+    def load(self) -> bottle.Bottle:
+        """Raises SettingsError with a sentence."""
+        with self._lock:
+            if self._app is None:
+                settings = load(os.environ)
+                access.check_bind(settings.live_bind, settings)
+                viewers = self._viewers = Viewers(settings, secrets.token_hex(4))
+                relay = Relay(settings, viewers, ACCOUNT, partial(_store_of, settings))
+                relay.start()
+                self._app = make_app(settings, viewers, relay)
+            return self._app
+
+    def end_streams(self) -> None:
+        if self._viewers:
+            self._viewers.end_all(STOPPING)
+
+
+application = Application()
