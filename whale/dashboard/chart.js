@@ -76,7 +76,7 @@ function optionsOf(box, chart) {
       ...(second && { second: { range: (_, least, most) => rangeOf(second, false, least, most) } }),
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s) => at(s * 1000)) },
+      { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s, i) => (i && at(s * 1000) === at(starts[i - 1] * 1000) ? '' : at(s * 1000))) },
       { ...axis, grid: { stroke: colour('--line'), width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
       ...(second ? [{ ...axis, scale: 'second', side: 1, grid: { show: false }, size: 58, space: 44, values: (_, values) => ticks(values, second) }] : []),
     ],

@@ -40,6 +40,8 @@ import * as overview from './views/overview.js'
 /** name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows. */
 const VIEWS = [
   { name: 'overview', label: 'Overview', key: 'o', load: () => overview },
+  { name: 'breakdown', label: 'Breakdown', key: 'b', parameters: ['support'], load: () => import('./views/breakdown.js') },
+  { name: 'compare', label: 'Compare', key: 'e', load: () => import('./views/compare.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
 ]

@@ -4,19 +4,25 @@
  *     const answered = await rank(page, { dim: 'source', at: [], limit: 8 })
  *     fill(place, rowsOf(page, metric, answered, { shifts }))
  */
+import { Refused } from './api.js'
 import { h } from './dom.js'
 import * as f from './format.js'
 import { interval, spark } from './figures.js'
 import { judged } from './metrics.js'
 
-/** GET /rank of the values below `dim`, or below the path `at`, as this page asks it. */
-export const rank = (page, { by, dim, at = [], columns = [], ...more }) =>
-  page.ask('rank', {
-    ...page.asked, dimension: at.length ? at : dim, by, columns, order: 'confidence', series: true, ...more,
-  })
+/** GET /rank of the values below `dim`, or below the path `at`, as this page asks it; by value where nothing tells how sure it is. */
+export const rank = async (page, { by, dim, at = [], columns = [], ...more }) => {
+  const question = { ...page.asked, dimension: at.length ? at : [dim], by, columns, order: 'confidence', series: true, paths: 'list', ...more }
+  try {
+    return await page.ask('rank', question)
+  } catch (error) {
+    if (!(error instanceof Refused && error.problem.field === 'order' && question.order === 'confidence')) throw error
+    return page.ask('rank', { ...question, order: 'value' })
+  }
+}
 
-/** Beyond chance: colour and an arrow; else grey. */
-export const SURE = 2.58
+/** Beyond chance, in a table of many rows: colour and an arrow; else grey. */
+export const SURE = 3
 
 export function changeOf(metric, compared, sureness) {
   const changed = f.change(compared?.now, compared?.before, metric)
@@ -30,30 +36,40 @@ function valueOf(metric, row) {
   return metric.unit === 'share' && row.n < 10 && parts.length === 2 ? `${f.number(parts[0])} of ${f.number(row.n)}` : f.value(row.value, metric)
 }
 
-/** columns: metrics beside the one that ranks.  shifts: of /shifts, shown at the rows they lie in. */
-export function rowsOf(page, metric, { answer }, { title, columns = [], shifts = [], link } = {}) {
-  const { rows, total } = answer
+/**
+ * columns: metrics beside the one that ranks.  shifts: of /shifts, shown at the rows they lie in.  closing: below the rows, what
+ * makes them add up to the whole.  sort: the address of the order by a formula; the one that ranks says in words how it does so.
+ */
+export function rowsOf(page, metric, { answer }, { title, columns = [], shifts = [], link, closing = false, sort } = {}) {
+  const { rows, total, other, rest, ended } = answer
+  const support = metric.formula.split('/')[1] ?? 'hits'
+  const side = (column) => (column.formula === support ? 'n' : 'n wide-only')
   const lows = [...rows, total].map((row) => [row.low ?? row.value, row.high ?? row.value]).flat().filter((v) => v != null)
   const [least, most] = [Math.min(...lows), Math.max(...lows)]
   const scale = { least: least - (most - least) / 12, most: most + (most - least) / 12 }
   const measured = rows.some((row) => row.low != null)
   const line = (row, name) => {
-    const path = f.pathOf(row.path)
+    const path = f.pathOf(row.path ?? [])
     const shift = name ? null : shifts.find((each) => path.every((part, i) => each.path[i] === part))
-    return h('tr', {},
+    return h('tr', { class: row.important ? 'important' : '' },
       h('th', { scope: 'row' }, name ?? h('a', { href: link(path) }, f.shown(path.at(-1))), shift && badge(page, metric, shift, path)),
-      columns.map((column) => h('td', { class: 'n wide-only', title: f.full(row.columns?.[column.formula]) }, f.value(row.columns?.[column.formula], column))),
+      columns.map((column) => h('td', { class: side(column), title: f.full(row.columns?.[column.formula]) }, f.value(row.columns?.[column.formula], column))),
       h('td', { class: 'n strong', title: f.full(row.value) }, valueOf(metric, row)),
       measured && h('td', { class: 'wide-only' }, row.low != null && !name && interval({ ...row, whole: total.value }, scale)),
-      total.compared && h('td', { class: 'n' }, changeOf(metric, row.compared?.[metric.formula], row.change)),
+      total.compared && h('td', { class: 'n' }, row.compared && changeOf(metric, row.compared[metric.formula], row.change)),
       h('td', { class: 'n wide-only trend' }, row.series && spark(row.series)))
   }
-  const head = [title, ...columns.map((column) => column.name), metric.name]
+  const head = (column) => h('th', { scope: 'col', class: column === metric ? 'n' : side(column), 'aria-sort': column === metric && sort ? sort.ascending ? 'ascending' : 'descending' : null },
+    sort ? h('a', { href: sort.link(column.formula), title: `Order by ${column.name}` }, column.name, column === metric && (sort.ascending ? ' ↑' : ' ↓')) : column.name)
+  const closed = closing ? [
+    other && line(other, 'Other names, folded'), rest && line(rest, `${f.number(rest.rows)} more ${rest.rows === 1 ? 'value' : 'values'} folded`),
+    Object.values(ended.parts).some(Boolean) && line(ended, `No further than ${title}`),
+  ] : []
   return h('table', { class: 'rows' },
-    h('thead', {}, h('tr', {}, head.map((text, i) => h('th', { scope: 'col', class: i ? `n ${i <= columns.length ? 'wide-only' : ''}` : '' }, text)),
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, title), [...columns, metric].map(head),
       measured && h('th', { scope: 'col', class: 'wide-only' }, '95 % · the rule is all'),
       total.compared && h('th', { scope: 'col', class: 'n' }, 'Change'), h('th', { scope: 'col', class: 'n wide-only' }, 'Trend'))),
-    h('tbody', {}, rows.map((row) => line(row))), h('tfoot', {}, line(total, 'All')))
+    h('tbody', {}, rows.map((row) => line(row))), h('tfoot', {}, closed, line(total, 'All')))
 }
 
 function badge(page, metric, shift, path) {
@@ -62,10 +78,11 @@ function badge(page, metric, shift, path) {
   return h('span', { class: `badge ${judged(metric, shift.now - shift.before)}` }, `${below.length ? f.named(below) : 'it'} ${moved} ${f.day(Date.parse(shift.at), page.zone)}`)
 }
 
+const CLOSING = [['other', 'other'], ['more values', 'rest'], ['no further', 'ended'], ['all', 'total']]
 /** The same as a table of all digits, for card.offer. */
 export const plainRows = (metric, { answer }, title, columns = []) => ({
   columns: [title, ...columns.map((column) => column.formula), metric.formula, 'low', 'high', 'before'],
-  rows: [...answer.rows, { ...answer.total, path: ['all'] }].map((row) => [
+  rows: [...answer.rows, ...CLOSING.filter(([, kind]) => answer[kind]).map(([path, kind]) => ({ ...answer[kind], path: [path] }))].map((row) => [
     f.named(f.pathOf(row.path).slice(-1)), ...columns.map((column) => row.columns?.[column.formula] ?? null), row.value, row.low ?? null,
     row.high ?? null, row.compared?.[metric.formula]?.before ?? null,
   ]),

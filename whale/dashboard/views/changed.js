@@ -38,7 +38,7 @@ export async function showChanged(changed, page, metrics, metric, shifts) {
     return null // the sentences stand by themselves
   })
   fill(changed.body, told, explained && parts(page, metric, explained.answer, since))
-  changed.offer({ address: shifts[0]?.address ?? explained?.address, table: explained && (() => plain(explained.answer)) })
+  changed.offer({ address: shifts[0]?.address ?? explained?.address, table: explained && (() => plainParts(explained.answer)) })
 }
 
 function story(page, metrics, { path, at, until, ongoing, before, now, cost, metric, notes }) {
@@ -59,9 +59,15 @@ function story(page, metrics, { path, at, until, ongoing, before, now, cost, met
     notes?.length > 0 && h('p', { class: 'soft' }, `Noted then: ${f.shown(notes[0].text)}`))
 }
 
+/** A part beyond chance: it differs from no part, and the value moved otherwise than the others. */
+export const isSure = ({ z, low, high }) => Math.abs(z ?? 0) > SURE && (low > 0 || high < 0)
+
+/** A part of a change: of a share in points. */
+export const pointsOf = (metric) => metric.unit === 'share' ? (v) => f.signed(v * 100, 2) : (v) => (v > 0 ? '+' : '') + f.value(v, metric)
+
 function parts(page, metric, answer, since) {
-  const points = metric.unit === 'share' ? (v) => f.signed(v * 100, 2) : (v) => (v > 0 ? '+' : '') + f.value(v, metric)
-  const rows = answer.dimensions.flatMap(({ rows }) => rows).filter(({ kind, z }) => kind === 'value' && Math.abs(z) > SURE)
+  const points = pointsOf(metric)
+  const rows = answer.dimensions.flatMap(({ rows }) => rows).filter((row) => row.kind === 'value' && isSure(row))
   rows.sort((a, b) => Math.abs(b.part) - Math.abs(a.part))
   const down = answer.change < 0
   const [most, over] = [Math.max(...rows.map(({ part }) => Math.abs(part))), since ? 'than in as many days before' : 'than before']
@@ -76,7 +82,8 @@ function parts(page, metric, answer, since) {
     })))]
 }
 
-const plain = ({ dimensions }) => ({
+/** All parts, as a table of all digits. */
+export const plainParts = ({ dimensions }) => ({
   columns: ['dimension', 'value', 'kind', 'part', 'of change', 'z', 'now', 'before'],
   rows: dimensions.flatMap(({ dimension, rows }) => rows.map((row) => [dimension, row.path ? f.named(f.pathOf(row.path).slice(1)) : row.kind, row.kind, row.part, row.of_change, row.z, row.now, row.before])),
 })

@@ -9,6 +9,7 @@ import { judged } from '../metrics.js'
 import { notesCard, showNotes } from '../notes.js'
 import { SURE, plainRows, rank, rowsOf } from '../rows.js'
 import { empty } from '../states.js'
+import { dimensionsOf, tabs } from '../tabs.js'
 import { edit, tilesOf } from '../tiles.js'
 import { whenBar } from '../when.js'
 import { changedCard, shiftsOf, showChanged } from './changed.js'
@@ -56,10 +57,10 @@ export async function show(place, page) {
     cards.notes.during(async () => showNotes(cards.notes, page, await noted)),
     cards.changed.during(async () => showChanged(cards.changed, page, metrics, metric, await looked)),
     cards.values.during(async () => {
-      const dims = (await page.ask('subdimensions', { pk: asked.pk })).answer.map((path) => f.pathOf(path)[0])
+      const dims = await dimensionsOf(page)
       const shifts = (await looked.catch(() => [])).filter((each) => each.metric.formula === chosen)
       const dim = [state.dim, shifts[0]?.path[0]].find((each) => dims.includes(each)) ?? dims[0]
-      tabs(cards, page, dims, dim)
+      tabs(page, cards.dims, dims, dim, { panel: 'values-body' })
       if (!dim) return void fill(cards.values.body, empty('Nothing was counted by dimension.'))
       const columns = metric.formula.split('/').filter((name) => name !== metric.formula && metrics.has(name)).map((name) => metrics.of(name))
       const answered = await rank(page, { by: chosen, dim, columns: columns.map((each) => each.formula), limit: PREVIEW })
@@ -89,24 +90,6 @@ function neverCounted(place, page, { name, near }) {
     empty(`No hit of ${f.named(page.state.pk)} was ever counted.`, near && h('a', { href: page.link({ pk: f.pathOf(near) }) }, `Did you mean ${f.shown(near)}?`))))
 }
 
-/** Dimensions as tabs: arrows move between them, [ and ] from anywhere. */
-function tabs(cards, page, dims, dim) {
-  const at = dims.indexOf(dim)
-  const go = (to) => page.go({ dim: dims[(to + dims.length) % dims.length] }, { step: false })
-  page.key('[', 'the dimension before', () => go(at - 1))
-  page.key(']', 'the dimension after', () => go(at + 1))
-  const steer = (event) => {
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key]
-    if (!step) return
-    event.preventDefault()
-    go(at + step)
-    cards.dims.children[(at + step + dims.length) % dims.length].focus()
-  }
-  fill(cards.dims, dims.map((name, i) => h('button', {
-    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': 'values-body', tabindex: name === dim ? 0 : -1, onclick: () => go(i), onkeydown: steer,
-  }, f.title(f.shown(name)))))
-}
-
 /** How sure a change is, from the buckets of both periods, pair by pair. */
 function sureness(series) {
   const pairs = (series.now ?? []).map(([, v], i) => v - (series.before[i]?.[1] ?? v)).filter(Number.isFinite)
@@ -126,7 +109,7 @@ function tile(page, metric, total, series, pressed) {
     spark((series.now ?? series).map(([, v]) => v), { width: 132, height: 28 }))
 }
 
-function line(chart, page, metric, series, { address, headers }, { compared, notes, shift }) {
+export function line(chart, page, metric, series, { address, headers }, { compared, notes, shift }) {
   const now = series.now ?? series
   const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
   const width = times.length > 1 ? times[1] - times[0] : 86400e3

@@ -1,0 +1,79 @@
+/** A stretch against as long before: which values explain the change, by parts that add up to it; what may be chance is grey. */
+import { card } from '../card.js'
+import { fill, h } from '../dom.js'
+import { bar } from '../figures.js'
+import * as f from '../format.js'
+import { judged } from '../metrics.js'
+import { empty } from '../states.js'
+import { tilesOf } from '../tiles.js'
+import { whenBar } from '../when.js'
+import { isSure, plainParts, pointsOf } from './changed.js'
+import { line } from './overview.js'
+
+const MOST = 8
+
+export async function show(place, page) {
+  const shown = place.shown ?? build(place, page)
+  const when = whenBar(page)
+  fill(shown.when, when.element)
+  const metrics = await page.metrics()
+  const { tiles, chosen } = tilesOf(page, metrics)
+  const metric = metrics.of(chosen)
+  const asked = { ...page.asked, compare: page.asked.compare ?? 'previous' }
+  tiles.slice(0, 9).forEach((formula, i) => page.key(String(i + 1), 'a tile', () => page.go({ metric: formula })))
+  fill(shown.tiles, tiles.map((formula) => h('button', { id: `of-${formula}`, 'aria-pressed': formula === chosen, onclick: () => page.go({ metric: formula }) }, metrics.of(formula).name)))
+  page.key('Escape', 'back to the overview', () => page.go({ view: 'overview', range: '' }))
+
+  await Promise.all([
+    shown.chart.during(async () => {
+      const points = await page.ask('plotpoints', { ...asked, metrics: [chosen], undefined: 'null' })
+      when.says(points.answer.compared)
+      line(shown.chart, page, metric, points.answer.paths._[chosen], points, { compared: points.answer.compared, notes: [] })
+    }),
+    shown.parts.during(async () => {
+      const explained = await page.ask('factors', { ...asked, metric: chosen, limit: MOST, paths: 'list' })
+      const { answer } = explained
+      fill(shown.parts.body, lead(metric, answer), answer.dimensions.map((dimension) => table(page, metric, dimension, answer)))
+      shown.parts.offer({ address: explained.address, table: () => plainParts(answer) })
+    }),
+  ])
+}
+
+function build(place, page) {
+  const [when, tiles] = [h('div', { class: 'keep-when' }), h('div', { class: 'periods of', role: 'group', 'aria-label': 'Number' })]
+  const chart = card(page, 'Over time', { id: 'chart', height: 'chart' })
+  const parts = card(page, 'What explains the change', { id: 'parts', height: 'page', main: true })
+  fill(place, h('h1', { class: 'sr' }, 'Compare'), when, tiles, chart.element, parts.element)
+  return (place.shown = { when, tiles, chart, parts })
+}
+
+function lead(metric, { now, before, change, why, nearest, dimensions }) {
+  const moved = f.change(now, before, metric)
+  const verb = change ? (change < 0 ? 'fell' : 'rose') : 'stayed'
+  return [h('p', { class: 'lead' }, `${metric.name} ${verb} from ${f.value(before, metric)} to `, h('b', {}, f.value(now, metric)), change ? ` (${moved.text}).` : '.',
+    dimensions.length > 0 && ' Each table has all of the change, cut by one dimension. Grey may be chance.'), why && empty(why, nearest?.period && h('code', {}, nearest.period))]
+}
+
+const KINDS = { other: 'other names, folded', ended: 'no further', without: 'without it', overlap: 'counted in several' }
+
+function table(page, metric, { dimension, rows, closes }, { change }) {
+  const points = pointsOf(metric)
+  const most = Math.max(...rows.map(({ part }) => Math.abs(part)))
+  const title = f.title(f.named(dimension))
+  const name = ({ kind, path, values }) => kind === 'rest' ? `${f.number(values)} more ${values === 1 ? 'value' : 'values'}`
+    : KINDS[kind] ?? h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path }) }, f.shown(path.at(-1)))
+  const fate = ({ now, before }) => (before == null && now != null ? 'came' : now == null && before != null ? 'went' : !before && now ? 'came' : before && !now ? 'went' : '')
+  return h('table', { class: 'rows explains' }, h('caption', { class: 'sr' }, `${title}: parts of the change`),
+    h('thead', {}, h('tr', {}, [title, 'Before', 'Now'].map((text, i) => h('th', { scope: 'col', class: i ? 'n wide-only' : '' }, text)), h('td', {}), h('th', { scope: 'col', class: 'n' }, metric.unit === 'share' ? 'Points' : 'Part'))),
+    h('tbody', {}, rows.map((row) => {
+      const sure = isSure(row)
+      const deepest = row.because?.at(-1)
+      return h('tr', { class: sure ? 'sure' : 'chance' },
+        h('th', { scope: 'row' }, name(row), deepest && h('span', { class: 'soft' }, ` › ${f.named(deepest.path.slice(row.path.length))}`), fate(row) && h('span', { class: 'badge good' }, fate(row))),
+        h('td', { class: 'n wide-only' }, f.value(row.before, metric)), h('td', { class: 'n wide-only' }, f.value(row.now, metric)),
+        h('td', {}, bar(row.part / most, { tone: sure ? judged(metric, row.part) || 'bad' : 'chance' })),
+        h('td', { class: `n ${sure ? judged(metric, row.part) : 'soft'}`, title: f.full(row.part) }, points(row.part)))
+    })),
+    h('tfoot', {}, h('tr', {}, h('th', { scope: 'row' }, closes ? 'All of the change' : 'The change; hits count in several of these'),
+      h('td', { class: 'wide-only' }), h('td', { class: 'wide-only' }), h('td', {}), h('td', { class: 'n', title: f.full(change) }, points(change)))))
+}
