@@ -78,7 +78,7 @@ function draw(one, page, { name, report, address, context, facts, controls, fixe
   const segment = report.segments[values.findIndex((path) => path.length && path.at(-1) === state.at.at(-1))]
   const rows = segment?.options ?? report.options
   const all = rows.reduce((sum, row) => sum + row.trials, 0)
-  const given = (row) => (report.decisions && row.shown !== undefined ? row.shown / report.decisions : row.trials / (all || 1))
+  const given = (row) => (report.decisions && row.shown !== undefined ? row.shown / report.decisions : all ? row.trials / all : null)
   const named = metrics.of(report.by_metric.includes('/') ? report.by_metric : `${report.by_metric}/hits`)
   const metric = named.unit === 'share' && rows.some(({ rate }) => Math.abs(rate) > 1.5) ? { ...named, unit: 'number' } : named
   const ends = rows.flatMap((row) => [row.rate, ...(row.interval ?? [])]).filter((v) => v != null)
@@ -90,20 +90,20 @@ function draw(one, page, { name, report, address, context, facts, controls, fixe
   one.at(controls, ofDim, ofValue)
   fill(one.body,
     h('p', { class: 'lead' }, segment ? `Of ${f.named([context.dim[0], state.at.at(-1)])} alone. No verdict: these numbers hold if you look once.` : (fixed ?? verdict(report))),
-    h('p', { class: 'foot' }, facts.filter(Boolean).join(' · ')),
+    h('p', { class: 'foot facts' }, facts.filter(Boolean).join(' · ')),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Options of ${f.shown(name)}` }, h('table', { class: 'rows' },
-      h('thead', {}, h('tr', {}, ['Option', metric.name, '95 % · thin: for daily readers', 'Trials', 'Share given', 'Likely the best', 'Loses, if kept'].map(
+      h('thead', {}, h('tr', {}, ['Option', metric.name, segment ? '95 %' : '95 % · thin: for daily readers', 'Trials', 'Share given', 'Likely the best', 'Loses, if kept'].map(
         (text, i) => h('th', { scope: 'col', class: HEADS[i] }, text)))),
       h('tbody', {}, rows.map((row) => h('tr', {},
         h('th', { scope: 'row' }, f.shown(row.option), row.state && row.state !== 'open' && rows.length > 1 && h('span', { class: `badge ${row.state === 'best' ? 'good' : ''}` }, row.state)),
-        h('td', { class: 'n strong', title: row.why }, f.value(row.rate, metric)),
+        h('td', { class: 'n strong', title: row.why }, valueOf(row, metric)),
         h('td', { class: 'wide-only' }, row.interval && h('div', { class: 'ends' },
           interval({ value: row.rate, low: row.interval[0] ?? scale.least, high: row.interval[1] ?? scale.most, far: row.state_interval }, scale),
           h('span', { class: 'soft' }, row.interval.map((end) => f.value(end, metric)).join(' to ')))),
         h('td', { class: 'n' }, f.number(row.trials)), h('td', { class: 'n wide-only' }, f.value(given(row), { unit: 'share' })),
         h('td', { class: 'n' }, likely(row.probability_best)), h('td', { class: 'n wide-only' }, f.value(row.expected_loss, metric).replace('%', 'points'))))))),
     report.sample_ratio.suspicious && h('p', { class: 'notice' }, report.sample_ratio.why),
-    !segment && h('p', { class: 'foot' }, report.stop.why, report.held_out && ` ${report.held_out.why}`))
+    !segment && !(fixed && !all) && h('p', { class: 'foot' }, fixed && 'By the numbers alone: ', report.stop.why, report.held_out && ` ${report.held_out.why}`))
   one.offer({ address, table: () => ({
     columns: ['Option', report.by_metric, 'low', 'high', 'trials', 'share given', 'probability best', 'expected loss', 'lift', 'state'],
     rows: rows.map((row) => [row.option, row.rate, row.interval?.[0] ?? null, row.interval?.[1] ?? null, row.trials, given(row), row.probability_best, row.expected_loss, row.lift, row.state ?? '']),
@@ -121,6 +121,8 @@ function verdict({ options, stop }) {
 const fixedBy = ({ state, winner, default: fallback }) => ({
   decided: `Decided: everybody gets ${f.shown(winner ?? '')}.`, paused: `Paused: everybody gets ${f.shown(fallback)}.`, archived: 'Archived: it decides no more.',
 })[state]
+/** Few of few are written out: 3 of 5. */
+const valueOf = ({ rate, reward, trials }, metric) => (metric.unit === 'share' && trials > 0 && trials < 10 ? `${f.number(reward)} of ${f.number(trials)}` : f.value(rate, metric))
 const likely = (p) => (p > 0.999 ? '> 99.9 %' : p < 0.001 && p != null ? '< 0.1 %' : f.value(p, { unit: 'share' }))
 
 const choice = (id, label, options, chosen, choose) =>
