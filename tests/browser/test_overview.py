@@ -75,8 +75,18 @@ def test_a_note_is_written_on_the_overview_and_deleted_again(page: Page, embedde
     expect(page.locator("#chart .at")).to_contain_text(words)
     (kept,) = requests.get(f"{embedded.whale}/notes", {"pk": unique}, timeout=20).json()
     assert (kept["text"], kept["pk"]) == (words, [unique])
+    for words_of_it in ("a" * 500, "two\nlines \u202e", "last"):
+        note_of = {"text": words_of_it, "pk": unique}
+        assert requests.post(f"{embedded.whale}/notes", json=note_of, timeout=20).status_code == 201
+    page.reload()
+    expect(page.locator("#chart .at")).to_contain_text("⚑ last")
+    expect(page.locator("#chart .at")).to_contain_text("and 2 more")
+    expect(page.locator("#notes")).to_contain_text("two lines \\u{202e}")
+    check_looks(page)
     note.get_by_role("button").click()
     expect(note).to_have_count(1)  # it asks first
     note.get_by_role("button").click()
     expect(note).to_have_count(0)
-    assert requests.get(f"{embedded.whale}/notes", {"pk": unique}, timeout=20).json() == []
+    kept = requests.get(f"{embedded.whale}/notes", {"pk": unique}, timeout=20).json()
+    assert len(kept) == 3
+    assert words not in [each["text"] for each in kept]

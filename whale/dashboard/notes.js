@@ -3,6 +3,15 @@ import { card } from './card.js'
 import { fill, h } from './dom.js'
 import * as f from './format.js'
 
+const oneLine = (text) => text.split('\n').map(f.shown).join(' ')
+const short = (text) => (text.length > 48 ? [...text].slice(0, 47).join('') + '…' : text)
+
+/** For the line over a chart: the last two, cut short, and how many more there are. */
+export const flagsOf = (notes) => [
+  ...notes.slice(-2).map(({ text }) => h('span', { class: 'soft', title: text }, `⚑ ${short(oneLine(text))}`)),
+  notes.length > 2 && h('span', { class: 'soft' }, `and ${notes.length - 2} more`),
+]
+
 export const notesCard = (page) => card(page, 'Notes', { id: 'notes' })
 
 /** notes: as /notes lists them, by time; the last one stands first. */
@@ -28,7 +37,7 @@ export function showNotes({ body, offer }, page, notes) {
     else button.textContent = button.dataset.sure = 'Delete it?'
   }
   const row = ({ id, at: time, text: words, pk }) => h('li', {},
-    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', {}, words.split('\n').map(f.shown).join(' ')), !pk && h('span', { class: 'soft' }, 'of all'),
+    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', {}, oneLine(words)), !pk && h('span', { class: 'soft' }, 'of all'),
     h('button', { class: 'plain', 'aria-label': `Delete the note ${words}`, onclick: (event) => asks(event, id) }, 'Delete'))
   fill(body, notes.length > 0 && h('ul', { class: 'notes' }, notes.toReversed().map(row)),
     h('form', { class: 'write', onsubmit: write }, h('label', { for: 'note-text' }, 'An event'), text, h('label', { for: 'note-at' }, 'at, in UTC (empty: now)'), at, h('button', {}, 'Write')), said)

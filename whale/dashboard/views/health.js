@@ -1,4 +1,5 @@
 /** Where every hit is, how late counting is, and the state of each part; asked again every 5 s while somebody looks. */
+import { Away } from '../api.js'
 import { card, tableOf } from '../card.js'
 import { fill, h, svg } from '../dom.js'
 import * as f from '../format.js'
@@ -10,7 +11,8 @@ const megabytes = (size) => f.value(size * 1e6, { unit: 'bytes' })
 
 export async function show(place, page) {
   const look = async () => draw(place, page, await page.ask('health.json'))
-  const timer = setInterval(() => document.hidden || look().catch(page.failed), EVERY_MS)
+  const again = (error) => page.signal.aborted || (error instanceof Away ? page.failed(error) : page.go({}, { step: false }))
+  const timer = setInterval(() => document.hidden || look().catch(again), EVERY_MS)
   page.signal.addEventListener('abort', () => clearInterval(timer))
   await look()
 }

@@ -6,7 +6,7 @@ import { fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { spark } from '../figures.js'
 import { judged } from '../metrics.js'
-import { notesCard, showNotes } from '../notes.js'
+import { flagsOf, notesCard, showNotes } from '../notes.js'
 import { SURE, plainRows, rank, rowsOf } from '../rows.js'
 import { empty } from '../states.js'
 import { dimensionsOf, tabs } from '../tabs.js'
@@ -124,7 +124,7 @@ export function line(chart, page, metric, series, { address, headers }, { compar
     label: `${metric.name} from ${at(0)}, ${f.value(values[0], metric)}, to ${at(values.length - 1)}, ${f.value(values.at(-1), metric)}${shift ? `; it moved ${since}` : ''}. Arrow keys read it.`,
     details: 'chart-more', spoken: said,
     cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, h('i', { class: 'key' }), h('b', {}, f.value(values[i], metric))),
-      before && h('span', {}, h('i', { class: 'key before' }), `${f.value(before[i], metric)} before`), flagged(i).map((note) => h('span', { class: 'soft' }, `⚑ ${f.shown(note.text)}`))),
+      before && h('span', {}, h('i', { class: 'key before' }), `${f.value(before[i], metric)} before`), flagsOf(flagged(i))),
     chosen: (from, to) => page.go({ view: 'compare', range: [from, to].map((ms) => f.local(ms, page.zone)).join('..') }),
   })
   const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
