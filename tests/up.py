@@ -11,7 +11,9 @@ from pathlib import Path
 import requests
 
 from tests.servers import free_port, wait_until
+from whale.commands.demo import State, state_in
 
+PATIENCE_S = 120.0
 UP = [sys.executable, "-c", "from whale.cli import main; main()", "up"]
 
 
@@ -81,3 +83,31 @@ class Up:
             except OSError:  # it ended while we looked
                 continue
         return None
+
+
+class Demo(Up):
+    """`hailwhale up --demo`."""
+
+    def __init__(self, data_dir: Path, seed: int):
+        super().__init__(data_dir, "--demo", "--seed", str(seed))
+        self.folder = data_dir
+
+    @property
+    def state(self) -> State:
+        found = state_in(self.folder)
+        assert found
+        return found
+
+    def wait(self) -> None:
+        """Until all that happened before its start is sent and counted."""
+        wait_until(lambda: "from now on visit by visit" in self.said(), PATIENCE_S, "the demo")
+        wait_until(lambda: self.state.people_to > self.state.began, PATIENCE_S, "those who met the experiment")
+        wait_until(self._is_counted, PATIENCE_S, "its counts")
+
+    def _is_counted(self) -> bool:
+        answer = requests.get(f"http://{self.whale}/shifts", {"pk": "shop", "metric": "orders/visits"}, timeout=20)
+        health = requests.get(f"http://{self.whale}/health.json", timeout=20)
+        if answer.status_code != 200 or health.status_code != 200:
+            return False
+        audit = health.json()["audit"]
+        return bool(answer.json()["shifts"]) and audit is not None and audit["in_flight"] + audit["spooled"] < 100

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-import requests
 from playwright.sync_api import Page
 
 from tests.browser.visits import Chromium
 from tests.conftest import started
 from tests.farm import Farm
-from tests.servers import RabbitMQ, RedisServer, wait_until
-from tests.up import Up
+from tests.servers import RabbitMQ, RedisServer
+from tests.up import Demo, Up
 
 
 class Site(NamedTuple):
@@ -65,17 +64,9 @@ def farm(tmp_path_factory: pytest.TempPathFactory, rabbitmq: RabbitMQ) -> Iterat
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """`hailwhale up --demo`, with all that it has to tell."""
-    up = Up(tmp_path_factory.mktemp("demo") / "var", "--demo", "--seed", "5")
+    up = Demo(tmp_path_factory.mktemp("demo") / "var", 5)
     up.start()
-    wait_until(lambda: "from now on visit by visit" in up.said(), 60, "the demo")
-    shifts = {"pk": "shop", "metric": "orders/visits"}
-    wait_until(lambda: requests.get(f"http://{up.whale}/shifts", shifts, timeout=20).json()["shifts"], 60, "its counts")
-
-    def caught_up() -> bool:
-        lag_s = requests.get(f"http://{up.whale}/health.json", timeout=20).json()["lag_s"]
-        return lag_s is not None and lag_s < 5
-
-    wait_until(caught_up, 60, "what it sent first: while it is counted, Redis is too busy for some questions")
+    up.wait()
     yield Site(f"http://{up.hail}", f"http://{up.whale}")
     up.stop(signal.SIGTERM)
 

@@ -17,17 +17,14 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-import requests
 from playwright.sync_api import Page, expect
 
 from tests.browser.visits import Chromium
-from tests.servers import wait_until
-from tests.up import Up
+from tests.up import Demo
 
 ROOT = Path(__file__).parents[2]
 SHOWN = ROOT / "docs/pictures"
 SEED = 21
-PATIENCE_S = 120.0
 
 
 class Look(NamedTuple):
@@ -56,14 +53,11 @@ STILL = """
 @contextmanager
 def demo(folder: Path) -> Iterator[str]:
     """The address of Whale, when all that the demo has to tell is counted."""
-    up = Up(folder / "var", "--demo", "--seed", str(SEED))
+    up = Demo(folder / "var", SEED)
     up.start()
     try:
-        wait_until(lambda: "from now on visit by visit" in up.said(), PATIENCE_S, "the demo")
-        shifts = {"pk": "shop", "metric": "orders/visits"}
-        whale = f"http://{up.whale}"
-        wait_until(lambda: requests.get(f"{whale}/shifts", shifts, timeout=20).json()["shifts"], PATIENCE_S, "counts")
-        yield whale
+        up.wait()
+        yield f"http://{up.whale}"
     finally:
         up.stop(signal.SIGTERM)
 

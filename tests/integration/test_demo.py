@@ -5,16 +5,14 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.servers import wait_until
-from tests.up import UP, Up
+from tests.up import UP, Demo
 from whale.commands import shop
-from whale.commands.demo import State, state_in
 from whale.commands.shop import HOUR
 
 SEED = 7
@@ -23,14 +21,8 @@ SEED = 7
 class Shop:
     """A demo that runs, and a program that knows by heart what happened there."""
 
-    def __init__(self, up: Up, folder: Path):
-        self.up, self.folder = up, folder
-
-    @property
-    def state(self) -> State:
-        found = state_in(self.folder)
-        assert found
-        return found
+    def __init__(self, up: Demo):
+        self.up = up
 
     def ask(self, route: str, **parameters: Any) -> Any:
         reply = requests.get(f"http://{self.up.whale}{route}", parameters, timeout=20)
@@ -47,7 +39,7 @@ class Shop:
 
     def happened(self, start: int, end: int) -> Counter[str]:
         """The same by the book: in sums before the hour in which the demo began, and visit by visit since."""
-        state = self.state
+        state = self.up.state
         found: Counter[str] = Counter()
         for hour in range(start, end, HOUR):
             told = shop.sums if hour < state.began // HOUR * HOUR else shop.visits
@@ -58,7 +50,7 @@ class Shop:
 
     def check(self) -> None:
         """All that happened by now is counted, once."""
-        began, state = self.state.began // HOUR * HOUR, self.state
+        began, state = self.up.state.began // HOUR * HOUR, self.up.state
         past = state.story.since
         wait_until(lambda: self.counted(past, began) == self.happened(past, began), 60, "64 days, counted once")
         wait_until(
@@ -70,33 +62,27 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("demo") / "var"
-    up = Up(folder, "--demo", "--seed", str(SEED))
+    up = Demo(tmp_path_factory.mktemp("demo") / "var", SEED)
     up.start()
-    yield Shop(up, folder)
+    yield Shop(up)
     if up.running:
         assert up.stop(signal.SIGTERM) == 0
 
 
-def filled(running: Shop) -> None:
-    wait_until(lambda: "from now on visit by visit" in running.up.said(), 60, "the demo")
-    wait_until(lambda: running.state.people_to > running.state.began, 60, "those who met the experiment")
-
-
 def test_all_that_happened_is_counted_once_also_after_a_kill(running: Shop) -> None:
-    filled(running)
+    running.up.wait()
     running.check()
     running.up.stop(signal.SIGKILL)
     running.up.start()
-    filled(running)
+    running.up.wait()
     running.check()
     audit = subprocess.run([*UP[:-1], "audit"], env=running.up.environ, capture_output=True, text=True, timeout=60)
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
 def test_the_campaign_that_broke_is_told_over_http(running: Shop) -> None:
-    filled(running)
-    story = running.state.story
+    running.up.wait()
+    story = running.up.state.story
     ((source, campaign),) = shop.SOURCES[story.campaign].name.items()
     (shift,) = running.ask("/shifts", pk="shop", metric="orders/visits", cost="revenue")["shifts"]
     assert shift["path"] == ["source", source, campaign]
@@ -109,7 +95,7 @@ def test_the_campaign_that_broke_is_told_over_http(running: Shop) -> None:
 
 
 def test_every_view_has_something_to_say(running: Shop) -> None:
-    filled(running)
+    running.up.wait()
     report = running.ask("/decisions/free-shipping")["report"]
     assert [option["trials"] > 100 for option in report["options"]] == [True] * 3
     assert report["sample_ratio"]["suspicious"] is False

@@ -302,8 +302,9 @@ def main() -> None:
     try:
         settings = load(os.environ)
         state = demo_in(settings.data_dir)
+        where = url_of(settings.whale_bind)
         say(
-            f"a made-up shop, of seed {state.seed}. One of its campaigns broke: which one, when, and what does it cost?"
+            f"a made-up shop, of seed {state.seed}. One campaign broke: which one, when, and at what cost? See {where}/"
         )
         Demo(settings, state, stopped).run()
     except (SettingsError, SetupError) as error:
