@@ -158,15 +158,19 @@ def _lines(picture: Picture, theme: Theme, box: _Box, width: float) -> Iterator[
     for number, line in reversed([*enumerate(picture.lines)]):
         stroke = _stroke(theme, number, width)
         for points in _pieces(line.values):
+            if len(points) == 1:  # with nothing on either side
+                ((at, value),) = points
+                yield f'<circle cx="{box.x(at)}" cy="{box.y(value)}" r="{width}" fill="{_colour(theme, number)}"/>'
+                continue
             if picture.area:
                 path = " ".join(f"L{box.x(at)} {box.y(value)}" for at, value in points)
                 foot = box.y(max(box.scale[0], min(0, box.scale[-1])))
                 first, last = box.x(points[0][0]), box.x(points[-1][0])
                 yield f'<path d="M{first} {foot}{path}L{last} {foot}Z" fill="{_colour(theme, number)}" fill-opacity="0.12"/>'
             is_last = picture.is_open and points[-1][0] == len(line.values) - 1
-            over = points[:-1] if is_last and len(points) > 1 else points
+            over = points[:-1] if is_last else points
             yield f'<path d="M{"L".join(f"{box.x(at)} {box.y(value)}" for at, value in over)}" {stroke}/>'
-            if is_last and len(points) > 1:
+            if is_last:
                 ends = "L".join(f"{box.x(at)} {box.y(value)}" for at, value in points[-2:])
                 yield f'<path d="M{ends}" fill="none" stroke="{_colour(theme, number)}" stroke-width="{width}" stroke-dasharray="2 3"/>'
 

@@ -19,8 +19,10 @@ from hail.settings import load
 from tests.browser.conftest import Site
 from tests.browser.visits import Chromium, check_looks
 from tests.servers import free_port, wait_until
+from tests.wsgi import serving
 from whale.client import Whale
 from whale.store.memory import MemoryStore
+from whale.web import make_app
 
 JQUERY = Path(django.__file__).parent / "contrib/admin/static/admin/js/vendor/jquery/jquery.min.js"
 STRICT = (
@@ -199,6 +201,76 @@ def test_without_scripts_the_page_of_a_share_is_a_picture(chromium: Chromium, sh
         assert picture.bounding_box()["height"] > 200  # type: ignore[index]  # it is visible
 
 
+def test_a_tag_from_python_shows_a_graph_where_keys_are_set_and_no_key_reaches_the_page(
+    page: Page, foreign: Foreign
+) -> None:
+    keys = {"write_key": "w" * 16, "read_key": "r" * 16, "admin_key": "a" * 16, "secret": "s" * 32}
+    settings = load({f"HAILWHALE_{name.upper()}": value for name, value in keys.items()})
+    whale = Whale(MemoryStore(settings), settings)
+    whale.count_now(PK, {"country": "US"}, {"orders": 5})
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(f"{request.url} {request.headers} {request.post_data}"))
+    page.on("response", lambda response: seen.append(response.text()) if "/s/" in response.url else None)
+    with serving(make_app(settings, whale)) as url:
+        tag = whale.graph_tag(PK, "country", "orders", {"period": "seven", "live": False}, host=url)
+        page.goto(foreign.show("keys-set", tag, url))
+        expect(page.locator("hail-whale-graph canvas")).to_be_visible()
+        assert rows(page.locator("hail-whale-graph"))[0] == ["Time", "country", "US"]
+        page.goto("about:blank")
+    assert not [text for text in [tag, *seen] if any(key in text for key in keys.values())]
+
+
+def test_the_dashboard_copies_a_tag_that_works_in_a_page_of_another_site(
+    chromium: Chromium, shop: Site, foreign: Foreign
+) -> None:
+    with chromium.visit(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
+        page.goto(f"{shop.whale}/?pk={PK}&metric=orders&period=last_7d")
+        page.locator("#chart-tools").click()
+        page.get_by_role("button", name="Copy tag").click()
+        expect(page.get_by_text("Copied: tag")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        page.goto(foreign.show("copied", copied, shop.whale))
+        expect(page.locator("hail-whale-graph canvas")).to_be_visible()
+        assert page.locator("hail-whale-graph h2").inner_text() == "Orders"
+
+
+README = (
+    {"dimensions": "services", "metrics": '{"dollars": 200}'},
+    {"dimensions": "advertising", "metrics": '{"dollars": -2000}'},
+    {"dimensions": '{"sales": 55}', "metrics": '{"dollars": 500}'},
+    {"dimensions": '{"sales": 56}', "metrics": '{"dollars": 20}'},
+)
+"""Hits of the first HailWhale's README, and one that is less than a tenth of its parent."""
+
+
+def test_the_graph_of_the_first_readme_shows_the_whole_and_what_is_at_least_a_tenth_of_it(
+    page: Page, embedded: Site
+) -> None:
+    for hit in README:
+        assert requests.get(f"{embedded.whale}/count_now", {"pk": "income", **hit}, timeout=20).text == "OK"
+    page.route(
+        f"{embedded.whale}/admin",
+        lambda route: route.fulfill(
+            body="""<!DOCTYPE html><html lang=en><title>x</title><main><h1>Admin</h1>
+        <script src="/graph.js?pk=income&metric=dollars&depth=1&area=true&title=Overall+Dollars" async></script>
+        <script src="/graph.js?pk=income&metric=dollars&dimension=sales&depth=1&title=Sales+Overall" async></script>
+        <script src="/graph.js?pk=income&metric=dollars/hits&title=Per+transaction" async></script>""",
+            content_type="text/html",
+        ),
+    )
+    page.goto(f"{embedded.whale}/admin")
+    heads = {}
+    for title in ("Overall Dollars", "Sales Overall", "Per transaction"):
+        graph = page.locator("hail-whale-graph", has=page.get_by_role("heading", name=title))
+        expect(graph.locator("canvas")).to_be_visible()
+        heads[title] = rows(graph)[0]
+    assert heads == {
+        "Overall Dollars": ["Time", "all", "sales", "services", "advertising"],
+        "Sales Overall": ["Time", "sales", "55"],
+        "Per transaction": ["Time", "Dollars per hit"],
+    }
+
+
 def test_a_script_tag_writes_the_graph_where_it_stands(page: Page, shop: Site, foreign: Foreign) -> None:
     token = share(shop, drill=True).rpartition("/")[2]
     address = f"{shop.whale}/graph.js?share={token}&depth=1&live=false&title={EVIL}&height=%22%3E%3Cscript%3E"
@@ -219,13 +291,17 @@ HIDE = """hidden => {
 def test_a_hidden_page_asks_nothing_and_on_return_once(page: Page, shop: Site, foreign: Foreign) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/plotpoints" in request.url else None)
+    page.clock.install()
     page.goto(foreign.show("hidden", tag(shop, src=share(shop), interval="1000"), shop.whale))
+    expect(page.locator("hail-whale-graph canvas")).to_be_visible()
+    page.clock.run_for(1500)
     wait_until(lambda: page.evaluate("1") and len(asked) >= 2, what="two questions")
     page.evaluate(HIDE, True)
     before = len(asked)
-    page.wait_for_timeout(2500)  # two intervals and a half, in which nothing must happen
+    page.clock.run_for(60_000)
     assert len(asked) == before
     page.evaluate(HIDE, False)
+    page.clock.run_for(500)
     wait_until(lambda: page.evaluate("1") and len(asked) == before + 1, what="one question")
 
 

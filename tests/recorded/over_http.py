@@ -28,6 +28,8 @@ OF_HAIL = (
     "/metrics",
 )
 ONLY_HAIL = ("/count", "/count.gif", "/count.js", "/batch", "/flush_hail")
+SCRIPTS = ("/hail-whale-graph.js", "/graph.js", "/table_graph.js", "/jquery.hailwhale.js")
+"""Files of the dashboard, which change with it."""
 RULES = list(dict.fromkeys(right.rule for right in RIGHTS))
 ONLY_LIVE = ("/live",)  # a stream: tests/integration/test_live.py
 WHALE_RULES = [rule for rule in RULES if rule not in (*ONLY_HAIL, *ONLY_LIVE)]
@@ -109,7 +111,7 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
         answer = world.call(method, path, query=text, body=body, **environ)
         if path == "/metrics" and answer.status == 200:
             answer = Answer(200, {**answer.headers, "Content-Length": "23"}, b"numbers of this process")
-        if path == "/" and answer.status == 200:
+        if path in ("/", *SCRIPTS) and answer.status == 200:
             shown_body = b"the dashboard" if answer.body else b""
             answer = Answer(200, {**answer.headers, "Content-Length": "13"}, shown_body)
         if path == "/health.json" and answer.status == 200:

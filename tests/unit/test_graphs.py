@@ -55,6 +55,7 @@ def test_the_element_is_one_module_with_its_styles_and_the_zone_and_asks_no_othe
 def test_the_styles_of_the_element_are_those_of_the_dashboard_for_the_element_alone() -> None:
     style = re.findall(r'^const STYLE = "(.*)"$', graph_files("UTC")[GRAPHS[0]], re.M)[0]
     assert ":root" not in style
+    assert "@import" not in style  # a sheet that is adopted may not
     for selector in (":host {", ":host(:not([theme='light'])) {", ":host([theme='dark']) {"):
         assert selector in style
     tokens = re.findall(r"--[\w-]+(?=:)", (FOLDER / "style.css").read_text())

@@ -57,9 +57,10 @@ def test_the_axis_of_a_ratio_need_not_begin_at_0_and_that_of_a_count_does() -> N
     assert texts(Picture("rate", ratio.lines, days(3), size=FULL, is_ratio=True, area=True))[1] == "0"
 
 
-def test_where_nothing_is_defined_the_line_is_broken() -> None:
+def test_where_nothing_is_defined_the_line_is_broken_and_a_value_by_itself_is_a_dot() -> None:
     text = svg(Picture("rate", [Line("rate", [1, None, 2, 3])], days(4)), full=False)
-    assert len(re.findall("<path", text)) == 2
+    assert re.findall('<path d="([^"]*)"', text) == ["M159 24L237 13.5"]
+    assert re.findall('<circle cx="([0-9]+)"', text) == ["3", "237"]
 
 
 def test_the_open_bucket_is_dashed() -> None:

@@ -301,6 +301,10 @@ def test_the_link_names_the_host_that_was_asked(door: Door) -> None:
     body = b'{"pk": "shop"}'
     asked = {"HTTP_AUTHORIZATION": f"Bearer {'r' * 16}", "HTTP_HOST": "counts.example", "wsgi.url_scheme": "https"}
     assert call(door.app, "POST", "/shares", body=body, **asked).json["url"].startswith("https://counts.example/s/")
+    plain = {**asked, "wsgi.url_scheme": "http", "HTTP_X_FORWARDED_PROTO": "https", "REMOTE_ADDR": "10.0.0.9"}
+    assert call(door.app, "POST", "/shares", body=body, **plain).json["url"].startswith("http://counts.example/s/")
+    trusting = Door(secret=SECRET, read_key="r" * 16, trusted_proxies="10.0.0.0/8")
+    assert call(trusting.app, "POST", "/shares", body=body, **plain).json["url"].startswith("https://counts.example/s/")
     odd = {**asked, "HTTP_HOST": "a b<>"}
     assert call(door.app, "POST", "/shares", body=body, **odd).json["url"].startswith("https://127.0.0.1:8086/s/")
 

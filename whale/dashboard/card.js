@@ -10,7 +10,7 @@
  *       chart.offer({                              // what the reader can take along; leave out what there is not
  *         address,                                 // of the question: Copy curl
  *         table: () => ({ columns: ['Day', 'Visits'], rows: [['Thu 19 Nov', 3742], …] }),   // Table and CSV; numbers stay numbers
- *         tag: () => '<hail-whale-graph …>',       // Copy tag
+ *         tag: () => graphTag(page, {…}),          // Copy tag; may be a promise
  *         svg: '/plot.svg?…',                      // SVG
  *         link: page.link({ … }),                  // Copy link; else the address of the page
  *       })
@@ -64,9 +64,20 @@ function toolsOf(page, name, { address, table, tag, svg, link }, more) {
   }
   takes['Copy link'] = () => copy(new URL(link ?? location.href, location.href).href, 'link')
   if (address) takes['Copy curl'] = () => copy(curlOf(address), 'curl')
-  if (tag) takes['Copy tag'] = () => copy(tag(), 'tag')
+  if (tag) takes['Copy tag'] = async () => copy(await tag(), 'tag')
   if (svg) takes.SVG = () => window.open(svg, '_blank', 'noopener')
   return takes
+}
+
+const quoted = (text) => text.replace(/[&"<>]/g, (letter) => `&#${letter.charCodeAt(0)};`)
+
+/** The tag of a graph for any page: of a share, since a page must not have a key; of the question itself where Whale makes no share. */
+export async function graphTag(page, title, { pk, metric, period, tz }) {
+  const body = { pk, metrics: [metric], period: tz ? `${period}|${tz}` : period }
+  const made = await page.ask('shares', {}, { method: 'POST', body }).then(({ answer }) => ({ src: answer.url }), () => null)
+  const named = Object.entries({ ...(made ?? { src: page.whale, pk: JSON.stringify(pk), metric, period: body.period }), title, area: '' })
+  const script = `<script type="module" src="${quoted(page.whale)}/hail-whale-graph.js"></script>`
+  return `${script}\n<hail-whale-graph ${named.map(([name, value]) => `${name}="${quoted(value)}"`).join(' ')}></hail-whale-graph>`
 }
 
 function menu(id, name, takes) {

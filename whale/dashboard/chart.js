@@ -59,7 +59,8 @@ function optionsOf(box, chart) {
   const { metric, page } = chart
   const colour = (name) => () => token(box, name)
   const font = `12px ${getComputedStyle(box).fontFamily}`
-  const lineOf = (scale, name, width, dash) => ({ scale, stroke: colour(name), width, dash, points: { show: false } })
+  const dot = (name) => ({ size: 5, width: 0, fill: colour(name), filter: lone })
+  const lineOf = (scale, name, width, dash) => ({ scale, stroke: colour(name), width, dash, points: dot(name) })
   const series = chart.series.flatMap(({ width = 2, second }, i) => [
     lineOf('y', '--before', 1.5, [2, 3]),
     { ...lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, DASHES[i]), ...(chart.area && !i && { fill: colour('--fill') }) },
@@ -94,11 +95,14 @@ function optionsOf(box, chart) {
   }
 }
 
+/** Values with nothing on either side, which no line shows. */
+const lone = ({ data }, i) => data[i].flatMap((v, n, all) => (v != null && all[n - 1] == null && all[n + 1] == null ? [n] : []))
+
 /** A ratio's axis may begin above 0; a count's and an area's does not. */
 function rangeOf(metric, area, least, most) {
   if (least == null) return [0, 1]
   const free = !area && ['share', 'times', 'number'].includes(metric.unit) && least > most * 0.35
-  return free ? [Math.max(0, least - (most - least) * 0.45), most + (most - least || most) * 0.12] : [Math.min(0, least * 1.08), most * 1.08 || 1]
+  return free ? [Math.max(0, least - (most - least) * 0.45), most + (most - least || most) * 0.12] : [Math.min(0, least * 1.08), Math.max(0, most * 1.08) || (least < 0 ? 0 : 1)]
 }
 
 function mark(u, shift, width) {

@@ -21,7 +21,7 @@ from whale.share import DEFAULT_DAYS, Share, expiry, frame_of, token_of
 from whale.written import FORMATS, table
 
 OPTIONS = (
-    "period", "tz", "depth", "limit", "area", "title", "height", "theme", "interval", "autoupdate", "compare", "colors",
+    "period", "tz", "depth", "limit", "area", "title", "height", "theme", "interval", "autoupdate", "live", "compare", "colors",
     "width_factor", "threshold", "table", "parent_div",
 )  # fmt: skip
 """Of a graph in a page, beside its names."""

@@ -129,6 +129,7 @@ def _element_style(folder: Path) -> str:
         lambda found: f":host({found[1] or ''}{'(' if found[1] else ''}[{found[2]}]{')' if found[1] else ''})",
         tokens,
     )
+    tokens = re.sub(r"^@import .*\n", "", tokens, flags=re.M)
     own = [(folder / name).read_text() for name in (f"{CHART}.min.css", "embed.css")]
     return "\n".join([tokens.replace(":root", ":host"), *own])
 

@@ -1,6 +1,6 @@
 /** The view that opens first: totals, the line of the one that is chosen, what changed, and the values of a dimension. */
 import { questionOf } from '../api.js'
-import { card } from '../card.js'
+import { card, graphTag } from '../card.js'
 import { draw } from '../chart.js'
 import { fill, h } from '../dom.js'
 import * as f from '../format.js'
@@ -130,7 +130,8 @@ export function line(chart, page, metric, series, { address, headers }, { compar
   const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
   const row = (i) => [at(i), values[i], ...(before ? [before[i] ?? null] : []), ...(notes.length ? [flagged(i).map(({ text }) => text).join('; ')] : [])]
   const svg = questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name })
-  chart.offer({ address, svg, table: () => ({ columns, rows: times.map((_, i) => row(i)) }) })
+  const tag = () => graphTag(page, metric.name, { ...page.asked, metric: metric.formula })
+  chart.offer({ address, svg, tag, table: () => ({ columns, rows: times.map((_, i) => row(i)) }) })
 }
 
 const rangeOf = ({ headers }) => {
