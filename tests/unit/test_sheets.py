@@ -137,6 +137,20 @@ def test_a_cell_is_no_formula_and_a_number_stays_a_number(door: Door) -> None:
     assert not [cell for row in [head, *rows] for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
 
 
+def test_names_are_a_table_too(door: Door) -> None:
+    door.count("=pk")
+    assert table(door.get("/pks", format="csv")) == [["pk"], ["shop"], ["'=pk"]]
+    counted = table(door.get("/pks", counts="1", format="csv"))
+    assert counted == [["pk", "hits_today", "last_seen"], ["shop", "2", "2015-06-17"], ["'=pk", "1", "2015-06-17"]]
+    assert table(door.get("/metrics_of", pk="shop", format="csv")) == [["name"], ["hits"], ["orders"], ["visits"]]
+    assert table(door.get("/metrics_of", pk="shop", info="1", format="csv"))[1][:3] == ["hits", "sum", "count"]
+    below = door.get("/subdimensions", pk="shop", dimension="country", paths="list", format="csv")
+    assert table(below) == [["path"], ['["country", "US"]'], ['["country", "DE"]']]
+    assert table(door.get("/subdimensions", pk="nobody", format="csv")) == [["path"]]
+    refused = door.get("/pks", format="rows")
+    assert (refused.status, refused.json["field"]) == (400, "format")
+
+
 # Flat rows
 
 

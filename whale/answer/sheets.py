@@ -219,5 +219,13 @@ def of_shifts(said: Mapping[str, Any]) -> Sheet:
     return Sheet([*SHIFT, "n before", "n now", *(f"cost {name}" for name in costs)], rows, points)
 
 
+def of_names(name: str, found: Sequence[Any]) -> Sheet:
+    """Names in a column of this name; or what is known of each, as objects that are all alike."""
+    rows = msgspec.to_builtins(found)
+    if not rows or not isinstance(rows[0], dict):
+        return Sheet([name], ([row] for row in rows), ())
+    return Sheet(list(rows[0]), (list(row.values()) for row in rows), ())
+
+
 def _pair(found: Mapping[str, Any]) -> list[Any]:
     return [found.get(name) for name in PAIR]

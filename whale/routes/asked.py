@@ -59,6 +59,9 @@ Format = Annotated[
         description="`csv` answers a table with a header, `rows` a flat list of {time, series, value}. Paths are text there."
     ),
 ]
+NamesFormat = Annotated[
+    Literal["json", "csv"], Meta(description="`csv` answers a table with a header. Paths are text there.")
+]
 Explain = Annotated[
     bool, Meta(description="Answer {answer, explain}, where `explain` lists the data read and the time of each stage.")
 ]
@@ -425,6 +428,7 @@ class SubdimensionsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=Tru
     dimension: Dimensions = ""
     depth: Depth = 1
     paths: Paths = "text"
+    format: NamesFormat = "json"
     all: Annotated[bool, Meta(description="Answer all levels below, and the path itself.")] = False
 
 
@@ -442,6 +446,7 @@ class PksAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     counts: Annotated[bool, Meta(description="Answer the hits of today and the last day with a hit for each pk.")] = (
         False
     )
+    format: NamesFormat = "json"
     tz: Zone = ""
     tzoffset: Offset = ""
 
@@ -463,6 +468,7 @@ class MetricsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
             "count."
         ),
     ] = False
+    format: NamesFormat = "json"
     tz: Zone = ""
     tzoffset: Offset = ""
 

@@ -51,7 +51,7 @@ from whale.routes.asked import (
 from whale.routes.door import Door
 from whale.routes.parameters import object_of, period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
-from whale.routes.responses import EXPOSED, json_answer
+from whale.routes.responses import EXPOSED, json_answer, text_answer
 
 OF_PICTURES = {
     "Content-Type": "image/svg+xml; charset=utf-8",
@@ -246,10 +246,10 @@ class QuestionRoutes:
     def subdimensions(self, asked: SubdimensionsAsked) -> Any:
         pk, path = lenient("pk", asked.pk), typed("dimensions", asked.dimensions or asked.dimension)
         all_, some = self._whale.all_subdimensions, self._whale.get_subdimensions
-        named = {"paths": asked.paths}
+        named = {"paths": _naming(asked)}
         found = all_(pk, path, **named) if asked.all else some(pk, path, depth=asked.depth, **named)
         rows = self._asking.unknown(pk_asked(pk), paths_asked(path))
-        return json_answer(found, headers=unknown_header(Unknowns(rows)))
+        return _named(asked, "path", found, unknown_header(Unknowns(rows)))
 
     def pks(self, asked: PksAsked) -> Any:
         some = asked.prefix, asked.limit, asked.offset, asked.counts
@@ -257,14 +257,14 @@ class QuestionRoutes:
         headers = {"X-Whale-More": str(more)} if more else {}
         if asked.counts:
             told = [PkCounted(pk=pk_text(row.pk), hits_today=row.hits_today, last_seen=row.last_seen) for row in rows]
-            return json_answer(told, headers=headers)
-        return json_answer([pk_text(pk) for pk in rows], headers=headers)
+            return _named(asked, "pk", told, headers)
+        return _named(asked, "pk", [pk_text(pk) for pk in rows], headers)
 
     def metrics_of(self, asked: MetricsAsked) -> Any:
         pk = lenient("pk", asked.pk)
         found = self._whale.metrics_of(pk, asked.info, tz=asked.tz, tzoffset=asked.tzoffset)
         rows = self._asking.unknown(pk_asked(pk))
-        return json_answer(found, headers=unknown_header(Unknowns(rows)))
+        return _named(asked, "name", found, unknown_header(Unknowns(rows)))
 
     def declare_metrics(self) -> Any:
         given = object_of(self._door.body(), "a pk and its metrics")
@@ -342,8 +342,7 @@ class QuestionRoutes:
             "X-Whale-Complete": "true" if now >= max((each.end for each in ranges.values()), default=0) else "false",
         }
         if form == "csv":
-            name = bottle.request.environ["PATH_INFO"].strip("/")
-            headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+            headers |= _as_file()
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
         questions = [basis.question for basis in bases]
@@ -380,6 +379,22 @@ def _ranges_text(ranges: Mapping[str, Range]) -> str:
 def _range_text(period: Range) -> str:
     between = f"{minute_text(period.start)}/{minute_text(period.end)}"
     return f"{between};by={interval_name(period.interval)};points={len(period.starts)}"
+
+
+def _named(asked: Any, column: str, found: Sequence[Any], headers: Mapping[str, str]) -> Any:
+    """Names, or what is known of each, as JSON or as a table. column: what they are."""
+    if asked.format == "json":
+        return json_answer(found, headers=headers)
+    text, kind = sheets.of_names(column, found).written("csv").decode(), sheets.FORMATS["csv"]
+    return text_answer(
+        text, headers={**EXPOSED, "Cache-Control": "no-cache", **_as_file(), **headers, "Content-Type": kind}
+    )
+
+
+def _as_file() -> dict[str, str]:
+    """A CSV is saved under the name of its route."""
+    name = bottle.request.environ["PATH_INFO"].strip("/")
+    return {"Content-Disposition": f'attachment; filename="{name}.csv"'}
 
 
 def _naming(asked: Any) -> str:
