@@ -53,7 +53,10 @@ def call(
     }
     got: list[Any] = []
     parts = app(given, lambda status, headers, exc_info=None: got.extend((status, headers)))
-    return Answer(int(got[0].split()[0]), {name.title(): value for name, value in got[1]}, b"".join(parts))
+    headers: dict[str, str] = {}
+    for name, value in got[1]:
+        headers[name.title()] = ", ".join(filter(None, (headers.get(name.title()), value)))
+    return Answer(int(got[0].split()[0]), headers, b"".join(parts))
 
 
 class _Quiet(WSGIRequestHandler):

@@ -192,8 +192,14 @@ def test_no_file_of_the_dashboard_does_what_its_policy_refuses(path: Path) -> No
         assert not (found := re.search(pattern, text)), f"{path.name} {why}: {found}"
 
 
+def lines_of_code(text: str) -> list[str]:
+    """Without comments and empty lines: what explains the code costs a reader nothing."""
+    lines = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S).splitlines()
+    return [line for line in lines if line.strip() and not line.strip().startswith("//")]
+
+
 def test_the_dashboard_is_small() -> None:
-    lines = {path.relative_to(FOLDER).as_posix(): path.read_text().count("\n") for path in OWN}
+    lines = {path.relative_to(FOLDER).as_posix(): len(lines_of_code(path.read_text())) for path in OWN}
     assert max(lines.values()) <= MOST_LINES_OF_A_FILE, lines
     assert sum(lines.values()) <= MOST_LINES, lines
     assert max(len(line) for path in OWN for line in path.read_text().splitlines()) <= 250

@@ -1,4 +1,5 @@
 /** The public HTTP API of Whale, and nothing else. An answer keeps the address that made it, so every card can show it. */
+import { keptByTab } from './kept.js'
 
 /** Whale answered, and refused. problem: the RFC 9457 body.  retryAfter: seconds, or 0. */
 export class Refused extends Error {
@@ -11,11 +12,8 @@ export class Refused extends Error {
 /** Whale did not answer. */
 export class Away extends Error {}
 
-const KEY = 'hailwhale.key'
-export const key = {
-  get: () => sessionStorage.getItem(KEY) ?? '',
-  keep: (value) => sessionStorage.setItem(KEY, value),
-}
+/** The read key, where the reader gave one. */
+export const key = { get: () => keptByTab.get('key'), keep: (value) => keptByTab.set('key', value) }
 
 /** The address of a question. What is no text travels as JSON; undefined and null are left out. */
 export function questionOf(route, parameters = {}) {
@@ -37,11 +35,12 @@ export async function ask(route, parameters, { signal, method = 'GET', body } = 
   if (body !== undefined) headers['Content-Type'] = 'application/json'
   let response, answer
   try {
-    response = await fetch(address, { signal, method, headers, body: body === undefined ? undefined : JSON.stringify(body) })
+    response = await fetch(address, { signal, method, headers, body: JSON.stringify(body) })
     answer = response.status === 204 ? null : await response.json()
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    throw response ? new Refused({ detail: `Whale answered ${response.status}, and no JSON`, status: response.status }, 0, address) : new Away()
+    if (!response || response.status === 502 || response.status === 504) throw new Away() // a proxy says so where Whale is away
+    throw new Refused({ detail: `Whale answered ${response.status}, and no JSON`, status: response.status }, 0, address)
   }
   if (!response.ok) throw new Refused(answer, Number(response.headers.get('Retry-After')) || 0, address)
   const said = response.headers

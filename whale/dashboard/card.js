@@ -20,11 +20,12 @@
  * The first card of a page with `main: true` is the one whose tools the keys j, x and v use.
  */
 import { Away, curlOf } from './api.js'
+import { current } from './current.js'
 import { copy, download, fill, h } from './dom.js'
 import { full } from './format.js'
 import { refused } from './states.js'
 
-export function card(page, heading, { id, height, level = 2, main = false, wide = false } = {}) {
+export function card(_, heading, { id, height, level = 2, main = false, wide = false } = {}) {
   const name = h('h' + level, { id: `${id}-title` }, heading)
   const [at, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
   const body = h('div', { class: `body ${height ? 'keep-' + height : ''}`, id: `${id}-body` })
@@ -35,12 +36,13 @@ export function card(page, heading, { id, height, level = 2, main = false, wide 
     title: (...children) => fill(name, ...children),
     at: (...children) => fill(at, ...children),
     offer: (offers) => {
-      const takes = toolsOf(page, () => name.textContent, offers, more)
+      const takes = toolsOf(() => name.textContent, offers, more)
       fill(tools, menu(id, () => name.textContent, takes))
-      if (main) page.tools = takes
+      if (main) current.page.tools = takes
       if (more.firstChild) takes.Table()
     },
     during: async (work) => {
+      const { page } = current // a card lives on while the state changes
       element.setAttribute('aria-busy', 'true')
       try {
         await work()
@@ -56,7 +58,7 @@ export function card(page, heading, { id, height, level = 2, main = false, wide 
 }
 
 /** { 'Table': action, … } of what is offered. */
-function toolsOf(page, name, { address, table, tag, svg, link }, more) {
+function toolsOf(name, { address, table, tag, svg, link }, more) {
   const takes = {}
   if (table) {
     takes.Table = () => fill(more, tableOf(name(), table()))
@@ -94,7 +96,10 @@ function menu(id, name, takes) {
 
 /** A table of columns and rows; numbers to the right, with all their digits. */
 export function tableOf(caption, { columns, rows }) {
-  const cell = (value, i) => i === 0 ? h('th', { scope: 'row' }, value) : h('td', { class: typeof value === 'number' || value == null ? 'n' : '' }, typeof value === 'string' ? value : full(value))
+  const cell = (value, i) => {
+    if (i === 0) return h('th', { scope: 'row' }, value)
+    return typeof value === 'string' ? h('td', {}, value) : h('td', { class: 'n' }, full(value))
+  }
   return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Table: ${caption}` },
     h('table', {}, h('thead', {}, h('tr', {}, columns.map((column, i) => h('th', { scope: 'col', class: i && typeof rows[0]?.[i] !== 'string' ? 'n' : '' }, column)))),
       h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))

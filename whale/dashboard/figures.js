@@ -1,8 +1,10 @@
 /** Small pictures in tiles and rows, as SVG. All are decoration: the numbers stand beside them as text. */
 import { svg } from './dom.js'
 
-const picture = (width, height, name, ...parts) =>
-  svg('svg', { width, height, viewBox: `0 0 ${width} ${height}`, class: name, 'aria-hidden': 'true', preserveAspectRatio: 'none' }, ...parts)
+function picture(width, height, name, ...parts) {
+  const size = { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: 'none' }
+  return svg('svg', { ...size, class: name, 'aria-hidden': true }, ...parts)
+}
 
 /** A line of values; null is a gap. mark: a bucket before which something shifted. */
 export function spark(values, { width = 96, height = 24, mark } = {}) {

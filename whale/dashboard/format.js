@@ -64,7 +64,8 @@ export const full = (v) => (v == null ? NOTHING : Number.isInteger(v) ? grouped(
 
 /** Ticks of one axis: all with as many decimals as their step needs. */
 export function ticks(values, metric) {
-  if (metric.unit !== 'share' || values.some((v) => Math.abs(v) > 1.5)) return values.map((v) => value(v, metric).replace(/\.00(?=$|\u202f)/, ''))
+  const shares = metric.unit === 'share' && !values.some((v) => Math.abs(v) > 1.5)
+  if (!shares) return values.map((v) => value(v, metric).replace(/\.00(?=$|\u202f)/, ''))
   const step = values.length > 1 ? Math.abs(values[1] - values[0]) * 100 : 1
   return values.map((v) => share(v, step > 0.999 ? 0 : step > 0.0999 ? 1 : 2))
 }
@@ -94,7 +95,8 @@ function dated(at, options, timeZone) {
   if (!formats.has(name)) formats.set(name, new Intl.DateTimeFormat('en-GB', { ...options, timeZone }))
   return formats.get(name).format(at).replace(',', '')
 }
-const year = (at, zone) => (dated(at, { year: 'numeric' }, zone) === dated(Date.now(), { year: 'numeric' }, zone) ? {} : { year: 'numeric' })
+const YEAR = { year: 'numeric' }
+const year = (at, zone) => (dated(at, YEAR, zone) === dated(Date.now(), YEAR, zone) ? {} : YEAR)
 /** at: milliseconds, everywhere. 19 Nov; the year only where it is not this one. */
 export const day = (at, zone) => dated(at, { day: 'numeric', month: 'short', ...year(at, zone) }, zone)
 /** Thu 19 Nov. */
@@ -124,9 +126,11 @@ export function pathOf(text) {
   if (text === '{"_": {}}') return ['_']
   return text.startsWith('[') ? JSON.parse(text) : [text]
 }
+/** What cannot be seen, or turns the text around it; what joins an emoji may stay. */
+const UNSEEN = /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/gu
 /** For people: shop › shoes. What cannot be seen is written out, and blanks at an end stand in quotes. */
 export const named = (names) => names.map(shown).join(' › ')
 export function shown(name) {
-  const text = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`)
+  const text = name.replace(UNSEEN, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`)
   return text === text.trim() && text ? text : `“${text}”`
 }

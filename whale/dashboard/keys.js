@@ -4,9 +4,9 @@
  *     page.key('c', 'compare: none, before, last year', () => …)      // until the view is shown anew
  */
 import { h } from './dom.js'
+import { kept } from './kept.js'
 
-const OFF = 'hailwhale.keys'
-export const on = () => localStorage.getItem(OFF) !== 'off'
+const isOn = () => kept.get('keys') !== 'off'
 
 export class Keys {
   #known = new Map()
@@ -14,7 +14,7 @@ export class Keys {
   constructor() {
     addEventListener('keydown', (event) => {
       const typing = event.target.closest?.('input, textarea, select, [contenteditable], dialog')
-      if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented || typing || !on()) return
+      if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented || typing || !isOn()) return
       const known = this.#known.get(event.key)
       if (!known) return
       event.preventDefault()
@@ -33,8 +33,10 @@ export class Keys {
   /** All of them, in a dialog, with the switch. */
   show() {
     const lines = Map.groupBy(this.#known, ([, { says }]) => says)
-    const rows = [...lines].map(([says, keys]) => h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
-    const box = h('input', { type: 'checkbox', id: 'keys-on', checked: on(), onchange: () => localStorage.setItem(OFF, box.checked ? 'on' : 'off') })
+    const rows = [...lines].map(([says, keys]) =>
+      h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
+    const turn = () => kept.set('keys', box.checked ? 'on' : 'off')
+    const box = h('input', { type: 'checkbox', id: 'keys-on', checked: isOn(), onchange: turn })
     const dialog = h('dialog', { 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', { class: 'keys' }, rows),
       h('form', { method: 'dialog' }, h('label', {}, box, ' Keys are on'), h('button', {}, 'Close')))
     dialog.addEventListener('close', () => dialog.remove())

@@ -9,6 +9,8 @@ export async function metricsOf(pk, ask) {
   return new Metrics((await ask('metrics_of', { pk, info: true })).answer)
 }
 
+const DAYS = { today: 1, '7d': 7, '30d': 30, '90d': 90, '1w:1y': 365 }
+
 export class Metrics {
   #known
   constructor(listed) {
@@ -19,6 +21,17 @@ export class Metrics {
     return [...this.#known.keys()]
   }
 
+  /** The last day with a count of any of them, as 2026-11-26. */
+  get lastSeen() {
+    return [...this.#known.values()].map((metric) => metric.last_seen ?? '').sort().at(-1)
+  }
+
+  /** Was there no hit before this period? Then a comparison would only cut off what came since its last whole bucket. */
+  isNewIn({ period, range }) {
+    const first = [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0]
+    return !range && Boolean(first) && Date.now() - Date.parse(first) < (DAYS[period] ?? 0) * 86400e3
+  }
+
   has(name) {
     return this.#known.has(name)
   }
@@ -27,18 +40,25 @@ export class Metrics {
   of(formula) {
     const metric = this.#known.get(formula)
     if (metric) return { ...metric, formula, name: title(formula) }
-    const [above, below, more] = formula.split('/').map((part) => this.#known.get(part.trim()) ?? { name: part, unit: 'number' })
+    const parts = formula.split('/')
+    const [above, below, more] = parts.map((part) => this.#known.get(part.trim()) ?? { name: part, unit: 'number' })
     if (!below || more) return { formula, name: formula, unit: 'number', better: 'none' }
     const better = below.better === 'down' && above.better === 'up' ? 'up' : (above.better ?? 'none')
-    return { formula, name: `${title(above.name)} per ${title(below.name).toLowerCase().replace(/([^s])s$/, '$1')}`, better, ...ratio(above, below) }
+    const one = title(below.name).toLowerCase().replace(/([^s])s$/, '$1')
+    return { formula, name: `${title(above.name)} per ${one}`, better, ...ratio(above, below) }
   }
 }
+
+const MEASURES = ['money', 'seconds', 'bytes']
 
 function ratio(above, below) {
   if (above.unit === 'money' && below.unit === 'money') return { unit: 'times' }
   if (above.unit === 'count' && below.unit === 'count') return { unit: 'share' }
-  return ['money', 'seconds', 'bytes'].includes(above.unit) ? { unit: above.unit, currency: above.currency } : { unit: 'number' }
+  return MEASURES.includes(above.unit) ? { unit: above.unit, currency: above.currency } : { unit: 'number' }
 }
 
 /** `good`, `bad` or nothing, of a change in this direction: a class. */
-export const judged = (metric, sign) => (!sign || metric.better === 'none' ? '' : sign > 0 === (metric.better !== 'down') ? 'good' : 'bad')
+export function judged(metric, sign) {
+  if (!sign || metric.better === 'none') return ''
+  return sign > 0 === (metric.better !== 'down') ? 'good' : 'bad'
+}

@@ -3,7 +3,8 @@ import { Away, Refused, key } from './api.js'
 import { h } from './dom.js'
 
 /** Nothing there: what was asked, and ways on: children, e.g. a button. */
-export const empty = (text, ...ways) => h('div', { class: 'state' }, h('p', {}, text), ways.length > 0 && h('p', { class: 'ways' }, ...ways))
+export const empty = (text, ...ways) =>
+  h('div', { class: 'state' }, h('p', {}, text), ways.some(Boolean) && h('p', { class: 'ways' }, ...ways))
 
 /** Whale's own words; a formula that cannot be read with the ^ under its fault; seconds counted down. again: asks once more. */
 export function refused(error, again, signal) {

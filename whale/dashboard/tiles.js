@@ -1,60 +1,94 @@
-/** Which totals are shown. The address says it, else what this browser keeps for the pk, else a guess from the metrics. */
+/** Totals: which are shown, how one looks, and the dialog that changes them. */
 import { Refused } from './api.js'
 import { fill, h } from './dom.js'
+import { spark } from './figures.js'
+import * as f from './format.js'
+import { kept } from './kept.js'
+import { judged } from './metrics.js'
+import { SURE } from './rows.js'
 import { refused } from './states.js'
 
-const MOST = 6
-const kept = (pk) => `hailwhale.tiles.${JSON.stringify(pk)}`
+const [LEAST, MOST, MOST_CHOSEN] = [3, 6, 9]
+const nameOf = (pk) => `tiles.${JSON.stringify(pk)}`
 
-/** { tiles: [formula, …], chosen }. */
-export function tilesOf(page, metrics) {
-  const { state } = page
-  const saved = (localStorage.getItem(kept(state.pk)) ?? '').split(',').filter(Boolean)
-  const tiles = state.tiles.length ? state.tiles : saved.length ? saved : guessed(metrics)
+/** { tiles: [formula, …], chosen }: as the address says it, else as this browser keeps it for the pk, else guessed. */
+export function tilesOf({ state }, metrics) {
+  const saved = kept.get(nameOf(state.pk)).split(',').filter(Boolean)
+  const tiles = [state.tiles, saved].find((list) => list.length) ?? guessed(metrics)
   return { tiles, chosen: state.metric || tiles.find((formula) => formula.includes('/')) || tiles[0] }
 }
 
-/** The first count, the last one (the deepest step, since metrics are in the order in which they were first counted), their ratio; money; the rest. */
+/**
+ * The first count, the last one, and their ratio; then money, then the rest. Metrics are in the order in which they were first
+ * counted, so the last count is the deepest step: visits, orders, orders per visit.
+ */
 function guessed(metrics) {
   const known = metrics.names.map((name) => metrics.of(name))
-  const counts = known.filter(({ unit, kind }) => unit === 'count' && (kind ?? 'sum') === 'sum').map(({ formula }) => formula)
+  const counts = known.filter(({ unit, kind }) => unit === 'count' && kind === 'sum').map(({ formula }) => formula)
   const base = counts.find((name) => name !== 'hits') ?? 'hits'
-  const goal = counts.at(-1)
-  const first = goal && goal !== base ? [base, goal, `${goal}/${base}`] : [base]
+  const goal = counts.at(-1) ?? base
+  const first = goal === base ? [base] : [base, goal, `${goal}/${base}`]
   const money = known.filter(({ unit, better }) => unit === 'money' && better === 'up').map(({ formula }) => formula)
   const rest = metrics.names.filter((name) => name !== 'hits')
-  return [...new Set([...first, ...money, ...rest, 'hits'])].slice(0, Math.max(3, Math.min(MOST, rest.length + 1)))
+  return [...new Set([...first, ...money, ...rest, 'hits'])].slice(0, Math.max(LEAST, Math.min(MOST, rest.length + 1)))
 }
 
-/** A dialog: what is shown, and one more, a metric or a formula. Whale says what is wrong with it. */
+/** total: a number, or { now, before }.  series: points, or { now: points, before: points }. */
+export function tile(page, metric, total, series, pressed) {
+  const { now, before } = total && typeof total === 'object' ? total : { now: total }
+  const changed = f.change(now, before, metric)
+  const sure = Math.abs(sureness(series)) > SURE
+  const choose = () => page.go({ metric: metric.formula })
+  return h('button', { class: 'tile', id: `tile-${metric.formula}`, 'aria-pressed': pressed, title: f.full(now), onclick: choose },
+    h('span', { class: 'name' }, metric.name), h('span', { class: 'big' }, f.value(now, metric)),
+    h('span', { class: 'change' }, before !== undefined && [
+      h('b', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text),
+      h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`),
+    ]),
+    spark((series.now ?? series).map(([, v]) => v), { width: 132, height: 28 }))
+}
+
+/** How sure a change is, in standard deviations: from the buckets of both periods, pair by pair. */
+function sureness(series) {
+  const pairs = (series.now ?? []).map(([, v], i) => v - (series.before[i]?.[1] ?? v)).filter(Number.isFinite)
+  const mean = pairs.reduce((sum, v) => sum + v, 0) / pairs.length
+  const variance = pairs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (pairs.length - 1)
+  return pairs.length < 7 || !variance ? 0 : mean / Math.sqrt(variance / pairs.length)
+}
+
+/** A dialog: all that are shown, and one more, a metric or a formula. Whale says what is wrong with it. */
 export function edit(page, metrics) {
   let { tiles } = tilesOf(page, metrics)
-  const list = h('ul', { class: 'chosen' })
-  const wrong = h('div', {})
-  const field = h('input', { id: 'formula', list: 'formulas', 'aria-describedby': 'formula-help', autocomplete: 'off', required: true })
-  const listed = () => fill(list, tiles.map((formula, i) => h('li', {}, metrics.of(formula).name, ' ', h('code', { class: 'soft' }, formula),
-    h('button', { id: `remove-${i}`, 'aria-label': `Remove ${formula}`, onclick: () => { tiles = tiles.filter((each) => each !== formula); listed() } }, 'Remove'))))
+  const [list, wrong] = [h('ul', { class: 'chosen' }), h('div', {})]
+  const field = h('input', { id: 'formula', list: 'formulas', autocomplete: 'off', required: true })
+  const removing = (formula) => () => relist(tiles.filter((each) => each !== formula))
+  const relist = (chosen) => {
+    tiles = chosen
+    fill(list, tiles.map((formula) => h('li', {}, metrics.of(formula).name, h('code', { class: 'soft' }, formula),
+      tiles.length > 1 && h('button', { 'aria-label': `Remove ${formula}`, onclick: removing(formula) }, 'Remove'))))
+  }
   const add = async (event) => {
     event.preventDefault()
+    const formula = field.value.trim()
     try {
-      await page.ask('total', { pk: page.state.pk, metric: field.value, period: 'today' })
-      tiles = [...new Set([...tiles, field.value.trim()])].slice(-9)
+      await page.ask('total', { pk: page.state.pk, metric: formula, period: 'today' })
+      relist([...new Set([...tiles, formula])].slice(-MOST_CHOSEN))
       field.value = ''
       fill(wrong)
-      listed()
     } catch (error) {
       if (error instanceof Refused) fill(wrong, refused(error))
     }
   }
-  const save = () => {
-    localStorage.setItem(kept(page.state.pk), tiles.join(','))
+  const show = () => {
+    kept.set(nameOf(page.state.pk), tiles.join(','))
     page.go({ tiles, metric: tiles.includes(page.state.metric) ? page.state.metric : '' })
   }
-  const dialog = h('dialog', { 'aria-labelledby': 'tiles-title' }, h('h2', { id: 'tiles-title' }, 'Totals to show'), list,
-    h('form', { class: 'stacked', onsubmit: add }, h('label', { for: 'formula' }, 'A metric, or a formula such as orders/visits'), h('div', { class: 'ways' }, field, h('button', {}, 'Add')), wrong,
+  const dialog = h('dialog', { 'aria-labelledby': 'tiles-title' }, h('h2', { id: 'tiles-title' }, 'Totals'), list,
+    h('form', { class: 'stacked', onsubmit: add }, h('label', { for: 'formula' }, 'One more: a metric, or a formula such as orders/visits'),
+      h('div', { class: 'ways' }, field, h('button', {}, 'Add')), wrong,
       h('datalist', { id: 'formulas' }, metrics.names.map((name) => h('option', { value: name })))),
-    h('form', { method: 'dialog' }, h('button', { onclick: save }, 'Show these'), h('button', {}, 'Cancel')))
-  listed()
+    h('form', { method: 'dialog' }, h('button', { onclick: show }, 'Show these'), h('button', {}, 'Cancel')))
+  relist(tiles)
   dialog.addEventListener('close', () => dialog.remove())
   document.body.append(dialog)
   dialog.showModal()

@@ -2,12 +2,15 @@
  * The bar above the numbers of a view: the period, its dates in words, and the period beside it; with the keys that change them.
  *
  *     const when = whenBar(page)         // append when.element
- *     when.says(answer.compared)         // the dates that were read, once they are known
+ *     when.add(button)                   // a tool of the view's own, at the right
+ *     when.says(compared, headers)       // the dates that were read, once they are known: of an answer
  */
 import { fill, h } from './dom.js'
 import * as f from './format.js'
 
-const PERIODS = [['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y']]
+const PERIODS = [
+  ['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y'],
+]
 const COMPARED = [['previous', 'the period before'], ['last_year', 'last year'], ['none', 'nothing']]
 
 export function whenBar(page) {
@@ -30,11 +33,18 @@ export function whenBar(page) {
   return {
     element: h('div', { class: 'when' }, h('div', { class: 'periods', role: 'group', 'aria-label': 'Period' }, buttons),
       h('label', { class: 'compare' }, h('span', { class: 'soft' }, 'beside '), choice), dates),
-    says: (compared, { range } = {}) => {
-      read = compared?.now ?? range
+    add: (tool) => dates.before(tool),
+    says: (compared, headers) => {
+      read = compared?.now ?? (headers && rangeOf(headers))
       fill(dates, read ? inWords(compared, read, page.zone) : '\u00a0')
     },
   }
+}
+
+/** Of an answer without another period: 2026-11-19T00:00Z/2026-11-26T00:00Z;by=1d;points=7. */
+function rangeOf(headers) {
+  const [start, end] = (headers.get('X-Whale-Range') ?? '').replace(/^.*?=(?=\d{4}-)/, '').split(';')[0].split('/')
+  return end && { start, end }
 }
 
 /** Sun 25 Oct – Wed 25 Nov, until 19:00 UTC · beside 23 Sept – 24 Oct, until the same time. */

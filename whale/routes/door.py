@@ -100,11 +100,10 @@ class Door:
         environ = bottle.request.environ
         caller = environ[CALLER] = self.access.caller(environ)
         if not caller.may(right.key) and not (right.sealed and self.is_sealed()):
-            asks = {"WWW-Authenticate": 'Bearer, Basic realm="whale"'}
             expected = (
                 f"expected the {right.key} key: as a Bearer token, as the Basic password or as key=KEY in the address"
             )
-            raise Problem(401, Reason.UNAUTHORIZED, expected, headers=asks)
+            raise Problem(401, Reason.UNAUTHORIZED, expected)
         if said := self.access.foreign_page(right, environ):
             raise Problem(403, Reason.FOREIGN_ORIGIN, said)
 

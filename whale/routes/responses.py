@@ -19,6 +19,8 @@ EXPOSED = {
     EXPOSE: "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Range, X-Whale-Estimated, "
     "X-Whale-Overflow, X-Whale-Unknown, X-Whale-More, X-Adjusted",
 }
+CHALLENGES = ("Bearer", 'Basic realm="whale"')
+"""Ways to give a key. Each in a header of its own: Chromium asks nobody for a password where one header has both."""
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])
 
 
@@ -51,7 +53,10 @@ class Problem(Exception):
             body["field"] = self.field
         if self.current is not None:
             body["current"] = self.current
-        return json_answer(body, self.status, self.headers, "application/problem+json")
+        answer = json_answer(body, self.status, self.headers, "application/problem+json")
+        for challenge in CHALLENGES if self.status == 401 else ():
+            answer.add_header("WWW-Authenticate", challenge)
+        return answer
 
 
 def json_answer(

@@ -40,7 +40,7 @@ export async function show(place, page) {
       threshold: state.threshold || undefined, min_support: state.support || undefined,
     })
     const { rows, compared } = answered.answer
-    when.says(compared, { range: answered.range })
+    when.says(compared, answered.headers)
     const inside = place.contains(document.activeElement)
     const link = (path) => page.link({ dim, at: path, offset: '' })
     const title = at.length > 1 ? f.shown(at.at(-1)) : f.title(f.shown(dim))

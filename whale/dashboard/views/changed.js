@@ -5,6 +5,7 @@ import { bar } from '../figures.js'
 import * as f from '../format.js'
 import { judged } from '../metrics.js'
 import { Refused } from '../api.js'
+import { empty } from '../states.js'
 
 const SURE = 3
 const MOST_PARTS = 4
@@ -33,6 +34,7 @@ export async function showChanged(changed, page, metrics, metric, shifts) {
   const { period, compare, ...asked } = page.asked
   const stretch = since ? { start: since.at, interval: 'day' } : { period, compare: compare ?? 'previous' }
   const told = shifts.map((shift) => story(page, metrics, shift))
+  if (page.isNew) return void fill(changed.body, told, !told.length && empty('There is no period before this one to compare with yet.'))
   const explained = await page.ask('factors', { ...asked, metric: metric.formula, limit: 6, ...stretch }).catch((error) => {
     if (!told.length || !(error instanceof Refused)) throw error
     return null // the sentences stand by themselves
@@ -46,8 +48,8 @@ function story(page, metrics, { path, at, until, ongoing, before, now, cost, met
   const ended = ongoing ? '' : ` until ${f.weekday(Date.parse(until) - 1, page.zone)}`
   const a = metric.formula.includes('/') ? '' : ' a day'
   const name = h('b', {}, path.length > 1 ? f.named(path.slice(1)) : metric.name)
-  const costs = Object.entries(cost).filter(([, amount]) => Math.abs(amount) >= 0.5)
-    .map(([formula, amount]) => `${f.value(Math.abs(amount) >= 100 ? Math.round(Math.abs(amount)) : Math.abs(amount), metrics.of(formula))} ${f.title(formula).toLowerCase()}`)
+  const priced = ([formula, amount]) => `${f.value(Math.round(Math.abs(amount)), metrics.of(formula))} ${f.title(formula).toLowerCase()}`
+  const costs = Object.entries(cost).filter(([, amount]) => Math.abs(amount) >= 0.5).map(priced)
   const less = Object.values(cost)[0] < 0 ? 'less' : 'more'
   return h('div', { class: `story ${judged(metric, now - before)}` },
     h('p', { class: 'date' }, `${ongoing ? 'Since' : 'From'} ${day}${ended}`),
@@ -70,11 +72,15 @@ function parts(page, metric, answer, since) {
   const rows = answer.dimensions.flatMap(({ rows }) => rows).filter((row) => row.kind === 'value' && isSure(row))
   rows.sort((a, b) => Math.abs(b.part) - Math.abs(a.part))
   const down = answer.change < 0
-  const [most, over] = [Math.max(...rows.map(({ part }) => Math.abs(part))), since ? 'than in as many days before' : 'than before']
-  const whole = h('p', { class: 'whole' }, `${since ? 'In all, ' + metric.name.toLowerCase() : metric.name} ${answer.change ? (down ? 'is lower' : 'is higher') : 'is the same'} ${over}: `,
-    h('b', {}, f.value(answer.now, metric)), ` from ${f.value(answer.before, metric)}. `, rows.length ? 'Beyond chance, that is:' : answer.why ?? 'No single value stands out from chance.')
+  const most = Math.max(...rows.map(({ part }) => Math.abs(part)))
+  const name = since ? `In all, ${metric.name.toLowerCase()}` : metric.name
+  const moved = !answer.change ? 'is the same as' : down ? 'is lower than' : 'is higher than'
+  const whole = h('p', { class: 'whole' }, `${name} ${moved} ${since ? 'in as many days before' : 'before'}: `,
+    h('b', {}, f.value(answer.now, metric)), ` from ${f.value(answer.before, metric)}. `,
+    rows.length ? 'Beyond chance, that is:' : answer.why ? '' : 'No single value stands out from chance.')
+  const unit = metric.unit === 'share' ? 'points' : metric.name
   return [whole, rows.length > 0 && h('table', { class: 'parts' },
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, metric.unit === 'share' ? 'points' : metric.name))),
+    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, unit))),
     h('tbody', {}, rows.slice(0, MOST_PARTS).map((row) => {
       const path = f.pathOf((row.because?.at(-1) ?? row).path)
       return h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'soft' }, `${path[0]} `), f.named(path.slice(1))),
@@ -85,5 +91,6 @@ function parts(page, metric, answer, since) {
 /** All parts, as a table of all digits. */
 export const plainParts = ({ dimensions }) => ({
   columns: ['dimension', 'value', 'kind', 'part', 'of change', 'z', 'now', 'before'],
-  rows: dimensions.flatMap(({ dimension, rows }) => rows.map((row) => [dimension, row.path ? f.named(f.pathOf(row.path).slice(1)) : row.kind, row.kind, row.part, row.of_change, row.z, row.now, row.before])),
+  rows: dimensions.flatMap(({ dimension, rows }) => rows.map(({ path, kind, part, of_change: share, z, now, before }) =>
+    [dimension, path ? f.named(f.pathOf(path).slice(1)) : kind, kind, part, share, z, now, before])),
 })

@@ -3,12 +3,12 @@ import { card } from '../card.js'
 import { fill, h } from '../dom.js'
 import { bar } from '../figures.js'
 import * as f from '../format.js'
+import { showLine } from '../line.js'
 import { judged } from '../metrics.js'
 import { empty } from '../states.js'
 import { tilesOf } from '../tiles.js'
 import { whenBar } from '../when.js'
 import { isSure, plainParts, pointsOf } from './changed.js'
-import { line } from './overview.js'
 
 const MOST = 8
 
@@ -28,7 +28,7 @@ export async function show(place, page) {
     shown.chart.during(async () => {
       const points = await page.ask('plotpoints', { ...asked, metrics: [chosen], undefined: 'null' })
       when.says(points.answer.compared)
-      line(shown.chart, page, metric, points.answer.paths._[chosen], points, { compared: points.answer.compared, notes: [] })
+      showLine(shown.chart, page, metric, points)
     }),
     shown.parts.during(async () => {
       const explained = await page.ask('factors', { ...asked, metric: chosen, limit: MOST, paths: 'list' })
