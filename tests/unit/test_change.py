@@ -89,6 +89,16 @@ def test_the_interval_holds_the_true_change_in_95_of_100_rows(
     assert (beyond == ((found.low > 0) | (found.high < 0)))[np.abs(np.abs(found.z) - 1.96) > 1e-6].all()
 
 
+def test_a_break_inside_the_period_is_a_change() -> None:
+    """Sixteen pieces of about 90 orders, of which the last seven fall to a seventh."""
+    random = np.random.default_rng(12)
+    expected = np.array([90.0] * 9 + [13.0] * 7)
+    now, before = random.poisson(expected, (ROWS, 16)) * 1.0, random.poisson(90, (ROWS, 16)) * 1.0
+    assert (of_sums(side(now), side(before)).z < -3).mean() > 0.9
+    of = np.full((ROWS, 16), 2000.0)
+    assert (of_ratios(side(now, of), side(before, of), True).z < -3).mean() > 0.9
+
+
 def one(above: float, below: float, hits: float | None = None) -> Side:
     """A period of one bucket."""
     return side(*(np.array([[number * 1.0]]) for number in (above, below, below if hits is None else hits)))

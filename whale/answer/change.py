@@ -7,8 +7,8 @@ Each period has its own 95 % interval, and both make the interval of the change 
 
 A rate has Wilson's interval (so that the change has Newcombe's, Statistics in Medicine, 1998), a sum that of a Poisson count as
 whale/answer/confidence.py has it, any other ratio a normal one. All are widened by s: the pieces of the two periods that lie at the
-same place are set against each other, and s is how many times their changes differ by more than chance alone explains. So what
-returns every week or every hour is no noise.  Rows are columns of numpy; not a number stands for what cannot be said.
+same place are set against each other, and s is how many times their changes vary more than chance alone explains. So what returns
+every week or every hour is no noise.  Rows are columns of numpy; not a number stands for what cannot be said.
 """
 
 from typing import NamedTuple
@@ -113,14 +113,18 @@ def _ratio_spread(now: Side, before: Side, unit: Floats) -> Floats:
 def _spread(residuals: Floats, units: Floats, seen: Flags) -> Floats:
     """How many times the plain variance there is, at least once; not a number where too few pieces tell it.
 
-    Of few pieces it is itself unsure: it is as much larger as Student's bounds are wider than the normal ones (Cornish and
-    Fisher's expansion).
+    Told by how much each piece differs from the next one, so that one break inside the period is not taken for noise (von Neumann,
+    Annals of Mathematical Statistics, 1941). Of few pieces it is itself unsure: it is as much larger as Student's bounds are wider
+    than the normal ones (Cornish and Fisher's expansion).
     """
     used = seen & (units > 0) & np.isfinite(residuals)
-    free = used.sum(axis=1) - 1.0
-    within = np.where(used, residuals**2 / units, 0.0).sum(axis=1) / free
+    levels = np.where(used, residuals / np.sqrt(units), 0.0)
+    pairs = used[:, 1:] & used[:, :-1]
+    steps = pairs.sum(axis=1)
+    within = np.where(pairs, np.diff(levels, axis=1) ** 2, 0.0).sum(axis=1) / (2 * steps)
+    free = 2 * steps**2 / (3 * steps - 1)  # of a variance that is as sure
     wider = 1 + (Z**2 + 1) / (4 * free) + (5 * Z**4 + 16 * Z**2 + 3) / (96 * free**2)
-    return np.where(free >= FEW_PIECES - 1, np.maximum(1.0, within * wider**2), np.nan)
+    return np.where(steps >= FEW_PIECES - 1, np.maximum(1.0, within * wider**2), np.nan)
 
 
 def _wilson(rate: Floats, of: Floats) -> tuple[Floats, Floats]:

@@ -33,7 +33,7 @@ export function changeOf(metric, compared, sureness) {
 /** Few of few are written out: 3 of 5. */
 function valueOf(metric, row) {
   const parts = Object.values(row.parts ?? {})
-  return metric.unit === 'share' && row.n < 10 && parts.length === 2 ? `${f.number(parts[0])} of ${f.number(row.n)}` : f.value(row.value, metric)
+  return metric.unit === 'share' && row.n > 0 && row.n < 10 && parts.length === 2 ? `${f.number(parts[0])} of ${f.number(row.n)}` : f.value(row.value, metric)
 }
 
 /**
@@ -44,18 +44,19 @@ export function rowsOf(page, metric, { answer }, { title, columns = [], shifts =
   const { rows, total, other, rest, ended } = answer
   const support = metric.formula.split('/')[1] ?? 'hits'
   const side = (column) => (column.formula === support ? 'n' : 'n wide-only')
-  const lows = [...rows, total].map((row) => [row.low ?? row.value, row.high ?? row.value]).flat().filter((v) => v != null)
-  const [least, most] = [Math.min(...lows), Math.max(...lows)]
-  const scale = { least: least - (most - least) / 12, most: most + (most - least) / 12 }
+  const whole = metric.formula.includes('/') ? total.value : null // a sum is a part of the whole, and lies not beside it
+  const lows = [...rows, ...(whole == null ? [] : [total])].map((row) => [row.low ?? row.value, row.high ?? row.value]).flat().filter((v) => v != null)
+  const [least, most] = [whole == null ? Math.min(0, ...lows) : Math.min(...lows), Math.max(...lows)]
+  const scale = { least: least && least - (most - least) / 12, most: most + (most - least) / 12 }
   const measured = rows.some((row) => row.low != null)
   const line = (row, name) => {
     const path = f.pathOf(row.path ?? [])
     const shift = name ? null : shifts.find((each) => path.every((part, i) => each.path[i] === part))
-    return h('tr', { class: row.important ? 'important' : '' },
+    return h('tr', { class: closing && row.important ? 'important' : '' },
       h('th', { scope: 'row' }, name ?? h('a', { href: link(path) }, f.shown(path.at(-1))), shift && badge(page, metric, shift, path)),
       columns.map((column) => h('td', { class: side(column), title: f.full(row.columns?.[column.formula]) }, f.value(row.columns?.[column.formula], column))),
       h('td', { class: 'n strong', title: f.full(row.value) }, valueOf(metric, row)),
-      measured && h('td', { class: 'wide-only' }, row.low != null && !name && interval({ ...row, whole: total.value }, scale)),
+      measured && h('td', { class: 'wide-only' }, row.low != null && !name && interval({ ...row, whole }, scale)),
       total.compared && h('td', { class: 'n' }, row.compared && changeOf(metric, row.compared[metric.formula], row.change)),
       h('td', { class: 'n wide-only trend' }, row.series && spark(row.series)))
   }
@@ -67,7 +68,7 @@ export function rowsOf(page, metric, { answer }, { title, columns = [], shifts =
   ] : []
   return h('table', { class: 'rows' },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, title), [...columns, metric].map(head),
-      measured && h('th', { scope: 'col', class: 'wide-only' }, '95 % · the rule is all'),
+      measured && h('th', { scope: 'col', class: 'wide-only' }, whole == null ? '95 %' : '95 % · the rule is all'),
       total.compared && h('th', { scope: 'col', class: 'n' }, 'Change'), h('th', { scope: 'col', class: 'n wide-only' }, 'Trend'))),
     h('tbody', {}, rows.map((row) => line(row))), h('tfoot', {}, closed, line(total, 'All')))
 }

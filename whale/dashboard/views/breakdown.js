@@ -49,7 +49,7 @@ export async function show(place, page) {
     fill(shown.values.body, at.length > 1 && crumbs(page, at, up), rows.length
       ? h('div', { class: 'wide-scroll' }, rowsOf(page, metric, answered, { title, columns, link, closing: true, sort }))
       : empty(several ? 'No more values.' : `Nothing was counted below ${f.named(at)} in this period.`, at.length > 1 && h('a', { href: page.link(up(at.slice(0, -1))) }, 'Up')),
-    pager(page, offset, rows.length, several), rows.length > 0 && foot(state, answered.answer))
+    pager(page, offset, rows.length, several), rows.length > 0 && foot(state, metric, answered.answer))
     if (inside && document.activeElement === document.body) (shown.values.body.querySelector('tbody a') ?? shown.values.body.querySelector('a'))?.focus()
     say(`${several} ${several === 1 ? 'value' : 'values'} of ${f.named(at)}`)
     shown.values.offer({ address: answered.address, table: () => plainRows(metric, answered, title, columns) })
@@ -101,7 +101,7 @@ function pager(page, offset, rows, several) {
     h('span', {}, rows ? `${f.full(offset + 1)}–${f.full(offset + rows)} of ${f.full(several)}` : ''), offset + rows < several && rows > 0 && to(offset + PAGE, 'After →', 'next'))
 }
 
-const foot = (state, { rows, compared }) => h('p', { class: 'foot' },
+const foot = (state, { formula }, { rows, compared }) => h('p', { class: 'foot' },
   rows.some((row) => row.low != null) && 'By the low end of the 95 % interval, so that one lucky visitor does not come first. ',
-  rows.some((row) => row.important) && `Bold: beyond ${(state.threshold || 0.1) * 100} % of the whole. `,
+  rows.some((row) => row.important) && `Bold: ${formula.includes('/') ? 'differs from the whole by' : 'has'} more than ${(state.threshold || 0.1) * 100} %. `,
   compared && 'A change has a colour where it is beyond chance.')
