@@ -40,7 +40,7 @@ export class Graph extends HTMLElement {
 
   connectedCallback() {
     const { signal } = (this.#life = new AbortController())
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.#stop() : this.#number('interval') && this.#soon()), { signal })
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.#stop() : (this.#number('interval') || !this.#answer) && this.#soon()), { signal })
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw(), { signal })
     this.#parts ??= this.#build()
     this.#soon()
@@ -65,18 +65,19 @@ export class Graph extends HTMLElement {
   #build() {
     const part = (tag, name, more) => h(tag, { class: name, ...more })
     const parts = {
-      title: part('h2', ''), metrics: part('p', 'metrics', { role: 'group', 'aria-label': 'Metric' }), at: part('p', 'at'), body: part('div', '', { id: 'chart' }),
+      title: part('h2', '', { id: 'title' }), metrics: part('p', 'metrics', { role: 'group', 'aria-label': 'Metric' }), at: part('p', 'at'), body: part('div', '', { id: 'chart' }),
       notice: part('p', 'notice', { role: 'status' }), spoken: part('p', 'sr', { 'aria-live': 'polite' }), table: part('div', 'sr', { id: 'numbers' }),
     }
     const root = this.attachShadow({ mode: 'open' })
     root.adoptedStyleSheets = [sheet]
-    root.append(h('section', { class: 'card', 'aria-label': 'Graph' }, h('div', { class: 'head' }, parts.title, parts.metrics, parts.at), parts.body, parts.notice, parts.spoken, parts.table))
+    root.append(h('div', { class: 'card', role: 'figure', 'aria-labelledby': 'title' }, h('div', { class: 'head' }, parts.title, parts.metrics, parts.at), parts.body, parts.notice, parts.spoken, parts.table))
     return parts
   }
 
   async #refresh() {
     this.#stop()
     if (this.#answer && !this.#answer.url) return this.#draw()
+    if (document.hidden) return
     const { signal } = (this.#asked = new AbortController())
     try {
       const { url, answer, open } = await this.#ask('plotpoints', signal)
@@ -90,7 +91,7 @@ export class Graph extends HTMLElement {
       this.#tell(error.said ? error.message : error instanceof TypeError ? 'Whale does not answer' : `${error.message}`)
     }
     const interval = this.#number('interval')
-    if (interval && !document.hidden) this.#soon(Math.max(interval, LEAST_MS, this.#pause))
+    if (interval && !document.hidden) this.#soon(Math.min(DAY, Math.max(interval, LEAST_MS, this.#pause)))
   }
 
   /** A share is asked below its own address, for its own pk and period. */

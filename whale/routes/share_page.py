@@ -28,11 +28,12 @@ STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 def render(share: Share, path: str, theme: str = "") -> str:
     """The page as HTML. path: of the share, below which it is answered.  theme: light, dark, or empty for that of the reader."""
     title = f"{', '.join(share.metrics)} of {pk_text(share.pk)}"
+    short = title if len(share.metrics) == 1 else pk_text(share.pk)  # the metrics are buttons then
     depth = "&amp;depth=1" if share.drill else ""
     picture = f"{path}/plot.svg?size=full{depth}&amp;theme="
     dark = f'<source srcset="{picture}dark" media="(prefers-color-scheme: dark)">' if not theme else ""
     options = (
-        (' depth="1"' if share.drill else "") + (f' theme="{theme}"' if theme else "") + f' title="{escape(title)}"'
+        (' depth="1"' if share.drill else "") + (f' theme="{theme}"' if theme else "") + f' title="{escape(short)}"'
     )
     return _page(
         title,
@@ -71,6 +72,7 @@ def _page(title: str, body: str, theme: str = "") -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 <style>{STYLE}</style>
 </head>

@@ -174,6 +174,6 @@ def _policy(sites: tuple[str, ...]) -> str:
     """Of a share's page. sites: that may show it in a frame."""
     frames = " ".join(sites) or "'none'"
     return (
-        f"default-src 'none'; script-src 'self'; style-src 'sha256-{STYLE_HASH}'; img-src 'self'; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'sha256-{STYLE_HASH}'; img-src 'self' data:; connect-src 'self'; "
         f"base-uri 'none'; form-action 'none'; frame-ancestors {frames}; require-trusted-types-for 'script'"
     )
