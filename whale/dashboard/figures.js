@@ -38,7 +38,7 @@ export function interval({ value, low, high, whole, far }, { least = 0, most, wi
 
 /** A part, from -1 to 1, to the left or right of the middle. */
 export function bar(part, { width = 72, height = 8, tone = part < 0 ? 'bad' : 'good' } = {}) {
-  const length = Math.min(1, Math.abs(part)) * (width / 2)
+  const length = Math.min(1, Math.abs(part || 0)) * (width / 2) // of nothing there is no part
   return picture(width, height, 'bar',
     svg('line', { class: 'whole', x1: width / 2, x2: width / 2, y1: 0, y2: height }),
     svg('rect', { class: tone, x: part < 0 ? width / 2 - length : width / 2, y: 1, width: Math.max(1, length), height: height - 2, rx: 1 }))
