@@ -67,7 +67,8 @@ export function ticks(values, metric) {
   const shares = metric.unit === 'share' && !values.some((v) => Math.abs(v) > 1.5)
   if (!shares) return values.map((v) => value(v, metric).replace(/\.00(?=$|\u202f)/, ''))
   const step = values.length > 1 ? Math.abs(values[1] - values[0]) * 100 : 1
-  return values.map((v) => share(v, step > 0.999 ? 0 : step > 0.0999 ? 1 : 2))
+  const digits = [0, 1, 2].find((each) => Math.abs(step * 10 ** each - Math.round(step * 10 ** each)) < 1e-6) ?? 3
+  return values.map((v) => share(v, digits))
 }
 
 /** How much it changed: { text, sign }. Shares change in points, all else in %; what is small is written out. */
