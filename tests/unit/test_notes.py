@@ -1,5 +1,7 @@
 """Notes over HTTP and from Python, and beside shifts."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -53,6 +55,25 @@ def test_a_pk_has_its_own_notes_and_those_of_none(door: Door) -> None:
     door.count("shop")
     assert "X-Whale-Unknown" not in door.get("/notes", pk="shop").headers
     assert door.get("/notes", pk="shpo").headers["X-Whale-Unknown"] == "pk=shpo;near=shop"
+
+
+def test_notes_are_a_table_and_flat_rows_too(door: Door) -> None:
+    post(door, {"text": "=cmd()\nnext", "id": "n1", "pk": ["shop", "berlin"]})
+    door.now += 1
+    post(door, {"text": "release", "id": "+n2"})
+    answer = door.get("/notes", format="csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="notes.csv"'
+    assert list(csv.reader(io.StringIO(answer.text, newline=""))) == [
+        ["at", "text", "pk", "id"],
+        ["2015-06-17T14:35:20+00:00", "'=cmd()\nnext", '["shop", "berlin"]', "n1"],
+        ["2015-06-17T14:35:21+00:00", "release", "", "'+n2"],
+    ]
+    assert door.get("/notes", format="rows").json == [
+        {"time": "2015-06-17T14:35:20+00:00", "series": '["shop", "berlin"]', "value": "=cmd()\nnext"},
+        {"time": "2015-06-17T14:35:21+00:00", "series": "", "value": "release"},
+    ]
+    assert door.get("/notes", format="xml").json["field"] == "format"
 
 
 def test_a_retry_with_an_id_keeps_one_note(door: Door) -> None:
@@ -199,6 +220,7 @@ def test_a_shift_names_the_notes_near_its_begin_the_nearest_first(shop: Door) ->
         {"id": "the day before", "text": "the day before", "after_s": 86_400},
     ]
     assert shop.whale.shifts("shop", "orders/visits", "revenue", "30d")["shifts"] == [shift]
+    assert shop.get("/shifts", **ASKED, format="csv").text.splitlines()[1].endswith(",of all")
     for i in range(20):
         shop.whale.note("busy", begin + i, "shop")
     (shift,) = shop.get("/shifts", **ASKED).json["shifts"]

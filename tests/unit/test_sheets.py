@@ -13,7 +13,7 @@ from whale.errors import CallerError
 
 DAYS = ["2015-06-16T00:00:00+00:00", "2015-06-17T00:00:00+00:00"]
 TWO_DAYS = {"period": "2015-06-16..2015-06-18"}
-NAMES = ("=cmd()", "+1", "-2", "@x", "\tt", "\rr", 'a "b", c', "new\nline", "[x", "_", "päth", "2")
+NAMES = ("=cmd()", "+1", "-2", "@x", "\tt", "\rr", "\nn", "＝1", 'a "b", c', "new\nline", "[x", "_", "päth", "2")
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ def test_factors_and_shifts_are_tables(door: Door) -> None:
             door.count("broke", {"country": "US"}, {"orders": 300 if day < 10 else 3}, f"2015-06-{day:02}T10:00Z")
     asked = {"pk": "broke", "metric": "orders", "period": "2015-06-01..2015-06-15", "format": "csv"}
     head, row, *_ = table(door.get("/shifts", **asked))
-    assert head == ["path", "at", "until", "before", "now", "z", "ongoing", "n before", "n now", "cost orders"]
+    assert head == ["path", "at", "until", "before", "now", "z", "ongoing", "n before", "n now", "cost orders", "note"]
     assert row[:2] == ["_", "2015-06-10T00:00:00+00:00"] or row[0] == '["country", "US"]'
-    assert float(row[-1]) < -2000
+    assert float(row[-2]) < -2000
 
 
 def test_a_cell_is_no_formula_and_a_number_stays_a_number(door: Door) -> None:
@@ -132,9 +132,20 @@ def test_a_cell_is_no_formula_and_a_number_stays_a_number(door: Door) -> None:
     paths = {row["path"] for row in door.get("/rank", **asked).json["rows"]}
     shown = [row[1] for row in rows if row[0] == "row"]
     assert {path.removeprefix("'") for path in shown} == paths
-    assert sorted(path for path in shown if path.startswith("'")) == ["'\tt", "'\rr", "'+1", "'-2", "'=cmd()", "'@x"]
+    assert sorted(path for path in shown if path.startswith("'")) == [
+        "'\tt",
+        "'\nn",
+        "'\rr",
+        "'+1",
+        "'-2",
+        "'=cmd()",
+        "'@x",
+        "'＝1",
+    ]
     assert {row[2] for row in rows if row[0] == "row"} == {"-3"}
-    assert not [cell for row in [head, *rows] for cell in row if cell.startswith(("=", "+", "@", "\t", "\r"))]
+    assert not [
+        cell for row in [head, *rows] for cell in row if cell.startswith(("=", "+", "@", "\t", "\r", "\n", "＝"))
+    ]
 
 
 def test_names_are_a_table_too(door: Door) -> None:

@@ -23,7 +23,7 @@ from whale.period import Range
 
 FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "rows": "application/json"}
 """And the type of their content."""
-GUARDED = ("=", "+", "-", "@", "\t", "\r")
+GUARDED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """With which a cell begins that a spreadsheet may take for a formula."""
 Point = tuple[str, str, Any]
 """A time, a series and a value."""
@@ -214,9 +214,18 @@ def of_shifts(said: Mapping[str, Any]) -> Sheet:
     for row in shifts:
         path, n = path_text(tuple(row["path"])), row["n"]
         told = (row[name] for name in SHIFT[1:])
-        rows.append([path, *told, n["before"], n["now"], *(row["cost"][name] for name in costs)])
+        note = row["notes"][0]["text"] if row["notes"] else ""  # the nearest
+        rows.append([path, *told, n["before"], n["now"], *(row["cost"][name] for name in costs), note])
         points += [(row["at"], f"{path}: {name}" if len(costs) > 1 else path, row["cost"][name]) for name in costs]
-    return Sheet([*SHIFT, "n before", "n now", *(f"cost {name}" for name in costs)], rows, points)
+    return Sheet([*SHIFT, "n before", "n now", *(f"cost {name}" for name in costs), "note"], rows, points)
+
+
+def of_notes(said: Sequence[Mapping[str, Any]]) -> Sheet:
+    """A row for each note; as a flat row its text is the value, in a series for each pk."""
+    pks = ["" if note["pk"] is None else pk_text(tuple(note["pk"])) for note in said]
+    rows = [[note["at"], note["text"], pk, note["id"]] for note, pk in zip(said, pks, strict=True)]
+    points = [(note["at"], pk, note["text"]) for note, pk in zip(said, pks, strict=True)]
+    return Sheet(["at", "text", "pk", "id"], rows, points)
 
 
 def of_names(name: str, found: Sequence[Any]) -> Sheet:

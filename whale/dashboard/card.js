@@ -109,7 +109,7 @@ export function tableOf(caption, { columns, rows }) {
 export function csvOf({ columns, rows }) {
   const cell = (value) => {
     if (value == null || typeof value === 'number') return String(value ?? '')
-    const guarded = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value
+    const guarded = /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value
     return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
   }
   return [columns, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n'

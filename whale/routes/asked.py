@@ -501,6 +501,7 @@ class NotesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tz: Zone = ""
     tzoffset: Offset = ""
     week: Week = ""
+    format: Format = "json"
 
 
 class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -516,15 +517,6 @@ class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class NoteKept(msgspec.Struct):
     id: str
-
-
-class NoteShown(msgspec.Struct):
-    """A note, as answers hold it. at: in the zone that was asked."""
-
-    id: str
-    at: str
-    pk: list[str] | None
-    text: str
 
 
 class State(msgspec.Struct, kw_only=True):

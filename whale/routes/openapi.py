@@ -120,11 +120,13 @@ def _notes() -> dict[str, Any]:
         "required": True,
         "content": {"application/json": {"schema": given}, "application/x-www-form-urlencoded": {"schema": given}},
     }
+    good = answer("The notes, sorted by time.", list[dict[str, str | list[str] | None]])
+    good["content"] |= answer("", None, "text/csv")["content"]
     listed = {
         "operationId": "notes",
         "summary": "List the notes of a period.",
         "parameters": parameters(asked.NotesAsked),
-        "responses": {"200": answer("The notes, sorted by time.", list[asked.NoteShown]), **common(400, 401, 503)},
+        "responses": {"200": good, **common(400, 401, 503)},
     }
     write = {
         "operationId": "note",
