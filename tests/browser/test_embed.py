@@ -135,6 +135,11 @@ def test_a_share_is_drawn_in_a_page_of_another_site_under_its_strict_policy(
     check_looks(page)
     graph.get_by_role("button", name="Orders/visits").click()
     expect(graph.locator("#numbers td").first).to_have_text(re.compile("%$"))
+    graph.evaluate(
+        "it => { it.setAttribute('dimensions', '[\"country\", \"US\"]'); it.setAttribute('depth', 0); it.title = 'One' }"
+    )
+    expect(graph.locator("h2")).to_have_text("One")
+    expect(graph.locator("#numbers thead th")).to_have_count(2)
 
 
 def test_the_value_at_the_cursor_follows_the_arrows(page: Page, shop: Site, foreign: Foreign) -> None:

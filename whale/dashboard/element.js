@@ -47,11 +47,16 @@ export class Graph extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.#stop();
-    [this.#life, this.#drawn].forEach((each) => each.abort())
+    this.#stop()
+    this.#life.abort()
+    this.#drawn.abort()
   }
 
-  attributeChangedCallback = () => this.#soon()
+  attributeChangedCallback(name) {
+    if (['src', 'share', 'pk'].includes(name)) this.#known = null
+    this.#soon()
+  }
+
   /** Numbers that are there already, as /plotpoints answers them: nothing is asked. */
   set answer(paths) { this.#answer = { paths }; this.#soon() }
   /** The metric that is shown, of those that were asked. */
@@ -88,7 +93,8 @@ export class Graph extends HTMLElement {
     } catch (error) {
       if (signal.aborted) return
       this.#pause = Math.min(MOST_MS, this.#pause * 2 || 2000)
-      this.#tell(error.said ? error.message : error instanceof TypeError ? 'Whale does not answer' : `${error.message}`)
+      this.#tell(error.said ? error.message : 'Whale does not answer')
+      if (!error.said && !(error instanceof TypeError)) console.warn(error)
     }
     const interval = this.#number('interval')
     if (interval && !document.hidden) this.#soon(Math.min(DAY, Math.max(interval, LEAST_MS, this.#pause)))
