@@ -70,8 +70,8 @@ def sideways(page: Page) -> int:
 
 
 def test_the_overview_shows_totals_and_the_values_of_a_dimension(page: Page, site: Site, unique: str) -> None:
-    hits = [{"pk": unique, "dimensions": {"country": name}, "metrics": {"revenue": 2.5}} for name in ("US", "US", "DE")]
-    send(site, hits)  # type: ignore[arg-type]
+    for_each = {"pk": unique, "metrics": {"revenue": 2.5}}
+    send(site, [{**for_each, "dimensions": {"country": name}} for name in ("US", "US", "DE")])
     opened(page, f"{site.whale}/?pk={unique}&compare=none")
     expect(tile(page, "Hits")).to_contain_text("3")
     expect(tile(page, "Revenue")).to_contain_text("7.50")

@@ -211,7 +211,7 @@ def test_the_number_of_reads_does_not_grow_with_what_was_counted(tmp_path: Path)
             count += 1
             return read(*args)
 
-        whale.store.read = counted  # type: ignore[method-assign]
+        whale.store.read = counted  # type: ignore[method-assign]  # of this one store, for one question
         whale.metrics_of("shop", info=True)
         return count
 
