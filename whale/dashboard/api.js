@@ -62,10 +62,10 @@ function unknownOf(header) {
 
 /** The same question as a line for a terminal. */
 export function curlOf(address) {
-  const { whale, keys } = document.documentElement.dataset
+  const { keys } = document.documentElement.dataset
   const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`
   const asked = new URL(address, location.href)
   const fields = [...asked.searchParams].map(([name, value]) => `--data-urlencode ${quoted(`${name}=${value}`)}`)
-  const lines = [`curl -G ${quoted(whale + asked.pathname)}`, ...(keys === 'needed' ? ['-H "Authorization: Bearer $KEY"'] : []), ...fields]
+  const lines = [`curl -G ${quoted(asked.origin + asked.pathname)}`, ...(keys === 'needed' ? ['-H "Authorization: Bearer $KEY"'] : []), ...fields]
   return lines.join(' \\\n  ')
 }

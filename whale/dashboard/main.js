@@ -87,7 +87,7 @@ async function show() {
 
 function pageOf(state, signal) {
   const self = {
-    state, signal, tools: {}, zone: state.tz || facts.zone, hail: facts.hail, whale: facts.whale, locked: facts.keys === 'needed',
+    state, signal, tools: {}, zone: state.tz || facts.zone, hail: facts.hail, whale: location.origin, locked: facts.keys === 'needed',
     get asked() { return { ...asked(self.state), ...(self.isNew && { compare: undefined }) } },
     link: (changes) => address(self.state, changes),
     go: (changes, { step = true } = {}) => {

@@ -4,7 +4,7 @@ All lie under one folder that is named by a hash of all of them: /static/4f1d…
 relative paths, and a browser may keep each address for ever.
 
 The modules that the first view needs are sent as one, since each request costs a round trip: main.js holds all that it imports, each
-module in a function of its own that returns its exports.
+module in a function of its own that returns its exports. Only comments that explain (`/** … */`) stay behind.
 
     import { h, svg as draw } from './dom.js'     ->  const { h, svg: draw } = dom_js
     import * as f from './format.js'              ->  const f = format_js
@@ -38,6 +38,7 @@ TYPES = {
 }
 IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from '(\.[^']+)'$", re.M)
 STYLES = re.compile(r"^@import '([^']+)';$", re.M)
+EXPLAINED = re.compile(r"^ */\*\*.*?\*/\n", re.M | re.S)
 LATER = re.compile(r"\bimport\('(\.[^']+)'\)")
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.M)
 
@@ -155,7 +156,7 @@ def _names(found: re.Match[str], module: str) -> str:
 
 def _wrapped(module: str, text: str) -> str:
     exported = ", ".join(EXPORT.findall(text))
-    inside = EXPORT.sub("", IMPORT.sub(lambda found: _names(found, module), text))
+    inside = EXPORT.sub("", IMPORT.sub(lambda found: _names(found, module), EXPLAINED.sub("", text)))
     return f"const {_variable(module)} = (() => {{\n{inside}return {{ {exported} }}\n}})();\n"
 
 

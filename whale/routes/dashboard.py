@@ -7,6 +7,7 @@ never markup: browsers that know Trusted Types refuse the rest.
 import gzip
 import re
 from html import escape
+from shlex import quote as shell_quote
 from string import Template
 from typing import Any
 from urllib.parse import quote
@@ -43,19 +44,21 @@ class DashboardRoutes:
         self._door.add(app, "/static/<name:path>", ["GET"], self.file)
 
     def page(self) -> Any:
-        """The document; it holds the addresses of both services, and whether they ask for keys, for the lines to copy."""
+        """The document; it holds the address of Hail, and whether keys are asked for, for the lines to copy."""
         settings = self._door.settings
         host = bottle.request.environ.get("HTTP_HOST", "")
         host = host if HOST.fullmatch(host) else settings.whale_bind
+        hail = f"http://{seen_from(host, settings.hail_bind)}"
         asked = bottle.request.environ.get("QUERY_STRING", "")
         theme = re.search(r"(?:^|&)theme=(\w+)", asked)
         facts = {
             "static": f"/static/{self._version}",
             "icon": quote(self._assets["icon.svg"].body.decode().strip()),
-            "hail": f"http://{seen_from(host, settings.hail_bind)}",
-            "whale": f"http://{host}",
+            "hail": hail,
             "keys": "needed" if self._door.access.locked else "none",
             "zone": self._zone(),
+            "send": send_line(hail, self._door.access.locked),
+            "pixel": f'<img src="{hail}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">',
             "theme": theme[1] if theme and theme[1] in THEMES else "",
         }
         text = self._page.substitute({name: escape(value) for name, value in facts.items()}).encode()
@@ -81,6 +84,14 @@ class DashboardRoutes:
             raise NotFound("no file of the dashboard has this address: load the page again")
         headers = {"Cache-Control": FOR_EVER, "ETag": asset.tag(_encoding())}
         return _answer(asset.body, asset.gzipped, asset.content_type, headers)
+
+
+def send_line(hail: str, needs_keys: bool) -> str:
+    """A line for a terminal that counts a hit."""
+    key = ' \\\n  -H "Authorization: Bearer $KEY"' if needs_keys else ""
+    hit = {"pk": "shop", "dimensions": '{"country": "US"}', "metrics": '{"revenue": 9.5}'}
+    fields = "".join(f" \\\n  --data-urlencode {shell_quote(f'{name}={value}')}" for name, value in hit.items())
+    return f"curl -G {shell_quote(hail + '/count')}{key}{fields}"
 
 
 def _encoding() -> str:
