@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from hail.settings import load
 from tests.browser.conftest import Site
-from tests.browser.visits import Chromium, check_looks
+from tests.browser.visits import Chromium, check_keyboard, check_looks
 from tests.servers import free_port, wait_until
 from tests.wsgi import serving
 from whale.client import Whale
@@ -196,6 +196,7 @@ def test_the_page_of_a_share_can_be_read_and_used_by_everyone(page: Page, shop: 
     expect(page.locator("hail-whale-graph canvas")).to_be_visible()
     expect(page.get_by_text("This link works until")).to_be_visible()
     check_looks(page)
+    check_keyboard(page)
 
 
 def test_without_scripts_the_page_of_a_share_is_a_picture(chromium: Chromium, shop: Site) -> None:
@@ -269,6 +270,7 @@ def test_the_graph_of_the_first_readme_shows_the_whole_and_what_is_at_least_a_te
         graph = page.locator("hail-whale-graph", has=page.get_by_role("heading", name=title))
         expect(graph.locator("canvas")).to_be_visible()
         heads[title] = rows(graph)[0]
+    check_looks(page)
     assert heads == {
         "Overall Dollars": ["Time", "all", "sales", "services", "advertising"],
         "Sales Overall": ["Time", "sales", "55"],

@@ -162,7 +162,9 @@ def check_keyboard(page: Page) -> list[str]:
     usable = page.locator(REACHABLE).locator("visible=true").and_(page.locator(":not(:disabled, [tabindex='-1'])"))
     for each in usable.all():
         page.keyboard.press("Tab")
-        focus = each.evaluate("it => ({has: it === document.activeElement, ring: getComputedStyle(it).outlineStyle})")
+        focus = each.evaluate(
+            "it => ({has: it === it.getRootNode().activeElement, ring: getComputedStyle(it).outlineStyle})"
+        )
         assert focus["has"], f"Tab passes over {each.evaluate('it => it.outerHTML')}"
         assert focus["ring"] != "none", f"no ring around {each.evaluate('it => it.outerHTML')}"
     return usable.all_inner_texts()

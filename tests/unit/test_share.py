@@ -119,6 +119,12 @@ def test_a_share_answers_nothing_but_its_own_question(door: Door, asked: dict[st
         assert code(answer) == (400, "bad_request", field)
 
 
+@pytest.mark.parametrize("limit", ["0", "-1", "101", "1e9", "ten"])
+def test_an_answer_of_a_share_has_a_hundred_paths_at_most(door: Door, limit: str) -> None:
+    path = path_of(make(door, drill=True))
+    assert code(door.get(f"{path}/plotpoints", depth=1, limit=limit)) == (400, "bad_request", "limit")
+
+
 def test_with_drill_the_paths_below_are_answered_too_and_no_others(door: Door) -> None:
     path = path_of(make(door, drill=True))
     assert list(door.get(f"{path}/plotpoints", depth=1).json) == ["country", '["country", "US"]', '["country", "DE"]']

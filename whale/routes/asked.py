@@ -362,7 +362,7 @@ class Part(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class SharedPlotpointsAsked(Part, kw_only=True):
     limit: Annotated[
-        int, Meta(description="Number of paths below to answer; 0 for all. X-Whale-More counts the omitted ones.")
+        int, Meta(description="Number of paths below to answer, 1 to 100. X-Whale-More counts the omitted ones.")
     ] = 10
 
 

@@ -39,6 +39,8 @@ from whale.share import Share, share_of
 
 GIVEN = ShareGiven.__struct_fields__
 OF_METRICS = SharedMetric.__struct_fields__
+MOST_PATHS = 100
+"""Below those of a share, in one answer: everybody may ask for it, as often as they like."""
 BESIDE = {"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "cross-origin"}
 """Headers of all that lies below a link: a page must not tell others the link by which it came."""
 
@@ -114,6 +116,8 @@ class ShareRoutes:
 
     def shared_plotpoints(self, asked: SharedPlotpointsAsked, token: str) -> Any:
         share = self._open(token)
+        if not 1 <= asked.limit <= MOST_PATHS:
+            raise CallerError(f"expected 1 to {MOST_PATHS}, got {asked.limit}", "limit")
         named = _part_of(share, asked)
         return self._answered(self._plotpoints, PlotpointsAsked(**named, limit=asked.limit, undefined="null"))
 
