@@ -292,3 +292,10 @@ def test_a_large_apply_is_done_in_parts(settings: Settings, store: Store, unique
     Applier(store, small).apply(messages, NOW)
     assert sums(store, unique, ("t",), [(), ("page",), ("page", "p4-19")]) == [100, 100, 1]
     assert store.audit(unique) == [PublisherAudit(PUBLISHER, 5, 100, 4, 100, {})]
+
+
+def test_a_store_says_the_version_of_its_server(settings: Settings, store: Store) -> None:
+    version = store.version()
+    assert bool(version) == bool(settings.redis_url)
+    assert store.evicted() == 0
+    assert [part.isdecimal() for part in version.split(".")[:2]] == ([True, True] if version else [False])
