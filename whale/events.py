@@ -15,7 +15,7 @@ import msgspec
 from hail.hit import EXPECTED, Reason, of_millionths
 from hail.message import UNREADABLE, Message, WireHit
 from whale.dimension import Pk, paths_of
-from whale.spy import shown, shown_metrics
+from whale.spy import name_of, shown, shown_metrics
 
 HIT, REFUSED, TOTALS = "hit", "refused", "totals"
 MOST_HITS, MOST_REFUSED = 50, 20  # a second and account
@@ -84,38 +84,40 @@ class Watched:
         return found
 
 
-def _counted(message: Message, dropped: Dropped) -> Iterable[WireHit]:
+def _counted(message: Message, dropped: Dropped) -> Iterable[tuple[int, WireHit]]:
     """The newest first. Imports have a report of their own, and what decisions let expect is a hit of nobody."""
     reasons = dropped.get(message.name, {})
     for position in reversed(range(0 if message.lasting else len(message.hits))):
         if position not in reasons and EXPECTED not in message.hits[position].metrics:
-            yield message.hits[position]
+            yield position, message.hits[position]
 
 
 def hits_of(messages: Sequence[Message], dropped: Dropped, watched: Watched, most: int) -> list[Event]:
     """The newest hits that counted where somebody looks, oldest first. Pks that are looked at take turns, so that none hides another."""
-    turns: dict[Pk, list[tuple[int, Pk, WireHit]]] = {}
+    turns: dict[Pk, list[tuple[int, Pk, WireHit, str]]] = {}
     number = 0
     for message in reversed(messages):
-        for hit in _counted(message, dropped):
+        for position, hit in _counted(message, dropped):
             number -= 1
             pk, looked = watched.of(hit)
             if looked and len(mine := turns.setdefault(looked[-1], [])) < most:
-                mine.append((number, pk, hit))
+                mine.append((number, pk, hit, name_of(message, position)))
     taken = [each for turn in zip_longest(*turns.values()) for each in turn if each][:most]
-    return [hit_event(pk, hit) for _, pk, hit in sorted(taken, key=lambda each: each[0])]
+    return [hit_event(pk, hit, name) for _, pk, hit, name in sorted(taken, key=lambda each: each[0])]
 
 
-def hit_event(pk: Pk, hit: WireHit) -> Event:
-    """A hit with all places that it counts in: paths, in each prefix of its pk."""
+def hit_event(pk: Pk, hit: WireHit, name: str) -> Event:
+    """A hit with all places that it counts in: paths, in each prefix of its pk. name: as in its trace."""
     paths = [list(path) for path in paths_of(_dimensions_of(hit.dimensions))]
-    told = {"pk": pk, "paths": paths, "metrics": shown_metrics(hit.metrics, hit.others), "at": hit.at_ms, "id": hit.id}
+    metrics = shown_metrics(hit.metrics, hit.others)
+    told = {"name": name, "pk": pk, "paths": paths, "metrics": metrics, "at": hit.at_ms, "id": hit.id}
     data = _encode(told)
     while len(data) > MAX_EVENT_BYTES and paths:
         paths = paths[: len(paths) // 2]
         data = _encode({**told, "paths": paths, "cut": True})
     if len(data) > MAX_EVENT_BYTES:
-        data = _encode({"pk": None, "paths": [], "metrics": {}, "at": hit.at_ms, "id": None, "cut": True})
+        bare: dict[str, Any] = {"pk": None, "paths": [], "metrics": {}, "id": None, "cut": True}
+        data = _encode({**told, **bare})
     return Event(HIT, pk, msgspec.Raw(data))
 
 
@@ -125,14 +127,14 @@ def refused_of(traces: Sequence[str], looked: Collection[Pk], most: int) -> list
     for trace in reversed(shown(traces)):
         pk = tuple(trace["pk"]) if "pk" in trace else None
         if pk is None or any(prefix in looked for prefix in prefixes(pk)):
-            told = {name: trace.get(name) for name in ("field", "came", "pk", "at", "id")}
+            told = {name: trace.get(name) for name in ("name", "field", "came", "pk", "at", "id")}
             found.append(Event(REFUSED, pk, msgspec.Raw(_encode({"reason": trace["outcome"], **told}))))
     return found[-most:] if most else []
 
 
 def add_sums(sums: dict[Pk, dict[str, int]], message: Message, dropped: Dropped, watched: Watched) -> None:
     """What a message adds to each pk that is looked at, as stored. Of all pks together hits alone."""
-    for hit in _counted(message, dropped):
+    for _, hit in _counted(message, dropped):
         for pk in watched.of(hit)[1]:
             mine = sums.setdefault(pk, {})
             for name, amount in hit.metrics.items():

@@ -109,8 +109,13 @@ def traces_of(messages: Sequence[Message], dropped: Mapping[tuple[str, int], Map
     return Traces(counted[::-1], others[::-1], {who: traces[::-1] for who, traces in visitors.items()}, refused[::-1])
 
 
+def name_of(message: Message, position: int) -> str:
+    """The name of a hit, which no other one has."""
+    return f"{message.publisher}-{message.seq}.{position}"
+
+
 def _hit_trace(message: Message, position: int, hit: WireHit, outcome: Reason | None) -> str:
-    name = f"{message.publisher}-{message.seq}.{position}"
+    name = name_of(message, position)
     at, said = message.at, str(outcome or COUNTED)
     if outcome is Reason.UNDECODABLE_HIT:
         return _text(_Trace(at, name, said, hit.visitor, came=hit.raw[:CAME_BYTES].decode("utf-8", "ignore")))

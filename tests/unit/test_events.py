@@ -64,6 +64,7 @@ def test_a_hit_is_told_with_every_place_it_counted_in() -> None:
     (event,) = hits_of([hit], {}, Watched({()}), 50)
     assert (event.kind, event.pk) == ("hit", ("shop", "berlin"))
     assert data(event) == {
+        "name": f"{PUBLISHER}-0.0",
         "pk": ["shop", "berlin"],
         "paths": [[], ["b"], ["b", "\0<img>"], ["country"], ["country", "US"], ["country", "US", "CA"]],
         "metrics": {"hits": 1, "revenue": 9.5, "top": {"max": 3}},
@@ -81,7 +82,8 @@ def test_a_large_hit_is_told_in_part() -> None:
     huge = {"pk": ["\1" * 200] * 8}
     (event,) = hits_of([message([huge], SETTINGS, "a")], {}, Watched({()}), 50)
     assert len(event.data) <= MAX_EVENT_BYTES
-    assert data(event) == {"pk": None, "paths": [], "metrics": {}, "at": int(NOW * 1000), "id": None, "cut": True}
+    at, name = int(NOW * 1000), f"{PUBLISHER}-0.0"
+    assert data(event) == {"name": name, "pk": None, "paths": [], "metrics": {}, "at": at, "id": None, "cut": True}
 
 
 def test_the_newest_are_told_and_no_pk_hides_another() -> None:
@@ -131,8 +133,24 @@ def test_who_looks_at_a_pk_is_told_its_hits_and_sums_and_what_was_refused() -> N
     ]
     at = int(NOW * 1000)
     assert [data(event) for event in store.all("refused")] == [
-        {"reason": "duplicate", "field": None, "came": None, "pk": ["shop"], "at": at, "id": "1"},
-        {"reason": "bad_pk", "field": "pk", "came": "came", "pk": None, "at": at, "id": None},
+        {
+            "reason": "duplicate",
+            "name": f"{PUBLISHER}-0.1",
+            "field": None,
+            "came": None,
+            "pk": ["shop"],
+            "at": at,
+            "id": "1",
+        },
+        {
+            "reason": "bad_pk",
+            "name": f"{PUBLISHER}-1.r0",
+            "field": "pk",
+            "came": "came",
+            "pk": None,
+            "at": at,
+            "id": None,
+        },
     ]
 
 

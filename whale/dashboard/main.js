@@ -36,7 +36,7 @@ import { watchLag } from './late.js'
 import { metricsOf } from './metrics.js'
 import { pick, pksOf } from './picker.js'
 import * as shell from './shell.js'
-import { empty, refused } from './states.js'
+import { refused } from './states.js'
 import * as overview from './views/overview.js'
 
 /**
@@ -48,6 +48,7 @@ const VIEWS = [
   { name: 'breakdown', label: 'Breakdown', key: 'b', parameters: ['support'], load: () => import('./views/breakdown.js') },
   { name: 'compare', label: 'Compare', key: 'e', load: () => import('./views/compare.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
+  { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
 ]
 
@@ -125,16 +126,21 @@ function otherVersion() {
 async function chosePk(page, into) {
   const [first] = await pksOf(page.ask)
   page.state.pk = first?.pk ?? []
-  const line = `curl -G '${page.hail}/count' --data-urlencode pk=shop`
-  const said = [empty('Nothing is counted yet. This line counts a hit:'), h('pre', { tabindex: 0 }, line)]
-  if (!first) fill(into, h('section', { class: 'card' }, said))
+  if (!first) await firstMinute(page, into)
   return Boolean(first)
+}
+
+async function firstMinute(page, into) {
+  into.dataset.view = 'first'
+  shell.header(page, VIEWS)
+  const module = await import('./views/first.js').catch(otherVersion)
+  await module.show(into, page)
 }
 
 /** Is somebody reading, and not in the middle of something? */
 const isIdle = () => !document.hidden && !main.contains(document.activeElement) && !document.querySelector('dialog, details[open]')
 
-setInterval(() => isIdle() && VIEWS.find(({ name }) => name === page.state.view)?.fresh && show(), MINUTE)
+setInterval(() => isIdle() && VIEWS.find(({ name }) => name === place.dataset.view)?.fresh && show(), MINUTE)
 
 
 addEventListener('popstate', show)
