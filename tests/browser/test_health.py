@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from hail.message import encode_message
 from hail.spool import SpoolFolder, SpoolWriter
 from tests.browser.conftest import Site
-from tests.browser.test_overview import count
+from tests.browser.test_overview import send
 from tests.browser.visits import check_keyboard, check_looks
 from tests.farm import Farm
 from tests.servers import RabbitMQ, RedisServer, free_port
@@ -27,7 +27,7 @@ def hits(page: Page) -> dict[str, int]:
 
 
 def test_the_view_of_health_closes(page: Page, site: Site, unique: str) -> None:
-    count(site, unique)
+    send(site, [{"pk": unique}] * 3)
     page.goto(f"{site.whale}/?view=health")
     expect(page.get_by_role("heading", name="Parts")).to_be_visible()
     found = hits(page)
@@ -42,7 +42,7 @@ def test_the_view_of_health_closes(page: Page, site: Site, unique: str) -> None:
 
 
 def test_everyone_can_read_and_use_the_view_of_health(page: Page, embedded: Site, unique: str) -> None:
-    count(embedded, unique)
+    send(embedded, [{"pk": unique}] * 3)
     page.goto(embedded.whale)
     expect(page.get_by_role("link", name="Health")).to_be_visible()
     page.keyboard.press("h")
@@ -90,7 +90,7 @@ def test_parts_that_are_away_are_told_until_they_are_back(
 ) -> None:
     farm, redis, nobody = alone
     site = Site(farm.url, farm.whale_url)
-    count(site, unique)
+    send(site, [{"pk": unique}] * 3)
     farm.hailwail.kill9()
     spooled(farm, 400)
     page.goto(f"{farm.whale_url}/?pk={unique}&compare=none")

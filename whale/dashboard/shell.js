@@ -12,6 +12,8 @@ export function header({ state, link }, views) {
   const current = views.find(({ name }) => name === state.view)
   fill($('views'), views.map((view) =>
     h('a', { id: `view-${view.name}`, href: link({ view: view.name }), 'aria-current': view === current ? 'page' : null }, view.label)))
+  const shown = $('views').querySelector('[aria-current]')
+  if (shown) $('views').scrollLeft = shown.offsetLeft - 24 // on a phone the menu is wider than its window
   document.title = [named(state.pk), current?.label, 'HailWhale'].filter(Boolean).join(' · ')
 }
 

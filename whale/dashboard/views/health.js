@@ -89,8 +89,8 @@ function closed(audit, places, zone) {
 
 function partsOf({ whale, redis, queue, hails, versions, why }) {
   const hail = ({ url, ready, broker, spool_mb, why: reason }) => [
-    `Hail ${url}`, ready === null ? 'unknown' : ready ? 'takes hits' : 'takes no hits',
-    reason ?? [broker !== 'none' && `RabbitMQ ${broker}`, spool_mb !== null && `spool ${megabytes(spool_mb)}`].filter(Boolean).join(', '),
+    'Hail', ready === null ? 'unknown' : ready ? 'takes hits' : 'takes no hits',
+    [url, ...(reason ? [reason] : [broker !== 'none' && `RabbitMQ ${broker}`, spool_mb !== null && `spool ${megabytes(spool_mb)}`])].filter(Boolean).join(', '),
   ]
   return [
     ['Whale', whale.ready ? 'answers' : 'waits for Redis', `HailWhale ${versions.hailwhale}, Python ${versions.python}`],
