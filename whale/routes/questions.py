@@ -393,7 +393,7 @@ def _named(asked: Any, column: str, found: Sequence[Any], headers: Mapping[str, 
 
 def _as_file() -> dict[str, str]:
     """A CSV is saved under the name of its route."""
-    name = bottle.request.environ["PATH_INFO"].strip("/")
+    name = bottle.request.environ["PATH_INFO"].rpartition("/")[2]
     return {"Content-Disposition": f'attachment; filename="{name}.csv"'}
 
 
