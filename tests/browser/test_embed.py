@@ -151,6 +151,16 @@ def test_the_value_at_the_cursor_follows_the_arrows(page: Page, shop: Site, fore
     expect(graph.locator("[aria-live]")).to_contain_text("80")
 
 
+def test_whoever_reads_a_graph_by_keys_stays_in_it_when_new_numbers_come(
+    page: Page, shop: Site, foreign: Foreign
+) -> None:
+    page.goto(foreign.show("focus", tag(shop, src=share(shop), interval="1000"), shop.whale))
+    plot = page.locator("hail-whale-graph").get_by_role("img")
+    plot.evaluate("it => { it.first = true; it.focus() }")
+    wait_until(lambda: not plot.evaluate("it => it.first"), what="new numbers")
+    assert plot.evaluate("it => it === it.getRootNode().activeElement")
+
+
 def test_an_option_that_is_not_known_is_named_in_the_box_and_once_on_the_console(
     page: Page, shop: Site, foreign: Foreign
 ) -> None:
@@ -167,9 +177,12 @@ def test_a_share_that_has_ended_says_so_in_the_box_and_answers_nothing_else(
 ) -> None:
     link = share(shop, days=1 / DAY_S)
     wait_until(lambda: requests.get(link, timeout=20).status_code == 410, what="the end of the share")
-    page.goto(foreign.show("ended", tag(shop, src=link), shop.whale))
+    page.clock.install()
+    page.goto(foreign.show("ended", tag(shop, src=link, interval="1000"), shop.whale))
+    page.clock.run_for(500)
     expect(page.locator("hail-whale-graph .notice")).to_have_text("this share has ended: ask for a new one")
-    assert all("410" in fault for fault in faults)
+    page.clock.run_for(60_000)
+    assert [fault for fault in faults if "410" in fault] == faults[:1]
     faults.clear()
     assert "This share has ended" in requests.get(link, timeout=20).text
     assert requests.get(f"{share(shop)}/plotpoints", {"pk": "other"}, timeout=20).status_code == 400

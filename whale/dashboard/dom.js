@@ -27,7 +27,8 @@ const kept = (children) => children.flat(Infinity).filter((child) => child != nu
 
 /** Replaces all that is in `place`; what had the focus has it again, if its `id` is there again. */
 export function fill(place, ...children) {
-  const focus = place.contains(document.activeElement) ? document.activeElement.id : ''
+  const { activeElement } = place.getRootNode() // of the page, or of an element with a tree of its own
+  const focus = place.contains(activeElement) ? activeElement?.id : ''
   place.replaceChildren(...kept(children))
   if (focus) place.querySelector('#' + CSS.escape(focus))?.focus({ preventScroll: true })
   return place

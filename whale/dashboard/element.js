@@ -93,8 +93,9 @@ export class Graph extends HTMLElement {
     } catch (error) {
       if (signal.aborted) return
       this.#pause = Math.min(MOST_MS, this.#pause * 2 || 2000)
-      this.#tell(error.said ? error.message : 'Whale does not answer')
-      if (!error.said && !(error instanceof TypeError)) console.warn(error)
+      this.#tell(error.refused ? error.message : 'Whale does not answer')
+      if (!error.refused && !(error instanceof TypeError)) console.warn(error)
+      if (error.refused < 500) return // it will not be answered later either
     }
     const interval = this.#number('interval')
     if (interval && !document.hidden) this.#soon(Math.min(DAY, Math.max(interval, LEAST_MS, this.#pause)))
@@ -114,7 +115,7 @@ export class Graph extends HTMLElement {
     } else if (!share) url.search = new URLSearchParams({ pk: this.getAttribute('pk'), info: true })
     const response = await fetch(url, { signal })
     const answer = await response.json()
-    if (!response.ok) throw Object.assign(new Error(answer.detail || answer.title), { said: true })
+    if (!response.ok) throw Object.assign(new Error(answer.detail || answer.title), { refused: response.status })
     return { url, answer, open: response.headers.get('X-Whale-Complete') === 'false' }
   }
 
