@@ -1,7 +1,7 @@
 /**
  * A card: a heading, a fixed place for the value at the cursor, the body, and its tools.
  *
- *     const chart = card(page, 'Conversion', { id: 'chart', height: 'chart' })
+ *     const chart = card('Conversion', { id: 'chart', height: 'chart' })
  *     place.append(chart.element)
  *     await chart.during(async () => {            // keeps the old body, at 60 %, until this is done; shows a refusal in place
  *       const { answer, address } = await page.ask('plotpoints', {…})
@@ -25,7 +25,7 @@ import { copy, download, fill, h } from './dom.js'
 import { full } from './format.js'
 import { refused } from './states.js'
 
-export function card(_, heading, { id, height, level = 2, main = false, wide = false } = {}) {
+export function card(heading, { id, height, level = 2, main = false, wide = false } = {}) {
   const name = h('h' + level, { id: `${id}-title` }, heading)
   const [at, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
   const body = h('div', { class: `body ${height ? 'keep-' + height : ''}`, id: `${id}-body` })

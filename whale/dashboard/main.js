@@ -80,7 +80,10 @@ async function show() {
     }
   } catch (error) {
     if (mine.signal.aborted) return
-    if (!(error instanceof Away && into.firstChild)) fill(into, h('section', { class: 'card' }, refused(error, show, mine.signal)))
+    if (!(error instanceof Away && into.firstChild)) {
+      fill(into, h('section', { class: 'card' }, refused(error, show, mine.signal)))
+      place = null // what the view kept there is gone: it begins anew
+    }
     mine.failed(error)
   }
   if (!mine.signal.aborted) into.removeAttribute('aria-busy')

@@ -12,7 +12,7 @@ export const flagsOf = (notes) => [
   notes.length > 2 && h('span', { class: 'soft' }, `and ${notes.length - 2} more`),
 ]
 
-export const notesCard = (page) => card(page, 'Notes', { id: 'notes' })
+export const notesCard = () => card('Notes', { id: 'notes' })
 
 /** notes: as /notes lists them, by time; the last one stands first. */
 export function showNotes({ body, offer }, page, notes) {

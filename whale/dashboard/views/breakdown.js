@@ -58,7 +58,7 @@ export async function show(place, page) {
 
 function build(place, page) {
   const [when, dims, controlled] = [h('div', { class: 'keep-when' }), h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' }), h('div', { class: 'keep-controls' })]
-  const values = card(page, 'Breakdown', { id: 'values', height: 'page', main: true })
+  const values = card('Breakdown', { id: 'values', height: 'page', main: true })
   values.at(dims)
   values.body.before(controlled)
   fill(place, h('h1', { class: 'sr' }, 'Breakdown'), when, values.element)

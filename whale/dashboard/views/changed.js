@@ -13,7 +13,7 @@ const SENTENCES = 3
 /** Shifts are looked for by day, and need some days before them. */
 const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' }
 
-export const changedCard = (page) => card(page, 'What changed', { id: 'changed', height: 'changed' })
+export const changedCard = () => card('What changed', { id: 'changed', height: 'changed' })
 
 /** The most costly shifts of the first of these formulas that has some, each with its metric. */
 export async function shiftsOf(page, metrics, [formula, ...more]) {

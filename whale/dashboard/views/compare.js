@@ -41,8 +41,8 @@ export async function show(place, page) {
 
 function build(place, page) {
   const [when, tiles] = [h('div', { class: 'keep-when' }), h('div', { class: 'periods of', role: 'group', 'aria-label': 'Number' })]
-  const chart = card(page, 'Over time', { id: 'chart', height: 'chart' })
-  const parts = card(page, 'What explains the change', { id: 'parts', height: 'page', main: true })
+  const chart = card('Over time', { id: 'chart', height: 'chart' })
+  const parts = card('What explains the change', { id: 'parts', height: 'page', main: true })
   fill(place, h('h1', { class: 'sr' }, 'Compare'), when, tiles, chart.element, parts.element)
   return (place.shown = { when, tiles, chart, parts })
 }

@@ -19,15 +19,15 @@ export async function show(place, page) {
   const options = below.answer.length > 1 && below.answer.length <= MOST
   const name = decision || (options ? '' : managed[0]?.name)
   if (name === undefined) return void fill(place, nothing(page))
-  const parts = (place.parts ??= build(place, page))
+  const parts = (place.parts ??= build(place))
   fill(parts.names, [options && [`Options of ${f.named(pk)}`, ''], ...managed.map((each) => [f.shown(each.name), each.name])].filter(Boolean).map(([text, to]) =>
     h('a', { id: `decision-${to}`, href: page.link({ ...NONE, decision: to }), 'aria-current': to === name ? 'true' : null }, text)))
   await parts.card.during(() => (name ? defined(parts.card, page, name, managed) : plain(parts.card, page)))
 }
 
-function build(place, page) {
+function build(place) {
   const names = h('nav', { class: 'chips', 'aria-label': 'Decisions' })
-  const one = card(page, 'Decision', { id: 'decision', height: 'decision', main: true })
+  const one = card('Decision', { id: 'decision', height: 'decision', main: true })
   fill(place, h('h1', { class: 'sr' }, 'Decisions'), names, one.element)
   return (place.parts = { names, card: one })
 }

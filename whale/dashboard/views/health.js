@@ -18,7 +18,7 @@ export async function show(place, page) {
 }
 
 function draw(place, page, { answer, address }) {
-  const { findings, tiles, hits, parts } = place.parts ?? (place.parts = build(place, page))
+  const { findings, tiles, hits, parts } = place.parts ?? (place.parts = build(place))
   fill(findings, found(answer).map(([level, text, line]) => h('li', {}, h('b', { class: `level ${level}` }, WORDS[level]), h('span', {}, text), line && h('pre', { tabindex: 0 }, line))))
   fill(tiles, tilesOf(answer).map(([name, value, level]) => h('div', { class: 'tile' }, h('span', { class: 'name' }, name), h('b', { class: `big ${level ?? ''}` }, value))))
   const places = answer.audit && placesOf(answer.audit)
@@ -28,10 +28,10 @@ function draw(place, page, { answer, address }) {
   parts.offer({ address })
 }
 
-function build(place, page) {
+function build(place) {
   const findings = h('ul', { class: 'card findings', 'aria-label': 'Findings' })
   const tiles = h('section', { class: 'tiles low', 'aria-label': 'Numbers' })
-  const [hits, parts] = [card(page, 'Every hit that was accepted', { id: 'hits', main: true }), card(page, 'Parts', { id: 'parts' })]
+  const [hits, parts] = [card('Every hit that was accepted', { id: 'hits', main: true }), card('Parts', { id: 'parts' })]
   fill(place, h('h1', { class: 'sr' }, 'Health'), findings, tiles, hits.element, parts.element)
   return { findings, tiles, hits, parts }
 }

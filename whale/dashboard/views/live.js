@@ -11,7 +11,7 @@ const COLUMNS = ['Time', 'Outcome', 'pk', 'Counted as']
 export async function show(place, page) {
   const all = page.state.all === 'true' || !page.state.pk.length
   const pk = all ? [] : page.state.pk
-  const [seconds, minutes, tail] = [card(page, 'Last 60 seconds', { id: 'seconds' }), card(page, 'Last 60 minutes', { id: 'minutes' }), card(page, 'Hits', { id: 'tail', height: 'rows', main: true })]
+  const [seconds, minutes, tail] = [card('Last 60 seconds', { id: 'seconds' }), card('Last 60 minutes', { id: 'minutes' }), card('Hits', { id: 'tail', height: 'rows', main: true })]
   const [state, pause] = [h('p', { class: 'soft' }), h('button', { id: 'pause', 'aria-pressed': 'false', onclick: () => stop(pause.getAttribute('aria-pressed') === 'false') }, 'Pause')]
   const choice = page.state.pk.length ? h('div', { class: 'periods' }, [['', f.named(page.state.pk)], ['true', 'All pks']].map(([value, label]) =>
     h('button', { 'aria-pressed': (value === 'true') === all, onclick: () => page.go({ all: value }) }, label))) : ''

@@ -17,7 +17,7 @@ const NO_MARKS = [[], []]
 const soon = (value) => new Promise((done) => setTimeout(done, 120, value))
 
 export async function show(place, page) {
-  const cards = place.cards?.when.isConnected ? place.cards : build(place, page) // a refusal may have taken their place
+  const cards = place.cards ?? build(place)
   const when = whenBar(page)
   fill(cards.when, when.element)
   const metrics = await page.metrics()
@@ -38,12 +38,12 @@ export async function show(place, page) {
   ])
 }
 
-function build(place, page) {
+function build(place) {
   const [when, tiles] = [h('div', { class: 'keep-when' }), h('section', { class: 'tiles', 'aria-label': 'Totals' })]
-  const chart = card(page, 'Over time', { id: 'chart', height: 'chart', main: true })
-  const changed = changedCard(page)
-  const values = card(page, 'Breakdown', { id: 'values', height: 'rows' })
-  const notes = notesCard(page)
+  const chart = card('Over time', { id: 'chart', height: 'chart', main: true })
+  const changed = changedCard()
+  const values = card('Breakdown', { id: 'values', height: 'rows' })
+  const notes = notesCard()
   const dims = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' })
   values.at(dims)
   const columns = h('div', { class: 'columns' }, chart.element, changed.element)
@@ -76,6 +76,7 @@ async function showTotals({ place, page, cards, when, metrics, chosen, shown, ma
 
 function neverCounted(place, page, { near }) {
   const said = `No hit of ${f.named(page.state.pk)} was ever counted.`
+  place.cards = null
   const meant = near && h('a', { href: page.link({ pk: f.pathOf(near) }) }, `Did you mean ${f.shown(near)}?`)
   fill(place, h('section', { class: 'card' }, h('h1', {}, 'Never counted'), empty(said, meant)))
 }
