@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
 
 LOOKS = {"light": Look("light", 1280, 800), "dark": Look("dark", 1280, 800), "phone": Look("light", 390, 844)}
-IN_DOCS = {"overview-light", "overview-phone", "breakdown-dark", "compare-light", "decisions-light", "live-dark"}
+IN_DOCS = {"overview-light", "overview-phone", "breakdown-dark", "compare-light", "decisions-light"}
 STILL = """
 () => new Promise((done) => {
   let since = performance.now()
@@ -70,7 +70,7 @@ def take(page: Page, address: str, file: Path) -> None:
     page.screenshot(path=file, full_page=True)
     if file.stem in IN_DOCS:
         page.screenshot(path=SHOWN / file.name)
-        small = ["pngquant", "--force", "--strip", "--skip-if-larger", "--quality", "40-80", "--ext", ".png"]
+        small = ["pngquant", "--force", "--strip", "--skip-if-larger", "--quality", "70-95", "--ext", ".png"]
         subprocess.run([*small, str(SHOWN / file.name)], check=True)
 
 

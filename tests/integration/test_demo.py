@@ -38,11 +38,11 @@ class Shop:
         return Counter({name: round(number, 2) for name, number in found[span]["_"].items() if number})
 
     def happened(self, start: int, end: int) -> Counter[str]:
-        """The same by the book: in sums before the hour in which the demo began, and visit by visit since."""
+        """The same by the book: in sums, and visit by visit since the hour before the one in which the demo began."""
         state = self.up.state
         found: Counter[str] = Counter()
         for hour in range(start, end, HOUR):
-            told = shop.sums if hour < state.began // HOUR * HOUR else shop.visits
+            told = shop.sums if hour < state.began // HOUR * HOUR - HOUR else shop.visits
             for hit in told(state.story, hour):
                 if hit["at"] < state.to:
                     found.update(hit["metrics"])

@@ -1,8 +1,8 @@
 """`hailwhale up --demo`: a shop that counts itself, in a data folder of its own. One of its campaigns broke.
 
     demo.json in the data folder: the seed, when the demo began, and how far it has come
-    hours that are over ── sums ──> Hail        60 days at the first start; later the hours in which it did not run
-    this hour ── visit by visit, each at its time ──> Hail
+    hours of the past ── sums ──> Hail        64 days at the first start; later the hours in which it did not run
+    the last hour and this one ── visit by visit, each at its time ──> Hail
     those who meet the managed experiment ── decided and rewarded at their own times ──> the store
 
 Promise: a next start goes on where this one ended, and counts nothing twice. What was sent and not yet noted when the demo was killed
@@ -199,11 +199,11 @@ class Demo:
 
     def _catch_up(self, sender: Sender, now: int) -> None:
         """Sends all that happened before now and was not sent yet."""
-        state, this_hour = self._state, now // HOUR * HOUR
+        state, last_hour = self._state, now // HOUR * HOUR - HOUR
         while state.to < now and not self._stopped.is_set():
             hour = state.to // HOUR * HOUR
-            if hour < this_hour and not state.singly:
-                self._send_sums(sender, hour, min(hour + HOURS_AT_ONCE * HOUR, this_hour))
+            if hour < last_hour and not state.singly:  # the last 60 minutes look like those that follow
+                self._send_sums(sender, hour, min(hour + HOURS_AT_ONCE * HOUR, last_hour))
             else:
                 self._send_visits(sender, hour, min(hour + HOUR, now))
 
