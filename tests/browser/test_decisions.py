@@ -113,7 +113,7 @@ def test_without_any_decision_the_page_says_how_to_make_one(page: Page) -> None:
     with served(page, whale) as address:
         page.goto(f"{address}/?view=decisions&pk=shop")
         expect(page.get_by_text("No decision is defined.")).to_be_visible()
-        expect(page.locator("pre")).to_contain_text(f"curl {address}/decisions/checkout -d")
+        expect(page.get_by_text(f"curl {address}/decisions/checkout -d")).to_be_visible()
         check_looks(page)
 
 

@@ -18,7 +18,7 @@ export async function show(place, page) {
   const [{ answer: managed }, below] = await Promise.all([page.ask('decisions'), pk.length ? page.ask('pks', { pk, limit: MOST + 1 }) : { answer: [] }])
   const options = below.answer.length > 1 && below.answer.length <= MOST
   const name = decision || (options ? '' : managed[0]?.name)
-  if (name === undefined) return void fill(place, nothing(page))
+  if (name === undefined) return void fill(place, h('div', { class: 'chips' }), nothing(page))
   const parts = (place.parts ??= build(place))
   fill(parts.names, [options && [`Options of ${f.named(pk)}`, ''], ...managed.map((each) => [f.shown(each.name), each.name])].filter(Boolean).map(([text, to]) =>
     h('a', { id: `decision-${to}`, href: page.link({ ...NONE, decision: to }), 'aria-current': to === name ? 'true' : null }, text)))
