@@ -11,13 +11,13 @@ const COLUMNS = ['Time', 'Outcome', 'pk', 'Counted as']
 export async function show(place, page) {
   const all = page.state.all === 'true' || !page.state.pk.length
   const pk = all ? [] : page.state.pk
-  const [seconds, minutes, tail] = [card('Last 60 seconds', { id: 'seconds' }), card('Last 60 minutes', { id: 'minutes' }), card('Hits', { id: 'tail', height: 'rows', main: true })]
-  const [state, pause] = [h('p', { class: 'soft' }), h('button', { id: 'pause', 'aria-pressed': 'false', onclick: () => stop(pause.getAttribute('aria-pressed') === 'false') }, 'Pause')]
+  const [seconds, minutes, tail] = [card('Last 60 seconds', { id: 'seconds', height: 'bars' }), card('Last 60 minutes', { id: 'minutes', height: 'bars' }), card('Hits', { id: 'tail', height: 'tail', main: true })]
+  const [state, pause] = [h('p', { class: 'soft' }, '…'), h('button', { id: 'pause', 'aria-pressed': 'false', onclick: () => stop(pause.getAttribute('aria-pressed') === 'false') }, 'Pause')]
   const choice = page.state.pk.length ? h('div', { class: 'periods' }, [['', f.named(page.state.pk)], ['true', 'All pks']].map(([value, label]) =>
     h('button', { 'aria-pressed': (value === 'true') === all, onclick: () => page.go({ all: value }) }, label))) : ''
-  fill(place, h('h1', { class: 'sr' }, 'Live'), h('div', { class: 'when' }, choice, pause, state), h('div', { class: 'columns halves' }, seconds.element, minutes.element), tail.element)
   const [bySecond, byMinute] = [Array(SLOTS).fill(0), await hour(page, pk)]
-  let [rows, paused, fresh, minute] = [[], false, true, Math.floor(Date.now() / 60000)]
+  fill(place, h('h1', { class: 'sr' }, 'Live'), h('div', { class: 'when' }, choice, pause, state), h('div', { class: 'columns halves' }, seconds.element, minutes.element), tail.element)
+  let [rows, paused, fresh, moved, minute] = [[], false, true, true, Math.floor(Date.now() / 60000)]
 
   const stop = (value) => {
     paused = value
@@ -25,13 +25,13 @@ export async function show(place, page) {
     draw()
   }
   function draw() {
-    if (paused) return
+    if (paused || !(moved || fresh)) return
     const sum = bySecond.reduce((a, b) => a + b)
     bars(seconds, bySecond, `${many(sum, 'hit')}, ${f.number(sum / SLOTS)} a second`)
     if (byMinute) bars(minutes, byMinute, many(byMinute.reduce((a, b) => a + b), 'hit'))
     else fill(minutes.body, h('p', { class: 'soft' }, 'Of one pk: pick it.'))
     if (fresh) fill(tail.body, rows.length ? h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Last hits' }, table(rows)) : h('p', { class: 'soft' }, 'No hit yet.'))
-    fresh = false
+    fresh = moved = false
   }
   const add = (...row) => {
     rows = [row, ...rows].slice(0, ROWS)
@@ -44,10 +44,12 @@ export async function show(place, page) {
     totals: ({ metrics }) => {
       bySecond[SLOTS - 1] += metrics.hits
       if (byMinute) byMinute[SLOTS - 1] += metrics.hits
+      moved = true
     },
     state: (text, late) => fill(state, h('i', { class: late ? 'dot late' : 'dot' }), text),
   })
   const second = () => {
+    moved = true
     bySecond.push(0)
     bySecond.shift()
     for (const now = Math.floor(Date.now() / 60000); byMinute && minute < now; minute++) byMinute.splice(0, 1) && byMinute.push(0)
