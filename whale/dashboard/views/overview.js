@@ -26,12 +26,13 @@ export async function show(place, page) {
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
   const view = { place, page, cards, when, metrics, shown, chosen: metrics.of(chosen) }
   shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
+  const drawn = cards.chart.during(() => showTotals(view)) // asked before the rest, which Whale works at for longer
   const picked = page.state.metric || page.state.tiles.length
   view.shifts = shiftsOf(page, metrics, picked ? [chosen] : [...new Set([chosen, tiles[0]])])
   const notes = notesOf(page)
   view.marks = Promise.all([view.shifts.catch(() => []), notes])
   await Promise.all([
-    cards.chart.during(() => showTotals(view)),
+    drawn,
     cards.changed.during(async () => showChanged(cards.changed, page, metrics, view.chosen, await view.shifts)),
     cards.values.during(() => showValues(view)),
     cards.notes.during(async () => showNotes(cards.notes, page, await notes)),
@@ -54,7 +55,8 @@ function build(place) {
 
 const notesOf = ({ ask, asked: { pk, period, tz } }) => ask('notes', { pk, period, tz }).then(({ answer }) => answer, () => [])
 
-async function showTotals({ place, page, cards, when, metrics, chosen, shown, marks }) {
+async function showTotals(view) {
+  const { place, page, cards, when, metrics, chosen, shown } = view
   const question = { ...page.asked, metrics: shown.map(({ formula }) => formula), undefined: 'null' }
   const [totals, points] = await Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
   const unknown = totals.unknown.find(({ kind }) => kind === 'pk')
@@ -69,9 +71,9 @@ async function showTotals({ place, page, cards, when, metrics, chosen, shown, ma
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
     showLine(cards.chart, page, chosen, points, { notes, shift })
   }
-  const first = await Promise.race([marks, soon(NO_MARKS)]) // so that a chart is not drawn twice where all is there at once
+  const first = await Promise.race([view.marks, soon(NO_MARKS)]) // so that a chart is not drawn twice where all is there at once
   draws(first)
-  if (first === NO_MARKS) marks.then((found) => page.signal.aborted || draws(found))
+  if (first === NO_MARKS) view.marks.then((found) => page.signal.aborted || draws(found))
 }
 
 function neverCounted(place, page, { near }) {
