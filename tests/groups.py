@@ -31,6 +31,7 @@ TOGETHER = {
     "integration/test_demo.py",
     "integration/test_doors.py",
     "integration/test_flights.py",
+    "integration/test_live.py",
     "integration/test_moving.py",
     "integration/test_ofrep.py",
     "integration/test_openapi.py",
