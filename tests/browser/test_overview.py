@@ -178,6 +178,30 @@ def test_it_is_used_by_keys_alone(page: Page, shopped: str) -> None:
     assert "period=today" not in page.url
 
 
+def test_keys_that_were_switched_off_are_switched_on_again(page: Page, shopped: str) -> None:
+    opened(page, shopped)
+    for box in ("uncheck", "check"):
+        page.get_by_role("button", name="Keys", exact=True).click()
+        getattr(page.get_by_label("Keys are on"), box)()
+        page.get_by_role("button", name="Close").click()
+        page.keyboard.press("k")
+        expect(page.get_by_role("dialog")).to_have_count(int(box == "check"))
+
+
+def test_a_menu_shuts_by_esc_and_by_a_click_elsewhere(page: Page, shopped: str) -> None:
+    opened(page, shopped)
+    menus = page.locator(".menu[open]")
+    for summary in page.locator(".menu summary").all()[:2]:
+        summary.click()
+        expect(menus).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(menus).to_have_count(0)
+    expect(summary).to_be_focused()
+    summary.click()
+    page.locator("h2").first.click()
+    expect(menus).to_have_count(0)
+
+
 def test_the_chart_is_read_and_selected_by_keys(page: Page, shopped: str) -> None:
     opened(page, shopped + "&metric=visits")
     chart = page.get_by_role("img", name=re.compile("^Visits from"))

@@ -9,8 +9,10 @@ export class Refused extends Error {
   }
 }
 
-/** Whale did not answer. */
+/** Whale did not answer, or not in time. */
 export class Away extends Error {}
+
+const PATIENCE_MS = 15_000
 
 /** The read key, where the reader gave one. */
 export const key = { get: () => keptByTab.get('key'), keep: (value) => keptByTab.set('key', value) }
@@ -33,13 +35,14 @@ export async function ask(route, parameters, { signal, method = 'GET', body } = 
   const headers = {}
   if (key.get()) headers.Authorization = `Bearer ${key.get()}`
   if (body !== undefined) headers['Content-Type'] = 'application/json'
+  const patient = AbortSignal.timeout(PATIENCE_MS)
   let response, answer
   try {
-    response = await fetch(address, { signal, method, headers, body: JSON.stringify(body) })
+    response = await fetch(address, { signal: signal ? AbortSignal.any([signal, patient]) : patient, method, headers, body: JSON.stringify(body) })
     answer = response.status === 204 ? null : await response.json()
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    if (!response || response.status === 502 || response.status === 504) throw new Away() // a proxy says so where Whale is away
+    if (!response || error.name === 'TimeoutError' || response.status === 502 || response.status === 504) throw new Away() // a proxy says so where Whale is away
     throw new Refused({ detail: `Whale answered ${response.status}, and no JSON`, status: response.status }, 0, address)
   }
   if (!response.ok) throw new Refused(answer, Number(response.headers.get('Retry-After')) || 0, address)

@@ -36,8 +36,8 @@ export function card(heading, { id, height, level = 2, main = false, wide = fals
     title: (...children) => fill(name, ...children),
     at: (...children) => fill(at, ...children),
     offer: (offers) => {
-      const takes = toolsOf(() => name.textContent, offers, more)
-      fill(tools, menu(id, () => name.textContent, takes))
+      const takes = toolsOf(() => name.textContent, () => name.firstChild.textContent, offers, more)
+      fill(tools, menuOf(id, () => name.textContent, takes))
       if (main) current.page.tools = takes
       if (more.firstChild) takes.Table()
     },
@@ -58,11 +58,11 @@ export function card(heading, { id, height, level = 2, main = false, wide = fals
 }
 
 /** { 'Table': action, … } of what is offered. */
-function toolsOf(name, { address, table, tag, svg, link }, more) {
+function toolsOf(name, file, { address, table, tag, svg, link }, more) {
   const takes = {}
   if (table) {
     takes.Table = () => fill(more, tableOf(name(), table()))
-    takes.CSV = () => download(`${name()}.csv`, 'text/csv', csvOf(table()))
+    takes.CSV = () => download(`${file()}.csv`, 'text/csv', csvOf(table()))
   }
   takes['Copy link'] = () => copy(new URL(link ?? location.href, location.href).href, 'link')
   if (address) takes['Copy curl'] = () => copy(curlOf(address), 'curl')
@@ -82,17 +82,27 @@ export async function graphTag(page, title, { pk, metric, period, tz }) {
   return `${script}\n<hail-whale-graph ${named.map(([name, value]) => `${name}="${quoted(value)}"`).join(' ')}></hail-whale-graph>`
 }
 
-function menu(id, name, takes) {
+function menuOf(id, name, takes) {
   const choose = (take, label) => (event) => {
     event.target.closest('details').open = false
     const shut = label === 'Table' && document.getElementById(`${id}-more`)
     if (shut && shut.firstChild) fill(shut)
     else take()
   }
-  return h('details', { class: 'menu' },
+  const shutByEsc = (event) => {
+    if (event.key !== 'Escape' || !menu.open) return
+    menu.open = false
+    menu.firstElementChild.focus()
+  }
+  const menu = h('details', { class: 'menu', name: 'menu', onkeydown: shutByEsc },
     h('summary', { id: `${id}-tools`, 'aria-label': `Table, files and links of ${name()}` }, '⋯'),
     h('div', { class: 'choices' }, Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label))))
+  return menu
 }
+
+addEventListener('pointerdown', ({ target }) => {
+  for (const menu of document.querySelectorAll('.menu[open]')) menu.open = menu.contains(target)
+})
 
 /** A table of columns and rows; numbers to the right, with all their digits. */
 export function tableOf(caption, { columns, rows }) {

@@ -90,7 +90,10 @@ function optionsOf(box, chart) {
         chart.chosen?.(chart.times[from], chart.times[to] + chart.width)
       }],
       drawClear: [(u) => chart.shift && mark(u, chart.shift, chart.width)],
-      draw: [(u) => (chart.notes ?? []).forEach((note) => flag(u, note))],
+      draw: [
+        (u) => (chart.notes ?? []).forEach((note) => flag(u, note)),
+        (u) => chart.shift && markText(u, chart.shift, chart.width),
+      ],
     },
   }
 }
@@ -105,9 +108,11 @@ function rangeOf(metric, area, least, most) {
   return free ? [Math.max(0, least - (most - least) * 0.45), most + (most - least || most) * 0.12] : [Math.min(0, least * 1.08), Math.max(0, most * 1.08) || (least < 0 ? 0 : 1)]
 }
 
+const edgeOf = (u, shift, width) => Math.max(u.bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
+
 function mark(u, shift, width) {
   const { ctx, bbox } = u
-  const x = Math.max(bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
+  const x = edgeOf(u, shift, width)
   const pixel = devicePixelRatio
   ctx.save()
   ctx.fillStyle = token(u.root, '--mark')
@@ -118,13 +123,24 @@ function mark(u, shift, width) {
   ctx.moveTo(x, bbox.top)
   ctx.lineTo(x, bbox.top + bbox.height)
   ctx.stroke()
+  ctx.restore()
+}
+
+/** Over the grid, with a rim of the card's colour, so that no line goes through it. */
+function markText(u, shift, width) {
+  const { ctx, bbox } = u
+  const x = edgeOf(u, shift, width)
+  const pixel = devicePixelRatio
+  ctx.save()
   Object.assign(ctx, {
-    fillStyle: token(u.root, '--ink'), font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
+    fillStyle: token(u.root, '--ink'), strokeStyle: token(u.root, '--card'), lineWidth: 5 * pixel, lineJoin: 'round', font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
     textBaseline: 'top',
   })
   const right = x + ctx.measureText(shift.text).width + 12 * pixel > bbox.left + bbox.width
   ctx.textAlign = right ? 'right' : 'left'
-  ctx.fillText(shift.text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel)
+  const place = [shift.text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel]
+  ctx.strokeText(...place)
+  ctx.fillText(...place)
   ctx.restore()
 }
 

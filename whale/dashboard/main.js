@@ -143,9 +143,14 @@ async function firstMinute(page, into) {
 /** Is somebody reading, and not in the middle of something? */
 const isIdle = () => !document.hidden && !main.contains(document.activeElement) && !document.querySelector('dialog, details[open]')
 
-setInterval(() => isIdle() && VIEWS.find(({ name }) => name === place.dataset.view)?.fresh && show(), MINUTE)
+setInterval(() => isIdle() && VIEWS.find(({ name }) => name === place?.dataset.view)?.fresh && show(), MINUTE)
 
+function nextTheme() {
+  history.replaceState(null, '', page.link({ theme: (page.state.theme = '') }))
+  shell.nextTheme()
+}
 
+const buttonOf = (id) => document.getElementById(id)
 addEventListener('popstate', show)
 document.addEventListener('click', (event) => {
   const link = event.target.closest('a[href]')
@@ -155,13 +160,12 @@ document.addEventListener('click', (event) => {
   history.pushState(null, '', link.href)
   show()
 })
-document.getElementById('picker').addEventListener('click', () => pick(page))
+buttonOf('picker').addEventListener('click', () => pick(page))
 keys.add(['k', '/'], 'another pk', () => pick(page))
 keys.add('?', 'this list', () => keys.show())
-keys.add('.', 'light, dark, as the system has it', () => {
-  history.replaceState(null, '', page.link({ theme: (page.state.theme = '') }))
-  shell.nextTheme()
-})
+keys.add('.', 'light, dark, as the system has it', nextTheme)
+buttonOf('keys').addEventListener('click', () => keys.show()) // also where keys are switched off, and on a phone
+buttonOf('theme').addEventListener('click', nextTheme)
 keys.add('j', 'the table of the first card', () => page.tools.Table?.())
 keys.add('x', 'its CSV', () => page.tools.CSV?.())
 keys.add('v', 'copy the link', () => page.tools['Copy link']?.())

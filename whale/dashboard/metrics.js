@@ -26,9 +26,14 @@ export class Metrics {
     return [...this.#known.values()].map((metric) => metric.last_seen ?? '').sort().at(-1)
   }
 
+  /** The first day with a count of any of them. */
+  get firstSeen() {
+    return [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0]
+  }
+
   /** Was there no hit before this period? Then a comparison would only cut off what came since its last whole bucket. */
   isNewIn({ period, range }) {
-    const first = [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0]
+    const first = this.firstSeen
     return !range && Boolean(first) && Date.now() - Date.parse(first) < (DAYS[period] ?? 0) * 86400e3
   }
 

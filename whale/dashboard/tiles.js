@@ -33,15 +33,18 @@ function guessed(metrics) {
   return [...new Set([...first, ...money, ...rest, 'hits'])].slice(0, Math.max(LEAST, Math.min(MOST, rest.length + 1)))
 }
 
-/** total: a number, or { now, before }.  series: points, or { now: points, before: points }. */
-export function tile(page, metric, total, series, pressed) {
+/**
+ * total: a number, or { now, before }.  series: points, or { now: points, before: points }.
+ * since: the first day with a count, where that came within the period before; then there is nothing to compare with.
+ */
+export function tile(page, metric, total, series, { pressed, since }) {
   const { now, before } = total && typeof total === 'object' ? total : { now: total }
   const changed = f.change(now, before, metric)
   const sure = Math.abs(sureness(series)) > SURE
   const choose = () => page.go({ metric: metric.formula })
   return h('button', { class: 'tile', id: `tile-${metric.formula}`, 'aria-pressed': pressed, title: f.full(now), onclick: choose },
     h('span', { class: 'name' }, metric.name), h('span', { class: 'big' }, f.value(now, metric)),
-    h('span', { class: 'change' }, before !== undefined && [
+    h('span', { class: 'change' }, since && h('span', { class: 'soft' }, `counted since ${f.day(Date.parse(since), 'UTC')}`), !since && before !== undefined && [
       h('b', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text),
       h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`),
     ]),

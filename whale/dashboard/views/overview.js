@@ -24,7 +24,7 @@ export async function show(place, page) {
   when.add(h('button', { id: 'edit', class: 'plain', onclick: () => edit(page, metrics) }, 'Edit totals'))
   const { tiles, chosen } = tilesOf(page, metrics)
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
-  const view = { place, page, cards, when, metrics, shown, chosen: metrics.of(chosen) }
+  const view = { place, page, cards, when, metrics, shown, chosen: metrics.of(chosen), link: page.link({ tiles }) }
   shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
   const drawn = cards.chart.during(() => showTotals(view)) // asked before the rest, which Whale works at for longer
   const picked = page.state.metric || page.state.tiles.length
@@ -64,12 +64,13 @@ async function showTotals(view) {
   const [total] = Object.values(totals.answer)
   const [numbers, series] = [(total.paths ?? total)._, points.answer.paths?._ ?? points.answer._]
   when.says(total.compared, points.headers)
-  fill(cards.tiles, shown.map((each) => tile(page, each, numbers[each.formula], series[each.formula], each.formula === chosen.formula)))
+  const since = Date.parse(total.compared?.before.start) < Date.parse(metrics.firstSeen) && metrics.firstSeen
+  fill(cards.tiles, shown.map((each) => tile(page, each, numbers[each.formula], series[each.formula], { pressed: each.formula === chosen.formula, since })))
   const isEmpty = Object.values(numbers).every((number) => !(number?.now ?? number))
   if (isEmpty) return nothingThere(cards.chart, page, metrics, totals.address)
   const draws = ([shifts, notes]) => {
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
-    showLine(cards.chart, page, chosen, points, { notes, shift })
+    showLine(cards.chart, page, chosen, points, { notes, shift, link: view.link })
   }
   const first = await Promise.race([view.marks, soon(NO_MARKS)]) // so that a chart is not drawn twice where all is there at once
   draws(first)
