@@ -101,7 +101,8 @@ function pager(page, offset, rows, several) {
     h('span', {}, rows ? `${f.full(offset + 1)}–${f.full(offset + rows)} of ${f.full(several)}` : ''), offset + rows < several && rows > 0 && to(offset + PAGE, 'After →', 'next'))
 }
 
+const hasInterval = (rows) => rows.some((row) => row.low != null)
 const foot = (state, { formula }, { rows, compared }) => h('p', { class: 'foot' },
-  rows.some((row) => row.low != null) && 'By the low end of the 95 % interval, so that one lucky visitor does not come first. ',
-  rows.some((row) => row.important) && `Bold: ${formula.includes('/') ? 'differs from the whole by' : 'has'} more than ${(state.threshold || 0.1) * 100} %. `,
+  hasInterval(rows) && 'By the low end of the 95 % interval, so that one lucky visitor does not come first. ',
+  rows.some((row) => row.important) && `Bold: ${formula.includes('/') ? `${hasInterval(rows) ? 'surely ' : ''}differs from the whole by` : 'has'} more than ${(state.threshold || 0.1) * 100} %. `,
   compared && 'A change has a colour where it is beyond chance.')

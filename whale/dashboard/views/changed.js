@@ -82,9 +82,10 @@ function parts(page, metric, answer, since) {
   return [whole, rows.length > 0 && h('table', { class: 'parts' },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, unit))),
     h('tbody', {}, rows.slice(0, MOST_PARTS).map((row) => {
-      const path = f.pathOf((row.because?.at(-1) ?? row).path)
+      const { path: deepest, part } = row.because?.at(-1) ?? row
+      const path = f.pathOf(deepest)
       return h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'soft' }, `${path[0]} `), f.named(path.slice(1))),
-        h('td', {}, bar(row.part / most, { tone: judged(metric, row.part) || 'bad' })), h('td', { class: 'n' }, points(row.part)))
+        h('td', {}, bar(part / most, { tone: judged(metric, part) || 'bad' })), h('td', { class: 'n' }, points(part)))
     })))]
 }
 

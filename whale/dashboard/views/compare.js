@@ -33,7 +33,9 @@ export async function show(place, page) {
     shown.parts.during(async () => {
       const explained = await page.ask('factors', { ...asked, metric: chosen, limit: MOST, paths: 'list' })
       const { answer } = explained
-      fill(shown.parts.body, lead(metric, answer), answer.dimensions.map((dimension) => table(page, metric, dimension, answer)))
+      const most = Math.max(...answer.dimensions.flatMap(({ rows }) => rows.map(({ part }) => Math.abs(part)))) // one scale for all bars
+      const { change } = answer
+      fill(shown.parts.body, lead(page, metric, answer), answer.dimensions.map((dimension) => table(page, metric, dimension, { change, most })))
       shown.parts.offer({ address: explained.address, table: () => plainParts(answer) })
     }),
   ])
@@ -47,29 +49,30 @@ function build(place, page) {
   return (place.shown = { when, tiles, chart, parts })
 }
 
-function lead(metric, { now, before, change, why, nearest, dimensions }) {
+function lead(page, metric, { now, before, change, why, nearest, dimensions }) {
   const moved = f.change(now, before, metric)
   const verb = change ? (change < 0 ? 'fell' : 'rose') : 'stayed'
   return [h('p', { class: 'lead' }, `${metric.name} ${verb} from ${f.value(before, metric)} to `, h('b', {}, f.value(now, metric)), change ? ` (${moved.text}).` : '.',
-    dimensions.length > 0 && ' Each table has all of the change, cut by one dimension. Grey may be chance.'), why && empty(why, nearest?.period && h('code', {}, nearest.period))]
+    dimensions.length > 0 && ' Each table has all of the change, cut by one dimension. Grey may be chance.',
+    !page.state.range && ' Drag over the line to explain a stretch of it.'), why && empty(why, nearest?.period && h('code', {}, nearest.period))]
 }
 
 const KINDS = { other: 'other names, folded', ended: 'no further', without: 'without it', overlap: 'counted in several' }
 
-function table(page, metric, { dimension, rows, closes }, { change }) {
+function table(page, metric, { dimension, rows, closes }, { change, most }) {
   const points = pointsOf(metric)
-  const most = Math.max(...rows.map(({ part }) => Math.abs(part)))
   const title = f.title(f.named(dimension))
   const name = ({ kind, path, values }) => kind === 'rest' ? `${f.number(values)} more ${values === 1 ? 'value' : 'values'}`
     : KINDS[kind] ?? h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path }) }, f.shown(path.at(-1)))
+  const mostly = ({ path, because }) => because?.slice(-1).map((deep) =>
+    `, mostly ${f.named(deep.path.slice(path.length))}: ${f.value(deep.before, metric)} to ${f.value(deep.now, metric)}`)
   const fate = ({ now, before }) => (before == null && now != null ? 'came' : now == null && before != null ? 'went' : !before && now ? 'came' : before && !now ? 'went' : '')
   return h('table', { class: 'rows explains' }, h('caption', { class: 'sr' }, `${title}: parts of the change`),
     h('thead', {}, h('tr', {}, [title, 'Before', 'Now'].map((text, i) => h('th', { scope: 'col', class: i ? 'n wide-only' : '' }, text)), h('td', {}), h('th', { scope: 'col', class: 'n' }, metric.unit === 'share' ? 'Points' : 'Part'))),
     h('tbody', {}, rows.map((row) => {
       const sure = isSure(row)
-      const deepest = row.because?.at(-1)
       return h('tr', { class: sure ? 'sure' : 'chance' },
-        h('th', { scope: 'row' }, name(row), deepest && h('span', { class: 'soft' }, ` › ${f.named(deepest.path.slice(row.path.length))}`), fate(row) && h('span', { class: 'badge good' }, fate(row))),
+        h('th', { scope: 'row' }, name(row), h('span', { class: 'soft' }, mostly(row)), fate(row) && h('span', { class: 'badge good' }, fate(row))),
         h('td', { class: 'n wide-only' }, f.value(row.before, metric)), h('td', { class: 'n wide-only' }, f.value(row.now, metric)),
         h('td', {}, bar(row.part / most, { tone: sure ? judged(metric, row.part) || 'bad' : 'chance' })),
         h('td', { class: `n ${sure ? judged(metric, row.part) : 'soft'}`, title: f.full(row.part) }, points(row.part)))
