@@ -64,7 +64,7 @@ def up(is_demo: bool, seed: int | None, answer: bool) -> None:
             raise SetupError("--seed and --answer are options of --demo")
         demo.refuse_demo(settings.data_dir)
     elif answer:
-        click.echo(demo.answer(settings))
+        click.echo(demo.answer(settings, int(time.time())))
         return
     else:
         demo.prepare(settings, seed, time.time())

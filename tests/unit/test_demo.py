@@ -100,7 +100,9 @@ def test_the_answer_is_told_to_who_asks(tmp_path: Path) -> None:
     )
     story = demo.prepare(settings_of(tmp_path), 1, NOW).story
     assert shop.SOURCES[story.campaign].name == {"newsletter": "weekly"}
-    said = up(tmp_path, "--demo", "--answer")
-    assert said.stdout == (
-        "Since 2026-11-17 03:00 UTC the campaign newsletter > weekly has 8% of the orders a visit that it had.\n"
+    lost = shop.lost_orders(story, NOW // shop.DAY * shop.DAY)
+    assert demo.answer(settings_of(tmp_path), NOW) == (
+        "Since 2026-11-17 03:00 UTC the campaign newsletter > weekly has 8% of the orders a visit that it had. "
+        f"Up to 2026-11-26 00:00 UTC that is about {lost:,.0f} orders and ${lost * shop.MEAN_PRICE:,.0f} less."
     )
+    assert up(tmp_path, "--demo", "--answer").stdout.startswith("Since 2026-11-17 03:00 UTC")

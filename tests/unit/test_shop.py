@@ -79,6 +79,7 @@ def test_the_campaign_that_broke_is_found_with_its_day_and_its_cost(seed: int) -
     assert datetime.fromisoformat(shift["at"]) == datetime.fromtimestamp(story.broke // DAY * DAY, UTC)
     assert shift["ongoing"]
     truth = lost(story, hits)
+    assert shop.lost_orders(story, BEGAN // DAY * DAY) == pytest.approx(truth, rel=NEAR)
     assert shift["cost"]["orders"] == pytest.approx(-truth, rel=NEAR)
     price = sum(hit["metrics"].get("revenue", 0) for hit in hits) / sum(hit["metrics"].get("orders", 0) for hit in hits)
     assert shift["cost"]["revenue"] == pytest.approx(-truth * price, rel=1.5 * NEAR)

@@ -118,12 +118,18 @@ def save(folder: Path, state: State) -> None:
     new.replace(folder / "demo.json")
 
 
-def answer(settings: Settings) -> str:
-    """Which campaign broke, in a sentence. Raises SetupError where there is no demo."""
+def answer(settings: Settings, now: int) -> str:
+    """Which campaign broke, since when, and its cost in whole days. Raises SetupError where there is no demo."""
     story = demo_in(settings.data_dir).story
     source, campaign = next(iter(shop.SOURCES[story.campaign].name.items()))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(story.broke))
-    return f"Since {when} the campaign {source} > {campaign} has {story.left:.0%} of the orders a visit that it had."
+    today = now // shop.DAY * shop.DAY
+    lost = shop.lost_orders(story, today)
+    return (
+        f"Since {when} the campaign {source} > {campaign} has {story.left:.0%} of the orders a visit that it had. "
+        f"Up to {time.strftime('%Y-%m-%d', time.gmtime(today))} 00:00 UTC that is about {lost:,.0f} orders "
+        f"and ${lost * shop.MEAN_PRICE:,.0f} less."
+    )
 
 
 class Sender:

@@ -91,6 +91,8 @@ MEASURES = {
 BUYS = 0.030
 BUY_FROM_CART, CARTS_MORE = 0.45, 2.1
 VIEWS_MORE = 2.2
+PRICES = (4.1, 0.45)  # mean and deviation of the logarithm
+MEAN_PRICE = float(np.exp(PRICES[0] + PRICES[1] ** 2 / 2))
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _hits(story: Story, hour: int, random: np.random.Generator, each: Places, ki
     orders = random.binomial(each, rates)
     carts = orders + random.binomial(each - orders, np.minimum(rates * CARTS_MORE / (1 - rates), 1))
     views = each + random.poisson(each * VIEWS_MORE)
-    prices = np.round(random.lognormal(4.1, 0.45, orders.sum()), 2)
+    prices = np.round(random.lognormal(*PRICES, orders.sum()), 2)
     revenue = np.bincount(np.repeat(np.arange(len(each)), orders), prices, len(each))
     costs = np.array([source.costs for source in SOURCES])[chosen["source"][1]]
     spent = each * costs * random.uniform(0.85, 1.15, len(each))
@@ -232,6 +234,17 @@ def orders_share(
         found *= np.array([value.buys for value in values])[places]
     broken = (sources == story.campaign) & (times >= story.broke)
     return np.where(broken, found * story.left, found)
+
+
+def lost_orders(story: Story, end: int) -> float:
+    """How many orders fewer are to be expected, from the break to this second, than without it."""
+    source = SOURCES[story.campaign]
+    share = source.weight / sum(each.weight for each in SOURCES)
+    rate = BUYS * source.buys
+    for values in (COUNTRIES, DEVICES, PAGES):
+        rate *= sum(each.weight * each.buys for each in values) / sum(each.weight for each in values)
+    visits = sum(expected_visits(story, hour) for hour in range(story.broke, end, HOUR))
+    return visits * share * rate * (1 - story.left)
 
 
 def _drawn(values: Sequence[Value], count: int, random: np.random.Generator) -> Places:
