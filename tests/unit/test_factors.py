@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -323,6 +324,38 @@ def test_one_value_that_moves_explains_but_for_its_share() -> None:
 def test_chance_does_not_explain() -> None:
     few = {f"v{i}": (3, 3 + (i % 3) - 1) for i in range(40)}
     assert explained(daily(few, days=2).factors("c", "hits", "1d:2015-06-15..2015-06-17"))["v"] in (None, 0)
+
+
+def by_chance(values: int, random: np.random.Generator, broken_from: int = 40) -> Whale:
+    """Visits and sales of values over 40 days, by chance alone; but v0 sells a third from a day on."""
+    hits = []
+    for day in range(40):
+        for i in range(values):
+            visits = int(random.poisson(1000))
+            share = 0.05 / 3 if i == 0 and day >= broken_from else 0.05
+            sales = int(random.binomial(visits, share))
+            hits.append(({"v": f"v{i}"}, {"visits": visits, "sales": sales}, NOW - (40 - day) * DAY))
+    return counted(*hits)
+
+
+@pytest.mark.parametrize("metric", ["sales", "sales/visits"])
+def test_a_break_inside_the_period_is_no_noise(metric: str) -> None:
+    whale = by_chance(8, np.random.default_rng(2), broken_from=32)
+    first, *others = whale.factors("c", metric, PERIOD)["dimensions"][0]["rows"]
+    assert first["path"] == '["v", "v0"]'
+    assert first["z"] < -3
+    assert first["high"] < 0
+    assert all(abs(row["z"]) < 3 for row in others)
+
+
+def test_of_values_that_move_by_chance_few_reach_three_deviations() -> None:
+    whale = by_chance(200, np.random.default_rng(3))
+    for metric in ("visits", "sales", "sales/visits"):
+        rows = whale.factors("c", metric, PERIOD, limit=0)["dimensions"][0]["rows"]
+        z = np.array([row["z"] for row in rows if row["kind"] == "value"])
+        assert len(z) == 200
+        assert (np.abs(z) > 3).sum() <= 2
+        assert 0.8 < z.std() < 1.2
 
 
 def test_a_child_that_explains_its_parent_is_named_down_to_the_deepest() -> None:

@@ -12,10 +12,10 @@ sign), and nothing is left over. Where a value has no denominator in one range, 
 The parts of a dimension add up to the whole change, exactly: of the values, of what ended at the dimension (`ended`), and of what does
 not have it (`without`). Where hits carry several of its values they count more than once; then `overlap` is what that was too much.
 
-How sure: the variance of a value's sum is that from bucket to bucket, around its share of the whole; of a ratio that around its own
-rate; but at least that of a Poisson or binomial count, times what most values of the dimension show to be usual (quasi-Poisson,
-quasi-binomial). `excess` is what a part is more than if all values had moved alike. A dimension explains what the excesses that are
-beyond chance make up of the change: beyond sqrt(2 ln k) deviations, which the noise of k values hardly passes.
+How sure: the variance of a value's sum is that from one group of buckets to the next, around its share of the whole; of a ratio that
+around its own rate; but at least that of a Poisson or binomial count, times what most values of the dimension show to be usual
+(quasi-Poisson, quasi-binomial). `excess` is what a part is more than if all values had moved alike. A dimension explains what the
+excesses that are beyond chance make up of the change: beyond sqrt(2 ln k) deviations, which the noise of k values hardly passes.
 """
 
 import math
@@ -496,11 +496,14 @@ def _spread(cells: Floats, total: Floats, whole: Floats) -> Floats | None:
 
 
 def _around(cells: Floats, factor: Floats, whole: Floats | float) -> Floats | None:
+    """The variance of sums of groups around this factor of the whole's, by how much each group differs from the next one, so that a
+    break inside the period is not taken for noise.  Source: von Neumann, Annals of Mathematical Statistics, 1941.
+    """
     groups = cells.shape[1]
     if groups < 2:
         return None
-    apart = cells - factor[:, None] * whole
-    found: Floats = np.einsum("ij,ij->i", apart, apart) * groups / (groups - 1)
+    steps = np.diff(cells - factor[:, None] * whole, axis=1)
+    found: Floats = np.einsum("ij,ij->i", steps, steps) * groups / (2 * (groups - 1))
     return found
 
 
