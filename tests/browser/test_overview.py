@@ -5,10 +5,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
+import psutil
 import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
@@ -282,6 +284,46 @@ def test_while_whale_is_away_the_last_numbers_stay(page: Page, shopped: str, fau
     expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
     assert all("ERR_INTERNET_DISCONNECTED" in fault for fault in faults)
     faults.clear()
+
+
+HASTE = """const wait = AbortSignal.timeout
+AbortSignal.timeout = (ms) => wait.call(AbortSignal, (window.patience = ms) / 8)"""
+
+
+@contextmanager
+def stopped(site: Site) -> Iterator[None]:
+    """All processes that answer there hold their connections, and answer nothing."""
+    port = urlsplit(site.whale).port
+    listeners = {each.pid for each in psutil.net_connections("tcp") if each.laddr.port == port and each.status == "LISTEN"}  # fmt: skip
+    found = [process for process in psutil.process_iter() if process.pid in listeners or process.ppid() in listeners]
+    for process in found:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in found:
+            process.resume()
+
+
+def test_while_whale_is_silent_the_chart_stays_with_its_time(page: Page, embedded: Site, shopped: str) -> None:
+    page.add_init_script(HASTE)
+    opened(page, shopped + "&metric=visits")
+    drawn = page.locator("#chart canvas")
+    before = drawn.evaluate("it => it.toDataURL()")
+    with stopped(embedded):
+        page.keyboard.press("w")
+        expect(page.get_by_role("status")).to_contain_text(re.compile(r"Whale has not answered since \d\d:\d\d"))
+        assert drawn.evaluate("it => it.toDataURL()") == before
+        assert page.evaluate("getComputedStyle(document.querySelector('main')).filter") == "grayscale(1)"
+        assert page.evaluate("window.patience") == 8000
+        page.locator(".plot").press("Home")
+        expect(page.locator("#chart .at")).to_contain_text("0")
+        page.emulate_media(color_scheme="dark")
+        wait_until(lambda: drawn.evaluate("it => it.toDataURL()") != before, what="the chart in dark")
+    expect(page.locator("body")).not_to_have_class(re.compile("away"))
+    settled(page)
+    expect(page.get_by_role("button", name="7 days")).to_have_attribute("aria-pressed", "true")
+    expect(drawn).to_have_count(1)
 
 
 @pytest.fixture(scope="module")

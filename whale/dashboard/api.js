@@ -12,7 +12,7 @@ export class Refused extends Error {
 /** Whale did not answer, or not in time. */
 export class Away extends Error {}
 
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 8_000
 
 /** The read key, where the reader gave one. */
 export const key = { get: () => keptByTab.get('key'), keep: (value) => keptByTab.set('key', value) }

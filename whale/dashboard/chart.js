@@ -16,12 +16,14 @@
  *       chosen: (from, to) => …,                       // a stretch was dragged, or selected by Shift and arrows and Enter: ms, half-open
  *     })
  *
- * Drawing again into the same place replaces the chart. It ends with page.signal.
+ * Drawing again into the same place replaces the chart. Until then it stays, also while Whale is away; it ends when it leaves the page.
  */
 import { fill, h, say } from './dom.js'
 import { clock, day, ticks } from './format.js'
 
 const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [1, 3], [6, 6]]
+const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+  ...[1, 10, 100, 1e3, 1e4].flatMap((days) => [1, 2, 5].map((each) => each * days * 86400))] // steps of an axis of durations
 const drawn = new WeakMap()
 
 export function draw(place, chart) {
@@ -31,12 +33,15 @@ export function draw(place, chart) {
   })
   fill(place, box)
   const plot = new uPlot(optionsOf(box, chart), dataOf(chart), box)
-  const resize = new ResizeObserver(() => box.clientWidth && plot.setSize({ width: box.clientWidth, height: box.clientHeight }))
+  const repaint = () => plot.redraw(false)
+  const resize = new ResizeObserver(() => { // it tells too when the box is gone
+    if (!box.isConnected) end()
+    else if (box.clientWidth) plot.setSize({ width: box.clientWidth, height: box.clientHeight })
+  })
+  const end = () => (resize.disconnect(), document.removeEventListener('theme', repaint), plot.destroy(), drawn.delete(place))
   resize.observe(box)
-  const end = () => (resize.disconnect(), plot.destroy(), drawn.delete(place))
   drawn.set(place, end)
-  chart.page.signal.addEventListener('abort', end, { once: true })
-  document.addEventListener('theme', () => plot.redraw(false), { signal: chart.page.signal }) // main.js says so
+  document.addEventListener('theme', repaint) // main.js says so
   box.addEventListener('keydown', steering(plot, chart))
   chart.cursor?.(chart.times.length - 1)
 }
@@ -68,6 +73,7 @@ function optionsOf(box, chart) {
   ])
   const second = chart.series.find((each) => each.second)?.second
   const axis = { stroke: colour('--soft'), font, ticks: { show: false }, gap: 6 }
+  const ruled = (metric, more) => ({ ...axis, size: 58, space: 44, values: (_, values) => ticks(values, metric), ...(metric.unit === 'seconds' && { incrs: SECONDS }), ...more })
   const at = (ms) => (chart.width >= 86400e3 || clock(ms, page.zone) === '00:00' ? day(ms, page.zone) : clock(ms, page.zone))
   return {
     width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 22, 0, 0], legend: { show: false },
@@ -78,8 +84,8 @@ function optionsOf(box, chart) {
     },
     axes: [
       { ...axis, grid: { show: false }, size: 30, space: 76, values: (_, starts) => starts.map((s, i) => (i && at(s * 1000) === at(starts[i - 1] * 1000) ? '' : at(s * 1000))) },
-      { ...axis, grid: { stroke: colour('--line'), width: 1 }, size: 58, space: 44, values: (_, values) => ticks(values, metric) },
-      ...(second ? [{ ...axis, scale: 'second', side: 1, grid: { show: false }, size: 58, space: 44, values: (_, values) => ticks(values, second) }] : []),
+      ruled(metric, { grid: { stroke: colour('--line'), width: 1 } }),
+      ...(second ? [ruled(second, { scale: 'second', side: 1, grid: { show: false } })] : []),
     ],
     series: [{}, ...series],
     hooks: {

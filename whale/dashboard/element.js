@@ -34,7 +34,6 @@ export class Graph extends HTMLElement {
   #known = null
   #life = new AbortController()
   #asked = new AbortController()
-  #drawn = new AbortController()
   #timer = 0
   #pause = 0
 
@@ -49,7 +48,6 @@ export class Graph extends HTMLElement {
   disconnectedCallback() {
     this.#stop()
     this.#life.abort()
-    this.#drawn.abort()
   }
 
   attributeChangedCallback(name) {
@@ -166,10 +164,8 @@ export class Graph extends HTMLElement {
     this.style.setProperty('--height', `${Math.min(2000, Math.max(60, this.#number('height') || 296))}px`)
     fill(parts.title, get('title') || metric.name)
     fill(parts.metrics, names.length > 1 && names.map((name) => h('button', { id: `metric-${name}`, 'aria-pressed': name === metric.formula, onclick: () => (this.metric = name) }, f.title(name))))
-    this.#drawn.abort()
-    this.#drawn = new AbortController()
     draw(parts.body, {
-      page: { signal: this.#drawn.signal, zone }, metric, times, width, series, open: this.#answer.open, area: this.hasAttribute('area') && get('area') !== 'false', details: 'numbers',
+      page: { zone }, metric, times, width, series, open: this.#answer.open, area: this.hasAttribute('area') && get('area') !== 'false', details: 'numbers',
       label: `${parts.title.textContent}: ${series.map((each) => `${each.name} ${shown(each, 0)} to ${shown(each, times.length - 1)}`).join('; ')}.`,
       cursor: (i) => fill(parts.at, h('span', { class: 'soft' }, at(i)), series.map((each, n) => h('span', {}, h('i', { class: `key key-${n + 1}` }), `${each.name} `, h('b', {}, shown(each, i))))),
       spoken: (i) => `${at(i)}: ${series.map((each) => `${each.name} ${shown(each, i)}`).join(', ')}`, say: (text) => fill(parts.spoken, text),
