@@ -4,13 +4,14 @@ const THIN = '\u202f' // a narrow space that does not break: between digits, and
 const NOTHING = '–'
 const minus = (text) => text.replace('-', '−')
 const fixed = (v, digits) => minus(v.toFixed(digits)).replace(/^−(0(\.0*)?)$/, '$1')
-const grouped = (v) => minus(Math.round(v).toString().replace(/\B(?=(\d{3})+$)/g, THIN))
+const grouped = (v, digits = 0) => fixed(v, digits).replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, THIN)
 
+const LARGE = [[999.5e6, 1e9, 'G'], [999.5e3, 1e6, 'M'], [9999.5, 1e3, 'k']]
 /** Three digits: 3 742, 87.2 k, 1.24 M. */
 export function number(v, digits = 3) {
   if (v == null || !Number.isFinite(v)) return NOTHING
   const size = Math.abs(v)
-  for (const [least, divisor, unit] of [[999.5e6, 1e9, 'G'], [999.5e3, 1e6, 'M'], [9999.5, 1e3, 'k']]) {
+  for (const [least, divisor, unit] of LARGE) {
     if (size >= least) return significant(v / divisor, digits) + THIN + unit
   }
   if (size >= 999.5) return grouped(v)
@@ -23,27 +24,30 @@ function significant(v, digits) {
 }
 
 const SIGNS = { USD: '$', EUR: '€', GBP: '£', JPY: '¥' }
+const signOf = (currency) => SIGNS[currency ?? ''] ?? (currency ? currency + THIN : '')
 function money(v, currency) {
-  const sign = SIGNS[currency ?? ''] ?? (currency ? currency + THIN : '')
-  return (v < 0 ? '−' : '') + sign + (Math.abs(v) < 100 ? Math.abs(v).toFixed(2) : number(Math.abs(v)))
+  return (v < 0 ? '−' : '') + signOf(currency) + (Math.abs(v) < 100 ? Math.abs(v).toFixed(2) : number(Math.abs(v)))
 }
 
 /** 1 min 20 s. */
 export function duration(seconds) {
   const size = Math.abs(seconds)
-  const two = (first, unit, second, small) => `${Math.floor(first)}${THIN}${unit}` + (second ? ` ${second}${THIN}${small}` : '')
   if (size < 60) return number(seconds) + THIN + 's'
-  if (size < 3600) return two(size / 60, 'min', Math.round(size % 60), 's')
-  if (size < 86400) return two(size / 3600, 'h', Math.round((size % 3600) / 60), 'min')
-  return two(size / 86400, 'd', Math.round((size % 86400) / 3600), 'h')
+  const [, large, name, small, rest] = LENGTHS.find(([most]) => size < most)
+  const [count, per] = [Math.round(size / small), large / small]
+  return `${seconds < 0 ? '−' : ''}${Math.floor(count / per)}${THIN}${name}` + (count % per ? ` ${count % per}${THIN}${rest}` : '')
 }
+const LENGTHS = [[3599.5, 60, 'min', 1, 's'], [86370, 3600, 'h', 60, 'min'], [Infinity, 86400, 'd', 3600, 'h']]
 
-const share = (v, digits = Math.abs(v) < 0.0995 ? 2 : 1) => fixed(v * 100, digits) + THIN + '%'
+const share = (v) => fixed(v * 100, Math.abs(v) < 0.0995 ? 2 : 1) + THIN + '%'
 const BYTES = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
-function bytes(v) {
-  if (!v) return `0${THIN}B`
+function bytesOf(v) {
   const step = Math.min(BYTES.length - 1, Math.max(0, Math.floor(Math.log10(Math.abs(v) || 1) / 3)))
-  return significant(v / 1000 ** step, 3) + THIN + BYTES[step]
+  return [1000 ** step, BYTES[step]]
+}
+function bytes(v) {
+  const [divisor, name] = bytesOf(v)
+  return (v ? significant(v / divisor, 3) : '0') + THIN + name
 }
 
 /** A value of a metric, as metrics.js describes it. Zero and nothing differ. */
@@ -62,13 +66,23 @@ export function value(v, { unit, currency } = {}) {
 /** Every digit, for tables and titles. */
 export const full = (v) => (v == null ? NOTHING : Number.isInteger(v) ? grouped(v) : minus(String(+v.toPrecision(12))))
 
-/** Ticks of one axis: all with as many decimals as their step needs. */
-export function ticks(values, metric) {
-  const shares = metric.unit === 'share' && !values.some((v) => Math.abs(v) > 1.5)
-  if (!shares) return values.map((v) => value(v, metric).replace(/\.00(?=$|\u202f)/, ''))
-  const step = values.length > 1 ? Math.abs(values[1] - values[0]) * 100 : 1
-  const digits = [0, 1, 2].find((each) => Math.abs(step * 10 ** each - Math.round(step * 10 ** each)) < 1e-6) ?? 3
-  return values.map((v) => share(v, digits))
+/** Ticks of one axis: in one unit, that of the largest, with as many decimals as their step needs. From a second on durations, which have none. */
+export function ticks(values, { unit, currency } = {}) {
+  const most = Math.max(0, ...values.map(Math.abs))
+  const step = values.length > 1 ? Math.abs(values[1] - values[0]) : most
+  if (unit === 'seconds' && step >= 1) return values.map(duration)
+  const [divisor, name] = scaleOf(most, unit)
+  const isWhole = (v) => Math.abs(v - Math.round(v)) < 1e-6
+  const digits = [0, ...(unit === 'money' && divisor === 1 ? [] : [1]), 2, 3, 4, 5].find((each) => isWhole((step / divisor) * 10 ** each)) ?? 6
+  const sign = unit === 'money' ? signOf(currency) : ''
+  return values.map((v) => (v < 0 ? '−' : '') + sign + grouped(Math.abs(v / divisor), digits) + (v || !/[kMG]$/.test(name) ? name : ''))
+}
+
+function scaleOf(most, unit) {
+  if (unit === 'share' && most <= 1.5) return [0.01, `${THIN}%`]
+  if (unit === 'times' || unit === 'seconds') return [1, THIN + (unit === 'times' ? '×' : 's')]
+  const [divisor, name] = unit === 'bytes' ? bytesOf(most) : (LARGE.find(([least]) => most >= least)?.slice(1) ?? [1, ''])
+  return [divisor, name && THIN + name]
 }
 
 /** How much it changed: { text, sign }. Shares change in points, all else in %; what is small is written out. */
