@@ -5,7 +5,7 @@
  *       page, metric,                                  // metric: as metrics.js describes it; the unit of the axis
  *       times: [ms, …], width: 86400e3,                // starts of the buckets; how long one is
  *       series: [{ name, values, before, width, second }],   // 1 to 6; null is a gap; before: the other period, by position, dotted;
- *                                                      // width: of the line, 2 px; second: the metric, of one that has an axis of its own
+ *                                                      // width: of the line, 2 px, or 1 where points lie close; second: the metric, of one that has an axis of its own
  *       open: true,                                    // the last bucket is not over: dashed
  *       area: false,                                   // filled down to 0
  *       shift: { at: ms, text: 'since Thu 19 Nov' },   // a mark from there to the end
@@ -21,6 +21,7 @@
 import { fill, h, say } from './dom.js'
 import { clock, day, ticks } from './format.js'
 
+const CLOSE = 2 // px between points, below which a thick line hides its own turns and takes four times as long to paint
 const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [1, 3], [6, 6]]
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
   ...[1, 10, 100, 1e3, 1e4].flatMap((days) => [1, 2, 5].map((each) => each * days * 86400))] // steps of an axis of durations
@@ -49,13 +50,12 @@ export function draw(place, chart) {
 /** A colour as it is around an element: in the page, or in a graph within another page. */
 const token = (element, name) => getComputedStyle(element).getPropertyValue(name).trim()
 
-/** uPlot's columns: the times; for each series the one before, what is over, and what is still open. */
+/** uPlot's columns: the times; for each series the one before, what is over, and what is still open, where there is such. */
 function dataOf({ times, series, open }) {
   const last = times.length - 1
   const columns = series.flatMap(({ values, before }) => [
-    times.map((_, i) => before?.[i] ?? null),
-    values.map((v, i) => (open && i === last ? null : v)),
-    values.map((v, i) => (open && i >= last - 1 ? v : null)),
+    ...(before ? [times.map((_, i) => before[i] ?? null)] : []),
+    ...(open ? [values.with(last, null), values.map((v, i) => (i >= last - 1 ? v : null))] : [values]),
   ])
   return [times.map((at) => at / 1000), ...columns]
 }
@@ -66,10 +66,11 @@ function optionsOf(box, chart) {
   const font = `12px ${getComputedStyle(box).fontFamily}`
   const dot = (name) => ({ size: 5, width: 0, fill: colour(name), filter: lone })
   const lineOf = (scale, name, width, dash) => ({ scale, stroke: colour(name), width, dash, points: dot(name) })
-  const series = chart.series.flatMap(({ width = 2, second }, i) => [
-    lineOf('y', '--before', 1.5, [2, 3]),
+  const usual = chart.times.length * CLOSE > box.clientWidth ? 1 : 2
+  const series = chart.series.flatMap(({ width = usual, second, before }, i) => [
+    ...(before ? [lineOf('y', '--before', 1.5, [2, 3])] : []),
     { ...lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, DASHES[i]), ...(chart.area && !i && { fill: colour('--fill') }) },
-    lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, [4, 4]),
+    ...(chart.open ? [lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, [4, 4])] : []),
   ])
   const second = chart.series.find((each) => each.second)?.second
   const axis = { stroke: colour('--soft'), font, ticks: { show: false }, gap: 6 }

@@ -14,7 +14,8 @@ import { changedCard, shiftsOf, showChanged } from './changed.js'
 const PREVIEW = 8
 const DAY = 86400e3
 const NO_MARKS = [[], []]
-const soon = (value) => new Promise((done) => setTimeout(done, 120, value))
+const SOON_MS = 300
+const soon = (value) => new Promise((done) => setTimeout(done, SOON_MS, value))
 
 export async function show(place, page) {
   const cards = place.cards ?? build(place)
@@ -26,10 +27,11 @@ export async function show(place, page) {
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
   const view = { place, page, cards, when, metrics, shown, chosen: metrics.of(chosen), link: page.link({ tiles }) }
   shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
-  const drawn = cards.chart.during(() => showTotals(view)) // asked before the rest, which Whale works at for longer
+  const drawn = cards.chart.during(() => showTotals(view))
+  const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
   const picked = page.state.metric || page.state.tiles.length
-  view.shifts = shiftsOf(page, metrics, picked ? [chosen] : [...new Set([chosen, tiles[0]])])
-  const notes = notesOf(page)
+  view.shifts = answered.then(() => shiftsOf(page, metrics, picked ? [chosen] : [...new Set([chosen, tiles[0]])]))
+  const notes = answered.then(() => notesOf(page))
   view.marks = Promise.all([view.shifts.catch(() => []), notes])
   await Promise.all([
     drawn,
@@ -58,7 +60,8 @@ const notesOf = ({ ask, asked: { pk, period, tz } }) => ask('notes', { pk, perio
 async function showTotals(view) {
   const { place, page, cards, when, metrics, chosen, shown } = view
   const question = { ...page.asked, metrics: shown.map(({ formula }) => formula), undefined: 'null' }
-  const [totals, points] = await Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
+  view.answers = Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
+  const [totals, points] = await view.answers
   const unknown = totals.unknown.find(({ kind }) => kind === 'pk')
   if (unknown) return neverCounted(place, page, unknown)
   const [total] = Object.values(totals.answer)
@@ -72,7 +75,8 @@ async function showTotals(view) {
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
     showLine(cards.chart, page, chosen, points, { notes, shift, link: view.link })
   }
-  const first = await Promise.race([view.marks, soon(NO_MARKS)]) // so that a chart is not drawn twice where all is there at once
+  const drawnBefore = cards.chart.body.firstChild // its marks would go, and come back
+  const first = drawnBefore ? await Promise.race([view.marks, soon(NO_MARKS)]) : NO_MARKS
   draws(first)
   if (first === NO_MARKS) view.marks.then((found) => page.signal.aborted || draws(found))
 }
