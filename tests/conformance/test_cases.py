@@ -11,7 +11,7 @@ refused: its code and field; of a method of the library its field alone. Of a hi
 
 Of decisions: the same question so many `times`, and for each option the `shares` of the answers, from and to; of the library's
 weighted_reasons the `classes` (option: good, bad or test) or, rounded, the `effects` (option: effect, significance and the
-ratio of all options).
+ratio of all options). Of a report of /outcomes the `report`: its trials, rewards and verdict.
 """
 
 import json
@@ -282,6 +282,19 @@ def effects(answer: Any) -> dict[str, list[float]]:
     }
 
 
+def report(answer: Any) -> dict[str, Any]:
+    """What no draw decides: trials, rewards and states by option; those of each context; whether to stop, and with which option."""
+    found = msgspec.to_builtins(answer)
+    return {
+        "options": {row["option"]: [row["trials"], row["reward"], row["state"]] for row in found["options"]},
+        "segments": {
+            segment["dimension"]: {row["option"]: [row["trials"], row["reward"]] for row in segment["options"]}
+            for segment in found["segments"]
+        },
+        "stop": [found["stop"]["may_stop"], found["stop"]["option"]],
+    }
+
+
 def repeated(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in given.items() if name != "times"}] * given.get("times", 1)
 
@@ -339,4 +352,5 @@ FORMS: dict[str, Callable[[Any], Any]] = {
     "nearest": lambda answer: [answer["why"], answer["nearest"]],
     "classes": classes,
     "effects": effects,
+    "report": report,
 }
