@@ -6,6 +6,8 @@ with Stream(farm.live_url, pk="shop") as stream:
 
 import http.client
 import json
+import ssl
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -19,12 +21,17 @@ class Told(NamedTuple):
 
 
 class Stream:
-    """host: as which it is asked.  headers: more of the request."""
+    """headers: more of the request.  trusted: of an https address, a file with the certificate that it is asked by, whatever its name."""
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None, **parameters: str):
+    def __init__(self, url: str, headers: dict[str, str] | None = None, trusted: Path | None = None, **parameters: str):
         address = urlsplit(url)
         assert address.hostname
         self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=PATIENCE_S)
+        if trusted:
+            context = ssl.create_default_context(cafile=trusted)
+            context.check_hostname = False
+            where = address.hostname, address.port
+            self._connection = http.client.HTTPSConnection(*where, timeout=PATIENCE_S, context=context)
         query = urlencode(parameters)
         self._connection.request("GET", f"/live?{query}" if query else "/live", headers=headers or {})
         self.answer = self._connection.getresponse()

@@ -1,5 +1,6 @@
 """The recipes of docs/howto: their commands are run on one real `hailwhale up`, and answer what is printed below them."""
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from tests.integration.test_readme import ROOT, Shell, answers_what_is_printed, running
 from tests.servers import RabbitMQ, RedisServer, free_port, missing, wait_until
+from tests.streams import Stream
 
 RECIPES = sorted(path.name for path in (ROOT / "docs/howto").glob("*.md") if path.name != "README.md")
 ALONE = {"backup.md", "demo.md", "farm.md"}  # stop HailWhale, or need other servers
@@ -88,7 +90,7 @@ SITE = "count.example.org"
 
 
 @contextmanager
-def nginx(folder: Path, hail: str, whale: str) -> Iterator[int]:
+def nginx(folder: Path, hail: str, whale: str, live: str) -> Iterator[int]:
     """With deploy/nginx.conf, on another port and with a certificate of its own; the port."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if not program:
@@ -103,6 +105,7 @@ def nginx(folder: Path, hail: str, whale: str) -> Iterator[int]:
     for printed, real in (
         ("127.0.0.1:8085", hail),
         ("127.0.0.1:8086", whale),
+        ("127.0.0.1:8087", live),
         ("listen 443", f"listen 127.0.0.1:{port}"),
         (f"/etc/ssl/certs/{SITE}.pem", f"{folder}/cert.pem"),
         (f"/etc/ssl/private/{SITE}.key", f"{folder}/key.pem"),
@@ -128,7 +131,30 @@ def nginx(folder: Path, hail: str, whale: str) -> Iterator[int]:
         process.wait(30)
 
 
-def test_a_farm_behind_nginx_counts_and_answers(
+def page_behind_nginx_sees_hits(shell: Shell, port: int, read_key: str) -> None:
+    """As a browser does it: the page names the stream, a token opens it, and each event comes when it was sent."""
+    trusted, page = shell.folder / "cert.pem", f"https://{SITE}"
+    curl = f"curl --cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 -H 'Authorization: Bearer {read_key}'"
+    said = json.loads(shell.run(f"{curl} {page}:{port}/live_token"))
+    assert said["url"] == f"{page}/live"
+    assert f"connect-src 'self' {page};" in shell.run(f"{curl} -o /dev/null -D - {page}:{port}/")
+    shared = json.loads(
+        shell.run(f"{curl} {page}:{port}/shares -H 'Content-Type: application/json' -d '{{\"pk\": \"farm\"}}'")
+    )
+    assert shared["url"].startswith(f"{page}/s/")
+    headers = {"Host": SITE, "Origin": page, "Accept-Encoding": "gzip"}
+    with Stream(f"https://localhost:{port}", headers, trusted, token=said["token"], pk="tail") as stream:
+        assert (stream.status, stream.headers["Access-Control-Allow-Origin"]) == (200, page)
+        assert "Content-Encoding" not in stream.headers
+        assert stream.next("ping").data["redis"] == "up"
+        shell.run(f'curl http://{shell.hail}/count -H "Authorization: Bearer $HAILWHALE_WRITE_KEY" -d pk=tail')
+        assert stream.next("hit").data["pk"] == ["tail"]
+    others = {"Host": SITE, "Origin": "https://evil.example"}
+    with Stream(f"https://localhost:{port}", others, trusted, token=said["token"]) as stream:
+        assert (stream.status, stream.json()["code"]) == (403, "foreign_origin")
+
+
+def test_a_farm_behind_nginx_counts_and_answers_and_shows_hits(
     tmp_path: Path, rabbitmq: RabbitMQ, own_redis: RedisServer, unique: str
 ) -> None:
     shell = Shell(tmp_path)
@@ -138,10 +164,14 @@ def test_a_farm_behind_nginx_counts_and_answers(
         "HAILWHALE_BROKER_URL": rabbitmq.url,
         "HAILWHALE_REDIS_URL": own_redis.url,
         "HAILWHALE_QUEUE": unique,
+        "HAILWHALE_LIVE_URL": f"https://{SITE}",
+        "HAILWHALE_TRUSTED_PROXIES": "127.0.0.1/32",
+        "HAILWHALE_SECRET": "s" * 32,
     }
     try:
-        with running(shell), nginx(tmp_path, shell.hail, shell.whale) as port:
+        with running(shell), nginx(tmp_path, shell.hail, shell.whale, shell.live) as port:
             real = f"--cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 https://{SITE}:{port}"
             assert answers_what_is_printed(shell, "docs/howto/farm.md", {f"https://{SITE}": real}) == 4
+            page_behind_nginx_sees_hits(shell, port, shell.environ["HAILWHALE_READ_KEY"])
     finally:
         rabbitmq.delete(unique, f"{unique}.dead")

@@ -41,13 +41,13 @@ class Shell:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self.hail, self.whale, self.live = (f"127.0.0.1:{free_port()}" for _ in range(3))
         own = {name: value for name, value in os.environ.items() if not name.startswith("HAILWHALE_")}
         self.environ = {
             **own,
             "HAILWHALE_HAIL_BIND": self.hail,
             "HAILWHALE_WHALE_BIND": self.whale,
-            "HAILWHALE_LIVE_BIND": f"127.0.0.1:{free_port()}",
+            "HAILWHALE_LIVE_BIND": self.live,
             "PYTHONPATH": str(ROOT),
         }
 
