@@ -1,9 +1,12 @@
-"""`hailwhale agent` with options that cannot work: nothing is sent."""
+"""`hailwhale agent` with options that cannot work, where nothing is sent; and a disk that goes away."""
+
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from whale.cli import main
+from whale.commands.agent import Machine
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,14 @@ def test_options_that_cannot_work_are_one_sentence(options: list[str], says: str
     said = CliRunner().invoke(main, ["agent", *options])
     assert (said.exit_code, said.stdout) == (2, "")
     assert says in said.stderr.splitlines()[-1]
+
+
+def test_a_disk_that_goes_away_stops_nothing_else(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    machine = Machine(str(disk))
+    assert sorted(machine.shares()) == ["cpu", "cpu_peak", "disk", "memory"]
+    disk.rmdir()
+    assert sorted(machine.shares()) == ["cpu", "cpu_peak", "memory"]
+    disk.mkdir()
+    assert "disk" in machine.shares()

@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.request
 from collections import deque
+from contextlib import suppress
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -51,15 +52,16 @@ class Machine:
         psutil.cpu_percent()  # what follows is since here
 
     def shares(self) -> dict[str, Any]:
-        """Metrics of a hit: of the CPU the mean and the maximum since the call before, of memory and disk the last ones."""
+        """Metrics of a hit: of the CPU the mean and the maximum since the call before, of memory and disk the last ones.
+
+        Without the disk while it is away: a disk may be mounted later again.
+        """
         cpu = round(psutil.cpu_percent() / 100, 4)
-        memory, disk = psutil.virtual_memory().percent, psutil.disk_usage(self._disk).percent
-        return {
-            "cpu": cpu,
-            "cpu_peak": {"max": cpu},
-            "memory": {"last": round(memory / 100, 4)},
-            "disk": {"last": round(disk / 100, 4)},
-        }
+        memory = psutil.virtual_memory().percent
+        found = {"cpu": cpu, "cpu_peak": {"max": cpu}, "memory": {"last": round(memory / 100, 4)}}
+        with suppress(OSError):
+            found["disk"] = {"last": round(psutil.disk_usage(self._disk).percent / 100, 4)}
+        return found
 
 
 class Waiting:
