@@ -294,11 +294,13 @@ def test_the_graph_of_the_first_readme_shows_the_whole_and_what_is_at_least_a_te
 def test_a_script_tag_writes_the_graph_where_it_stands(page: Page, shop: Site, foreign: Foreign) -> None:
     token = share(shop, drill=True).rpartition("/")[2]
     address = f"{shop.whale}/graph.js?share={token}&depth=1&live=false&title={EVIL}&height=%22%3E%3Cscript%3E"
-    body = f'<p id=before>before</p><script src="{escape(address)}" async></script><p id=after>after</p>'
+    body = f'<p id=before>before</p><script src="{escape(address)}" async></script><p id=after>after</p><p id=there></p>'
+    body += f'<script src="{escape(address)}&amp;parent_div=there" async></script>'
     page.goto(foreign.show("tag", body, shop.whale))
     graph = page.locator("#before ~ hail-whale-graph:has(~ #after)")
     expect(graph.locator("h2")).to_have_text(EVIL)
     assert rows(graph)[0] == ["Time", "country", "US", "DE", EVIL]  # FR has less than a tenth
+    expect(page.locator("#there > hail-whale-graph h2")).to_have_text(EVIL)
     assert page.locator("img").count() == 0
 
 
@@ -378,7 +380,8 @@ def test_a_table_drives_a_graph(page: Page, shop: Site, foreign: Foreign) -> Non
         for country in ("US", "DE")
     )
     heads = "".join(f'<th data-extra=graphable data-name="{name}">{name}</th>' for name in ("orders", "revenue"))
-    table = f'<div id=graph></div><table id=sales data-hw-target="#graph"><tr>{heads}</tr>{lines}</table>'
+    button = "<td><button data-graphmetric=orders>Back to orders</button></td>"
+    table = f'<div id=graph></div><table id=sales data-hw-target="#graph"><tr>{heads}{button}</tr>{lines}</table>'
     script = f'<script src="{shop.whale}/table_graph.js?table=%23sales&height=200" async></script>'
     page.goto(foreign.show("table", table + script, shop.whale))
     graph = page.locator("#graph hail-whale-graph")
@@ -388,3 +391,8 @@ def test_a_table_drives_a_graph(page: Page, shop: Site, foreign: Foreign) -> Non
     expect(graph.locator("#numbers td").first).to_have_text("74")
     page.get_by_role("checkbox", name="DE").uncheck()
     expect(graph.locator("#numbers thead th")).to_have_text(["Time", "revenue"])
+    page.get_by_role("button", name="Back to orders").click()
+    expect(graph.locator("#numbers td").first).to_have_text("37")
+    page.get_by_role("checkbox", name="DE").evaluate("it => { it.checked = true }")  # of which no event tells
+    page.locator("#sales").evaluate("it => it.setAttribute('please-redraw', '')")
+    expect(graph.locator("#numbers thead th")).to_have_text(["Time", "country › US", "country › DE"])

@@ -70,6 +70,29 @@ def test_the_page_may_run_nothing_but_its_own_service_and_ask_the_live_one_too(s
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("settings", "host", "origin"),
+    [
+        ({}, "localhost:8086", "http://localhost:8087"),
+        ({}, "[::1]:8086", "http://[::1]:8087"),
+        ({"LIVE_BIND": "127.0.0.1:9000"}, "127.0.0.1", "http://127.0.0.1:9000"),
+        ({"LIVE_URL": "https://count.example.org"}, "localhost:8086", "https://count.example.org"),
+        ({"LIVE_BIND": ""}, "localhost:8086", ""),
+        ({"LIVE_BIND": "unix:/run/live.sock"}, "localhost:8086", ""),
+        ({"LIVE_BIND": "", "LIVE_URL": "https://count.example.org"}, "localhost:8086", "https://count.example.org"),
+    ],
+    ids=str,
+)
+def test_the_page_may_ask_the_stream_that_it_is_told_and_no_other(
+    settings: dict[str, str], host: str, origin: str
+) -> None:
+    site = Site(**{f"HAILWHALE_{name}": value for name, value in settings.items()})
+    told = site.get("/live_token", HTTP_HOST=host).json
+    assert told == {"url": f"{origin}/live" if origin else None, "token": None, "expires": None, "spy": True}
+    policy = site.get("/", HTTP_HOST=host).headers["Content-Security-Policy"]
+    assert re.findall("connect-src ([^;]*);", policy) == [f"'self' {origin}".strip()]
+
+
 def test_every_file_that_the_page_or_a_module_names_is_served(site: Site) -> None:
     addresses = named(site.get().text)
     assert len(addresses) == 3

@@ -16,6 +16,7 @@ from whale.count.witness import MOST_HITS, Witness
 from whale.dimension import Pk
 from whale.errors import Unavailable
 from whale.events import MAX_EVENT_BYTES, Event, Pace, Watched, added, hits_of
+from whale.store.contract.names import OTHER
 from whale.store.memory import MemoryStore
 
 SETTINGS = load({})
@@ -184,6 +185,15 @@ def test_sums_that_nobody_waits_for_are_forgotten() -> None:
     applier.apply([message([shop()], SETTINGS, "a", 1)], NOW)
     applier.witness.tell()
     assert applier.witness._audience.waiting() == []
+
+
+def test_a_hit_beyond_a_cap_is_told_with_the_names_that_it_came_with() -> None:
+    settings = SETTINGS.replace(max_children=1)
+    store = Told(settings, ("shop",))
+    hits = [{**shop(), "dimensions": {"country": name}} for name in ("US", "DE")]
+    applied(store, settings, message(hits, settings, "a"))
+    assert sums(store, "a", ("shop",), [("country", "US"), ("country", OTHER)]) == [1, 1]
+    assert [data(event)["paths"][-1] for event in store.all("hit")] == [["country", "US"], ["country", "DE"]]
 
 
 @pytest.mark.parametrize("error", [Unavailable("Redis: NOPERM"), RuntimeError("a fault of ours")])
