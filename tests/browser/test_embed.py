@@ -244,6 +244,7 @@ def test_the_dashboard_copies_a_tag_that_works_in_a_page_of_another_site(
 ) -> None:
     with chromium.visit(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
         page.goto(f"{shop.whale}/?pk={PK}&metric=orders&period=last_7d")
+        expect(page.locator("#main [aria-busy=true]")).to_have_count(0)
         page.locator("#chart-tools").click()
         page.get_by_role("button", name="Copy tag").click()
         expect(page.get_by_text("Copied: tag")).to_be_visible()
