@@ -45,7 +45,6 @@ from typing import Any
 import bottle
 
 from hail import access
-from hail.hit import Reason
 from hail.metrics import tell_held
 from hail.problem import Unrouted
 from hail.room import rest
@@ -55,12 +54,12 @@ from whale.errors import SetupError, Unavailable
 from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
-from whale.routes.door import Door
+from whale.routes.door import Door, Guarded
 from whale.routes.graphs import GraphRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
-from whale.routes.responses import Problem, text_answer, unavailable
+from whale.routes.responses import text_answer, unavailable
 from whale.routes.service import ServiceRoutes
 from whale.routes.shares import ShareRoutes
 from whale.store import with_redis
@@ -72,25 +71,10 @@ TELL_S, REST_TURNS = 1.0, 20
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
 
-class _Guarded(bottle.Bottle):
-    """Answers nobody whom the door takes for a stranger."""
-
-    def __init__(self, door: Door):
-        super().__init__()
-        self._door = door
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if said := self._door.access.stranger(environ):
-            refused = Problem(403, Reason.KEYLESS, said).response()
-            start_response(refused.status_line, refused.headerlist)
-            return [refused.body]
-        return self.wsgi(environ, start_response)
-
-
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     """The WSGI application over a Whale, which knows the store, the account and the clock."""
     door = Door(settings, whale.account)
-    app = _Guarded(door)
+    app = Guarded(door.access)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
     questions = QuestionRoutes(door, whale)
@@ -132,7 +116,7 @@ class Application:
             app = self._app or self.load()
         except (Unavailable, SetupError) as error:
             self._away = error
-            app = _Guarded(Door(load(os.environ)))
+            app = Guarded(Door(load(os.environ)).access)
             app.route(HEALTH, "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)

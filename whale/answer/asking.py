@@ -23,7 +23,7 @@ from whale.answer.series import Bounds, Question
 from whale.answer.shapes import naming_of
 from whale.answer.unknown import Unknown, unknown_names
 from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
-from whale.errors import CallerError, FormulaError, PathError, PeriodError
+from whale.errors import CallerError, FormulaError, PathError, PeriodError, Unavailable
 from whale.formula import metrics_asked
 from whale.period import Range, Span, parse_period, width, zone_asked, zone_of_offset
 from whale.store.contract.counters import Counters
@@ -158,6 +158,14 @@ class Asking:
     def zone(self) -> str:
         """Whose days the account's buckets are of."""
         return self.store.zone(self.account)
+
+    @property
+    def zone_or_setting(self) -> str:
+        """The zone, for whatever is there while the store is away: then that of the settings."""
+        try:
+            return self.zone
+        except Unavailable:
+            return self.settings.timezone
 
     def moment(self, value: Any, field: str) -> float | None:
         """Epoch seconds of a time as it was asked; None of None."""

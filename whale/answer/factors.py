@@ -113,6 +113,16 @@ class Factors:
     counted: bool
 
 
+def check_search(dimensions: Sequence[Path] | None, depth: int, least_depth: int, limit: int, bounds: Bounds) -> None:
+    """Whether so many values may be searched and answered; raises CallerError (depth, limit, dimensions)."""
+    if not least_depth <= depth <= bounds.levels:
+        raise CallerError(f"expected {least_depth} to {bounds.levels}, got {depth}", "depth")
+    if limit < 0:
+        raise CallerError(f"expected 0 (all) or more, got {limit}", "limit")
+    if dimensions is not None and len(dimensions) > MOST_NAMED:
+        raise CallerError(f"expected at most {MOST_NAMED}, got {len(dimensions)}", "dimensions")
+
+
 def factors(
     store: Counters,
     question: Question,
@@ -128,12 +138,7 @@ def factors(
     Raises CallerError (depth, limit, dimensions, metric), TooManyPoints, Unavailable.  Reads each page of both ranges once, and again
     what is below up to 100 values, a level at a time.
     """
-    if not 0 <= depth <= bounds.levels:
-        raise CallerError(f"expected 0 to {bounds.levels}, got {depth}", "depth")
-    if limit < 0:
-        raise CallerError(f"expected 0 (all) or more, got {limit}", "limit")
-    if dimensions is not None and len(dimensions) > MOST_NAMED:
-        raise CallerError(f"expected at most {MOST_NAMED}, got {len(dimensions)}", "dimensions")
+    check_search(dimensions, depth, 0, limit, bounds)
     reading = _Reading(store, question, comparison, bounds)
     tables: list[_Values] = []
     if dimensions is None:

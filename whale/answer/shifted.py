@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from hail.hit import MILLION
 from whale.answer import series
 from whale.answer.explain import iso
-from whale.answer.factors import LARGEST, MOST_NAMED, Form, as_number, forms_of
+from whale.answer.factors import LARGEST, Form, as_number, check_search, forms_of
 from whale.answer.notes import about, near
 from whale.answer.series import CELLS_A_READ, READ_FACTOR, Bounds, Question
 from whale.answer.shifts import MOST_SERIES, Shift, Shifts, shifts
@@ -60,12 +60,7 @@ def shifted(
     depth: levels below a dimension.  limit: shifts that are told, 0 for all.
     Raises CallerError (depth, limit, dimensions, metric, cost), TooManyPoints, Unavailable.
     """
-    if not 1 <= depth <= bounds.levels:
-        raise CallerError(f"expected 1 to {bounds.levels}, got {depth}", "depth")
-    if limit < 0:
-        raise CallerError(f"expected 0 (all) or more, got {limit}", "limit")
-    if dimensions is not None and len(dimensions) > MOST_NAMED:
-        raise CallerError(f"expected at most {MOST_NAMED}, got {len(dimensions)}", "dimensions")
+    check_search(dimensions, depth, 1, limit, bounds)
     metric, *costs = question.metrics
     if len(costs) > MOST_COSTS:
         raise CallerError(f"expected at most {MOST_COSTS}, got {len(costs)}", "cost")

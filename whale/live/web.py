@@ -33,7 +33,7 @@ from whale.live import admission
 from whale.live.relay import Relay
 from whale.live.viewers import GONE, STOPPING, Full, Viewer, Viewers
 from whale.routes.asked import LiveAsked
-from whale.routes.door import problem_of
+from whale.routes.door import Guarded, problem_of
 from whale.routes.parameters import address_query, asked_of, lenient
 from whale.routes.responses import Problem, json_answer, text_answer
 from whale.store import connect, with_redis
@@ -153,26 +153,11 @@ class Live:
         return json_answer({"ready": False, "store": "away"}, 503, {"Retry-After": "1"})
 
 
-class _Guarded(bottle.Bottle):
-    """Answers nobody whom the door takes for a stranger."""
-
-    def __init__(self, live: Live):
-        super().__init__()
-        self._access = live.access
-
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        if said := self._access.stranger(environ):
-            refused = Problem(403, Reason.KEYLESS, said).response()
-            start_response(refused.status_line, refused.headerlist)
-            return [refused.body]
-        return self.wsgi(environ, start_response)
-
-
 def make_app(
     settings: Settings, viewers: Viewers, relay: Relay, clock: Callable[[], float] = time.time
 ) -> bottle.Bottle:
     live = Live(settings, viewers, relay, clock)
-    app = _Guarded(live)
+    app = Guarded(live.access)
     live.add_to(app)
     Unrouted(log, "Whale", settings.whale_bind, "see the log").add_to(app)
     return app

@@ -45,7 +45,7 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))",
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file. name: as in the address, below /static/; changes with the contents."""
+    """One file. name: changes with the contents; that of a file of the dashboard is its address below /static/."""
 
     name: str
     content_type: str
@@ -71,11 +71,13 @@ def read_assets(folder: Path = FOLDER) -> tuple[str, dict[str, Asset]]:
     texts = {name: body.decode() for name, body in bodies.items()}
     styles = {"style.css": STYLES.sub(lambda found: texts[found[1]], texts["style.css"])}
     bodies |= {name: text.encode() for name, text in (joined(texts) | styles).items()}
-    return version, {name: _asset(f"{version}/{name}", body) for name, body in bodies.items()}
+    return version, {
+        name: asset_of(f"{version}/{name}", TYPES[Path(name).suffix], body) for name, body in bodies.items()
+    }
 
 
-def _asset(name: str, body: bytes) -> Asset:
-    return Asset(name, TYPES[Path(name).suffix], body, gzip.compress(body, 9, mtime=0))
+def asset_of(name: str, content_type: str, body: bytes) -> Asset:
+    return Asset(name, content_type, body, gzip.compress(body, 9, mtime=0))
 
 
 def joined(modules: Mapping[str, str]) -> dict[str, str]:

@@ -16,11 +16,11 @@ import bottle
 
 from hail.problem import HOST, seen_from
 from whale.client import Whale
-from whale.errors import NotFound, Unavailable
+from whale.errors import NotFound
 from whale.live.admission import live_origin
-from whale.routes.assets import PAGE, read_assets
+from whale.routes.assets import PAGE, Asset, read_assets
 from whale.routes.door import Door
-from whale.routes.taken import taken_codings
+from whale.routes.taken import file_answer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; "
@@ -56,7 +56,7 @@ class DashboardRoutes:
             "icon": quote(self._assets["icon.svg"].body.decode().strip()),
             "hail": hail,
             "keys": "needed" if self._door.access.locked else "none",
-            "zone": self._zone(),
+            "zone": self._whale.asking.zone_or_setting,
             "send": send_line(hail, self._door.access.locked),
             "pixel": f'<img src="{hail}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">',
             "theme": theme[1] if theme and theme[1] in THEMES else "",
@@ -69,21 +69,14 @@ class DashboardRoutes:
             "Referrer-Policy": "same-origin",
             "Cache-Control": "no-store",
         }
-        return _answer(text, gzip.compress(text, 6, mtime=0), "text/html; charset=utf-8", headers)
-
-    def _zone(self) -> str:
-        """Whose days the numbers are of. The page is there without the store too, and then says so itself."""
-        try:
-            return self._whale.asking.zone
-        except Unavailable:
-            return self._door.settings.timezone
+        page = Asset("", "text/html; charset=utf-8", text, gzip.compress(text, 6, mtime=0))
+        return file_answer(page, headers)
 
     def file(self, name: str) -> Any:
         asset = self._served.get(name)
         if asset is None:
             raise NotFound("no file of the dashboard has this address: load the page again")
-        headers = {"Cache-Control": FOR_EVER, "ETag": asset.tag(_encoding())}
-        return _answer(asset.body, asset.gzipped, asset.content_type, headers)
+        return file_answer(asset, {"Cache-Control": FOR_EVER})
 
 
 def send_line(hail: str, needs_keys: bool) -> str:
@@ -92,16 +85,3 @@ def send_line(hail: str, needs_keys: bool) -> str:
     hit = {"pk": "shop", "dimensions": '{"country": "US"}', "metrics": '{"revenue": 9.5}'}
     fields = "".join(f" \\\n  --data-urlencode {shell_quote(f'{name}={value}')}" for name, value in hit.items())
     return f"curl -G {shell_quote(hail + '/count')}{key}{fields}"
-
-
-def _encoding() -> str:
-    """`gzip` where the asker takes it, else empty."""
-    takes, _ = taken_codings(bottle.request.environ.get("HTTP_ACCEPT_ENCODING", ""))
-    return "gzip" if takes else ""
-
-
-def _answer(body: bytes, gzipped: bytes, content_type: str, headers: dict[str, str]) -> Any:
-    more = {"Content-Type": content_type, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding", **headers}
-    if encoding := _encoding():
-        return bottle.HTTPResponse(gzipped, 200, {**more, "Content-Encoding": encoding})
-    return bottle.HTTPResponse(body, 200, more)

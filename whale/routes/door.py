@@ -32,6 +32,21 @@ PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
 
 
+class Guarded(bottle.Bottle):
+    """An application that answers no stranger."""
+
+    def __init__(self, doors: access.Access):
+        super().__init__()
+        self._doors = doors
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if said := self._doors.stranger(environ):
+            refused = Problem(403, Reason.KEYLESS, said).response()
+            start_response(refused.status_line, refused.headerlist)
+            return [refused.body]
+        return self.wsgi(environ, start_response)
+
+
 class Door:
     """In front of every route. For many threads. account: whose the keys of the settings are."""
 

@@ -6,7 +6,6 @@
 They are files: nothing of a request is repeated in them. The element asks a share, or this service, from the reader's browser.
 """
 
-import gzip
 import hashlib
 from functools import lru_cache
 from typing import Any
@@ -14,18 +13,11 @@ from typing import Any
 import bottle
 
 from whale.client import Whale
-from whale.errors import Unavailable
-from whale.routes.assets import GRAPHS, graph_files
+from whale.routes.assets import GRAPHS, TYPES, Asset, asset_of, graph_files
 from whale.routes.door import Door
-from whale.routes.taken import taken_codings
+from whale.routes.taken import file_answer
 
-HEADERS = {
-    "Content-Type": "text/javascript; charset=utf-8",
-    "Cache-Control": "public, max-age=300",
-    "Cross-Origin-Resource-Policy": "cross-origin",
-    "X-Content-Type-Options": "nosniff",
-    "Vary": "Accept-Encoding",
-}
+HEADERS = {"Cache-Control": "public, max-age=300", "Cross-Origin-Resource-Policy": "cross-origin"}
 
 
 class GraphRoutes:
@@ -40,25 +32,11 @@ class GraphRoutes:
             self._door.add_options(app, f"/{name}")
 
     def graph_script(self) -> Any:
-        plain, packed, tag = _made(self._zone())[bottle.request.path[1:]]
-        takes_gzip, _ = taken_codings(bottle.request.environ.get("HTTP_ACCEPT_ENCODING", ""))
-        if not takes_gzip:
-            return bottle.HTTPResponse(plain, 200, {**HEADERS, "ETag": f'"{tag}"'})
-        return bottle.HTTPResponse(packed, 200, {**HEADERS, "ETag": f'"{tag}-gzip"', "Content-Encoding": "gzip"})
-
-    def _zone(self) -> str:
-        """Whose days the numbers are of. The scripts are there without the store too."""
-        try:
-            return self._whale.asking.zone
-        except Unavailable:
-            return self._door.settings.timezone
+        return file_answer(_made(self._whale.asking.zone_or_setting)[bottle.request.path[1:]], HEADERS)
 
 
 @lru_cache(maxsize=4)
-def _made(zone: str) -> dict[str, tuple[bytes, bytes, str]]:
-    """Each file plain and gzipped, and its ETag."""
+def _made(zone: str) -> dict[str, Asset]:
+    """Each file by its address."""
     files = {name: text.encode() for name, text in graph_files(zone).items()}
-    return {
-        name: (body, gzip.compress(body, 9, mtime=0), hashlib.sha256(body).hexdigest()[:24])
-        for name, body in files.items()
-    }
+    return {name: asset_of(hashlib.sha256(body).hexdigest()[:24], TYPES[".js"], body) for name, body in files.items()}

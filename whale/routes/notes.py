@@ -5,7 +5,7 @@ from typing import Any
 import bottle
 
 from hail.hit import lenient
-from whale.answer.sheets import FORMATS, of_notes
+from whale.answer.sheets import of_notes
 from whale.answer.unknown import Unknowns, unknown_header
 from whale.client import Whale
 from whale.dimension import pk_asked
@@ -13,7 +13,7 @@ from whale.errors import CallerError
 from whale.routes.asked import NotesAsked
 from whale.routes.door import Door
 from whale.routes.parameters import period_of
-from whale.routes.responses import EXPOSED, json_answer
+from whale.routes.responses import json_answer, sheet_answer
 
 NOTE = ("at", "text", "pk", "id")
 
@@ -40,10 +40,7 @@ class NoteRoutes:
         found, headers = asking.notes(pk, period), unknown_header(Unknowns(unknown))
         if asked.format == "json":
             return json_answer(found, headers=headers)
-        headers |= {**EXPOSED, "Cache-Control": "no-cache", "Content-Type": FORMATS[asked.format]}
-        if asked.format == "csv":
-            headers["Content-Disposition"] = 'attachment; filename="notes.csv"'
-        return bottle.HTTPResponse(of_notes(found).written(asked.format), 200, headers)
+        return sheet_answer(of_notes(found), asked.format, headers)
 
     def note(self) -> Any:
         given = self._door.given("text")

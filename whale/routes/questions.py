@@ -51,7 +51,7 @@ from whale.routes.asked import (
 from whale.routes.door import Door
 from whale.routes.parameters import object_of, period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
-from whale.routes.responses import EXPOSED, json_answer, text_answer
+from whale.routes.responses import EXPOSED, as_file, json_answer, sheet_answer
 
 OF_PICTURES = {
     "Content-Type": "image/svg+xml; charset=utf-8",
@@ -342,7 +342,7 @@ class QuestionRoutes:
             "X-Whale-Complete": "true" if now >= max((each.end for each in ranges.values()), default=0) else "false",
         }
         if form == "csv":
-            headers |= _as_file()
+            headers |= as_file()
         if ranges:
             headers["X-Whale-Range"] = _ranges_text(ranges)
         questions = [basis.question for basis in bases]
@@ -385,16 +385,7 @@ def _named(asked: Any, column: str, found: Sequence[Any], headers: Mapping[str, 
     """Names, or what is known of each, as JSON or as a table. column: what they are."""
     if asked.format == "json":
         return json_answer(found, headers=headers)
-    text, kind = sheets.of_names(column, found).written("csv").decode(), sheets.FORMATS["csv"]
-    return text_answer(
-        text, headers={**EXPOSED, "Cache-Control": "no-cache", **_as_file(), **headers, "Content-Type": kind}
-    )
-
-
-def _as_file() -> dict[str, str]:
-    """A CSV is saved under the name of its route."""
-    name = bottle.request.environ["PATH_INFO"].rpartition("/")[2]
-    return {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return sheet_answer(sheets.of_names(column, found), asked.format, headers)
 
 
 def _naming(asked: Any) -> str:

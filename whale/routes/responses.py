@@ -10,6 +10,7 @@ from prometheus_client import Counter
 
 from hail.access import EXPOSE
 from hail.settings import SettingsError
+from whale.answer.sheets import FORMATS, Sheet
 from whale.errors import Refused, SetupError, Unavailable
 
 log = logging.getLogger("whale.web")
@@ -69,6 +70,18 @@ def json_answer(
 def text_answer(body: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Any:
     more = {"Cache-Control": "no-store", "Content-Type": "text/plain; charset=utf-8", **(headers or {})}
     return bottle.HTTPResponse(body, status, more)
+
+
+def sheet_answer(sheet: Sheet, form: str, headers: Mapping[str, str]) -> Any:
+    """A table. form: of FORMATS."""
+    more = {**EXPOSED, "Cache-Control": "no-cache", "Content-Type": FORMATS[form], **headers}
+    return bottle.HTTPResponse(sheet.written(form), 200, more | (as_file() if form == "csv" else {}))
+
+
+def as_file() -> dict[str, str]:
+    """A CSV is saved under the name of its route."""
+    name = bottle.request.environ["PATH_INFO"].rpartition("/")[2]
+    return {"Content-Disposition": f'attachment; filename="{name}.csv"'}
 
 
 def unavailable(error: Unavailable | SetupError | SettingsError) -> Problem:

@@ -8,11 +8,27 @@ import gzip
 from collections.abc import Mapping
 from typing import Any
 
+import bottle
+
+from whale.routes.assets import Asset
+
 LEAST = 1000
 """Bytes, below which an answer fits into one packet anyway."""
 LEVEL = 4  # 84 KB to 15 KB in 0.5 ms; level 6: 13 KB in 1.3 ms
 KINDS = ("application/json", "application/problem+json", "text/", "image/svg+xml")
 GZIP = ("gzip", "x-gzip")
+
+
+def file_answer(asset: Asset, headers: Mapping[str, str]) -> Any:
+    """A file that was gzipped once; with an ETag, where it has a name."""
+    takes, _ = taken_codings(bottle.request.environ.get("HTTP_ACCEPT_ENCODING", ""))
+    encoding = "gzip" if takes else ""
+    more = {"Content-Type": asset.content_type, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
+    if asset.name:
+        more["ETag"] = asset.tag(encoding)
+    if encoding:
+        more["Content-Encoding"] = encoding
+    return bottle.HTTPResponse(asset.gzipped if encoding else asset.body, 200, {**more, **headers})
 
 
 def as_taken(found: Any, environ: Mapping[str, Any]) -> Any:
