@@ -2,16 +2,22 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page
 
+from hail.settings import load
 from tests.browser.visits import Chromium
 from tests.conftest import started
 from tests.farm import Farm
 from tests.servers import RabbitMQ, RedisServer
 from tests.up import Demo, Up
+from tests.wsgi import serving
+from whale.client import Whale
+from whale.store.memory import MemoryStore
+from whale.web import make_app
 
 
 class Site(NamedTuple):
@@ -19,6 +25,19 @@ class Site(NamedTuple):
 
     hail: str
     whale: str
+
+
+def whale_with(**settings: str) -> Whale:
+    in_force = load({f"HAILWHALE_{name.upper()}": value for name, value in settings.items()})
+    return Whale(MemoryStore(in_force), in_force)
+
+
+@contextmanager
+def served(page: Page, whale: Whale) -> Iterator[str]:
+    """Its address. At the end the page leaves it, so that no request of it is cut off."""
+    with serving(make_app(whale.settings, whale)) as address:
+        yield address
+        page.goto("about:blank")
 
 
 @pytest.fixture(scope="session")

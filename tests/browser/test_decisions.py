@@ -2,36 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import requests
 from playwright.sync_api import Page, expect
 
-from hail.settings import load
-from tests.browser.conftest import Site
+from tests.browser.conftest import Site, served, whale_with
 from tests.browser.visits import check_keyboard, check_looks
 from tests.servers import wait_until
-from tests.wsgi import serving
 from whale.client import Whale
-from whale.store.memory import MemoryStore
-from whale.web import make_app
 
 ODD = "<img src=x onerror=alert(1)>/\u202eabc 😀"
-
-
-def whale_with(**settings: str) -> Whale:
-    in_force = load({f"HAILWHALE_{name.upper()}": value for name, value in settings.items()})
-    return Whale(MemoryStore(in_force), in_force)
-
-
-@contextmanager
-def served(page: Page, whale: Whale) -> Iterator[str]:
-    """Its address. At the end the page leaves it, so that no request of it is cut off."""
-    with serving(make_app(whale.settings, whale)) as address:
-        yield address
-        page.goto("about:blank")
 
 
 def decide(whale: Whale, name: str, rewards: dict[str, int], visitors: int = 60) -> None:

@@ -12,7 +12,6 @@
  *         table: () => ({ columns: ['Day', 'Visits'], rows: [['Thu 19 Nov', 3742], …] }),   // Table and CSV; numbers stay numbers
  *         tag: () => graphTag(page, {…}),          // Copy tag; may be a promise
  *         svg: '/plot.svg?…',                      // SVG
- *         link: page.link({ … }),                  // Copy link; else the address of the page
  *       })
  *     })
  *
@@ -23,7 +22,7 @@ import { Away, curlOf } from './api.js'
 import { current } from './current.js'
 import { copy, download, fill, h } from './dom.js'
 import { full } from './format.js'
-import { refused } from './states.js'
+import { isOfAll, refused } from './states.js'
 
 export function card(heading, { id, height, level = 2, main = false, wide = false } = {}) {
   const name = h('h' + level, { id: `${id}-title` }, heading)
@@ -48,6 +47,7 @@ export function card(heading, { id, height, level = 2, main = false, wide = fals
         await work()
       } catch (error) {
         if (error.name === 'AbortError' || page.signal.aborted) return
+        if (isOfAll(error)) throw error
         if (!(error instanceof Away && body.firstChild)) fill(body, refused(error, () => self.during(work), page.signal))
         page.failed(error)
       }
@@ -58,13 +58,13 @@ export function card(heading, { id, height, level = 2, main = false, wide = fals
 }
 
 /** { 'Table': action, … } of what is offered. */
-function toolsOf(name, file, { address, table, tag, svg, link }, more) {
+function toolsOf(name, file, { address, table, tag, svg }, more) {
   const takes = {}
   if (table) {
     takes.Table = () => fill(more, tableOf(name(), table()))
     takes.CSV = () => download(`${file()}.csv`, 'text/csv', csvOf(table()))
   }
-  takes['Copy link'] = () => copy(new URL(link ?? location.href, location.href).href, 'link')
+  takes['Copy link'] = () => copy(location.origin + current.page.link(current.page.beside), 'link')
   if (address) takes['Copy curl'] = () => copy(curlOf(address), 'curl')
   if (tag) takes['Copy tag'] = async () => copy(await tag(), 'tag')
   if (svg) takes.SVG = () => window.open(svg, '_blank', 'noopener')

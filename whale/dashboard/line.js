@@ -8,8 +8,8 @@ import { flagsOf } from './notes.js'
 
 const DAY = 86400e3
 
-/** points: of /plotpoints.  compared: of /totals, where there is another period.  notes: of /notes.  shift: of /shifts.  link: to copy. */
-export function showLine(chart, page, metric, points, { notes = [], shift, link } = {}) {
+/** points: of /plotpoints.  compared: of /totals, where there is another period.  notes: of /notes.  shift: of /shifts. */
+export function showLine(chart, page, metric, points, { notes = [], shift } = {}) {
   const { answer, address, headers } = points
   const series = (answer.paths?._ ?? answer._)[metric.formula]
   const now = series.now ?? series
@@ -37,7 +37,7 @@ export function showLine(chart, page, metric, points, { notes = [], shift, link 
   const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
   const row = (_, i) => [at(i), values[i], ...(before ? [before[i] ?? null] : []), ...(notes.length ? [notesAt(i).map(({ text }) => text).join('; ')] : [])]
   chart.offer({
-    address, link,
+    address,
     svg: questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name }),
     tag: () => graphTag(page, metric.name, { ...page.asked, metric: metric.formula }),
     table: () => ({ columns, rows: times.map(row) }),

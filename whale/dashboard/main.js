@@ -24,6 +24,8 @@
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
  *   key(names, says, action)   a key of this view, which the list of keys shows
  *   signal, zone (of the days that are shown), hail and whale (their addresses), locked (whether keys are asked for)
+ *   say(...line)     a line at the top of the page, until the state changes
+ *   beside           what the address does not have, but a copied link must: the totals that are kept by this browser
  *   tools            of the view's first card, for the keys j, x, v: card.js sets it
  *   status(text, late)         the words in the header: counted until …
  */
@@ -31,13 +33,15 @@ import { Away, Refused, ask } from './api.js'
 import { address, asked, read } from './address.js'
 import { current } from './current.js'
 import { fill, h } from './dom.js'
+import { named, pathOf, shown } from './format.js'
 import { Keys } from './keys.js'
 import { watchLag } from './late.js'
 import { metricsOf } from './metrics.js'
 import { pick, pksOf } from './picker.js'
 import * as shell from './shell.js'
-import { refused } from './states.js'
+import { isOfAll, neverCounted, refused } from './states.js'
 import * as overview from './views/overview.js'
+import { whenBar } from './when.js'
 
 /**
  * name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows.
@@ -66,9 +70,9 @@ async function show() {
   ends = new AbortController()
   const { state, unknown } = read(location.search, VIEWS)
   const mine = (current.page = page = pageOf(state, ends.signal))
-  const view = VIEWS.find(({ name }) => name === state.view) ?? VIEWS[0]
+  const view = viewOf(state)
   shell.theme(state.theme)
-  shell.notice(unknown)
+  if (unknown.length) mine.say(`The address has something that this page does not know: ${unknown.join(', ')}.`)
   if (place?.dataset.view !== view.name) fill(main, (place = h('div', { 'data-view': view.name })))
   const into = place
   into.setAttribute('aria-busy', true)
@@ -81,26 +85,43 @@ async function show() {
   } catch (error) {
     if (mine.signal.aborted) return
     if (!(error instanceof Away && into.firstChild)) {
-      fill(into, h('section', { class: 'card' }, refused(error, show, mine.signal)))
-      place = null // what the view kept there is gone: it begins anew
+      fill(main, (place = instead(view, mine, error))) // without what the view kept in it: it begins anew
     }
     mine.failed(error)
   }
-  if (!mine.signal.aborted) into.removeAttribute('aria-busy')
+  if (mine.signal.aborted) return
+  into.removeAttribute('aria-busy')
+  shell.notice(mine.said)
+}
+
+/** In the place of a view that is refused. */
+function instead(view, page, error) {
+  const { title, near } = error.problem ?? {}
+  const way = isOfAll(error) ? h('a', { href: page.link({ period: '', range: '', tz: '' }) }, 'Show the last 30 days')
+    : near && didYouMean(page.link({ pk: pathOf(near) }), pathOf(near))
+  return h('div', { 'data-view': view.name }, isOfAll(error) && whenBar(page).element,
+    h('section', { class: 'card' }, title && h('h1', {}, title), refused(error, show, page.signal), way))
 }
 
 function pageOf(state, signal) {
   const self = {
-    state, signal, tools: {}, zone: state.tz || facts.zone, hail: facts.hail, whale: location.origin, locked: facts.keys === 'needed',
+    state, signal, tools: {}, beside: {}, said: [], zone: state.tz || facts.zone, hail: facts.hail, whale: location.origin, locked: facts.keys === 'needed',
     get asked() { return { ...asked(self.state), ...(self.isNew && { compare: undefined }) } },
     link: (changes) => address(self.state, changes),
     go: (changes, { step = true } = {}) => {
       history[step ? 'pushState' : 'replaceState'](null, '', self.link(changes))
       return show()
     },
+    say: (...line) => {
+      if (self.said.some((each) => each.join() === line.join())) return
+      self.said.push(line)
+      shell.notice(self.said)
+    },
     ask: async (route, parameters, options = {}) => {
-      const answered = await ask(route, parameters, { signal, ...options })
+      const asks = (given) => ask(route, given, { signal, ...options }).catch((error) => asks(withLess(self, given, error)))
+      const answered = await asks(parameters)
       shell.back()
+      if (!options.quiet) answered.unknown.forEach((each) => sayUnknown(self, each))
       if (answered.asOf) shell.counted(new Date(answered.asOf), self.zone)
       return answered
     },
@@ -109,7 +130,10 @@ function pageOf(state, signal) {
       const unended = (route, parameters) => self.ask(route, parameters, { signal: null }) // a next view may wait for it too
       if (known.pk !== pk) Object.assign(known, { pk, metrics: metricsOf(self.state.pk, unended) })
       known.metrics.then((metrics) => (self.isNew = metrics.isNewIn(self.state)), () => (known.pk = ''))
-      return known.metrics
+      return known.metrics.then((metrics) => {
+        if (!metrics.unknown) return metrics
+        throw new Refused({ ...metrics.unknown, title: 'Never counted', detail: `No hit of ${named(self.state.pk)} was ever counted.` })
+      })
     },
     key: (names, says, action) => keys.add(names, says, action, signal),
     status: shell.status,
@@ -120,6 +144,31 @@ function pageOf(state, signal) {
   }
   return self
 }
+
+const BESIDE = { last_year: ['Last year', 'previous'], previous: ['The period before'] }
+
+/** A question that is refused for what it compares with: with less. The page says why. */
+function withLess(page, given, error) {
+  if (error.problem?.field !== 'compare' || !given.compare) throw error
+  const [name, less] = BESIDE[given.compare] ?? [shown(given.compare)]
+  page.say(`${name} cannot be shown beside this period: ${error.message.replace(/^compare: |: ask .*$/g, '')}.`)
+  return { ...given, compare: less }
+}
+
+/** Names a metric, a path, or a pk whose view shows more than that pk; where it is misspelt, with the way to the near one. */
+function sayUnknown(page, unknown) {
+  const { state } = page
+  const [path, near] = [unknown.name, unknown.near ?? ''].map(pathOf)
+  if (unknown.kind === 'pk' && !(viewOf(state).without && named(path) === named(state.pk))) return
+  const mended = (formula) => formula.replaceAll(unknown.name, unknown.near)
+  const to = {
+    pk: { pk: near }, path: { dim: near[0], at: near.length > 1 ? near : [] }, metric: { metric: mended(state.metric), by: mended(state.by), tiles: state.tiles.map(mended) },
+  }[unknown.kind]
+  page.say(neverCounted(unknown), unknown.near && [' ', didYouMean(page.link(to), near)])
+}
+
+const didYouMean = (href, near) => h('a', { href }, `Did you mean ${named(near)}?`)
+const viewOf = ({ view }) => VIEWS.find(({ name }) => name === view) ?? VIEWS[0]
 
 function otherVersion() {
   throw new Refused({ detail: 'Whale is of another version by now: load this page again.' })

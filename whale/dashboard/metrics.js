@@ -6,15 +6,18 @@ import { title } from './format.js'
 
 /** Metrics of a pk, in the order in which they were first counted. ask: as the page has it. */
 export async function metricsOf(pk, ask) {
-  return new Metrics((await ask('metrics_of', { pk, info: true })).answer)
+  const { answer, unknown } = await ask('metrics_of', { pk, info: true })
+  return new Metrics(answer, unknown.find(({ kind }) => kind === 'pk'))
 }
 
 const DAYS = { today: 1, '7d': 7, '30d': 30, '90d': 90, '1w:1y': 365 }
 
 export class Metrics {
   #known
-  constructor(listed) {
+  /** unknown: { near } of a pk that was never counted. */
+  constructor(listed, unknown) {
     this.#known = new Map(listed.map((metric) => [metric.name, metric]))
+    this.unknown = unknown
   }
 
   get names() {
@@ -29,6 +32,12 @@ export class Metrics {
   /** The first day with a count of any of them. */
   get firstSeen() {
     return [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0]
+  }
+
+  /** The first day on which all metrics of a formula were counted. */
+  since(formula) {
+    const parts = this.has(formula) ? [formula] : formula.split(/[^\p{L}\p{N}_.]+/u)
+    return parts.map((name) => this.#known.get(name)?.first_seen ?? '').sort().at(-1)
   }
 
   /** Was there no hit before this period? Then a comparison would only cut off what came since its last whole bucket. */

@@ -17,11 +17,11 @@ export function header({ state, link }, views) {
   document.title = [named(state.pk), current?.label, 'HailWhale'].filter(Boolean).join(' · ')
 }
 
-/** Names what the address has and nobody knows. */
-export function notice(unknown) {
-  const said = unknown.length ? `The address has something that this page does not know: ${unknown.join(', ')}.` : ''
-  $('notice').hidden = !said
-  if ($('notice').textContent !== said) $('notice').textContent = said
+/** Lines about the address, each once: [text or element, …]. */
+export function notice(lines) {
+  const said = h('div', {}, lines.map((line) => h('p', {}, line)))
+  $('notice').hidden = !lines.length
+  if ($('notice').textContent !== said.textContent) fill($('notice'), said)
 }
 
 /** The words in the header; late: in amber. */

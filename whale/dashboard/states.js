@@ -1,6 +1,13 @@
 /** What is shown where there are no numbers: nothing counted, refused, away. None of it throws. */
 import { Away, Refused, key } from './api.js'
 import { h } from './dom.js'
+import * as f from './format.js'
+
+/** Whatever the card, the whole page is refused: its period or zone is no good. */
+export const isOfAll = ({ problem }) => problem?.code === 'bad_period' && problem.field !== 'compare'
+
+/** A name that Whale does not know: { kind, name, near }. */
+export const neverCounted = ({ kind, name }) => `${kind === 'metric' ? `The metric ${f.shown(name)}` : f.named(f.pathOf(name))} was never counted.`
 
 /** Nothing there: what was asked, and ways on: children, e.g. a button. */
 export const empty = (text, ...ways) =>

@@ -15,7 +15,7 @@ export function tabs(page, place, dims, dim, { panel, step = false }) {
     place.children[(at + by + dims.length) % dims.length].focus()
   }
   fill(place, dims.map((name, i) => h('button', {
-    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': panel, tabindex: name === dim ? 0 : -1, onclick: () => go(i), onkeydown: steer,
+    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': panel, tabindex: i === Math.max(0, at) ? 0 : -1, onclick: () => go(i), onkeydown: steer,
   }, f.title(f.shown(name)))))
 }
 

@@ -6,15 +6,17 @@ import * as f from './format.js'
 import { kept } from './kept.js'
 import { judged } from './metrics.js'
 import { SURE } from './rows.js'
-import { refused } from './states.js'
+import { neverCounted, refused } from './states.js'
 
 const [LEAST, MOST, MOST_CHOSEN] = [3, 6, 9]
 const nameOf = (pk) => `tiles.${JSON.stringify(pk)}`
 
 /** { tiles: [formula, …], chosen }: as the address says it, else as this browser keeps it for the pk, else guessed. */
-export function tilesOf({ state }, metrics) {
+export function tilesOf(page, metrics) {
+  const { state } = page
   const saved = kept.get(nameOf(state.pk)).split(',').filter(Boolean)
   const tiles = [state.tiles, saved].find((list) => list.length) ?? guessed(metrics)
+  page.beside = { tiles }
   return { tiles, chosen: state.metric || tiles.find((formula) => formula.includes('/')) || tiles[0] }
 }
 
@@ -74,7 +76,8 @@ export function edit(page, metrics) {
     event.preventDefault()
     const formula = field.value.trim()
     try {
-      await page.ask('total', { pk: page.state.pk, metric: formula, period: 'today' })
+      const { unknown: [misspelt] } = await page.ask('total', { pk: page.state.pk, metric: formula, period: 'today' }, { quiet: true })
+      if (misspelt) return void fill(wrong, neverCounted(misspelt), misspelt.near && ` Did you mean ${f.shown(misspelt.near)}?`)
       relist([...new Set([...tiles, formula])].slice(-MOST_CHOSEN))
       field.value = ''
       fill(wrong)

@@ -36,6 +36,7 @@ export function whenBar(page) {
     add: (tool) => dates.before(tool),
     says: (compared, headers) => {
       read = compared?.now ?? (headers && rangeOf(headers))
+      choice.value = compared?.with ?? choice.value // last year may be refused
       fill(dates, read ? inWords(compared, read, page.zone) : '\u00a0')
     },
   }

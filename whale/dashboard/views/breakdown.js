@@ -21,8 +21,8 @@ export async function show(place, page) {
   const [metrics, dims] = await Promise.all([page.metrics(), dimensionsOf(page)])
   const { tiles, chosen } = tilesOf(page, metrics)
   const metric = metrics.of(state.by || chosen)
-  const dim = [state.at[0], state.dim].find((name) => dims.includes(name)) ?? dims[0]
-  const at = state.at[0] === dim ? state.at : [dim]
+  const dim = state.at[0] || state.dim || dims[0]
+  const at = state.at[0] ? state.at : [dim]
   const offset = Math.max(0, Math.trunc(Number(state.offset)) || 0)
   const up = (names) => ({ dim, at: names.length > 1 ? names : [], offset: '' })
   tabs(page, shown.dims, dims, dim, { panel: 'values-body', step: true })

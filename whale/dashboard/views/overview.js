@@ -25,7 +25,7 @@ export async function show(place, page) {
   when.add(h('button', { id: 'edit', class: 'plain', onclick: () => edit(page, metrics) }, 'Edit totals'))
   const { tiles, chosen } = tilesOf(page, metrics)
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
-  const view = { place, page, cards, when, metrics, shown, chosen: metrics.of(chosen), link: page.link({ tiles }) }
+  const view = { page, cards, when, metrics, shown, chosen: metrics.of(chosen) }
   shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
   const drawn = cards.chart.during(() => showTotals(view))
   const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
@@ -58,34 +58,28 @@ function build(place) {
 const notesOf = ({ ask, asked: { pk, period, tz } }) => ask('notes', { pk, period, tz }).then(({ answer }) => answer, () => [])
 
 async function showTotals(view) {
-  const { place, page, cards, when, metrics, chosen, shown } = view
+  const { page, cards, when, metrics, chosen, shown } = view
   const question = { ...page.asked, metrics: shown.map(({ formula }) => formula), undefined: 'null' }
   view.answers = Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
   const [totals, points] = await view.answers
-  const unknown = totals.unknown.find(({ kind }) => kind === 'pk')
-  if (unknown) return neverCounted(place, page, unknown)
   const [total] = Object.values(totals.answer)
   const [numbers, series] = [(total.paths ?? total)._, points.answer.paths?._ ?? points.answer._]
   when.says(total.compared, points.headers)
-  const since = Date.parse(total.compared?.before.start) < Date.parse(metrics.firstSeen) && metrics.firstSeen
-  fill(cards.tiles, shown.map((each) => tile(page, each, numbers[each.formula], series[each.formula], { pressed: each.formula === chosen.formula, since })))
+  const began = total.compared && f.local(Date.parse(total.compared.before.start), page.zone)
+  const since = (formula) => began < metrics.since(formula) && metrics.since(formula) // both are days of the zone, as text
+  const tiles = shown.map((each) =>
+    tile(page, each, numbers[each.formula], series[each.formula], { pressed: each.formula === chosen.formula, since: since(each.formula) }))
+  fill(cards.tiles, tiles)
   const isEmpty = Object.values(numbers).every((number) => !(number?.now ?? number))
   if (isEmpty) return nothingThere(cards.chart, page, metrics, totals.address)
   const draws = ([shifts, notes]) => {
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
-    showLine(cards.chart, page, chosen, points, { notes, shift, link: view.link })
+    showLine(cards.chart, page, chosen, points, { notes, shift })
   }
   const drawnBefore = cards.chart.body.firstChild // its marks would go, and come back
   const first = drawnBefore ? await Promise.race([view.marks, soon(NO_MARKS)]) : NO_MARKS
   draws(first)
   if (first === NO_MARKS) view.marks.then((found) => page.signal.aborted || draws(found))
-}
-
-function neverCounted(place, page, { near }) {
-  const said = `No hit of ${f.named(page.state.pk)} was ever counted.`
-  place.cards = null
-  const meant = near && h('a', { href: page.link({ pk: f.pathOf(near) }) }, `Did you mean ${f.shown(near)}?`)
-  fill(place, h('section', { class: 'card' }, h('h1', {}, 'Never counted'), empty(said, meant)))
 }
 
 /** When there was something last, and the way there. */
@@ -101,7 +95,7 @@ async function showValues({ page, cards, metrics, chosen, shifts: looked }) {
   const { values } = cards
   const dims = await dimensionsOf(page)
   const shifts = (await looked.catch(() => [])).filter(({ metric }) => metric.formula === chosen.formula)
-  const dim = [page.state.dim, shifts[0]?.path[0]].find((each) => dims.includes(each)) ?? dims[0]
+  const dim = page.state.dim || (dims.includes(shifts[0]?.path[0]) ? shifts[0].path[0] : dims[0])
   if (!dim) return void fill(values.body, empty('Nothing was counted by dimension.'))
   tabs(page, cards.dims, dims, dim, { panel: 'values-body' })
   const columns = chosen.formula.split('/').filter((name) => name !== chosen.formula && metrics.has(name)).map((name) => metrics.of(name))

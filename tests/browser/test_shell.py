@@ -1,0 +1,202 @@
+"""What all views have in common: links, words about the address, refusals; on a Whale in memory."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import served, whale_with
+from whale.client import Whale
+
+NOW = datetime.now(UTC)
+
+
+def visited(whale: Whale, pk: str, path: list[str], visits: int, orders: int, days_ago: float = 0) -> None:
+    """One hit that stands for many visits below source."""
+    below: dict[str, object] = {}
+    for name in reversed(path):
+        below = {name: below}
+    metrics = {"hits": visits, "visits": visits} | ({"orders": orders} if orders else {})
+    whale.count_now(pk, {"source": below}, metrics, NOW - timedelta(days=days_ago))
+
+
+@pytest.fixture
+def whale() -> Whale:
+    """Sixty days of visits; orders since twenty."""
+    whale = whale_with()
+    for day in reversed(range(60)):
+        visited(whale, "shop", ["mail"], 1000, 50 + day % 3 if day < 20 else 0, day)
+        visited(whale, "shop", ["google", "brand"], 400, 30 if day < 20 else 0, day)
+    return whale
+
+
+@pytest.fixture
+def address(page: Page, whale: Whale) -> Iterator[str]:
+    with served(page, whale) as address:
+        yield address
+
+
+def opened(page: Page, address: str, **state: str) -> None:
+    page.goto(f"{address}/?{urlencode({'pk': 'shop', **state})}")
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    expect(page.locator("#main > div")).to_be_visible()
+    expect(page.locator('#main [aria-busy="true"]')).to_have_count(0)
+
+
+def refused(faults: list[str], *words: str) -> None:
+    """Questions that must have been refused; nothing else went wrong."""
+    assert faults
+    assert all("answered with 400" in fault and any(word in fault for word in words) for fault in faults), faults
+    faults.clear()
+
+
+def copied(page: Page, card: str) -> dict[str, list[str]]:
+    """The parameters of the link of a card."""
+    page.locator(f"#{card}-tools").click()
+    page.locator(f"#{card}").get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Copied: link")).to_be_visible()
+    return parse_qs(urlsplit(page.evaluate("navigator.clipboard.readText()")).query)
+
+
+# links
+
+
+def test_the_link_of_every_card_has_the_totals_that_this_browser_keeps(page: Page, address: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened(page, address)
+    page.evaluate("localStorage.setItem('hailwhale.tiles.[\"shop\"]', 'visits,orders/hits')")
+    cards = {
+        "overview": ["chart", "changed", "values", "notes"],
+        "breakdown": ["values"],
+        "compare": ["chart", "parts"],
+    }
+    for view, names in cards.items():
+        opened(page, address, view=view)
+        for card in names:
+            link = copied(page, card)
+            assert link["tiles"] == ["visits,orders/hits"], (view, card)
+            assert link["pk"] == ["shop"]
+            assert link.get("view", ["overview"]) == [view]
+    page.goto(address)  # without a pk in the address
+    settled(page)
+    assert copied(page, "values")["pk"] == ["shop"]
+
+
+def test_a_csv_has_the_name_of_its_card(page: Page, address: str) -> None:
+    opened(page, address)
+    for card, name in {"chart": "Orders per visit.csv", "values": "Breakdown.csv", "notes": "Notes.csv"}.items():
+        page.locator(f"#{card}-tools").click()
+        with page.expect_download() as download:
+            page.locator(f"#{card}").get_by_role("button", name="CSV").click()
+        assert download.value.suggested_filename == name
+
+
+# what is newer than the period before
+
+
+def test_a_total_that_is_newer_than_the_period_before_says_since_when_it_is_counted(page: Page, address: str) -> None:
+    opened(page, address)
+    since = (NOW - timedelta(days=19)).strftime("%-d %b")
+    expect(page.locator('[id="tile-orders/visits"]')).to_contain_text(f"counted since {since}")
+    expect(page.locator("#tile-orders")).to_contain_text(f"counted since {since}")
+    expect(page.locator("#tile-visits")).to_contain_text(" from ")
+
+
+def test_the_day_on_which_a_metric_began_is_one_of_the_zone(page: Page) -> None:
+    whale = whale_with(timezone="Asia/Tokyo")
+    for day in reversed(range(14)):
+        whale.count_now("shop", None, {"visits": 10}, NOW - timedelta(days=day))
+    with served(page, whale) as address:
+        opened(page, address, period="7d")
+        expect(page.locator("#tile-visits")).to_contain_text(" from ")
+
+
+# what the address has and nobody knows
+
+
+@pytest.mark.parametrize("view", ["overview", "breakdown", "compare"])
+def test_a_pk_that_was_never_counted_is_named_in_each_view_with_near_ones(page: Page, address: str, view: str) -> None:
+    opened(page, address, pk="shpo", view=view)
+    expect(page.get_by_role("heading", name="Never counted")).to_be_visible()
+    expect(page.get_by_text("No hit of shpo was ever counted.")).to_be_visible()
+    page.get_by_role("link", name="Did you mean shop?").click()
+    expect(page.get_by_role("heading", name="Never counted")).to_have_count(0)
+    settled(page)
+    expect(page.locator("#picker")).to_contain_text("shop")
+    assert parse_qs(urlsplit(page.url).query).get("view", ["overview"]) == [view]
+
+
+def test_a_metric_and_a_path_that_were_never_counted_are_named_with_near_ones(page: Page, address: str) -> None:
+    at = json.dumps(["source", "gogle"])
+    opened(page, address, view="breakdown", by="ordrs/visits", at=at)
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("The metric ordrs was never counted.")
+    expect(notice).to_contain_text("source › gogle was never counted.")
+    notice.get_by_role("link", name="Did you mean orders?").click()
+    expect(notice).not_to_contain_text("ordrs")
+    expect(page.get_by_label("By", exact=True)).to_have_value("orders/visits")
+    notice.get_by_role("link", name="Did you mean source › google?").click()
+    expect(page.get_by_role("link", name="brand")).to_be_visible()
+    expect(notice).to_be_hidden()
+    opened(page, address, metric="ordrs")
+    notice.get_by_role("link", name="Did you mean orders?").click()
+    expect(page.locator("#tile-orders")).to_have_attribute("aria-pressed", "true")
+    for view in ("overview", "breakdown"):
+        opened(page, address, view=view, dim="sorce")
+        expect(notice).to_contain_text("sorce was never counted.")
+        notice.get_by_role("link", name="Did you mean source?").click()
+        expect(page.get_by_role("link", name="mail")).to_be_visible()
+        expect(notice).to_be_hidden()
+
+
+def test_a_misspelt_total_is_not_added(page: Page, address: str) -> None:
+    opened(page, address)
+    page.get_by_role("button", name="Edit totals").click()
+    page.get_by_label("One more").fill("vists/hits")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("The metric vists was never counted. Did you mean visits?")).to_be_visible()
+    expect(dialog.get_by_role("button", name="Remove vists/hits")).to_have_count(0)
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("view", ["overview", "breakdown", "compare"])
+def test_a_period_that_is_refused_is_said_once_with_a_way_to_the_default(
+    page: Page, faults: list[str], address: str, view: str
+) -> None:
+    for state in ({"range": "2020-01-01..2020-01-02"}, {"period": "soon"}, {"range": "never"}, {"tz": "Foo/Bar"}):
+        opened(page, address, view=view, **state)
+        expect(page.locator("#main .state")).to_have_count(1)
+        expect(page.get_by_role("button", name="7 days")).to_be_visible()
+        page.get_by_role("link", name="Show the last 30 days").click()
+        expect(page.locator("#main .state")).to_have_count(0)
+        settled(page)
+        assert set(parse_qs(urlsplit(page.url).query)) <= {"pk", "view"}
+    refused(faults, "period", "tz=")
+
+
+def test_hours_that_are_no_longer_kept_for_last_year_are_said_once_and_all_cards_live_on(
+    page: Page, faults: list[str], address: str
+) -> None:
+    for view in ("overview", "breakdown", "compare"):
+        opened(page, address, view=view, period="today", compare="last_year")
+        expect(page.locator("#notice p")).to_have_text(
+            re.compile("^Last year cannot be shown beside this period: buckets of 1h are kept for 90d, but .+Z[.]$")
+        )
+        expect(page.locator("#main code").filter(has_text="bad_period")).to_have_count(0)
+        expect(page.locator("#dates")).to_contain_text("beside")
+        expect(page.locator("#compare")).to_have_value("previous")
+    page.locator("#compare").select_option("last_year")
+    expect(page.locator("#notice")).to_be_visible()
+    page.keyboard.press("w")
+    expect(page.locator("#notice")).to_be_hidden()
+    refused(faults, "last_year")
