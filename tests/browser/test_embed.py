@@ -295,7 +295,9 @@ def test_the_graph_of_the_first_readme_shows_the_whole_and_what_is_at_least_a_te
 def test_a_script_tag_writes_the_graph_where_it_stands(page: Page, shop: Site, foreign: Foreign) -> None:
     token = share(shop, drill=True).rpartition("/")[2]
     address = f"{shop.whale}/graph.js?share={token}&depth=1&live=false&title={EVIL}&height=%22%3E%3Cscript%3E"
-    body = f'<p id=before>before</p><script src="{escape(address)}" async></script><p id=after>after</p><p id=there></p>'
+    body = (
+        f'<p id=before>before</p><script src="{escape(address)}" async></script><p id=after>after</p><p id=there></p>'
+    )
     body += f'<script src="{escape(address)}&amp;parent_div=there" async></script>'
     page.goto(foreign.show("tag", body, shop.whale))
     graph = page.locator("#before ~ hail-whale-graph:has(~ #after)")

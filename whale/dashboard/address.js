@@ -9,11 +9,13 @@
  */
 export const DEFAULTS = {
   view: 'overview', pk: [], metric: '', tiles: [], period: '30d', range: '', compare: 'previous', tz: '', dim: '', at: [],
-  by: '', order: '', offset: '', threshold: '', theme: '',
+  by: '', order: '', offset: '', threshold: '', theme: '', split: '', top: '10', also: [], second: '', chart: [],
 }
-const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'dim', 'at', 'theme']
+const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'dim', 'at', 'theme', 'split', 'top', 'also', 'second', 'chart']
 const OF_ANY_PK = ['view', 'period', 'range', 'compare', 'tz', 'theme']
-const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: (tiles) => tiles.join(',') }
+const joined = (names) => names.join(',')
+const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: joined, also: joined, chart: joined }
+const CHART = ['area', 'stacked', 'share', 'running', 'ma7', 'nights']
 
 /** What every question of this state asks for: { pk, period, tz, compare }. A range by days, a short one by hours, a long one by weeks. */
 export function asked({ pk, period, range, compare, tz }) {
@@ -33,6 +35,9 @@ export function read(search, views) {
     else if (name in DEFAULTS || own.includes(name)) state[name] = text
     else if (name !== 'key') unknown.push(name)
   }
+  const [isKnown, isTop] = [(word) => CHART.includes(word), /^([1-9]|10)$/.test(state.top)]
+  unknown.push(...state.chart.filter((word) => !isKnown(word)).map((word) => `chart=${word}`), ...(isTop ? [] : [`top=${state.top}`]))
+  Object.assign(state, { chart: state.chart.filter(isKnown), top: isTop ? state.top : DEFAULTS.top })
   if (!views.some((view) => view.name === state.view)) unknown.push(`view=${state.view}`)
   return { state, unknown }
 }
@@ -53,7 +58,7 @@ export function address(state, changes) {
 const textOf = (name, list) => (list.length === 1 && !/^[[{_]|,/.test(list[0]) ? list[0] : LISTS[name](list))
 
 function listOf(name, text) {
-  if (name === 'tiles') return text.split(',').filter(Boolean)
+  if (LISTS[name] === joined) return text.split(',').filter(Boolean)
   if (!text.startsWith('[')) return text ? [text] : []
   try {
     return JSON.parse(text).map(String)

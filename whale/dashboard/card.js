@@ -26,12 +26,12 @@ import { isOfAll, refused } from './states.js'
 
 export function card(heading, { id, height, level = 2, main = false, wide = false } = {}) {
   const name = h('h' + level, { id: `${id}-title` }, heading)
-  const [at, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
+  const [at, legend, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'legend' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
   const body = h('div', { class: `body ${height ? 'keep-' + height : ''}`, id: `${id}-body` })
   const element = h('section', { class: `card ${wide ? 'wide' : ''}`, id, 'aria-labelledby': `${id}-title` },
-    h('div', { class: 'head' }, name, at, tools), body, more)
+    h('div', { class: 'head' }, name, at, tools), legend, body, more)
   const self = {
-    element, body,
+    element, body, tools, legend: (...children) => fill(legend, ...children),
     title: (...children) => fill(name, ...children),
     at: (...children) => fill(at, ...children),
     offer: (offers) => {
@@ -67,19 +67,23 @@ function toolsOf(name, file, { address, table, tag, svg }, more) {
   takes['Copy link'] = () => copy(location.origin + current.page.link(current.page.beside), 'link')
   if (address) takes['Copy curl'] = () => copy(curlOf(address), 'curl')
   if (tag) takes['Copy tag'] = async () => copy(await tag(), 'tag')
-  if (svg) takes.SVG = () => window.open(svg, '_blank', 'noopener')
+  if (svg) takes.SVG = typeof svg === 'function' ? svg : () => window.open(svg, '_blank', 'noopener')
   return takes
 }
 
 const quoted = (text) => text.replace(/[&"<>]/g, (letter) => `&#${letter.charCodeAt(0)};`)
 
-/** The tag of a graph for any page: of a share, since a page must not have a key; of the question itself where Whale makes no share. */
-export async function graphTag(page, title, { pk, metric, period, tz }) {
-  const body = { pk, metrics: [metric], period: tz ? `${period}|${tz}` : period }
+/**
+ * The tag of a graph for any page: of a share, since a page must not have a key; of the question itself where Whale makes no share.
+ * metrics: that it needs; the first one is shown.  options: more attributes; undefined ones are left out.
+ */
+export async function graphTag(page, title, { pk, period, tz }, metrics, { dimensions, ...options } = { area: '' }) {
+  const body = { pk, metrics, dimensions: dimensions && JSON.parse(dimensions), drill: Boolean(options.depth), period: tz ? `${period}|${tz}` : period }
   const made = await page.ask('shares', {}, { method: 'POST', body }).then(({ answer }) => ({ src: answer.url }), () => null)
-  const named = Object.entries({ ...(made ?? { src: page.whale, pk: JSON.stringify(pk), metric, period: body.period }), title, area: '' })
+  const all = { ...(made ?? { src: page.whale, pk: JSON.stringify(pk), period: body.period, dimensions }), metric: JSON.stringify(metrics.slice(0, 1)), title, ...options }
+  const named = Object.entries(all).filter(([, value]) => value != null)
   const script = `<script type="module" src="${quoted(page.whale)}/hail-whale-graph.js"></script>`
-  return `${script}\n<hail-whale-graph ${named.map(([name, value]) => `${name}="${quoted(value)}"`).join(' ')}></hail-whale-graph>`
+  return `${script}\n<hail-whale-graph ${named.map(([name, value]) => `${name}="${quoted(String(value))}"`).join(' ')}></hail-whale-graph>`
 }
 
 function menuOf(id, name, takes) {
@@ -89,15 +93,18 @@ function menuOf(id, name, takes) {
     if (shut && shut.firstChild) fill(shut)
     else take()
   }
+  return menu(`${id}-tools`, '⋯', `Table, files and links of ${name()}`, Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label)))
+}
+
+/** What opens below its name, and shuts by Esc and by a click elsewhere. */
+export function menu(id, name, label, ...choices) {
   const shutByEsc = (event) => {
-    if (event.key !== 'Escape' || !menu.open) return
-    menu.open = false
-    menu.firstElementChild.focus()
+    if (event.key !== 'Escape' || !opens.open) return
+    opens.open = false
+    opens.firstElementChild.focus()
   }
-  const menu = h('details', { class: 'menu', name: 'menu', onkeydown: shutByEsc },
-    h('summary', { id: `${id}-tools`, 'aria-label': `Table, files and links of ${name()}` }, '⋯'),
-    h('div', { class: 'choices' }, Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label))))
-  return menu
+  const opens = h('details', { class: 'menu', name: 'menu', onkeydown: shutByEsc }, h('summary', { id, 'aria-label': label }, name), h('div', { class: 'choices' }, choices))
+  return opens
 }
 
 addEventListener('pointerdown', ({ target }) => {

@@ -4,10 +4,14 @@
  *     draw(chart.body, {
  *       page, metric,                                  // metric: as metrics.js describes it; the unit of the axis
  *       times: [ms, …], width: 86400e3,                // starts of the buckets; how long one is
- *       series: [{ name, values, before, width, second }],   // 1 to 6; null is a gap; before: the other period, by position, dotted;
- *                                                      // width: of the line, 2 px, or 1 where points lie close; second: the metric, of one that has an axis of its own
+ *       series: [{ name, values, before, width, second, colour }],   // 1 to 11; null is a gap; before: the other period, by position, dotted;
+ *                                                      // width: of the line, 2 px, or 1 where points lie close; second: the metric, of one that has an axis of its own;
+ *                                                      // colour: 1 to 6, where it is not that of its place; 6 is grey
  *       open: true,                                    // the last bucket is not over: dashed
- *       area: false,                                   // filled down to 0
+ *       area: false,                                   // the first one is filled down to 0
+ *       stacked: false,                                // each stands on the one before it, all filled
+ *       most: 1,                                       // the end of the axis, where that is known
+ *       faint: (ms) => …,                              // buckets whose ground is darker: nights
  *       shift: { at: ms, text: 'since Thu 19 Nov' },   // a mark from there to the end
  *       notes: [{ at: ms, text }],                     // flags at the top edge
  *       label: 'Conversion by day: …', details: 'id',  // the sentence for who cannot see it; the id of its table
@@ -18,11 +22,15 @@
  *
  * Drawing again into the same place replaces the chart. Until then it stays, also while Whale is away; it ends when it leaves the page.
  */
-import { fill, h, say } from './dom.js'
+import { fill, h, say, svg } from './dom.js'
 import { clock, day, ticks } from './format.js'
 
 const CLOSE = 2 // px between points, below which a thick line hides its own turns and takes four times as long to paint
-const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [1, 3], [6, 6]]
+const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [1, 3], [6, 6], [14, 4], [5, 2, 2, 2], [2, 6], [12, 3, 3, 3, 3, 3], [4, 2]]
+const colourOf = ({ colour }, i) => colour ?? (i % 5) + 1
+/** A piece of its line, for a legend. */
+export const keyOf = (each, i) => pieceOf(colourOf(each, i), DASHES[i])
+export const pieceOf = (name, dash) => svg('svg', { class: `key key-${name}`, width: 22, height: 4, 'aria-hidden': true }, svg('path', { d: 'M0 2h22', 'stroke-dasharray': dash.join(' ') }))
 const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
   ...[1, 10, 100, 1e3, 1e4].flatMap((days) => [1, 2, 5].map((each) => each * days * 86400))] // steps of an axis of durations
 const drawn = new WeakMap()
@@ -33,7 +41,8 @@ export function draw(place, chart) {
     class: 'plot', id: `${place.id}-plot`, tabindex: 0, role: 'img', 'aria-label': chart.label, 'aria-details': chart.details,
   })
   fill(place, box)
-  const plot = new uPlot(optionsOf(box, chart), dataOf(chart), box)
+  const columns = columnsOf(box, chart)
+  const plot = new uPlot({ ...optionsOf(box, chart), series: [{}, ...columns.map(({ column, ...look }) => look)] }, [chart.times.map((at) => at / 1000), ...columns.map(({ column }) => column)], box)
   const repaint = () => plot.redraw(false)
   const resize = new ResizeObserver(() => { // it tells too when the box is gone
     if (!box.isConnected) end()
@@ -45,33 +54,40 @@ export function draw(place, chart) {
   document.addEventListener('theme', repaint) // main.js says so
   box.addEventListener('keydown', steering(plot, chart))
   chart.cursor?.(chart.times.length - 1)
+  return plot
 }
 
 /** A colour as it is around an element: in the page, or in a graph within another page. */
 const token = (element, name) => getComputedStyle(element).getPropertyValue(name).trim()
 
-/** uPlot's columns: the times; for each series the one before, what is over, and what is still open, where there is such. */
-function dataOf({ times, series, open }) {
+/**
+ * uPlot's columns with their looks, the undermost first: of each series what is over, what is still open, and the one before.
+ * In a stack the last series lies undermost, so that each covers the foot of those above it.
+ */
+function columnsOf(box, { times, series, open, stacked, area }) {
   const last = times.length - 1
-  const columns = series.flatMap(({ values, before }) => [
-    ...(before ? [times.map((_, i) => before[i] ?? null)] : []),
-    ...(open ? [values.with(last, null), values.map((v, i) => (i >= last - 1 ? v : null))] : [values]),
-  ])
-  return [times.map((at) => at / 1000), ...columns]
+  const colour = (name) => () => token(box, name)
+  const tint = (name) => () => `color-mix(in srgb, ${token(box, name)} 22%, ${token(box, '--card')})`
+  const usual = times.length * CLOSE > box.clientWidth ? 1 : 2
+  let foot = times.map(() => 0)
+  const columns = series.map(({ values, before, width = usual, second, ...each }, i) => {
+    const tops = stacked ? (foot = values.map((v, at) => (v ?? 0) + foot[at])) : values
+    const name = `--series-${colourOf(each, i)}`
+    const look = (stroke, more) => ({ scale: second ? 'second' : 'y', stroke: colour(stroke), width, points: { size: 5, width: 0, fill: colour(stroke), filter: lone }, ...more })
+    const fill = stacked ? tint(name) : area && !i ? colour('--fill') : undefined
+    return [
+      look(name, { fill, dash: DASHES[i], column: open ? tops.with(last, null) : tops }),
+      open && look(name, { fill, dash: [4, 4], column: tops.map((v, at) => (at >= last - 1 ? v : null)) }),
+      before && look('--before', { width: 1.5, dash: [2, 3], column: times.map((_, at) => before[at] ?? null) }),
+    ].filter(Boolean)
+  })
+  return (stacked ? columns.reverse() : columns).flat()
 }
 
 function optionsOf(box, chart) {
   const { metric, page } = chart
   const colour = (name) => () => token(box, name)
   const font = `12px ${getComputedStyle(box).fontFamily}`
-  const dot = (name) => ({ size: 5, width: 0, fill: colour(name), filter: lone })
-  const lineOf = (scale, name, width, dash) => ({ scale, stroke: colour(name), width, dash, points: dot(name) })
-  const usual = chart.times.length * CLOSE > box.clientWidth ? 1 : 2
-  const series = chart.series.flatMap(({ width = usual, second, before }, i) => [
-    ...(before ? [lineOf('y', '--before', 1.5, [2, 3])] : []),
-    { ...lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, DASHES[i]), ...(chart.area && !i && { fill: colour('--fill') }) },
-    ...(chart.open ? [lineOf(second ? 'second' : 'y', `--series-${i + 1}`, width, [4, 4])] : []),
-  ])
   const second = chart.series.find((each) => each.second)?.second
   const axis = { stroke: colour('--soft'), font, ticks: { show: false }, gap: 6 }
   const ruled = (metric, more) => ({ ...axis, size: 58, space: 44, values: (_, values) => ticks(values, metric), ...(metric.unit === 'seconds' && { incrs: SECONDS }), ...more })
@@ -80,7 +96,7 @@ function optionsOf(box, chart) {
     width: box.clientWidth || 600, height: box.clientHeight || 296, padding: [14, 22, 0, 0], legend: { show: false },
     cursor: { y: false, points: { size: 7, width: 0 }, drag: { x: true, y: false, setScale: false } },
     scales: {
-      x: { time: true }, y: { range: (_, least, most) => rangeOf(metric, chart.area, least, most) },
+      x: { time: true }, y: { range: (_, least, most) => (chart.most ? [0, chart.most] : rangeOf(metric, chart.area || chart.stacked, least, most)) },
       ...(second && { second: { range: (_, least, most) => rangeOf(second, false, least, most) } }),
     },
     axes: [
@@ -88,7 +104,7 @@ function optionsOf(box, chart) {
       ruled(metric, { grid: { stroke: colour('--line'), width: 1 } }),
       ...(second ? [ruled(second, { scale: 'second', side: 1, grid: { show: false } })] : []),
     ],
-    series: [{}, ...series],
+    drawOrder: chart.stacked ? ['series', 'axes'] : ['axes', 'series'],
     hooks: {
       setCursor: [(u) => chart.cursor?.(u.cursor.idx ?? chart.times.length - 1)],
       setSelect: [(u) => {
@@ -96,7 +112,7 @@ function optionsOf(box, chart) {
         const [from, to] = [u.posToIdx(u.select.left), u.posToIdx(u.select.left + u.select.width)]
         chart.chosen?.(chart.times[from], chart.times[to] + chart.width)
       }],
-      drawClear: [(u) => chart.shift && mark(u, chart.shift, chart.width)],
+      drawClear: [(u) => chart.faint && shade(u, chart), (u) => chart.shift && mark(u, chart.shift, chart.width)],
       draw: [
         (u) => (chart.notes ?? []).forEach((note) => flag(u, note)),
         (u) => chart.shift && markText(u, chart.shift, chart.width),
@@ -117,28 +133,35 @@ function rangeOf(metric, area, least, most) {
 
 const edgeOf = (u, shift, width) => Math.max(u.bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
 
+function shade(u, { times, width, faint }) {
+  u.ctx.fillStyle = token(u.root, '--shade')
+  const [least, most] = [u.bbox.left, u.bbox.left + u.bbox.width]
+  for (const at of times.filter(faint)) {
+    const [from, to] = [-1, 1].map((side) => Math.min(most, Math.max(least, Math.round(u.valToPos((at + (side * width) / 2) / 1000, 'x', true)))))
+    u.ctx.fillRect(from, u.bbox.top, to - from, u.bbox.height)
+  }
+}
+
 function mark(u, shift, width) {
+  const { ctx, bbox } = u
+  const x = edgeOf(u, shift, width)
+  ctx.fillStyle = token(u.root, '--mark')
+  ctx.fillRect(x, bbox.top, bbox.left + bbox.width - x, bbox.height)
+}
+
+/** Its edge, and its text: over the grid, with a rim of the card's colour, so that no line goes through it. */
+function markText(u, shift, width) {
   const { ctx, bbox } = u
   const x = edgeOf(u, shift, width)
   const pixel = devicePixelRatio
   ctx.save()
-  ctx.fillStyle = token(u.root, '--mark')
-  ctx.fillRect(x, bbox.top, bbox.left + bbox.width - x, bbox.height)
   Object.assign(ctx, { strokeStyle: token(u.root, '--bad'), lineWidth: pixel })
   ctx.setLineDash([3 * pixel, 3 * pixel])
   ctx.beginPath()
   ctx.moveTo(x, bbox.top)
   ctx.lineTo(x, bbox.top + bbox.height)
   ctx.stroke()
-  ctx.restore()
-}
-
-/** Over the grid, with a rim of the card's colour, so that no line goes through it. */
-function markText(u, shift, width) {
-  const { ctx, bbox } = u
-  const x = edgeOf(u, shift, width)
-  const pixel = devicePixelRatio
-  ctx.save()
+  ctx.setLineDash([])
   Object.assign(ctx, {
     fillStyle: token(u.root, '--ink'), strokeStyle: token(u.root, '--card'), lineWidth: 5 * pixel, lineJoin: 'round', font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
     textBaseline: 'top',

@@ -1,45 +1,62 @@
-/** One metric over time in a card: now, the period before, the shift and the notes; its table, CSV and picture. */
+/** One metric over time in a card: now, the period before, the shift and the notes; its table, CSV and picture. Or more lines, by options. */
 import { questionOf } from './api.js'
 import { graphTag } from './card.js'
-import { draw } from './chart.js'
+import { draw, keyOf, pieceOf } from './chart.js'
 import { h } from './dom.js'
 import * as f from './format.js'
 import { flagsOf } from './notes.js'
 
 const DAY = 86400e3
 
-/** points: of /plotpoints.  compared: of /totals, where there is another period.  notes: of /notes.  shift: of /shifts. */
-export function showLine(chart, page, metric, points, { notes = [], shift } = {}) {
-  const { answer, address, headers } = points
-  const series = (answer.paths?._ ?? answer._)[metric.formula]
-  const now = series.now ?? series
-  const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
-  const width = times.length > 1 ? times[1] - times[0] : DAY
+/**
+ * points: of /plotpoints.  lines: what the options make of them instead (options.js).  notes: of /notes.  shift: of /shifts.
+ * Gives how long a bucket is.
+ */
+export function showLine(chart, page, metric, points, { notes = [], shift, lines = plain(points, metric) } = {}) {
+  const { address, headers } = lines.points
+  const { times, series, all, metric: axis } = lines
+  const [width, last, [{ before }]] = [times.length > 1 ? times[1] - times[0] : DAY, times.length - 1, series]
   const at = (i) => f.bucket(times[i], width, page.zone)
-  const valueAt = (list, i) => f.value(list[i], metric)
+  const valueAt = (each, i) => f.value(each.values[i], each.second || axis)
   const within = (i) => ({ at }) => Date.parse(at) >= times[i] && Date.parse(at) < times[i] + width
   const notesAt = (i) => notes.filter(within(i))
   const since = shift && `since ${f.weekday(Date.parse(shift.at), page.zone)}`
-  const last = times.length - 1
+  const shown = (i) => (series.length > 1 ? series.map((each) => `${each.name} ${valueAt(each, i)}`).join('; ') : valueAt(series[0], i))
+  const asText = (i) => notesAt(i).map(({ text }) => text)
 
-  chart.title(metric.name, metric.formula.includes('/') && h('small', {}, metric.formula.replace('/', ' ÷ ')))
-  draw(chart.body, {
-    page, metric, times, width, open: headers.get('X-Whale-Complete') === 'false', series: [{ name: metric.name, values, before }],
+  const small = [metric.formula.includes('/') && metric.formula.replace('/', ' ÷ '), ...lines.says].filter(Boolean).join(' · ')
+  chart.title(metric.name, small && h('small', {}, small))
+  const plot = draw(chart.body, {
+    ...lines, page, width, open: headers.get('X-Whale-Complete') === 'false',
     shift: shift && { at: Date.parse(shift.at), text: since }, notes: notes.map(({ at, text }) => ({ at: Date.parse(at), text })),
-    label: `${metric.name} from ${at(0)}, ${valueAt(values, 0)}, to ${at(last)}, ${valueAt(values, last)}${since ? `; ${since}` : ''}`,
+    label: `${metric.name} from ${at(0)}, ${shown(0)}, to ${at(last)}, ${shown(last)}${since ? `; ${since}` : ''}`,
     details: 'chart-more',
-    spoken: (i) => [at(i), valueAt(values, i), before && `before ${valueAt(before, i)}`, ...notesAt(i).map(({ text }) => text)].filter(Boolean).join(', '),
-    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, h('i', { class: 'key' }), h('b', {}, valueAt(values, i))),
-      before && h('span', {}, h('i', { class: 'key before' }), `${valueAt(before, i)} before`),
-      flagsOf(notesAt(i))),
+    spoken: (i) => [at(i), shown(i), before && `before ${f.value(before[i], axis)}`, ...asText(i)].filter(Boolean).join(', '),
+    cursor: (i) => {
+      const legend = series.map((each, n) => h('span', {}, keyOf(each, n), series.length > 1 && h('span', { class: 'name', title: each.name }, each.name), h('b', {}, valueAt(each, i))))
+      chart.at(h('span', { class: 'soft' }, at(i)), series.length === 1 && legend, all && h('span', {}, 'All ', h('b', {}, f.value(all[i], axis))),
+        before && h('span', {}, pieceOf('before', [2, 3]), `${f.value(before[i], axis)} before`), flagsOf(notesAt(i)))
+      chart.legend(series.length > 1 && legend)
+    },
     chosen: (from, to) => page.go({ view: 'compare', range: [from, to].map((ms) => f.local(ms, page.zone)).join('..') }),
   })
-  const columns = ['Time', metric.name, ...(before ? ['Before'] : []), ...(notes.length ? ['Notes'] : [])]
-  const row = (_, i) => [at(i), values[i], ...(before ? [before[i] ?? null] : []), ...(notes.length ? [notesAt(i).map(({ text }) => text).join('; ')] : [])]
+  const more = [before && ['Before', (i) => before[i] ?? null], all && ['All', (i) => all[i]], notes.length && ['Notes', (i) => asText(i).join('; ')]].filter(Boolean)
   chart.offer({
-    address,
-    svg: questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name }),
-    tag: () => graphTag(page, metric.name, { ...page.asked, metric: metric.formula }),
-    table: () => ({ columns, rows: times.map(row) }),
+    address, svg: lines.picture ? () => lines.picture(plot, [metric.name, ...lines.says].join(', '), series) : lines.svg(page),
+    tag: () => lines.tag?.(metric.name) ?? graphTag(page, metric.name, page.asked, [metric.formula]),
+    table: () => ({
+      columns: ['Time', ...series.map(({ name }) => name), ...more.map(([name]) => name)],
+      rows: times.map((_, i) => [at(i), ...series.map(({ values }) => values[i]), ...more.map(([, of]) => of(i))]),
+    }),
   })
+  return width
+}
+
+/** The metric, beside the period before. */
+function plain(points, metric) {
+  const series = (points.answer.paths?._ ?? points.answer._)[metric.formula]
+  const now = series.now ?? series
+  const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
+  const svg = (page) => questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name })
+  return { points, times, metric, series: [{ name: metric.name, values, before }], says: [], svg }
 }

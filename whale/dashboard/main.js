@@ -22,6 +22,7 @@
  *   link(changes)    the address of a changed state, for <a href>: use links for all that leads somewhere, the shell catches the click
  *   ask(route, parameters, { method, body })   -> { answer, address, asOf, unknown, more }: api.js; ended by page.signal
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
+ *   options()        the module of the chart's options, which is loaded once it is needed
  *   key(names, says, action)   a key of this view, which the list of keys shows
  *   signal, zone (of the days that are shown), hail and whale (their addresses), locked (whether keys are asked for)
  *   say(...line)     a line at the top of the page, until the state changes
@@ -135,6 +136,7 @@ function pageOf(state, signal) {
         throw new Refused({ ...metrics.unknown, title: 'Never counted', detail: `No hit of ${named(self.state.pk)} was ever counted.` })
       })
     },
+    options: () => import('./options.js').catch(otherVersion),
     key: (names, says, action) => keys.add(names, says, action, signal),
     status: shell.status,
     failed: (error) => {
@@ -162,7 +164,8 @@ function sayUnknown(page, unknown) {
   if (unknown.kind === 'pk' && !(viewOf(state).without && named(path) === named(state.pk))) return
   const mended = (formula) => formula.replaceAll(unknown.name, unknown.near)
   const to = {
-    pk: { pk: near }, path: { dim: near[0], at: near.length > 1 ? near : [] }, metric: { metric: mended(state.metric), by: mended(state.by), tiles: state.tiles.map(mended) },
+    pk: { pk: near }, path: state.split === path[0] ? { split: near[0] } : { dim: near[0], at: near.length > 1 ? near : [] },
+    metric: { metric: mended(state.metric), by: mended(state.by), tiles: state.tiles.map(mended), second: mended(state.second), also: state.also.map(mended) },
   }[unknown.kind]
   page.say(neverCounted(unknown), unknown.near && [' ', didYouMean(page.link(to), near)])
 }

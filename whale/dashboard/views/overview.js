@@ -1,5 +1,5 @@
 /** The view that opens first: totals, the line of the one that is chosen, what changed, and the values of a dimension. */
-import { card } from '../card.js'
+import { card, menu } from '../card.js'
 import { fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { showLine } from '../line.js'
@@ -27,6 +27,7 @@ export async function show(place, page) {
   const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
   const view = { page, cards, when, metrics, shown, chosen: metrics.of(chosen) }
   shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
+  cards.chart.element.dataset.lines = !hasOptions(page) ? 'one' : page.state.split && page.state.top > 3 ? 'many' : 'few' // room for their names
   const drawn = cards.chart.during(() => showTotals(view))
   const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
   const picked = page.state.metric || page.state.tiles.length
@@ -44,6 +45,9 @@ export async function show(place, page) {
 function build(place) {
   const [when, tiles] = [h('div', { class: 'keep-when' }), h('section', { class: 'tiles', 'aria-label': 'Totals' })]
   const chart = card('Over time', { id: 'chart', height: 'chart', main: true })
+  const options = menu('chart-options', 'Options', 'Options of the chart')
+  options.addEventListener('toggle', () => place.cards.choose?.())
+  chart.tools.before(options)
   const changed = changedCard()
   const values = card('Breakdown', { id: 'values', height: 'rows' })
   const notes = notesCard()
@@ -51,17 +55,20 @@ function build(place) {
   values.at(dims)
   const columns = h('div', { class: 'columns' }, chart.element, changed.element)
   fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, columns, values.element, notes.element)
-  place.cards = { when, tiles, chart, changed, values, notes, dims }
+  place.cards = { when, tiles, chart, options, changed, values, notes, dims }
   return place.cards
 }
+
+const hasOptions = ({ state: { split, second, also, chart } }) => Boolean(split || second || also.length || chart.length)
 
 const notesOf = ({ ask, asked: { pk, period, tz } }) => ask('notes', { pk, period, tz }).then(({ answer }) => answer, () => [])
 
 async function showTotals(view) {
   const { page, cards, when, metrics, chosen, shown } = view
   const question = { ...page.asked, metrics: shown.map(({ formula }) => formula), undefined: 'null' }
-  view.answers = Promise.all([page.ask('totals', question), page.ask('plotpoints', question)])
-  const [totals, points] = await view.answers
+  const more = hasOptions(page) ? page.options().then(({ linesOf }) => linesOf(page, metrics, chosen)) : undefined
+  view.answers = Promise.all([page.ask('totals', question), page.ask('plotpoints', question), more])
+  const [totals, points, lines] = await view.answers
   const [total] = Object.values(totals.answer)
   const [numbers, series] = [(total.paths ?? total)._, points.answer.paths?._ ?? points.answer._]
   when.says(total.compared, points.headers)
@@ -74,7 +81,13 @@ async function showTotals(view) {
   if (isEmpty) return nothingThere(cards.chart, page, metrics, totals.address)
   const draws = ([shifts, notes]) => {
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
-    showLine(cards.chart, page, chosen, points, { notes, shift })
+    const width = showLine(cards.chart, page, chosen, points, { notes, shift, lines })
+    cards.choose = async () => { // what the menu offers, while it is open
+      if (!cards.options.open) return
+      const [{ controls }, dims] = await Promise.all([page.options(), dimensionsOf(page)])
+      fill(cards.options.lastChild, controls(page, metrics, chosen, { dims, width, formulas: [...new Set([...shown.map(({ formula }) => formula), ...metrics.names])] }))
+    }
+    cards.choose()
   }
   const drawnBefore = cards.chart.body.firstChild // its marks would go, and come back
   const first = drawnBefore ? await Promise.race([view.marks, soon(NO_MARKS)]) : NO_MARKS
