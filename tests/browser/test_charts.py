@@ -107,7 +107,7 @@ def by_source(site: Site, pk: str, *metrics: str) -> list[dict[str, list[float]]
     return told(site, pk, *metrics, dimensions="source", depth=1, limit=SOURCES, sort="-visits")
 
 
-def near(numbers: list[Any]) -> Any:
+def near(numbers: Any) -> Any:
     return pytest.approx(numbers, rel=1e-9)
 
 
@@ -138,7 +138,7 @@ def test_shares_are_parts_of_the_whole_and_the_picture_has_the_lines_of_the_char
     assert names == ["s00", "s01", "s02", "other"]
     for i, row in enumerate(numbers):
         assert row[:3] == near([each["visits"][i] / whole["visits"][i] for each in below[:3]])
-        assert sum(filter(None, row)) == near(1)  # type: ignore[arg-type]
+        assert sum(filter(None, row)) == near(1)
     page.locator("#chart-tools").click()
     with page.expect_download() as download:
         page.locator("#chart").get_by_role("button", name="SVG").click()
@@ -161,7 +161,7 @@ def test_a_moving_average_is_sum_over_sum_and_a_running_total_ends_at_the_total(
     assert names == ["Orders per visit", "Before"]
     for i, row in enumerate(numbers):
         seven = slice(max(0, i - 6), i + 1)
-        assert row[0] == near(sum(plain["orders"][seven]) / sum(plain["visits"][seven]))  # type: ignore[arg-type]
+        assert row[0] == near(sum(plain["orders"][seven]) / sum(plain["visits"][seven]))
     opened(page, embedded, sold, chart="running,area")
     expect(page.locator("#chart h2")).to_contain_text("running total")
     _, numbers = table(page)
