@@ -102,7 +102,7 @@ class Demo(Up):
         """Until all that happened before its start is sent and counted."""
         wait_until(lambda: "from now on visit by visit" in self.said(), PATIENCE_S, "the demo")
         wait_until(lambda: self.state.people_to > self.state.began, PATIENCE_S, "those who met the experiment")
-        wait_until(self._is_counted, PATIENCE_S, "its counts")
+        wait_until(self._is_counted, PATIENCE_S, "its counts", pause_s=0.2)  # it needs the machine itself
 
     def _is_counted(self) -> bool:
         answer = requests.get(f"http://{self.whale}/shifts", {"pk": "shop", "metric": "orders/visits"}, timeout=20)

@@ -21,10 +21,11 @@ from whale.web import make_app
 
 
 class Site(NamedTuple):
-    """Where hits are sent, and where questions are asked and pages opened."""
+    """Where hits are sent, where questions are asked and pages opened, and, where a test asks for it, the live service."""
 
     hail: str
     whale: str
+    live: str = ""
 
 
 def whale_with(**settings: str) -> Whale:
@@ -69,6 +70,18 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     up = Up(tmp_path_factory.mktemp("embedded") / "var")
     up.start()
     yield Site(f"http://{up.hail}", f"http://{up.whale}")
+    up.stop(signal.SIGTERM)
+
+
+LOCKED = {"write_key": "w" * 20, "read_key": "r" * 20, "admin_key": "a" * 20}
+
+
+@pytest.fixture(scope="session")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """`hailwhale up` with the keys LOCKED."""
+    up = Up(tmp_path_factory.mktemp("locked") / "var", **LOCKED)
+    up.start()
+    yield Site(f"http://{up.hail}", f"http://{up.whale}", f"http://{up.live}")
     up.stop(signal.SIGTERM)
 
 

@@ -3,17 +3,16 @@
 import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site
+from tests.browser.conftest import LOCKED, Site
 from tests.browser.visits import check_looks
 from tests.farm import Farm
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
 from tests.streams import Stream
 
 OPEN = "Hits show as they are counted"
@@ -115,15 +114,20 @@ def test_a_paused_page_stands_still(page: Page, ours: Farm) -> None:
 
 def test_without_the_live_service_the_page_asks(page: Page, ours: Farm, faults: list[str]) -> None:
     ours.live.kill9()
+    page.clock.install()
     page.goto(f"{ours.whale_url}/?view=live&pk=polled")
     expect(page.get_by_text("The live service does not answer: asked again in 2 s")).to_be_visible()
     count(ours.url, pk="polled", dimensions={"country": "US"})
     count(ours.url, pk="polled", metrics={"revenue": "no"})
+    spied = f"{ours.whale_url}/spy"
+    wait_until(lambda: "bad_metrics" in requests.get(spied, timeout=20).text, what="both hits")
+    page.clock.fast_forward(2000)
     expect(page.locator(".tail tbody tr")).to_have_count(2)
     expect(page.locator(".tail")).to_contain_text("_, country, country › US")
     expect(page.locator("#seconds .at")).to_contain_text("1 hit, ")
     expect(page.get_by_text("asked again in 4 s")).to_be_visible()
     ours.start_live()
+    page.clock.fast_forward(4000)
     expect(page.get_by_text(OPEN)).to_be_visible()
     count(ours.url, pk="polled", id="streamed")
     expect(page.locator(".tail tbody tr")).to_have_count(3)
@@ -151,23 +155,18 @@ def test_a_hidden_tab_asks_nothing_and_once_when_it_is_back(page: Page, ours: Fa
     assert [asked.count(path) for path in ("/spy", "/totals", "/live", "/live_token")] == [1, 1, 1, 1], asked
 
 
-def test_where_keys_are_set_the_page_gets_a_token(page: Page, tmp_path: Path) -> None:
-    keys = {"write_key": "w" * 16, "read_key": "r" * 16, "admin_key": "a" * 16}
-    with RedisServer() as redis, Farm(tmp_path, redis, None, **keys) as farm:
-        farm.start_whale()
-        farm.start_live()
-        page.set_extra_http_headers({"Authorization": f"Bearer {keys['read_key']}"})
-        page.route(
-            f"{farm.live_url}/**",
-            lambda route: route.continue_(
-                headers={name: value for name, value in route.request.headers.items() if name != "authorization"}
-            ),
-        )
-        page.goto(f"{farm.whale_url}/?view=live")
-        expect(page.get_by_text(OPEN)).to_be_visible()
-        requests.get(f"{farm.url}/count", {"pk": "locked", "key": keys["write_key"]}, timeout=20)
-        expect(page.locator(".tail")).to_contain_text("locked")
-        page.goto("about:blank")
+def test_where_keys_are_set_the_page_gets_a_token(page: Page, locked: Site) -> None:
+    page.set_extra_http_headers({"Authorization": f"Bearer {LOCKED['read_key']}"})
+    page.route(
+        f"{locked.live}/**",
+        lambda route: route.continue_(
+            headers={name: value for name, value in route.request.headers.items() if name != "authorization"}
+        ),
+    )
+    page.goto(f"{locked.whale}/?view=live")
+    expect(page.get_by_text(OPEN)).to_be_visible()
+    requests.get(f"{locked.hail}/count", {"pk": "locked", "key": LOCKED["write_key"]}, timeout=20)
+    expect(page.locator(".tail")).to_contain_text("locked")
 
 
 def test_names_stay_text(page: Page, site: Site, unique: str, faults: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Site
+from tests.browser.conftest import LOCKED, Site
 from tests.browser.visits import Chromium, check_keyboard, check_looks
 from tests.servers import wait_until
-from tests.up import Up
 from whale.commands import shop
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -326,26 +324,19 @@ def test_while_whale_is_silent_the_chart_stays_with_its_time(page: Page, embedde
     expect(drawn).to_have_count(1)
 
 
-@pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    keys = {"write_key": "w" * 20, "read_key": "r" * 20, "admin_key": "a" * 20}
-    up = Up(tmp_path_factory.mktemp("locked") / "var", **keys)
-    up.start()
-    yield Site(f"http://{up.hail}", f"http://{up.whale}")
-    up.stop(signal.SIGTERM)
-
-
 def test_with_keys_basic_opens_it_and_a_key_of_the_tab_does(chromium: Chromium, locked: Site) -> None:
-    hit = {"pk": "kiosk", "key": "w" * 20}
+    hit = {"pk": "kiosk", "key": LOCKED["write_key"]}
     assert requests.get(f"{locked.hail}/count", hit, timeout=20).text.strip() == "OK"
-    wait_until(lambda: "kiosk" in requests.get(f"{locked.whale}/pks?key={'r' * 20}", timeout=20).text, what="the hit")
-    with chromium.visit(http_credentials={"username": "", "password": "r" * 20}) as (page, faults):
+    wait_until(
+        lambda: "kiosk" in requests.get(f"{locked.whale}/pks?key={LOCKED['read_key']}", timeout=20).text, what="the hit"
+    )
+    with chromium.visit(http_credentials={"username": "", "password": LOCKED["read_key"]}) as (page, faults):
         opened(page, f"{locked.whale}/?pk=kiosk&compare=none")
         expect(tile(page, "Hits")).to_contain_text("1")
         page.evaluate("sessionStorage.setItem('hailwhale.key', 'an old key')")
         page.goto(f"{locked.whale}/?pk=kiosk")
         field = page.get_by_label("This key does not open it")
-        field.fill("r" * 20)
+        field.fill(LOCKED["read_key"])
         page.keyboard.press("Enter")
         expect(tile(page, "Hits")).to_contain_text("1")
         assert page.evaluate("localStorage.length") == 0
