@@ -132,7 +132,7 @@ def test_the_ten_largest_values_and_other_add_up_to_all(page: Page, embedded: Si
 def test_shares_are_parts_of_the_whole_and_the_picture_has_the_lines_of_the_chart(
     page: Page, embedded: Site, sold: str, tmp_path: Path
 ) -> None:
-    opened(page, embedded, sold, split="source", chart="stacked,share", top="3")
+    opened(page, embedded, sold, split="source", chart="stacked,shares", top="3")
     whole, *below = by_source(embedded, sold, "visits")
     names, numbers = table(page)
     assert names == ["s00", "s01", "s02", "other"]

@@ -9,6 +9,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import django
 import pytest
@@ -254,6 +255,67 @@ def test_the_dashboard_copies_a_tag_that_works_in_a_page_of_another_site(
         assert page.locator("hail-whale-graph h2").inner_text() == "Orders"
 
 
+def test_options_of_a_graph_stack_its_parts_share_them_and_close_by_other(
+    page: Page, shop: Site, foreign: Foreign
+) -> None:
+    link = share(shop, drill=True)
+    page.goto(foreign.show("parts", tag(shop, src=link, depth="1", limit="2", metric="orders", stacked=""), shop.whale))
+    graph = page.locator("hail-whale-graph")
+    expect(graph.locator("canvas")).to_be_visible()
+    head, first, *_ = rows(graph)
+    assert head == ["Time", "US", "DE", "other"]
+    assert first[1:] == ["37", "19", "24"]
+    check_looks(page)
+    graph.evaluate("it => { it.setAttribute('shares', ''); it.setAttribute('nights', '') }")
+    expect(graph.locator("#numbers td").first).to_have_text("46.3\u202f%")
+    assert rows(graph)[1][1:] == ["46.3\u202f%", "23.8\u202f%", "30.0\u202f%"]
+    expect(graph.locator(".notice")).to_be_empty()
+    graph.evaluate("it => { it.setAttribute('metric', 'orders/visits') }")
+    expect(graph.locator(".notice")).to_have_text("not for these lines: stacked, shares")
+    for name in ("stacked", "shares"):
+        graph.evaluate("(it, name) => it.removeAttribute(name)", name)
+    for name, value in (("metric", "orders"), ("area", "percent")):
+        graph.evaluate("(it, [name, value]) => it.setAttribute(name, value)", [name, value])
+    expect(graph.locator("#numbers td").first).to_have_text("46.3\u202f%")
+    expect(graph.locator(".notice")).to_be_empty()
+    assert rows(graph)[1][1:] == ["46.3\u202f%", "23.8\u202f%", "30.0\u202f%"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"metric": "orders/visits", "split": "country", "top": "2", "chart": "ma7"},
+        {"metric": "orders", "split": "country", "top": "2", "chart": "stacked,shares,running"},
+        {"metric": "orders", "also": "visits", "second": "orders/visits", "chart": "ma7,nights"},
+    ],
+    ids=lambda options: options["chart"],
+)
+def test_a_copied_tag_has_the_lines_of_the_chart(
+    chromium: Chromium, shop: Site, foreign: Foreign, options: dict[str, str]
+) -> None:
+    with chromium.visit(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
+        page.goto(f"{shop.whale}/?{urlencode({'pk': PK, 'period': 'last_7d', 'compare': 'none', **options})}")
+        page.locator("#chart-tools").click()
+        page.get_by_role("button", name="Table", exact=True).first.click()
+        numbers = page.locator("#chart-more tr").evaluate_all(CELLS)
+        page.locator("#chart-tools").click()
+        page.get_by_role("button", name="Copy tag").click()
+        expect(page.get_by_text("Copied: tag")).to_be_visible()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        page.goto(foreign.show("lines", copied, shop.whale))
+        graph = page.locator("hail-whale-graph")
+        expect(graph.locator("canvas")).to_be_visible()
+        expect(graph.locator(".notice")).to_be_empty()
+        shown = graph.locator("#numbers tr").evaluate_all(CELLS)
+        wide = len(shown[0])
+        assert shown == [row[:wide] for row in numbers]
+        assert numbers[0][wide:] in ([], ["All"])
+
+
+CELLS = """rows => rows.map(row => [...row.cells].map(cell => {
+  const text = (cell.title || cell.textContent).replaceAll('\u202f', '')
+  return isNaN(text) || text === '' ? text : Number(text).toPrecision(9)
+}))"""
 README = (
     {"dimensions": "services", "metrics": '{"dollars": 200}'},
     {"dimensions": "advertising", "metrics": '{"dollars": -2000}'},

@@ -15,7 +15,7 @@ const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'di
 const OF_ANY_PK = ['view', 'period', 'range', 'compare', 'tz', 'theme']
 const joined = (names) => names.join(',')
 const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: joined, also: joined, chart: joined }
-const CHART = ['area', 'stacked', 'share', 'running', 'ma7', 'nights']
+export const CHART = ['area', 'stacked', 'shares', 'running', 'ma7', 'nights']
 
 /** What every question of this state asks for: { pk, period, tz, compare }. A range by days, a short one by hours, a long one by weeks. */
 export function asked({ pk, period, range, compare, tz }) {

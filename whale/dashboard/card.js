@@ -75,13 +75,14 @@ const quoted = (text) => text.replace(/[&"<>]/g, (letter) => `&#${letter.charCod
 
 /**
  * The tag of a graph for any page: of a share, since a page must not have a key; of the question itself where Whale makes no share.
- * metrics: that it needs; the first one is shown.  options: more attributes; undefined ones are left out.
+ * metrics: that it asks for.  attributes: those that are null, false or an empty list are left out.
  */
-export async function graphTag(page, title, { pk, period, tz }, metrics, { dimensions, ...options } = { area: '' }) {
-  const body = { pk, metrics, dimensions: dimensions && JSON.parse(dimensions), drill: Boolean(options.depth), period: tz ? `${period}|${tz}` : period }
+export async function graphTag(page, title, { metrics, dimensions, ...attributes }) {
+  const { pk, period, tz } = page.asked
+  const body = { pk, metrics, dimensions: dimensions && JSON.parse(dimensions), drill: Boolean(attributes.depth), period: tz ? `${period}|${tz}` : period }
   const made = await page.ask('shares', {}, { method: 'POST', body }).then(({ answer }) => ({ src: answer.url }), () => null)
-  const all = { ...(made ?? { src: page.whale, pk: JSON.stringify(pk), period: body.period, dimensions }), metric: JSON.stringify(metrics.slice(0, 1)), title, ...options }
-  const named = Object.entries(all).filter(([, value]) => value != null)
+  const all = { ...(made ?? { src: page.whale, pk: JSON.stringify(pk), period: body.period, dimensions }), title, ...attributes }
+  const named = Object.entries(all).filter(([, value]) => ![null, undefined, false, '[]'].includes(value))
   const script = `<script type="module" src="${quoted(page.whale)}/hail-whale-graph.js"></script>`
   return `${script}\n<hail-whale-graph ${named.map(([name, value]) => `${name}="${quoted(String(value))}"`).join(' ')}></hail-whale-graph>`
 }

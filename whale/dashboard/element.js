@@ -6,18 +6,21 @@
  *
  * It works under a strict policy of the page around it: no markup is parsed, and its styles are a sheet that it adopts.
  */
-import { draw } from './chart.js'
+import { CHART } from './address.js'
+import { draw, keyOf } from './chart.js'
 import { fill, h } from './dom.js'
 import * as f from './format.js'
+import { MOST_PARTS, SAYS, allowed, faintOf, isSum, over, partsOf, partsOfWhole } from './lines.js'
 import { Metrics } from './metrics.js'
 import { STYLE, ZONE } from './served.js'
 
 const [MOST_LINES, LEAST_MS, MOST_MS, LIVE_MS, DAY] = [6, 1000, 30_000, 6000, 86400e3]
 const OF_A_SHARE = ['dimensions', 'metric', 'metric-two', 'depth', 'limit']
 const ASKED = [...OF_A_SHARE, 'pk', 'period', 'tz', 'tzoffset', 'compare']
-const KNOWN = [...ASKED, 'src', 'share', 'title', 'height', 'theme', 'area', 'interval', 'table', 'colors', 'width-factor', 'threshold']
+const KNOWN = [...ASKED, ...CHART, 'also', 'other', 'src', 'share', 'title', 'height', 'theme', 'interval', 'table', 'colors', 'width-factor', 'threshold']
 const OF_ANY_ELEMENT = /^(id|class|style|hidden|slot|lang|dir|role|part|data-.*|aria-.*)$/
-const STACKED = ['percent', 'zero', 'wiggle', 'expand', 'silhouette'] // of the first HailWhale
+const STACKED = { zero: ['stacked'], percent: ['stacked', 'shares'], expand: ['stacked', 'shares'], wiggle: ['stacked'], silhouette: ['stacked'] } // areas of the first HailWhale
+const STACKED_ONLY = /^(wiggle|silhouette)$/
 const sheet = new CSSStyleSheet()
 sheet.replaceSync(STYLE)
 
@@ -60,6 +63,15 @@ export class Graph extends HTMLElement {
   /** The metric that is shown, of those that were asked. */
   set metric(name) { this.#metric = name; this.#draw() }
 
+  #is = (name) => !['false', null].includes(this.getAttribute(name))
+  #words = () => [...CHART.filter(this.#is), ...(STACKED[this.getAttribute('area')] ?? [])]
+  /** What is asked: the metrics that the reader switches between, those beside them, and the two of a ratio whose `other` is drawn; all over time. */
+  #metrics(known = this.#known ?? new Metrics([])) {
+    const [names, also, two] = ['metric', 'also', 'metric-two'].map((name) => listOf(this.getAttribute(name)))
+    const { has } = allowed(this.#words(), [...names, ...also, ...two].map((name) => known.of(name)), known, true)
+    const [form, parts] = [(name) => over(name, has, known), this.#is('other') ? (name) => partsOf(known.of(name), known) : () => []]
+    return { form, parts, names: names.map(form), also: also.map(form), two: two.map(form), asked: [...new Set([...names.flatMap(parts).reverse(), ...names, ...also, ...two])].map(form) }
+  }
   #number = (name) => Number.parseFloat(this.getAttribute(name)) || 0
   #stop = () => { clearTimeout(this.#timer); this.#asked.abort() }
   /** Once, after all attributes that change together. */
@@ -83,8 +95,8 @@ export class Graph extends HTMLElement {
     if (document.hidden) return
     const { signal } = (this.#asked = new AbortController())
     try {
-      const { url, answer, open } = await this.#ask('plotpoints', signal)
       this.#known ??= new Metrics((await this.#ask('metrics_of', signal)).answer)
+      const { url, answer, open } = await this.#ask('plotpoints', signal)
       this.#answer = { url, paths: answer.paths ?? answer, open }
       this.#pause = 0
       this.#draw()
@@ -104,7 +116,7 @@ export class Graph extends HTMLElement {
     const src = new URL(this.getAttribute('src') || '/', import.meta.url)
     const share = this.hasAttribute('share') ? `/s/${this.getAttribute('share')}` : /^.*\/s\/[^/]+$/.exec(src.pathname)?.[0]
     const url = new URL(share ? `${share}/${route}` : route, src)
-    const metrics = ['metric', 'metric-two'].flatMap((name) => listOf(this.getAttribute(name)))
+    const metrics = this.#metrics().asked
     const asked = (share ? OF_A_SHARE : ASKED).filter((name) => this.hasAttribute(name) && !name.startsWith('metric'))
     if (route === 'plotpoints') {
       asked.forEach((name) => url.searchParams.set(name, this.getAttribute(name)))
@@ -120,11 +132,10 @@ export class Graph extends HTMLElement {
   /** One line, in the box and on the console, about what is wrong or not understood. */
   #tell(said = '') {
     const unknown = this.getAttributeNames().filter((name) => !KNOWN.includes(name) && !OF_ANY_ELEMENT.test(name))
-    const [area, share] = [this.getAttribute('area'), this.#answer?.url?.pathname.includes('/s/')]
-    const unused = share ? ASKED.filter((name) => !OF_A_SHARE.includes(name) && this.hasAttribute(name)) : []
+    const unused = this.#answer?.url?.pathname.includes('/s/') ? ASKED.filter((name) => !OF_A_SHARE.includes(name) && this.hasAttribute(name)) : []
     const text = [
       unknown.length && `unknown option: ${unknown.join(', ')}`, unused.length && `a share has its own ${unused.join(', ')}`,
-      STACKED.includes(area) && `area=${area} is drawn as area=true`, said,
+said,
     ].filter(Boolean).join('. ')
     if (text && this.#parts.notice.textContent !== text) console.warn(`hail-whale-graph: ${text}`)
     fill(this.#parts.notice, text)
@@ -134,27 +145,43 @@ export class Graph extends HTMLElement {
   #draw() {
     if (!this.#answer || this.#life.signal.aborted) return
     const entries = Object.entries(this.#answer.paths)
-    const two = this.getAttribute('metric-two')
-    const names = Object.keys(entries[0]?.[1] ?? {}).filter((name) => name !== two)
-    if (!names.length) return this.#tell('nothing to show')
     const known = this.#known ?? new Metrics([])
+    const { form, parts, names: given, also, two } = this.#metrics(known)
+    const names = given.length ? given : Object.keys(entries[0]?.[1] ?? {}).filter((name) => ![...also, ...two].includes(name))
+    if (!names.length) return this.#tell('nothing to show')
     const metric = known.of(names.includes(this.#metric) ? this.#metric : names[0])
-    const points = ([, numbers], name = metric.formula) => (numbers[name]?.now ?? numbers[name] ?? []).map(([, v]) => v)
-    const sum = (entry) => Math.abs(points(entry).reduce((total, v) => total + (v ?? 0), 0))
-    const large = entries.filter((entry, i) => !i || sum(entry) >= this.#number('threshold') * sum(entries[0]))
-    const [top, ...below] = large.map(([path]) => f.pathOf(path))
-    const name = (path) => f.named(path.slice(below.every((each) => top.every((part, i) => each[i] === part)) && path !== top ? top.length : 0)) || 'all'
-    const series = large.map((entry, i) => ({
-      name: large.length > 1 ? name([top, ...below][i]) : metric.name, values: points(entry),
-      before: entry[1][metric.formula].before?.map(([, v]) => v), width: i ? 2 : Math.min(6, this.#number('width-factor') / 2 || 2),
+    const points = (numbers, name) => (numbers[name]?.now ?? numbers[name] ?? []).map(([, v]) => v)
+    const rows = entries.map(([path, numbers]) => ({ path: f.pathOf(path), of: (name) => points(numbers, name), before: (name) => numbers[name].before?.map(([, v]) => v) }))
+    const sum = (row) => Math.abs(row.of(metric.formula).reduce((total, v) => total + (v ?? 0), 0))
+    const large = rows.filter((row, i) => !i || sum(row) >= this.#number('threshold') * sum(rows[0]))
+    const [whole, ...below] = large
+    const isWhole = below.every(({ path }) => whole.path.every((part, i) => path[i] === part))
+    const sums = parts(metric.plain ?? metric.formula).map(form)
+    const { has, unused } = allowed(this.#words(), [metric], known, isWhole && below.length > 0)
+    const isCut = below.length > 0 && (has('stacked') || has('shares') || (this.#is('other') && isWhole && (sums.length > 0 || isSum(metric))))
+    const cut = isCut && partsOfWhole(large, metric.formula, { sums, shares: has('shares') })
+    const name = (path) => f.named(path.slice(isWhole && path !== whole.path ? whole.path.length : 0)) || 'all'
+    const lines = large.map((row, i) => ({
+      name: below.length ? name(row.path) : metric.name, values: row.of(metric.formula), before: row.before(metric.formula), width: i ? 2 : Math.min(6, this.#number('width-factor') / 2 || 2),
     }))
-    if (two) series.splice(1, 0, { name: known.of(two).name, values: points(entries[0], two), second: known.of(two) })
+    const beside = [...also.filter((each) => known.of(each).unit === metric.unit).map((each) => [each]), ...two.map((each) => [each, known.of(each)])]
+    if (!cut) lines.splice(1, 0, ...beside.map(([each, second]) => ({ name: known.of(each).name, values: whole.of(each), second })))
+    const most = cut ? MOST_PARTS + 1 : MOST_LINES
+    const series = (cut?.series ?? lines).slice(0, most)
+    const isStacked = has('stacked') && cut.closes
+    const [area, refused] = [this.getAttribute('area'), unused.filter((word) => word !== 'area')]
+    if (!given.length) refused.push(...['running', 'ma7'].filter(this.#is)) // which metric, is not said
     const first = entries[0][1][metric.formula]
-    this.#show(metric, names, series.slice(0, MOST_LINES), (first.now ?? first).map(([at]) => at))
-    this.#tell(series.length > MOST_LINES ? `these are ${MOST_LINES} of ${series.length} lines` : '')
+    this.#show(metric, names, (first.now ?? first).map(([at]) => at), {
+      series, stacked: isStacked, area: this.#is('area') && !isStacked, most: isStacked && has('shares') ? 1 : null, metric: has('shares') ? { unit: 'share' } : metric,
+    })
+    this.#tell([
+      area in STACKED && (!isStacked || STACKED_ONLY.test(area)) && `area=${area} is drawn as ${isStacked ? 'stacked' : 'area=true'}`, cut && !cut.closes && 'values overlap: without other',
+      !(area in STACKED) && refused.length > 0 && `not for these lines: ${refused.join(', ')}`, lines.length > most && `these are ${most} of ${lines.length} lines`,
+    ].filter(Boolean).join('. '))
   }
 
-  #show(metric, names, series, starts) {
+  #show(chosen, names, starts, { series, metric, ...drawn }) {
     const [parts, get] = [this.#parts, (name) => this.getAttribute(name)]
     const width = starts.length > 1 ? starts[1] - starts[0] : DAY
     const [times, zone] = width < DAY ? [starts, get('tz') || get('period')?.split('|')[1] || ZONE] : [starts.map(midnight), 'UTC']
@@ -162,12 +189,12 @@ export class Graph extends HTMLElement {
     const shown = (each, i) => f.value(each.values[i], each.second ?? metric)
     listOf(get('colors')).slice(0, MOST_LINES).forEach((colour, i) => CSS.supports('color', colour) && this.style.setProperty(`--series-${i + 1}`, colour))
     this.style.setProperty('--height', `${Math.min(2000, Math.max(60, this.#number('height') || 296))}px`)
-    fill(parts.title, get('title') || metric.name)
-    fill(parts.metrics, names.length > 1 && names.map((name) => h('button', { id: `metric-${name}`, 'aria-pressed': name === metric.formula, onclick: () => (this.metric = name) }, f.title(name))))
+    fill(parts.title, get('title') || [chosen.name, ...(chosen.plain ? ['running', 'ma7'].filter(this.#is).slice(-1).map((word) => SAYS[word]) : [])].join(', '))
+    fill(parts.metrics, names.length > 1 && names.map((name) => h('button', { id: `metric-${name}`, 'aria-pressed': name === chosen.formula, onclick: () => (this.metric = name) }, f.title(name))))
     draw(parts.body, {
-      page: { zone }, metric, times, width, series, open: this.#answer.open, area: this.hasAttribute('area') && get('area') !== 'false', details: 'numbers',
+      ...drawn, page: { zone }, metric, times, width, series, open: this.#answer.open, faint: this.#is('nights') && faintOf(width, zone), details: 'numbers',
       label: `${parts.title.textContent}: ${series.map((each) => `${each.name} ${shown(each, 0)} to ${shown(each, times.length - 1)}`).join('; ')}.`,
-      cursor: (i) => fill(parts.at, h('span', { class: 'soft' }, at(i)), series.map((each, n) => h('span', {}, h('i', { class: `key key-${n + 1}` }), `${each.name} `, h('b', {}, shown(each, i))))),
+      cursor: (i) => fill(parts.at, h('span', { class: 'soft' }, at(i)), series.map((each, n) => h('span', {}, keyOf(each, n), `${each.name} `, h('b', {}, shown(each, i))))),
       spoken: (i) => `${at(i)}: ${series.map((each) => `${each.name} ${shown(each, i)}`).join(', ')}`, say: (text) => fill(parts.spoken, text),
     })
     const rows = times.map((_, i) => h('tr', {}, h('th', { scope: 'row' }, at(i)), series.map((each) => h('td', { class: 'n', title: f.full(each.values[i]) }, shown(each, i)))))

@@ -22,6 +22,7 @@ export function showLine(chart, page, metric, points, { notes = [], shift, lines
   const notesAt = (i) => notes.filter(within(i))
   const since = shift && `since ${f.weekday(Date.parse(shift.at), page.zone)}`
   const shown = (i) => (series.length > 1 ? series.map((each) => `${each.name} ${valueAt(each, i)}`).join('; ') : valueAt(series[0], i))
+  const title = [metric.name, ...lines.says].join(', ')
   const asText = (i) => notesAt(i).map(({ text }) => text)
 
   const small = [metric.formula.includes('/') && metric.formula.replace('/', ' ÷ '), ...lines.says].filter(Boolean).join(' · ')
@@ -42,8 +43,8 @@ export function showLine(chart, page, metric, points, { notes = [], shift, lines
   })
   const more = [before && ['Before', (i) => before[i] ?? null], all && ['All', (i) => all[i]], notes.length && ['Notes', (i) => asText(i).join('; ')]].filter(Boolean)
   chart.offer({
-    address, svg: lines.picture ? () => lines.picture(plot, [metric.name, ...lines.says].join(', '), series) : lines.svg(page),
-    tag: () => lines.tag?.(metric.name) ?? graphTag(page, metric.name, page.asked, [metric.formula]),
+    address, svg: lines.picture ? () => lines.picture(plot, title, series) : lines.svg(page),
+    tag: () => graphTag(page, title, lines.tag),
     table: () => ({
       columns: ['Time', ...series.map(({ name }) => name), ...more.map(([name]) => name)],
       rows: times.map((_, i) => [at(i), ...series.map(({ values }) => values[i]), ...more.map(([, of]) => of(i))]),
@@ -58,5 +59,5 @@ function plain(points, metric) {
   const now = series.now ?? series
   const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
   const svg = (page) => questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name })
-  return { points, times, metric, series: [{ name: metric.name, values, before }], says: [], svg }
+  return { points, times, metric, series: [{ name: metric.name, values, before }], says: [], svg, tag: { metrics: [metric.formula], metric: JSON.stringify([metric.formula]), area: '' } }
 }

@@ -54,6 +54,9 @@ export class Metrics {
   of(formula) {
     const metric = this.#known.get(formula)
     if (metric) return { ...metric, formula, name: title(formula) }
+    const inner = /^ma7\((.+)\)$|^(.+):sum$/.exec(formula)
+    const plain = (inner?.[1] ?? inner?.[2])?.replaceAll('`', '')
+    if (plain) return { ...this.of(plain), formula, plain }
     const parts = formula.split('/')
     const [above, below, more] = parts.map((part) => this.#known.get(part.trim()) ?? { name: part, unit: 'number' })
     if (!below || more) return { formula, name: formula, unit: 'number', better: 'none' }

@@ -1,68 +1,19 @@
 /**
- * Options of a chart, as the address of the page and the attributes of the element have them:
+ * Options of the chart of the overview, as the address has them:
  *
  *     split, top     the largest values of a dimension, and `other`, which closes
  *     also, second   metrics beside it on the same axis; one on an axis of its own
- *     area, stacked, share, running, ma7, nights
+ *     area, stacked, shares, running, ma7, nights
  *
- * Sums over time are Whale's (`visits:sum`, `ma7(orders/visits)`). An option that makes no sense for a line has no control, and is not drawn.
+ * An option that makes no sense for the lines has no control, and is not drawn.
  */
-import { graphTag } from './card.js'
 import { keyOf } from './chart.js'
 import { download, h, svg } from './dom.js'
 import * as f from './format.js'
+import { MOST_PARTS, SAYS, allowed, faintOf, over, partsOf, partsOfWhole } from './lines.js'
 
-const [DAY, MOST, MOST_METRICS] = [86400e3, 10, 6]
-const SAYS = { area: 'an area', also: 'beside it', second: 'on a second axis', stacked: 'stacked', share: 'shares', running: 'running total', ma7: 'mean of 7 buckets', nights: 'nights' }
-const [SHAPES, SUMS] = [['area', 'stacked', 'share'], ['running', 'ma7']]
-
-const isSum = ({ formula, kind = /[/(:*+-]/.test(formula) ? '' : 'sum' }) => kind === 'sum'
-/** The two sums of a ratio. */
-function partsOf({ formula, kind }, known) {
-  const parts = kind ? [] : formula.split('/').map((part) => part.trim())
-  return parts.length === 2 && parts.every((part) => isSum(known.of(part))) ? parts : []
-}
-
-/** Which words make sense. metrics: of the lines.  split: whether they are parts of one. */
-export function allowed(words, metrics, known, split) {
-  const sums = metrics.every(isSum)
-  const can = {
-    area: !split && metrics.filter(({ second }) => !second).length === 1, stacked: split && sums, share: split && sums,
-    running: sums && !words.includes('ma7'), ma7: metrics.every((metric) => isSum(metric) || partsOf(metric, known).length), nights: true,
-  }
-  return { can, has: (word) => can[word] && words.includes(word), unused: words.filter((word) => can[word] === false) }
-}
-
-/** A formula over time. Names that are no plain words stand in quotes. */
-export function over(formula, has, known) {
-  const quoted = (name) => (/^\w+$/.test(name) ? name : `\`${name}\``)
-  const plain = known.has(formula) ? quoted(formula) : formula.split('/').map((part) => (known.has(part.trim()) ? quoted(part.trim()) : part)).join('/')
-  return has('ma7') ? `ma7(${plain})` : has('running') ? `${plain}:sum` : formula
-}
-
-/**
- * Parts of a whole as lines, with `other` last; where parts overlap there is none. rows: [{ path, of: (formula) => numbers }], the whole first.
- * Of a ratio (sums: its two) `other` is the ratio of the two remainders.
- */
-export function partsOfWhole([whole, ...below], formula, { sums = [], top = MOST, share }) {
-  const kept = below.filter(({ path }) => path.at(-1) !== '__other__').slice(0, top)
-  const [rest, under] = (sums.length ? sums : [formula]).map((each) => {
-    const lists = kept.map(({ of }) => of(each))
-    return whole.of(each).map((all, i) => lists.reduce((left, list) => left - (list[i] ?? 0), all ?? 0)).map((v, i) => (Math.abs(v) < 1e-9 * Math.abs(whole.of(each)[i] || 1) ? 0 : v))
-  })
-  const series = kept.map(({ path, of }) => ({ name: f.shown(path.at(-1)), values: of(formula) }))
-  const closes = ![...rest, ...(under ?? [])].some((v) => v < 0)
-  if (closes && (under ?? rest).some(Boolean)) series.push({ name: 'other', values: under ? rest.map((v, i) => (under[i] ? v / under[i] : null)) : rest, colour: 6 })
-  const all = whole.of(formula)
-  if (share) for (const each of series) each.values = each.values.map((v, i) => (all[i] ? (v ?? 0) / all[i] : null))
-  return { series, closes, all: share ? null : all }
-}
-
-/** Buckets of the night and of the week-end; none where a bucket is longer than a day. */
-export const faintOf = (width, zone) => width < 1.1 * DAY && ((ms) => {
-  const hour = Number(f.clock(ms, zone).slice(0, 2))
-  return /^S/.test(f.weekday(ms, zone)) || (width < DAY / 2 && (hour < 6 || hour >= 22))
-})
+const [DAY, MOST_METRICS] = [86400e3, 6]
+const [SHAPES, SUMS] = [['area', 'stacked', 'shares'], ['running', 'ma7']]
 
 /** The metrics that are drawn: the chosen one, and those beside it; second: with an axis of its own. */
 function metricsOf({ split, also, second }, known, chosen) {
@@ -79,7 +30,7 @@ export async function linesOf(page, known, chosen, split = page.state.split) {
   const { has, unused } = allowed(chart, metrics, known, Boolean(split))
   const [top, sums, several] = [Number(state.top), split ? partsOf(chosen, known) : [], split || metrics.filter(({ second }) => !second).length > 1]
   const form = (formula) => over(formula, has, known)
-  const asked = [...new Set([...metrics.map(({ formula }) => formula), ...sums])].map(form)
+  const asked = [...new Set([...sums.toReversed(), ...metrics.map(({ formula }) => formula)])].map(form) // by the first one Whale orders the values of a tag
   const below = split && { dimensions: JSON.stringify([split]), depth: 1, limit: top + 1, sort: `-${sums[1] ?? chosen.formula}` }
   const points = await page.ask('plotpoints', { ...page.asked, ...below, ...(several && { compare: undefined }), metrics: asked, undefined: 'null', paths: 'list' })
   if (split && points.answer.length < 2) return linesOf(page, known, chosen, '') // Whale does not know it: the page says so
@@ -87,19 +38,20 @@ export async function linesOf(page, known, chosen, split = page.state.split) {
   const rows = (points.answer.paths ?? points.answer).map(({ path, metrics: of }) => ({ path, of: (formula) => numbers(of[form(formula)].now ?? of[form(formula)]), all: of }))
   const [whole, first] = [rows[0], rows[0].all[form(chosen.formula)]]
   const times = (first.now ?? first).map(([at]) => at)
-  const parts = split && partsOfWhole(rows, chosen.formula, { sums, top, share: has('share') })
+  const parts = split && partsOfWhole(rows, chosen.formula, { sums, top, shares: has('shares') })
   const plain = metrics.map((metric, i) => ({ name: metric.name, values: whole.of(metric.formula), second: metric.second && metric, before: !i && first.before && numbers(first.before) }))
   const isStacked = has('stacked') && parts.closes
-  const words = ['stacked', 'share', ...SUMS].filter((word) => (word === 'stacked' ? isStacked : has(word)))
+  const words = ['stacked', 'shares', ...SUMS].filter((word) => (word === 'stacked' ? isStacked : has(word)))
   const refused = [...unused, has('stacked') && !isStacked && 'stacked', ...['second', 'also'].filter((name) => ![state[name]].flat().every((each) => !each || metrics.some(({ formula }) => formula === each)))].filter(Boolean)
   return {
-    points, times, metric: has('share') ? { unit: 'share' } : chosen, series: split ? parts.series : plain, all: parts?.all, stacked: isStacked, area: has('area'),
-    most: isStacked && has('share') ? 1 : null, faint: has('nights') && faintOf((times[1] ?? times[0] + DAY) - times[0], page.zone),
+    points, times, metric: has('shares') ? { unit: 'share' } : chosen, series: split ? parts.series : plain, all: parts?.all, stacked: isStacked, area: has('area'),
+    most: isStacked && has('shares') ? 1 : null, faint: has('nights') && faintOf((times[1] ?? times[0] + DAY) - times[0], page.zone),
     says: [split && `by ${f.title(f.shown(split)).toLowerCase()}`, ...words.map((word) => SAYS[word]), ...refused.map((word) => `not ${SAYS[word]}`), parts && !parts.closes && 'values overlap'].filter(Boolean),
-    tag: (title) => graphTag(page, title, page.asked, asked, {
-      ...(split && { dimensions: JSON.stringify([split]), depth: 1, limit: top + 1, other: '' }), ...Object.fromEntries([...SHAPES, 'nights'].filter(has).map((word) => [word, ''])),
-      also: JSON.stringify(metrics.slice(1).filter(({ second }) => !second).map(({ formula }) => form(formula))), 'metric-two': metrics.filter(({ second }) => second).map(({ formula }) => form(formula))[0],
-    }),
+    tag: { // the metrics that it needs, and its attributes
+      metrics: asked, metric: JSON.stringify([chosen.formula]), ...(split && { dimensions: JSON.stringify([split]), depth: 1, limit: top, other: '' }),
+      ...Object.fromEntries([...SHAPES, ...SUMS, 'nights'].filter(has).map((word) => [word, ''])),
+      also: !split && JSON.stringify(metrics.slice(1).filter(({ second }) => !second).map(({ formula }) => formula)), 'metric-two': metrics.find(({ second }) => second)?.formula,
+    },
     picture: (plot, title, lines) => download(`${title}.svg`, 'image/svg+xml', picture(plot, title, lines)),
   }
 }
@@ -116,19 +68,19 @@ export function controls(page, known, chosen, { dims, formulas, width }) {
   const of = (group) => [group.filter((word) => can[word] && chart.includes(word)).join(' '), (value) => ({ chart: [...chart.filter((word) => !group.includes(word)), ...value.split(' ').filter(Boolean)] })]
   const [shape, reshape] = of(SHAPES)
   const [sum, resum] = of(SUMS)
-  const shapes = can.stacked ? [['', 'lines'], ['stacked', 'stacked'], ['share', 'shares'], ['stacked share', 'shares, stacked']] : can.area ? [['', 'line'], ['area', 'area']] : []
+  const shapes = can.stacked ? [['', 'lines'], ['stacked', 'stacked'], ['shares', 'shares'], ['stacked shares', 'shares, stacked']] : can.area ? [['', 'line'], ['area', 'area']] : []
   const alike = split ? [] : others.filter(({ unit, formula }) => unit === chosen.unit && formula !== second).slice(0, 8)
   const isPlain = !(split || second || also.length || chart.length)
   return [
-    choice('split', 'Lines', split, [['', 'one'], ...dims.map((dim) => [dim, `by ${f.title(f.shown(dim)).toLowerCase()}`])], (to) => ({ split: to, top: String(MOST), second: '', also: [] })),
-    split && choice('top', 'Largest', state.top, [...new Set(['3', '5', state.top, String(MOST)])].sort((a, b) => a - b).map((many) => [many, `${many} and other`]), (top) => ({ top })),
+    choice('split', 'Lines', split, [['', 'one'], ...dims.map((dim) => [dim, `by ${f.title(f.shown(dim)).toLowerCase()}`])], (to) => ({ split: to, top: String(MOST_PARTS), second: '', also: [] })),
+    split && choice('top', 'Largest', state.top, [...new Set(['3', '5', state.top, String(MOST_PARTS)])].sort((a, b) => a - b).map((many) => [many, `${many} and other`]), (top) => ({ top })),
     choice('shape', 'Drawn as', shape, shapes, reshape),
     choice('sum', 'Numbers', sum, [['', 'of each bucket'], ...(can.ma7 ? [['ma7', 'mean of 7 buckets']] : []), ...(can.running ? [['running', 'running total']] : [])], resum),
     !split && choice('second', 'Second axis', second, [['', 'none'], ...others.map(({ formula, name }) => [formula, name])], (to) => ({ second: to, also: also.filter((each) => each !== to) })),
     alike.length > 0 && h('fieldset', {}, h('legend', { class: 'soft' }, 'Beside it'), alike.map(({ formula, name }) =>
       tick(`also-${formula}`, name, also.includes(formula), (on) => ({ also: on ? [...also, formula].slice(1 - MOST_METRICS) : also.filter((each) => each !== formula) })))),
     width < 1.1 * DAY && tick('nights', width < DAY / 2 ? 'Nights and week-ends faint' : 'Week-ends faint', chart.includes('nights'), (on) => ({ chart: [...chart.filter((word) => word !== 'nights'), ...(on ? ['nights'] : [])] })),
-    !isPlain && h('button', { id: 'option-none', onclick: () => page.go({ split: '', top: String(MOST), second: '', also: [], chart: [] }) }, 'One plain line'),
+    !isPlain && h('button', { id: 'option-none', onclick: () => page.go({ split: '', top: String(MOST_PARTS), second: '', also: [], chart: [] }) }, 'One plain line'),
   ]
 }
 

@@ -22,7 +22,7 @@ from whale.written import FORMATS, table
 
 OPTIONS = (
     "period", "tz", "depth", "limit", "area", "title", "height", "theme", "interval", "autoupdate", "live", "compare", "colors",
-    "width_factor", "threshold", "table", "parent_div",
+    "width_factor", "threshold", "table", "parent_div", "stacked", "shares", "other", "nights",
 )  # fmt: skip
 """Of a graph in a page, beside its names."""
 _json = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))

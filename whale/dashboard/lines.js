@@ -1,0 +1,57 @@
+/**
+ * Options of a chart, for the page and for the element: which make sense, how Whale is asked, and the parts of a whole.
+ * Sums over time are Whale's (`visits:sum`, `ma7(orders/visits)`).
+ */
+import * as f from './format.js'
+
+const DAY = 86400e3
+export const MOST_PARTS = 10
+export const SAYS = { area: 'an area', also: 'beside it', second: 'on a second axis', stacked: 'stacked', shares: 'shares', running: 'running total', ma7: 'mean of 7 buckets', nights: 'nights' }
+
+export const isSum = ({ formula, plain = formula, kind = /[/(:*+-]/.test(plain) ? '' : 'sum' }) => kind === 'sum' // what was never counted reads 0
+/** The two sums of a ratio. */
+export function partsOf({ formula, kind, plain = formula }, known) {
+  const parts = kind ? [] : plain.split('/').map((part) => part.trim())
+  return parts.length === 2 && parts.every((part) => isSum(known.of(part))) ? parts : []
+}
+
+/** Which words make sense. metrics: of the lines.  split: whether they are parts of one. */
+export function allowed(words, metrics, known, split) {
+  const sums = metrics.every(isSum)
+  const can = {
+    area: !split && metrics.filter(({ second }) => !second).length === 1, stacked: split && sums, shares: split && sums,
+    running: sums && !words.includes('ma7'), ma7: metrics.every((metric) => isSum(metric) || partsOf(metric, known).length), nights: true,
+  }
+  return { can, has: (word) => can[word] && words.includes(word), unused: words.filter((word) => can[word] === false) }
+}
+
+/** A formula over time. Names that are no plain words stand in quotes. */
+export function over(formula, has, known) {
+  const quoted = (name) => (/^\w+$/.test(name) ? name : `\`${name}\``)
+  const plain = known.has(formula) ? quoted(formula) : formula.split('/').map((part) => (known.has(part.trim()) ? quoted(part.trim()) : part)).join('/')
+  return has('ma7') ? `ma7(${plain})` : has('running') ? `${plain}:sum` : formula
+}
+
+/**
+ * Parts of a whole as lines, with `other` last; where parts overlap there is none. rows: [{ path, of: (formula) => numbers }], the whole first.
+ * Of a ratio (sums: its two) `other` is the ratio of the two remainders.
+ */
+export function partsOfWhole([whole, ...below], formula, { sums = [], top = MOST_PARTS, shares }) {
+  const kept = below.filter(({ path }) => path.at(-1) !== '__other__').slice(0, top)
+  const [rest, under] = (sums.length ? sums : [formula]).map((each) => {
+    const lists = kept.map(({ of }) => of(each))
+    return whole.of(each).map((all, i) => lists.reduce((left, list) => left - (list[i] ?? 0), all ?? 0)).map((v, i) => (Math.abs(v) < 1e-9 * Math.abs(whole.of(each)[i] || 1) ? 0 : v))
+  })
+  const series = kept.map(({ path, of }) => ({ name: f.shown(path.at(-1)), values: of(formula) }))
+  const closes = ![...rest, ...(under ?? [])].some((v) => v < 0)
+  if (closes && (under ?? rest).some(Boolean)) series.push({ name: 'other', values: under ? rest.map((v, i) => (under[i] ? v / under[i] : null)) : rest, colour: 6 })
+  const all = whole.of(formula)
+  if (shares) for (const each of series) each.values = each.values.map((v, i) => (all[i] ? (v ?? 0) / all[i] : null))
+  return { series, closes, all: shares ? null : all }
+}
+
+/** Buckets of the night and of the week-end; none where a bucket is longer than a day. */
+export const faintOf = (width, zone) => width < 1.1 * DAY && ((ms) => {
+  const hour = Number(f.clock(ms, zone).slice(0, 2))
+  return /^S/.test(f.weekday(ms, zone)) || (width < DAY / 2 && (hour < 6 || hour >= 22))
+})
