@@ -101,7 +101,7 @@ def counted(farm: Farm, looked: tuple[str, ...] | None, runs: int = 5) -> list[f
         for some in range(0, len(messages), 4):
             applier.apply(messages[some : some + 4], NOW)
         rates.append(500 * len(messages) / (time.perf_counter() - began))
-        wait_until(lambda applier=applier: not applier.witness._audience.waiting(), what="the last sums")
+        wait_until(lambda applier=applier: not applier.witness._live.waiting(), what="the last sums")
     return rates
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.report import Figure, report
 from hail.hit import MILLION
-from whale.answer.shifts import shifts
+from whale.answer.change_points import shifts
 from whale.formula import Floats
 
 SERIES, DAYS, MONDAY = 10_000, 30, 4

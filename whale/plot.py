@@ -13,8 +13,8 @@ from datetime import datetime
 from html import escape
 from itertools import groupby
 
+from whale.formatting import THIN, day, short
 from whale.formula import Number
-from whale.written import THIN, day, short
 
 FONT = "Inter, system-ui, sans-serif"
 SMALL, FULL = (240, 48), (720, 300)

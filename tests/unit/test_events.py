@@ -172,7 +172,7 @@ def test_at_most_so_many_hits_a_second_and_all_of_them_in_the_sums() -> None:
         many = [message([shop()] * size, SETTINGS, "a", seq + one) for one, size in enumerate((1000, each))]
         applier.apply(many, NOW)
     applier.witness.tell()
-    wait_until(lambda: not applier.witness._audience.waiting(), what="the sums of the last second")
+    wait_until(lambda: not applier.witness._live.waiting(), what="the sums of the last second")
     assert 50 <= len(store.all("hit")) <= 100
     assert sum(data(event)["metrics"]["hits"] for event in store.all("totals")) == 1 + 3 * (1000 + each)
     assert len(store.all("totals")) <= 4
@@ -184,7 +184,7 @@ def test_sums_that_nobody_waits_for_are_forgotten() -> None:
     store.look("a", [], 100)
     applier.apply([message([shop()], SETTINGS, "a", 1)], NOW)
     applier.witness.tell()
-    assert applier.witness._audience.waiting() == []
+    assert applier.witness._live.waiting() == []
 
 
 def test_a_hit_beyond_a_cap_is_told_with_the_names_that_it_came_with() -> None:
@@ -208,7 +208,7 @@ def test_what_cannot_be_told_fails_no_batch(error: Exception, caplog: pytest.Log
         applier.apply([message([shop()], SETTINGS, "a", seq)], NOW)
         applier.witness.tell()
     assert sums(store, "a", ("shop",), [()]) == [3]
-    assert applier.witness._audience.waiting() == []
+    assert applier.witness._live.waiting() == []
     assert len(store.spied("a")) == 3
     assert "those who look at hits miss some" in caplog.text
 

@@ -19,9 +19,9 @@ from tests.unit.test_whale_web import Door
 from whale.client import Whale
 from whale.count.apply import Applier
 from whale.errors import Refused, Unavailable
-from whale.health.glance import Glance, Unknown
 from whale.health.hails import ANSWER_S, Said, ask
 from whale.health.lag import Pace
+from whale.health.probe import Probe, Unknown
 from whale.store.memory import MemoryStore
 
 NOW = 1_795_300_800.0
@@ -271,17 +271,17 @@ def test_nobody_waits_for_a_look_that_hangs_and_it_is_made_once(monkeypatch: pyt
         go.wait(30)
         return len(looks)
 
-    glance = Glance("it", look)
-    assert glance.see(until(0.05))[0] is None
+    probe = Probe("it", look)
+    assert probe.see(until(0.05))[0] is None
     began = time.monotonic()
-    assert glance.see(until())[0] is None  # at once: somebody has waited in vain
+    assert probe.see(until())[0] is None  # at once: somebody has waited in vain
     assert time.monotonic() - began < 5
     go.set()
-    while glance.see(until(0.05))[0] is None:
+    while probe.see(until(0.05))[0] is None:
         pass
-    assert glance.see(until()) == (1, "")
-    monkeypatch.setattr("whale.health.glance.EVERY_S", 0.0)
-    assert glance.see(until()) == (2, "")
+    assert probe.see(until()) == (1, "")
+    monkeypatch.setattr("whale.health.probe.EVERY_S", 0.0)
+    assert probe.see(until()) == (2, "")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_a_look_that_fails_says_why_and_no_address(error: Exception, why: str) -
     def look() -> None:
         raise error
 
-    assert Glance("it", look).see(until()) == (None, why)
+    assert Probe("it", look).see(until()) == (None, why)
 
 
 # The lag of a queue that shows no message

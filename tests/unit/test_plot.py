@@ -15,9 +15,9 @@ from hail.settings import load
 from tests.unit.test_whale_web import NOW, Door
 from tests.wsgi import call
 from whale.errors import CallerError
+from whale.formatting import FORMATS, day, short
 from whale.plot import FULL, SMALL, Line, Picture, svg
 from whale.share import share_of
-from whale.written import FORMATS, day, short
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<img src=x onerror=alert(1)>\"'&\x00\x1b\u202e]]>"

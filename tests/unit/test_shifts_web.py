@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_whale_web import DAY, NOW, Door
-from whale.answer import shifted
+from whale.answer import shifts
 from whale.errors import CallerError
 
 TODAY = NOW // DAY * DAY
@@ -168,7 +168,7 @@ def test_what_cannot_be_searched_is_refused_by_its_field(
 
 
 def test_too_many_series_are_refused_with_the_limit(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shifted, "MOST_SERIES", 5)
+    monkeypatch.setattr(shifts, "MOST_SERIES", 5)
     for more in ({}, {"dimensions": "source"}, {"dimensions": '[["source", "mail"], ["source"]]'}):
         answer = door.get("/shifts", **ASKED, **more)
         assert (answer.status, answer.json["code"], answer.json["field"]) == (400, "too_many_points", "dimensions")

@@ -13,12 +13,12 @@ from hail.hit import MILLION, HitError, parse_time
 from hail.settings import Settings
 from whale.answer import compare, notes
 from whale.answer.compare import Comparison, Scope
+from whale.answer.days_counted import Calendar
 from whale.answer.inquiry import Inquiry
 from whale.answer.measures import Described, Measure, measures
 from whale.answer.once import once
 from whale.answer.pks import page_of, used
 from whale.answer.rank import Ranking
-from whale.answer.seen import Calendar
 from whale.answer.series import Bounds, Question
 from whale.answer.shapes import naming_of
 from whale.answer.unknown import Unknown, unknown_names

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from whale.answer import beside, compare, factors, nearest, series, shifted
+from whale.answer import compare, factors, rank_details, series, shifts, why_empty
 from whale.answer.adjusted import Adjusted, adjusted
 from whale.answer.compare import Comparison
 from whale.answer.rank import Ranked, Ranking, rank, shown
@@ -185,11 +185,11 @@ class Inquiry:
         starts: Sequence[int] = ()
         if self.comparisons is not None:
             comparison = self._comparison
-            ranked, more, starts = beside.compared(*asked, comparison, self.bounds, is_plotted)
+            ranked, more, starts = rank_details.compared(*asked, comparison, self.bounds, is_plotted)
             said = shown(ranked, self.question, ranking, comparison.now, now, more, self.naming)
             said = {"compared": comparison.said(), **said, "complete": comparison.complete}
         elif is_plotted:
-            ranked, more, starts = beside.with_series(*asked, self._range, self.bounds)
+            ranked, more, starts = rank_details.with_series(*asked, self._range, self.bounds)
             said = shown(ranked, self.question, ranking, self._range, now, more, self.naming)
         else:
             ranked = self.ranked(ranking)
@@ -208,7 +208,7 @@ class Inquiry:
         store, question, comparison = self.store, self.question, self._comparison
         found = factors.factors(store, question, comparison, dimensions, depth, limit, self.bounds)
         kept, now = dict(question.kept or {}), question.now or 0.0
-        why = nearest.why(store, question, comparison, found, kept, now, self.bounds)
+        why = why_empty.why(store, question, comparison, found, kept, now, self.bounds)
         basis = self._basis(depth)
         return Answer(basis.told(factors.said(found, question.metrics[0], comparison, self.naming) | why), basis)
 
@@ -218,9 +218,9 @@ class Inquiry:
         The first formula of the question is searched; the others are costs.
         """
         store, question = self.store, self.question
-        found = shifted.shifted(store, question, self._range, dimensions, depth, limit, self.bounds)
-        basis, told = self._basis(None, found.left_out), shifted.said(found, question.now or 0.0, limit)
-        shifted.add_notes(store, question, found, told["shifts"])
+        found = shifts.shifted(store, question, self._range, dimensions, depth, limit, self.bounds)
+        basis, told = self._basis(None, found.left_out), shifts.said(found, question.now or 0.0, limit)
+        shifts.add_notes(store, question, found, told["shifts"])
         return Answer(basis.told(told), basis)
 
     @property

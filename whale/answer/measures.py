@@ -14,7 +14,7 @@ import msgspec
 from hail.hit import RESERVED
 from hail.settings import DISTINCT, SUM
 from hail.units import Declaration
-from whale.answer.seen import Calendar, Days, seen_metrics
+from whale.answer.days_counted import Calendar, Days, seen_metrics
 from whale.dimension import Pk
 from whale.store.contract.counters import Counters
 from whale.store.contract.declared import Declarations

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from whale.answer.seen import Calendar, last_days
+from whale.answer.days_counted import Calendar, last_days
 from whale.answer.series import stored_of
 from whale.dimension import ROOT, Pk
 from whale.errors import CallerError

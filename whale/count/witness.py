@@ -1,4 +1,4 @@
-"""The witness: tells the spy and the audience what became of the hits of an apply. By the way: nothing is counted from it.
+"""The witness: tells the spy, and those who look, what became of the hits of an apply. By the way: nothing is counted from it.
 
 The first word goes at once; while applies come faster than EVERY_S, what they saw is told together, by a timer. So it costs the
 same however many applies there are. A process that ends first tells what it saw; one that is killed does not.
@@ -17,7 +17,7 @@ from typing import Protocol
 from hail.hit import Reason
 from hail.message import MAX_REFUSALS, Message
 from whale.cells import Name
-from whale.count.audience import TOTALS_S, Audience
+from whale.count.live_events import TOTALS_S, LiveEvents
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, traces_of
 from whale.store.contract.live import Live
@@ -41,7 +41,7 @@ class Witness:
 
     def __init__(self, store: Watching, every_s: float = EVERY_S, spy: bool = True):
         self._store, self._every_s, self._spy = store, every_s, spy
-        self._audience = Audience(store, spy)
+        self._live = LiveEvents(store, spy)
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[deque[Message], dict[Name, Mapping[int, Reason]]]] = {}
         self._refused: dict[str, deque[str]] = {}
@@ -58,7 +58,7 @@ class Witness:
             hits = sum(len(message.hits) for message in waiting)
             while hits - len(waiting[0].hits) >= MOST_HITS:
                 gone = waiting.popleft()
-                self._audience.missed(account, gone, reasons)
+                self._live.missed(account, gone, reasons)
                 reasons.pop(gone.name, None)
                 hits -= len(gone.hits)
         self._tell_soon(now)
@@ -91,13 +91,13 @@ class Witness:
             seen, self._seen = self._seen, {}
             refused, self._refused = self._refused, {}
             self._timer, self._free_at, now = None, time.monotonic() + self._every_s, self._now
-        for account in dict.fromkeys((*seen, *refused, *self._audience.waiting())):
+        for account in dict.fromkeys((*seen, *refused, *self._live.waiting())):
             messages, dropped = seen.get(account, ((), {}))
             traces = traces_of(messages, dropped) if self._spy else Traces([], [], {})
             traces.refused.extend(refused.get(account, ()))
             if self._kept(account, traces, now):
-                self._audience.tell(account, messages, dropped, traces, now, time.monotonic())
-        if self._audience.waiting():
+                self._live.tell(account, messages, dropped, traces, now, time.monotonic())
+        if self._live.waiting():
             with self._lock:
                 if self._timer is None:
                     self._tell_in(TOTALS_S)

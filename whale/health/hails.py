@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from whale.health.glance import Unknown
+from whale.health.probe import Unknown
 
 ANSWER_S = 1.5
 MOST_BYTES = 16_384

@@ -1,7 +1,7 @@
 """The state of all of it, in one answer: Whale, Redis, RabbitMQ, each Hail, the lag, the audit, the dead messages, the versions.
 
     store ─┐
-    queue ─┤  each a Glance: looked at in a thread of its own, at most once in 5 s for this process
+    queue ─┤  each a Probe: looked at in a thread of its own, at most once in 5 s for this process
     audit ─┤                          │
     hails ─┘                          └──> GET /health.json, Whale.health
 
@@ -23,8 +23,8 @@ from whale.answer.explain import iso
 from whale.errors import Refused
 from whale.health import hails
 from whale.health.audit import Audit, Look, close
-from whale.health.glance import Glance, Unknown
 from whale.health.lag import Pace, spool_lag_s
+from whale.health.probe import Probe, Unknown
 from whale.health.queues import Queues
 from whale.store.contract.faults import Faults
 from whale.store.contract.server import Server
@@ -74,10 +74,10 @@ class HealthWatch:
         self._look = Look(settings)
         self._before: list[tuple[int, ...]] = []
         self._pace, self._pacing = Pace(), threading.Lock()
-        self._redis = Glance("the store", self._see_store)
-        self._queue = Glance("RabbitMQ", self._see_queue)
-        self._audit = Glance("the audit", self._see_sums)
-        self._hails = {url: Glance(url, partial(hails.ask, url)) for url in settings.hail_urls}
+        self._redis = Probe("the store", self._see_store)
+        self._queue = Probe("RabbitMQ", self._see_queue)
+        self._audit = Probe("the audit", self._see_sums)
+        self._hails = {url: Probe(url, partial(hails.ask, url)) for url in settings.hail_urls}
 
     def now(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -85,7 +85,7 @@ class HealthWatch:
         redis, why_redis = self._redis.see(until)
         queue, why["queue"] = self._queue.see(until)
         summed, why["audit"] = self._audit.see(until)
-        asked = {url: glance.see(until) for url, glance in self._hails.items()}
+        asked = {url: probe.see(until) for url, probe in self._hails.items()}
         if not asked:
             why["hails"] = "HAILWHALE_HAIL_URLS is empty"
         has_queue = bool(self._settings.broker_url)

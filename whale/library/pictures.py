@@ -14,11 +14,11 @@ from whale.answer.series import formulas_of
 from whale.answer.shapes import times
 from whale.dimension import path_text, pk_text
 from whale.errors import CallerError, PeriodError
+from whale.formatting import FORMATS, table
 from whale.library.arguments import on_default, one
 from whale.library.questions import Questions
 from whale.period import Span
 from whale.share import DEFAULT_DAYS, Share, expiry, frame_of, token_of
-from whale.written import FORMATS, table
 
 OPTIONS = (
     "period", "tz", "depth", "limit", "area", "title", "height", "theme", "interval", "autoupdate", "live", "compare", "colors",

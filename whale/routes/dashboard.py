@@ -20,7 +20,7 @@ from whale.errors import NotFound
 from whale.live.admission import live_origin
 from whale.routes.assets import PAGE, Asset, read_assets
 from whale.routes.door import Door
-from whale.routes.taken import file_answer
+from whale.routes.negotiation import file_answer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; "

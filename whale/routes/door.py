@@ -23,9 +23,9 @@ from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.decide.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, Gone, NotFound, Unavailable
+from whale.routes.negotiation import negotiated, vary
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
-from whale.routes.taken import as_taken, vary
 
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
@@ -91,7 +91,7 @@ class Door:
                 vary(found, value)
             else:
                 found.set_header(name, value)
-        return as_taken(found, environ)
+        return negotiated(found, environ)
 
     def _answering(
         self, right: access.Right, answer: Callable[..., Any], kind: type[msgspec.Struct] | None

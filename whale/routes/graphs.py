@@ -15,7 +15,7 @@ import bottle
 from whale.client import Whale
 from whale.routes.assets import GRAPHS, TYPES, Asset, asset_of, graph_files
 from whale.routes.door import Door
-from whale.routes.taken import file_answer
+from whale.routes.negotiation import file_answer
 
 HEADERS = {"Cache-Control": "public, max-age=300", "Cross-Origin-Resource-Policy": "cross-origin"}
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from html import escape
 
 from whale.dimension import pk_text
+from whale.formatting import day
 from whale.share import Share
-from whale.written import day
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #15212b; --soft: #5b6873; --page: #f6f7f9 }

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.test_whale_web import Door
 from tests.wsgi import Answer
-from whale.routes.taken import LEAST, as_taken, taken_codings
+from whale.routes.negotiation import LEAST, negotiated, taken_codings
 
 YEAR = {"pk": "shop", "period": "1d:1y"}
 
@@ -130,5 +130,5 @@ def test_who_takes_no_plain_answer_gets_a_small_one_gzipped(door: Door) -> None:
 )
 def test_streams_and_what_is_compressed_stay_as_they_are(kind: str, body: Any, more: dict[str, str]) -> None:
     found = bottle.HTTPResponse(body, 200, {"Content-Type": kind, **more})
-    assert as_taken(found, {"HTTP_ACCEPT_ENCODING": "gzip, identity;q=0"}).body is body
+    assert negotiated(found, {"HTTP_ACCEPT_ENCODING": "gzip, identity;q=0"}).body is body
     assert "Vary" not in found.headers

@@ -1,4 +1,4 @@
-"""The audience: those who look at hits while they are counted. Told by the witness, after the hits are in the store.
+"""Live events: those who look are told of hits while they are counted, by the witness, after the hits are in the store.
 
 Promise: none. What is told decides no count, and a store that does not take it fails nothing. Where nobody looks it is one read of
 a small key for each word of the witness, at most five a second, and nothing is published.
@@ -43,7 +43,7 @@ class _Account:
         self.hits, self.refused = Pace(MOST_HITS), Pace(MOST_REFUSED)
 
 
-class Audience:
+class LiveEvents:
     """For any number of threads. shows_hits: else sums alone are told.  now_s: seconds of a clock that never goes back."""
 
     def __init__(self, store: Live, shows_hits: bool):

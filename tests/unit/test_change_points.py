@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hail.hit import MILLION
 from tests.laws import law
-from whale.answer.shifts import BASELINE, FALL, MOST_SERIES, RETURN, RISE, Shifts, _scan, normal, shifts
+from whale.answer.change_points import BASELINE, FALL, MOST_SERIES, RETURN, RISE, Shifts, _scan, normal, shifts
 from whale.dimension import Path
 from whale.errors import TooManyPoints
 

@@ -1,4 +1,4 @@
-"""The last look at something that may be slow, or hang: made in a thread of its own, and never twice at once."""
+"""A probe: the last look at something that may be slow, or hang: made in a thread of its own, and never twice at once."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ class Unknown(Exception):
     """Nothing can be said about it now; the message says why, to anybody."""
 
 
-class Glance(Generic[T]):
+class Probe(Generic[T]):
     """For many threads. look: raises Unknown, Unavailable, SetupError, OSError.  name: of it, in sentences."""
 
     def __init__(self, name: str, look: Callable[[], T]):
@@ -39,7 +39,7 @@ class Glance(Generic[T]):
             now = time.monotonic()
             if not self._runs and now - self._begun >= EVERY_S:
                 self._runs, self._late, self._begun, self._ended = True, False, now, threading.Event()
-                threading.Thread(target=self._work, args=(self._ended,), name="glance", daemon=True).start()
+                threading.Thread(target=self._work, args=(self._ended,), name="probe", daemon=True).start()
             ended, late = self._ended, self._late
         if not late and not ended.wait(max(0.0, until - time.monotonic())):
             self._late = True

@@ -31,7 +31,7 @@ def file_answer(asset: Asset, headers: Mapping[str, str]) -> Any:
     return bottle.HTTPResponse(asset.gzipped if encoding else asset.body, 200, {**more, **headers})
 
 
-def as_taken(found: Any, environ: Mapping[str, Any]) -> Any:
+def negotiated(found: Any, environ: Mapping[str, Any]) -> Any:
     """found: a bottle.HTTPResponse, which is changed."""
     has_it = _has(found.headers.get("ETag"), environ)
     if _may_be_gzipped(found):
