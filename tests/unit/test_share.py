@@ -315,6 +315,13 @@ def test_the_link_names_the_host_that_was_asked(door: Door) -> None:
     assert call(door.app, "POST", "/shares", body=body, **odd).json["url"].startswith("https://127.0.0.1:8086/s/")
 
 
+@pytest.mark.parametrize("drill", ["no", "false", 1, None])
+def test_only_true_lets_a_share_of_the_library_drill(door: Door, drill: Any) -> None:
+    """A text that says no would be true to Python, and the link would answer more than its maker meant."""
+    with pytest.raises(CallerError, match=r"^drill: expected true or false"):
+        door.whale.share("shop", drill=drill)
+
+
 def test_a_share_from_python_is_the_same(door: Door) -> None:
     made = door.whale.share("shop", "country", "revenue", "today", host="https://counts.example/")
     assert made == {

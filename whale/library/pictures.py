@@ -40,7 +40,7 @@ class Pictures(Questions):
         period: Period = None,
         days: float = DEFAULT_DAYS,
         frame: Any = None,
-        drill: bool = False,
+        drill: Any = False,
         *,
         host: str = "",
         dimension: Any = None,
@@ -48,10 +48,12 @@ class Pictures(Questions):
     ) -> dict[str, str]:
         """{"url", "expires"}: a link that answers these metrics of these paths over this period, and nothing else, until `days` are over.
 
-        frame: origins of the sites whose pages may show its page in a frame.  drill: it answers the paths below too.
+        frame: origins of the sites whose pages may show its page in a frame.  drill: True answers the paths below too.
         host: of Whale, as https://counts.example; without it the link is a path.  Reads the answer once, so that each link has one.
         Raises CallerError, SettingsError without the setting SECRET.
         """
+        if not isinstance(drill, bool):  # "no" is true to Python
+            raise CallerError(f"expected true or false, got {ascii(drill)[:60]}", "drill")
         if isinstance(period, Span):
             raise PeriodError("expected a period as text, such as thirty or 2026-01-01..2026-02-01, got a Span")
         asking = self.asking.now()

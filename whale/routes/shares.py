@@ -76,8 +76,6 @@ class ShareRoutes:
         for field in given.keys() - set(GIVEN):
             expected = ", ".join(GIVEN)
             raise CallerError(f"is not a field here: expected one of {expected}", ascii(field[:60])[1:-1])
-        if not isinstance(given.get("drill", False), bool):
-            raise CallerError("expected true or false", "drill")
         environ = bottle.request.environ
         host = environ.get("HTTP_HOST", "")
         base = f"{self._scheme(environ)}://{host if HOST.fullmatch(host) else self._door.settings.whale_bind}"
