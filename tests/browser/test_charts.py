@@ -129,6 +129,26 @@ def test_the_ten_largest_values_and_other_add_up_to_all(page: Page, embedded: Si
         assert row[4] == near(sum(each["orders"][i] for each in rest) / sum(each["visits"][i] for each in rest))
 
 
+def test_where_values_overlap_or_are_no_sums_there_is_no_other_and_no_stack(
+    page: Page, embedded: Site, sold: str, unique: str
+) -> None:
+    both = {"pk": unique, "dimensions": {"tag": {"a": {}, "b": {}}}, "metrics": {"hits": 1, "visits": 3}}
+    count(embedded, [both, {**both, "dimensions": {"tag": "a"}}])
+    opened(page, embedded, unique, split="tag", chart="stacked,shares", period="today")
+    assert table(page)[0] == ["a", "b"]
+    expect(page.locator("#chart h2")).to_contain_text("by tag · shares · not stacked · values overlap")
+    opened(page, embedded, sold, split="source", metric="(orders+hits)/visits", top="2", chart="running")
+    assert table(page)[0] == ["s12", "s11", "All"]  # by the formula itself
+    expect(page.locator("#chart h2")).to_contain_text("by source · not running total")
+
+
+def test_a_range_that_ends_later_than_now_is_drawn_until_now(page: Page, embedded: Site, sold: str) -> None:
+    days = [(datetime.now(UTC) + timedelta(ahead)).date().isoformat() for ahead in (-1, 1)]
+    began = datetime.now(UTC).hour
+    opened(page, embedded, sold, period="", range="..".join(days), split="source", compare="none")
+    assert len(table(page)[1]) - 25 in (began, datetime.now(UTC).hour)
+
+
 def test_shares_are_parts_of_the_whole_and_the_picture_has_the_lines_of_the_chart(
     page: Page, embedded: Site, sold: str, tmp_path: Path
 ) -> None:

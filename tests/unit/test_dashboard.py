@@ -19,7 +19,7 @@ from whale.web import make_app
 
 KEYS = {"HAILWHALE_WRITE_KEY": "w", "HAILWHALE_READ_KEY": "r", "HAILWHALE_ADMIN_KEY": "a"}
 OWN = sorted(path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts)
-MOST_LINES, MOST_LINES_OF_A_FILE = 2505, 300
+MOST_LINES, MOST_LINES_OF_A_FILE = 2485, 300
 FIRST_VIEW_BYTES, FURTHER_VIEW_BYTES = 60_000, 15_000
 
 

@@ -112,7 +112,10 @@ function optionsOf(box, chart) {
         const [from, to] = [u.posToIdx(u.select.left), u.posToIdx(u.select.left + u.select.width)]
         chart.chosen?.(chart.times[from], chart.times[to] + chart.width)
       }],
-      drawClear: [(u) => chart.faint && shade(u, chart), (u) => chart.shift && mark(u, chart.shift, chart.width)],
+      drawClear: [(u) => {
+        for (const at of chart.faint ? chart.times.filter(chart.faint) : []) ground(u, '--shade', ...spanOf(u, at - chart.width / 2, at + chart.width / 2))
+        if (chart.shift) ground(u, '--mark', ...spanOf(u, chart.shift.at - chart.width / 2, Infinity))
+      }],
       draw: [
         (u) => (chart.notes ?? []).forEach((note) => flag(u, note)),
         (u) => chart.shift && markText(u, chart.shift, chart.width),
@@ -131,44 +134,29 @@ function rangeOf(metric, area, least, most) {
   return free ? [Math.max(0, least - (most - least) * 0.45), most + (most - least || most) * 0.12] : [Math.min(0, least * 1.08), Math.max(0, most * 1.08) || (least < 0 ? 0 : 1)]
 }
 
-const edgeOf = (u, shift, width) => Math.max(u.bbox.left, u.valToPos((shift.at - width / 2) / 1000, 'x', true))
+/** Between two times, in pixels of the canvas; none lies outside of the plot. */
+const spanOf = (u, ...times) => times.map((at) => Math.min(u.bbox.left + u.bbox.width, Math.max(u.bbox.left, Math.round(u.valToPos(at / 1000, 'x', true)))))
 
-function shade(u, { times, width, faint }) {
-  u.ctx.fillStyle = token(u.root, '--shade')
-  const [least, most] = [u.bbox.left, u.bbox.left + u.bbox.width]
-  for (const at of times.filter(faint)) {
-    const [from, to] = [-1, 1].map((side) => Math.min(most, Math.max(least, Math.round(u.valToPos((at + (side * width) / 2) / 1000, 'x', true)))))
-    u.ctx.fillRect(from, u.bbox.top, to - from, u.bbox.height)
-  }
+function ground(u, name, from, to) {
+  u.ctx.fillStyle = token(u.root, name)
+  u.ctx.fillRect(from, u.bbox.top, to - from, u.bbox.height)
 }
 
-function mark(u, shift, width) {
+/** The edge of the shift, and its text: over the grid, with a rim of the card's colour, so that no line goes through it. */
+function markText(u, { at, text }, width) {
   const { ctx, bbox } = u
-  const x = edgeOf(u, shift, width)
-  ctx.fillStyle = token(u.root, '--mark')
-  ctx.fillRect(x, bbox.top, bbox.left + bbox.width - x, bbox.height)
-}
-
-/** Its edge, and its text: over the grid, with a rim of the card's colour, so that no line goes through it. */
-function markText(u, shift, width) {
-  const { ctx, bbox } = u
-  const x = edgeOf(u, shift, width)
-  const pixel = devicePixelRatio
+  const [[x], pixel] = [spanOf(u, at - width / 2), devicePixelRatio]
   ctx.save()
-  Object.assign(ctx, { strokeStyle: token(u.root, '--bad'), lineWidth: pixel })
-  ctx.setLineDash([3 * pixel, 3 * pixel])
-  ctx.beginPath()
-  ctx.moveTo(x, bbox.top)
-  ctx.lineTo(x, bbox.top + bbox.height)
-  ctx.stroke()
-  ctx.setLineDash([])
   Object.assign(ctx, {
-    fillStyle: token(u.root, '--ink'), strokeStyle: token(u.root, '--card'), lineWidth: 5 * pixel, lineJoin: 'round', font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
-    textBaseline: 'top',
+    fillStyle: token(u.root, '--ink'), strokeStyle: token(u.root, '--bad'), lineWidth: pixel, lineJoin: 'round', textBaseline: 'top',
+    font: `600 ${12 * pixel}px ${getComputedStyle(u.root).fontFamily}`,
   })
-  const right = x + ctx.measureText(shift.text).width + 12 * pixel > bbox.left + bbox.width
-  ctx.textAlign = right ? 'right' : 'left'
-  const place = [shift.text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel]
+  ctx.setLineDash([3 * pixel, 3 * pixel])
+  ctx.stroke(new Path2D(`M${x} ${bbox.top}v${bbox.height}`))
+  ctx.setLineDash([])
+  const right = x + ctx.measureText(text).width + 12 * pixel > bbox.left + bbox.width
+  Object.assign(ctx, { strokeStyle: token(u.root, '--card'), lineWidth: 5 * pixel, textAlign: right ? 'right' : 'left' })
+  const place = [text, x + (right ? -6 : 6) * pixel, bbox.top + 2 * pixel]
   ctx.strokeText(...place)
   ctx.fillText(...place)
   ctx.restore()
@@ -176,17 +164,10 @@ function markText(u, shift, width) {
 
 function flag(u, note) {
   const { ctx, bbox } = u
-  const x = u.valToPos(note.at / 1000, 'x', true)
+  const [x, size] = [u.valToPos(note.at / 1000, 'x', true), 5 * devicePixelRatio]
   if (x < bbox.left || x > bbox.left + bbox.width) return
-  const size = 5 * devicePixelRatio
-  ctx.save()
   ctx.fillStyle = token(u.root, '--soft')
-  ctx.beginPath()
-  ctx.moveTo(x - size, bbox.top - 2 * size)
-  ctx.lineTo(x + size, bbox.top - 2 * size)
-  ctx.lineTo(x, bbox.top)
-  ctx.fill()
-  ctx.restore()
+  ctx.fill(new Path2D(`M${x - size} ${bbox.top - 2 * size}h${2 * size}l${-size} ${2 * size}Z`))
 }
 
 /** Arrows, Home and End move the cursor; with Shift they select; Enter explains the selection; Esc gives it up. */

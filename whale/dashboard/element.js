@@ -10,7 +10,7 @@ import { CHART } from './address.js'
 import { draw, keyOf } from './chart.js'
 import { fill, h } from './dom.js'
 import * as f from './format.js'
-import { MOST_PARTS, SAYS, allowed, faintOf, isSum, over, partsOf, partsOfWhole } from './lines.js'
+import { MOST_PARTS, SAYS, allowed, faintOf, over, partsOfWhole, sumsOf } from './lines.js'
 import { Metrics } from './metrics.js'
 import { STYLE, ZONE } from './served.js'
 
@@ -69,8 +69,8 @@ export class Graph extends HTMLElement {
   #metrics(known = this.#known ?? new Metrics([])) {
     const [names, also, two] = ['metric', 'also', 'metric-two'].map((name) => listOf(this.getAttribute(name)))
     const { has } = allowed(this.#words(), [...names, ...also, ...two].map((name) => known.of(name)), known, true)
-    const [form, parts] = [(name) => over(name, has, known), this.#is('other') ? (name) => partsOf(known.of(name), known) : () => []]
-    return { form, parts, names: names.map(form), also: also.map(form), two: two.map(form), asked: [...new Set([...names.flatMap(parts).reverse(), ...names, ...also, ...two])].map(form) }
+    const [form, parts] = [(name) => over(name, has, known), (name) => sumsOf(known.of(name), known)]
+    return { form, parts, names: names.map(form), also: also.map(form), two: two.map(form), asked: [...new Set([...(this.#is('other') ? names.flatMap(parts).reverse() : []), ...names, ...also, ...two])].map(form) }
   }
   #number = (name) => Number.parseFloat(this.getAttribute(name)) || 0
   #stop = () => { clearTimeout(this.#timer); this.#asked.abort() }
@@ -156,9 +156,9 @@ said,
     const large = rows.filter((row, i) => !i || sum(row) >= this.#number('threshold') * sum(rows[0]))
     const [whole, ...below] = large
     const isWhole = below.every(({ path }) => whole.path.every((part, i) => path[i] === part))
-    const sums = parts(metric.plain ?? metric.formula).map(form)
+    const sums = parts(metric.formula).map(form)
     const { has, unused } = allowed(this.#words(), [metric], known, isWhole && below.length > 0)
-    const isCut = below.length > 0 && (has('stacked') || has('shares') || (this.#is('other') && isWhole && (sums.length > 0 || isSum(metric))))
+    const isCut = below.length > 0 && (has('stacked') || has('shares') || (this.#is('other') && isWhole && sums.length > 0))
     const cut = isCut && partsOfWhole(large, metric.formula, { sums, shares: has('shares') })
     const name = (path) => f.named(path.slice(isWhole && path !== whole.path ? whole.path.length : 0)) || 'all'
     const lines = large.map((row, i) => ({

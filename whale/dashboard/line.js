@@ -53,10 +53,13 @@ export function showLine(chart, page, metric, points, { notes = [], shift, lines
   return width
 }
 
+/** Without buckets that are to come: a range may end later than now. */
+export const untilNow = (list, { asOf }) => list.filter(([at]) => at <= Date.parse(asOf))
+
 /** The metric, beside the period before. */
 function plain(points, metric) {
   const series = (points.answer.paths?._ ?? points.answer._)[metric.formula]
-  const now = series.now ?? series
+  const now = untilNow(series.now ?? series, points)
   const [times, values, before] = [now.map(([at]) => at), now.map(([, v]) => v), series.before?.map(([, v]) => v)]
   const svg = (page) => questionOf('plot.svg', { ...page.asked, compare: undefined, metric: metric.formula, size: 'full', title: metric.name })
   return { points, times, metric, series: [{ name: metric.name, values, before }], says: [], svg, tag: { metrics: [metric.formula], metric: JSON.stringify([metric.formula]), area: '' } }

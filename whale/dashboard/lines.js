@@ -8,19 +8,21 @@ const DAY = 86400e3
 export const MOST_PARTS = 10
 export const SAYS = { area: 'an area', also: 'beside it', second: 'on a second axis', stacked: 'stacked', shares: 'shares', running: 'running total', ma7: 'mean of 7 buckets', nights: 'nights' }
 
-export const isSum = ({ formula, plain = formula, kind = /[/(:*+-]/.test(plain) ? '' : 'sum' }) => kind === 'sum' // what was never counted reads 0
-/** The two sums of a ratio. */
-export function partsOf({ formula, kind, plain = formula }, known) {
-  const parts = kind ? [] : plain.split('/').map((part) => part.trim())
-  return parts.length === 2 && parts.every((part) => isSum(known.of(part))) ? parts : []
+/** The sums that a metric is made of: itself, the two of a ratio, or none. What was never counted reads 0, and is a sum. */
+export function sumsOf({ formula, kind, plain = formula }, known) {
+  const isSum = (metric) => (metric.kind ?? (/[/(:*+-]/.test(metric.plain ?? metric.formula) ? '' : 'sum')) === 'sum'
+  const parts = plain.split('/').map((part) => part.trim())
+  if (isSum({ formula, kind, plain })) return [plain]
+  return !kind && parts.length === 2 && parts.every((part) => isSum(known.of(part))) ? parts : []
 }
 
 /** Which words make sense. metrics: of the lines.  split: whether they are parts of one. */
 export function allowed(words, metrics, known, split) {
-  const sums = metrics.every(isSum)
+  const many = metrics.map((metric) => sumsOf(metric, known).length)
+  const sums = many.every((each) => each === 1)
   const can = {
     area: !split && metrics.filter(({ second }) => !second).length === 1, stacked: split && sums, shares: split && sums,
-    running: sums && !words.includes('ma7'), ma7: metrics.every((metric) => isSum(metric) || partsOf(metric, known).length), nights: true,
+    running: sums && !words.includes('ma7'), ma7: many.every(Boolean), nights: true,
   }
   return { can, has: (word) => can[word] && words.includes(word), unused: words.filter((word) => can[word] === false) }
 }
@@ -33,12 +35,12 @@ export function over(formula, has, known) {
 }
 
 /**
- * Parts of a whole as lines, with `other` last; where parts overlap there is none. rows: [{ path, of: (formula) => numbers }], the whole first.
- * Of a ratio (sums: its two) `other` is the ratio of the two remainders.
+ * Parts of a whole as lines, with `other` last: of a ratio the ratio of its two remainders. Where parts overlap, or are no sums, there is none.
+ * rows: [{ path, of: (formula) => numbers }], the whole first.
  */
-export function partsOfWhole([whole, ...below], formula, { sums = [], top = MOST_PARTS, shares }) {
+export function partsOfWhole([whole, ...below], formula, { sums, top = MOST_PARTS, shares }) {
   const kept = below.filter(({ path }) => path.at(-1) !== '__other__').slice(0, top)
-  const [rest, under] = (sums.length ? sums : [formula]).map((each) => {
+  const [rest = [], under] = sums.map((each) => {
     const lists = kept.map(({ of }) => of(each))
     return whole.of(each).map((all, i) => lists.reduce((left, list) => left - (list[i] ?? 0), all ?? 0)).map((v, i) => (Math.abs(v) < 1e-9 * Math.abs(whole.of(each)[i] || 1) ? 0 : v))
   })

@@ -10,7 +10,8 @@
 import { keyOf } from './chart.js'
 import { download, h, svg } from './dom.js'
 import * as f from './format.js'
-import { MOST_PARTS, SAYS, allowed, faintOf, over, partsOf, partsOfWhole } from './lines.js'
+import { untilNow } from './line.js'
+import { MOST_PARTS, SAYS, allowed, faintOf, over, partsOfWhole, sumsOf } from './lines.js'
 
 const [DAY, MOST_METRICS] = [86400e3, 6]
 const [SHAPES, SUMS] = [['area', 'stacked', 'shares'], ['running', 'ma7']]
@@ -28,16 +29,16 @@ export async function linesOf(page, known, chosen, split = page.state.split) {
   const { state, state: { chart } } = page
   const metrics = metricsOf({ ...state, split }, known, chosen)
   const { has, unused } = allowed(chart, metrics, known, Boolean(split))
-  const [top, sums, several] = [Number(state.top), split ? partsOf(chosen, known) : [], split || metrics.filter(({ second }) => !second).length > 1]
+  const [top, sums, several] = [Number(state.top), split ? sumsOf(chosen, known) : [], split || metrics.filter(({ second }) => !second).length > 1]
   const form = (formula) => over(formula, has, known)
   const asked = [...new Set([...sums.toReversed(), ...metrics.map(({ formula }) => formula)])].map(form) // by the first one Whale orders the values of a tag
   const below = split && { dimensions: JSON.stringify([split]), depth: 1, limit: top + 1, sort: `-${sums[1] ?? chosen.formula}` }
   const points = await page.ask('plotpoints', { ...page.asked, ...below, ...(several && { compare: undefined }), metrics: asked, undefined: 'null', paths: 'list' })
   if (split && points.answer.length < 2) return linesOf(page, known, chosen, '') // Whale does not know it: the page says so
-  const numbers = (list) => list.map(([, v]) => v)
+  const numbers = (list) => untilNow(list, points).map(([, v]) => v)
   const rows = (points.answer.paths ?? points.answer).map(({ path, metrics: of }) => ({ path, of: (formula) => numbers(of[form(formula)].now ?? of[form(formula)]), all: of }))
   const [whole, first] = [rows[0], rows[0].all[form(chosen.formula)]]
-  const times = (first.now ?? first).map(([at]) => at)
+  const times = untilNow(first.now ?? first, points).map(([at]) => at)
   const parts = split && partsOfWhole(rows, chosen.formula, { sums, top, shares: has('shares') })
   const plain = metrics.map((metric, i) => ({ name: metric.name, values: whole.of(metric.formula), second: metric.second && metric, before: !i && first.before && numbers(first.before) }))
   const isStacked = has('stacked') && parts.closes
@@ -110,11 +111,9 @@ function picture(plot, title, lines) {
   })
   const names = lines.flatMap((each, i) => {
     const [left, base] = [12 + (i % columns) * 180, foot + 14 + 20 * Math.floor(i / columns)]
-    const key = keyOf(each, i).firstChild
-    key.setAttribute('transform', `translate(${left} ${base - 6})`)
-    key.setAttribute('stroke', token(`series-${keyOf(each, i).getAttribute('class').at(-1)}`))
-    key.setAttribute('stroke-width', 2)
-    return [key, text(each.name, left + 28, base, { fill: token('ink') })]
+    const key = keyOf(each, i)
+    const look = { stroke: token(`series-${key.getAttribute('class').at(-1)}`), 'stroke-width': 2, 'stroke-dasharray': key.firstChild.getAttribute('stroke-dasharray') }
+    return [svg('path', { d: `M${left} ${base - 4}h22`, ...look }), text(each.name, left + 28, base, { fill: token('ink') })]
   })
   return new XMLSerializer().serializeToString(svg('svg', { viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': title, 'font-family': 'Inter, system-ui, sans-serif' },
     svg('rect', { width, height, fill: token('card') }), text(title, 12, 22, { fill: token('ink'), 'font-weight': 600, 'font-size': 14 }), ruled, drawn,
