@@ -153,3 +153,25 @@ def test_a_key_opens_the_decisions(page: Page, embedded: Site, unique: str) -> N
     page.keyboard.press("d")
     expect(page).to_have_url(re.compile("[?&]view=decisions"))
     expect(page.get_by_role("heading", name="Decisions")).to_be_attached()
+
+
+def test_thick_and_thin_lines_are_explained_and_a_phone_has_interval_and_loss(page: Page) -> None:
+    whale = whale_with()
+    whale.define_decision("checkout", options=["red", "green"], by_metric="orders")
+    decide(whale, "checkout", {"red": 2, "green": 3}, 240)
+    report(whale, "button", {"buy now": (300, 15), "get yours": (300, 90)})
+    with served(page, whale) as address:
+        page.goto(f"{address}/?view=decisions&decision=checkout")
+        expect(
+            page.get_by_text("Thick: 95 % interval, if you look once. Thin: holds even if you look daily.")
+        ).to_be_visible()
+        page.set_viewport_size({"width": 390, "height": 844})
+        expect(row(page, "red")).to_contain_text(re.compile(r"\d+\.\d.% to \d+\.\d.%"))
+        expect(row(page, "red").get_by_text(re.compile("^[0-9.]+.points lost"))).to_be_visible()
+        page.goto(f"{address}/?view=decisions&pk=button")
+        expect(
+            page.get_by_text("Thin: holds even if you look daily, at a period that begins on a fixed day.")
+        ).to_be_visible()
+        expect(page.locator("#main")).not_to_contain_text("however often")
+        page.goto(f"{address}/?view=decisions&pk=button&range=2026-01-01..2030-01-01")
+        expect(page.locator("#main")).to_contain_text("however often you look")

@@ -200,3 +200,94 @@ def test_hours_that_are_no_longer_kept_for_last_year_are_said_once_and_all_cards
     page.keyboard.press("w")
     expect(page.locator("#notice")).to_be_hidden()
     refused(faults, "last_year")
+
+
+# what changed
+
+
+@pytest.fixture
+def broken(page: Page) -> Iterator[str]:
+    """Brand, which is most of google, lost less than mail; all of google lost more."""
+    whale = whale_with()
+    for day in reversed(range(1, 21)):
+        fell = day <= 10
+        visited(whale, "shop", ["google", "brand"], 1000, 100 + day % 3 - 60 * fell, day)
+        visited(whale, "shop", ["google", "shoes"], 1000, 60 + day % 2 - 12 * fell, day)
+        visited(whale, "shop", ["mail"], 1000, 100 + day % 3 - 66 * fell, day)
+        visited(whale, "shop", ["direct"], 9000, 2000 + day % 3, day)
+    with served(page, whale) as address:
+        yield address
+
+
+def test_parts_of_a_change_are_in_the_order_and_on_the_scale_of_what_is_shown(page: Page, broken: str) -> None:
+    opened(page, broken, period="last_10d", metric="orders")
+    parts = page.locator(".parts tbody tr")
+    expect(parts).to_contain_text(["source mail", "source google › brand"])
+    shown = [float(text.replace("−", "-").replace("\u202f", "")) for text in parts.locator("td.n").all_inner_texts()]
+    assert shown == sorted(shown)
+    widths = [float(bar.get_attribute("width") or 0) for bar in parts.locator("rect").all()]
+    assert widths == [36, pytest.approx(36 * shown[1] / shown[0])]
+
+
+def test_mostly_says_the_numbers_of_the_value_that_it_names(page: Page, broken: str) -> None:
+    opened(page, broken, view="compare", period="last_10d", metric="orders")
+    google = page.get_by_role("row", name=re.compile("^google"))
+    expect(google).to_contain_text("google, mostly brand: 1\u202f011 to 410")
+
+
+def test_without_a_number_before_nothing_is_called_the_same(page: Page, broken: str) -> None:
+    opened(page, broken, period="last_10d", metric="visits/returns")
+    expect(page.locator("#changed")).not_to_contain_text("is the same as")
+
+
+# notes
+
+
+def test_a_note_that_is_too_long_in_bytes_is_refused_before_it_is_sent(page: Page, address: str, whale: Whale) -> None:
+    opened(page, address)
+    field = page.get_by_label("An event")
+    field.fill("ü" * 252)
+    expect(field).to_have_attribute("placeholder", "at most 500 bytes")
+    page.get_by_role("button", name="Write").click()
+    expect(page.get_by_role("alert").filter(has_text="4 bytes too long")).to_be_visible()
+    assert whale.notes() == []
+    expect(page.get_by_label("at, in UTC")).to_have_attribute("placeholder", re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"))
+    field.fill("ü" * 250)
+    page.get_by_label("at, in UTC").fill(f"{NOW:%Y-%m-%d} 00:30")
+    page.get_by_role("button", name="Write").click()
+    note = page.locator("#notes li span").filter(has_text="ü")
+    expect(note).to_have_attribute("title", "ü" * 250)
+    assert len(note.inner_text()) < 200
+    page.locator("#notes-tools").click()
+    page.locator("#notes").get_by_role("button", name="Table").click()
+    expect(page.get_by_role("region", name="Table: Notes")).to_contain_text("ü" * 250)
+
+
+# pages of a breakdown
+
+
+def test_pages_are_reached_by_keys_and_by_the_address_and_each_closes(page: Page) -> None:
+    whale = whale_with()
+    for number in range(120):
+        whale.count_now("shop", {"item": f"item {number:03}"}, {"visits": 1000 - number})
+    with served(page, whale) as address:
+        opened(page, address, view="breakdown", by="visits", order="value", compare="none")
+        page.get_by_role("link", name="After").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name="item 050")).to_be_focused()
+        for offset, first, last, folded in (("50", 50, 99, 70), ("100", 100, 119, 100), ("90", 90, 119, 90)):
+            opened(page, address, view="breakdown", by="visits", order="value", compare="none", offset=offset)
+            pages = page.get_by_role("navigation", name="Pages")
+            expect(pages).to_contain_text(f"{first + 1}–{last + 1} of 120")
+            expect(page.locator(".rows tfoot")).to_contain_text(f"{folded} more values folded")
+            cells = page.locator(".rows tr td.strong").all_inner_texts()
+            expected = [sum(1000 - n for n in range(120) if not first <= n <= last), sum(1000 - n for n in range(120))]
+            assert cells[-2:] == [said(each) for each in expected]
+        opened(page, address, view="breakdown", by="visits", order="value", offset="5000")
+        expect(page.get_by_text("No more values.")).to_be_visible()
+        page.get_by_role("link", name="Before").click()
+        expect(page.get_by_role("navigation", name="Pages")).to_contain_text("101–120 of 120")
+
+
+def said(number: int) -> str:
+    return f"{number / 1000:.1f}\u202fk" if number < 100_000 else f"{number / 1000:.0f}\u202fk"

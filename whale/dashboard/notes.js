@@ -3,12 +3,13 @@ import { card } from './card.js'
 import { fill, h } from './dom.js'
 import * as f from './format.js'
 
+const MOST_BYTES = 500
 const oneLine = (text) => text.split('\n').map(f.shown).join(' ')
-const short = (text) => (text.length > 48 ? [...text].slice(0, 47).join('') + '…' : text)
+const short = (text, most) => (text.length > most ? [...text].slice(0, most - 1).join('') + '…' : text)
 
 /** For the line over a chart: the last two, cut short, and how many more there are. */
 export const flagsOf = (notes) => [
-  ...notes.slice(-2).map(({ text }) => h('span', { class: 'soft', title: text }, `⚑ ${short(oneLine(text))}`)),
+  ...notes.slice(-2).map(({ text }) => h('span', { class: 'soft', title: text }, `⚑ ${short(oneLine(text), 48)}`)),
   notes.length > 2 && h('span', { class: 'soft' }, `and ${notes.length - 2} more`),
 ]
 
@@ -26,10 +27,12 @@ export function showNotes({ body, offer }, page, notes) {
       said.textContent = error.problem?.status === 401 ? 'Writing a note needs the write key, and deleting one the admin key.' : error.message
     }
   }
-  const text = h('input', { id: 'note-text', maxlength: 500, required: true, autocomplete: 'off' })
-  const at = h('input', { id: 'note-at', autocomplete: 'off', size: 16 })
+  const text = h('input', { id: 'note-text', required: true, autocomplete: 'off', placeholder: `at most ${MOST_BYTES} bytes` })
+  const at = h('input', { id: 'note-at', autocomplete: 'off', size: 16, placeholder: new Date().toISOString().slice(0, 16).replace('T', ' ') })
   const write = (event) => {
     event.preventDefault()
+    const over = new TextEncoder().encode(text.value.trim()).length - MOST_BYTES
+    if (over > 0) return void (said.textContent = `A note has at most ${MOST_BYTES} bytes: this one is ${over} bytes too long.`)
     change('notes', { method: 'POST', body: { text: text.value, at: at.value || null, pk: page.state.pk } })
   }
   const asks = ({ currentTarget: button }, id) => {
@@ -37,7 +40,7 @@ export function showNotes({ body, offer }, page, notes) {
     else button.textContent = button.dataset.sure = 'Delete it?'
   }
   const row = ({ id, at: time, text: words, pk }) => h('li', {},
-    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', {}, oneLine(words)), !pk && h('span', { class: 'soft' }, 'of all'),
+    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', { title: words }, short(oneLine(words), 160)), !pk && h('span', { class: 'soft' }, 'of all'),
     h('button', { class: 'plain', 'aria-label': `Delete the note ${words}`, onclick: (event) => asks(event, id) }, 'Delete'))
   fill(body, notes.length > 0 && h('ul', { class: 'notes' }, notes.toReversed().map(row)),
     h('form', { class: 'write', onsubmit: write }, h('label', { for: 'note-text' }, 'An event'), text, h('label', { for: 'note-at' }, 'at, in UTC (empty: now)'), at, h('button', {}, 'Write')), said)

@@ -97,7 +97,7 @@ function crumbs(page, at, up) {
 function pager(page, offset, rows, several) {
   if (several <= PAGE) return null
   const to = (first, label, rel) => h('a', { rel, href: page.link({ offset: first ? String(first) : '' }) }, label)
-  return h('nav', { class: 'pager', 'aria-label': 'Pages' }, offset > 0 && to(Math.max(0, offset - PAGE), '← Before', 'prev'),
+  return h('nav', { class: 'pager', 'aria-label': 'Pages' }, offset > 0 && to(Math.max(0, Math.min(offset, Math.ceil(several / PAGE) * PAGE) - PAGE), '← Before', 'prev'),
     h('span', {}, rows ? `${f.full(offset + 1)}–${f.full(offset + rows)} of ${f.full(several)}` : ''), offset + rows < several && rows > 0 && to(offset + PAGE, 'After →', 'next'))
 }
 

@@ -69,23 +69,21 @@ export const pointsOf = (metric) => metric.unit === 'share' ? (v) => f.signed(v 
 
 function parts(page, metric, answer, since) {
   const points = pointsOf(metric)
-  const rows = answer.dimensions.flatMap(({ rows }) => rows).filter((row) => row.kind === 'value' && isSure(row))
-  rows.sort((a, b) => Math.abs(b.part) - Math.abs(a.part))
-  const down = answer.change < 0
-  const most = Math.max(...rows.map(({ part }) => Math.abs(part)))
+  const sure = answer.dimensions.flatMap(({ rows }) => rows).filter((row) => row.kind === 'value' && isSure(row))
+  const rows = sure.map((row) => row.because?.at(-1) ?? row).sort((a, b) => Math.abs(b.part) - Math.abs(a.part))
   const name = since ? `In all, ${metric.name.toLowerCase()}` : metric.name
-  const moved = !answer.change ? 'is the same as' : down ? 'is lower than' : 'is higher than'
-  const whole = h('p', { class: 'whole' }, `${name} ${moved} ${since ? 'in as many days before' : 'before'}: `,
+  const moved = answer.change > 0 ? 'is higher than' : answer.change < 0 ? 'is lower than' : 'is the same as'
+  const said = answer.change == null ? '' : ` ${moved} ${since ? 'in as many days before' : 'before'}`
+  const whole = h('p', { class: 'whole' }, `${name}${said}: `,
     h('b', {}, f.value(answer.now, metric)), ` from ${f.value(answer.before, metric)}. `,
     rows.length ? 'Beyond chance, that is:' : answer.why ? '' : 'No single value stands out from chance.')
   const unit = metric.unit === 'share' ? 'points' : metric.name
   return [whole, rows.length > 0 && h('table', { class: 'parts' },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, unit))),
-    h('tbody', {}, rows.slice(0, MOST_PARTS).map((row) => {
-      const { path: deepest, part } = row.because?.at(-1) ?? row
-      const path = f.pathOf(deepest)
+    h('tbody', {}, rows.slice(0, MOST_PARTS).map(({ path: text, part }) => {
+      const path = f.pathOf(text)
       return h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'soft' }, `${path[0]} `), f.named(path.slice(1))),
-        h('td', {}, bar(part / most, { tone: judged(metric, part) || 'bad' })), h('td', { class: 'n' }, points(part)))
+        h('td', {}, bar(part / Math.abs(rows[0].part), { tone: judged(metric, part) || 'bad' })), h('td', { class: 'n' }, points(part)))
     })))]
 }
 

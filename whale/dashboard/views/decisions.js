@@ -51,7 +51,7 @@ async function plain(one, page) {
   const by = page.state.by || formulas[0]
   const { answer: report, address } = await page.ask('outcomes', { pk: page.state.pk, by_metric: by, period: page.asked.period, dimensions: context.dim })
   const pickBy = choice('by', 'Judged by', [...new Set([...formulas, by])].map((text) => [text, text]), by, (to) => page.go({ by: to }))
-  draw(one, page, { name: f.named(page.state.pk), report, address, context, facts: ['nobody defined it: its options are the pks below'], controls: [pickBy], metrics: context.metrics })
+  draw(one, page, { name: f.named(page.state.pk), report, address, context, facts: ['nobody defined it: its options are the pks below'], controls: [pickBy], metrics: context.metrics, rolling: !page.state.range })
 }
 
 /** What outcomes may be judged by, first what was likely meant: money, or the rarest, over the most frequent; a thing over hits. */
@@ -72,7 +72,7 @@ async function contextOf(page, pk) {
   return { dims, metrics, dim: dims.includes(page.state.dim) ? [page.state.dim] : undefined }
 }
 
-function draw(one, page, { name, report, address, context, facts, controls, fixed, metrics }) {
+function draw(one, page, { name, report, address, context, facts, controls, fixed, metrics, rolling }) {
   const { state, go } = page
   const values = report.segments.map(({ dimension }) => f.pathOf(dimension))
   const segment = report.segments[values.findIndex((path) => path.length && path.at(-1) === state.at.at(-1))]
@@ -86,31 +86,34 @@ function draw(one, page, { name, report, address, context, facts, controls, fixe
   const scale = { least: least - (most - least) / 4, most: most + (most - least) / 4, width: 240 }
   const ofDim = context.dims.length > 0 && choice('dim', 'Context', [['', 'Everybody'], ...context.dims.map((dim) => [dim, `By ${f.shown(dim)}`])], context.dim?.[0] ?? '', (dim) => go({ dim, at: [] }))
   const ofValue = values.length > 0 && choice('at', 'Value', [['', 'All'], ...values.map((path) => [path.at(-1), f.shown(path.at(-1))])], segment ? state.at.at(-1) : '', (to) => go({ at: to ? [context.dim[0], to] : [] }))
+  const range = ({ interval: ends }) => ends.map((end) => f.value(end, metric)).join(' to ')
+  const lost = (row) => f.value(row.expected_loss, metric).replace('%', 'points')
   one.title(f.shown(name), ' ', h('small', {}, report.by_metric))
   one.at(controls, ofDim, ofValue)
   fill(one.body,
     h('p', { class: 'lead' }, segment ? `Of ${f.named([context.dim[0], state.at.at(-1)])} alone. No verdict: these numbers hold if you look once.` : (fixed ?? verdict(report))),
     h('p', { class: 'foot facts' }, facts.filter(Boolean).join(' · ')),
     h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Options of ${f.shown(name)}` }, h('table', { class: 'rows' },
-      h('thead', {}, h('tr', {}, ['Option', metric.name, segment ? '95 %' : '95 % · thin: for daily readers', 'Trials', 'Share given', 'Likely the best', 'Loses, if kept'].map(
+      h('thead', {}, h('tr', {}, ['Option', metric.name, '95 % interval', 'Trials', 'Share given', 'Likely the best', 'Loses, if kept'].map(
         (text, i) => h('th', { scope: 'col', class: HEADS[i] }, text)))),
       h('tbody', {}, rows.map((row) => h('tr', {},
         h('th', { scope: 'row' }, f.shown(row.option), row.state && row.state !== 'open' && rows.length > 1 && h('span', { class: `badge ${row.state === 'best' ? 'good' : ''}` }, row.state)),
-        h('td', { class: 'n strong', title: row.why }, valueOf(row, metric)),
+        h('td', { class: 'n strong', title: row.why }, valueOf(row, metric), row.interval && h('span', { class: 'narrow-only' }, range(row))),
         h('td', { class: 'wide-only' }, row.interval && h('div', { class: 'ends' },
           interval({ value: row.rate, low: row.interval[0] ?? scale.least, high: row.interval[1] ?? scale.most, far: row.state_interval }, scale),
-          h('span', { class: 'soft' }, row.interval.map((end) => f.value(end, metric)).join(' to ')))),
+          h('span', { class: 'soft' }, range(row)))),
         h('td', { class: 'n' }, f.number(row.trials)), h('td', { class: 'n wide-only' }, f.value(given(row), { unit: 'share' })),
-        h('td', { class: 'n' }, likely(row.probability_best)), h('td', { class: 'n wide-only' }, f.value(row.expected_loss, metric).replace('%', 'points'))))))),
+        h('td', { class: 'n' }, likely(row.probability_best), h('span', { class: 'narrow-only' }, `${lost(row)} lost`)), h('td', { class: 'n wide-only' }, lost(row))))))),
+    h('p', { class: 'foot' }, `Thick: 95 % interval, if you look once.${segment ? '' : ` Thin: holds even if you look daily${rolling ? ', at a period that begins on a fixed day' : ''}.`}`),
     report.sample_ratio.suspicious && h('p', { class: 'notice' }, report.sample_ratio.why),
-    !segment && !(fixed && !all) && h('p', { class: 'foot' }, fixed && 'By the numbers alone: ', report.stop.why, report.held_out && ` ${report.held_out.why}`))
+    !segment && !(fixed && !all) && h('p', { class: 'foot' }, fixed && 'By the numbers alone: ', rolling ? report.stop.why.replace(', however often you look', '') : report.stop.why, report.held_out && ` ${report.held_out.why}`))
   one.offer({ address, table: () => ({
     columns: ['Option', report.by_metric, 'low', 'high', 'trials', 'share given', 'probability best', 'expected loss', 'lift', 'state'],
     rows: rows.map((row) => [row.option, row.rate, row.interval?.[0] ?? null, row.interval?.[1] ?? null, row.trials, given(row), row.probability_best, row.expected_loss, row.lift, row.state ?? '']),
   }) })
 }
 
-/** One sentence, by what holds however often one looks. */
+/** One sentence, by what holds for daily readers. */
 function verdict({ options, stop }) {
   const open = options.filter(({ state }) => state !== 'beaten').length
   if (options.length < 2) return stop.why
