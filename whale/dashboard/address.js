@@ -60,9 +60,5 @@ const textOf = (name, list) => (list.length === 1 && !/^[[{_]|,/.test(list[0]) ?
 function listOf(name, text) {
   if (LISTS[name] === joined) return text.split(',').filter(Boolean)
   if (!text.startsWith('[')) return text ? [text] : []
-  try {
-    return JSON.parse(text).map(String)
-  } catch {
-    return [text]
-  }
+  try { return JSON.parse(text).map(String) } catch { return [text] }
 }

@@ -32,9 +32,7 @@ export function questionOf(route, parameters = {}) {
  */
 export async function ask(route, parameters, { signal, method = 'GET', body } = {}) {
   const address = questionOf(route, parameters)
-  const headers = {}
-  if (key.get()) headers.Authorization = `Bearer ${key.get()}`
-  if (body !== undefined) headers['Content-Type'] = 'application/json'
+  const headers = { ...(key.get() && { Authorization: `Bearer ${key.get()}` }), ...(body !== undefined && { 'Content-Type': 'application/json' }) }
   const patient = AbortSignal.timeout(PATIENCE_MS)
   let response, answer
   try {
@@ -42,7 +40,7 @@ export async function ask(route, parameters, { signal, method = 'GET', body } = 
     answer = response.status === 204 ? null : await response.json()
   } catch (error) {
     if (error.name === 'AbortError') throw error
-    if (!response || error.name === 'TimeoutError' || response.status === 502 || response.status === 504) throw new Away() // a proxy says so where Whale is away
+    if (!response || error.name === 'TimeoutError' || [502, 504].includes(response.status)) throw new Away() // so says a proxy where Whale is away
     throw new Refused({ detail: `Whale answered ${response.status}, and no JSON`, status: response.status }, 0, address)
   }
   if (!response.ok) throw new Refused(answer, Number(response.headers.get('Retry-After')) || 0, address)

@@ -20,16 +20,16 @@
  */
 import { Away, curlOf } from './api.js'
 import { current } from './current.js'
-import { copy, download, fill, h } from './dom.js'
+import { copy, download, fill, h, headOf, scroller } from './dom.js'
 import { full } from './format.js'
 import { isOfAll, refused } from './states.js'
 
-export function card(heading, { id, height, level = 2, main = false, wide = false } = {}) {
-  const name = h('h' + level, { id: `${id}-title` }, heading)
-  const [at, legend, tools, more] = [h('p', { class: 'at' }), h('div', { class: 'legend' }), h('div', { class: 'tools' }), h('div', { class: 'more', id: `${id}-more` })]
+export function card(heading, { id, height, main = false } = {}) {
+  const name = h('h2', { id: `${id}-title` }, heading)
+  const [at, legend, tools] = [h('p', { class: 'at' }), h('div', { class: 'legend' }), h('div', { class: 'tools' })]
+  const more = h('div', { class: 'more', id: `${id}-more` })
   const body = h('div', { class: `body ${height ? 'keep-' + height : ''}`, id: `${id}-body` })
-  const element = h('section', { class: `card ${wide ? 'wide' : ''}`, id, 'aria-labelledby': `${id}-title` },
-    h('div', { class: 'head' }, name, at, tools), legend, body, more)
+  const element = h('section', { class: 'card', id, 'aria-labelledby': `${id}-title` }, h('div', { class: 'head' }, name, at, tools), legend, body, more)
   const self = {
     element, body, tools, legend: (...children) => fill(legend, ...children),
     title: (...children) => fill(name, ...children),
@@ -94,7 +94,8 @@ function menuOf(id, name, takes) {
     if (shut && shut.firstChild) fill(shut)
     else take()
   }
-  return menu(`${id}-tools`, '⋯', `Table, files and links of ${name()}`, Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label)))
+  const buttons = Object.entries(takes).map(([label, take]) => h('button', { onclick: choose(take, label) }, label))
+  return menu(`${id}-tools`, '⋯', `Table, files and links of ${name()}`, buttons)
 }
 
 /** What opens below its name, and shuts by Esc and by a click elsewhere. */
@@ -104,7 +105,8 @@ export function menu(id, name, label, ...choices) {
     opens.open = false
     opens.firstElementChild.focus()
   }
-  const opens = h('details', { class: 'menu', name: 'menu', onkeydown: shutByEsc }, h('summary', { id, 'aria-label': label }, name), h('div', { class: 'choices' }, choices))
+  const opens = h('details', { class: 'menu', name: 'menu', onkeydown: shutByEsc },
+    h('summary', { id, 'aria-label': label }, name), h('div', { class: 'choices' }, choices))
   return opens
 }
 
@@ -118,9 +120,8 @@ export function tableOf(caption, { columns, rows }) {
     if (i === 0) return h('th', { scope: 'row' }, value)
     return typeof value === 'string' ? h('td', {}, value) : h('td', { class: 'n' }, full(value))
   }
-  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Table: ${caption}` },
-    h('table', {}, h('thead', {}, h('tr', {}, columns.map((column, i) => h('th', { scope: 'col', class: i && typeof rows[0]?.[i] !== 'string' ? 'n' : '' }, column)))),
-      h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))
+  const head = headOf(...columns.map((column, i) => [column, i && typeof rows[0]?.[i] !== 'string' ? 'n' : '']))
+  return scroller(`Table: ${caption}`, h('table', {}, head, h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))
 }
 
 /** RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe. */

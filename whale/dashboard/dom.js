@@ -10,8 +10,7 @@
 export const h = (tag, attributes, ...children) => built(document.createElement(tag), attributes, children)
 
 /** The same for SVG. */
-export const svg = (tag, attributes, ...children) =>
-  built(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
+export const svg = (tag, attributes, ...children) => built(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children)
 
 function built(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {
@@ -34,6 +33,27 @@ export function fill(place, ...children) {
   return place
 }
 
+/** Opens a dialog, which is gone once it is shut. */
+export function openDialog(attributes, ...children) {
+  const dialog = h('dialog', attributes, ...children)
+  dialog.addEventListener('close', () => dialog.remove())
+  document.body.append(dialog)
+  dialog.showModal()
+  return dialog
+}
+
+/** choices: [[value, text], …]. */
+export const select = (attributes, choices, chosen, choose = () => {}) =>
+  h('select', { ...attributes, onchange: ({ target }) => choose(target.value) },
+    choices.map(([value, text]) => h('option', { value, selected: value === chosen }, text)))
+
+/** The head of a table: [[text, class], …]. What has no text heads no column. */
+export const headOf = (...columns) => h('thead', {}, h('tr', {}, columns.filter(Boolean).map(([text, name]) =>
+  (text ? h('th', { scope: 'col', class: name }, text) : h('td', { class: name })))))
+
+/** A table that may be wider or longer than its place, scrolled by keys too. */
+export const scroller = (label, ...children) => h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label }, children)
+
 /** Says something to whoever listens instead of looking. */
 export const say = (text) => (document.getElementById('spoken').textContent = text)
 
@@ -44,10 +64,7 @@ export async function copy(text, name) {
     toast(`Copied: ${name}`)
   } catch {
     const field = h('textarea', { readonly: true, rows: 4, 'aria-label': name }, text)
-    const dialog = h('dialog', { 'aria-label': `Copy: ${name}` }, field, h('form', { method: 'dialog' }, h('button', {}, 'Close')))
-    dialog.addEventListener('close', () => dialog.remove())
-    document.body.append(dialog)
-    dialog.showModal()
+    openDialog({ 'aria-label': `Copy: ${name}` }, field, h('form', { method: 'dialog' }, h('button', {}, 'Close')))
     field.select()
   }
 }

@@ -6,8 +6,8 @@ function picture(width, height, name, ...parts) {
   return svg('svg', { ...size, class: name, 'aria-hidden': true }, ...parts)
 }
 
-/** A line of values; null is a gap. mark: a bucket before which something shifted. */
-export function spark(values, { width = 96, height = 24, mark } = {}) {
+/** A line of values; null is a gap. */
+export function spark(values, { width = 96, height = 24 } = {}) {
   const known = values.filter((v) => v != null)
   if (known.length < 2) return picture(width, height, 'spark')
   const [pad, most, least] = [2.5, Math.max(...known), Math.min(...known)]
@@ -21,7 +21,6 @@ export function spark(values, { width = 96, height = 24, mark } = {}) {
   return picture(width, height, 'spark',
     whole && svg('path', { class: 'area', d: `${line}L${x(last)} ${height}L${x(0)} ${height}Z` }),
     svg('path', { class: 'line', d: line }),
-    mark != null && svg('path', { class: 'mark', d: `M${x(mark - 0.5)} 0V${height}` }),
     svg('path', { class: 'dot', d: `M${x(last)} ${y(values[last])}h0` }))
 }
 

@@ -11,9 +11,7 @@ const LARGE = [[999.5e6, 1e9, 'G'], [999.5e3, 1e6, 'M'], [9999.5, 1e3, 'k']]
 export function number(v, digits = 3) {
   if (v == null || !Number.isFinite(v)) return NOTHING
   const size = Math.abs(v)
-  for (const [least, divisor, unit] of LARGE) {
-    if (size >= least) return significant(v / divisor, digits) + THIN + unit
-  }
+  for (const [least, divisor, unit] of LARGE) { if (size >= least) return significant(v / divisor, digits) + THIN + unit }
   if (size >= 999.5) return grouped(v)
   return Number.isInteger(v) ? minus(String(v)) : significant(v, digits)
 }
@@ -25,9 +23,7 @@ function significant(v, digits) {
 
 const SIGNS = { USD: '$', EUR: '€', GBP: '£', JPY: '¥' }
 const signOf = (currency) => SIGNS[currency ?? ''] ?? (currency ? currency + THIN : '')
-function money(v, currency) {
-  return (v < 0 ? '−' : '') + signOf(currency) + (Math.abs(v) < 100 ? Math.abs(v).toFixed(2) : number(Math.abs(v)))
-}
+function money(v, currency) { return (v < 0 ? '−' : '') + signOf(currency) + (Math.abs(v) < 100 ? Math.abs(v).toFixed(2) : number(Math.abs(v))) }
 
 /** 1 min 20 s. */
 export function duration(seconds) {
@@ -62,6 +58,9 @@ export function value(v, { unit, currency } = {}) {
     default: return number(v)
   }
 }
+
+/** Few of few are written out: 3 of 5. parts: above and below the stroke. */
+export const ofFew = ([above, ...below], n, { unit }) => (unit === 'share' && n > 0 && n < 10 && below.length === 1 ? `${number(above)} of ${number(n)}` : null)
 
 /** Every digit, for tables and titles. */
 export const full = (v) => (v == null ? NOTHING : Number.isInteger(v) ? grouped(v) : minus(String(+v.toPrecision(12))))
@@ -128,8 +127,6 @@ export function bucket(at, width, zone) {
   if (width >= 27 * 86400e3) return dated(at, { month: 'long', year: 'numeric' }, zone)
   return width >= 86400e3 ? weekday(at, zone) : `${weekday(at, zone)} ${clock(at, zone)}`
 }
-/** How long ago: 3 min. */
-export const ago = (at, now = Date.now()) => duration(Math.max(0, Math.round((now - at) / 1000))).replace(/ .*/, '')
 
 /** A name of a metric or dimension as a title: ad_cost -> Ad cost. */
 export const title = (name) => name.replace(/_/g, ' ').replace(/^./u, (letter) => letter.toUpperCase())

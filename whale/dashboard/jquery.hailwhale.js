@@ -13,7 +13,8 @@
     const any = (names) => names[Math.floor(Math.random() * names.length)]
     return {
       make_params,
-      add_graph: (target, extra = {}) => loaded.then(({ graphOf }) => $(target).each((_, place) => place.replaceChildren(graphOf({ src, live: false, ...extra })))),
+      add_graph: (target, extra = {}) => loaded.then(({ graphOf }) =>
+        $(target).each((_, place) => place.replaceChildren(graphOf({ src, live: false, ...extra })))),
       graph_tables: (tables, extra = {}) => loaded.then(({ graphTables }) => graphTables($(tables).get(), extra)),
       /** 25 hits, counted at once. It needs the write key, where keys are set. */
       trigger_fake_hits: (extra = {}) => Promise.all(Array.from({ length: 25 }, () => {

@@ -3,7 +3,7 @@
  *
  *     page.key('c', 'compare: none, before, last year', () => …)      // until the view is shown anew
  */
-import { h } from './dom.js'
+import { h, openDialog } from './dom.js'
 import { kept } from './kept.js'
 
 const isOn = () => kept.get('keys') !== 'off'
@@ -33,15 +33,11 @@ export class Keys {
   /** All of them, in a dialog, with the switch. */
   show() {
     const lines = Map.groupBy(this.#known, ([, { says }]) => says)
-    const rows = [...lines].map(([says, keys]) =>
-      h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
+    const rows = [...lines].map(([says, keys]) => h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
     const turn = () => kept.set('keys', box.checked ? 'on' : 'off')
     const box = h('input', { type: 'checkbox', id: 'keys-on', checked: isOn(), onchange: turn })
-    const dialog = h('dialog', { 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', { class: 'keys' }, rows),
+    openDialog({ 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', { class: 'keys' }, rows),
       h('form', { method: 'dialog' }, h('label', {}, box, ' Keys are on'), h('button', {}, 'Close')))
-    dialog.addEventListener('close', () => dialog.remove())
-    document.body.append(dialog)
-    dialog.showModal()
   }
 }
 const WRITTEN = { ArrowLeft: '←', ArrowRight: '→' }

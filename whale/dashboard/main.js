@@ -28,7 +28,6 @@
  *   say(...line)     a line at the top of the page, until the state changes
  *   beside           what the address does not have, but a copied link must: the totals that are kept by this browser
  *   tools            of the view's first card, for the keys j, x, v: card.js sets it
- *   status(text, late)         the words in the header: counted until …
  */
 import { Away, Refused, ask } from './api.js'
 import { address, asked, read } from './address.js'
@@ -138,7 +137,6 @@ function pageOf(state, signal) {
     },
     options: () => import('./options.js').catch(otherVersion),
     key: (names, says, action) => keys.add(names, says, action, signal),
-    status: shell.status,
     failed: (error) => {
       if (error instanceof Away) shell.away(show, self.zone)
       else if (!(error instanceof Refused)) console.error(error)
@@ -173,23 +171,17 @@ function sayUnknown(page, unknown) {
 const didYouMean = (href, near) => h('a', { href }, `Did you mean ${named(near)}?`)
 const viewOf = ({ view }) => VIEWS.find(({ name }) => name === view) ?? VIEWS[0]
 
-function otherVersion() {
-  throw new Refused({ detail: 'Whale is of another version by now: load this page again.' })
-}
+function otherVersion() { throw new Refused({ detail: 'Whale is of another version by now: load this page again.' }) }
 
 /** Without a pk in the address the one with the most hits today is shown. */
 async function chosePk(page, into) {
   const [first] = await pksOf(page.ask)
   page.state.pk = first?.pk ?? []
-  if (!first) await firstMinute(page, into)
-  return Boolean(first)
-}
-
-async function firstMinute(page, into) {
+  if (first) return true
   into.dataset.view = 'first'
   shell.header(page, VIEWS)
-  const module = await import('./views/first.js').catch(otherVersion)
-  await module.show(into, page)
+  await (await import('./views/first.js').catch(otherVersion)).show(into, page)
+  return false
 }
 
 /** Is somebody reading, and not in the middle of something? */

@@ -20,19 +20,13 @@ export class Metrics {
     this.unknown = unknown
   }
 
-  get names() {
-    return [...this.#known.keys()]
-  }
+  get names() { return [...this.#known.keys()] }
 
   /** The last day with a count of any of them, as 2026-11-26. */
-  get lastSeen() {
-    return [...this.#known.values()].map((metric) => metric.last_seen ?? '').sort().at(-1)
-  }
+  get lastSeen() { return [...this.#known.values()].map((metric) => metric.last_seen ?? '').sort().at(-1) }
 
   /** The first day with a count of any of them. */
-  get firstSeen() {
-    return [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0]
-  }
+  get firstSeen() { return [...this.#known.values()].map((metric) => metric.first_seen).filter(Boolean).sort()[0] }
 
   /** The first day on which all metrics of a formula were counted. */
   since(formula) {
@@ -46,9 +40,7 @@ export class Metrics {
     return !range && Boolean(first) && Date.now() - Date.parse(first) < (DAYS[period] ?? 0) * 86400e3
   }
 
-  has(name) {
-    return this.#known.has(name)
-  }
+  has(name) { return this.#known.has(name) }
 
   /** A name, or a formula, described. */
   of(formula) {

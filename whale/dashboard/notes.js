@@ -40,9 +40,11 @@ export function showNotes({ body, offer }, page, notes) {
     else button.textContent = button.dataset.sure = 'Delete it?'
   }
   const row = ({ id, at: time, text: words, pk }) => h('li', {},
-    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', { title: words }, short(oneLine(words), 160)), !pk && h('span', { class: 'soft' }, 'of all'),
+    h('span', { class: 'soft' }, f.bucket(Date.parse(time), 60_000, page.zone)), h('span', { title: words }, short(oneLine(words), 160)),
+    !pk && h('span', { class: 'soft' }, 'of all'),
     h('button', { class: 'plain', 'aria-label': `Delete the note ${words}`, onclick: (event) => asks(event, id) }, 'Delete'))
   fill(body, notes.length > 0 && h('ul', { class: 'notes' }, notes.toReversed().map(row)),
-    h('form', { class: 'write', onsubmit: write }, h('label', { for: 'note-text' }, 'An event'), text, h('label', { for: 'note-at' }, 'at, in UTC (empty: now)'), at, h('button', {}, 'Write')), said)
+    h('form', { class: 'write', onsubmit: write }, h('label', { for: 'note-text' }, 'An event'), text,
+      h('label', { for: 'note-at' }, 'at, in UTC (empty: now)'), at, h('button', {}, 'Write')), said)
   offer({ table: () => ({ columns: ['Time', 'Note', 'Id'], rows: notes.map((note) => [note.at, note.text, note.id]) }) })
 }

@@ -2,7 +2,7 @@
  * Where to? What is typed finds pks that begin so, the most hit first, and values of the dimension that have it in their name.
  * A combobox with a list, as ARIA has it: the field keeps the focus, arrows move, Enter opens, Esc gives up.
  */
-import { fill, h } from './dom.js'
+import { fill, h, openDialog } from './dom.js'
 import { named, number, pathOf, shown, title } from './format.js'
 
 const MOST = 50
@@ -32,7 +32,6 @@ export function pick(page) {
     type: 'search', role: 'combobox', 'aria-label': 'Name of a pk or value', placeholder: 'Name of a pk or value', 'aria-controls': 'found',
     'aria-expanded': true, 'aria-autocomplete': 'list', autocomplete: 'off', oninput: () => search(),
   })
-  const dialog = h('dialog', { class: 'pick', 'aria-label': 'Pick a pk' }, field, count, list, h('form', { method: 'dialog' }, h('button', {}, 'Close')))
   let asked = new AbortController()
   let found = []
   let values = null
@@ -40,11 +39,13 @@ export function pick(page) {
   let hurried = false // Enter came before what it is about
 
   const option = (text, more, to) => {
-    const element = h('div', { id: `found-${found.length}`, role: 'option', 'aria-selected': false, onclick: () => open(to) }, text, more && h('span', { class: 'soft' }, more))
+    const element = h('div', { id: `found-${found.length}`, role: 'option', 'aria-selected': false, onclick: () => open(to) },
+      text, more && h('span', { class: 'soft' }, more))
     found.push({ element, to })
     return element
   }
-  const group = (name, options) => options.length > 0 && h('div', { role: 'group', 'aria-label': name }, h('p', { class: 'soft', 'aria-hidden': 'true' }, name), options)
+  const group = (name, options) => options.length > 0 &&
+    h('div', { role: 'group', 'aria-label': name }, h('p', { class: 'soft', 'aria-hidden': 'true' }, name), options)
   function move(to) {
     const at = found.length ? (to + found.length) % found.length : -1
     found.forEach(({ element }, i) => element.setAttribute('aria-selected', i === at))
@@ -78,9 +79,7 @@ export function pick(page) {
       searching = false
       if (hurried && found.length) open(found[0].to)
       hurried = false
-    } catch (error) {
-      if (!signal.aborted) fill(list, error.message)
-    }
+    } catch (error) { if (!signal.aborted) fill(list, error.message) }
   }
   field.addEventListener('keydown', (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key]
@@ -91,8 +90,7 @@ export function pick(page) {
     event.preventDefault()
     move(chosen() + step)
   })
-  dialog.addEventListener('close', () => (asked.abort(), dialog.remove()))
-  document.body.append(dialog)
-  dialog.showModal()
+  const close = h('form', { method: 'dialog' }, h('button', {}, 'Close'))
+  const dialog = openDialog({ class: 'pick', 'aria-label': 'Pick a pk', onclose: () => asked.abort() }, field, count, list, close)
   search()
 }

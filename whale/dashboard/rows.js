@@ -13,28 +13,23 @@ import { judged } from './metrics.js'
 /** GET /rank of the values below `dim`, or below the path `at`, as this page asks it; by value where nothing tells how sure it is. */
 export const rank = async (page, { by, dim, at = [], columns = [], ...more }) => {
   const question = { ...page.asked, dimension: at.length ? at : [dim], by, columns, order: 'confidence', series: true, paths: 'list', ...more }
-  try {
-    return await page.ask('rank', question)
-  } catch (error) {
+  return page.ask('rank', question).catch((error) => {
     if (!(error instanceof Refused && error.problem.field === 'order' && question.order === 'confidence')) throw error
     return page.ask('rank', { ...question, order: 'value' })
-  }
+  })
 }
 
-/** Beyond chance, in a table of many rows: colour and an arrow; else grey. */
+/** Standard deviations that are beyond chance where many are looked at. */
 export const SURE = 3
 
+/** Beyond chance: colour and an arrow; else grey. */
 export function changeOf(metric, compared, sureness) {
   const changed = f.change(compared?.now, compared?.before, metric)
   const sure = Math.abs(sureness?.z ?? 0) > SURE
   return h('span', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text)
 }
 
-/** Few of few are written out: 3 of 5. */
-function valueOf(metric, row) {
-  const parts = Object.values(row.parts ?? {})
-  return metric.unit === 'share' && row.n > 0 && row.n < 10 && parts.length === 2 ? `${f.number(parts[0])} of ${f.number(row.n)}` : f.value(row.value, metric)
-}
+const valueOf = (metric, row) => f.ofFew(Object.values(row.parts ?? {}), row.n, metric) ?? f.value(row.value, metric)
 
 /**
  * columns: metrics beside the one that ranks.  shifts: of /shifts, shown at the rows they lie in.  closing: below the rows, what
@@ -60,23 +55,27 @@ export function rowsOf(page, metric, { answer }, { title, columns = [], shifts =
       total.compared && h('td', { class: 'n' }, row.compared && changeOf(metric, row.compared[metric.formula], row.change)),
       h('td', { class: 'n wide-only trend' }, row.series && spark(row.series)))
   }
-  const head = (column) => h('th', { scope: 'col', class: column === metric ? 'n' : side(column), 'aria-sort': column === metric && sort ? sort.ascending ? 'ascending' : 'descending' : null },
-    sort ? h('a', { href: sort.link(column.formula), title: `Order by ${column.name}` }, column.name, column === metric && (sort.ascending ? ' ↑' : ' ↓')) : column.name)
+  const head = (column) => {
+    const [ranks, name] = [column === metric, column.name]
+    const sorted = ranks && sort ? (sort.ascending ? 'ascending' : 'descending') : null
+    return h('th', { scope: 'col', class: ranks ? 'n' : side(column), 'aria-sort': sorted },
+      sort ? h('a', { href: sort.link(column.formula), title: `Order by ${name}` }, name, ranks && (sort.ascending ? ' ↑' : ' ↓')) : name)
+  }
   const closed = closing ? [
     other && line(other, 'Other names, folded'), rest && line(rest, `${f.number(rest.rows)} more ${rest.rows === 1 ? 'value' : 'values'} folded`),
     Object.values(ended.parts).some(Boolean) && line(ended, `No further than ${title}`),
   ] : []
   return h('table', { class: 'rows' },
     h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, title), [...columns, metric].map(head),
-      measured && h('th', { scope: 'col', class: 'wide-only' }, whole == null ? '95 %' : '95 % · the rule is all'),
+      measured && h('th', { scope: 'col', class: 'wide-only' }, whole == null ? '95 % interval' : '95 % interval · dotted: all'),
       total.compared && h('th', { scope: 'col', class: 'n' }, 'Change'), h('th', { scope: 'col', class: 'n wide-only' }, 'Trend'))),
     h('tbody', {}, rows.map((row) => line(row))), h('tfoot', {}, closed, line(total, 'All')))
 }
 
 function badge(page, metric, shift, path) {
   const below = shift.path.slice(path.length)
-  const moved = shift.now < shift.before ? 'fell' : 'rose'
-  return h('span', { class: `badge ${judged(metric, shift.now - shift.before)}` }, `${below.length ? f.named(below) : 'it'} ${moved} ${f.day(Date.parse(shift.at), page.zone)}`)
+  const said = `${below.length ? f.named(below) : 'it'} ${shift.now < shift.before ? 'fell' : 'rose'} ${f.day(Date.parse(shift.at), page.zone)}`
+  return h('span', { class: `badge ${judged(metric, shift.now - shift.before)}` }, said)
 }
 
 const CLOSING = [['other', 'other'], ['more values', 'rest'], ['no further', 'ended'], ['all', 'total']]

@@ -25,9 +25,7 @@ export function notice(lines) {
 }
 
 /** The words in the header; late: in amber. */
-export function status(text, late = false) {
-  if ($('status').textContent !== text) fill($('status'), h('i', { class: late ? 'dot late' : 'dot' }), text)
-}
+function status(text, late = false) { if ($('status').textContent !== text) fill($('status'), h('i', { class: late ? 'dot late' : 'dot' }), text) }
 
 let [asOf, behind] = [null, 0]
 /** Until when the numbers are, and in amber how late counting is. */

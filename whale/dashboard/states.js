@@ -10,8 +10,7 @@ export const isOfAll = ({ problem }) => problem?.code === 'bad_period' && proble
 export const neverCounted = ({ kind, name }) => `${kind === 'metric' ? `The metric ${f.shown(name)}` : f.named(f.pathOf(name))} was never counted.`
 
 /** Nothing there: what was asked, and ways on: children, e.g. a button. */
-export const empty = (text, ...ways) =>
-  h('div', { class: 'state' }, h('p', {}, text), ways.some(Boolean) && h('p', { class: 'ways' }, ...ways))
+export const empty = (text, ...ways) => h('div', { class: 'state' }, h('p', {}, text), ways.some(Boolean) && h('p', { class: 'ways' }, ...ways))
 
 /** Whale's own words; a formula that cannot be read with the ^ under its fault; seconds counted down. again: asks once more. */
 export function refused(error, again, signal) {

@@ -41,7 +41,8 @@ export function watch(page, pk, told) {
     on('totals', (data) => { hits += data.metrics.hits; told.totals(data) })
     on('ping', ({ redis, spy }) => {
       pause = LEAST_S
-      told.state(redis === 'away' ? 'Redis is away: counting waits' : spy ? 'Hits show as they are counted' : 'Sums alone show (HAILWHALE_SPY=0)', redis === 'away')
+      const counts = spy ? 'Hits show as they are counted' : 'Sums alone show (HAILWHALE_SPY=0)'
+      told.state(redis === 'away' ? 'Redis is away: counting waits' : counts, redis === 'away')
       if (first) ask() // what came before it was open
       first = false
     })
@@ -72,9 +73,8 @@ export function watch(page, pk, told) {
   /** What the stream did not tell. */
   async function ask() {
     const none = () => ({ answer: null })
-    const [spy, sums] = await Promise.all([
-      page.ask('spy', { limit: 60 }).catch(none), pk.length ? page.ask('totals', { pk, metrics: ['hits'], period: 'today' }).catch(none) : none(),
-    ])
+    const ofToday = pk.length ? page.ask('totals', { pk, metrics: ['hits'], period: 'today' }).catch(none) : none()
+    const [spy, sums] = await Promise.all([page.ask('spy', { limit: 60 }).catch(none), ofToday])
     for (const trace of (spy.answer ?? []).reverse()) {
       if ((trace.pk && !pk.every((name, i) => trace.pk[i] === name)) || !isNew(trace)) continue
       if (trace.outcome === 'counted') told.hit({ ...trace, paths: pathsOf(trace.dimensions) })

@@ -1,8 +1,8 @@
-/** Dimensions as tabs: arrows move between them, [ and ] from anywhere. panel: the id of the element that they fill. */
-import { fill, h } from './dom.js'
+/** Dimensions as tabs in the head of a card: arrows move between them, [ and ] from anywhere. panel: the id of the element that they fill. */
+import { h } from './dom.js'
 import * as f from './format.js'
 
-export function tabs(page, place, dims, dim, { panel, step = false }) {
+export function tabs(page, card, dims, dim, { panel, step = false }) {
   const at = dims.indexOf(dim)
   const go = (to) => page.go({ dim: dims[(to + dims.length) % dims.length], at: [], offset: '' }, { step })
   page.key('[', 'the dimension before', () => go(at - 1))
@@ -12,12 +12,13 @@ export function tabs(page, place, dims, dim, { panel, step = false }) {
     if (!by) return
     event.preventDefault()
     go(at + by)
-    place.children[(at + by + dims.length) % dims.length].focus()
+    document.getElementById(`dim-${(at + by + dims.length) % dims.length}`).focus()
   }
-  fill(place, dims.map((name, i) => h('button', {
-    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': panel, tabindex: i === Math.max(0, at) ? 0 : -1, onclick: () => go(i), onkeydown: steer,
-  }, f.title(f.shown(name)))))
+  card.at(h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' }, dims.map((name, i) => h('button', {
+    id: `dim-${i}`, role: 'tab', 'aria-selected': name === dim, 'aria-controls': panel, tabindex: i === Math.max(0, at) ? 0 : -1,
+    onclick: () => go(i), onkeydown: steer,
+  }, f.title(f.shown(name))))))
 }
 
 /** The dimensions of the pk, each by its name. */
-export const dimensionsOf = async (page) => (await page.ask('subdimensions', { pk: page.state.pk, paths: 'list' })).answer.map(([name]) => name)
+export const dimensionsOf = async (page, pk = page.state.pk) => (await page.ask('subdimensions', { pk, paths: 'list' })).answer.map(([name]) => name)

@@ -1,23 +1,25 @@
 /** Totals: which are shown, how one looks, and the dialog that changes them. */
 import { Refused } from './api.js'
-import { fill, h } from './dom.js'
+import { fill, h, openDialog } from './dom.js'
 import { spark } from './figures.js'
 import * as f from './format.js'
 import { kept } from './kept.js'
-import { judged } from './metrics.js'
-import { SURE } from './rows.js'
+import { changeOf } from './rows.js'
 import { neverCounted, refused } from './states.js'
 
 const [LEAST, MOST, MOST_CHOSEN] = [3, 6, 9]
 const nameOf = (pk) => `tiles.${JSON.stringify(pk)}`
 
-/** { tiles: [formula, …], chosen }: as the address says it, else as this browser keeps it for the pk, else guessed. */
+/** { tiles: [formula, …], shown, chosen }: as the address says it, else as this browser keeps it for the pk, else guessed; with their keys. */
 export function tilesOf(page, metrics) {
   const { state } = page
   const saved = kept.get(nameOf(state.pk)).split(',').filter(Boolean)
   const tiles = [state.tiles, saved].find((list) => list.length) ?? guessed(metrics)
   page.beside = { tiles }
-  return { tiles, chosen: state.metric || tiles.find((formula) => formula.includes('/')) || tiles[0] }
+  const chosen = state.metric || tiles.find((formula) => formula.includes('/')) || tiles[0]
+  const shown = [...new Set([...tiles, chosen])]
+  shown.slice(0, MOST_CHOSEN).forEach((formula, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula, by: '' })))
+  return { tiles, shown, chosen }
 }
 
 /**
@@ -41,15 +43,11 @@ function guessed(metrics) {
  */
 export function tile(page, metric, total, series, { pressed, since }) {
   const { now, before } = total && typeof total === 'object' ? total : { now: total }
-  const changed = f.change(now, before, metric)
-  const sure = Math.abs(sureness(series)) > SURE
   const choose = () => page.go({ metric: metric.formula })
   return h('button', { class: 'tile', id: `tile-${metric.formula}`, 'aria-pressed': pressed, title: f.full(now), onclick: choose },
     h('span', { class: 'name' }, metric.name), h('span', { class: 'big' }, f.value(now, metric)),
-    h('span', { class: 'change' }, since && h('span', { class: 'soft' }, `counted since ${f.day(Date.parse(since), 'UTC')}`), !since && before !== undefined && [
-      h('b', { class: sure ? judged(metric, changed.sign) : 'soft' }, sure && `${f.arrow(changed.sign)} `, changed.text),
-      h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`),
-    ]),
+    h('span', { class: 'change' }, since ? h('span', { class: 'soft' }, `counted since ${f.day(Date.parse(since), 'UTC')}`) : before !== undefined && [
+      changeOf(metric, { now, before }, { z: sureness(series) }), h('span', { class: 'soft' }, ` from ${f.value(before, metric)}`)]),
     spark((series.now ?? series).map(([, v]) => v), { width: 132, height: 28 }))
 }
 
@@ -81,21 +79,16 @@ export function edit(page, metrics) {
       relist([...new Set([...tiles, formula])].slice(-MOST_CHOSEN))
       field.value = ''
       fill(wrong)
-    } catch (error) {
-      if (error instanceof Refused) fill(wrong, refused(error))
-    }
+    } catch (error) { if (error instanceof Refused) fill(wrong, refused(error)) }
   }
   const show = () => {
     kept.set(nameOf(page.state.pk), tiles.join(','))
     page.go({ tiles, metric: tiles.includes(page.state.metric) ? page.state.metric : '' })
   }
-  const dialog = h('dialog', { 'aria-labelledby': 'tiles-title' }, h('h2', { id: 'tiles-title' }, 'Totals'), list,
+  relist(tiles)
+  openDialog({ 'aria-labelledby': 'tiles-title' }, h('h2', { id: 'tiles-title' }, 'Totals'), list,
     h('form', { class: 'stacked', onsubmit: add }, h('label', { for: 'formula' }, 'One more: a metric, or a formula such as orders/visits'),
       h('div', { class: 'ways' }, field, h('button', {}, 'Add')), wrong,
       h('datalist', { id: 'formulas' }, metrics.names.map((name) => h('option', { value: name })))),
     h('form', { method: 'dialog' }, h('button', { onclick: show }, 'Show these'), h('button', {}, 'Cancel')))
-  relist(tiles)
-  dialog.addEventListener('close', () => dialog.remove())
-  document.body.append(dialog)
-  dialog.showModal()
 }

@@ -5,12 +5,10 @@
  *     when.add(button)                   // a tool of the view's own, at the right
  *     when.says(compared, headers)       // the dates that were read, once they are known: of an answer
  */
-import { fill, h } from './dom.js'
+import { fill, h, select } from './dom.js'
 import * as f from './format.js'
 
-const PERIODS = [
-  ['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y'],
-]
+const PERIODS = [['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y']]
 const COMPARED = [['previous', 'the period before'], ['last_year', 'last year'], ['none', 'nothing']]
 
 export function whenBar(page) {
@@ -23,8 +21,7 @@ export function whenBar(page) {
   })
   const dates = h('p', { class: 'range', id: 'dates' }, '\u00a0')
   const compare = (name) => page.go({ compare: name })
-  const choice = h('select', { id: 'compare', onchange: (event) => compare(event.target.value) },
-    COMPARED.map(([name, label]) => h('option', { value: name, selected: name === state.compare }, label)))
+  const choice = select({ id: 'compare' }, COMPARED, state.compare, compare)
   const names = COMPARED.map(([name]) => name)
   page.key('c', 'compare: the period before, last year, nothing', () => compare(names[(names.indexOf(state.compare) + 1) % 3]))
   const move = (by) => () => read && page.go({ range: moved(read, by, page.zone), period: '' })

@@ -1,6 +1,6 @@
 /** The values of a dimension in the order of any formula, page by page, closed by what is not shown; each opens those below it. */
 import { card } from '../card.js'
-import { fill, h, say } from '../dom.js'
+import { fill, h, say, select } from '../dom.js'
 import * as f from '../format.js'
 import { plainRows, rank, rowsOf } from '../rows.js'
 import { empty } from '../states.js'
@@ -25,7 +25,7 @@ export async function show(place, page) {
   const at = state.at[0] ? state.at : [dim]
   const offset = Math.max(0, Math.trunc(Number(state.offset)) || 0)
   const up = (names) => ({ dim, at: names.length > 1 ? names : [], offset: '' })
-  tabs(page, shown.dims, dims, dim, { panel: 'values-body', step: true })
+  tabs(page, shown.values, dims, dim, { panel: 'values-body', step: true })
   shown.page = page
   if (!typing(shown.controls)) fill(shown.controls, controls(shown, metrics, metric, tiles))
   if (at.length > 1) page.key('Backspace', 'up', () => page.go(up(at.slice(0, -1))))
@@ -44,11 +44,13 @@ export async function show(place, page) {
     const inside = place.contains(document.activeElement)
     const link = (path) => page.link({ dim, at: path, offset: '' })
     const title = at.length > 1 ? f.shown(at.at(-1)) : f.title(f.shown(dim))
-    const sort = { ascending: ordered.ascending, link: (formula) => page.link({ by: formula === chosen ? '' : formula, order: formula === metric.formula ? next(state.order) : '', offset: '' }) }
+    const order = (formula) => (formula === metric.formula ? next(state.order) : '')
+    const sort = { ...ordered, link: (formula) => page.link({ by: formula === chosen ? '' : formula, order: order(formula), offset: '' }) }
     const several = rows.length + answered.more
     fill(shown.values.body, at.length > 1 && crumbs(page, at, up), rows.length
       ? h('div', { class: 'wide-scroll' }, rowsOf(page, metric, answered, { title, columns, link, closing: true, sort }))
-      : empty(several ? 'No more values.' : `Nothing was counted below ${f.named(at)} in this period.`, at.length > 1 && h('a', { href: page.link(up(at.slice(0, -1))) }, 'Up')),
+      : empty(several ? 'No more values.' : `Nothing was counted below ${f.named(at)} in this period.`,
+        at.length > 1 && h('a', { href: page.link(up(at.slice(0, -1))) }, 'Up')),
     pager(page, offset, rows.length, several), rows.length > 0 && foot(state, metric, answered.answer))
     if (inside && document.activeElement === document.body) (shown.values.body.querySelector('tbody a') ?? shown.values.body.querySelector('a'))?.focus()
     say(`${several} ${several === 1 ? 'value' : 'values'} of ${f.named(at)}`)
@@ -57,25 +59,24 @@ export async function show(place, page) {
 }
 
 function build(place, page) {
-  const [when, dims, controlled] = [h('div', { class: 'keep-when' }), h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' }), h('div', { class: 'keep-controls' })]
+  const [when, controlled] = [h('div', { class: 'keep-when' }), h('div', { class: 'keep-controls' })]
   const values = card('Breakdown', { id: 'values', height: 'page', main: true })
-  values.at(dims)
   values.body.before(controlled)
   fill(place, h('h1', { class: 'sr' }, 'Breakdown'), when, values.element)
-  return (place.shown = { when, dims, controls: controlled, values })
+  return (place.shown = { when, controls: controlled, values })
 }
 
 const next = (order) => ORDERS[(ORDERS.findIndex(([name]) => name === order) + 1) % ORDERS.length][0]
 
 /** Somebody writes into a field, which must not be taken away. */
-const typing = (place) => place.contains(document.activeElement) && document.activeElement.matches('input') && document.activeElement.value !== document.activeElement.defaultValue
+const typing = (place) => [...place.querySelectorAll('input:focus')].some((field) => field.value !== field.defaultValue)
 
 /** What orders the rows: a formula, how, from which share a row stands out, and the least support. */
 function controls(shown, metrics, metric, tiles) {
   const { state } = shown.page
-  const field = (label, name, attributes) => h('label', {}, h('span', { class: 'soft' }, label), h('input', { id: name, name, autocomplete: 'off', ...attributes }))
-  const choice = (label, name, choices) => h('label', {}, h('span', { class: 'soft' }, label),
-    h('select', { id: name, name }, choices.map(([value, says]) => h('option', { value, selected: value === state[name] }, says))))
+  const labelled = (label, input) => h('label', {}, h('span', { class: 'soft' }, label), input)
+  const field = (label, name, attributes) => labelled(label, h('input', { id: name, name, autocomplete: 'off', ...attributes }))
+  const choice = (label, name, choices) => labelled(label, select({ id: name, name }, choices, state[name]))
   const changed = ({ currentTarget, target }) => {
     target.defaultValue = target.value
     const { by, ...others } = Object.fromEntries(new FormData(currentTarget))
@@ -97,12 +98,14 @@ function crumbs(page, at, up) {
 function pager(page, offset, rows, several) {
   if (several <= PAGE) return null
   const to = (first, label, rel) => h('a', { rel, href: page.link({ offset: first ? String(first) : '' }) }, label)
-  return h('nav', { class: 'pager', 'aria-label': 'Pages' }, offset > 0 && to(Math.max(0, Math.min(offset, Math.ceil(several / PAGE) * PAGE) - PAGE), '← Before', 'prev'),
-    h('span', {}, rows ? `${f.full(offset + 1)}–${f.full(offset + rows)} of ${f.full(several)}` : ''), offset + rows < several && rows > 0 && to(offset + PAGE, 'After →', 'next'))
+  const before = Math.max(0, Math.min(offset, Math.ceil(several / PAGE) * PAGE) - PAGE)
+  return h('nav', { class: 'pager', 'aria-label': 'Pages' }, offset > 0 && to(before, '← Before', 'prev'),
+    rows > 0 && h('span', {}, `${f.full(offset + 1)}–${f.full(offset + rows)} of ${f.full(several)}`),
+    rows > 0 && offset + rows < several && to(offset + PAGE, 'After →', 'next'))
 }
 
 const hasInterval = (rows) => rows.some((row) => row.low != null)
 const foot = (state, { formula }, { rows, compared }) => h('p', { class: 'foot' },
   hasInterval(rows) && 'By the low end of the 95 % interval, so that one lucky visitor does not come first. ',
-  rows.some((row) => row.important) && `Bold: ${formula.includes('/') ? `${hasInterval(rows) ? 'surely ' : ''}differs from the whole by` : 'has'} more than ${(state.threshold || 0.1) * 100} %. `,
-  compared && 'A change has a colour where it is beyond chance.')
+  rows.some((row) => row.important) && 'Bold: ' + (formula.includes('/') ? `${hasInterval(rows) ? 'surely ' : ''}differs from the whole by` : 'has') +
+    ` more than ${(state.threshold || 0.1) * 100} %. `, compared && 'A change has a colour where it is beyond chance.')

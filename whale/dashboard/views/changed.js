@@ -1,13 +1,13 @@
 /** What changed: the sentences of /shifts, and the parts of the change that are beyond chance (/factors). */
 import { card } from '../card.js'
-import { fill, h } from '../dom.js'
+import { fill, h, headOf } from '../dom.js'
 import { bar } from '../figures.js'
 import * as f from '../format.js'
 import { judged } from '../metrics.js'
 import { Refused } from '../api.js'
+import { SURE } from '../rows.js'
 import { empty } from '../states.js'
 
-const SURE = 3
 const MOST_PARTS = 4
 const SENTENCES = 3
 /** Shifts are looked for by day, and need some days before them. */
@@ -44,19 +44,16 @@ export async function showChanged(changed, page, metrics, metric, shifts) {
 }
 
 function story(page, metrics, { path, at, until, ongoing, before, now, cost, metric, notes }) {
-  const [down, day] = [now < before, f.weekday(Date.parse(at), page.zone)]
-  const ended = ongoing ? '' : ` until ${f.weekday(Date.parse(until) - 1, page.zone)}`
-  const a = metric.formula.includes('/') ? '' : ' a day'
-  const name = h('b', {}, path.length > 1 ? f.named(path.slice(1)) : metric.name)
+  const [tone, day] = [judged(metric, now - before), (time) => f.weekday(time, page.zone)]
+  const link = () => h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path.slice(0, -1) }) }, h('b', {}, f.named(path.slice(1))))
+  const of = path.length > 1 ? [h('span', { class: 'soft' }, `${path[0]} `), link(), `: ${metric.name.toLowerCase()}`] : h('b', {}, metric.name)
   const priced = ([formula, amount]) => `${f.value(Math.round(Math.abs(amount)), metrics.of(formula))} ${f.title(formula).toLowerCase()}`
   const costs = Object.entries(cost).filter(([, amount]) => Math.abs(amount) >= 0.5).map(priced)
   const less = Object.values(cost)[0] < 0 ? 'less' : 'more'
-  return h('div', { class: `story ${judged(metric, now - before)}` },
-    h('p', { class: 'date' }, `${ongoing ? 'Since' : 'From'} ${day}${ended}`),
-    h('p', { class: 'lead' }, path.length > 1 && h('span', { class: 'soft' }, `${path[0]} `),
-      path.length > 1 ? h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path.slice(0, -1) }) }, name) : name,
-      `${path.length > 1 ? `: ${metric.name.toLowerCase()}` : ''} ${down ? 'fell' : 'rose'} from ${f.value(before, metric)} to `,
-      h('b', { class: judged(metric, now - before) }, f.value(now, metric)), `${a}.`),
+  return h('div', { class: `story ${tone}` },
+    h('p', { class: 'date' }, ongoing ? `Since ${day(Date.parse(at))}` : `From ${day(Date.parse(at))} until ${day(Date.parse(until) - 1)}`),
+    h('p', { class: 'lead' }, of, ` ${now < before ? 'fell' : 'rose'} from ${f.value(before, metric)} to `,
+      h('b', { class: tone }, f.value(now, metric)), metric.formula.includes('/') ? '.' : ' a day.'),
     costs.length > 0 && h('p', {}, `About ${costs.join(' and ')} ${less} than before${ongoing ? ', so far' : ''}.`),
     notes?.length > 0 && h('p', { class: 'soft' }, `Noted then: ${f.shown(notes[0].text)}`))
 }
@@ -79,7 +76,7 @@ function parts(page, metric, answer, since) {
     rows.length ? 'Beyond chance, that is:' : answer.why ? '' : 'No single value stands out from chance.')
   const unit = metric.unit === 'share' ? 'points' : metric.name
   return [whole, rows.length > 0 && h('table', { class: 'parts' },
-    h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Part of the change'), h('td', {}), h('th', { scope: 'col', class: 'n' }, unit))),
+    headOf(['Part of the change'], [''], [unit, 'n']),
     h('tbody', {}, rows.slice(0, MOST_PARTS).map(({ path: text, part }) => {
       const path = f.pathOf(text)
       return h('tr', {}, h('th', { scope: 'row' }, h('span', { class: 'soft' }, `${path[0]} `), f.named(path.slice(1))),

@@ -1,6 +1,6 @@
 /** A stretch against as long before: which values explain the change, by parts that add up to it; what may be chance is grey. */
 import { card } from '../card.js'
-import { fill, h } from '../dom.js'
+import { fill, h, headOf } from '../dom.js'
 import { bar } from '../figures.js'
 import * as f from '../format.js'
 import { showLine } from '../line.js'
@@ -20,8 +20,8 @@ export async function show(place, page) {
   const { tiles, chosen } = tilesOf(page, metrics)
   const metric = metrics.of(chosen)
   const asked = { ...page.asked, compare: page.asked.compare ?? 'previous' }
-  tiles.slice(0, 9).forEach((formula, i) => page.key(String(i + 1), 'a tile', () => page.go({ metric: formula })))
-  fill(shown.tiles, tiles.map((formula) => h('button', { id: `of-${formula}`, 'aria-pressed': formula === chosen, onclick: () => page.go({ metric: formula }) }, metrics.of(formula).name)))
+  fill(shown.tiles, tiles.map((formula) =>
+    h('button', { id: `of-${formula}`, 'aria-pressed': formula === chosen, onclick: () => page.go({ metric: formula }) }, metrics.of(formula).name)))
   page.key('Escape', 'back to the overview', () => page.go({ view: 'overview', range: '' }))
 
   await Promise.all([
@@ -52,7 +52,8 @@ function build(place, page) {
 function lead(page, metric, { now, before, change, why, nearest, dimensions }) {
   const moved = f.change(now, before, metric)
   const verb = change ? (change < 0 ? 'fell' : 'rose') : 'stayed'
-  return [h('p', { class: 'lead' }, `${metric.name} ${verb} from ${f.value(before, metric)} to `, h('b', {}, f.value(now, metric)), change ? ` (${moved.text}).` : '.',
+  return [h('p', { class: 'lead' }, `${metric.name} ${verb} from ${f.value(before, metric)} to `, h('b', {}, f.value(now, metric)),
+    change ? ` (${moved.text}).` : '.',
     dimensions.length > 0 && ' Each table has all of the change, cut by one dimension. Grey may be chance.',
     !page.state.range && ' Drag over the line to explain a stretch of it.'), why && empty(why, nearest?.period && h('code', {}, nearest.period))]
 }
@@ -66,9 +67,10 @@ function table(page, metric, { dimension, rows, closes }, { change, most }) {
     : KINDS[kind] ?? h('a', { href: page.link({ view: 'breakdown', dim: path[0], at: path }) }, f.shown(path.at(-1)))
   const mostly = ({ path, because }) => because?.slice(-1).map((deep) =>
     `, mostly ${f.named(deep.path.slice(path.length))}: ${f.value(deep.before, metric)} to ${f.value(deep.now, metric)}`)
-  const fate = ({ now, before }) => (before == null && now != null ? 'came' : now == null && before != null ? 'went' : !before && now ? 'came' : before && !now ? 'went' : '')
+  const there = (v) => (v == null ? -1 : Number(v !== 0))
+  const fate = ({ now, before }) => ['went', '', 'came'][Math.sign(there(now) - there(before)) + 1]
   return h('table', { class: 'rows explains' }, h('caption', { class: 'sr' }, `${title}: parts of the change`),
-    h('thead', {}, h('tr', {}, [title, 'Before', 'Now'].map((text, i) => h('th', { scope: 'col', class: i ? 'n wide-only' : '' }, text)), h('td', {}), h('th', { scope: 'col', class: 'n' }, metric.unit === 'share' ? 'Points' : 'Part'))),
+    headOf([title], ['Before', 'n wide-only'], ['Now', 'n wide-only'], [''], [metric.unit === 'share' ? 'Points' : 'Part', 'n']),
     h('tbody', {}, rows.map((row) => {
       const sure = isSure(row)
       return h('tr', { class: sure ? 'sure' : 'chance' },

@@ -3,14 +3,14 @@
  * A verdict is Whale's own `state` and `stop`, which hold for daily readers, as do the thin lines; all else holds if read once.
  */
 import { card } from '../card.js'
-import { fill, h } from '../dom.js'
+import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
 import { interval } from '../figures.js'
 import { metricsOf } from '../metrics.js'
 import { empty } from '../states.js'
+import { dimensionsOf } from '../tabs.js'
 
 const MOST = 20
-const HEADS = ['', 'n', 'wide-only', 'n', 'n wide-only', 'n', 'n wide-only']
 const NONE = { phase: '', dim: '', at: [], by: '' }
 
 export async function show(place, page) {
@@ -20,8 +20,8 @@ export async function show(place, page) {
   const name = decision || (options ? '' : managed[0]?.name)
   if (name === undefined) return void fill(place, h('div', { class: 'chips' }), nothing(page))
   const parts = (place.parts ??= build(place))
-  fill(parts.names, [options && [`Options of ${f.named(pk)}`, ''], ...managed.map((each) => [f.shown(each.name), each.name])].filter(Boolean).map(([text, to]) =>
-    h('a', { id: `decision-${to}`, href: page.link({ ...NONE, decision: to }), 'aria-current': to === name ? 'true' : null }, text)))
+  const link = (text, to) => h('a', { id: `decision-${to}`, href: page.link({ ...NONE, decision: to }), 'aria-current': to === name ? 'true' : null }, text)
+  fill(parts.names, options && link(`Options of ${f.named(pk)}`, ''), managed.map((each) => link(f.shown(each.name), each.name)))
   await parts.card.during(() => (name ? defined(parts.card, page, name, managed) : plain(parts.card, page)))
 }
 
@@ -39,10 +39,14 @@ async function defined(one, page, name, managed) {
   const { answer, address } = await page.ask(`decisions/${encodeURIComponent(name)}`, { phase: page.state.phase || undefined, dimensions: context.dim })
   const { decision, phase, report } = answer
   const since = (number, started) => `Phase ${number}, since ${f.weekday(Date.parse(started), page.zone)}`
-  const pickPhase = phases.length > 1 && choice('phase', 'Phase', phases.map((each) => [String(each.number), since(each.number, each.started)]), String(phase.number), (to) => page.go({ phase: to }))
-  const facts = [!pickPhase && since(phase.number, phase.started), phase.ended && `ended ${f.weekday(Date.parse(phase.ended), page.zone)}`, phase.policy, `${f.number(report.decisions)} decisions`,
-    phase.goal === 'min' && 'less is better', phase.holdout && `${f.value(phase.holdout, { unit: 'share' })} held out`, decision.description]
-  draw(one, page, { name, report, address, context, facts, controls: [pickPhase], fixed: fixedBy(decision), metrics: context.metrics })
+  const numbered = phases.map((each) => [String(each.number), since(each.number, each.started)])
+  const pickPhase = phases.length > 1 && choice('phase', 'Phase', numbered, String(phase.number), (to) => page.go({ phase: to }))
+  const facts = [
+    !pickPhase && since(phase.number, phase.started), phase.ended && `ended ${f.weekday(Date.parse(phase.ended), page.zone)}`, phase.policy,
+    `${f.number(report.decisions)} decisions`, phase.goal === 'min' && 'less is better',
+    phase.holdout && `${f.value(phase.holdout, { unit: 'share' })} held out`, decision.description,
+  ]
+  draw(one, page, { name, report, address, context, facts, controls: [pickPhase], fixed: fixedBy(decision) })
 }
 
 async function plain(one, page) {
@@ -51,7 +55,8 @@ async function plain(one, page) {
   const by = page.state.by || formulas[0]
   const { answer: report, address } = await page.ask('outcomes', { pk: page.state.pk, by_metric: by, period: page.asked.period, dimensions: context.dim })
   const pickBy = choice('by', 'Judged by', [...new Set([...formulas, by])].map((text) => [text, text]), by, (to) => page.go({ by: to }))
-  draw(one, page, { name: f.named(page.state.pk), report, address, context, facts: ['nobody defined it: its options are the pks below'], controls: [pickBy], metrics: context.metrics, rolling: !page.state.range })
+  const facts = ['nobody defined it: its options are the pks below']
+  draw(one, page, { name: f.named(page.state.pk), report, address, context, facts, controls: [pickBy], rolling: !page.state.range })
 }
 
 /** What outcomes may be judged by, first what was likely meant: money, or the rarest, over the most frequent; a thing over hits. */
@@ -67,13 +72,12 @@ async function formulasOf(page, metrics) {
 
 /** Of whom: everybody, or a value of a dimension that the reader picks. */
 async function contextOf(page, pk) {
-  const [{ answer }, metrics] = await Promise.all([page.ask('subdimensions', { pk }), metricsOf(pk, page.ask)])
-  const dims = answer.map((text) => f.pathOf(text)[0])
+  const [dims, metrics] = await Promise.all([dimensionsOf(page, pk), metricsOf(pk, page.ask)])
   return { dims, metrics, dim: dims.includes(page.state.dim) ? [page.state.dim] : undefined }
 }
 
-function draw(one, page, { name, report, address, context, facts, controls, fixed, metrics, rolling }) {
-  const { state, go } = page
+function draw(one, page, { name, report, address, context, facts, controls, fixed, rolling }) {
+  const [{ state, go }, { metrics }] = [page, context]
   const values = report.segments.map(({ dimension }) => f.pathOf(dimension))
   const segment = report.segments[values.findIndex((path) => path.length && path.at(-1) === state.at.at(-1))]
   const rows = segment?.options ?? report.options
@@ -84,32 +88,40 @@ function draw(one, page, { name, report, address, context, facts, controls, fixe
   const ends = rows.flatMap((row) => [row.rate, ...(row.interval ?? [])]).filter((v) => v != null)
   const [least, most] = [Math.min(...ends), Math.max(...ends)]
   const scale = { least: least - (most - least) / 4, most: most + (most - least) / 4, width: 240 }
-  const ofDim = context.dims.length > 0 && choice('dim', 'Context', [['', 'Everybody'], ...context.dims.map((dim) => [dim, `By ${f.shown(dim)}`])], context.dim?.[0] ?? '', (dim) => go({ dim, at: [] }))
-  const ofValue = values.length > 0 && choice('at', 'Value', [['', 'All'], ...values.map((path) => [path.at(-1), f.shown(path.at(-1))])], segment ? state.at.at(-1) : '', (to) => go({ at: to ? [context.dim[0], to] : [] }))
+  const [dims, dim] = [context.dims.map((each) => [each, `By ${f.shown(each)}`]), context.dim?.[0] ?? '']
+  const shown = values.map((path) => [path.at(-1), f.shown(path.at(-1))])
+  const ofDim = dims.length > 0 && choice('dim', 'Context', [['', 'Everybody'], ...dims], dim, (to) => go({ dim: to, at: [] }))
+  const ofValue = shown.length > 0 && choice('at', 'Value', [['', 'All'], ...shown], segment ? state.at.at(-1) : '', (to) => go({ at: to ? [dim, to] : [] }))
   const range = ({ interval: ends }) => ends.map((end) => f.value(end, metric)).join(' to ')
   const lost = (row) => f.value(row.expected_loss, metric).replace('%', 'points')
   one.title(f.shown(name), ' ', h('small', {}, report.by_metric))
   one.at(controls, ofDim, ofValue)
   fill(one.body,
-    h('p', { class: 'lead' }, segment ? `Of ${f.named([context.dim[0], state.at.at(-1)])} alone. No verdict: these numbers hold if you look once.` : (fixed ?? verdict(report))),
+    h('p', { class: 'lead' },
+      segment ? `Of ${f.named([dim, state.at.at(-1)])} alone. No verdict: these numbers hold if you look once.` : (fixed ?? verdict(report))),
     h('p', { class: 'foot facts' }, facts.filter(Boolean).join(' · ')),
-    h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': `Options of ${f.shown(name)}` }, h('table', { class: 'rows' },
-      h('thead', {}, h('tr', {}, ['Option', metric.name, '95 % interval', 'Trials', 'Share given', 'Likely the best', 'Loses, if kept'].map(
-        (text, i) => h('th', { scope: 'col', class: HEADS[i] }, text)))),
+    scroller(`Options of ${f.shown(name)}`, h('table', { class: 'rows' },
+      headOf(['Option'], [metric.name, 'n'], ['95 % interval', 'wide-only'], ['Trials', 'n'], ['Share given', 'n wide-only'], ['Likely the best', 'n'],
+        ['Loses, if kept', 'n wide-only']),
       h('tbody', {}, rows.map((row) => h('tr', {},
-        h('th', { scope: 'row' }, f.shown(row.option), row.state && row.state !== 'open' && rows.length > 1 && h('span', { class: `badge ${row.state === 'best' ? 'good' : ''}` }, row.state)),
+        h('th', { scope: 'row' }, f.shown(row.option), rows.length > 1 && badge(row)),
         h('td', { class: 'n strong', title: row.why }, valueOf(row, metric), row.interval && h('span', { class: 'narrow-only' }, range(row))),
         h('td', { class: 'wide-only' }, row.interval && h('div', { class: 'ends' },
           interval({ value: row.rate, low: row.interval[0] ?? scale.least, high: row.interval[1] ?? scale.most, far: row.state_interval }, scale),
           h('span', { class: 'soft' }, range(row)))),
         h('td', { class: 'n' }, f.number(row.trials)), h('td', { class: 'n wide-only' }, f.value(given(row), { unit: 'share' })),
-        h('td', { class: 'n' }, likely(row.probability_best), h('span', { class: 'narrow-only' }, `${lost(row)} lost`)), h('td', { class: 'n wide-only' }, lost(row))))))),
-    h('p', { class: 'foot' }, `Thick: 95 % interval, if you look once.${segment ? '' : ` Thin: holds even if you look daily${rolling ? ', at a period that begins on a fixed day' : ''}.`}`),
+        h('td', { class: 'n' }, likely(row.probability_best), h('span', { class: 'narrow-only' }, `${lost(row)} lost`)),
+        h('td', { class: 'n wide-only' }, lost(row))))))),
+    h('p', { class: 'foot' }, 'Thick: 95 % interval, if you look once. ',
+      !segment && `Thin: holds even if you look daily${rolling ? ', at a period that begins on a fixed day' : ''}.`),
     report.sample_ratio.suspicious && h('p', { class: 'notice' }, report.sample_ratio.why),
-    !segment && !(fixed && !all) && h('p', { class: 'foot' }, fixed && 'By the numbers alone: ', rolling ? report.stop.why.replace(', however often you look', '') : report.stop.why, report.held_out && ` ${report.held_out.why}`))
+    !segment && !(fixed && !all) && h('p', { class: 'foot' }, fixed && 'By the numbers alone: ',
+      rolling ? report.stop.why.replace(', however often you look', '') : report.stop.why, report.held_out && ` ${report.held_out.why}`))
   one.offer({ address, table: () => ({
     columns: ['Option', report.by_metric, 'low', 'high', 'trials', 'share given', 'probability best', 'expected loss', 'lift', 'state'],
-    rows: rows.map((row) => [row.option, row.rate, row.interval?.[0] ?? null, row.interval?.[1] ?? null, row.trials, given(row), row.probability_best, row.expected_loss, row.lift, row.state ?? '']),
+    rows: rows.map((row) => [
+      row.option, row.rate, ...(row.interval ?? [null, null]), row.trials, given(row), row.probability_best, row.expected_loss, row.lift, row.state ?? '',
+    ]),
   }) })
 }
 
@@ -122,18 +134,19 @@ function verdict({ options, stop }) {
 }
 
 const fixedBy = ({ state, winner, default: fallback }) => ({
-  decided: `Decided: everybody gets ${f.shown(winner ?? '')}.`, paused: `Paused: everybody gets ${f.shown(fallback)}.`, archived: 'Archived: it decides no more.',
+  decided: `Decided: everybody gets ${f.shown(winner ?? '')}.`, paused: `Paused: everybody gets ${f.shown(fallback)}.`,
+  archived: 'Archived: it decides no more.',
 })[state]
-/** Few of few are written out: 3 of 5. */
-const valueOf = ({ rate, reward, trials }, metric) => (metric.unit === 'share' && trials > 0 && trials < 10 ? `${f.number(reward)} of ${f.number(trials)}` : f.value(rate, metric))
+const badge = ({ state }) => state && state !== 'open' && h('span', { class: `badge ${state === 'best' ? 'good' : ''}` }, state)
+const valueOf = ({ rate, reward, trials }, metric) => f.ofFew([reward, trials], trials, metric) ?? f.value(rate, metric)
 const likely = (p) => (p > 0.999 ? '> 99.9 %' : p < 0.001 && p != null ? '< 0.1 %' : f.value(p, { unit: 'share' }))
 
-const choice = (id, label, options, chosen, choose) =>
-  h('select', { id: `choose-${id}`, 'aria-label': label, onchange: (event) => choose(event.target.value) }, options.map(([value, text]) => h('option', { value, selected: value === chosen }, text)))
+const choice = (id, label, options, chosen, choose) => select({ id: `choose-${id}`, 'aria-label': label }, options, chosen, choose)
 
 function nothing({ whale, locked }) {
   const key = locked ? " -H 'Authorization: Bearer ADMIN_KEY'" : ''
-  return h('section', { class: 'card' }, h('h1', {}, 'Decisions'), empty('No decision is defined. These lines make an experiment, ask which option a visitor sees, and count what it earned:'),
+  return h('section', { class: 'card' }, h('h1', {}, 'Decisions'),
+    empty('No decision is defined. These lines make an experiment, ask which option a visitor sees, and count what it earned:'),
     h('pre', { tabindex: 0 }, `curl${key} ${whale}/decisions/checkout -d '{"options": ["red", "green"], "by_metric": "orders"}'
 curl '${whale}/decide?pk=checkout&visitor=ann'
 curl ${whale}/reward -d '{"decision_id": "…", "metrics": {"orders": 1}}'`),

@@ -21,10 +21,12 @@ export async function show(place, page) {
     wait()
   }
   wait()
-  watch(page, [], { hit: (hit) => put(counted(page, hit)), refused: (refused) => put(turnedAway(refused)), totals: () => {}, state: (text) => fill(state, text) })
+  const [hit, refused] = [(each) => put(counted(page, each)), (each) => put(turnedAway(each))]
+  watch(page, [], { hit, refused, totals: () => {}, state: (text) => fill(state, text) })
 }
 
-const line = (name, text) => h('div', { class: 'copied' }, h('pre', { tabindex: 0 }, text), h('button', { onclick: () => copy(text, name), 'aria-label': `Copy: ${name}` }, 'Copy'))
+const line = (name, text) => h('div', { class: 'copied' }, h('pre', { tabindex: 0 }, text),
+  h('button', { onclick: () => copy(text, name), 'aria-label': `Copy: ${name}` }, 'Copy'))
 
 const curl = ({ hail, locked }) => {
   const fields = ['pk=shop', `'dimensions={"country": {"US": "CA"}}'`, `'metrics={"revenue": 9.5}'`].map((field) => `--data-urlencode ${field}`)
@@ -46,4 +48,5 @@ function counted(page, { pk, paths, metrics }) {
 }
 
 const turnedAway = ({ reason, field, came, pk }) => h('li', { class: 'event story bad' },
-  h('p', {}, h('b', {}, 'Not counted'), ': ', h('code', {}, reason), field && [' in ', h('code', {}, f.shown(field))], pk && ` in ${f.named(pk)}`), came && h('pre', { tabindex: 0 }, f.shown(came)))
+  h('p', {}, h('b', {}, 'Not counted'), ': ', h('code', {}, reason), field && [' in ', h('code', {}, f.shown(field))], pk && ` in ${f.named(pk)}`),
+  came && h('pre', { tabindex: 0 }, f.shown(came)))

@@ -19,8 +19,10 @@ export async function show(place, page) {
 
 function draw(place, page, { answer, address }) {
   const { findings, tiles, hits, parts } = place.parts ?? (place.parts = build(place))
-  fill(findings, found(answer).map(([level, text, line]) => h('li', {}, h('b', { class: `level ${level}` }, WORDS[level]), h('span', {}, text), line && h('pre', { tabindex: 0 }, line))))
-  fill(tiles, tilesOf(answer).map(([name, value, level]) => h('div', { class: 'tile' }, h('span', { class: 'name' }, name), h('b', { class: `big ${level ?? ''}` }, value))))
+  fill(findings, found(answer).map(([level, text, line]) =>
+    h('li', {}, h('b', { class: `level ${level}` }, WORDS[level]), h('span', {}, text), line && h('pre', { tabindex: 0 }, line))))
+  fill(tiles, tilesOf(answer).map(([name, value, level]) =>
+    h('div', { class: 'tile' }, h('span', { class: 'name' }, name), h('b', { class: `big ${level ?? ''}` }, value))))
   const places = answer.audit && placesOf(answer.audit)
   fill(hits.body, places ? closed(answer.audit, places, page.zone) : h('p', {}, answer.why.audit))
   hits.offer({ address, table: places && (() => ({ columns: ['Hits', 'Number'], rows: [['accepted', answer.audit.accepted], ...places] })) })
@@ -45,7 +47,8 @@ function found({ redis, queue, hails, lag_s, audit, dead, why }) {
     dead === null && ['bad', `${why.dead}. Hits go to the spool, and count when it is back.`],
     late && [late, `Counting is ${f.duration(lag_s)} late.`],
     queue?.workers === 0 && ['bad', 'No worker reads the queue. This line starts one:', 'hailwhale worker'],
-    dead > 0 && ['bad', `${f.full(dead)} dead ${dead === 1 ? 'message is' : 'messages are'} not counted. This line counts them again:`, 'hailwhale doctor --replay'],
+    dead > 0 && ['bad', `${f.full(dead)} dead ${dead === 1 ? 'message is' : 'messages are'} not counted. This line counts them again:`,
+      'hailwhale doctor --replay'],
     ...(hails ?? []).map(({ url, ready, why: reason }) =>
       ready === false ? ['bad', `The Hail at ${url} takes no hits.`] : ready === null && ['late', `The Hail at ${url} cannot be seen: ${reason}.`]),
     audit?.missing > 0 && ['bad', `${f.full(audit.missing)} accepted hits are missing.`],
@@ -77,13 +80,15 @@ function closed(audit, places, zone) {
   const shown = places.filter(([, hits]) => hits > 0)
   const widths = shown.map(([, hits]) => 4 + (hits / sum(shown.map(([, each]) => each))) * (1000 - 4 * shown.length))
   const named = (rows) => rows.filter(([, hits]) => hits).map(([name, hits]) => `${f.full(hits)} ${name}`).join(', ')
-  const [waits, drops] = [named([['in flight', audit.in_flight], ['spooled', audit.spooled], ['dead', audit.dead_lettered]]), named(Object.entries(audit.dropped))]
+  const waits = named([['in flight', audit.in_flight], ['spooled', audit.spooled], ['dead', audit.dead_lettered]])
+  const drops = named(Object.entries(audit.dropped))
   return [
     h('p', { class: 'equation' }, h('span', {}, h('b', {}, f.full(audit.accepted)), ' accepted'),
       places.map(([name, hits], i) => h('span', {}, `${i ? '+' : '='} `, h('i', { class: `swatch ${name}` }), h('b', {}, f.full(hits)), ` ${name}`))),
     svg('svg', { class: 'whole-bar', width: '100%', height: 16, viewBox: '0 0 1000 16', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
       shown.map(([name], i) => svg('rect', { class: name, x: sum(widths.slice(0, i)), y: 0, width: widths[i], height: 16 }))),
-    h('p', { class: 'foot' }, `Senders of the last week at ${f.clock(Date.parse(audit.at), zone)} ${zone}, with the spool of ${audit.of}.`, waits && ` Waiting: ${waits}.`, drops && ` Dropped: ${drops}.`),
+    h('p', { class: 'foot' }, `Senders of the last week at ${f.clock(Date.parse(audit.at), zone)} ${zone}, with the spool of ${audit.of}.`,
+      waits && ` Waiting: ${waits}.`, drops && ` Dropped: ${drops}.`),
   ]
 }
 
@@ -95,7 +100,8 @@ function partsOf({ whale, redis, queue, hails, versions, why }) {
   return [
     ['Whale', whale.ready ? 'answers' : 'waits for Redis', `HailWhale ${versions.hailwhale}, Python ${versions.python}`],
     ['Redis', redis.state, versions.redis ?? redis.why],
-    ['RabbitMQ', queue ? 'up' : why.dead ? 'away' : 'none', queue ? `${versions.rabbitmq}, ${f.full(queue.messages)} messages wait, ${queue.workers} workers read` : why.queue],
+    ['RabbitMQ', queue ? 'up' : why.dead ? 'away' : 'none',
+      queue ? `${versions.rabbitmq}, ${f.full(queue.messages)} messages wait, ${queue.workers} workers read` : why.queue],
     ...(hails?.map(hail) ?? [['Hail', 'unknown', why.hails]]),
   ]
 }

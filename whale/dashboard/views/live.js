@@ -1,6 +1,6 @@
 /** What is counted now: the last minute by seconds, the last hour by minutes, and the last hits, those too that were refused. */
 import { card } from '../card.js'
-import { fill, h, svg } from '../dom.js'
+import { fill, h, headOf, scroller, svg } from '../dom.js'
 import * as f from '../format.js'
 import { watch } from '../stream.js'
 import { many, metricsOf } from './first.js'
@@ -11,12 +11,14 @@ const COLUMNS = ['Time', 'Outcome', 'pk', 'Counted as']
 export async function show(place, page) {
   const all = page.state.all === 'true' || !page.state.pk.length
   const pk = all ? [] : page.state.pk
-  const [seconds, minutes, tail] = [card('Last 60 seconds', { id: 'seconds', height: 'bars' }), card('Last 60 minutes', { id: 'minutes', height: 'bars' }), card('Hits', { id: 'tail', height: 'tail', main: true })]
-  const [state, pause] = [h('p', { class: 'soft' }, '…'), h('button', { id: 'pause', 'aria-pressed': 'false', onclick: () => stop(pause.getAttribute('aria-pressed') === 'false') }, 'Pause')]
+  const [seconds, minutes] = ['seconds', 'minutes'].map((name) => card(`Last 60 ${name}`, { id: name, height: 'bars' }))
+  const tail = card('Hits', { id: 'tail', height: 'tail', main: true })
+  const [state, pause] = [h('p', { class: 'soft' }, '…'), h('button', { id: 'pause', 'aria-pressed': 'false', onclick: () => stop(!paused) }, 'Pause')]
   const choice = page.state.pk.length ? h('div', { class: 'periods' }, [['', f.named(page.state.pk)], ['true', 'All pks']].map(([value, label]) =>
     h('button', { 'aria-pressed': (value === 'true') === all, onclick: () => page.go({ all: value }) }, label))) : ''
   const [bySecond, byMinute] = [Array(SLOTS).fill(0), await hour(page, pk)]
-  fill(place, h('h1', { class: 'sr' }, 'Live'), h('div', { class: 'when' }, choice, pause, state), h('div', { class: 'columns halves' }, seconds.element, minutes.element), tail.element)
+  fill(place, h('h1', { class: 'sr' }, 'Live'), h('div', { class: 'when' }, choice, pause, state),
+    h('div', { class: 'columns halves' }, seconds.element, minutes.element), tail.element)
   let [rows, paused, fresh, moved, minute] = [[], false, true, true, Math.floor(Date.now() / 60000)]
 
   const stop = (value) => {
@@ -30,7 +32,7 @@ export async function show(place, page) {
     bars(seconds, bySecond, `${many(sum, 'hit')}, ${f.number(sum / SLOTS)} a second`)
     if (byMinute) bars(minutes, byMinute, many(byMinute.reduce((a, b) => a + b), 'hit'))
     else fill(minutes.body, h('p', { class: 'soft' }, 'Of one pk: pick it.'))
-    if (fresh) fill(tail.body, rows.length ? h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Last hits' }, table(rows)) : h('p', { class: 'soft' }, 'No hit yet.'))
+    if (fresh) fill(tail.body, rows.length ? scroller('Last hits', table(rows)) : h('p', { class: 'soft' }, 'No hit yet.'))
     fresh = moved = false
   }
   const add = (...row) => {
@@ -39,7 +41,10 @@ export async function show(place, page) {
   }
   const at = (ms) => f.clock(ms, page.zone) + new Date(ms).toISOString().slice(16, 19)
   watch(page, pk, {
-    hit: (hit) => add(at(hit.at), 'counted', f.named(hit.pk ?? []), [metricsOf(hit.metrics), hit.paths.map((path) => (path.length ? f.named(path) : '_')).join(', ')].filter(Boolean).join('; ')),
+    hit: ({ at: ms, pk: of = [], metrics, paths }) => {
+      const places = paths.map((path) => (path.length ? f.named(path) : '_')).join(', ')
+      add(at(ms), 'counted', f.named(of), [metricsOf(metrics), places].filter(Boolean).join('; '))
+    },
     refused: ({ at: ms, reason, pk: of, field, came }) => add(at(ms), reason, of ? f.named(of) : '', [field, came].filter(Boolean).map(f.shown).join(': ')),
     totals: ({ metrics }) => {
       bySecond[SLOTS - 1] += metrics.hits
@@ -75,5 +80,6 @@ function bars({ body, at }, values, says) {
     values.map((v, i) => v > 0 && svg('rect', { x: i * 4, y: 60 - (v / most) * 58, width: 3, height: (v / most) * 58 }))))
 }
 
-const table = (rows) => h('table', { class: 'tail' }, h('thead', {}, h('tr', {}, COLUMNS.map((column) => h('th', { scope: 'col' }, column)))),
-  h('tbody', {}, rows.map(([time, outcome, ...rest]) => h('tr', {}, h('th', { scope: 'row' }, time), h('td', { class: outcome === 'counted' ? 'good' : 'bad' }, outcome), rest.map((text) => h('td', {}, text))))))
+const table = (rows) => h('table', { class: 'tail' }, headOf(...COLUMNS.map((column) => [column])),
+  h('tbody', {}, rows.map(([time, outcome, ...rest]) => h('tr', {}, h('th', { scope: 'row' }, time),
+    h('td', { class: outcome === 'counted' ? 'good' : 'bad' }, outcome), rest.map((text) => h('td', {}, text))))))

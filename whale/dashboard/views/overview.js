@@ -23,15 +23,12 @@ export async function show(place, page) {
   fill(cards.when, when.element)
   const metrics = await page.metrics()
   when.add(h('button', { id: 'edit', class: 'plain', onclick: () => edit(page, metrics) }, 'Edit totals'))
-  const { tiles, chosen } = tilesOf(page, metrics)
-  const shown = [...new Set([...tiles, chosen])].map((formula) => metrics.of(formula))
-  const view = { page, cards, when, metrics, shown, chosen: metrics.of(chosen) }
-  shown.slice(0, 9).forEach(({ formula }, i) => page.key(String(i + 1), 'a total', () => page.go({ metric: formula })))
+  const { tiles, shown, chosen } = tilesOf(page, metrics)
+  const view = { page, cards, when, metrics, shown: shown.map((formula) => metrics.of(formula)), chosen: metrics.of(chosen) }
   cards.chart.element.dataset.lines = !hasOptions(page) ? 'one' : page.state.split && page.state.top > 3 ? 'many' : 'few' // room for their names
   const drawn = cards.chart.during(() => showTotals(view))
   const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
-  const picked = page.state.metric || page.state.tiles.length
-  view.shifts = answered.then(() => shiftsOf(page, metrics, picked ? [chosen] : [...new Set([chosen, tiles[0]])]))
+  view.shifts = answered.then(() => shiftsOf(page, metrics, page.state.metric ? [chosen] : [...new Set([chosen, tiles[0]])]))
   const notes = answered.then(() => notesOf(page))
   view.marks = Promise.all([view.shifts.catch(() => []), notes])
   await Promise.all([
@@ -51,12 +48,9 @@ function build(place) {
   const changed = changedCard()
   const values = card('Breakdown', { id: 'values', height: 'rows' })
   const notes = notesCard()
-  const dims = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Dimension' })
-  values.at(dims)
   const columns = h('div', { class: 'columns' }, chart.element, changed.element)
   fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, columns, values.element, notes.element)
-  place.cards = { when, tiles, chart, options, changed, values, notes, dims }
-  return place.cards
+  return (place.cards = { when, tiles, chart, options, changed, values, notes })
 }
 
 const hasOptions = ({ state: { split, second, also, chart } }) => Boolean(split || second || also.length || chart.length)
@@ -85,7 +79,8 @@ async function showTotals(view) {
     cards.choose = async () => { // what the menu offers, while it is open
       if (!cards.options.open) return
       const [{ controls }, dims] = await Promise.all([page.options(), dimensionsOf(page)])
-      fill(cards.options.lastChild, controls(page, metrics, chosen, { dims, width, formulas: [...new Set([...shown.map(({ formula }) => formula), ...metrics.names])] }))
+      const formulas = [...new Set([...shown.map(({ formula }) => formula), ...metrics.names])]
+      fill(cards.options.lastChild, controls(page, metrics, chosen, { dims, width, formulas }))
     }
     cards.choose()
   }
@@ -110,7 +105,7 @@ async function showValues({ page, cards, metrics, chosen, shifts: looked }) {
   const shifts = (await looked.catch(() => [])).filter(({ metric }) => metric.formula === chosen.formula)
   const dim = page.state.dim || (dims.includes(shifts[0]?.path[0]) ? shifts[0].path[0] : dims[0])
   if (!dim) return void fill(values.body, empty('Nothing was counted by dimension.'))
-  tabs(page, cards.dims, dims, dim, { panel: 'values-body' })
+  tabs(page, values, dims, dim, { panel: 'values-body' })
   const columns = chosen.formula.split('/').filter((name) => name !== chosen.formula && metrics.has(name)).map((name) => metrics.of(name))
   const asked = columns.length ? columns.map(({ formula }) => formula) : undefined
   const answered = await rank(page, { by: chosen.formula, dim, columns: asked, limit: PREVIEW })
