@@ -1,6 +1,8 @@
 """A stretch of the chart, dragged and explained."""
 
+import csv
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -84,6 +86,18 @@ def test_parts_add_up_to_the_change(page: Page, embedded: Site, broken: str) -> 
         whole = table.locator("tfoot td:last-child").get_attribute("title") or ""
         assert sum(numbers) == float(whole.replace("\u202f", "").replace("−", "-"))
         assert len(numbers) >= 1
+
+
+def test_parts_of_any_name_are_taken_along_as_csv(page: Page, embedded: Site, unique: str, tmp_path: Path) -> None:
+    odd = 'plan, "B"'
+    count(embedded, [visits(unique, [odd, odd], 1000, 60, days_ago) for days_ago in (1, 2, 3)])
+    opened(page, embedded, unique, view="compare", range=f"{day(2)}..{day(0)}", metric="orders")
+    page.locator("#parts-tools").click()
+    with page.expect_download() as download:
+        page.locator("#parts").get_by_role("button", name="CSV").click()
+    download.value.save_as(tmp_path / "parts.csv")
+    table = list(csv.reader((tmp_path / "parts.csv").open(newline="")))
+    assert [odd, odd] in [row[:2] for row in table]
 
 
 def test_the_line_for_a_terminal_gives_the_same_answer(page: Page, embedded: Site, broken: str) -> None:

@@ -148,6 +148,26 @@ def test_a_cell_is_no_formula_and_a_number_stays_a_number(door: Door) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("  =1", "'  =1"),
+        ("\0=1", "'\0=1"),
+        ("\ufeff=1", "'\ufeff=1"),
+        ("a;=1", "a;'=1"),
+        ('a; "+1', "a;' \"+1"),
+        ("a\n@x", "a\n'@x"),
+        ("a\t=1", "a\t'=1"),
+        ("a-b; c", "a-b; c"),
+        ("a\t\tb", "a\t\tb"),
+    ],
+)
+def test_no_part_of_a_cell_is_a_formula_in_any_country(door: Door, name: str, cell: str) -> None:
+    """Where the comma is decimal, spreadsheets part cells at semicolons."""
+    door.count("parted", [], {name: 1})
+    assert [cell] in table(door.get("/metrics_of", pk="parted", format="csv"))
+
+
 def test_names_are_a_table_too(door: Door) -> None:
     door.count("=pk")
     assert table(door.get("/pks", format="csv")) == [["pk"], ["shop"], ["'=pk"]]

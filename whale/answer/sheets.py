@@ -9,6 +9,7 @@ answer several of these.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
@@ -23,8 +24,8 @@ from whale.period import Range
 
 FORMATS = {"csv": "text/csv; charset=utf-8; header=present", "rows": "application/json"}
 """And the type of their content."""
-GUARDED = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""With which a cell begins that a spreadsheet may take for a formula."""
+GUARDED = re.compile(r"^(?=[\t\r\n])|(^|[;\t\r\n])(?=[\s\"\0\ufeff]*[=+\-@＝＋－＠])")
+"""Before what a spreadsheet may take for a formula: at the begin of a cell, or after what parts cells in another country's."""
 Point = tuple[str, str, Any]
 """A time, a series and a value."""
 
@@ -51,7 +52,7 @@ def _cell(value: Any) -> Any:
     """Numbers stay numbers; text that looks like a formula gets an apostrophe, since names are written by strangers."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(GUARDED) else value
+    return GUARDED.sub(r"\1'", value) if isinstance(value, str) else value
 
 
 # Series

@@ -124,11 +124,12 @@ export function tableOf(caption, { columns, rows }) {
   return scroller(`Table: ${caption}`, h('table', {}, head, h('tbody', {}, rows.map((row) => h('tr', {}, row.map(cell))))))
 }
 
-/** RFC 4180. A text that a spreadsheet would take for a formula gets an apostrophe. */
+/** RFC 4180. What a spreadsheet would take for a formula gets an apostrophe, also after a separator of another country. */
+const GUARDED = /^(?=[\t\r\n])|(^|[;\t\r\n])(?=[\s"\0\ufeff]*[=+\-@＝＋－＠])/g
 export function csvOf({ columns, rows }) {
   const cell = (value) => {
     if (value == null || typeof value === 'number') return String(value ?? '')
-    const guarded = /^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value
+    const guarded = String(value).replace(GUARDED, "$1'")
     return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
   }
   return [columns, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n'

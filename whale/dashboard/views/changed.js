@@ -88,5 +88,5 @@ function parts(page, metric, answer, since) {
 export const plainParts = ({ dimensions }) => ({
   columns: ['dimension', 'value', 'kind', 'part', 'of change', 'z', 'now', 'before'],
   rows: dimensions.flatMap(({ dimension, rows }) => rows.map(({ path, kind, part, of_change: share, z, now, before }) =>
-    [dimension, path ? f.named(f.pathOf(path).slice(1)) : kind, kind, part, share, z, now, before])),
+    [f.named([dimension].flat()), path ? f.named(f.pathOf(path).slice(1)) : kind, kind, part, share, z, now, before])),
 })
