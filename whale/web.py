@@ -61,7 +61,7 @@ from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import text_answer, unavailable
 from whale.routes.service import ServiceRoutes
-from whale.routes.shares import ShareRoutes
+from whale.routes.shares import BELOW, ShareRoutes
 from whale.store import with_redis
 
 log = logging.getLogger("whale.web")
@@ -74,7 +74,7 @@ STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within 
 def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
     """The WSGI application over a Whale, which knows the store, the account and the clock."""
     door = Door(settings, whale.account)
-    app = Guarded(door.access)
+    app = Guarded(door.access, BELOW)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
     questions = QuestionRoutes(door, whale)
@@ -116,7 +116,7 @@ class Application:
             app = self._app or self.load()
         except (Unavailable, SetupError) as error:
             self._away = error
-            app = Guarded(Door(load(os.environ)).access)
+            app = Guarded(Door(load(os.environ)).access, BELOW)
             app.route(HEALTH, "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)

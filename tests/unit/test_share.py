@@ -14,6 +14,7 @@ from tests.unit.test_whale_web import DAY, NOW, Door
 from tests.wsgi import Answer, call
 from whale.commands.embedded import kept_secret
 from whale.errors import CallerError, NotFound
+from whale.routes.shares import BELOW
 from whale.share import MOST_TOKEN, Share, share_of, token_of
 from whale.store.local import SECRET_FILE, secret_of
 
@@ -153,6 +154,19 @@ def test_no_answer_names_what_is_counted_beside_the_share(door: Door) -> None:
         assert "revenue" not in answer.text + str(answer.headers)
 
 
+@pytest.mark.parametrize("below", ["", "/plotpoints", "/plot.svg", "/metrics_of", "/pks", "/", "x", "/plotpoints/x"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "DELETE"])
+@pytest.mark.parametrize("host", ["127.0.0.1:8086", "stranger.example"])
+def test_no_answer_below_a_link_hands_it_on_and_every_page_reads_it(method: str, below: str, host: str) -> None:
+    door = Door(secret=SECRET, allowed_origins="https://one.example")
+    path = path_of(make(door, key=""))
+    for query in ("", "pk=other", "limit=1e9"):
+        answer = call(door.app, method, path + below, query=query, HTTP_HOST=host, HTTP_ORIGIN="https://two.example")
+        sent = {name: answer.headers.get(name) for name in BELOW["/s/"]}
+        assert sent == BELOW["/s/"], (answer.status, answer.text)
+    assert "Referrer-Policy" not in call(door.app, "GET", "/pks").headers
+
+
 def test_a_share_opens_no_other_route(door: Door) -> None:
     token = path_of(make(door)).removeprefix("/s/")
     for route in ("/totals", "/plotpoints", "/rank", "/pks", "/plot.svg", "/spy", "/"):
@@ -257,6 +271,8 @@ def test_a_share_needs_the_read_key_and_a_page_that_may_ask(door: Door) -> None:
         ({"pk": {"a": 1}}, "pk"),
         ({"metrics": "a//b"}, "metrics"),
         ({"metrics": 5}, "metrics"),
+        ({"metric": "costs"}, "metrics"),
+        ({"dimension": "plan"}, "dimensions"),
         ({"period": "nonsense"}, "period"),
         ({"period": 5.5}, "period"),
         ({"dimensions": [[["a"]]]}, "dimensions"),

@@ -9,7 +9,7 @@ the start.
 The methods of Door are about the request that is being answered, which Bottle keeps for each thread.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -35,16 +35,28 @@ ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by ro
 class Guarded(bottle.Bottle):
     """An application that answers no stranger."""
 
-    def __init__(self, doors: access.Access):
+    def __init__(self, doors: access.Access, below: Mapping[str, Mapping[str, str]] | None = None):
+        """below: headers of all answers at paths that begin so, whoever gives them, refusals too."""
         super().__init__()
-        self._doors = doors
+        self._doors, self._below = doors, below or {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        for start, headers in self._below.items():
+            if environ["PATH_INFO"].startswith(start):
+                start_response = _with(start_response, headers)
         if said := self._doors.stranger(environ):
             refused = Problem(403, Reason.KEYLESS, said).response()
             start_response(refused.status_line, refused.headerlist)
             return [refused.body]
         return self.wsgi(environ, start_response)
+
+
+def _with(start_response: Any, headers: Mapping[str, str]) -> Any:
+    def started(status: str, given: list[tuple[str, str]], *more: Any) -> Any:
+        rest = [(name, value) for name, value in given if name not in headers]
+        return start_response(status, [*rest, *headers.items()], *more)
+
+    return started
 
 
 class Door:

@@ -12,7 +12,7 @@ from typing import Any
 import bottle
 import msgspec
 
-from hail.access import is_trusted
+from hail import access
 from hail.problem import HOST
 from hail.settings import SettingsError
 from whale.answer.pictured import LOOKS
@@ -41,8 +41,14 @@ GIVEN = ShareGiven.__struct_fields__
 OF_METRICS = SharedMetric.__struct_fields__
 MOST_PATHS = 100
 """Below those of a share, in one answer: everybody may ask for it, as often as they like."""
-BESIDE = {"Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "cross-origin"}
-"""Headers of all that lies below a link: a page must not tell others the link by which it came."""
+BELOW = {
+    "/s/": {
+        access.ALLOW_ORIGIN: "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Referrer-Policy": "no-referrer",
+    }
+}
+"""Headers of all that lies below a link, refusals too: a page must not tell others the link by which it came."""
 
 
 class ShareRoutes:
@@ -76,6 +82,9 @@ class ShareRoutes:
         for field in given.keys() - set(GIVEN):
             expected = ", ".join(GIVEN)
             raise CallerError(f"is not a field here: expected one of {expected}", ascii(field[:60])[1:-1])
+        for plural, name in (("dimensions", "dimension"), ("metrics", "metric")):
+            if plural in given and name in given:
+                raise CallerError(f"came twice, as {plural} and as {name}", plural)
         environ = bottle.request.environ
         host = environ.get("HTTP_HOST", "")
         base = f"{self._scheme(environ)}://{host if HOST.fullmatch(host) else self._door.settings.whale_bind}"
@@ -88,13 +97,12 @@ class ShareRoutes:
     def _scheme(self, environ: Mapping[str, Any]) -> str:
         """By which its asker reached us: a trusted proxy says so, which may speak TLS instead of us."""
         said = environ.get("HTTP_X_FORWARDED_PROTO", "")
-        if said in ("http", "https") and is_trusted(environ.get("REMOTE_ADDR", ""), self._door.settings):
+        if said in ("http", "https") and access.is_trusted(environ.get("REMOTE_ADDR", ""), self._door.settings):
             return str(said)
         return str(environ["wsgi.url_scheme"])
 
     def share_page(self, asked: SharePageAsked, token: str) -> Any:
         headers = {
-            **BESIDE,
             "Content-Type": "text/html; charset=utf-8",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
@@ -130,7 +138,7 @@ class ShareRoutes:
         names = {name for text in share.metrics for name in _names_in(text)}
         found = [each for each in self._whale.metrics_of(share.pk, True) if each.name in names]
         shown = [{name: getattr(each, name) for name in OF_METRICS} for each in found]
-        return json_answer(shown, headers=BESIDE)
+        return json_answer(shown)
 
     def _open(self, token: str) -> Share:
         """Raises NotFound, Gone."""
@@ -141,8 +149,6 @@ class ShareRoutes:
     def _answered(self, answer: Callable[[Any], Any], question: msgspec.Struct) -> Any:
         found = answer(question)
         found.headers.pop("X-Whale-Unknown", None)  # it names what is counted beside
-        for name, value in BESIDE.items():
-            found.headers[name] = value
         return found
 
 
