@@ -210,8 +210,10 @@ def test_a_hail_says_whether_it_is_ready() -> None:
         ((http('{"ready":true,"broker":"up","spool_mb":"much"}'),), "got something else"),
         ((http('{"ready":true,"broker":"up","spool_mb":1e999}'),), "got something else"),
         ((http('{"ready":true,"broker":"up","spool_mb":NaN}'),), "got something else"),
+        ((http('{"ready":true,"broker":"up","spool_mb":-5}'),), "got something else"),
+        ((http('{"ready":true,"broker":"up","spool_mb":1e300}'),), "got something else"),
     ],
-    ids=range(14),
+    ids=range(16),
 )
 def test_what_is_no_answer_of_a_hail_is_told(parts: tuple[bytes, ...], said: str) -> None:
     with answering(*parts) as (url, _), pytest.raises(Unknown, match=said):

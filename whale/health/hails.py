@@ -7,7 +7,7 @@ and of its content nothing is taken but the fields of `Said`, each of its type.
 import socket
 import ssl
 import time
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,7 +24,7 @@ class Said(msgspec.Struct):
 
     ready: bool
     broker: Literal["up", "down", "none"]
-    spool_mb: float | None = None
+    spool_mb: Annotated[float, msgspec.Meta(ge=0, lt=1e12)] | None = None
 
 
 _said = msgspec.json.Decoder(Said).decode

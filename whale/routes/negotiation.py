@@ -63,7 +63,8 @@ def _gzip(found: Any, has_it: bool) -> None:
 
 def _has(tag: str | None, environ: Mapping[str, Any]) -> bool:
     """Whether the asker has the answer with this tag, in either form."""
-    return tag is not None and str(tag).removeprefix("W/") in environ.get("HTTP_IF_NONE_MATCH", "")
+    given = environ.get("HTTP_IF_NONE_MATCH", "")
+    return tag is not None and (str(tag).removeprefix("W/") in given or given.strip() == "*")
 
 
 def _may_be_gzipped(found: Any) -> bool:
