@@ -178,6 +178,26 @@ def test_it_is_used_by_keys_alone(page: Page, shopped: str) -> None:
     assert "period=today" not in page.url
 
 
+def test_each_view_has_its_key_and_none_works_with_ctrl_or_in_a_field(page: Page, shopped: str) -> None:
+    opened(page, shopped)
+    page.keyboard.press("Control+b")
+    for key, view in (("b", "breakdown"), ("e", "compare"), ("d", "decisions"), ("l", "live"), ("h", "health")):
+        assert f"view={view}" not in page.url
+        page.keyboard.press(key)
+        expect(page).to_have_url(re.compile(f"view={view}"))
+        expect(page.locator(f'[data-view="{view}"]')).to_be_visible()
+        expect(page.locator('#main [aria-busy="true"]')).to_have_count(0)
+    page.keyboard.press("o")
+    expect(page).not_to_have_url(re.compile("view="))
+    settled(page)
+    with page.expect_download() as download:
+        page.keyboard.press("x")
+    assert download.value.suggested_filename.endswith(".csv")
+    page.keyboard.press("k")
+    page.get_by_role("dialog").get_by_role("combobox").fill("b")
+    assert "view=" not in page.url
+
+
 def test_keys_that_were_switched_off_are_switched_on_again(page: Page, shopped: str) -> None:
     opened(page, shopped)
     for box in ("uncheck", "check"):
