@@ -48,7 +48,7 @@ export function card(heading, { id, height, main = false } = {}) {
       } catch (error) {
         if (error.name === 'AbortError' || page.signal.aborted) return
         if (isOfAll(error)) throw error
-        if (!(error instanceof Away && body.firstChild)) fill(body, refused(error, () => self.during(work), page.signal))
+        if (!(error instanceof Away && body.firstChild)) fill(fill(legend) && body, refused(error, () => self.during(work), page.signal))
         page.failed(error)
       }
       element.removeAttribute('aria-busy')

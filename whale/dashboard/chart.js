@@ -59,6 +59,7 @@ export function draw(place, chart) {
 
 /** A colour as it is around an element: in the page, or in a graph within another page. */
 const token = (element, name) => getComputedStyle(element).getPropertyValue(name).trim()
+const colourIn = (element) => (name) => () => token(element, name)
 
 /**
  * uPlot's columns with their looks, the undermost first: of each series what is over, what is still open, and the one before.
@@ -66,7 +67,7 @@ const token = (element, name) => getComputedStyle(element).getPropertyValue(name
  */
 function columnsOf(box, { times, series, open, stacked, area }) {
   const last = times.length - 1
-  const colour = (name) => () => token(box, name)
+  const colour = colourIn(box)
   const tint = (name) => () => `color-mix(in srgb, ${token(box, name)} 22%, ${token(box, '--card')})`
   const usual = times.length * CLOSE > box.clientWidth ? 1 : 2
   let foot = times.map(() => 0)
@@ -86,7 +87,7 @@ function columnsOf(box, { times, series, open, stacked, area }) {
 
 function optionsOf(box, chart) {
   const { metric, page } = chart
-  const colour = (name) => () => token(box, name)
+  const colour = colourIn(box)
   const font = `12px ${getComputedStyle(box).fontFamily}`
   const second = chart.series.find((each) => each.second)?.second
   const axis = { stroke: colour('--soft'), font, ticks: { show: false }, gap: 6 }

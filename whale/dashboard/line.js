@@ -18,8 +18,7 @@ export function showLine(chart, page, metric, points, { notes = [], shift, lines
   const [width, last, [{ before }]] = [times.length > 1 ? times[1] - times[0] : DAY, times.length - 1, series]
   const at = (i) => f.bucket(times[i], width, page.zone)
   const valueAt = (each, i) => f.value(each.values[i], each.second || axis)
-  const within = (i) => ({ at }) => Date.parse(at) >= times[i] && Date.parse(at) < times[i] + width
-  const notesAt = (i) => notes.filter(within(i))
+  const notesAt = (i) => notes.filter(({ at }) => Date.parse(at) >= times[i] && Date.parse(at) < times[i] + width)
   const since = shift && `since ${f.weekday(Date.parse(shift.at), page.zone)}`
   const shown = (i) => (series.length > 1 ? series.map((each) => `${each.name} ${valueAt(each, i)}`).join('; ') : valueAt(series[0], i))
   const title = [metric.name, ...lines.says].join(', ')

@@ -59,8 +59,7 @@ export async function linesOf(page, known, chosen, split = page.state.split) {
 
 /** What the reader can choose, for these lines. formulas: of the metrics there are.  width: of a bucket. */
 export function controls(page, known, chosen, { dims, formulas, width }) {
-  const { state } = page
-  const { split, chart, also, second } = state
+  const { state, state: { split, chart, also, second } } = page
   const { can } = allowed(chart.filter((word) => word !== 'ma7'), metricsOf(state, known, chosen), known, Boolean(split))
   const others = formulas.filter((formula) => formula !== chosen.formula).map((formula) => known.of(formula))
   const choice = (id, label, value, choices, changes) => choices.length > 1 && h('p', { class: 'choice' }, h('label', { class: 'soft', for: `option-${id}` }, label),
@@ -71,7 +70,6 @@ export function controls(page, known, chosen, { dims, formulas, width }) {
   const [sum, resum] = of(SUMS)
   const shapes = can.stacked ? [['', 'lines'], ['stacked', 'stacked'], ['shares', 'shares'], ['stacked shares', 'shares, stacked']] : can.area ? [['', 'line'], ['area', 'area']] : []
   const alike = split ? [] : others.filter(({ unit, formula }) => unit === chosen.unit && formula !== second).slice(0, 8)
-  const isPlain = !(split || second || also.length || chart.length)
   return [
     choice('split', 'Lines', split, [['', 'one'], ...dims.map((dim) => [dim, `by ${f.title(f.shown(dim)).toLowerCase()}`])], (to) => ({ split: to, top: String(MOST_PARTS), second: '', also: [] })),
     split && choice('top', 'Largest', state.top, [...new Set(['3', '5', state.top, String(MOST_PARTS)])].sort((a, b) => a - b).map((many) => [many, `${many} and other`]), (top) => ({ top })),
@@ -81,7 +79,7 @@ export function controls(page, known, chosen, { dims, formulas, width }) {
     alike.length > 0 && h('fieldset', {}, h('legend', { class: 'soft' }, 'Beside it'), alike.map(({ formula, name }) =>
       tick(`also-${formula}`, name, also.includes(formula), (on) => ({ also: on ? [...also, formula].slice(1 - MOST_METRICS) : also.filter((each) => each !== formula) })))),
     width < 1.1 * DAY && tick('nights', width < DAY / 2 ? 'Nights and week-ends faint' : 'Week-ends faint', chart.includes('nights'), (on) => ({ chart: [...chart.filter((word) => word !== 'nights'), ...(on ? ['nights'] : [])] })),
-    !isPlain && h('button', { id: 'option-none', onclick: () => page.go({ split: '', top: String(MOST_PARTS), second: '', also: [], chart: [] }) }, 'One plain line'),
+    (split || second || also.length > 0 || chart.length > 0) && h('button', { id: 'option-none', onclick: () => page.go({ split: '', top: String(MOST_PARTS), second: '', also: [], chart: [] }) }, 'One plain line'),
   ]
 }
 

@@ -26,6 +26,8 @@ export async function show(place, page) {
   const { tiles, shown, chosen } = tilesOf(page, metrics)
   const view = { page, cards, when, metrics, shown: shown.map((formula) => metrics.of(formula)), chosen: metrics.of(chosen) }
   cards.chart.element.dataset.lines = !hasOptions(page) ? 'one' : page.state.split && page.state.top > 3 ? 'many' : 'few' // room for their names
+  cards.choose = () => cards.options.open && showOptions(view).catch(page.failed)
+  cards.choose()
   const drawn = cards.chart.during(() => showTotals(view))
   const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
   view.shifts = answered.then(() => shiftsOf(page, metrics, page.state.metric ? [chosen] : [...new Set([chosen, tiles[0]])]))
@@ -75,13 +77,7 @@ async function showTotals(view) {
   if (isEmpty) return nothingThere(cards.chart, page, metrics, totals.address)
   const draws = ([shifts, notes]) => {
     const shift = shifts.find(({ ongoing, metric }) => ongoing && metric.formula === chosen.formula)
-    const width = showLine(cards.chart, page, chosen, points, { notes, shift, lines })
-    cards.choose = async () => { // what the menu offers, while it is open
-      if (!cards.options.open) return
-      const [{ controls }, dims] = await Promise.all([page.options(), dimensionsOf(page)])
-      const formulas = [...new Set([...shown.map(({ formula }) => formula), ...metrics.names])]
-      fill(cards.options.lastChild, controls(page, metrics, chosen, { dims, width, formulas }))
-    }
+    view.width = showLine(cards.chart, page, chosen, points, { notes, shift, lines })
     cards.choose()
   }
   const drawnBefore = cards.chart.body.firstChild // its marks would go, and come back
@@ -90,12 +86,20 @@ async function showTotals(view) {
   if (first === NO_MARKS) view.marks.then((found) => page.signal.aborted || draws(found))
 }
 
+/** What the menu offers, while it is open; also where no line can be drawn, so that the reader finds back. */
+async function showOptions({ page, cards, metrics, chosen, shown, width }) {
+  const [{ controls }, dims] = await Promise.all([page.options(), dimensionsOf(page)])
+  const formulas = [...new Set([...shown.map(({ formula }) => formula), ...metrics.names])]
+  fill(cards.options.lastChild, controls(page, metrics, chosen, { dims, width, formulas }))
+}
+
 /** When there was something last, and the way there. */
 function nothingThere(chart, page, metrics, address) {
   const last = metrics.lastSeen && Date.parse(metrics.lastSeen)
   const range = last && [last - 29 * DAY, last + DAY].map((at) => f.local(at, 'UTC')).join('..')
   const there = last && h('a', { href: page.link({ range, period: '' }) }, `Show the 30 days until then`)
   fill(chart.body, empty(`Nothing was counted in this period${last ? `, and the last hit on ${f.weekday(last, 'UTC')}` : ''}.`, there))
+  chart.legend()
   chart.offer({ address })
 }
 
