@@ -240,6 +240,35 @@ def test_without_a_number_before_nothing_is_called_the_same(page: Page, broken: 
     expect(page.locator("#changed")).not_to_contain_text("is the same as")
 
 
+def test_a_part_that_rounds_to_nothing_has_no_direction(page: Page, address: str) -> None:
+    opened(page, address)
+    source = page.locator("script[type=module]").get_attribute("src")
+    assert source
+    said = page.evaluate(
+        "async (path) => { const { signed } = await import(path); return [0.2, -0.65, 0.001, -0.001, 0].map((v) => signed(v, 2)) }",
+        source.replace("main.js", "format.js"),
+    )
+    assert said == ["+0.20", "−0.65", "±0.00", "±0.00", "±0.00"]
+
+
+def test_the_parts_of_the_service_fit_on_a_small_phone(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 700})
+    opened(page, address, view="health")
+    table = page.get_by_role("region", name="Table: Parts")
+    assert table.evaluate("it => it.scrollWidth <= it.clientWidth")
+
+
+def test_a_phone_shows_the_keys_and_whole_words_in_dialogs(page: Page, address: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    opened(page, address)
+    page.get_by_role("button", name="Keys", exact=True).click()
+    expect(page.get_by_role("dialog").locator("kbd").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Edit totals").click()
+    heights = page.get_by_role("button", name="Remove").evaluate_all("its => its.map(it => it.offsetHeight)")
+    assert len(set(heights)) == 1
+
+
 # notes
 
 

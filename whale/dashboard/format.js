@@ -99,8 +99,8 @@ export function change(now, before, { unit } = {}) {
   if (percent > 999) return moved(1, `${number(now / before)}${THIN}×`)
   return moved(rounded, `${Math.abs(rounded)}${THIN}%`)
 }
-/** +0.20, −0.65. */
-export const signed = (v, digits) => (v > 0 ? '+' : '') + fixed(v, digits)
+/** +0.20, −0.65, ±0.00. */
+export const signed = (v, digits) => (Number(v.toFixed(digits)) ? (v > 0 ? '+' : '') : '±') + fixed(v, digits)
 export const arrow = (sign) => (sign > 0 ? '↑' : sign < 0 ? '↓' : '')
 
 const formats = new Map()

@@ -34,8 +34,7 @@ export class Keys {
   show() {
     const lines = Map.groupBy(this.#known, ([, { says }]) => says)
     const rows = [...lines].map(([says, keys]) => h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
-    const turn = () => kept.set('keys', box.checked ? 'on' : 'off')
-    const box = h('input', { type: 'checkbox', id: 'keys-on', checked: isOn(), onchange: turn })
+    const box = h('input', { type: 'checkbox', id: 'keys-on', checked: isOn(), onchange: () => kept.set('keys', box.checked ? 'on' : 'off') })
     openDialog({ 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', { class: 'keys' }, rows),
       h('form', { method: 'dialog' }, h('label', {}, box, ' Keys are on'), h('button', {}, 'Close')))
   }

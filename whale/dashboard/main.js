@@ -96,11 +96,11 @@ async function show() {
 
 /** In the place of a view that is refused. */
 function instead(view, page, error) {
-  const { title, near } = error.problem ?? {}
+  const { kind, near } = error.problem ?? {}
   const way = isOfAll(error) ? h('a', { href: page.link({ period: '', range: '', tz: '' }) }, 'Show the last 30 days')
     : near && didYouMean(page.link({ pk: pathOf(near) }), pathOf(near))
   return h('div', { 'data-view': view.name }, isOfAll(error) && whenBar(page).element,
-    h('section', { class: 'card' }, title && h('h1', {}, title), refused(error, show, page.signal), way))
+    h('section', { class: 'card' }, kind && h('h1', {}, 'Never counted'), refused(error, show, page.signal), way))
 }
 
 function pageOf(state, signal) {
@@ -132,7 +132,7 @@ function pageOf(state, signal) {
       known.metrics.then((metrics) => (self.isNew = metrics.isNewIn(self.state)), () => (known.pk = ''))
       return known.metrics.then((metrics) => {
         if (!metrics.unknown) return metrics
-        throw new Refused({ ...metrics.unknown, title: 'Never counted', detail: `No hit of ${named(self.state.pk)} was ever counted.` })
+        throw new Refused({ ...metrics.unknown, detail: `No hit of ${named(self.state.pk)} was ever counted.` })
       })
     },
     options: () => import('./options.js').catch(otherVersion),

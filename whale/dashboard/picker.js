@@ -5,8 +5,7 @@
 import { fill, h, openDialog } from './dom.js'
 import { named, number, pathOf, shown, title } from './format.js'
 
-const MOST = 50
-const MOST_VALUES = 20
+const [MOST, MOST_VALUES] = [50, 20]
 /** Pks that hold the counters of decisions: the decisions view reports them. */
 export const OWN = ['decisions', 'off-policy']
 

@@ -56,8 +56,7 @@ export function nextTheme() {
 
 // away
 
-const FIRST_PAUSE_S = 2
-const LONGEST_PAUSE_S = 30
+const [FIRST_PAUSE_S, LONGEST_PAUSE_S] = [2, 30]
 let pause = 0
 
 /** The last numbers stay, greyed, with their time; again() asks anew, after 2 s and at last every 30. */

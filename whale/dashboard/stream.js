@@ -11,9 +11,7 @@
  *
  * pk: [] is all pks. All ends with page.signal.
  */
-const LEAST_S = 2
-const MOST_S = 30
-const MOST_SEEN = 1000
+const [LEAST_S, MOST_S, MOST_SEEN] = [2, 30, 1000]
 
 export function watch(page, pk, told) {
   const { signal } = page

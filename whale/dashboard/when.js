@@ -22,8 +22,8 @@ export function whenBar(page) {
   const dates = h('p', { class: 'range', id: 'dates' }, '\u00a0')
   const compare = (name) => page.go({ compare: name })
   const choice = select({ id: 'compare' }, COMPARED, state.compare, compare)
-  const names = COMPARED.map(([name]) => name)
-  page.key('c', 'compare: the period before, last year, nothing', () => compare(names[(names.indexOf(state.compare) + 1) % 3]))
+  const next = (COMPARED.findIndex(([name]) => name === state.compare) + 1) % COMPARED.length
+  page.key('c', 'compare: the period before, last year, nothing', () => compare(COMPARED[next][0]))
   const move = (by) => () => read && page.go({ range: moved(read, by, page.zone), period: '' })
   page.key('ArrowLeft', 'the period before', move(-1))
   page.key('ArrowRight', 'the period after', move(1))

@@ -74,8 +74,9 @@ const typing = (place) => [...place.querySelectorAll('input:focus')].some((field
 /** What orders the rows: a formula, how, from which share a row stands out, and the least support. */
 function controls(shown, metrics, metric, tiles) {
   const { state } = shown.page
-  const labelled = (label, input) => h('label', {}, h('span', { class: 'soft' }, label), input)
-  const field = (label, name, attributes) => labelled(label, h('input', { id: name, name, autocomplete: 'off', ...attributes }))
+  const labelled = (label, input, unit) => h('label', {}, h('span', { class: 'soft' }, label), input, h('span', { class: 'soft' }, unit))
+  const support = metrics.of(plainOf(metrics, metric.formula)[1] ?? 'hits').name.toLowerCase()
+  const field = (label, name, attributes, unit) => labelled(label, h('input', { id: name, name, autocomplete: 'off', ...attributes }), unit)
   const choice = (label, name, choices) => labelled(label, select({ id: name, name }, choices, state[name]))
   const changed = ({ currentTarget, target }) => {
     target.defaultValue = target.value
@@ -86,7 +87,7 @@ function controls(shown, metrics, metric, tiles) {
     field('By ', 'by', { list: 'by-known', value: metric.formula, spellcheck: 'false' }),
     h('datalist', { id: 'by-known' }, [...new Set([...tiles, ...metrics.names])].map((formula) => h('option', { value: formula }))),
     choice('in order ', 'order', ORDERS), choice('bold from ', 'threshold', SHARES.map((share) => [share, `${(share || 0.1) * 100} %`])),
-    field('at least ', 'support', { type: 'number', min: 0, value: state.support ?? '', placeholder: 0 }))
+    field('at least ', 'support', { type: 'number', min: 0, value: state.support ?? '', placeholder: 0 }, ` ${support}`))
 }
 
 function crumbs(page, at, up) {

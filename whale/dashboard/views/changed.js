@@ -8,8 +8,7 @@ import { Refused } from '../api.js'
 import { SURE } from '../rows.js'
 import { empty } from '../states.js'
 
-const MOST_PARTS = 4
-const SENTENCES = 3
+const [MOST_PARTS, SENTENCES] = [4, 3]
 /** Shifts are looked for by day, and need some days before them. */
 const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' }
 

@@ -34,8 +34,7 @@ export async function show(place, page) {
       const explained = await page.ask('factors', { ...asked, metric: chosen, limit: MOST, paths: 'list' })
       const { answer } = explained
       const most = Math.max(...answer.dimensions.flatMap(({ rows }) => rows.map(({ part }) => Math.abs(part)))) // one scale for all bars
-      const { change } = answer
-      fill(shown.parts.body, lead(page, metric, answer), answer.dimensions.map((dimension) => table(page, metric, dimension, { change, most })))
+      fill(shown.parts.body, lead(page, metric, answer), answer.dimensions.map((dimension) => table(page, metric, dimension, { change: answer.change, most })))
       shown.parts.offer({ address: explained.address, table: () => plainParts(answer) })
     }),
   ])

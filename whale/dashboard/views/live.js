@@ -19,6 +19,8 @@ export async function show(place, page) {
   const [bySecond, byMinute] = [Array(SLOTS).fill(0), await hour(page, pk)]
   fill(place, h('h1', { class: 'sr' }, 'Live'), h('div', { class: 'when' }, choice, pause, state),
     h('div', { class: 'columns halves' }, seconds.element, minutes.element), tail.element)
+  const list = scroller('Last hits') // it stays, so that who reads in it keeps the focus and the place
+  fill(tail.body, list)
   let [rows, paused, fresh, moved, minute] = [[], false, true, true, Math.floor(Date.now() / 60000)]
 
   const stop = (value) => {
@@ -32,7 +34,7 @@ export async function show(place, page) {
     bars(seconds, bySecond, `${many(sum, 'hit')}, ${f.number(sum / SLOTS)} a second`)
     if (byMinute) bars(minutes, byMinute, many(byMinute.reduce((a, b) => a + b), 'hit'))
     else fill(minutes.body, h('p', { class: 'soft' }, 'Of one pk: pick it.'))
-    if (fresh) fill(tail.body, rows.length ? scroller('Last hits', table(rows)) : h('p', { class: 'soft' }, 'No hit yet.'))
+    if (fresh) fill(list, rows.length ? table(rows) : h('p', { class: 'soft' }, 'No hit yet.'))
     fresh = moved = false
   }
   const add = (...row) => {

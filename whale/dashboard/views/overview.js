@@ -50,8 +50,8 @@ function build(place) {
   const changed = changedCard()
   const values = card('Breakdown', { id: 'values', height: 'rows' })
   const notes = notesCard()
-  const columns = h('div', { class: 'columns' }, chart.element, changed.element)
-  fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles, columns, values.element, notes.element)
+  fill(place, h('h1', { class: 'sr' }, 'Overview'), when, tiles,
+    h('div', { class: 'columns' }, chart.element, changed.element), values.element, notes.element)
   return (place.cards = { when, tiles, chart, options, changed, values, notes })
 }
 
