@@ -283,8 +283,6 @@ def test_everyone_can_read_a_chart_of_many_lines_and_its_menu_and_nothing_moves(
         page.set_viewport_size({"width": width, "height": 844})
         opened(page, embedded, sold, split="source", chart="stacked")
         assert sum(shift for shift, *_ in page.evaluate("window.shifts")) <= SHIFT, page.evaluate("window.shifts")
-    check_looks(page)
-    page.set_viewport_size({"width": 320, "height": 720})
     page.locator("#chart-options").click()
     expect(page.get_by_label("Numbers")).to_be_visible()
     check_looks(page)
