@@ -98,6 +98,14 @@ def test_a_csv_has_the_name_of_its_card(page: Page, address: str) -> None:
         assert download.value.suggested_filename == name
 
 
+def test_a_number_chooses_a_total_in_every_view_of_a_pk(page: Page, address: str) -> None:
+    for view in ("overview", "breakdown", "compare"):
+        opened(page, address, view=view)
+        page.keyboard.press("1")
+        expect(page).to_have_url(re.compile("metric=visits"))
+        settled(page)
+
+
 # what is newer than the period before
 
 
