@@ -295,6 +295,9 @@ def test_a_copied_tag_has_the_lines_of_the_chart(
 ) -> None:
     with chromium.visit(permissions=["clipboard-read", "clipboard-write"]) as (page, _):
         page.goto(f"{shop.whale}/?{urlencode({'pk': PK, 'period': 'last_7d', 'compare': 'none', **options})}")
+        expect(page.locator("#chart canvas")).to_be_visible()
+        # until then the tools are made anew under the click
+        expect(page.locator('#main [aria-busy="true"]')).to_have_count(0)
         page.locator("#chart-tools").click()
         page.get_by_role("button", name="Table", exact=True).first.click()
         numbers = page.locator("#chart-more tr").evaluate_all(CELLS)
@@ -367,6 +370,21 @@ def test_a_script_tag_writes_the_graph_where_it_stands(page: Page, shop: Site, f
     assert rows(graph)[0] == ["Time", "country", "US", "DE", EVIL]  # FR has less than a tenth
     expect(page.locator("#there > hail-whale-graph h2")).to_have_text(EVIL)
     assert page.locator("img").count() == 0
+
+
+def test_the_options_of_a_script_tag_run_nothing_and_spoil_nothing(
+    page: Page, faults: list[str], shop: Site, foreign: Foreign
+) -> None:
+    odd = "&onfocus=alert(1)&%22%3E%3Cimg%20src=x&1=1&=2&__proto__=3&metric=none"
+    address = f"{shop.whale}/graph.js?share={share(shop).rpartition('/')[2]}&live=false{odd}"
+    page.goto(foreign.show("odd", f'<script src="{escape(address)}" async></script>', shop.whale))
+    graph = page.locator("hail-whale-graph")
+    expect(graph.locator(".notice")).to_have_text(
+        'unknown option: 1, onfocus, "><img src, “”, __proto__. metrics: expected metrics of this share'
+    )
+    assert [fault.partition(":")[0] for fault in faults] == ["answered with 400"]
+    faults.clear()
+    assert not set(graph.evaluate("graph => graph.getAttributeNames()")) & {"onfocus", "__proto__"}
 
 
 HIDE = """hidden => {
@@ -461,3 +479,18 @@ def test_a_table_drives_a_graph(page: Page, shop: Site, foreign: Foreign) -> Non
     page.get_by_role("checkbox", name="DE").evaluate("it => { it.checked = true }")  # of which no event tells
     page.locator("#sales").evaluate("it => it.setAttribute('please-redraw', '')")
     expect(graph.locator("#numbers thead th")).to_have_text(["Time", "country › US", "country › DE"])
+
+
+def test_a_table_of_any_name_changes_no_other_object_of_the_page(page: Page, shop: Site, foreign: Foreign) -> None:
+    settings = load({})
+    whale = Whale(MemoryStore(settings), settings)
+    whale.count_now(PK, "__proto__", {"orders": 37, "__proto__": 5}, time.time() - DAY_S)
+    tables = "".join(
+        whale.render_hw_plotpoint_table(PK, metric, "__proto__", "last_1d") for metric in ("orders", "__proto__")
+    )
+    table = f'<div id=graph></div><table data-hw-target="#graph"><tr><td>{tables}</td></tr></table>'
+    page.goto(foreign.show("proto", f'{table}<script src="{shop.whale}/table_graph.js" async></script>', shop.whale))
+    graph = page.locator("#graph hail-whale-graph")
+    expect(graph.locator("canvas")).to_be_visible()
+    assert rows(graph)[0] == ["Time", "orders"]
+    assert page.evaluate("({}).orders === undefined")

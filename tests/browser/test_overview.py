@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.browser.visits import Chromium, check_keyboard, check_looks
 from tests.servers import wait_until
 from whale.commands import shop
 
+DAY = 86_400
 NASTY = "<img src=x onerror=alert(1)>"
 NAMES = (NASTY, "عربي ‏RTL", "💥 emoji", "=cmd()", "\"quoted\", and 'so'", "a › b")
 
@@ -112,6 +114,41 @@ def test_names_stay_text_wherever_they_stand(page: Page, embedded: Site, unique:
     expect(page.get_by_role("dialog")).to_be_visible()
     assert page.locator("img:not([role])").count() == 0
     assert sideways(page) <= 0
+
+
+@pytest.mark.parametrize("name", ["(", "1", '`"', '{"_": {}}', "\u2028"])
+def test_a_metric_of_any_name_takes_nothing_away_from_the_others(
+    page: Page, embedded: Site, unique: str, name: str
+) -> None:
+    days = [f"{time.time() - day * DAY:.0f}" for day in range(3)]
+    visit = {"pk": unique, "dimensions": {"country": "US"}, "metrics": {"visits": 2}}
+    odd = {"pk": unique, "dimensions": {"country": "DE"}, "metrics": {"visits": 2, name: 1}}
+    send(embedded, [{**hit, "at": at} for hit in (visit, odd) for at in days])
+    opened(page, f"{embedded.whale}/?pk={unique}")
+    expect(tile(page, "Visits")).to_contain_text("12")
+    expect(page.locator("#chart canvas")).to_be_visible()
+    expect(page.locator("#values").get_by_role("link", name="DE", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Breakdown").click()
+    expect(page.get_by_role("link", name="DE", exact=True)).to_be_visible()
+
+
+def test_a_ratio_of_odd_names_is_read_as_what_it_is(page: Page, embedded: Site, unique: str) -> None:
+    send(embedded, [{"pk": unique, "dimensions": {"c": "x"}, "metrics": {"k/m": 2, "-": 1}}])
+    opened(page, f"{embedded.whale}/?pk={unique}")
+    expect(page.get_by_role("region", name="Totals").get_by_role("button", name="K/m per -")).to_contain_text("2")
+    opened(page, f"{embedded.whale}/?{urlencode({'pk': unique, 'tiles': json.dumps(['k/m', 'a,b'])})}")
+    expect(page.get_by_role("region", name="Totals").get_by_role("button")).to_have_count(2)
+
+
+def test_what_cannot_be_seen_is_written_out_wherever_it_stands(page: Page, embedded: Site, unique: str) -> None:
+    odd = "a\u202eb\x03\u2066"
+    send(embedded, [{"pk": [unique, odd], "dimensions": {odd: odd}, "metrics": {"visits": 2, odd: 1}}])
+    pk = json.dumps([unique, odd])
+    for more in ({}, {"view": "breakdown"}, {"view": "compare"}, {"view": odd, odd: odd}):
+        opened(page, f"{embedded.whale}/?{urlencode({'pk': pk, 'tz': 'UTC', **more})}")
+        text = page.locator("body").inner_text()
+        assert r"\u{202e}" in text
+        assert not set(text) & set("\u202e\x03\u2066")
 
 
 def test_notes_are_flags_that_the_cursor_reads(page: Page, embedded: Site, shopped: str, unique: str) -> None:
@@ -385,6 +422,20 @@ def test_curl_gives_the_same_answer_and_csv_runs_no_formula(
     download.value.save_as(tmp_path / "values.csv")
     lines = (tmp_path / "values.csv").read_text().splitlines()
     assert {"'=cmd()", "Page", "all", "it's"} <= {line.split(",")[0] for line in lines}
+
+
+def test_a_line_to_copy_holds_nothing_that_a_terminal_obeys(page: Page, embedded: Site, unique: str) -> None:
+    odd = "a\x1b[201~\x03\nb\x9b"
+    send(embedded, [{"pk": unique, "dimensions": {"c": "x"}, "metrics": {odd: 7}}])
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened(page, f"{embedded.whale}/?{urlencode({'pk': unique, 'view': 'breakdown', 'by': odd})}")
+    page.locator("#values-tools").click()
+    page.locator("#values").get_by_role("button", name="Copy curl").click()
+    expect(page.get_by_text("Copied: curl")).to_be_visible()
+    line = page.evaluate("navigator.clipboard.readText()")
+    assert not set(line.replace(" \\\n  ", "")) & {chr(code) for code in (*range(32), *range(127, 160))}
+    told = json.loads(subprocess.run(["sh", "-c", line + " -s"], capture_output=True, check=True).stdout)
+    assert told["total"]["value"] == 7
 
 
 # how it looks

@@ -13,7 +13,8 @@ export const DEFAULTS = {
 }
 const COMMON = ['pk', 'metric', 'tiles', 'period', 'range', 'compare', 'tz', 'dim', 'at', 'theme', 'split', 'top', 'also', 'second', 'chart']
 const OF_ANY_PK = ['view', 'period', 'range', 'compare', 'tz', 'theme']
-const joined = (names) => names.join(',')
+/** With commas, or as JSON where a name has one. */
+const joined = (names) => (names.some((name) => /^\[|,/.test(name)) ? JSON.stringify(names) : names.join(','))
 const LISTS = { pk: JSON.stringify, at: JSON.stringify, tiles: joined, also: joined, chart: joined }
 export const CHART = ['area', 'stacked', 'shares', 'running', 'ma7', 'nights']
 
@@ -31,8 +32,8 @@ export function read(search, views) {
   const own = views.find((view) => view.name === (given.get('view') ?? DEFAULTS.view))?.parameters ?? []
   const unknown = []
   for (const [name, text] of given) {
-    if (name in LISTS) state[name] = listOf(name, text)
-    else if (name in DEFAULTS || own.includes(name)) state[name] = text
+    if (Object.hasOwn(LISTS, name)) state[name] = listOf(name, text)
+    else if (Object.hasOwn(DEFAULTS, name) || own.includes(name)) state[name] = text
     else if (name !== 'key') unknown.push(name)
   }
   const [isKnown, isTop] = [(word) => CHART.includes(word), /^([1-9]|10)$/.test(state.top)]
@@ -58,7 +59,7 @@ export function address(state, changes) {
 const textOf = (name, list) => (list.length === 1 && !/^[[{_]|,/.test(list[0]) ? list[0] : LISTS[name](list))
 
 function listOf(name, text) {
-  if (LISTS[name] === joined) return text.split(',').filter(Boolean)
+  if (LISTS[name] === joined && !text.startsWith('[')) return text.split(',').filter(Boolean)
   if (!text.startsWith('[')) return text ? [text] : []
   try { return JSON.parse(text).map(String) } catch { return [text] }
 }

@@ -125,11 +125,10 @@ export function tableOf(caption, { columns, rows }) {
 }
 
 /** RFC 4180. What a spreadsheet would take for a formula gets an apostrophe, also after a separator of another country. */
-const GUARDED = /^(?=[\t\r\n])|(^|[;\t\r\n])(?=[\s"\0\ufeff]*[=+\-@＝＋－＠])/g
 export function csvOf({ columns, rows }) {
   const cell = (value) => {
     if (value == null || typeof value === 'number') return String(value ?? '')
-    const guarded = String(value).replace(GUARDED, "$1'")
+    const guarded = String(value).replace(/^(?=[\t\r\n])|(^|[;\t\r\n])(?=[\s"\0\ufeff]*[=+\-@＝＋－＠])/g, "$1'")
     return /[",\r\n]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded
   }
   return [columns, ...rows].map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n'

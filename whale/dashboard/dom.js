@@ -5,8 +5,10 @@
  *
  * A child is a node or text; lists are taken apart; null, undefined, false and '' are left out. An attribute that is null,
  * undefined or false is left out; true is the empty one, except for aria-*, where it is the word. There is no `style`: the
- * policy forbids it, so sizes that depend on data are attributes of SVG.
+ * policy forbids it, so sizes that depend on data are attributes of SVG. In a text what cannot be seen is written out: names come from strangers.
  */
+import { visible } from './format.js'
+
 export const h = (tag, attributes, ...children) => built(document.createElement(tag), attributes, children)
 
 /** The same for SVG. */
@@ -23,6 +25,7 @@ function built(element, attributes, children) {
 }
 
 const kept = (children) => children.flat(Infinity).filter((child) => child != null && child !== false && child !== '')
+  .map((child) => (typeof child === 'string' ? visible(child) : child))
 
 /** Replaces all that is in `place`; what had the focus has it again, if its `id` is there again. */
 export function fill(place, ...children) {
@@ -63,7 +66,7 @@ export async function copy(text, name) {
     await navigator.clipboard.writeText(text)
     toast(`Copied: ${name}`)
   } catch {
-    const field = h('textarea', { readonly: true, rows: 4, 'aria-label': name }, text)
+    const field = Object.assign(h('textarea', { readonly: true, rows: 4, 'aria-label': name }), { value: text }) // as it is
     openDialog({ 'aria-label': `Copy: ${name}` }, field, h('form', { method: 'dialog' }, h('button', {}, 'Close')))
     field.select()
   }

@@ -131,7 +131,7 @@ export class Graph extends HTMLElement {
 
   /** One line, in the box and on the console, about what is wrong or not understood. */
   #tell(said = '') {
-    const unknown = this.getAttributeNames().filter((name) => !KNOWN.includes(name) && !OF_ANY_ELEMENT.test(name))
+    const unknown = [...this.getAttributeNames().filter((name) => !KNOWN.includes(name) && !OF_ANY_ELEMENT.test(name)), ...(this.unknown ?? []).map(f.shown)]
     const unused = this.#answer?.url?.pathname.includes('/s/') ? ASKED.filter((name) => !OF_A_SHARE.includes(name) && this.hasAttribute(name)) : []
     const text = [
       unknown.length && `unknown option: ${unknown.join(', ')}`, unused.length && `a share has its own ${unused.join(', ')}`,
@@ -204,13 +204,14 @@ said,
   }
 }
 
-/** A graph by the names of attributes, or by those of the first HailWhale. What is null or undefined is left out. */
+/** A graph by the names of attributes, or by those of the first HailWhale. What is null or undefined is left out; nothing runs. */
 const NAMES = { dimension: 'dimensions', metrics: 'metric', category: 'pk', hwurl: 'src' }
 export function graphOf({ live, autoupdate, interval, debug: _, parent_div: __, delay: ___, ...options }) {
   const polls = [live, autoupdate].map(String).includes('true') || (live ?? autoupdate) == null
   const element = document.createElement('hail-whale-graph')
-  for (const [name, value] of Object.entries({ threshold: 0.1, ...options, interval: polls ? (interval ?? LIVE_MS) : null })) {
-    if (value != null) element.setAttribute(NAMES[name] ?? name.replaceAll('_', '-'), typeof value === 'string' ? value : JSON.stringify(value))
+  for (const [name, value] of Object.entries({ threshold: 0.1, ...options, interval: polls ? (interval ?? LIVE_MS) : null }).filter(([, value]) => value != null)) {
+    const option = Object.hasOwn(NAMES, name) ? NAMES[name] : name.replaceAll('_', '-').toLowerCase()
+    option.search(/^(?!on)[a-z][a-z-]*$/) === 0 ? element.setAttribute(option, typeof value === 'string' ? value : JSON.stringify(value)) : (element.unknown ??= []).push(name) // what no attribute can be
   }
   return element
 }
@@ -220,11 +221,11 @@ export function graphTables(tables, options = {}) {
   return [...tables].map((table) => {
     const graph = graphOf({ threshold: 0, live: false, ...options })
     const draw = () => {
-      const paths = {}
+      const paths = Object.create(null) // a name may be __proto__
       for (const { dataset: of, rows } of table.querySelectorAll('table[data-hw-metric]')) {
         if (table.querySelector(`input[data-hw-name="${CSS.escape(of.hwName)}"]:not(:checked)`)) continue
         const cells = [...rows].flatMap((row) => row.querySelector('[data-hw-at]') ? [[+row.cells[0].dataset.hwAt, row.cells[1].dataset.hwValue === '' ? null : +row.cells[1].dataset.hwValue]] : [])
-        ;(paths[of.hwName] ??= {})[of.hwMetric] = cells
+        ;(paths[of.hwName] ??= Object.create(null))[of.hwMetric] = cells
       }
       graph.answer = paths
     }

@@ -138,11 +138,12 @@ export function pathOf(text) {
   if (text === '{"_": {}}') return ['_']
   return text.startsWith('[') ? JSON.parse(text) : [text]
 }
-/** What cannot be seen, or turns the text around it; what joins an emoji may stay. */
+/** What cannot be seen, or turns the text around it, written out; what joins an emoji may stay, and so do the ends of lines. */
+export const visible = (text, kept = '\n') => text.replace(UNSEEN, (letter) => (letter === kept ? letter : `\\u{${letter.codePointAt(0).toString(16)}}`))
 const UNSEEN = /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/gu
 /** For people: shop › shoes. What cannot be seen is written out, and blanks at an end stand in quotes. */
 export const named = (names) => names.map(shown).join(' › ')
 export function shown(name) {
-  const text = name.replace(UNSEEN, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`)
+  const text = visible(name, '')
   return text === text.trim() && text ? text : `“${text}”`
 }

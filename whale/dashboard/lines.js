@@ -3,6 +3,7 @@
  * Sums over time are Whale's (`visits:sum`, `ma7(orders/visits)`).
  */
 import * as f from './format.js'
+import { inFormula, namesOf } from './metrics.js'
 
 const DAY = 86400e3
 export const MOST_PARTS = 10
@@ -11,7 +12,7 @@ export const SAYS = { area: 'an area', also: 'beside it', second: 'on a second a
 /** The sums that a metric is made of: itself, the two of a ratio, or none. What was never counted reads 0, and is a sum. */
 export function sumsOf({ formula, kind, plain = formula }, known) {
   const isSum = (metric) => (metric.kind ?? (/[/(:*+-]/.test(metric.plain ?? metric.formula) ? '' : 'sum')) === 'sum'
-  const parts = plain.split('/').map((part) => part.trim())
+  const parts = namesOf(plain)
   if (isSum({ formula, kind, plain })) return [plain]
   return !kind && parts.length === 2 && parts.every((part) => isSum(known.of(part))) ? parts : []
 }
@@ -29,8 +30,7 @@ export function allowed(words, metrics, known, split) {
 
 /** A formula over time. Names that are no plain words stand in quotes. */
 export function over(formula, has, known) {
-  const quoted = (name) => (/^\w+$/.test(name) ? name : `\`${name}\``)
-  const plain = known.has(formula) ? quoted(formula) : formula.split('/').map((part) => (known.has(part.trim()) ? quoted(part.trim()) : part)).join('/')
+  const plain = (known.has(formula) ? [formula] : namesOf(formula)).map((name) => (known.has(name) ? inFormula(name) ?? name : name)).join('/')
   return has('ma7') ? `ma7(${plain})` : has('running') ? `${plain}:sum` : formula
 }
 

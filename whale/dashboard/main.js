@@ -61,9 +61,7 @@ const facts = document.documentElement.dataset
 const main = document.getElementById('main')
 const keys = new Keys()
 const known = { pk: '', metrics: null }
-let ends = new AbortController()
-let page = null
-let place = null
+let [ends, page, place] = [new AbortController(), null, null]
 
 async function show() {
   ends.abort()

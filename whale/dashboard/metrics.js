@@ -4,6 +4,12 @@
  */
 import { title } from './format.js'
 
+/** The names that a formula divides by each other; in quotes they hold anything. */
+export const namesOf = (formula) => (formula.match(/(?:`[^`]*`|"[^"]*"|[^/`"])+/g) ?? []).map((part) => part.trim().replace(/^([`"])(.*)\1$/s, '$2'))
+
+/** A name as a formula has it: in quotes where it would be read as anything else, and nothing where no quotes can hold it. */
+export const inFormula = (name) => (/[+\-*/():`"]|^[\s\d.[{]|\s$/.test(name) ? ['`', '"'].map((q) => q + name + q).find(([q]) => !name.includes(q)) : name)
+
 /** Metrics of a pk, in the order in which they were first counted. ask: as the page has it. */
 export async function metricsOf(pk, ask) {
   const { answer, unknown } = await ask('metrics_of', { pk, info: true })
@@ -40,17 +46,19 @@ export class Metrics {
     return !range && Boolean(first) && Date.now() - Date.parse(first) < (DAYS[period] ?? 0) * 86400e3
   }
 
+  /** The metrics that a formula divides by each other. */
+  within(formula) { return namesOf(formula).filter((name) => name !== formula && this.has(name)) }
+
   has(name) { return this.#known.has(name) }
 
   /** A name, or a formula, described. */
   of(formula) {
-    const metric = this.#known.get(formula)
-    if (metric) return { ...metric, formula, name: title(formula) }
-    const inner = /^ma7\((.+)\)$|^(.+):sum$/.exec(formula)
-    const plain = (inner?.[1] ?? inner?.[2])?.replaceAll('`', '')
+    const parts = namesOf(formula)
+    const metric = this.#known.get(formula) ?? (parts.length === 1 && this.#known.get(parts[0]))
+    if (metric) return { ...metric, formula, name: title(metric.name) }
+    const [, mean, plain = mean] = /^ma7\((.+)\)$|^(.+):sum$/.exec(formula) ?? []
     if (plain) return { ...this.of(plain), formula, plain }
-    const parts = formula.split('/')
-    const [above, below, more] = parts.map((part) => this.#known.get(part.trim()) ?? { name: part, unit: 'number' })
+    const [above, below, more] = parts.map((part) => this.#known.get(part) ?? { name: part, unit: 'number' })
     if (!below || more) return { formula, name: formula, unit: 'number', better: 'none' }
     const better = below.better === 'down' && above.better === 'up' ? 'up' : (above.better ?? 'none')
     const one = title(below.name).toLowerCase().replace(/([^s])s$/, '$1')

@@ -31,11 +31,8 @@ export function pick(page) {
     type: 'search', role: 'combobox', 'aria-label': 'Name of a pk or value', placeholder: 'Name of a pk or value', 'aria-controls': 'found',
     'aria-expanded': true, 'aria-autocomplete': 'list', autocomplete: 'off', oninput: () => search(),
   })
-  let asked = new AbortController()
-  let found = []
-  let values = null
-  let searching = false
-  let hurried = false // Enter came before what it is about
+  let [asked, found, values] = [new AbortController(), [], null]
+  let [searching, hurried] = [false, false] // hurried: Enter came before what it is about
 
   const option = (text, more, to) => {
     const element = h('div', { id: `found-${found.length}`, role: 'option', 'aria-selected': false, onclick: () => open(to) },

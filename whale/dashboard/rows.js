@@ -8,7 +8,7 @@ import { Refused } from './api.js'
 import { h } from './dom.js'
 import * as f from './format.js'
 import { interval, spark } from './figures.js'
-import { judged } from './metrics.js'
+import { judged, namesOf } from './metrics.js'
 
 /** GET /rank of the values below `dim`, or below the path `at`, as this page asks it; by value where nothing tells how sure it is. */
 export const rank = async (page, { by, dim, at = [], columns = [], ...more }) => {
@@ -37,7 +37,7 @@ const valueOf = (metric, row) => f.ofFew(Object.values(row.parts ?? {}), row.n, 
  */
 export function rowsOf(page, metric, { answer }, { title, columns = [], shifts = [], link, closing = false, sort } = {}) {
   const { rows, total, other, rest, ended } = answer
-  const support = metric.formula.split('/')[1] ?? 'hits'
+  const support = namesOf(metric.formula)[1] ?? 'hits'
   const side = (column) => (column.formula === support ? 'n' : 'n wide-only')
   const whole = metric.formula.includes('/') ? total.value : null // a sum is a part of the whole, and lies not beside it
   const lows = [...rows, ...(whole == null ? [] : [total])].map((row) => [row.low ?? row.value, row.high ?? row.value]).flat().filter((v) => v != null)

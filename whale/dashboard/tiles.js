@@ -4,6 +4,7 @@ import { fill, h, openDialog } from './dom.js'
 import { spark } from './figures.js'
 import * as f from './format.js'
 import { kept } from './kept.js'
+import { inFormula } from './metrics.js'
 import { changeOf } from './rows.js'
 import { neverCounted, refused } from './states.js'
 
@@ -24,16 +25,17 @@ export function tilesOf(page, metrics) {
 
 /**
  * The first count, the last one, and their ratio; then money, then the rest. Metrics are in the order in which they were first
- * counted, so the last count is the deepest step: visits, orders, orders per visit.
+ * counted, so the last count is the deepest step: visits, orders, orders per visit. Whoever counts may name a metric anything, and
+ * takes nothing away from the others: what a question would read as JSON is not guessed, and what no formula can hold is no part of one.
  */
 function guessed(metrics) {
-  const known = metrics.names.map((name) => metrics.of(name))
+  const known = metrics.names.filter((name) => !/^[\s[{]/.test(name)).map((name) => metrics.of(name))
   const counts = known.filter(({ unit, kind }) => unit === 'count' && kind === 'sum').map(({ formula }) => formula)
-  const base = counts.find((name) => name !== 'hits') ?? 'hits'
-  const goal = counts.at(-1) ?? base
-  const first = goal === base ? [base] : [base, goal, `${goal}/${base}`]
+  const [base, goal] = [counts.find((name) => name !== 'hits') ?? 'hits', counts.at(-1) ?? 'hits']
+  const parts = [goal, base].map(inFormula)
+  const first = goal === base ? [base] : [base, goal, parts.every(Boolean) && parts.join('/')].filter(Boolean)
   const money = known.filter(({ unit, better }) => unit === 'money' && better === 'up').map(({ formula }) => formula)
-  const rest = metrics.names.filter((name) => name !== 'hits')
+  const rest = known.map(({ formula }) => formula).filter((name) => name !== 'hits')
   return [...new Set([...first, ...money, ...rest, 'hits'])].slice(0, Math.max(LEAST, Math.min(MOST, rest.length + 1)))
 }
 

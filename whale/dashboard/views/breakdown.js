@@ -11,7 +11,6 @@ import { whenBar } from '../when.js'
 const PAGE = 50
 const ORDERS = [['', 'surely most first'], ['value', 'largest first'], ['ascending', 'smallest first']]
 const SHARES = ['0.05', '', '0.2', '0.5']
-const plainOf = (metrics, formula) => formula.split('/').map((part) => part.trim()).filter((part) => part !== formula && metrics.has(part))
 
 export async function show(place, page) {
   const { state } = page
@@ -32,7 +31,7 @@ export async function show(place, page) {
 
   await shown.values.during(async () => {
     if (!dim) return void fill(shown.values.body, empty('Nothing was counted by dimension.'))
-    const columns = [...new Set([...plainOf(metrics, chosen), ...plainOf(metrics, metric.formula), chosen])]
+    const columns = [...new Set([...metrics.within(chosen), ...metrics.within(metric.formula), chosen])]
       .filter((formula) => formula !== metric.formula).map((formula) => metrics.of(formula))
     const ordered = { order: state.order ? 'value' : 'confidence', ascending: state.order === 'ascending' }
     const answered = await rank(page, {
@@ -75,7 +74,7 @@ const typing = (place) => [...place.querySelectorAll('input:focus')].some((field
 function controls(shown, metrics, metric, tiles) {
   const { state } = shown.page
   const labelled = (label, input, unit) => h('label', {}, h('span', { class: 'soft' }, label), input, h('span', { class: 'soft' }, unit))
-  const support = metrics.of(plainOf(metrics, metric.formula)[1] ?? 'hits').name.toLowerCase()
+  const support = metrics.of(metrics.within(metric.formula)[1] ?? 'hits').name.toLowerCase()
   const field = (label, name, attributes, unit) => labelled(label, h('input', { id: name, name, autocomplete: 'off', ...attributes }), unit)
   const choice = (label, name, choices) => labelled(label, select({ id: name, name }, choices, state[name]))
   const changed = ({ currentTarget, target }) => {

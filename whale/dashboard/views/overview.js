@@ -110,7 +110,7 @@ async function showValues({ page, cards, metrics, chosen, shifts: looked }) {
   const dim = page.state.dim || (dims.includes(shifts[0]?.path[0]) ? shifts[0].path[0] : dims[0])
   if (!dim) return void fill(values.body, empty('Nothing was counted by dimension.'))
   tabs(page, values, dims, dim, { panel: 'values-body' })
-  const columns = chosen.formula.split('/').filter((name) => name !== chosen.formula && metrics.has(name)).map((name) => metrics.of(name))
+  const columns = metrics.within(chosen.formula).map((name) => metrics.of(name))
   const asked = columns.length ? columns.map(({ formula }) => formula) : undefined
   const answered = await rank(page, { by: chosen.formula, dim, columns: asked, limit: PREVIEW })
   const link = (path) => page.link({ view: 'breakdown', dim, at: path })
