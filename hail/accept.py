@@ -20,6 +20,7 @@ from hail.parameters import Read, read
 from hail.publish import NotAccepted, Publisher
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings
+from hail.usual import Usual
 
 LONG_BODY = 10_000
 
@@ -49,6 +50,7 @@ class Acceptor:
 
     def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
         self.settings, self.publisher, self.clock = settings, publisher, clock
+        self.usual = Usual(settings)
         self._secrets = secrets_of(settings)
 
     def let_in(self, caller: Caller) -> None:

@@ -64,12 +64,17 @@ RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 MOST_MOMENTS = 4
 """Metrics of an outcome, the first by name, whose squares and products are counted."""
 
+_ALL_BUT_IGNORED = 8  # parts of a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
 _DECIMAL = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
 
 Dimensions = dict[str, "Dimensions"]
+Row = Sequence[Any]
+"""The parts of a wire form, as at the top of this module, without the nulls at its end."""
+Parsed = tuple[Row, int, bool]
+"""Of a checked hit: its row, its cells, and whether its time was ahead of the clock."""
 Others = dict[str, tuple[str, int | str | dict[str, int]]]
 
 
@@ -147,11 +152,21 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder(strict=True).decode
 
 
-def _row(hit: Hit) -> list[Any]:
-    row = [hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored]
+def row_of(*parts: Any) -> Row:
+    """All parts of a wire form, in their order."""
+    row = list(parts)
     while row[-1] is None:
         row.pop()
     return row
+
+
+def with_ignored(row: Row, names: Sequence[str]) -> Row:
+    """The same row, with names of parameters that were ignored."""
+    return [*row, *[None] * (_ALL_BUT_IGNORED - len(row)), names]
+
+
+encode_row = _encode
+"""The wire form of a row."""
 
 
 def encode_hit(hit: Hit) -> bytes:
@@ -159,13 +174,18 @@ def encode_hit(hit: Hit) -> bytes:
     return _encode(_row(hit))
 
 
+def _row(hit: Hit) -> Row:
+    return row_of(
+        hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored
+    )
+
+
 class Timeless:
     """The wire form of a hit but for its time: what is like it needs no checks and no encoding, only its own time."""
 
     __slots__ = ("_after", "_before")
 
-    def __init__(self, hit: Hit):
-        row = _row(hit)
+    def __init__(self, row: Row):
         self._before = _encode(row[:3])[:-1] + b","
         self._after = b"," + _encode(row[4:])[1:] if row[4:] else b"]"
 
@@ -213,6 +233,17 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float, expected
 
     now: epoch seconds, the hit's time unless it says its own.  expected: fields to name where there is another.
     """
+    return Hit(*_parts(given, settings, now, expected))
+
+
+def parse_row(given: Mapping[str, Any], settings: Settings, now: float) -> Parsed:
+    """The same hit as a row; raises HitError. Of most nobody looks at more, and a Hit takes a while to make."""
+    pk, tree, amounts, at_ms, id_, visitor, event, cells, is_ahead, others = _parts(given, settings, now, FIELDS)
+    return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others), cells, is_ahead
+
+
+def _parts(given: Mapping[str, Any], settings: Settings, now: float, expected: Sequence[str]) -> tuple[Any, ...]:
+    """What a Hit is made of, in the order of its fields."""
     if not _FIELDS.issuperset(given):
         field = next(field for field in given if field not in _FIELDS)
         raise HitError(
@@ -221,9 +252,9 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float, expected
     dimensions = _one_of(given, "dimensions", "dimension", Reason.BAD_DIMENSIONS)
     metrics = _one_of(given, "metrics", "metric", Reason.BAD_METRICS)
     pk = _pk(given.get("pk"), settings)
-    tree, paths = _dimensions(dimensions, settings)
+    tree, paths = dimensions_of(dimensions, settings)
     visitor = _label(given.get("visitor"), "visitor", settings)
-    amounts, others = _metrics(metrics, visitor, settings)
+    amounts, others = metrics_of(metrics, visitor, settings)
     count = len(amounts) + len(others)
     cells = len(pk) * (paths + 1) * count * len(settings.periods)
     if cells > settings.max_cells_per_hit:
@@ -231,22 +262,18 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float, expected
         raise HitError(
             Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
         )
-    at, at_ms = now, math.floor(now * 1000)
-    if given.get("at") is not None:
-        at_us = parse_time(given["at"], now)
-        at, at_ms = at_us / MILLION, min(at_us // 1000, at_ms)
-    return Hit(
-        pk,
-        tree,
-        amounts,
-        at_ms,
-        _label(given.get("id"), "id", settings),
-        visitor,
-        _label(given.get("event"), "event", settings),
-        cells,
-        at > now,
-        others or None,
-    )
+    at_ms, is_ahead = ms_of(given.get("at"), now)
+    id_, event = _label(given.get("id"), "id", settings), _label(given.get("event"), "event", settings)
+    return pk, tree, amounts, at_ms, id_, visitor, event, cells, is_ahead, others or None
+
+
+def ms_of(at: Any, now: float) -> tuple[int, bool]:
+    """Milliseconds since 1970 of the time of a hit, now at the latest, and whether it was ahead of that; raises HitError."""
+    latest = math.floor(now * 1000)
+    if at is None:
+        return latest, False
+    at_us = parse_time(at, now)
+    return min(at_us // 1000, latest), at_us / MILLION > now
 
 
 def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> Hit:
@@ -264,6 +291,12 @@ def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> H
     if pk is not None:
         fields["pk"] = [*(pk if isinstance(pk, list | tuple) else [pk]), *names]
     return with_moments(parse_hit(fields, settings, now, (*FIELDS, *DECIDED_FIELDS)), settings)
+
+
+def parse_decided_row(given: Mapping[str, Any], settings: Settings, now: float) -> Parsed:
+    """The same outcome as a row; raises HitError."""
+    hit = parse_decided(given, settings, now)
+    return _row(hit), hit.cells, hit.skewed
 
 
 def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str, int] | None = None) -> Hit:
@@ -406,7 +439,7 @@ def _pk(value: Any, settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _dimensions(value: Any, settings: Settings) -> tuple[Dimensions, int]:
+def dimensions_of(value: Any, settings: Settings) -> tuple[Dimensions, int]:
     """The tree, and how many paths it has below the root. `_` alone is the root, as text or as a path of this one name."""
     tree: Dimensions = {}
     if value is None or value == ROOT_TEXT:
@@ -534,7 +567,7 @@ def _count(tree: Dimensions, settings: Settings) -> int:
     return paths
 
 
-def _metrics(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[str, int], Others]:
+def metrics_of(value: Any, visitor: str | None, settings: Settings) -> tuple[dict[str, int], Others]:
     """Sums, and metrics of other kinds. A null is a number not known: its metric is left out."""
     others: Others = {}
     if value is None:

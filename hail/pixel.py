@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hail.hit import FIELDS, Hit, HitError, Reason, parse_hit
+from hail.hit import FIELDS, HitError, Parsed, Reason, parse_hit, parse_row
 from hail.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def token_of(
     return base64.urlsafe_b64encode(VERSION + nonce + sealed).decode().rstrip("=")
 
 
-def hit_of_pixel(given: Mapping[str, str], settings: Settings, account: str, now: float) -> Hit:
+def hit_of_pixel(given: Mapping[str, str], settings: Settings, account: str, now: float) -> Parsed:
     """The hit of a query with a `pixel`, and what may stand beside it; raises HitError, which never says what is hidden."""
-    return parse_hit(fields_of_pixel(given, settings, account), settings, now)
+    return parse_row(fields_of_pixel(given, settings, account), settings, now)
 
 
 def fields_of_pixel(given: Mapping[str, str], settings: Settings, account: str) -> dict[str, Any]:

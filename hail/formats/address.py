@@ -9,7 +9,6 @@ A value that opens with a bracket is JSON, or Python-like; any other is text. `p
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hail import counters
@@ -20,13 +19,14 @@ from hail.hit import (
     DECIDED_FIELDS,
     FIELDS,
     TYPED,
-    Hit,
     HitError,
+    Parsed,
     Reason,
     Timeless,
-    encode_hit,
+    encode_row,
     fields_of,
-    parse_hit,
+    parse_row,
+    with_ignored,
 )
 from hail.parameters import accepted, names_shown, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
@@ -43,7 +43,7 @@ PIXEL = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
-ParseHit = Callable[[Mapping[str, Any], Settings, float], Hit]
+ParseRow = Callable[[Mapping[str, Any], Settings, float], Parsed]
 
 
 class Known(NamedTuple):
@@ -130,15 +130,16 @@ class Address:
                 refuse_misspelt(unknown)
             else:
                 refuse_unknown(unknown, FIELDS)
-            hit = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, settings, now)
+            read = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, settings, now)
         except HitError as error:
             raise Refused.by(error) from None
+        row, cells, is_ahead = read
         ignored = names_shown(unknown, acceptor.masked)
         if ignored:
-            hit = replace(hit, ignored=ignored)
+            row = with_ignored(row, ignored)
         if shape:
-            self._known.keep((caller.account, shape), Known(Timeless(hit), hit.cells, len(unknown), ignored))
-        acceptor.keep(caller, [(encode_hit(hit), hit.cells)], hit.skewed)
+            self._known.keep((caller.account, shape), Known(Timeless(row), cells, len(unknown), ignored))
+        acceptor.keep(caller, [(encode_row(row), cells)], is_ahead)
         return _told(len(unknown), ignored)
 
     def _callback(self, environ: Environ) -> str:
@@ -152,9 +153,9 @@ class Address:
         return name
 
 
-def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseHit = parse_hit) -> Hit:
+def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseRow = parse_row) -> Parsed:
     """A hit from parameters as people type them; raises HitError."""
-    names = FIELDS if parse is parse_hit else (*FIELDS, *DECIDED_FIELDS)
+    names = FIELDS if parse is parse_row else (*FIELDS, *DECIDED_FIELDS)
     return parse(fields_of({name: value for name, value in given.items() if name in names}), settings, now)
 
 

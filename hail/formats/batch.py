@@ -14,10 +14,13 @@ from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
 from hail.body import json_of, read_body, readable_items
 from hail.formats.address import PARAMETERS
 from hail.formats.posted import hit_of_json
-from hail.hit import HitError, Reason, encode_hit
+from hail.hit import HitError, Reason, encode_row
 from hail.parameters import refuse_unknown
+from hail.usual import UNUSUAL, Read, read_none
 
 ITEM_ACCEPTED = {"status": "accepted"}
+UNUSUAL_AT_FIRST = 20
+"""Where so many items at the beginning of a body are unusual, the others go the long way at once."""
 
 
 class _Envelope(msgspec.Struct):
@@ -26,6 +29,8 @@ class _Envelope(msgspec.Struct):
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+Checked = tuple[list[tuple[bytes, int]], int, list[dict[str, Any]]]
+"""Hits as they travel, for many requests may wait with theirs; how many were ahead of the clock; a result an item."""
 
 
 class Batch:
@@ -51,29 +56,40 @@ class Batch:
 
     def _count(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
         """How many were accepted, and one result an item."""
-        hits: list[tuple[bytes, int]] = []  # as they travel, for many requests may wait with theirs
-        skewed = 0
-        results: list[dict[str, Any]] = []
-        for item in self._items(caller, environ):
-            try:
-                hit = hit_of_json(item, self._acceptor.settings, self._acceptor.clock())
-                hits.append((encode_hit(hit), hit.cells))
-                skewed += hit.skewed
-                results.append(ITEM_ACCEPTED)
-            except HitError as error:
-                if error.reason is Reason.UNKNOWN_FIELD and _is_envelope(item):
-                    error = HitError(error.reason, "hits", "expected a list of hits")
-                counters.REFUSED_BY[error.reason].inc()
-                self._acceptor.note(caller, error, *came_of_body(item))
-                results.append(
-                    {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
-                )
-        del item  # a view of the whole body
-        if hits:
+        hits, skewed, results = self._check(caller, *self._items(caller, environ))
+        if hits:  # while they wait, nothing holds the body
             self._acceptor.keep(caller, hits, skewed)
         return len(hits), results
 
-    def _items(self, caller: Caller, environ: Environ) -> list[bytes | msgspec.Raw]:
+    def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], read: Read) -> Checked:
+        settings, row_of, now = self._acceptor.settings, self._acceptor.usual.row, self._acceptor.clock()
+        hits: list[tuple[bytes, int]] = []
+        skewed = unusual = 0
+        results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(items)
+        for number, item in enumerate(items):
+            try:
+                try:
+                    row, cells, is_ahead = row_of(read(item), now)
+                except UNUSUAL:
+                    unusual += 1
+                    if unusual == number + 1 == UNUSUAL_AT_FIRST:
+                        read = read_none
+                    row, cells, is_ahead = hit_of_json(item, settings, now)
+                hits.append((encode_row(row), cells))
+                skewed += is_ahead
+            except HitError as error:
+                results[number] = self._refuse(caller, error, item)
+        return hits, skewed, results
+
+    def _refuse(self, caller: Caller, error: HitError, item: bytes | msgspec.Raw) -> dict[str, Any]:
+        if error.reason is Reason.UNKNOWN_FIELD and is_envelope(item):
+            error = HitError(error.reason, "hits", "expected a list of hits")
+        counters.REFUSED_BY[error.reason].inc()
+        self._acceptor.note(caller, error, *came_of_body(item))
+        return {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
+
+    def _items(self, caller: Caller, environ: Environ) -> tuple[list[bytes | msgspec.Raw], Read]:
+        """The items, which are some and not too many, and what reads those that are usual; raises Refused."""
         acceptor = self._acceptor
         most = acceptor.settings.max_batch_hits
         try:
@@ -88,10 +104,10 @@ class Batch:
                 raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {most} hits, got {len(items)}")
         except HitError as error:
             raise Refused.by(error) from None
-        return items
+        return items, acceptor.usual.reading(body)
 
 
-def _is_envelope(item: bytes | msgspec.Raw) -> bool:
+def is_envelope(item: bytes | msgspec.Raw) -> bool:
     """Whether a body or a line that is no hit holds nothing but `hits`, and these are no list."""
     given = json_of(item, is_hit=True) if isinstance(item, bytes) else None
     return isinstance(given, dict) and list(given) == ["hits"] and not isinstance(given["hits"], list)

@@ -23,7 +23,7 @@ import requests
 from hail.broker import Broker
 from hail.settings import Settings
 from hail.spool import SpoolFolder, SpoolWriter
-from tests import worst
+from tests import nasty, worst
 from tests.farm import PROCFILE, Farm, Program
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.worst import KINDS
@@ -227,6 +227,7 @@ def attack_hail(folder: Path, redis: RedisServer, seconds: float) -> None:
 
     def send(number: int) -> None:
         body = bodies[number % len(bodies)]
+        requests.post(f"{farm.url}/batch", nasty.variants(number, 100), timeout=60)
         query = {"pk": f"p{number}", "dimensions": f"d{number}" + "x" * 150}
         requests.get(f"{farm.url}/count", query, timeout=60)
         if number % 2:

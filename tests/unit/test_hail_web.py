@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from hail.body import inflate
-from hail.formats.address import PARAMETERS, hit_of
-from hail.hit import HitError, Reason, encode_hit
+from hail.formats.address import PARAMETERS
+from hail.hit import FIELDS, HitError, Reason, encode_hit, fields_of, parse_hit
 from hail.message import decode_message
 from hail.parameters import read
 from hail.publish import NotAccepted, Publisher
@@ -172,7 +172,8 @@ def query_of(fields: dict[str, Any]) -> str:
 def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[tuple[bytes, int]]]:
     """What a GET that nobody remembers answers and keeps."""
     try:
-        hit = hit_of(read(query, PARAMETERS, settings.ignored_parameters).given, settings, now)
+        given = read(query, PARAMETERS, settings.ignored_parameters).given
+        hit = parse_hit(fields_of({name: given[name] for name in FIELDS if name in given}), settings, now)
     except HitError as error:
         return str(error.reason), []
     return "OK", [(encode_hit(hit), hit.cells)]

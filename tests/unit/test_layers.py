@@ -18,6 +18,7 @@ PURE = {
     "hail/message.py",
     "hail/times.py",
     "hail/units.py",
+    "hail/usual.py",
     "whale/cells.py",
     "whale/dimension.py",
     "whale/errors.py",

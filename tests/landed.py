@@ -1,0 +1,61 @@
+"""The long way of POST /batch and POST /count: each hit is decoded by itself, checked by `parse_hit`, and encoded from its Hit.
+
+The definition that the short way (hail/usual.py, hail/formats/batch.py) equals, for laws and benchmarks.
+"""
+
+from typing import Any
+
+import msgspec
+
+from hail import counters
+from hail.accept import came_of_body
+from hail.access import Caller, Environ
+from hail.body import json_of, kind_of
+from hail.formats.address import ParseRow
+from hail.formats.batch import ITEM_ACCEPTED, Batch, is_envelope
+from hail.formats.posted import Posted
+from hail.hit import Hit, HitError, Parsed, Reason, encode_hit, parse_hit
+from hail.settings import Settings
+
+
+def hit_of(item: bytes | msgspec.Raw, settings: Settings, now: float) -> Hit:
+    """A hit from the JSON of an object; raises HitError."""
+    given: Any = json_of(item, is_hit=True)
+    if not isinstance(given, dict):
+        several = "; send a list of hits to /batch" if isinstance(given, list) else ""
+        raise HitError(Reason.BAD_JSON, "body", f"expected a hit as an object, got {kind_of(given)}{several}")
+    return parse_hit(given, settings, now)
+
+
+class LandedBatch(Batch):
+    """POST /batch, hit by hit."""
+
+    def _count(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
+        hits: list[tuple[bytes, int]] = []
+        skewed = 0
+        results: list[dict[str, Any]] = []
+        for item in self._items(caller, environ)[0]:
+            try:
+                hit = hit_of(item, self._acceptor.settings, self._acceptor.clock())
+                hits.append((encode_hit(hit), hit.cells))
+                skewed += hit.skewed
+                results.append(ITEM_ACCEPTED)
+            except HitError as error:
+                if error.reason is Reason.UNKNOWN_FIELD and is_envelope(item):
+                    error = HitError(error.reason, "hits", "expected a list of hits")
+                counters.REFUSED_BY[error.reason].inc()
+                self._acceptor.note(caller, error, *came_of_body(item))
+                results.append(
+                    {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
+                )
+        if hits:
+            self._acceptor.keep(caller, hits, skewed)
+        return len(hits), results
+
+
+class LandedPosted(Posted):
+    """POST /count, by way of a Hit."""
+
+    def _of_json(self, body: bytes, parse: ParseRow) -> Parsed:
+        hit = hit_of(body, self._acceptor.settings, self._acceptor.clock())
+        return msgspec.json.decode(encode_hit(hit)), hit.cells, hit.skewed
