@@ -8,6 +8,7 @@ ignored       else, of an image or a script, where it is far from every field: p
 """
 
 import re
+from binascii import a2b_qp
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -56,11 +57,23 @@ def read(text: str, names: Iterable[str], passed_over: re.Pattern[str]) -> Read:
             raise HitError(FAULT.get(name, Reason.BAD_ID), name, "came twice")
         if "%" in value or "+" in value or not value.isascii():
             try:
-                value = unquote_to_bytes(value.replace("+", " ").encode("latin-1")).decode()
+                value = unquoted(value.replace("+", " ").encode("latin-1")).decode()
             except UnicodeError:
                 raise HitError(FAULT.get(name, Reason.BAD_ID), name, "expected UTF-8") from None
         found[name] = value
     return Read(found, tuple(unknown))
+
+
+def unquoted(data: bytes) -> bytes:
+    """As `unquote_to_bytes`, which is written in Python, by what reads quoted-printable, which is written in C.
+
+    They differ at ends of lines, and where a % is no escape: each escape, and nothing else, makes the text two bytes shorter.
+    """
+    if b"\n" not in data and b"\r" not in data:
+        found = a2b_qp(data.replace(b"=", b"=3D").replace(b"%", b"="))
+        if len(found) == len(data) - 2 * data.count(b"%"):
+            return found
+    return unquote_to_bytes(data)
 
 
 def refuse_unknown(unknown: Sequence[str], expected: Sequence[str]) -> None:

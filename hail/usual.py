@@ -7,7 +7,7 @@ Promise: both ways give the same row, and nothing is taken here that is refused 
 Nothing is remembered from one hit to the next: no stranger fills a table, and a hit that came never before costs the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -67,10 +67,8 @@ class Usual:
 
     def __init__(self, settings: Settings):
         self.row = _rows(settings)
-        self._read_ascii, self._read_any = (
-            msgspec.json.Decoder(_type_of_hit(settings, settings.max_name_bytes // bytes_)).decode
-            for bytes_ in (1, WIDE)
-        )
+        self._ascii, wide = (_type_of_hit(settings, settings.max_name_bytes // bytes_) for bytes_ in (1, WIDE))
+        self._read_ascii, self._read_any = (msgspec.json.Decoder(kind).decode for kind in (self._ascii, wide))
 
     def reading(self, body: bytes) -> Read:
         """What reads the usual hits of a body, for `row`, from the JSON of each; raises one of UNUSUAL.
@@ -79,6 +77,12 @@ class Usual:
         """
         is_ascii = body.isascii() and not (b"\\" in body and b"\\u" in body)
         return self._read_ascii if is_ascii else self._read_any
+
+    def of_fields(self, fields: Mapping[str, Any], text: str) -> Any:
+        """A usual hit of the fields that were read from a text; raises one of UNUSUAL. A text with escapes may hide other letters."""
+        if not text.isascii() or "\\" in text:
+            raise Unusual
+        return msgspec.convert(fields, self._ascii)
 
 
 def read_none(item: Any) -> Any:

@@ -9,6 +9,7 @@ A value that opens with a bracket is JSON, or Python-like; any other is text. `p
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from hail import counters
@@ -32,6 +33,7 @@ from hail.parameters import accepted, names_shown, refuse_misspelt, refuse_unkno
 from hail.pixel import hit_of_pixel
 from hail.room import MEGABYTE, Bounded
 from hail.settings import Settings
+from hail.usual import UNUSUAL
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
@@ -130,7 +132,7 @@ class Address:
                 refuse_misspelt(unknown)
             else:
                 refuse_unknown(unknown, FIELDS)
-            read = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, settings, now)
+            read = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, acceptor, now)
         except HitError as error:
             raise Refused.by(error) from None
         row, cells, is_ahead = read
@@ -153,10 +155,15 @@ class Address:
         return name
 
 
-def hit_of(given: Mapping[str, str], settings: Settings, now: float, parse: ParseRow = parse_row) -> Parsed:
+def hit_of(given: Mapping[str, str], acceptor: Acceptor, now: float, parse: ParseRow = parse_row) -> Parsed:
     """A hit from parameters as people type them; raises HitError."""
     names = FIELDS if parse is parse_row else (*FIELDS, *DECIDED_FIELDS)
-    return parse(fields_of({name: value for name, value in given.items() if name in names}), settings, now)
+    given = {name: value for name, value in given.items() if name in names}
+    fields = fields_of(given)
+    if parse is parse_row:
+        with suppress(*UNUSUAL):
+            return acceptor.usual.row(acceptor.usual.of_fields(fields, "".join(given.values())), now)
+    return parse(fields, acceptor.settings, now)
 
 
 def _shape(query: str, passed_over: re.Pattern[str]) -> str:

@@ -59,11 +59,11 @@ class Posted:
                     body = read_body(environ, settings.max_body_bytes)
                 is_form = not is_json(environ, body)
                 if not body:
-                    found = hit_of(given, settings, acceptor.clock(), parse)
+                    found = hit_of(given, acceptor, acceptor.clock(), parse)
                 elif is_form:
                     given, unknown = acceptor.parameters(body.decode("latin-1"), names)
                     refuse_unknown(unknown, expected)
-                    found = hit_of(given, settings, acceptor.clock(), parse)
+                    found = hit_of(given, acceptor, acceptor.clock(), parse)
                 else:
                     found = self._of_json(body, parse)
             except HitError as error:

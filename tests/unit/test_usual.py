@@ -3,12 +3,13 @@
 import gc
 import json
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from itertools import islice
 from random import Random
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import example, given
@@ -18,10 +19,12 @@ from benchmarks import workload
 from hail.accept import Acceptor
 from hail.access import ALL_RIGHTS, Caller
 from hail.formats import Handler
+from hail.formats.address import hit_of
 from hail.formats.batch import Batch
 from hail.formats.posted import Posted
-from hail.hit import encode_row, millionths, parse_row, parse_time
+from hail.hit import FIELDS, HitError, encode_hit, encode_row, fields_of, millionths, parse_hit, parse_row, parse_time
 from hail.message import ACCOUNT
+from hail.parameters import unquoted
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.usual import Usual, usual_millionths
@@ -118,6 +121,72 @@ def test_random_nasty_hits_are_the_same_either_way(seed: int) -> None:
     both = rng.choice(BOTH)
     both.check("/batch", *nasty.body(rng, rng.choice((1, 2, 5, 20, 72))))
     both.check("/count", nasty.one(rng))
+
+
+def typed(rng: Random, value: Any) -> str:
+    """A field as somebody may type it into an address: text, JSON, or Python's own form."""
+    if isinstance(value, nasty.Raw):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    if rng.random() < 0.7:
+        return nasty.Writer(rng, 0.5).write(value)
+    if isinstance(value, dict) and rng.random() < 0.3:
+        return repr({rng.choice((5, 5.0, None, True, name)): part for name, part in value.items()})
+    return repr(tuple(value) if isinstance(value, list) and rng.random() < 0.5 else value)
+
+
+@given(st.integers(0, 2**64))
+@law(1500)
+def test_random_nasty_fields_are_the_same_either_way(seed: int) -> None:
+    rng = Random(seed)
+    both = rng.choice(BOTH)
+    hit = nasty.hit(rng, rng.choice((0, 0.2, 1)))
+    fields = {name: typed(rng, part) for name, part in (hit if isinstance(hit, dict) else {}).items() if name in FIELDS}
+
+    def told(parse: Callable[[], tuple[bytes, int, bool]]) -> Any:
+        try:
+            return parse()
+        except HitError as error:
+            return error.reason, str(error), error.field
+
+    def short() -> tuple[bytes, int, bool]:
+        row, cells, is_ahead = hit_of(fields, both.acceptor, NOW)
+        return encode_row(row), cells, is_ahead
+
+    def long() -> tuple[bytes, int, bool]:
+        hit = parse_hit(fields_of(fields), both.settings, NOW)
+        return encode_hit(hit), hit.cells, hit.skewed
+
+    assert told(short) == told(long), fields
+
+
+PIECES = (
+    b"%",
+    b"4",
+    b"1",
+    b"a",
+    b"F",
+    b"=",
+    b"\n",
+    b"\r",
+    b" ",
+    b"\t",
+    b"_",
+    b"%41",
+    b"%3d",
+    b"%0A",
+    b"%zz",
+    b"\xff",
+    b"\0",
+    b"==",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.binary(max_size=2)).map(b"".join))
+@law(1000)
+def test_escapes_are_read_as_by_the_standard_library(data: bytes) -> None:
+    assert unquoted(data) == unquote_to_bytes(data)
 
 
 ONE = b'{"pk":"a","metrics":{"x":1.5}}'
