@@ -92,7 +92,7 @@ def test_hits_are_seen_as_they_are_counted_and_refused(page: Page, ours: Farm) -
     count(ours.url, pk="market", id="thrice")
     expect(rows).to_have_count(4)
     expect(page.get_by_role("region", name="Last hits")).to_be_focused()
-    expect(page.locator("#seconds .at")).to_contain_text("1 hit, ")
+    expect(page.locator("#seconds .at")).to_contain_text("2 hits, ")
     expect(page.locator("#minutes rect")).not_to_have_count(0)
     page.get_by_role("button", name="Pause").click()
     count(ours.url, pk="market", id="later")
