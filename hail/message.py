@@ -32,12 +32,13 @@ class BadMessage(Exception):
     """Bytes that are not a message this version can read."""
 
 
-_Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
-_Total = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
-_Publisher = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-_Account = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")]
-_At = Annotated[int, msgspec.Meta(ge=-(2**43), lt=2**43)]
+Seq = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+Total = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Publisher = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+AccountName = Annotated[str, msgspec.Meta(pattern="^[a-z0-9_-]{1,40}$")]
+At = Annotated[int, msgspec.Meta(ge=-(2**43), lt=2**43)]
 _Amount = Annotated[int, msgspec.Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+OthersOnWire = dict[str, tuple[str, _Amount | str | dict[str, _Amount]]]
 
 
 class WireHit(msgspec.Struct, array_like=True, gc=False):
@@ -49,11 +50,11 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     pk: msgspec.Raw
     dimensions: msgspec.Raw
     metrics: dict[str, _Amount]
-    at_ms: _At
+    at_ms: At
     id: str | None = None
     visitor: str | None = None
     event: str | None = None
-    others: dict[str, tuple[str, _Amount | str | dict[str, _Amount]]] | None = None
+    others: OthersOnWire | None = None
     ignored: list[str] | None = None
 
     @property
@@ -75,7 +76,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
 class Refusal(msgspec.Struct, array_like=True, gc=False):
     """One hit that Hail refused. came: the beginning of what came, at most CAME_BYTES; visitor: where it can be told."""
 
-    at_ms: _At
+    at_ms: At
     code: str
     field: str
     came: str
@@ -84,11 +85,11 @@ class Refusal(msgspec.Struct, array_like=True, gc=False):
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     v: int
-    publisher: _Publisher
-    seq: _Seq
-    account: _Account
-    total: _Total
-    at: _At
+    publisher: Publisher
+    seq: Seq
+    account: AccountName
+    total: Total
+    at: At
     lasting: bool = False
     refused: list[Refusal] = []
     kept_s: float = 0.0  # how long its name is remembered at least; of messages that do not travel

@@ -1,0 +1,396 @@
+"""A message of version 2: many hits under one name as columns, of one account or several, the same bytes in the spool and in RabbitMQ.
+
+    0    2       6               10
+    +----+-------+---------------+--------------+----------+-----+
+    | HW | CRC32 | length of the | the envelope | the body | "." |        CRC32: of all after it; integers big endian
+    |    |       | envelope      |              |          |     |
+    +----+-------+---------------+--------------+----------+-----+
+
+The envelope is one msgpack array, in this form in every version from 2 on, so that a program can carry, show and give back what it
+cannot read:
+
+    [version, publisher, seq, at, lasting, [[account, hits, total], …], fields]
+
+publisher, seq, at, lasting   as in version 1 (message.py)
+hits, total                   of each account: hits in this message; hits of this publisher up to and with it
+fields                        names of what the hits carry beside pk, dimensions, metrics and time. Who does not know one reads none
+
+The body is one msgpack array: what Hail refused lately, then a section for each account of the envelope, in its order:
+
+    [pks, branches, metrics, shapes, counts, places, pk, at, shape, amounts, fields]
+
+pks        JSON texts, each once
+branches   [name of a top dimension, JSON text of all below it], each once
+metrics    names, each once
+shapes     [number of a metric, …], each once: the metrics of a hit
+counts     column: branches of each hit
+places     column: the numbers of these branches, hit by hit
+pk, shape  columns: of each hit the number of its pk, and of its shape
+at         column: ms since the epoch
+amounts    of each metric a column: what the hits whose shape has it say of it, in their order
+fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored); positions count from 0
+
+A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hail.hit import MAX_AMOUNT
+from hail.message import UNREADABLE, AccountName, At, BadMessage, OthersOnWire, Publisher, Refusal, Seq, Total, WireHit
+
+VERSION = 2
+MAGIC, END = b"HW", b"."
+MOST_HITS = 2**20  # of a section
+MOST_PLACES = 2**22  # branches of all its hits
+UNITS = (10**6, 10**4)  # whole amounts, and cents
+EARLIEST, LATEST = -(2**43), 2**43 - 1
+FIELDS = frozenset(("event", "id", "ignored", "others", "visitor"))
+"""What hits may carry that this program knows."""
+
+Ints = NDArray[np.int64]
+
+
+class NewerMessage(BadMessage):
+    """A sound message that only a later version can read."""
+
+    def __init__(self, version: int, fields: Sequence[str]):
+        self.version, self.fields = version, fields
+        super().__init__(
+            f"message of version {version} with {', '.join(fields) or 'no more fields'}, this program reads {VERSION}"
+        )
+
+
+class Share(NamedTuple):
+    """What the envelope says of one account."""
+
+    account: str
+    hits: int
+    total: int
+
+
+class Envelope(NamedTuple):
+    """All that a program of any version can say of a message."""
+
+    version: int
+    publisher: str
+    seq: int
+    at: int
+    lasting: bool
+    shares: Sequence[Share]
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The hits of one account. Of n hits: counts, pk, at, shape (n,); places (sum of counts,): numbers of branches, hit by hit.
+
+    amounts: of each metric those of the hits whose shape has it, in their order.  fields: name -> (positions, values).
+    """
+
+    account: str
+    total: int
+    pks: Sequence[str]
+    branches: Sequence[tuple[str, str]]
+    metrics: Sequence[str]
+    shapes: Sequence[Sequence[int]]
+    counts: Ints
+    places: Ints
+    pk: Ints
+    at: Ints
+    shape: Ints
+    amounts: Sequence[Ints]
+    fields: Mapping[str, tuple[Ints, Sequence[Any]]]
+
+    @property
+    def hits(self) -> int:
+        return len(self.at)
+
+
+class ColumnMessage(NamedTuple):
+    """One message, decoded."""
+
+    envelope: Envelope
+    refused: Sequence[Refusal]
+    sections: Sequence[Section]
+
+
+class _Column(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
+    width: int
+    base: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+    unit: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    data: bytes
+
+
+class _Field(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    name: str
+    positions: _Column
+    values: list[Any]
+
+
+class _Section(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    pks: list[str]
+    branches: list[tuple[str, str]]
+    metrics: list[str]
+    shapes: list[list[int]]
+    counts: _Column
+    places: _Column
+    pk: _Column
+    at: _Column
+    shape: _Column
+    amounts: list[_Column]
+    fields: list[_Field]
+
+
+class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    refused: list[Refusal]
+    sections: list[_Section]
+
+
+class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    version: Annotated[int, msgspec.Meta(ge=VERSION, lt=2**16)]
+    publisher: Publisher
+    seq: Seq
+    at: At
+    lasting: bool
+    shares: list[tuple[AccountName, Annotated[int, msgspec.Meta(ge=0, le=MOST_HITS)], Total]]
+    fields: list[str]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(_Head).decode
+_decode_body = msgspec.msgpack.Decoder(_Body).decode
+_decode_text = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode_text = msgspec.json.Encoder().encode
+_TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+_VALUES: Mapping[str, Any] = {"id": str, "visitor": str, "event": str, "others": OthersOnWire, "ignored": list[str]}
+
+
+def is_columns(body: bytes) -> bool:
+    """Whether these bytes begin as a message of version 2 or later does; one of version 1 begins with a brace."""
+    return body.startswith(MAGIC)
+
+
+# to bytes
+
+
+def encode(
+    publisher: str,
+    seq: int,
+    at_ms: int,
+    sections: Sequence[Section],
+    refused: Sequence[Refusal] = (),
+    lasting: bool = False,
+) -> bytes:
+    shares = [(section.account, section.hits, section.total) for section in sections]
+    fields = sorted({name for section in sections for name in section.fields})
+    head = _encode([VERSION, publisher, seq, at_ms, lasting, shares, fields])
+    body = _encode([refused, [_written(section) for section in sections]])
+    told = b"".join((len(head).to_bytes(4, "big"), head, body, END))
+    return MAGIC + zlib.crc32(told).to_bytes(4, "big") + told
+
+
+def _written(section: Section) -> _Section:
+    fields = [_Field(name, _column(at), list(values)) for name, (at, values) in sorted(section.fields.items())]
+    return _Section(
+        list(section.pks),
+        list(section.branches),
+        list(section.metrics),
+        [list(shape) for shape in section.shapes],
+        _column(section.counts),
+        _column(section.places),
+        _column(section.pk),
+        _column(section.at),
+        _column(section.shape),
+        [_column(amounts, UNITS) for amounts in section.amounts],
+        fields,
+    )
+
+
+def _column(values: Ints, units: Sequence[int] = ()) -> _Column:
+    if not len(values):
+        return _Column(0, 0, 1, b"")
+    least, most = int(values.min()), int(values.max())
+    if least == most:
+        return _Column(0, least, 1, b"")
+    if most - least >= 2**63:
+        return _Column(8, 0, 1, values.astype("<i8").tobytes())
+    above = values - least
+    unit = next((unit for unit in units if not (above % unit).any()), 1)
+    span = (most - least) // unit
+    width = next(width for width in (1, 2, 4, 8) if span < 2 ** (8 * width))
+    return _Column(width, least, unit, (above // unit).astype(_TYPES[width]).tobytes())
+
+
+# from bytes
+
+
+def read_envelope(message: bytes) -> Envelope:
+    """What any program may know of a message from version 2 on, whatever its version; raises BadMessage."""
+    return _opened(message)[0]
+
+
+def decode(message: bytes) -> ColumnMessage:
+    """Raises BadMessage where anything is not as it was made, NewerMessage where only a later program can read it."""
+    envelope, rest = _opened(message)
+    if envelope.version > VERSION or not FIELDS.issuperset(envelope.fields):
+        raise NewerMessage(envelope.version, envelope.fields)
+    try:
+        body = _decode_body(rest)
+        if len(body.sections) != len(envelope.shares):
+            raise BadMessage(f"{len(body.sections)} sections, but {len(envelope.shares)} accounts")
+        sections = [_read(share, section) for share, section in zip(envelope.shares, body.sections, strict=True)]
+    except UNREADABLE as error:
+        raise BadMessage(f"message of {len(message)} bytes: {error}") from None
+    if not {name for section in sections for name in section.fields} <= set(envelope.fields):
+        raise BadMessage("a field that its envelope does not name")
+    return ColumnMessage(envelope, body.refused, sections)
+
+
+def _opened(message: bytes) -> tuple[Envelope, bytes]:
+    """The envelope, and the bytes of the body."""
+    told = message[6:]
+    if not is_columns(message) or message[2:6] != zlib.crc32(told).to_bytes(4, "big") or not told.endswith(END):
+        raise BadMessage(f"message of {len(message)} bytes: damaged")
+    end = 4 + int.from_bytes(told[:4], "big")
+    try:
+        head = _decode_head(told[4:end])
+    except UNREADABLE as error:
+        raise BadMessage(f"message of {len(message)} bytes: {error}") from None
+    shares = [Share(*share) for share in head.shares]
+    return Envelope(head.version, head.publisher, head.seq, head.at, head.lasting, shares, head.fields), told[end:-1]
+
+
+def _read(share: Share, section: _Section) -> Section:
+    hits = share.hits
+    counts = _values(section.counts, hits, 0, MOST_PLACES)
+    places = int(counts.sum())
+    if places > MOST_PLACES:
+        raise BadMessage(f"{places} branches in a section")
+    shape = _values(section.shape, hits, 0, len(section.shapes) - 1)
+    shown = np.bincount(shape, minlength=len(section.shapes))
+    having = np.zeros(len(section.metrics), np.int64)
+    for names, times in zip(section.shapes, shown.tolist(), strict=True):
+        if len(set(names)) != len(names) or any(not 0 <= name < len(having) for name in names):
+            raise BadMessage("a shape of metrics that are not there")
+        having[names] += times
+    if len(section.amounts) != len(having):
+        raise BadMessage(f"{len(section.amounts)} columns of amounts for {len(having)} metrics")
+    amounts = zip(section.amounts, having.tolist(), strict=True)
+    return Section(
+        share.account,
+        share.total,
+        section.pks,
+        section.branches,
+        section.metrics,
+        section.shapes,
+        counts,
+        _values(section.places, places, 0, len(section.branches) - 1),
+        _values(section.pk, hits, 0, len(section.pks) - 1),
+        _values(section.at, hits, EARLIEST, LATEST),
+        shape,
+        [_values(column, length, -MAX_AMOUNT, MAX_AMOUNT) for column, length in amounts],
+        {field.name: _field(field, hits) for field in section.fields},
+    )
+
+
+def _values(column: _Column, length: int, least: int, most: int) -> Ints:
+    """So many numbers, all between these bounds."""
+    width, base, unit, data = column.width, column.base, column.unit, column.data
+    if len(data) != width * length:
+        raise BadMessage(f"a column of {len(data)} bytes for {length} numbers")
+    if width == 0:
+        lowest = highest = base
+        values = np.full(length, base, np.int64)
+    elif width in _TYPES:
+        values = np.frombuffer(data, _TYPES[width]).astype(np.int64)
+        lowest, highest = (
+            (base + unit * int(values[at]) for at in (values.argmin(), values.argmax())) if length else (least, most)
+        )
+    else:
+        raise BadMessage(f"a column of numbers of {width} bytes")
+    if length and not least <= lowest <= highest <= most:
+        raise BadMessage(f"a column from {lowest} to {highest}, expected {least} to {most}")
+    return values * unit + base if width else values
+
+
+def _field(field: _Field, hits: int) -> tuple[Ints, list[Any]]:
+    positions = _values(field.positions, len(field.values), 0, hits - 1)
+    if (np.diff(positions) <= 0).any():
+        raise BadMessage(f"positions of {field.name} that do not rise")
+    kind = _VALUES[field.name]
+    return positions, [msgspec.convert(value, kind) for value in field.values]
+
+
+# from and to hits, one by one
+
+
+def section_of(account: str, total: int, hits: Sequence[WireHit]) -> Section:
+    """The columns of these hits, all legible."""
+    pks: dict[str, int] = {}
+    branches: dict[tuple[str, str], int] = {}
+    metrics: dict[str, int] = {}
+    shapes: dict[tuple[int, ...], int] = {}
+    counts, places, pk, at, shape = [], [], [], [], []
+    amounts: list[list[int]] = []
+    fields: dict[str, tuple[list[int], list[Any]]] = {}
+    for position, hit in enumerate(hits):
+        tops = _decode_text(hit.dimensions)
+        counts.append(len(tops))
+        places += [branches.setdefault((name, str(below, "utf-8")), len(branches)) for name, below in tops.items()]
+        pk.append(pks.setdefault(str(hit.pk, "utf-8"), len(pks)))
+        at.append(hit.at_ms)
+        numbers = tuple(metrics.setdefault(name, len(metrics)) for name in hit.metrics)
+        amounts += [[] for _ in range(len(metrics) - len(amounts))]
+        for number, amount in zip(numbers, hit.metrics.values(), strict=True):
+            amounts[number].append(amount)
+        shape.append(shapes.setdefault(numbers, len(shapes)))
+        for name in FIELDS:
+            if (value := getattr(hit, name)) is not None:
+                positions, values = fields.setdefault(name, ([], []))
+                positions.append(position)
+                values.append(value)
+    return Section(
+        account,
+        total,
+        list(pks),
+        list(branches),
+        list(metrics),
+        list(shapes),
+        _ints(counts),
+        _ints(places),
+        _ints(pk),
+        _ints(at),
+        _ints(shape),
+        [_ints(some) for some in amounts],
+        {name: (_ints(positions), values) for name, (positions, values) in fields.items()},
+    )
+
+
+def _ints(values: Sequence[int]) -> Ints:
+    return np.array(values, np.int64)
+
+
+def hits_of(section: Section) -> list[WireHit]:
+    """Its hits one by one, as a message of version 1 has them."""
+    pks = [msgspec.Raw(pk.encode()) for pk in section.pks]
+    branches = [b"%b:%b" % (_encode_text(name), below.encode()) for name, below in section.branches]
+    places, end = section.places.tolist(), 0
+    amounts = [iter(some.tolist()) for some in section.amounts]
+    hits = []
+    columns = zip(*(column.tolist() for column in (section.counts, section.pk, section.at, section.shape)), strict=True)
+    for count, pk, at, shape in columns:
+        begin, end = end, end + count
+        dimensions = msgspec.Raw(b"{%b}" % b",".join(branches[place] for place in places[begin:end]))
+        metrics = {section.metrics[number]: next(amounts[number]) for number in section.shapes[shape]}
+        hits.append(WireHit(pks[pk], dimensions, metrics, at))
+    for name, (positions, values) in section.fields.items():
+        for position, value in zip(positions.tolist(), values, strict=True):
+            setattr(hits[position], name, value)
+    return hits
