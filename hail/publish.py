@@ -29,7 +29,7 @@ from hail.message import MAX_REFUSALS, MOST_HEAD_BYTES, Refusal, encode_message,
 from hail.metrics import tell_held
 from hail.room import COST, MEGABYTE, Room, rest
 from hail.settings import Settings
-from hail.spool import CHUNK_BYTES, HEAD, SpoolFolder, SpoolFull, SpoolWriter
+from hail.spool import CHUNK_BYTES, MOST_HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
 log = logging.getLogger("hail.publish")
 
@@ -422,7 +422,7 @@ class _Engine:
     def _try_spool(self) -> None:
         """After it was full: a balancer that asks /readyz sends no hit that would find out whether there is room again."""
         try:
-            self._spool.reserve([CHUNK_BYTES - HEAD.size])
+            self._spool.reserve([CHUNK_BYTES - MOST_HEAD])
             self.spool_state = "ok"
         except SpoolFull as error:
             self.spool_state = f"full: {error}"

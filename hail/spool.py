@@ -3,13 +3,14 @@
 `<data>/spool/<ms of creation>-<publisher>.spool`, one open file a process, held by `flock` as long as its owner lives.
 A file is records, then zeros (space reserved before it is needed) or nothing. A record:
 
-    0       4        8              12             16
     +-------+--------+--------------+--------------+-----------------+
-    | magic | length | CRC32 of the | CRC32 of the | the bytes of    |
-    | ffHW1 | of it  | message      | 12 before    | one message     |
+    | start | length | CRC32 of the | CRC32 of all | the bytes of    |
+    |       | of it  | message      | before this  | one message     |
     +-------+--------+--------------+--------------+-----------------+      integers big endian
 
-ff is in no UTF-8 text, so the magic is in no message: after damage the next record is found again.
+After damage the next record is found by its start, which is in no message. Messages of version 1 are UTF-8, so ffHW1 does. Later
+ones are binary, and whoever sends hits could spell a whole record in their amounts: there it is ffHW2 and eight random bytes of the
+file, which nobody outside knows. They stand in its name, too: `<ms of creation>-<publisher>-<mark>.spool`, where no damage can be.
 
 Promises: `append` returns after fsync. A record that was cut off was never promised, and is left out; whatever else
 cannot be read is reported, and its file is set aside. Reading, shipping and removing may be done by many at once and
@@ -20,6 +21,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import time
 import zlib
 from collections.abc import Iterable
@@ -28,8 +30,11 @@ from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
 
-MAGIC = b"\xffHW1"
-HEAD = Struct(">4sIII")
+MAGIC, MARKED = b"\xffHW1", b"\xffHW2"
+MARK_BYTES = 8
+SIZES = Struct(">III")  # of a head, after its start
+_NAME = re.compile(r"[0-9]+-[0-9a-f]{16}-([0-9a-f]{16})\..*")
+MOST_HEAD = len(MARKED) + MARK_BYTES + SIZES.size
 CHUNK_BYTES = 1 << 20
 STALE_NEW_S = 3600
 MEGABYTE = 1_000_000
@@ -48,47 +53,58 @@ class Records(NamedTuple):
     end: int
 
 
-def record_of(message: bytes) -> bytes:
-    start = HEAD.pack(MAGIC, len(message), zlib.crc32(message), 0)[:12]
-    return start + zlib.crc32(start).to_bytes(4, "big") + message
+def head_size(start: bytes) -> int:
+    return len(start) + SIZES.size
 
 
-def _record_at(data: bytes, at: int) -> tuple[bool, int]:
+def record_of(message: bytes, start: bytes = MAGIC) -> bytes:
+    head = start + SIZES.pack(len(message), zlib.crc32(message), 0)[:8]
+    return head + zlib.crc32(head).to_bytes(4, "big") + message
+
+
+def _record_at(data: bytes, at: int, start: bytes) -> tuple[bool, int]:
     """Is there a whole record, and where does it (by its head) end; -1 when there is no sound head."""
-    if len(data) - at < HEAD.size:
+    body = at + head_size(start)
+    if len(data) < body or not data.startswith(start, at):
         return False, -1
-    magic, length, crc, head_crc = HEAD.unpack_from(data, at)
-    if magic != MAGIC or zlib.crc32(data[at : at + 12]) != head_crc:
+    length, crc, head_crc = SIZES.unpack_from(data, at + len(start))
+    if zlib.crc32(data[at : body - 4]) != head_crc:
         return False, -1
-    end = at + HEAD.size + length
-    return end <= len(data) and zlib.crc32(data[at + HEAD.size : end]) == crc, end
+    end = body + length
+    return end <= len(data) and zlib.crc32(data[body:end]) == crc, end
 
 
-def read_records(data: bytes) -> Records:
-    """The records of a file, or of its rest. Offsets are counted from the start of `data`."""
+def read_records(data: bytes, start: bytes = MAGIC) -> Records:
+    """The records of a file, or of its rest. Offsets are counted from the begin of `data`."""
     messages: list[bytes] = []
     damaged: list[tuple[int, int]] = []
     at = torn = 0
     written = len(data.rstrip(b"\0"))
     while at < written:
-        whole, end = _record_at(data, at)
+        whole, end = _record_at(data, at, start)
         if whole:
-            messages.append(data[at + HEAD.size : end])
+            messages.append(data[at + head_size(start) : end])
             at = end
             continue
-        following = data.find(MAGIC, at + 1)
-        while following >= 0 and not _record_at(data, following)[0]:
-            following = data.find(MAGIC, following + 1)
+        following = data.find(start, max(at + 1, end))  # where the head is sound, behind its message and never in it
+        while following >= 0 and not _record_at(data, following, start)[0]:
+            following = data.find(start, following + 1)
         if following >= 0:
             damaged.append((at, following))
             at = following
-        elif end > written or written - at < HEAD.size:
+        elif end > written or written - at < head_size(start):
             torn = written - at
             break
         else:
             damaged.append((at, written))
             at = written
     return Records(messages, damaged, torn, at)
+
+
+def start_of(name: str) -> bytes:
+    """The start of each record of a file of this name."""
+    found = _NAME.fullmatch(name)
+    return MARKED + bytes.fromhex(found[1]) if found else MAGIC
 
 
 def sync_folder(folder: Path) -> None:
@@ -102,11 +118,12 @@ def sync_folder(folder: Path) -> None:
 class SpoolWriter:
     """The one open file of a process. Not for more than one thread at a time.
 
-    limit_mb: of the whole folder, all processes; it may be passed by CHUNK_BYTES a process.
+    limit_mb: of the whole folder, all processes; it may be passed by CHUNK_BYTES a process.  marked: for binary messages.
     """
 
-    def __init__(self, folder: "SpoolFolder", publisher: str, file_mb: float, limit_mb: float):
-        self._folder, self._publisher = folder, publisher
+    def __init__(self, folder: "SpoolFolder", publisher: str, file_mb: float, limit_mb: float, marked: bool = False):
+        self._folder, self._publisher, self._marked = folder, publisher, marked
+        self._start = MAGIC
         self._file_bytes, self._limit_bytes = int(file_mb * MEGABYTE), int(limit_mb * MEGABYTE)
         self._fd = -1
         self._path = folder.path
@@ -122,7 +139,7 @@ class SpoolWriter:
 
     def reserve(self, sizes: Iterable[int]) -> None:
         """Makes sure that messages of these sizes can be appended; raises SpoolFull, and nothing has happened."""
-        wanted = sum(size + HEAD.size for size in sizes)
+        wanted = sum(size + MOST_HEAD for size in sizes)
         if self._fd >= 0 and self._end and self._end + wanted > self._file_bytes:
             self.seal()
         if self._end + wanted <= self._reserved:
@@ -140,7 +157,7 @@ class SpoolWriter:
 
     def append(self, messages: list[bytes]) -> None:
         """All of them, fsynced once; room was reserved. Raises OSError when the disk fails: none is promised then."""
-        data = memoryview(b"".join(map(record_of, messages)))
+        data = memoryview(b"".join(record_of(message, self._start) for message in messages))
         at = self._end
         try:
             while data:
@@ -175,7 +192,11 @@ class SpoolWriter:
 
     def _open(self) -> None:
         self._folder.path.mkdir(parents=True, exist_ok=True)
-        path = self._folder.path / f"{time.time_ns() // 1000:016d}-{self._publisher}.spool"
+        mark = os.urandom(MARK_BYTES) if self._marked else b""
+        path = (
+            self._folder.path / f"{time.time_ns() // 1000:016d}-{self._publisher}{'-' * bool(mark)}{mark.hex()}.spool"
+        )
+        self._start = start_of(path.name)
         new = path.with_suffix(".new")  # locked before it has a name that hailwail looks for
         fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -208,6 +229,10 @@ class SpoolFile:
         return self.ours
 
     @property
+    def start(self) -> bytes:
+        return start_of(self.path.name)
+
+    @property
     def removed(self) -> bool:
         return os.fstat(self.fd).st_nlink == 0
 
@@ -215,19 +240,19 @@ class SpoolFile:
         """What follows `read_to`, which the caller moves. Of a file that is still written only what is whole so far."""
         if not self.ours and os.pread(self.fd, 4, self.read_to) in (b"", b"\0\0\0\0"):
             return Records([], [], 0, self.read_to)
-        records = read_records(self._bytes())
+        records = read_records(self._bytes(), self.start)
         damaged = [(start + self.read_to, end + self.read_to) for start, end in records.damaged]
         if not self.ours and damaged:  # the owner may be in the midst of writing it
-            records = read_records(self._bytes()[: records.damaged[0][0]])
+            records = read_records(self._bytes()[: records.damaged[0][0]], self.start)
             damaged = []
         return Records(records.messages, damaged, records.torn if self.ours else 0, self.read_to + records.end)
 
     def first(self) -> bytes | None:
         """Its first message, if there is one: without reading the rest, where that is whole."""
-        end = _record_at(os.pread(self.fd, HEAD.size, 0), 0)[1]
+        end = _record_at(os.pread(self.fd, MOST_HEAD, 0), 0, self.start)[1]
         data = os.pread(self.fd, max(end, 0), 0)
-        if _record_at(data, 0)[0]:
-            return data[HEAD.size :]
+        if _record_at(data, 0, self.start)[0]:
+            return data[head_size(self.start) :]
         return next(iter(self.rest().messages), None)
 
     def _bytes(self) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hail.message import decode_message
-from hail.spool import HEAD, SpoolFolder, read_records
+from hail.spool import MAGIC, SpoolFolder, head_size, read_records
 from tests.farm import ROOT, Farm
 from tests.killing import kill_at_an_exact_place, kill_at_random_moments, kill_hail_and_its_master
 from tests.older_aof import put_back_an_older_aof
@@ -125,10 +125,10 @@ def test_a_spool_file_cut_inside_its_last_record(farm: Farm, unique: str, tmp_pa
     name = farm.spool.names()[-1]
     data = (farm.spool.path / name).read_bytes()
     bodies = [body for body in read_records(data).messages if unique.encode() in body]
-    last = HEAD.size + len(bodies[-1])
+    last = head_size(MAGIC) + len(bodies[-1])
     end = data.rindex(bodies[-1]) + len(bodies[-1])
     whole = {number for body in bodies[:-1] for number in numbers_in(body, unique)}
-    for cut in (1, 10, HEAD.size, last // 2, last - 1):
+    for cut in (1, 10, head_size(MAGIC), last // 2, last - 1):
         folder = SpoolFolder(tmp_path / str(cut))
         folder.path.mkdir(parents=True)
         (folder.path / name).write_bytes(data[: end - last + cut])

@@ -4,15 +4,18 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hail.message import encode_message
+from hail.columns import encode, section_of
+from hail.message import decode_message, encode_message
 from hail.settings import load
-from hail.spool import HEAD, MAGIC, SpoolFolder, SpoolFull, SpoolWriter, read_records, record_of
+from hail.spool import MAGIC, MARKED, SpoolFolder, SpoolFull, SpoolWriter, head_size, read_records, record_of, start_of
 from tests.laws import law
 from whale.count.hailwail import Hailwail
 from whale.errors import Unavailable
@@ -310,6 +313,66 @@ def test_given_up_files_without_a_name_are_cleared_away(folder: SpoolFolder) -> 
 
 
 def test_a_record_has_the_size_that_is_drawn() -> None:
-    assert HEAD.size == 16
+    assert head_size(MAGIC) == 16
     assert record_of(b"abc")[:8] == b"\xffHW1\0\0\0\3"
     assert record_of(b"abc")[16:] == b"abc"
+
+
+# messages that are no text
+
+START = start_of("1-0123456789abcdef-00112233445566ff.spool")
+
+
+def spelling(*forged: bytes) -> bytes:
+    """A message whose hits' amounts spell these bytes, each eight of them one amount."""
+    text = b"".join(forged)
+    text += bytes(-len(text) % 8)
+    amounts = [int.from_bytes(text[at : at + 8], "little", signed=True) for at in range(0, len(text), 8)]
+    section = section_of("default", 1, decode_message(message(0)).hits * len(amounts))
+    section = replace(section, amounts=[np.array(amounts, np.int64)])
+    made = encode("0123456789abcdef", 0, int(NOW * 1000), [section])
+    assert text in made
+    return made
+
+
+def test_a_file_for_binary_messages_has_its_mark_in_its_name_and_before_each_record(folder: SpoolFolder) -> None:
+    writer = SpoolWriter(folder, "0123456789abcdef", file_mb=2, limit_mb=10, marked=True)
+    for _ in range(2):
+        append(writer, b"one.", b"two.")
+        writer.seal()
+    names = folder.names()
+    starts = {start_of(name) for name in names}
+    assert len(starts) == 2
+    for name in names:
+        start = start_of(name)
+        assert start.startswith(MARKED)
+        assert (folder.path / name).read_bytes() == record_of(b"one.", start) + record_of(b"two.", start)
+        file = folder.open(name)
+        assert file
+        assert file.first() == b"one."
+        assert file.rest().messages == [b"one.", b"two."]
+        file.close()
+
+
+def test_what_a_request_spells_is_no_record_wherever_a_file_is_cut_or_flipped() -> None:
+    other = start_of("1-0123456789abcdef-0000000000000000.spool")
+    forged = [record_of(b"forged.", start) for start in (MAGIC, MARKED, other)]
+    messages = [spelling(*forged), b"between.", spelling(b"1234567", *forged), b"last."]
+    file = b"".join(record_of(each, START) for each in messages)
+    assert read_records(file, START).messages == messages
+    for at in range(len(file)):
+        flipped = bytearray(file)
+        flipped[at] ^= 0x41
+        for data in (file[:at], bytes(flipped)):
+            records = read_records(data, START)
+            assert set(records.messages) <= set(messages)
+            assert len(records.messages) >= (3 if len(data) == len(file) else 0)
+
+
+def test_behind_a_damaged_message_reading_goes_on_and_not_inside_it() -> None:
+    inner = record_of(b"inner.", START)  # as if somebody knew the mark
+    file = record_of(b"x" + inner + b"y.", START) + record_of(b"next.", START)
+    damaged = file.replace(b"x", b"z", 1)
+    records = read_records(damaged, START)
+    assert records.messages == [b"next."]
+    assert records.damaged == [(0, len(file) - len(record_of(b"next.", START)))]
