@@ -108,6 +108,16 @@ class Message(_Envelope, kw_only=True):
     def name(self) -> tuple[str, int]:
         return self.publisher, self.seq
 
+    @property
+    def part(self) -> tuple[str, str, int]:
+        """Its name, and the account whose hits these are."""
+        return self.account, self.publisher, self.seq
+
+    @property
+    def mark(self) -> tuple[str, str, int]:
+        """As which it is remembered that it was counted: with its account, or with "" where one name is for those of all accounts."""
+        return self.account if self.v == VERSION or self.lasting else "", self.publisher, self.seq
+
 
 _decode = msgspec.json.Decoder(Message).decode
 _decode_hit = msgspec.json.Decoder(WireHit).decode

@@ -18,6 +18,8 @@ from whale.period import Interval
 
 Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
+Mark = tuple[str, str, int]
+"""As which a message is remembered: (account, publisher, seq); "" is the account where all of them have it under one name."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class Tally:
     and a day.
     """
 
-    publisher: str
-    seq: int
+    mark: Mark
     total: int
     hits: int
     dropped: Mapping[str, int] = field(default_factory=dict)
@@ -37,8 +38,12 @@ class Tally:
     kept_s: float = 0.0
 
     @property
-    def name(self) -> Name:
-        return self.publisher, self.seq
+    def publisher(self) -> str:
+        return self.mark[1]
+
+    @property
+    def seq(self) -> int:
+        return self.mark[2]
 
 
 @dataclass(frozen=True, slots=True)

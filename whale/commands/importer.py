@@ -237,7 +237,7 @@ class ToStore:
 
 def known_of(store: Tallies, messages: Sequence[Message]) -> list[Message]:
     """Those that were counted before."""
-    return [message for message in messages if store.seen(ACCOUNT, message.name)]
+    return [message for message in messages if store.seen(message.mark)]
 
 
 class ToBroker:
@@ -493,7 +493,7 @@ class Importing:
     def _known_before(self, step: Step, begun: Unfinished) -> Step:
         """The same step, of an import that a version before has begun: nobody knows when it did."""
         publisher = begun.counted.parts[-1].publisher
-        if not any(self._store.seen(ACCOUNT, (publisher, seq)) for seq in range(FIRST_BLOCKS)):
+        if not any(self._store.seen((ACCOUNT, publisher, seq)) for seq in range(FIRST_BLOCKS)):
             return step
         counted = msgspec.structs.replace(begun.counted, is_exact=False)
         begun = msgspec.structs.replace(begun, counted=counted)

@@ -19,7 +19,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -27,11 +27,11 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
-from whale.cells import Name
+from whale.cells import Batch, Mark, Name
 from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
-from whale.count.witness import Dropped, Witness
+from whale.count.witness import Witness
 from whale.errors import Interrupted, Unavailable
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches
@@ -48,9 +48,13 @@ SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
 log = logging.getLogger(__name__)
 
-_Places = dict[Name, list[Placed]]
+_Whole = Sequence[Message]
+"""All that one delivery holds: a message of version 1, or of a later one what it holds of each account. Never taken apart."""
+_Part = tuple[str, str, int]
+"""Account, publisher, seq."""
+_Places = dict[_Part, list[Placed]]
 """Of each message the branches of its hits."""
-_LeftOut = dict[Name, dict[int, Reason]]
+_LeftOut = dict[_Part, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
 
 
@@ -107,126 +111,144 @@ class Applier:
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
         self._rests_at = time.monotonic() + REST_S
-        by_account: dict[str, dict[Name, Message]] = {}
+        wholes: dict[Mark, dict[str, Message]] = {}
         for message in messages:
-            by_account.setdefault(message.account, {})[message.name] = message
-        for account, named in by_account.items():
-            waiting = list(named.values())
-            while waiting:
-                self._relieve()
-                group = self._group(waiting)
-                try:
-                    self._apply_steadily(account, waiting[:group], now)
-                except Interrupted:
-                    self._apply_steadily(account, waiting[:group], now)
-                waiting = waiting[group:]
+            wholes.setdefault(message.mark, {})[message.account] = message
+        waiting = [list(parts.values()) for parts in wholes.values()]
+        while waiting:
+            self._relieve()
+            group = self._group(waiting)
+            try:
+                self._apply_steadily(waiting[:group], now)
+            except Interrupted:
+                self._apply_steadily(waiting[:group], now)
+            waiting = waiting[group:]
 
-    def _group(self, waiting: Sequence[Message]) -> int:
+    def _group(self, waiting: Sequence[_Whole]) -> int:
         """How many of the waiting messages go together."""
         hits = 0
-        for position, message in enumerate(waiting[:MAX_MESSAGES]):
-            hits += len(message.hits)
+        for position, whole in enumerate(waiting[:MAX_MESSAGES]):
+            hits += sum(len(message.hits) for message in whole)
             if position and hits > self._settings.apply_max_hits:
                 return position
         return min(len(waiting), MAX_MESSAGES)
 
-    def _apply_steadily(self, account: str, messages: Sequence[Message], now: float) -> None:
+    def _apply_steadily(self, wholes: Sequence[_Whole], now: float) -> None:
         """From the claim on: an id that the store claimed and forgot again could be claimed by another message too."""
         with self._store.steady():
-            self._apply_group(account, messages, now)
+            self._apply_group(wholes, now)
 
-    def _apply_group(self, account: str, messages: Sequence[Message], now: float) -> None:
+    def _apply_group(self, wholes: Sequence[_Whole], now: float) -> None:
         if len(self._branches) > MAX_ACCOUNTS:
             for branches in self._branches.values():
                 branches.clear()
             self._branches.clear()
-        self._branches.setdefault(account, Branches(self._room))
-        while messages:
+        for whole in wholes:
+            for message in whole:
+                self._branches.setdefault(message.account, Branches(self._room))
+        while wholes:
             for branches in self._branches.values():
                 branches.trim()
-            places, left_out = self._placed(account, messages, now)
-            some, messages = messages[: len(places)], messages[len(places) :]
-            self._leave_out_duplicates(account, some, left_out, now)
+            count, places, left_out = self._placed(wholes, now)
+            some, wholes = wholes[:count], wholes[count:]
+            self._leave_out_duplicates(some, left_out, now)
             while some:
-                some = some[self._apply_some(account, some, places, left_out, now) :]
+                some = some[self._apply_some(some, places, left_out, now) :]
 
-    def _apply_some(
-        self, account: str, messages: Sequence[Message], places: _Places, left_out: Dropped, now: float
-    ) -> int:
+    def _apply_some(self, wholes: Sequence[_Whole], places: _Places, left_out: _LeftOut, now: float) -> int:
         """Applies the first of the messages, as many as one apply may hold; how many these are."""
-        gathering = self._gathering(account, messages, places, left_out, is_bounded=True)
-        batch = gathering.batch(self._store.zone(account), now)
-        messages, lost = messages[: len(batch.tallies)], gathering.left_out
-        again = self._store.apply(account, batch, now)
+        count, gatherings = self._gatherings(wholes, places, left_out, is_bounded=True)
+        wholes = wholes[:count]
+        lost = {account: gathering.left_out for account, gathering in gatherings.items()}
+        again = self._store.apply(self._batches(gatherings, now), now)
         while again:
             shard, seen = again.popitem()
-            rest = [message for message in messages if message.name not in seen]
+            rest = [whole for whole in wholes if whole[0].mark not in seen]
             while rest:
-                gathering = self._gathering(account, rest, places, left_out)
-                lost |= gathering.left_out
-                batch = gathering.batch(self._store.zone(account), now, {shard})
-                more = self._store.apply(account, batch, now).get(shard)
+                _, gatherings = self._gatherings(rest, places, left_out)
+                for account, gathering in gatherings.items():
+                    lost[account] |= gathering.left_out
+                more = self._store.apply(self._batches(gatherings, now, {shard}), now).get(shard)
                 if more is None:
                     break
-                rest = [message for message in rest if message.name not in more]
-        self.witness.saw(account, messages, lost, now)
-        return len(messages)
+                rest = [whole for whole in rest if whole[0].mark not in more]
+        for account, dropped in lost.items():
+            messages = [message for whole in wholes for message in whole if message.account == account]
+            self.witness.saw(account, messages, dropped, now)
+        return count
 
-    def _gathering(
-        self, account: str, messages: Sequence[Message], places: _Places, left_out: Dropped, is_bounded: bool = False
-    ) -> Gathering:
-        """is_bounded: of the first messages only, as many as fit."""
-        gathering = Gathering(self._settings, self._branches[account], self._store.resets(account))
+    def _gatherings(
+        self, wholes: Sequence[_Whole], places: _Places, left_out: _LeftOut, is_bounded: bool = False
+    ) -> tuple[int, dict[str, Gathering]]:
+        """How many messages were gathered, by account. is_bounded: the first ones only, as many as fit."""
+        found: dict[str, Gathering] = {}
         most_size, periods, held_before = self._settings.apply_max_cells, len(self._settings.periods), self._room.held
-        for message in messages:
-            gathering.take(message, places[message.name], left_out.get(message.name, {}))
+        for count, whole in enumerate(wholes, 1):
+            for message in whole:
+                account = message.account
+                if account not in found:
+                    found[account] = Gathering(self._settings, self._branches[account], self._store.resets(account))
+                found[account].take(message, places[message.part], left_out.get(message.part, {}))
             if is_bounded:
-                held = gathering.cells * periods * CELL_BYTES + self._room.held - held_before
-                if held > self._most_bytes or gathering.size > most_size:
-                    break
-        return gathering
+                cells = sum(gathering.cells for gathering in found.values())
+                held = cells * periods * CELL_BYTES + self._room.held - held_before
+                if held > self._most_bytes or sum(gathering.size for gathering in found.values()) > most_size:
+                    return count, found
+        return len(wholes), found
 
-    def _placed(self, account: str, messages: Sequence[Message], now: float) -> tuple[_Places, _LeftOut]:
-        """The branches of the first messages, as many as may be remembered at once; hits that cannot be read are kept aside."""
+    def _batches(
+        self, gatherings: Mapping[str, Gathering], now: float, shards: Collection[int] | None = None
+    ) -> dict[str, Batch]:
+        return {
+            account: gathering.batch(self._store.zone(account), now, shards)
+            for account, gathering in gatherings.items()
+        }
+
+    def _placed(self, wholes: Sequence[_Whole], now: float) -> tuple[int, _Places, _LeftOut]:
+        """The branches of the first messages, as many as may be remembered at once, and how many messages these are.
+
+        Hits that cannot be read are kept aside.
+        """
         places: _Places = {}
         found: _LeftOut = {}
-        aside = []
-        most = self._room.held + self._most_bytes / 2
-        for message in messages:
-            name = message.name
-            places[name], undecodable = places_of(message.hits, self._branches[account])
-            for position in undecodable:
-                found.setdefault(name, {})[position] = Reason.UNDECODABLE_HIT
-                aside.append(Illegible(f"{name[0]}-{name[1]}.{position}", message.at, message.hits[position].raw))
+        aside: dict[str, list[Illegible]] = {}
+        most, count = self._room.held + self._most_bytes / 2, 0
+        for whole in wholes:
+            count += 1
+            for message in whole:
+                places[message.part], undecodable = places_of(message.hits, self._branches[message.account])
+                for position in undecodable:
+                    found.setdefault(message.part, {})[position] = Reason.UNDECODABLE_HIT
+                    name = f"{message.publisher}-{message.seq}.{position}"
+                    raw = message.hits[position].raw
+                    aside.setdefault(message.account, []).append(Illegible(name, message.at, raw))
             if self._room.held > most:
                 break
-        if aside:
-            log.error(
-                "unreadable hits, kept for `hailwhale doctor --dead`: %d, the first %s", len(aside), aside[0].name
-            )
-            self._store.set_aside(account, aside)
-        return places, found
+        for account, some in aside.items():
+            log.error("unreadable hits, kept for `hailwhale doctor --dead`: %d, the first %s", len(some), some[0].name)
+            self._store.set_aside(account, some)
+        return count, places, found
 
-    def _leave_out_duplicates(self, account: str, messages: Sequence[Message], left_out: _LeftOut, now: float) -> None:
+    def _leave_out_duplicates(self, wholes: Sequence[_Whole], left_out: _LeftOut, now: float) -> None:
         """Adds hits whose id is owned by another message, or came earlier in their own."""
-        ids, places = [], []
-        for message in messages:
-            name = message.name
+        asked: dict[str, list[tuple[str, Name]]] = {}
+        places: dict[str, list[tuple[_Part, int]]] = {}
+        for message in (message for whole in wholes for message in whole):
             mine: set[str] = set()
-            unread = left_out.get(name, {})
+            unread = left_out.get(message.part, {})
             for position, hit in enumerate(message.hits):
                 if hit.id is None or position in unread:
                     continue
                 if hit.id in mine:
-                    left_out.setdefault(name, {})[position] = Reason.DUPLICATE
+                    left_out.setdefault(message.part, {})[position] = Reason.DUPLICATE
                 else:
                     mine.add(hit.id)
-                    ids.append((hit.id, name))
-                    places.append((name, position))
-        if ids:
+                    asked.setdefault(message.account, []).append((hit.id, message.name))
+                    places.setdefault(message.account, []).append((message.part, position))
+        for account, ids in asked.items():
             for taken in self._store.claim(account, ids, now):
-                name, position = places[taken]
-                left_out.setdefault(name, {})[position] = Reason.DUPLICATE
+                part, position = places[account][taken]
+                left_out.setdefault(part, {})[position] = Reason.DUPLICATE
 
 
 class MergingApplier:

@@ -18,7 +18,7 @@ class Tallies:
         message = taken.message
         dropped = Counter[str](taken.left_out.values())
         self._tallies.append(
-            Tally(*message.name, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
+            Tally(message.mark, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
         )
 
     def fill(self, batch: Batch, zone: str, now: float) -> Batch:

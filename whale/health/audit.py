@@ -126,7 +126,7 @@ def close(store: AuditStore, account: str, found: Found) -> Audit:
                 continue
             publisher = message.publisher
             totals[publisher] = max(totals.get(publisher, 0), message.total)
-            if message.name not in placed and not store.seen(account, message.name):
+            if message.name not in placed and not store.seen(message.mark):
                 placed.add(message.name)
                 where[publisher] = where.get(publisher, 0) + len(message.hits)
                 since += [message.at] if where is spooled else []

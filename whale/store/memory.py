@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hail.hit import Reason
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.cells import Batch, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
+from whale.cells import Batch, Extras, Mark, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
@@ -178,7 +178,7 @@ class MemoryStore:
         self._cells: dict[tuple[str, Pk, Path, Interval, int, str], int] = {}
         self._directory: dict[str, _Names] = {}
         self._names: dict[tuple[str, Pk], _PkNames] = {}
-        self._seen: set[tuple[str, Name]] = set()
+        self._seen: set[Mark] = set()
         self._ids: dict[tuple[str, str], tuple[Name, float]] = {}
         self._tallies: dict[str, list[Tally]] = {}
         self._faults: dict[str, dict[str, int]] = {}
@@ -239,13 +239,18 @@ class MemoryStore:
     def resets(self, account: str) -> frozenset[Reset]:
         return frozenset(self._resets.get(account, {}).values())
 
-    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
-        if not self.resets(account) <= batch.resets:
+    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
+        if any(not self.resets(account) <= batch.resets for account, batch in batches.items()):
             return {0: set()}
-        seen = {tally.name for tally in batch.tallies if (account, tally.name) in self._seen}
-        if seen:
+        marks = {tally.mark for batch in batches.values() for tally in batch.tallies}
+        if seen := marks & self._seen:
             return {0: seen}
-        self._seen.update((account, tally.name) for tally in batch.tallies)
+        self._seen |= marks
+        for account, batch in batches.items():
+            self._add_up(account, batch)
+        return {}
+
+    def _add_up(self, account: str, batch: Batch) -> None:
         self._tallies.setdefault(account, []).extend(batch.tallies)
         for interval, level in reversed(batch.cells.items()):  # the widest has every path, in the order they came
             for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
@@ -261,7 +266,6 @@ class MemoryStore:
                                 key = account, pk, path, interval, start, metric if bin_ else known
                                 self._add(key, amount)
         self._mark(account, batch.extras)
-        return {}
 
     def _mark(self, account: str, extras: Extras) -> None:
         for interval, level in extras.names.items():
@@ -576,8 +580,8 @@ class MemoryStore:
         names = self._names.get((account, pk))
         return list(names.metrics.children[()]) if names else []
 
-    def seen(self, account: str, name: Name) -> bool:
-        return (account, name) in self._seen
+    def seen(self, mark: Mark) -> bool:
+        return mark in self._seen
 
     def audit(self, account: str) -> list[PublisherAudit]:
         found = []

@@ -1,9 +1,10 @@
 """What hits add up to is taken, in batches."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from whale.cells import Batch, Name, Reset
+from whale.cells import Batch, Mark, Reset
 from whale.store.contract.zones import Zones
 
 
@@ -23,10 +24,10 @@ class Batches(Zones, Protocol):
     def resets(self, account: str) -> frozenset[Reset]:
         """The resets that this process knows of; `apply` says where there are others."""
 
-    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
-        """Adds what some messages add up to, on each shard all or nothing, and each message once.
+    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
+        """Adds what some messages add up to, by account: on each shard all or nothing, and each message once.
 
-        Extras may come of a message that is not applied, since it was or will be.
+        Batches of one apply have the same `shards`. Extras may come of a message that is not applied, since it was or will be.
         Returns, for each shard where nothing was written, the messages that had been applied there before: the
         caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
         """

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from whale.cells import Name
+from whale.cells import Mark
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class PublisherAudit:
 class Tallies(Protocol):
     """For many threads."""
 
-    def seen(self, account: str, name: Name) -> bool:
+    def seen(self, mark: Mark) -> bool:
         """Whether the shard that keeps its publisher's tally has counted this message: what the audit closes on.
 
         Other shards may still be due, where a worker was killed between two; the message then comes again.

@@ -1,10 +1,11 @@
 -- Adds the cells of some messages on one shard: all or nothing, and each message once.
 --
--- KEYS     M seen bitmaps, one a message; D dictionaries, one a pk; T tallies, one a message homed here; the shard's pubs, faults and
---          aside; then one block a (pk, interval, block, page)
--- ARGV[1]  msgpack [[bit, ttl, ...], [token, ...], [[publisher, seq, total, [field, n, ...]], ...], now, tally ttl, [reason, n, ...]]
+-- KEYS     M seen bitmaps, one a message; D dictionaries, one a pk; then of each account: tallies, one a message homed here; the
+--          shard's pubs, faults and aside; one block a (pk, interval, block, page)
+-- ARGV[1]  msgpack [[bit, ttl, ...], [token, ...], now, tally ttl, account, ...], an account: [[[publisher, seq, total, [field, n, ...]],
+--          ...], [reason, n, ...], blocks]
 --          bit and ttl of each message (ttl 0: for ever); a token that each dictionary must know; each tally; how many
---          cells the caller lost
+--          cells the caller lost; how many blocks follow
 -- ARGV[2]  msgpack, one a block: [ttl or 0, offset, [metric, ["#node", "delta", ...], metric, ...], offset, ...]: deltas are decimal
 --          text, since Lua's numbers are doubles and 2^53 + 1 would become 2^53
 -- Returns  {"seen", i, ...}: these messages (the first 1,000 of them) were applied before, nothing is written
@@ -20,8 +21,8 @@
 -- must be searched, so a string may be somewhat larger: PACKED_BYTES a field.
 local SPLIT, DENSE, FIELD_BYTES, PACKED_BYTES = 512, 256, 48, 36
 local head = cmsgpack.unpack(ARGV[1])
-local bits, tokens, tallies, now, tally_ttl = head[1], head[2], head[3], head[4], head[5]
-local M, D, T = #bits / 2, #tokens, #tallies
+local bits, tokens, now, tally_ttl = head[1], head[2], head[3], head[4]
+local M, D = #bits / 2, #tokens
 
 local refused = {}
 for i = 1, M do
@@ -39,7 +40,7 @@ for i = 1, M do
   if bits[2 * i] > 0 then redis.call('EXPIRE', KEYS[i], bits[2 * i]) else redis.call('PERSIST', KEYS[i]) end
 end
 
-local pubs, faults_key, aside = KEYS[M + D + T + 1], KEYS[M + D + T + 2], KEYS[M + D + T + 3]
+local faults_key, aside -- of the account that is worked at
 local faults = 0
 
 -- Notes, in the dictionary, that a cell lacks an amount: "interval:block:offset:metric:node;" for those who read it. Past NOTES bytes
@@ -66,18 +67,6 @@ local function fault(reason, key, slot, delta, metric, node)
   redis.pcall('LPUSH', aside, cmsgpack.pack({reason, key, slot, delta}))
   redis.pcall('LTRIM', aside, 0, 999)
 end
-
-for i = 1, T do
-  local key, tally = KEYS[M + D + i], tallies[i]
-  for j = 1, #tally[4], 2 do redis.pcall('HINCRBY', key, tally[4][j], tally[4][j + 1]) end
-  local last = tonumber(redis.pcall('HGET', key, 'seq') or -1)
-  if last and tally[2] > last then redis.pcall('HSET', key, 'seq', tally[2], 'total', tally[3]) end
-  redis.pcall('EXPIRE', key, tally_ttl)
-  redis.pcall('ZADD', pubs, now, tally[1])
-end
-if T > 0 then redis.pcall('ZREMRANGEBYSCORE', pubs, '-inf', now - tally_ttl) end
-
-for i = 1, #head[6], 2 do redis.pcall('HINCRBY', faults_key, head[6][i], head[6][i + 1]) end
 
 local function wrong_type(reply)
   return reply.err:find('WRONGTYPE', 1, true) and 'wrong_type' or 'overflow'
@@ -204,9 +193,7 @@ local function split(block, ttl)
   for offset, cells in pairs(all) do add_bucket(block, offset, cells, ttl) end
 end
 
-local blocks = cmsgpack.unpack(ARGV[2])
-for i = 1, #blocks do
-  local block, buckets = KEYS[M + D + T + 3 + i], blocks[i]
+local function add_block(block, buckets)
   local ttl = buckets[1]
   at_block = block
   local kind = redis.call('TYPE', block).ok
@@ -232,5 +219,28 @@ for i = 1, #blocks do
     if kind == 'none' and ttl > 0 then redis.call('EXPIRE', block, ttl) end
     if (kind == 'none' or kind == 'hash') and redis.call('HLEN', block) > SPLIT then split(block, ttl) end
   end
+end
+
+local function tell(tallies, keys, pubs)
+  for i = 1, #tallies do
+    local key, tally = KEYS[keys + i], tallies[i]
+    for j = 1, #tally[4], 2 do redis.pcall('HINCRBY', key, tally[4][j], tally[4][j + 1]) end
+    local last = tonumber(redis.pcall('HGET', key, 'seq') or -1)
+    if last and tally[2] > last then redis.pcall('HSET', key, 'seq', tally[2], 'total', tally[3]) end
+    redis.pcall('EXPIRE', key, tally_ttl)
+    redis.pcall('ZADD', pubs, now, tally[1])
+  end
+  if #tallies > 0 then redis.pcall('ZREMRANGEBYSCORE', pubs, '-inf', now - tally_ttl) end
+end
+
+local at, all, block = M + D, cmsgpack.unpack(ARGV[2]), 0
+for a = 5, #head do
+  local tallies, lost, blocks = head[a][1], head[a][2], head[a][3]
+  local own = at + #tallies
+  faults_key, aside = KEYS[own + 2], KEYS[own + 3]
+  tell(tallies, at, KEYS[own + 1])
+  for i = 1, #lost, 2 do redis.pcall('HINCRBY', faults_key, lost[i], lost[i + 1]) end
+  for i = 1, blocks do add_block(KEYS[own + 3 + i], all[block + i]) end
+  at, block = own + 3 + blocks, block + blocks
 end
 return {'ok', faults}

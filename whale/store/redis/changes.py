@@ -154,7 +154,7 @@ class Changer:
             ask += (dictionary.metrics[name], str(change.amounts[name]))
         if added is not None and not any(added[name] for name in counted):
             ask[2] = ""
-        head = [[], [dictionary.token.decode()], [], int(now), TALLY_TTL_S, lost]
+        head = [[], [dictionary.token.decode()], int(now), TALLY_TTL_S, [[], lost, len(blocks)]]
         answer = self._set(names, [pack(head), pack(blocks), pack(ask)])
         if answer[0] == b"stale":
             self._numbers.drop(keys.account_name, dictionary)

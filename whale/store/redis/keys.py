@@ -19,7 +19,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:v:PK:I:B:P | hash | values of min, max and last in such a block: field as in a block | as the block |
 | A:{s}:u:PK | set | nodes that have distinct counts: node:metric | none |
 | ...:I:START:N:M | string | HyperLogLog of one bucket, node and metric | I's retention after it, hours a week |
-| A:{s}:seen:PUB:N | string | one bit for each of 65,536 messages of a publisher | longest spool age + a day; an import: none |
+| A:{s}:seen:PUB:N | string | a bit for each of 65,536 messages; no A: of all accounts | longest spool age + a day; an import: none |
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
 | A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
@@ -64,6 +64,7 @@ from zoneinfo import ZoneInfo
 
 from hail.room import calendar
 from hail.settings import DAY, HOUR
+from whale.cells import Mark
 from whale.dimension import Pk
 from whale.period import Interval, day_start, month_start
 
@@ -103,6 +104,12 @@ def bucket(block: str, offset: int) -> str:
 def column(block: str, offset: int, metric: int) -> str:
     """One metric of a dense bucket."""
     return f"{block}:{offset}:{metric}"
+
+
+def seen(shard: int, mark: Mark) -> str:
+    """Where a shard remembers a message, and those of its publisher around it."""
+    account, publisher, seq = mark
+    return f"{account}:{{{shard}}}:seen:{publisher}:{seq // SEEN_BITS}"
 
 
 class Keys:
@@ -163,9 +170,6 @@ class Keys:
     def distinct_bucket(self, shard: int, pk_id: str, interval: Interval, start: int) -> str:
         """What the HyperLogLogs of a bucket begin with: `:node:metric` is appended."""
         return self._at(shard, f"u:{pk_id}:{interval}:{start}")
-
-    def seen(self, shard: int, publisher: str, seq: int) -> str:
-        return self._at(shard, f"seen:{publisher}:{seq // SEEN_BITS}")
 
     def publisher(self, publisher: str) -> str:
         return self._at(self.home(publisher), f"pub:{publisher}")

@@ -1,6 +1,6 @@
 """What was counted of each publisher, by message."""
 
-from whale.cells import Name
+from whale.cells import Mark
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import reachable
@@ -14,10 +14,10 @@ class Tallies:
         self._database, self._client = database, database.client
 
     @reachable
-    def seen(self, account: str, name: Name) -> bool:
-        keys = self._database.keys(account)
-        publisher, seq = name
-        return bool(self._client.getbit(keys.seen(keys.home(publisher), publisher, seq), seq % layout.SEEN_BITS))
+    def seen(self, mark: Mark) -> bool:
+        account, publisher, seq = mark
+        home = self._database.keys(account).home(publisher)
+        return bool(self._client.getbit(layout.seen(home, mark), seq % layout.SEEN_BITS))
 
     @reachable
     def audit(self, account: str) -> list[PublisherAudit]:

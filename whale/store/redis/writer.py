@@ -2,13 +2,14 @@
 to apply.lua in one call. What is no sum goes to mark.lua before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from hail.settings import DAY
-from whale.cells import Batch, Name, Sums, Tally
+from whale.cells import Batch, Mark, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
@@ -27,6 +28,17 @@ _Pages = dict[int, _ShardPages]
 _Expanded = tuple[dict[tuple[Dictionary, int], msgspec.Raw], list[tuple[int, str, int]]]  # lost: shard, reason, cells
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What one account adds in an apply."""
+
+    account: str
+    keys: Keys
+    batch: Batch
+    pages: _Pages
+    lost: Lost
+
+
 class Writer:
     """Not for several threads at once."""
 
@@ -35,90 +47,110 @@ class Writer:
         self._apply = database.script("apply")
 
     @reachable
-    def apply(self, account: str, batch: Batch, now: float) -> dict[int, set[Name]]:
-        keys, numbers = self._database.keys(account), self._numbers
-        self._database.begin(account)
+    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
+        numbers = self._numbers
+        for account in batches:
+            self._database.begin(account)
         numbers.trim(now)
-        homes = {keys.home(tally.publisher) for tally in batch.tallies}
-        if batch.shards is not None:
-            homes &= set(batch.shards)
-        done, refused = set[int](), dict[int, set[Name]]()
+        tallies = {tally.mark: tally for batch in batches.values() for tally in batch.tallies}
+        homes = {
+            self._database.keys(account).home(tally.publisher)
+            for account, batch in batches.items()
+            for tally in batch.tallies
+            if batch.shards is None or self._database.keys(account).home(tally.publisher) in batch.shards
+        }
+        done, refused = set[int](), dict[int, set[Mark]]()
         for _ in range(TRIES):
-            if not numbers.resolve(account, keys, batch.cells):
-                continue
-            pages, lost = self._pages(account, batch)
-            if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
+            parts = self._parts(batches, now)
+            if parts is None:
                 continue
             stale = False
-            for shard in sorted({*pages, *homes} - done):
-                mine = pages.get(shard, {})
-                dictionaries = list(dict.fromkeys(dictionary for dictionary, *_ in mine))
-                log_of = numbers.resets_on(account, keys, shard)
-                if not log_of.resets <= batch.resets:
+            shards = {shard for part in parts for shard in part.pages}
+            for shard in sorted({*shards, *homes} - done):
+                logs = [numbers.resets_on(part.account, part.keys, shard) for part in parts]
+                if any(not log_of.resets <= part.batch.resets for part, log_of in zip(parts, logs, strict=True)):
                     done.add(shard)
                     refused[shard] = set()
                     continue
-                checked: list[Dictionary | ResetLog] = [*dictionaries, log_of]
-                answer = self._apply_shard(keys, shard, batch.tallies, mine, checked, now, lost.get(shard, {}))
+                dictionaries = [
+                    (part.account, dictionary)
+                    for part in parts
+                    for dictionary in dict.fromkeys(dictionary for dictionary, *_ in part.pages.get(shard, {}))
+                ]
+                checked = [dictionary for _, dictionary in dictionaries] + logs
+                answer = self._apply_shard(shard, list(tallies.values()), parts, checked, now)
                 if answer[0] == b"stale":
                     for i in answer[1:]:
-                        if i == len(dictionaries):
-                            numbers.drop_resets(account, shard)
+                        if i < len(dictionaries):
+                            numbers.drop(*dictionaries[i])
                         else:
-                            numbers.drop(account, dictionaries[i])
+                            numbers.drop_resets(parts[i - len(dictionaries)].account, shard)
                     stale = True
                     continue
                 done.add(shard)
                 if answer[0] == b"seen":
-                    refused[shard] = {batch.tallies[i].name for i in answer[1:]}
+                    refused[shard] = {list(tallies)[i] for i in answer[1:]}
             if not stale:
                 return refused
         raise Unavailable(
-            f"Redis: dictionaries of account {account} changed {TRIES} times while some hits were applied"
+            f"Redis: dictionaries of {', '.join(batches)} changed {TRIES} times while some hits were applied"
         )
+
+    def _parts(self, batches: Mapping[str, Batch], now: float) -> list[_Part] | None:
+        """What each account adds; None where a dictionary turned out to be gone."""
+        parts = []
+        for account, batch in batches.items():
+            keys = self._database.keys(account)
+            if not self._numbers.resolve(account, keys, batch.cells):
+                return None
+            pages, lost = self._pages(account, batch)
+            if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
+                return None
+            parts.append(_Part(account, keys, batch, pages, lost))
+        return parts
 
     def _apply_shard(
         self,
-        keys: Keys,
         shard: int,
         tallies: Sequence[Tally],
-        pages: _ShardPages,
-        dictionaries: Sequence["Dictionary | ResetLog"],
+        parts: Sequence[_Part],
+        checked: Sequence[Dictionary | ResetLog],
         now: float,
-        lost: dict[str, int],
     ) -> Any:
         bits: list[int] = []
-        homed = []
         for tally in tallies:
             seen_ttl = int(max(self._database.settings.spool_max_age_s, tally.kept_s)) + DAY
             bits += (tally.seq % layout.SEEN_BITS, 0 if tally.lasting else seen_ttl)
+        names = [layout.seen(shard, tally.mark) for tally in tallies]
+        names += (dictionary.key for dictionary in checked)
+        head: list[Any] = [bits, [dictionary.token.decode() for dictionary in checked], int(now), TALLY_TTL_S]
+        flat: list[list[Any]] = []
+        for part in parts:
+            head.append(self._told(shard, part, names, flat, now))
+        answer = self._apply(names, [pack(head), pack(flat)])
+        self._database.await_replicas(parts[0].keys, shard)
+        return answer
+
+    def _told(self, shard: int, part: _Part, names: list[str], flat: list[list[Any]], now: float) -> list[Any]:
+        """Adds the keys and the blocks of an account on a shard, and gives its part of the head: see apply.lua."""
+        keys, homed = part.keys, []
+        for tally in part.batch.tallies:
             if keys.home(tally.publisher) == shard:
                 fields = ["messages", 1, "hits", tally.hits]
                 for reason, count in tally.dropped.items():
                     fields += (f"dropped.{reason}", count)
                 homed.append((tally.publisher, tally.seq, tally.total, fields))
-        names = [keys.seen(shard, tally.publisher, tally.seq) for tally in tallies]
-        names += (dictionary.key for dictionary in dictionaries)
         names += (keys.publisher(publisher) for publisher, *_ in homed)
         names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))
-        flat = []
+        pages = part.pages.get(shard, {})
         for (dictionary, interval, block, page), buckets in pages.items():
             names.append(keys.block(shard, dictionary.blocks, interval, block, page))
             row: list[Any] = [self._database.ttl(interval, block, now)]
             for bucket in buckets.items():
                 row += bucket
             flat.append(row)
-        head: list[Any] = [
-            bits,
-            [dictionary.token.decode() for dictionary in dictionaries],
-            homed,
-            int(now),
-            TALLY_TTL_S,
-        ]
-        head.append([part for row in lost.items() for part in row])
-        answer = self._apply(names, [pack(head), pack(flat)])
-        self._database.await_replicas(keys, shard)
-        return answer
+        lost = [word for row in part.lost.get(shard, {}).items() for word in row]
+        return [homed, lost, len(pages)]
 
     def _pages(self, account: str, batch: Batch) -> tuple[_Pages, Lost]:
         """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
