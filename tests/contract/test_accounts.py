@@ -1,0 +1,116 @@
+"""A message that holds hits of several accounts: each counts once, in its own account, whatever happens between two shards."""
+
+import hashlib
+from typing import Any
+
+import msgspec
+import pytest
+
+from hail.message import Message
+from hail.settings import Settings
+from tests.contract.conftest import open_store
+from tests.contract.hits import NOW, message, sums
+from whale.count.apply import Applier
+from whale.errors import Unavailable
+from whale.store.base import Store
+from whale.store.contract.tallies import PublisherAudit
+
+ROOTS = [f"t{i}" for i in range(9)]  # on several shards, where there are such
+
+
+def publisher_of(accounts: list[str]) -> str:
+    """One of this test alone: messages of several accounts are remembered under none of them."""
+    return hashlib.sha256(accounts[0].encode()).hexdigest()[:16]
+
+
+def of_all(accounts: list[str], settings: Settings, seq: int, **more: Any) -> list[Message]:
+    """What one message of version 2 holds of each account: as many hits of each pk as its place in the list, counted from 1."""
+    publisher = publisher_of(accounts)
+    parts = [
+        message([{"pk": name} for name in ROOTS] * count, settings, account, seq, publisher=publisher)
+        for count, account in enumerate(accounts, 1)
+    ]
+    return [msgspec.structs.replace(part, v=2, **more) for part in parts]
+
+
+def counted(store: Store, account: str) -> set[int]:
+    return {sums(store, account, (name,), [()])[0] for name in ROOTS}
+
+
+@pytest.fixture
+def accounts(unique: str) -> list[str]:
+    return [f"{unique}-{i}" for i in range(3)]
+
+
+def test_each_account_counts_its_own_once(settings: Settings, store: Store, accounts: list[str]) -> None:
+    first, second = (of_all(accounts, settings, seq) for seq in (0, 1))
+    Applier(store, settings).apply([*first, *second, *first], NOW)
+    again = open_store(settings) if settings.redis_url else store
+    Applier(again, settings).apply([*second, *first], NOW)
+    for count, account in enumerate(accounts, 1):
+        assert counted(store, account) == {2 * count}
+        hits = 9 * count
+        assert [(row.publisher, row.messages, row.hits) for row in store.audit(account)] == [
+            (publisher_of(accounts), 2, 2 * hits)
+        ]
+        assert store.seen(first[0].mark)
+        assert not store.seen((account, publisher_of(accounts), 0))
+
+
+def test_a_kill_between_two_shards_loses_and_doubles_nothing(
+    settings: Settings, accounts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = of_all(accounts, settings, 0)
+    store = open_store(settings)
+    calls = 0
+
+    def dying(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise Unavailable("killed")
+        return apply(*given)
+
+    if settings.redis_url:
+        apply = store.writer._apply
+        monkeypatch.setattr(store.writer, "_apply", dying)
+        if settings.shards > 1:
+            with pytest.raises(Unavailable):
+                Applier(store, settings).apply(parts, NOW)
+    fresh = open_store(settings)
+    Applier(fresh, settings).apply(parts, NOW)
+    Applier(fresh, settings).apply(parts, NOW)
+    for count, account in enumerate(accounts, 1):
+        assert counted(fresh, account) == {count}
+
+
+def test_a_reset_in_one_account_leaves_the_others(settings: Settings, store: Store, accounts: list[str]) -> None:
+    applier = Applier(store, settings)
+    applier.apply(of_all(accounts, settings, 0), NOW)
+    other = open_store(settings) if settings.redis_url else store
+    other.reset(accounts[1], ("t0",), None, NOW + 1)
+    applier.apply(of_all(accounts, settings, 1), NOW)
+    assert sums(store, accounts[1], ("t0",), [()]) == [0]
+    assert sums(store, accounts[1], ("t1",), [()]) == [4]
+    assert counted(store, accounts[0]) == {2}
+    assert counted(store, accounts[2]) == {6}
+    assert store.audit(accounts[1])[0].dropped == {"reset": 2}
+
+
+def test_what_is_imported_counts_in_each_account_that_imports_it(
+    settings: Settings, store: Store, accounts: list[str]
+) -> None:
+    parts = of_all(accounts, settings, 0, lasting=True)
+    for part in parts * 2:
+        Applier(store, settings).apply([part], NOW)
+    Applier(store, settings).apply(parts, NOW)
+    assert [counted(store, account) for account in accounts] == [{1}, {2}, {3}]
+
+
+def test_an_id_is_of_its_account(settings: Settings, store: Store, accounts: list[str]) -> None:
+    publisher, hits = publisher_of(accounts), [{"pk": "t0", "id": "a"}, {"pk": "t0", "id": "a"}]
+    parts = [message(hits, settings, account, publisher=publisher) for account in accounts]
+    Applier(store, settings).apply([msgspec.structs.replace(part, v=2) for part in parts], NOW)
+    for account in accounts:
+        assert sums(store, account, ("t0",), [()]) == [1]
+        assert store.audit(account) == [PublisherAudit(publisher, 1, 2, 0, 2, {"duplicate": 1})]
