@@ -15,9 +15,9 @@ publisher, seq, at, lasting   as in version 1 (message.py)
 hits, total                   of each account: hits in this message; hits of this publisher up to and with it
 fields                        names of what the hits carry beside pk, dimensions, metrics and time. Who does not know one reads none
 
-The body is one msgpack array: what Hail refused lately, then a section for each account of the envelope, in its order:
+The body is one msgpack array, a section for each account of the envelope, in its order:
 
-    [pks, branches, metrics, shapes, counts, places, pk, at, shape, amounts, fields]
+    [pks, branches, metrics, shapes, counts, places, pk, at, shape, amounts, fields, refused]
 
 pks        JSON texts, each once
 branches   [name of a top dimension, JSON text of all below it], each once
@@ -29,6 +29,7 @@ pk, shape  columns: of each hit the number of its pk, and of its shape
 at         column: ms since the epoch
 amounts    of each metric a column: what the hits whose shape has it say of it, in their order
 fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored); positions count from 0
+refused    of this account what Hail refused lately, as in version 1
 
 A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
 """
@@ -43,7 +44,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import MAX_AMOUNT
-from hail.message import UNREADABLE, AccountName, At, BadMessage, OthersOnWire, Publisher, Refusal, Seq, Total, WireHit
+from hail.message import (
+    UNREADABLE,
+    AccountName,
+    At,
+    BadMessage,
+    Message,
+    OthersOnWire,
+    Publisher,
+    Refusal,
+    Seq,
+    Total,
+    WireHit,
+    decode_message,
+)
 
 VERSION = 2
 MAGIC, END = b"HW", b"."
@@ -107,6 +121,7 @@ class Section:
     shape: Ints
     amounts: Sequence[Ints]
     fields: Mapping[str, tuple[Ints, Sequence[Any]]]
+    refused: Sequence[Refusal] = ()
 
     @property
     def hits(self) -> int:
@@ -117,7 +132,6 @@ class ColumnMessage(NamedTuple):
     """One message, decoded."""
 
     envelope: Envelope
-    refused: Sequence[Refusal]
     sections: Sequence[Section]
 
 
@@ -146,11 +160,7 @@ class _Section(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     shape: _Column
     amounts: list[_Column]
     fields: list[_Field]
-
-
-class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     refused: list[Refusal]
-    sections: list[_Section]
 
 
 class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -165,7 +175,7 @@ class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
-_decode_body = msgspec.msgpack.Decoder(_Body).decode
+_decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _decode_text = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
@@ -180,18 +190,11 @@ def is_columns(body: bytes) -> bool:
 # to bytes
 
 
-def encode(
-    publisher: str,
-    seq: int,
-    at_ms: int,
-    sections: Sequence[Section],
-    refused: Sequence[Refusal] = (),
-    lasting: bool = False,
-) -> bytes:
+def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], lasting: bool = False) -> bytes:
     shares = [(section.account, section.hits, section.total) for section in sections]
     fields = sorted({name for section in sections for name in section.fields})
     head = _encode([VERSION, publisher, seq, at_ms, lasting, shares, fields])
-    body = _encode([refused, [_written(section) for section in sections]])
+    body = _encode([_written(section) for section in sections])
     told = b"".join((len(head).to_bytes(4, "big"), head, body, END))
     return MAGIC + zlib.crc32(told).to_bytes(4, "big") + told
 
@@ -210,6 +213,7 @@ def _written(section: Section) -> _Section:
         _column(section.shape),
         [_column(amounts, UNITS) for amounts in section.amounts],
         fields,
+        list(section.refused),
     )
 
 
@@ -242,15 +246,15 @@ def decode(message: bytes) -> ColumnMessage:
     if envelope.version > VERSION or not FIELDS.issuperset(envelope.fields):
         raise NewerMessage(envelope.version, envelope.fields)
     try:
-        body = _decode_body(rest)
-        if len(body.sections) != len(envelope.shares):
-            raise BadMessage(f"{len(body.sections)} sections, but {len(envelope.shares)} accounts")
-        sections = [_read(share, section) for share, section in zip(envelope.shares, body.sections, strict=True)]
+        sections = _decode_body(rest)
+        if len(sections) != len(envelope.shares):
+            raise BadMessage(f"{len(sections)} sections, but {len(envelope.shares)} accounts")
+        read = [_read(share, section) for share, section in zip(envelope.shares, sections, strict=True)]
     except UNREADABLE as error:
         raise BadMessage(f"message of {len(message)} bytes: {error}") from None
-    if not {name for section in sections for name in section.fields} <= set(envelope.fields):
+    if not {name for section in read for name in section.fields} <= set(envelope.fields):
         raise BadMessage("a field that its envelope does not name")
-    return ColumnMessage(envelope, body.refused, sections)
+    return ColumnMessage(envelope, read)
 
 
 def _opened(message: bytes) -> tuple[Envelope, bytes]:
@@ -297,6 +301,7 @@ def _read(share: Share, section: _Section) -> Section:
         shape,
         [_values(column, length, -MAX_AMOUNT, MAX_AMOUNT) for column, length in amounts],
         {field.name: _field(field, hits) for field in section.fields},
+        section.refused,
     )
 
 
@@ -321,6 +326,8 @@ def _values(column: _Column, length: int, least: int, most: int) -> Ints:
 
 
 def _field(field: _Field, hits: int) -> tuple[Ints, list[Any]]:
+    if field.name not in FIELDS:
+        raise BadMessage(f"a field {field.name[:40]!r}")
     positions = _values(field.positions, len(field.values), 0, hits - 1)
     if (np.diff(positions) <= 0).any():
         raise BadMessage(f"positions of {field.name} that do not rise")
@@ -331,7 +338,29 @@ def _field(field: _Field, hits: int) -> tuple[Ints, list[Any]]:
 # from and to hits, one by one
 
 
-def section_of(account: str, total: int, hits: Sequence[WireHit]) -> Section:
+def messages_of(body: bytes) -> list[Message]:
+    """What a message of any version holds of each account; raises BadMessage, NewerMessage."""
+    if not is_columns(body):
+        return [decode_message(body)]
+    found = decode(body)
+    version, publisher, seq, at, lasting, *_ = found.envelope
+    return [
+        Message(
+            v=version,
+            publisher=publisher,
+            seq=seq,
+            account=section.account,
+            total=section.total,
+            at=at,
+            lasting=lasting,
+            refused=list(section.refused),
+            hits=hits_of(section),
+        )
+        for section in found.sections
+    ]
+
+
+def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Sequence[Refusal] = ()) -> Section:
     """The columns of these hits, all legible."""
     pks: dict[str, int] = {}
     branches: dict[tuple[str, str], int] = {}
@@ -370,6 +399,7 @@ def section_of(account: str, total: int, hits: Sequence[WireHit]) -> Section:
         _ints(shape),
         [_ints(some) for some in amounts],
         {name: (_ints(positions), values) for name, (positions, values) in fields.items()},
+        refused,
     )
 
 

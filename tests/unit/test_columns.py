@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail import columns
-from hail.columns import BadMessage, ColumnMessage, NewerMessage, decode, encode, hits_of, read_envelope, section_of
+from hail.columns import (
+    BadMessage,
+    ColumnMessage,
+    NewerMessage,
+    decode,
+    encode,
+    hits_of,
+    messages_of,
+    read_envelope,
+    section_of,
+)
 from hail.hit import MAX_AMOUNT, encode_hit, parse_hit
 from hail.message import Refusal, WireHit, decode_message, encode_message
 from hail.settings import load
@@ -49,20 +59,21 @@ REFUSALS = st.lists(
 
 
 def message_of(given: dict[str, list[WireHit]], refused: list[Refusal] | None = None, lasting: bool = False) -> bytes:
-    sections = [section_of(account, 7 + len(hits), hits) for account, hits in given.items()]
-    return encode("0" * 16, 3, 1_795_300_800_250, sections, refused or [], lasting)
+    sections = [section_of(account, 7 + len(hits), hits, refused or []) for account, hits in given.items()]
+    return encode("0" * 16, 3, 1_795_300_800_250, sections, lasting)
 
 
 @law(100)
 @given(SECTIONS, REFUSALS, st.booleans())
 def test_the_same_hits_come_out(accounts: dict[str, list[WireHit]], refused: list[Refusal], lasting: bool) -> None:
     message = message_of(accounts, refused, lasting)
-    decoded = decode(message)
-    assert [hits_of(section) for section in decoded.sections] == list(accounts.values())
-    assert list(decoded.refused) == refused
-    assert decoded.envelope == read_envelope(message)
+    found = messages_of(message)
+    assert {each.account: each.hits for each in found} == accounts
+    for each in found:
+        assert (each.v, each.name, each.at, each.lasting) == (2, ("0" * 16, 3), 1_795_300_800_250, lasting)
+        assert (each.total, each.refused) == (7 + len(each.hits), refused)
     shares = [(account, len(hits), 7 + len(hits)) for account, hits in accounts.items()]
-    assert decoded.envelope[:6] == (2, "0" * 16, 3, 1_795_300_800_250, lasting, shares)
+    assert read_envelope(message)[:6] == (2, "0" * 16, 3, 1_795_300_800_250, lasting, shares)
     assert not message.endswith(b"\0")
 
 
