@@ -49,14 +49,17 @@ from hail.message import (
     AccountName,
     At,
     BadMessage,
+    Envelope,
     Message,
     OthersOnWire,
     Publisher,
     Refusal,
     Seq,
+    Share,
     Total,
     WireHit,
     decode_message,
+    envelope_of,
 )
 
 VERSION = 2
@@ -79,26 +82,6 @@ class NewerMessage(BadMessage):
         super().__init__(
             f"message of version {version} with {', '.join(fields) or 'no more fields'}, this program reads {VERSION}"
         )
-
-
-class Share(NamedTuple):
-    """What the envelope says of one account."""
-
-    account: str
-    hits: int
-    total: int
-
-
-class Envelope(NamedTuple):
-    """All that a program of any version can say of a message."""
-
-    version: int
-    publisher: str
-    seq: int
-    at: int
-    lasting: bool
-    shares: Sequence[Share]
-    fields: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +219,8 @@ def _column(values: Ints, units: Sequence[int] = ()) -> _Column:
 
 
 def read_envelope(message: bytes) -> Envelope:
-    """What any program may know of a message from version 2 on, whatever its version; raises BadMessage."""
-    return _opened(message)[0]
+    """Of a message of any version, also of one that is later than this program; raises BadMessage."""
+    return _opened(message)[0] if is_columns(message) else envelope_of(message)
 
 
 def decode(message: bytes) -> ColumnMessage:

@@ -12,7 +12,7 @@ hits             a line each. No hit has a line's end in it, so where one cannot
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -99,8 +99,47 @@ class _Sealed(_Envelope, kw_only=True):
     hits: list[msgspec.Raw]
 
 
+Mark = tuple[str, str, int]
+"""As which a message is remembered: (account, publisher, seq); "" is the account where all of them have it under one name."""
+
+
+class Share(NamedTuple):
+    """What an envelope says of one account: its hits in this message, and those of this publisher up to and with it."""
+
+    account: str
+    hits: int
+    total: int
+
+
+class Envelope(NamedTuple):
+    """All that a program can say of a message of any version.
+
+    fields: what its hits carry beside pk, dimensions, metrics and time; of version 1 it says nothing.
+    """
+
+    version: int
+    publisher: str
+    seq: int
+    at: int
+    lasting: bool
+    shares: Sequence[Share]
+    fields: Sequence[str] = ()
+
+    @property
+    def hits(self) -> int:
+        return sum(share.hits for share in self.shares)
+
+    def mark(self, account: str) -> Mark:
+        return mark_of(self.version, self.lasting, account, self.publisher, self.seq)
+
+
+def mark_of(version: int, lasting: bool, account: str, publisher: str, seq: int) -> Mark:
+    """What an account imports is its own affair, and so was each message of version 1."""
+    return account if version == VERSION or lasting else "", publisher, seq
+
+
 class Message(_Envelope, kw_only=True):
-    """One message, decoded."""
+    """The hits of one account in one message, decoded."""
 
     hits: list[WireHit]
 
@@ -114,9 +153,8 @@ class Message(_Envelope, kw_only=True):
         return self.account, self.publisher, self.seq
 
     @property
-    def mark(self) -> tuple[str, str, int]:
-        """As which it is remembered that it was counted: with its account, or with "" where one name is for those of all accounts."""
-        return self.account if self.v == VERSION or self.lasting else "", self.publisher, self.seq
+    def mark(self) -> Mark:
+        return mark_of(self.v, self.lasting, self.account, self.publisher, self.seq)
 
 
 _decode = msgspec.json.Decoder(Message).decode
@@ -192,3 +230,16 @@ def _hit_of(line: bytes) -> WireHit:
         return _decode_hit(line)
     except UNREADABLE:
         return WireHit(msgspec.Raw(line), msgspec.Raw(b""), {}, 0)
+
+
+def envelope_of(body: bytes) -> Envelope:
+    """Of a message of version 1, whatever its hits are; raises BadMessage."""
+    found: _Sealed | Message
+    try:
+        found = _decode_sealed(body)
+    except UNREADABLE:  # because of a hit, perhaps
+        found = decode_message(body)
+    if found.v != VERSION:
+        raise BadMessage(f"message of version {found.v} in the form of version {VERSION}")
+    share = Share(found.account, len(found.hits), found.total)
+    return Envelope(found.v, found.publisher, found.seq, found.at, found.lasting, (share,))

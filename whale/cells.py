@@ -12,14 +12,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hail.message import Mark
 from whale.dimension import Path, Pk
 from whale.metric import is_narrow
 from whale.period import Interval
 
 Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
-Mark = tuple[str, str, int]
-"""As which a message is remembered: (account, publisher, seq); "" is the account where all of them have it under one name."""
 
 
 @dataclass(frozen=True)

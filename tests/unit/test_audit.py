@@ -3,11 +3,13 @@
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
-from hail.message import Message, decode_message, encode_message
+from hail.columns import read_envelope
+from hail.message import Envelope, Message, decode_message, encode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from whale.commands.audit import sentences, show
@@ -39,6 +41,10 @@ def message(publisher: str, seq: int, total: int, hits: int, id_: str | None = N
     return decode_message(body(publisher, seq, total, hits, id_))
 
 
+def envelope(*of: Any) -> Envelope:
+    return read_envelope(body(*of))
+
+
 def apply(store: MemoryStore, settings: Settings, *messages: Message) -> None:
     Applier(store, settings).apply(messages, NOW)
 
@@ -54,7 +60,7 @@ def test_nothing_closes(store: MemoryStore) -> None:
 
 def test_every_place_is_added_up(store: MemoryStore, settings: Settings) -> None:
     apply(store, settings, message(ONE, 0, 5, 5), message(ONE, 1, 8, 3, "same"))
-    spooled, dead = [message(ONE, 2, 12, 4)], [message(ONE, 3, 18, 6), message(TWO, 0, 2, 2)]
+    spooled, dead = [envelope(ONE, 2, 12, 4)], [envelope(ONE, 3, 18, 6), envelope(TWO, 0, 2, 2)]
     done = close(store, "default", Found(spooled, dead))
     #                         accepted, counted, duplicate, dropped, in flight, spooled, dead, missing
     assert line(done, ONE) == (18, 6, 2, 0, 0, 4, 6, 0)
@@ -64,8 +70,8 @@ def test_every_place_is_added_up(store: MemoryStore, settings: Settings) -> None
 
 
 def test_a_message_in_several_places_counts_in_the_furthest(store: MemoryStore, settings: Settings) -> None:
-    first, second = message(ONE, 0, 5, 5), message(ONE, 1, 7, 2)
-    apply(store, settings, first)
+    first, second = envelope(ONE, 0, 5, 5), envelope(ONE, 1, 7, 2)
+    apply(store, settings, message(ONE, 0, 5, 5))
     done = close(store, "default", Found([first, second, second], [first, second]))
     assert line(done, ONE) == (7, 5, 0, 0, 0, 2, 0, 0)
 

@@ -337,7 +337,7 @@ def findings(settings: Settings, now: float) -> Findings:
 
 def letter_text(letter: Letter, now: float) -> str:
     """One line about a dead message."""
-    hits = f"{len(letter.message.hits):,} hits" if letter.message else f"cannot be read, {len(letter.body):,} bytes"
+    hits = f"{letter.envelope.hits:,} hits" if letter.envelope else f"cannot be read, {len(letter.body):,} bytes"
     age = age_text(now - letter.at) + " ago" if letter.at else "at an unknown time"
     return f"{letter.name}: {hits}, {letter.reason}, {age}"
 

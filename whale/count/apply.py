@@ -24,10 +24,10 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from hail.hit import Reason
-from hail.message import ACCOUNT, Message
+from hail.message import ACCOUNT, Mark, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
 from hail.settings import Settings
-from whale.cells import Batch, Mark, Name
+from whale.cells import Batch, Name
 from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
@@ -128,7 +128,7 @@ class Applier:
         """How many of the waiting messages go together."""
         hits = 0
         for position, whole in enumerate(waiting[:MAX_MESSAGES]):
-            hits += sum(len(message.hits) for message in whole)
+            hits += hits_of(whole)
             if position and hits > self._settings.apply_max_hits:
                 return position
         return min(len(waiting), MAX_MESSAGES)
@@ -251,6 +251,10 @@ class Applier:
                 left_out.setdefault(part, {})[position] = Reason.DUPLICATE
 
 
+def hits_of(whole: _Whole) -> int:
+    return sum(len(message.hits) for message in whole)
+
+
 class MergingApplier:
     """One thread that applies what many threads hand it, as much at a time as waits.
 
@@ -261,13 +265,13 @@ class MergingApplier:
         self, applier: Applier, settings: Settings, clock: Callable[[], float] = time.time, patience_s: float = 1200.0
     ):
         self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
-        self._waiting: queue.SimpleQueue[tuple[Message, Future[None]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Sequence[Message], Future[None]]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="applier", daemon=True).start()
 
-    def apply(self, message: Message) -> None:
-        """Returns when the message is counted; raises Unavailable."""
+    def apply(self, parts: Sequence[Message]) -> None:
+        """All that one message holds. Returns when it is counted; raises Unavailable."""
         done: Future[None] = Future()
-        self._waiting.put((message, done))
+        self._waiting.put((parts, done))
         done.result()
 
     def _work(self) -> None:
@@ -276,14 +280,14 @@ class MergingApplier:
                 group = [self._waiting.get(timeout=self._applier.sweep(self._clock()) + 0.001)]
             except queue.Empty:
                 continue
-            hits = len(group[0][0].hits)
+            hits = hits_of(group[0][0])
             while hits < self._settings.apply_max_hits:
                 try:
                     group.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
-                hits += len(group[-1][0].hits)
-            error = self._apply([message for message, _ in group])
+                hits += hits_of(group[-1][0])
+            error = self._apply([message for parts, _ in group for message in parts])
             for _, done in group:
                 if error is None:
                     done.set_result(None)

@@ -18,11 +18,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import click
-import msgspec
 
 from hail.broker import Broker, away
+from hail.columns import messages_of, read_envelope
 from hail.hit import Reason
-from hail.message import UNREADABLE, BadMessage, Message, decode_message
+from hail.message import BadMessage, Envelope, Message
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
@@ -55,26 +55,11 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
 
-class _Head(msgspec.Struct):
-    """As much of a message as shipping needs."""
-
-    publisher: str
-    seq: int
-    at: int
-    hits: list[msgspec.Raw]
-
-
-_head = msgspec.json.Decoder(_Head).decode
-
-
-def head_of(body: bytes) -> _Head | Message | None:
+def envelope_in(body: bytes) -> Envelope | None:
     try:
-        return _head(body)
-    except UNREADABLE:  # because of a hit, perhaps
-        try:
-            return decode_message(body)
-        except BadMessage:
-            return None
+        return read_envelope(body)
+    except BadMessage:
+        return None
 
 
 class Ship:
@@ -91,11 +76,11 @@ class Ship:
         waiting: list[tuple[str, bytes]] = []
         size = 0
         for body in bodies:
-            head = head_of(body)
+            head = envelope_in(body)
             if head is None:
                 bad += 1
                 continue
-            hits += len(head.hits)
+            hits += head.hits
             if waiting and size + len(body) > SEND_BYTES:
                 self._send(waiting)
                 waiting, size = [], 0
@@ -137,12 +122,13 @@ class Apply:
         hits = bad = waiting = size = 0
         for body in bodies:
             try:
-                messages.append(decode_message(body))
+                parts = messages_of(body)
             except BadMessage as error:
                 say(f"{Reason.UNDECODABLE}: {error}")
                 bad += 1
                 continue
-            waiting, size = waiting + len(messages[-1].hits), size + len(body)
+            messages += parts
+            waiting, size = waiting + sum(len(part.hits) for part in parts), size + len(body)
             if waiting >= self._settings.apply_max_hits or size >= DECODED_BYTES:
                 self._connected().apply(messages, self._clock())
                 hits, waiting, size, messages = hits + waiting, 0, 0, []
@@ -223,7 +209,7 @@ class Hailwail:
         return self._open.get(name)
 
     def _is_old(self, name: str, first: bytes) -> bool:
-        head = head_of(first)
+        head = envelope_in(first)
         if head is None or self._clock() - head.at / 1000 <= self._max_age_s:
             return False
         say(f"{name} is older than {self._max_age_s:g} s and stays in the spool; --force hands it on")

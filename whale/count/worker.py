@@ -29,7 +29,8 @@ from celery.signals import celeryd_init, worker_ready
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from hail import broker
-from hail.message import CONTENT_TYPE, BadMessage, decode_message
+from hail.columns import messages_of
+from hail.message import CONTENT_TYPE, BadMessage
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
@@ -142,14 +143,14 @@ def make_celery(settings: Settings) -> Celery:
     def apply_message(body: bytes) -> None:
         with decoded.room_for(len(body)):
             try:
-                message = decode_message(body)
+                parts = messages_of(body)
             except BadMessage as error:
                 log.error("moved to the dead-letter queue: %s", error)
                 raise Reject(str(error), requeue=False) from None
             try:
                 with _starting:
                     applier = merging()
-                applier.apply(message)
+                applier.apply(parts)
             except (Unavailable, SetupError) as error:
                 raise Reject(str(error), requeue=True) from None
 

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from hail.columns import read_envelope
 from hail.hit import Reason
-from hail.message import BadMessage, Message, decode_message
+from hail.message import BadMessage, Envelope, Mark
 from hail.settings import Settings
 from hail.spool import SpoolFolder
-from whale.cells import Name
 from whale.health.queues import Queues
 from whale.store.contract.faults import Faults
 from whale.store.contract.tallies import Tallies
@@ -62,8 +62,8 @@ class Found:
     unreadable: messages that no program can read, whose hits nobody knows.
     """
 
-    spooled: Sequence[Message] = ()
-    dead: Sequence[Message] = ()
+    spooled: Sequence[Envelope] = ()
+    dead: Sequence[Envelope] = ()
     queued: int | None = None
     unreadable: int = 0
 
@@ -118,18 +118,18 @@ def close(store: AuditStore, account: str, found: Found) -> Audit:
     """The sums of one account. What was found is older than what the store says now, so nothing falls between."""
     totals: dict[str, int] = {}
     spooled, dead = dict[str, int](), dict[str, int]()
-    placed: set[Name] = set()
+    placed: set[Mark] = set()
     since: list[int] = []
-    for messages, where in ((found.spooled, spooled), (found.dead, dead)):
-        for message in messages:
-            if message.account != account:
+    for envelopes, where in ((found.spooled, spooled), (found.dead, dead)):
+        for envelope, share in ((each, share) for each in envelopes for share in each.shares):
+            if share.account != account:
                 continue
-            publisher = message.publisher
-            totals[publisher] = max(totals.get(publisher, 0), message.total)
-            if message.name not in placed and not store.seen(message.mark):
-                placed.add(message.name)
-                where[publisher] = where.get(publisher, 0) + len(message.hits)
-                since += [message.at] if where is spooled else []
+            publisher, mark = envelope.publisher, envelope.mark(account)
+            totals[publisher] = max(totals.get(publisher, 0), share.total)
+            if mark not in placed and not store.seen(mark):
+                placed.add(mark)
+                where[publisher] = where.get(publisher, 0) + share.hits
+                since += [envelope.at] if where is spooled else []
     lines = {publisher: Line(publisher, accepted) for publisher, accepted in totals.items()}
     for known in store.audit(account):
         line = lines.setdefault(known.publisher, Line(known.publisher))
@@ -146,7 +146,7 @@ def close(store: AuditStore, account: str, found: Found) -> Audit:
     return Audit(ordered, faults, found.queued, found.unreadable, store.evicted(), seen, min(since, default=None))
 
 
-def spooled_messages(settings: Settings) -> tuple[list[Message], int]:
+def spooled_messages(settings: Settings) -> tuple[list[Envelope], int]:
     """Every whole message in this machine's spool, applied or not, and how many cannot be read."""
     folder = SpoolFolder(settings.data_dir)
     bodies: list[bytes] = []
@@ -160,12 +160,12 @@ def spooled_messages(settings: Settings) -> tuple[list[Message], int]:
     return readable(bodies)
 
 
-def readable(bodies: Iterable[bytes]) -> tuple[list[Message], int]:
+def readable(bodies: Iterable[bytes]) -> tuple[list[Envelope], int]:
     """The messages, and how many bodies are none."""
     messages, unreadable = [], 0
     for body in bodies:
         try:
-            messages.append(decode_message(body))
+            messages.append(read_envelope(body))
         except BadMessage:
             unreadable += 1
     return messages, unreadable
@@ -176,7 +176,7 @@ class Look:
 
     def __init__(self, settings: Settings):
         self._settings = settings
-        self._dead: tuple[list[Message], int] = [], 0
+        self._dead: tuple[list[Envelope], int] = [], 0
         self._dead_count = 0
 
     def __call__(self) -> Found:

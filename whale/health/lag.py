@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hail.settings import Settings
 from hail.spool import SpoolFolder
-from whale.count.hailwail import head_of
+from whale.count.hailwail import envelope_in
 
 WATCHED_S = 30.0  # between two looks: what lies further back says nothing about now
 
@@ -23,7 +23,7 @@ def accepted_s(folder: SpoolFolder, names: list[str]) -> Iterator[float]:
         if file is not None:
             first = file.first()
             file.close()
-            if first is not None and (head := head_of(first)):
+            if first is not None and (head := envelope_in(first)):
                 yield head.at / 1000
 
 

@@ -14,7 +14,8 @@ import amqp
 import kombu
 
 from hail.broker import Broker, away, dead_name, dead_queue, queue, setup_fault
-from hail.message import BadMessage, Message, decode_message
+from hail.columns import read_envelope
+from hail.message import BadMessage, Envelope
 from hail.settings import Settings
 from whale.errors import SetupError, Unavailable
 
@@ -30,7 +31,7 @@ class Letter:
     tag: int
     body: bytes
     name: str
-    message: Message | None
+    envelope: Envelope | None
     reason: str
     at: float | None
 
@@ -114,7 +115,7 @@ class Queues:
         try:
             broker = Broker(self._settings)
             for letter in self._letters(channel):
-                if wanted(letter) and letter.message is not None:
+                if wanted(letter) and letter.envelope is not None:
                     broker.send([(letter.name, letter.body)], SEND_S)
                     channel.basic_ack(letter.tag)
                     replayed += 1
@@ -140,12 +141,13 @@ class Queues:
 def _letter(got: Any) -> Letter:
     body = got.body if isinstance(got.body, bytes) else got.body.encode()
     headers = got.headers or {}
+    envelope: Envelope | None
     deaths = headers.get("x-death") or [{}]
     died = deaths[0].get("time")
     try:
-        message = decode_message(body)
-        name = f"{message.publisher}-{message.seq}"
+        envelope = read_envelope(body)
     except BadMessage:
-        message, name = None, str(headers.get("id", "?"))
+        envelope = None
+    name = f"{envelope.publisher}-{envelope.seq}" if envelope else str(headers.get("id", "?"))
     at = died.replace(tzinfo=died.tzinfo or UTC).timestamp() if isinstance(died, datetime) else None
-    return Letter(int(got.delivery_tag), body, name, message, str(deaths[0].get("reason", "unknown")), at)
+    return Letter(int(got.delivery_tag), body, name, envelope, str(deaths[0].get("reason", "unknown")), at)

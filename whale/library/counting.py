@@ -267,7 +267,7 @@ class Counting(Questions):
             if self._direct is None:
                 applier = Applier(self.store, self.settings)
                 merging = MergingApplier(applier, self.settings, self.clock, patience_s=0)
-                self._direct = Direct(merging.apply)
+                self._direct = Direct(lambda message: merging.apply([message]))
             return self._direct
 
     def _queue(self) -> "Publisher":

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import Reason
+from hail.message import Mark
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.cells import Batch, Extras, Mark, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
+from whale.cells import Batch, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from whale.cells import Batch, Mark, Reset
+from hail.message import Mark
+from whale.cells import Batch, Reset
 from whale.store.contract.zones import Zones
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from whale.cells import Mark
+from hail.message import Mark
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,9 @@ from datetime import date, datetime, time
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from hail.message import Mark
 from hail.room import calendar
 from hail.settings import DAY, HOUR
-from whale.cells import Mark
 from whale.dimension import Pk
 from whale.period import Interval, day_start, month_start
 

@@ -1,6 +1,6 @@
 """What was counted of each publisher, by message."""
 
-from whale.cells import Mark
+from hail.message import Mark
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import reachable

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
+from hail.message import Mark
 from hail.settings import DAY
-from whale.cells import Batch, Mark, Sums, Tally
+from whale.cells import Batch, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
