@@ -118,6 +118,7 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
+    "columns": "messages_of read_envelope",
     "access": "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted methods_of preflight right_of",
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
@@ -130,8 +131,8 @@ FROM_HAIL = {
     ),
     "meant": "did_you_mean near",
     "message": (
-        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE MAX_REFUSALS Message UNREADABLE WireHit decode_message "
-        "encode_message"
+        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message UNREADABLE WireHit "
+        "decode_message encode_message"
     ),
     "metrics": "CONTENT_TYPE exposition tell_held",
     "openapi": (
