@@ -226,8 +226,7 @@ def read_envelope(message: bytes) -> Envelope:
 def decode(message: bytes) -> ColumnMessage:
     """Raises BadMessage where anything is not as it was made, NewerMessage where only a later program can read it."""
     envelope, rest = _opened(message)
-    if envelope.version > VERSION or not FIELDS.issuperset(envelope.fields):
-        raise NewerMessage(envelope.version, envelope.fields)
+    _check(envelope)
     try:
         sections = _decode_body(rest)
         if len(sections) != len(envelope.shares):
@@ -238,6 +237,21 @@ def decode(message: bytes) -> ColumnMessage:
     if not {name for section in read for name in section.fields} <= set(envelope.fields):
         raise BadMessage("a field that its envelope does not name")
     return ColumnMessage(envelope, read)
+
+
+def check_version(message: bytes) -> None:
+    """Raises NewerMessage for a sound message that only a later program can read."""
+    if is_columns(message):
+        try:
+            envelope, _ = _opened(message)
+        except BadMessage:
+            return
+        _check(envelope)
+
+
+def _check(envelope: Envelope) -> None:
+    if envelope.version > VERSION or not FIELDS.issuperset(envelope.fields):
+        raise NewerMessage(envelope.version, envelope.fields)
 
 
 def _opened(message: bytes) -> tuple[Envelope, bytes]:

@@ -118,7 +118,7 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
-    "columns": "messages_of read_envelope",
+    "columns": "NewerMessage check_version messages_of read_envelope",
     "access": "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted methods_of preflight right_of",
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",

@@ -50,6 +50,12 @@ class Kept:
         self.bodies += good
         return len(good), len(bodies) - len(good)
 
+    def check(self, body: bytes) -> None:
+        pass
+
+    def sweep(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -275,16 +281,16 @@ def test_a_file_that_a_wrong_clock_judged_too_old_is_handed_on(
     hailwail._clock = lambda: right() + 3 * 86_400
     assert not hailwail.once()
     assert not hailwail.once()
-    assert hailwail.too_old == 1
+    assert hailwail.left == 1
     hailwail._clock = right
     assert hailwail.once()
-    assert (kept.bodies, hailwail.too_old) == ([message(0)], 0)
+    assert (kept.bodies, hailwail.left) == ([message(0)], 0)
     append(writer, message(1, at=NOW - 3 * 86_400))
     writer.seal()
     assert not hailwail.once()
     assert tail(folder, kept, force=True).once()
     assert not hailwail.once()
-    assert hailwail.too_old == 0
+    assert hailwail.left == 0
 
 
 def test_a_failed_write_promises_nothing_and_opens_another_file(

@@ -20,7 +20,7 @@ from typing import Protocol
 import click
 
 from hail.broker import Broker, away
-from hail.columns import messages_of, read_envelope
+from hail.columns import NewerMessage, check_version, messages_of, read_envelope
 from hail.hit import Reason
 from hail.message import BadMessage, Envelope, Message
 from hail.room import few_arenas
@@ -49,6 +49,9 @@ class Sink(Protocol):
     def put(self, bodies: list[bytes]) -> tuple[int, int]:
         """Makes them durable there; how many hits, and how many bodies no program can read. Raises Unavailable."""
 
+    def check(self, body: bytes) -> None:
+        """Raises NewerMessage for a message that it cannot put."""
+
     def sweep(self) -> None:
         """Does a little of what is to be done between."""
 
@@ -66,6 +69,9 @@ class Ship:
     """To RabbitMQ, with confirms."""
 
     verb = "shipped"
+
+    def check(self, body: bytes) -> None:
+        pass
 
     def __init__(self, settings: Settings):
         self._settings = settings
@@ -113,6 +119,9 @@ class Apply:
 
     verb = "applied"
 
+    def check(self, body: bytes) -> None:
+        check_version(body)
+
     def __init__(self, settings: Settings, clock: Callable[[], float]):
         self._settings, self._clock = settings, clock
         self._applier: Applier | None = None
@@ -159,13 +168,15 @@ class Hailwail:
         self._max_age_s = float("inf") if force else settings.spool_max_age_s
         self._open: dict[str, SpoolFile] = {}
         self._old: dict[str, float] = {}  # of files that are too old, when their first message was accepted
+        self._newer: set[str] = set()  # files with messages that only a later version reads
         self._flawed: set[str] = set()
         self.files = self.messages = self.hits = self.damaged_bytes = self.torn_bytes = 0
         self.set_aside: list[str] = []
 
     @property
-    def too_old(self) -> int:
-        return len(self._old)
+    def left(self) -> int:
+        """Files that stay in the spool."""
+        return len(self._old) + len(self._newer)
 
     def once(self) -> bool:
         """Hands on all there is now; was there any? Raises Unavailable, and what is left is tried again by the next."""
@@ -174,11 +185,12 @@ class Hailwail:
             self._open.pop(gone).close()
         for name in self._old.keys() - set(names):
             del self._old[name]
+        self._newer &= set(names)
         any_, size = False, 0
         group: list[tuple[str, SpoolFile, int]] = []
         bodies: list[bytes] = []
         for name in names:
-            file = None if self._is_still_old(name) else self._file(name)
+            file = None if name in self._newer or self._is_still_old(name) else self._file(name)
             if file is None or not (file.claim() or self._live):
                 continue
             if file.removed:
@@ -186,6 +198,8 @@ class Hailwail:
                 continue
             records = file.rest()
             if records.messages and file.read_to == 0 and self._is_old(name, records.messages[0]):
+                continue
+            if self._is_newer(name, records.messages):
                 continue
             if records.damaged or records.torn:
                 self._report(name, records.damaged, records.torn)
@@ -216,6 +230,18 @@ class Hailwail:
         self._old[name] = head.at / 1000
         self._open.pop(name).close()
         return True
+
+    def _is_newer(self, name: str, messages: list[bytes]) -> bool:
+        """Whether the sink must leave a file to a later version: it stays as it is, whatever else is in it."""
+        for body in messages:
+            try:
+                self._sink.check(body)
+            except NewerMessage as newer:
+                say(f"{name} stays in the spool: {newer}")
+                self._newer.add(name)
+                self._open.pop(name).close()
+                return True
+        return False
 
     def _is_still_old(self, name: str) -> bool:
         """A clock that was ahead for a moment judged wrongly, so it is asked again each time."""
@@ -256,8 +282,10 @@ class Hailwail:
 
     def summary(self) -> str:
         text = f"{self.messages} messages with {self.hits} hits {self._sink.verb}, {self.files} files done"
-        if self.too_old:
-            text += f", {self.too_old} files too old (--force)"
+        if self._old:
+            text += f", {len(self._old)} files too old (--force)"
+        if self._newer:
+            text += f", {len(self._newer)} files for a later version"
         if self.set_aside:
             text += f", {self.damaged_bytes} bytes damaged: see {', '.join(self.set_aside)}"
         return text
@@ -341,7 +369,7 @@ def main(apply_: bool, follow_: bool, force: bool) -> None:
     finally:
         sink.close()
     click.echo(f"hailwail: {hailwail.summary()}")
-    sys.exit(0 if whole and not hailwail.set_aside and not hailwail.too_old else 1)
+    sys.exit(0 if whole and not hailwail.set_aside and not hailwail.left else 1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Promise: a message is acknowledged only after all of its hits are in the store. A worker that dies leaves its messages to the next,
 and what it had applied is not applied again (see apply.py). While Redis is away messages wait here, so that no delivery is spent;
-what cannot be decoded is rejected, and RabbitMQ sets it aside in the dead-letter queue.
+what cannot be decoded is rejected, and RabbitMQ sets it aside in the dead-letter queue. A message of a later version waits here, too,
+HOLD_S at a time, and goes back to the queue for a worker that can read it; each time spends one of its deliveries.
 
 Celery hands a task one message. Each thread of its pool decodes one and gives it to the one applier thread, which merges all that
 wait; so `WORKER_THREADS` is how many messages one apply may hold.
@@ -25,11 +26,11 @@ import kombu.serialization
 from celery import Celery
 from celery.exceptions import Reject
 from celery.platforms import SecurityWarning
-from celery.signals import celeryd_init, worker_ready
+from celery.signals import celeryd_init, worker_ready, worker_shutting_down
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from hail import broker
-from hail.columns import messages_of
+from hail.columns import NewerMessage, messages_of
 from hail.message import CONTENT_TYPE, BadMessage
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
@@ -43,7 +44,9 @@ log = logging.getLogger(__name__)
 SERIALIZER = "hailwhale"
 PATIENCE_S = 1200.0  # less than RabbitMQ's consumer_timeout, half an hour
 DECODED_BYTES = 8_000_000  # of messages at once: decoded they take several times that
+HOLD_S = 1200.0  # as PATIENCE_S
 _starting = threading.Lock()
+_ending = threading.Event()
 
 
 class Gate:
@@ -141,18 +144,28 @@ def make_celery(settings: Settings) -> Celery:
         name=broker.TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, typing=False
     )
     def apply_message(body: bytes) -> None:
-        with decoded.room_for(len(body)):
-            try:
-                parts = messages_of(body)
-            except BadMessage as error:
-                log.error("moved to the dead-letter queue: %s", error)
-                raise Reject(str(error), requeue=False) from None
-            try:
-                with _starting:
-                    applier = merging()
-                applier.apply(parts)
-            except (Unavailable, SetupError) as error:
-                raise Reject(str(error), requeue=True) from None
+        try:
+            with decoded.room_for(len(body)):
+                count(body)
+        except NewerMessage as newer:
+            log.error("given back to the queue after %d minutes: %s", HOLD_S // 60, newer)
+            _ending.wait(HOLD_S)
+            raise Reject(str(newer), requeue=True) from None
+
+    def count(body: bytes) -> None:
+        try:
+            parts = messages_of(body)
+        except NewerMessage:
+            raise
+        except BadMessage as error:
+            log.error("moved to the dead-letter queue: %s", error)
+            raise Reject(str(error), requeue=False) from None
+        try:
+            with _starting:
+                applier = merging()
+            applier.apply(parts)
+        except (Unavailable, SetupError) as error:
+            raise Reject(str(error), requeue=True) from None
 
     return celery
 
@@ -166,6 +179,11 @@ def _before_it_starts(**_: Any) -> None:
         for said in (broker.check_broker(settings), store_says(settings)):
             if said:
                 print(f"worker: waiting: {said}", file=sys.stderr, flush=True)
+
+
+@worker_shutting_down.connect
+def _it_ends(**_: Any) -> None:
+    _ending.set()
 
 
 @worker_ready.connect
