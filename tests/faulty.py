@@ -58,9 +58,10 @@ def between_shards(at: int) -> None:
 
     def next_shard(*args: Any, **kwargs: Any) -> Any:
         nonlocal applies, shards
-        pages = args[4]
-        shards += bool(pages)
-        if shards == 2 and pages:
+        _, shard, _, parts, *_ = args
+        has_cells = any(shard in part.pages for part in parts)
+        shards += has_cells
+        if shards == 2 and has_cells:
             applies += 1
             if applies == at:
                 die()

@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import hail.web
-from hail.message import decode_message
+from hail.columns import messages_of
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder
@@ -93,7 +93,7 @@ def test_a_hit_a_message_and_a_question_go_the_way_that_is_written(redis_server:
     message = written("A message, from queue to Redis")
     store = connect(settings)
     with Calls() as called:
-        MergingApplier(Applier(store, settings), settings).apply(decode_message(body))
+        MergingApplier(Applier(store, settings), settings).apply(messages_of(body))
     assert called.of(message) == [name for name in message if name not in NOT_HERE]
 
     question = written("A question, from door to Redis")

@@ -107,11 +107,11 @@ def test_a_message_cut_off_between_shards_is_completed_in_other_company(
     whole = store.writer._apply_shard
     done: list[int] = []
 
-    def cut(keys: Any, shard: int, *rest: Any) -> Any:
+    def cut(shard: int, *rest: Any) -> Any:
         if len(done) == 2:
             raise Unavailable("cut off")
         done.append(shard)
-        return whole(keys, shard, *rest)
+        return whole(shard, *rest)
 
     with monkeypatch.context() as patched:
         patched.setattr(store.writer, "_apply_shard", cut)

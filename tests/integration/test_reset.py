@@ -208,7 +208,7 @@ def test_a_waiting_applier_sweeps(settings: Settings, unique: str, monkeypatch: 
     monkeypatch.setattr("whale.count.apply.SWEEP_IDLE_S", 0.02)
     store = redis_store(settings)
     merging = MergingApplier(Applier(redis_store(settings), settings), settings)
-    merging.apply(message_of(1, 0, time.time(), settings, unique))
+    merging.apply([message_of(1, 0, time.time(), settings, unique)])
     store.reset(unique, ("Product",), None, time.time())
     wait_until(lambda: not store.client.exists(f"{unique}:{{0}}:trash"), what="the sweeper")
 
