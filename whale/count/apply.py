@@ -235,18 +235,20 @@ class Applier:
         places: dict[str, list[tuple[_Part, int]]] = {}
         for message in (message for whole in wholes for message in whole):
             mine: set[str] = set()
-            unread = left_out.get(message.part, {})
+            name, part = message.name, message.part
+            unread = left_out.get(part, {})
+            ids, at = asked.setdefault(message.account, []), places.setdefault(message.account, [])
             for position, hit in enumerate(message.hits):
                 if hit.id is None or position in unread:
                     continue
                 if hit.id in mine:
-                    left_out.setdefault(message.part, {})[position] = Reason.DUPLICATE
+                    left_out.setdefault(part, {})[position] = Reason.DUPLICATE
                 else:
                     mine.add(hit.id)
-                    asked.setdefault(message.account, []).append((hit.id, message.name))
-                    places.setdefault(message.account, []).append((message.part, position))
+                    ids.append((hit.id, name))
+                    at.append((part, position))
         for account, ids in asked.items():
-            for taken in self._store.claim(account, ids, now):
+            for taken in self._store.claim(account, ids, now) if ids else ():
                 part, position = places[account][taken]
                 left_out.setdefault(part, {})[position] = Reason.DUPLICATE
 
