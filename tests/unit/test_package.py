@@ -13,7 +13,7 @@ import pytest
 
 import hail
 import whale
-from hail import message, spool
+from hail import columns, message, spool
 from whale.routes.assets import read_assets
 from whale.store.redis import keys
 
@@ -87,7 +87,9 @@ def test_the_newest_version_of_the_changelog_is_the_one_of_the_program() -> None
 
 
 def test_the_changelog_says_first_which_forms_are_stored() -> None:
-    forms = f"Layout {keys.VERSION}, message {message.VERSION}, spool {spool.MAGIC[-1:].decode()}."
+    written, read = spool.MAGIC[-1:].decode(), spool.MARKED[-1:].decode()
+    messages = f"message {message.VERSION} (reads {columns.VERSION})"
+    forms = f"Layout {keys.VERSION}, {messages}, spool {written} (reads {read})."
     assert CHANGELOG.partition("## [Unreleased]\n\n")[2].split("\n")[0] == forms
 
 
