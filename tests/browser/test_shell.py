@@ -328,3 +328,42 @@ def test_pages_are_reached_by_keys_and_by_the_address_and_each_closes(page: Page
 
 def said(number: int) -> str:
     return f"{number / 1000:.1f}\u202fk" if number < 100_000 else f"{number / 1000:.0f}\u202fk"
+
+
+# while a view is drawn again
+
+
+def again(page: Page) -> None:
+    """As each minute, or when something is known that took longer; over when all cards are drawn."""
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    settled(page)
+
+
+def focused(page: Page) -> str:
+    return str(page.evaluate("document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"))
+
+
+def test_a_menu_stays_open_and_what_has_the_focus_keeps_it(page: Page, address: str) -> None:
+    opened(page, address)
+    page.locator("#chart-tools").click()
+    page.locator("#chart").get_by_role("button", name="Copy curl").focus()
+    again(page)
+    expect(page.locator("#chart .menu[open]").last).to_be_visible()
+    assert focused(page) == "Copy curl"
+    page.keyboard.press("Escape")
+    expect(page.locator("#chart .menu[open]")).to_have_count(0)
+    opened(page, address, view="health")
+    page.get_by_role("region", name="Table: Parts").focus()
+    again(page)
+    assert focused(page) == "Table: Parts"
+
+
+def test_a_view_that_is_left_before_it_was_answered_is_no_fault(page: Page, address: str, faults: list[str]) -> None:
+    page.route("**/live_token*", lambda _: None)
+    opened(page, address)
+    with page.expect_request("**/live_token*"):
+        page.keyboard.press("l")
+    page.keyboard.press("o")
+    expect(page.locator("#chart canvas")).to_be_visible()
+    settled(page)
+    assert faults == []

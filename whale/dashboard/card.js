@@ -36,7 +36,8 @@ export function card(heading, { id, height, main = false } = {}) {
     at: (...children) => fill(at, ...children),
     offer: (offers) => {
       const takes = toolsOf(() => name.textContent, () => name.firstChild.textContent, offers, more)
-      fill(tools, menuOf(id, () => name.textContent, takes))
+      const open = Boolean(tools.querySelector('.menu')?.open) // then its reader is about to choose
+      fill(tools, Object.assign(menuOf(id, () => name.textContent, takes), { open }))
       if (main) current.page.tools = takes
       if (more.firstChild) takes.Table()
     },

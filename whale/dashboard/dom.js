@@ -27,14 +27,16 @@ function built(element, attributes, children) {
 const kept = (children) => children.flat(Infinity).filter((child) => child != null && child !== false && child !== '')
   .map((child) => (typeof child === 'string' ? visible(child) : child))
 
-/** Replaces all that is in `place`; what had the focus has it again, if its `id` is there again. */
+/** Replaces all that is in `place`; what had the focus has it again, if its `id` or its name is there again. */
 export function fill(place, ...children) {
   const { activeElement } = place.getRootNode() // of the page, or of an element with a tree of its own
-  const focus = place.contains(activeElement) ? activeElement?.id : ''
+  const focused = place.contains(activeElement) && activeElement
   place.replaceChildren(...kept(children))
-  if (focus) place.querySelector('#' + CSS.escape(focus))?.focus({ preventScroll: true })
+  const [same, other] = focused ? [...place.querySelectorAll(focused.localName)].filter((each) => nameOf(each) === nameOf(focused)) : []
+  if (!other) same?.focus({ preventScroll: true })
   return place
 }
+const nameOf = (element) => element.id || element.getAttribute('aria-label') || element.textContent
 
 /** Opens a dialog, which is gone once it is shut. */
 export function openDialog(attributes, ...children) {

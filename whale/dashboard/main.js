@@ -137,7 +137,7 @@ function pageOf(state, signal) {
     key: (names, says, action) => keys.add(names, says, action, signal),
     failed: (error) => {
       if (error instanceof Away) shell.away(show, self.zone)
-      else if (!(error instanceof Refused)) console.error(error)
+      else if (!(error instanceof Refused) && error.name !== 'AbortError') console.error(error)
     },
   }
   return self

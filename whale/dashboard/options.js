@@ -8,7 +8,7 @@
  * An option that makes no sense for the lines has no control, and is not drawn.
  */
 import { keyOf } from './chart.js'
-import { download, h, svg } from './dom.js'
+import { download, h, select, svg } from './dom.js'
 import * as f from './format.js'
 import { untilNow } from './line.js'
 import { MOST_PARTS, SAYS, allowed, faintOf, over, partsOfWhole, sumsOf } from './lines.js'
@@ -62,8 +62,8 @@ export function controls(page, known, chosen, { dims, formulas, width }) {
   const { state, state: { split, chart, also, second } } = page
   const { can } = allowed(chart.filter((word) => word !== 'ma7'), metricsOf(state, known, chosen), known, Boolean(split))
   const others = formulas.filter((formula) => formula !== chosen.formula).map((formula) => known.of(formula))
-  const choice = (id, label, value, choices, changes) => choices.length > 1 && h('p', { class: 'choice' }, h('label', { class: 'soft', for: `option-${id}` }, label),
-    h('select', { id: `option-${id}`, onchange: ({ target }) => page.go(changes(target.value)) }, choices.map(([name, text]) => h('option', { value: name, selected: name === value }, text))))
+  const choice = (id, label, value, choices, changes) => choices.length > 1 && h('p', { class: 'choice' },
+    h('label', { class: 'soft', for: `option-${id}` }, label), select({ id: `option-${id}` }, choices, value, (to) => page.go(changes(to))))
   const tick = (id, label, checked, changes) => h('label', { class: 'tick' }, h('input', { type: 'checkbox', id: `option-${id}`, checked, onchange: ({ target }) => page.go(changes(target.checked)) }), label)
   const of = (group) => [group.filter((word) => can[word] && chart.includes(word)).join(' '), (value) => ({ chart: [...chart.filter((word) => !group.includes(word)), ...value.split(' ').filter(Boolean)] })]
   const [shape, reshape] = of(SHAPES)

@@ -11,10 +11,7 @@ import { edit, tile, tilesOf } from '../tiles.js'
 import { whenBar } from '../when.js'
 import { changedCard, shiftsOf, showChanged } from './changed.js'
 
-const PREVIEW = 8
-const DAY = 86400e3
-const NO_MARKS = [[], []]
-const SOON_MS = 300
+const [PREVIEW, DAY, SOON_MS, NO_MARKS] = [8, 86400e3, 300, [[], []]]
 const soon = (value) => new Promise((done) => setTimeout(done, SOON_MS, value))
 
 export async function show(place, page) {
