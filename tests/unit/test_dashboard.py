@@ -182,6 +182,15 @@ def test_the_page_names_hail_where_its_reader_finds_it() -> None:
     }
 
 
+def test_behind_a_trusted_proxy_hail_is_at_the_same_address_as_the_page() -> None:
+    """As deploy/nginx.conf has it: the reader of the page cannot reach where Hail listens."""
+    asked = {"HTTP_HOST": "counts.example", "HTTP_X_FORWARDED_PROTO": "https", "REMOTE_ADDR": "10.0.0.9"}
+    trusting = Site(HAILWHALE_TRUSTED_PROXIES="10.0.0.0/8", **KEYS)
+    assert facts(trusting.get("/?key=r", **asked).text)["hail"] == "https://counts.example"
+    for other in ({"REMOTE_ADDR": "192.168.0.9"}, {"HTTP_X_FORWARDED_PROTO": "gopher"}):
+        assert facts(trusting.get("/?key=r", **asked | other).text)["hail"] == "http://127.0.0.1:8085"
+
+
 def test_the_page_repeats_nothing_that_is_no_host_and_no_theme() -> None:
     page = Site(**KEYS).get('/?key=r&theme="><script>boom(1)</script>', HTTP_HOST="x;rm -rf ~;<script>").text
     assert "rm -rf" not in page

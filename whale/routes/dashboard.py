@@ -48,7 +48,8 @@ class DashboardRoutes:
         settings = self._door.settings
         host = bottle.request.environ.get("HTTP_HOST", "")
         host = host if HOST.fullmatch(host) else settings.whale_bind
-        hail = f"http://{seen_from(host, settings.hail_bind)}"
+        proxied = self._door.proxied
+        hail = f"{proxied}://{host}" if proxied else f"http://{seen_from(host, settings.hail_bind)}"
         asked = bottle.request.environ.get("QUERY_STRING", "")
         theme = re.search(r"(?:^|&)theme=(\w+)", asked)
         facts = {

@@ -140,6 +140,14 @@ class Door:
         found: access.Caller = bottle.request.environ[CALLER]
         return found
 
+    @property
+    def proxied(self) -> str:
+        """http or https, as the trusted proxy was asked that handed the request on; empty where there is none."""
+        environ = bottle.request.environ
+        said = environ.get("HTTP_X_FORWARDED_PROTO", "")
+        trusts = said in ("http", "https") and access.is_trusted(environ.get("REMOTE_ADDR", ""), self.settings)
+        return str(said) if trusts else ""
+
     def is_sealed(self) -> bool:
         """Does a sealed pixel say what is counted?"""
         return "pixel" in dict(parse_qsl(bottle.request.environ.get("QUERY_STRING", ""), errors="replace"))

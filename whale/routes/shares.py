@@ -6,7 +6,7 @@ The token says what is answered; nothing is looked up. No answer names what lies
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import bottle
@@ -87,19 +87,12 @@ class ShareRoutes:
                 raise CallerError(f"came twice, as {plural} and as {name}", plural)
         environ = bottle.request.environ
         host = environ.get("HTTP_HOST", "")
-        base = f"{self._scheme(environ)}://{host if HOST.fullmatch(host) else self._door.settings.whale_bind}"
+        base = f"{self._door.proxied or environ['wsgi.url_scheme']}://{host if HOST.fullmatch(host) else self._door.settings.whale_bind}"
         try:
             made = self._whale.share(given.pop("pk", None), **given, host=base)
         except SettingsError as error:
             return unavailable(error).response()
         return json_answer(made, 201, {"Cache-Control": "no-store"})
-
-    def _scheme(self, environ: Mapping[str, Any]) -> str:
-        """By which its asker reached us: a trusted proxy says so, which may speak TLS instead of us."""
-        said = environ.get("HTTP_X_FORWARDED_PROTO", "")
-        if said in ("http", "https") and access.is_trusted(environ.get("REMOTE_ADDR", ""), self._door.settings):
-            return str(said)
-        return str(environ["wsgi.url_scheme"])
 
     def share_page(self, asked: SharePageAsked, token: str) -> Any:
         headers = {
