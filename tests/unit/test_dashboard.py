@@ -13,7 +13,7 @@ from hail.settings import load
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.errors import Unavailable
-from whale.routes.assets import EXPORT, FOLDER, IMPORT, LATER, joined, read_assets
+from whale.routes.assets import ELEMENT, EXPORT, FOLDER, IMPORT, LATER, SERVED, START, joined, reached, read_assets
 from whale.store.memory import MemoryStore
 from whale.web import make_app
 
@@ -245,6 +245,15 @@ def lines_of_code(text: str) -> list[str]:
     """Without comments and empty lines: what explains the code costs a reader nothing."""
     lines = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S).splitlines()
     return [line for line in lines if line.strip() and not line.strip().startswith("//")]
+
+
+@pytest.mark.parametrize("start", [START, ELEMENT])
+def test_no_text_of_what_is_put_together_goes_over_a_line(start: str) -> None:
+    """The space before a line is left out of what is sent: within a text that would change it."""
+    texts = {path.relative_to(FOLDER).as_posix(): path.read_text() for path in FOLDER.rglob("*.js")} | {SERVED: ""}
+    for name in reached(start, texts):
+        for line in texts[name].splitlines():
+            assert re.sub(r"\[\^[^]]*\]", "", line).count("`") % 2 == 0, (name, line)
 
 
 def test_the_dashboard_is_small() -> None:

@@ -30,13 +30,13 @@ const kept = (children) => children.flat(Infinity).filter((child) => child != nu
 /** Replaces all that is in `place`; what had the focus has it again, if its `id` or its name is there again. */
 export function fill(place, ...children) {
   const { activeElement } = place.getRootNode() // of the page, or of an element with a tree of its own
-  const focused = place.contains(activeElement) && activeElement
+  const name = place.contains(activeElement) && nameOf(activeElement)
   place.replaceChildren(...kept(children))
-  const [same, other] = focused ? [...place.querySelectorAll(focused.localName)].filter((each) => nameOf(each) === nameOf(focused)) : []
+  const [same, other] = name ? [...place.querySelectorAll(activeElement.localName)].filter((each) => nameOf(each) === name) : []
   if (!other) same?.focus({ preventScroll: true })
   return place
 }
-const nameOf = (element) => element.id || element.getAttribute('aria-label') || element.textContent
+const nameOf = ({ id, ariaLabel, localName, textContent }) => id || ariaLabel || (localName === 'button' && textContent)
 
 /** Opens a dialog, which is gone once it is shut. */
 export function openDialog(attributes, ...children) {

@@ -4,7 +4,7 @@ All lie under one folder that is named by a hash of all of them: /static/4f1d…
 relative paths, and a browser may keep each address for ever.
 
 The modules that the first view needs are sent as one, since each request costs a round trip: main.js holds all that it imports, each
-module in a function of its own that returns its exports. Only comments that explain (`/** … */`) stay behind.
+module in a function of its own that returns its exports. Comments and the space before a line stay behind.
 
     import { h, svg as draw } from './dom.js'     ->  const { h, svg: draw } = dom_js
     import * as f from './format.js'              ->  const f = format_js
@@ -39,6 +39,9 @@ TYPES = {
 IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from '(\.[^']+)'$", re.M)
 STYLES = re.compile(r"^@import '([^']+)';$", re.M)
 EXPLAINED = re.compile(r"^ */\*\*.*?\*/\n", re.M | re.S)
+REMARKED = re.compile(r"(^|[ \t]+)// [^'\"`\n]*$", re.MULTILINE)
+SPACED = re.compile(r"^[ \t]+", re.MULTILINE)
+"""Of modules without a text of several lines: there it would be part of the text."""
 LATER = re.compile(r"\bimport\('(\.[^']+)'\)")
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.M)
 
@@ -82,7 +85,7 @@ def asset_of(name: str, content_type: str, body: bytes) -> Asset:
 
 def joined(modules: Mapping[str, str]) -> dict[str, str]:
     """main.js with all that it imports, and the modules that it opens later, which take from it.  Raises CycleError."""
-    imports = _reached(START, modules)
+    imports = reached(START, modules)
     order = list(TopologicalSorter(imports).static_order())
     whole = "".join(_wrapped(name, modules[name]) for name in order)
     whole += f"export {{ {', '.join(map(_variable, order))} }}\n"
@@ -95,7 +98,7 @@ def joined(modules: Mapping[str, str]) -> dict[str, str]:
     return {START: whole, **later}
 
 
-def _reached(start: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
+def reached(start: str, modules: Mapping[str, str]) -> dict[str, list[str]]:
     """A module and all that it leads to, each with what it imports."""
     imports = {start: _imported(start, modules[start])}
     ahead = list(imports[start])
@@ -116,7 +119,7 @@ def graph_files(zone: str, folder: Path = FOLDER) -> dict[str, str]:
     modules |= {path.name: path.read_text() for path in folder.glob("*.js")}
     facts = {"STYLE": _element_style(folder), "ZONE": zone}
     modules[SERVED] = "".join(f"export const {name} = {json.dumps(text)}\n" for name, text in facts.items())
-    order = TopologicalSorter(_reached(ELEMENT, modules)).static_order()
+    order = TopologicalSorter(reached(ELEMENT, modules)).static_order()
     whole = "".join(_wrapped(name, modules[name]) for name in order)
     exported = ", ".join(EXPORT.findall(modules[ELEMENT]))
     chart = (folder / f"{CHART}.iife.min.js").read_text()
@@ -158,7 +161,8 @@ def _names(found: re.Match[str], module: str) -> str:
 
 def _wrapped(module: str, text: str) -> str:
     exported = ", ".join(EXPORT.findall(text))
-    inside = EXPORT.sub("", IMPORT.sub(lambda found: _names(found, module), EXPLAINED.sub("", text)))
+    text = SPACED.sub("", REMARKED.sub("", EXPLAINED.sub("", text)))
+    inside = EXPORT.sub("", IMPORT.sub(lambda found: _names(found, module), text))
     return f"const {_variable(module)} = (() => {{\n{inside}return {{ {exported} }}\n}})();\n"
 
 
