@@ -265,6 +265,8 @@ def _opened(message: bytes) -> tuple[Envelope, bytes]:
     except UNREADABLE as error:
         raise BadMessage(f"message of {len(message)} bytes: {error}") from None
     shares = [Share(*share) for share in head.shares]
+    if len({share.account for share in shares}) != len(shares):
+        raise BadMessage(f"message of {len(message)} bytes: an account is there twice")
     return Envelope(head.version, head.publisher, head.seq, head.at, head.lasting, shares, head.fields), told[end:-1]
 
 

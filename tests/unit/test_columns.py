@@ -143,6 +143,13 @@ def test_each_cut_is_a_bad_message() -> None:
     assert all(outcome(message[:end]) is None for end in range(len(message)))
 
 
+def test_an_account_that_is_there_twice_is_a_bad_message() -> None:
+    """Its hits would be applied under one name, so one half would be lost."""
+    both = section_of("default", 3, usual(3))
+    with pytest.raises(BadMessage, match="twice"):
+        decode(encode("0" * 16, 3, 1, [both, both]))
+
+
 # versions
 
 
@@ -178,6 +185,7 @@ def test_a_later_version_may_have_any_body() -> None:
     [
         {"shares": [["default", 6, 12]]},
         {"shares": [["default", 5, 12], ["other", 0, 0]]},
+        {"shares": [["default", 5, 12], ["default", 0, 0]]},
         {"shares": [["default", 2**20 + 1, 12]]},
         {"shares": [["Default!", 5, 12]]},
         {"publisher": "x" * 16},
