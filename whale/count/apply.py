@@ -172,9 +172,11 @@ class Applier:
                 if more is None:
                     break
                 rest = [whole for whole in rest if whole[0].mark not in more]
-        for account, dropped in lost.items():
-            messages = [message for whole in wholes for message in whole if message.account == account]
-            self.witness.saw(account, messages, dropped, now)
+        told: dict[str, list[Message]] = {}
+        for message in (message for whole in wholes for message in whole):
+            told.setdefault(message.account, []).append(message)
+        for account, messages in told.items():
+            self.witness.saw(account, messages, lost[account], now)
         return count
 
     def _gatherings(
