@@ -404,16 +404,21 @@ def test_with_keys_basic_opens_it_and_a_key_of_the_tab_does(chromium: Chromium, 
 # what can be taken along
 
 
+def copied_curl(page: Page) -> str:
+    """The line of the breakdown that a reader takes to a terminal."""
+    page.locator("#values-tools").click()
+    page.locator("#values").get_by_role("button", name="Copy curl").click()
+    expect(page.get_by_text("Copied: curl")).to_be_visible()
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 def test_curl_gives_the_same_answer_and_csv_runs_no_formula(
     page: Page, embedded: Site, unique: str, tmp_path: Path
 ) -> None:
     send(embedded, [{"pk": unique, "dimensions": {"page": name}} for name in ("=cmd()", "it's")])
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened(page, f"{embedded.whale}/?pk={unique}&compare=none")
-    page.locator("#values-tools").click()
-    page.locator("#values").get_by_role("button", name="Copy curl").click()
-    expect(page.get_by_text("Copied: curl")).to_be_visible()
-    line = page.evaluate("navigator.clipboard.readText()")
+    line = copied_curl(page)
     told = json.loads(subprocess.run(["sh", "-c", line + " -s"], capture_output=True, check=True).stdout)
     assert {row["path"][1] for row in told["rows"]} == {"=cmd()", "it's"}
     page.locator("#values-tools").click()
@@ -429,10 +434,7 @@ def test_a_line_to_copy_holds_nothing_that_a_terminal_obeys(page: Page, embedded
     send(embedded, [{"pk": unique, "dimensions": {"c": "x"}, "metrics": {odd: 7}}])
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     opened(page, f"{embedded.whale}/?{urlencode({'pk': unique, 'view': 'breakdown', 'by': odd})}")
-    page.locator("#values-tools").click()
-    page.locator("#values").get_by_role("button", name="Copy curl").click()
-    expect(page.get_by_text("Copied: curl")).to_be_visible()
-    line = page.evaluate("navigator.clipboard.readText()")
+    line = copied_curl(page)
     assert not set(line.replace(" \\\n  ", "")) & {chr(code) for code in (*range(32), *range(127, 160))}
     told = json.loads(subprocess.run(["sh", "-c", line + " -s"], capture_output=True, check=True).stdout)
     assert told["total"]["value"] == 7
