@@ -94,11 +94,14 @@ class Unavailable(HailWhaleError):
 
 
 class Refused(Unavailable):
-    """The store says why: in a sentence that anybody may see. lasting: until a person changes something."""
+    """The store says why.
 
-    def __init__(self, message: str, lasting: bool = False):
-        super().__init__(message)
-        self.lasting = lasting
+    said: in a sentence that anybody may see.  lasting: until a person changes something.  about: names, for the log alone.
+    """
+
+    def __init__(self, said: str, lasting: bool = False, about: str = ""):
+        super().__init__(f"{said} ({about})" if about else said)
+        self.said, self.lasting = said, lasting
 
 
 class Interrupted(Unavailable):

@@ -32,7 +32,7 @@ from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
 from whale.count.witness import Witness
-from whale.errors import Interrupted, Unavailable
+from whale.errors import Interrupted, Refused, Unavailable
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches
 from whale.store.contract.ids import Ids
@@ -262,13 +262,20 @@ def hits_of(whole: _Whole) -> int:
 class MergingApplier:
     """One thread that applies what many threads hand it, as much at a time as waits.
 
-    While the store is away it tries again with backoff, up to `patience_s` for a message; then its caller gets Unavailable.
+    While the store is away it tries again with backoff, up to `patience_s` for a message, or until its process is `ending`; then
+    its caller gets Unavailable. Where the store says why, the log has it once.
     """
 
     def __init__(
-        self, applier: Applier, settings: Settings, clock: Callable[[], float] = time.time, patience_s: float = 1200.0
+        self,
+        applier: Applier,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        patience_s: float = 1200.0,
+        ending: threading.Event | None = None,
     ):
         self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
+        self._ending = ending or threading.Event()
         self._waiting: queue.SimpleQueue[tuple[Sequence[Message], Future[None]]] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="applier", daemon=True).start()
 
@@ -300,7 +307,7 @@ class MergingApplier:
             del group, done  # what was applied is not held until more comes
 
     def _apply(self, messages: Collection[Message]) -> Exception | None:
-        deadline, pause = time.monotonic() + self._patience_s, 0.05
+        deadline, pause, said = time.monotonic() + self._patience_s, 0.05, ""
         while True:
             try:
                 self._applier.apply(list(messages), self._clock())
@@ -308,7 +315,11 @@ class MergingApplier:
             except Unavailable as error:
                 if time.monotonic() > deadline:
                     return error
-                time.sleep(pause)
+                if isinstance(error, Refused) and str(error) != said:
+                    said = str(error)
+                    log.warning("waiting: %s", said)
+                if self._ending.wait(pause):
+                    return error
                 pause = min(pause * 2, 2.0)
             except Exception as error:  # handed to the callers: this thread serves them all and must live on
                 return error

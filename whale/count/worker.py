@@ -1,9 +1,10 @@
 """The Celery worker: takes messages from RabbitMQ and applies them, many at once.
 
 Promise: a message is acknowledged only after all of its hits are in the store. A worker that dies leaves its messages to the next,
-and what it had applied is not applied again (see apply.py). While Redis is away messages wait here, so that no delivery is spent;
-what cannot be decoded is rejected, and RabbitMQ sets it aside in the dead-letter queue. A message of a later version waits here, too,
-HOLD_S at a time, and goes back to the queue for a worker that can read it; each time spends one of its deliveries.
+and what it had applied is not applied again (see apply.py). While Redis is away, or has data that only a later version may change,
+messages wait here, so that no delivery is spent; a worker that is told to end gives them back. What cannot be decoded is rejected,
+and RabbitMQ sets it aside in the dead-letter queue. A message of a later version waits here, too, HOLD_S at a time, and goes back
+to the queue for a worker that can read it; each time spends one of its deliveries.
 
 Celery hands a task one message. Each thread of its pool decodes one and gives it to the one applier thread, which merges all that
 wait; so `WORKER_THREADS` is how many messages one apply may hold.
@@ -101,6 +102,16 @@ class Consumer(CeleryConsumer):
         return on_message
 
 
+class OneLine(logging.Filter):
+    """Of a message that is given back or set aside Celery would log where in this file that was done."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], Reject):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("celery.app.trace").addFilter(OneLine())
 kombu.serialization.register(SERIALIZER, bytes, _as_celery_body, CONTENT_TYPE, "binary")
 
 
@@ -132,12 +143,14 @@ def make_celery(settings: Settings) -> Celery:
         deadline, pause = time.monotonic() + PATIENCE_S, 0.1
         while True:
             try:
-                return MergingApplier(Applier(connect(settings), settings), settings, patience_s=PATIENCE_S)
+                applier = Applier(connect(settings), settings)
+                return MergingApplier(applier, settings, patience_s=PATIENCE_S, ending=_ending)
             except (Unavailable, SetupError) as error:
                 if time.monotonic() > deadline:
                     raise
                 log.warning("waiting: %s", error)
-                time.sleep(pause)
+                if _ending.wait(pause):
+                    raise
                 pause = min(pause * 2, 2.0)
 
     @celery.task(

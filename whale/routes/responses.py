@@ -91,6 +91,8 @@ def unavailable(error: Unavailable | SetupError | SettingsError) -> Problem:
 
 def said_of(error: Exception) -> str:
     """What anybody may know of it: no address of a server."""
-    if isinstance(error, Refused | SetupError | SettingsError):
+    if isinstance(error, Refused):
+        return error.said
+    if isinstance(error, SetupError | SettingsError):
         return str(error)
     return "the store cannot be reached: try again in a second"

@@ -9,9 +9,10 @@
 -- ARGV[2]  msgpack, one a block: [ttl or 0, offset, [metric, ["#node", "delta", ...], metric, ...], offset, ...]: deltas are decimal
 --          text, since Lua's numbers are doubles and 2^53 + 1 would become 2^53
 -- Returns  {"seen", i, ...}: these messages (the first 1,000 of them) were applied before, nothing is written
+--          {"newer", pk}: see newer.lua, nothing is written
 --          {"stale", i, ...}: these dictionaries (the first 1,000) do not know their token, nothing is written
 --          {"ok", faults}
--- Cost     one GETBIT and SETBIT a message, one HGET a dictionary, 2 calls and 1 HINCRBY a sparse cell or 1/1000 BITFIELD a dense one.
+-- Cost     one GETBIT and SETBIT a message, one HMGET a dictionary, 2 calls and 1 HINCRBY a sparse cell or 1/1000 BITFIELD a dense one.
 --
 -- Nothing may fail after the first write, since Redis does not roll back: keys of another type are left alone and their cells set aside.
 --
@@ -30,8 +31,9 @@ for i = 1, M do
 end
 if #refused > 0 then return {'seen', unpack(refused, 1, math.min(#refused, 1000))} end
 for i = 1, D do
-  local known = redis.pcall('HGET', KEYS[M + i], 'g')
-  if type(known) ~= 'string' or not known:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
+  local known = redis.pcall('HMGET', KEYS[M + i], 'g', 'w')
+  if known[2] then return newer(KEYS[M + i]) end
+  if not known[1] or not known[1]:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
 end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end
 

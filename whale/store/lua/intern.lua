@@ -10,11 +10,12 @@
 --                               true numbers; after a reset, a failover or an older AOF nobody's token is found
 --            "pk"               the pk, JSON
 --            "gen"              the generation of its blocks, after a reset; "s": the buckets in which something was set, see set.lua; "o": the
---                               cells that lack an amount, see apply.lua
+--                               cells that lack an amount, see apply.lua; "w": see newer.lua
 -- ARGV[1]  msgpack [token, pk, max_children, max_nodes, max_metrics, max_bins, items]; items: flat parent, name, ...; a parent is
 --          a number, or -k for the node of the k-th item of this call, or "p", or "q<number>:<metric>", or "m", or "m:<kind>"
 -- ARGV[2]  a token that the caller knows numbers by, or empty
--- Returns  {newest token, {number of each item}, 1, generation}, or {"", {}, 0, ""} where ARGV[2] is not known: nothing is written then. A folded item comes as -1 - number, and so does all below it.
+-- Returns  {newest token, {number of each item}, 1, generation}, or {"", {}, 0, ""} where ARGV[2] is not known: nothing is written then; {"newer", pk}: see
+--          newer.lua, nothing is written. A folded item comes as -1 - number, and so does all below it.
 --          A metric that has another kind comes as -100000, one that has no place and no sum to fold into as -100001.
 --          Error WRONGTYPE where the key holds something else; nothing is written then.
 -- Cost     one HGET an item, three or four writes a new one.
@@ -27,7 +28,8 @@ local max_children, max_nodes, max_metrics, max_bins = ask[3], ask[4], ask[5], a
 local MIXED, FULL = -100000, -100001
 local OTHER = '__other__'
 
-local tokens = redis.call('HGET', key, 'g')
+local tokens, later = unpack(redis.call('HMGET', key, 'g', 'w'))
+if later then return newer(key) end
 if ARGV[2] ~= '' and not (tokens and tokens:find(ARGV[2], 1, true)) then return {'', {}, 0, ''} end
 local changed = false
 if not tokens then

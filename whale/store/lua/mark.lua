@@ -6,7 +6,8 @@
 --          hashes: one each: [ttl or 0, offset, [metric, kind, ["#node", text, ...]]]
 --          text: decimal millionths; of a last 43 characters that sort as times do (time, publisher, seq, position) stand before it
 --          rows: one a (pk, metric): [dictionary from 1, metric, [ttl or 0 of each bucket], [node, [which name from 1, ...], node, ...]]
--- Returns  {"stale", i, ...}: these dictionaries, or the resets (D), do not know their token, nothing is written; else {"ok"}
+-- Returns  {"stale", i, ...}: these dictionaries, or the resets (D), do not know their token, nothing is written; {"newer", pk}: see
+--          newer.lua, nothing is written; else {"ok"}
 -- Cost     one HMGET and at most one HSET a hash; one SISMEMBER a node, one PFADD a HyperLogLog; at most 1,000 values or names each,
 --          since Lua's stack is short.
 local ask = cmsgpack.unpack(ARGV[1])
@@ -15,8 +16,9 @@ local D = #tokens - 1
 
 local refused = {}
 for i = 1, D + 1 do
-  local known = redis.pcall('HGET', KEYS[i], 'g')
-  if type(known) ~= 'string' or not known:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
+  local known = redis.pcall('HMGET', KEYS[i], 'g', 'w')
+  if known[2] then return newer(KEYS[i]) end
+  if not known[1] or not known[1]:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
 end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end
 

@@ -2,12 +2,14 @@
 --
 -- KEYS[1]  the dictionary, see intern.lua; "gen" names the generation of its blocks
 -- ARGV     "all", the generation it has, the next one; or "node", the generation, a new token, its number, its parent's, its name
--- Returns  1; 0 where it is no longer so: look again
+-- Returns  1; 0 where it is no longer so: look again; {"newer", pk}: see newer.lua, nothing is written
 -- Cost     a few calls. What it leaves is freed later, in small steps: see sweep.py.
 --
 -- No token of before is known after it: so a worker asks again by name before it writes, and never writes under an abandoned number.
 local key = KEYS[1]
-if (redis.call('HGET', key, 'gen') or '') ~= ARGV[2] then return 0 end
+local generation, later = unpack(redis.call('HMGET', key, 'gen', 'w'))
+if later then return newer(key) end
+if (generation or '') ~= ARGV[2] then return 0 end
 if ARGV[1] == 'all' then
   redis.call('UNLINK', key)
   redis.call('HSET', key, 'gen', ARGV[3])

@@ -5,7 +5,7 @@
 --          mark: "interval:start:end:node:metric,metric;", kept in the dictionary's field "s" for those who read finer buckets.
 --          Past 20,000 bytes all become one wide mark an interval, "interval:start:end;"
 --          i: which block of ARGV[2] holds the cells to be set, their bucket and node on the page; 0: ARGV[2] has true differences
--- Returns  {"known"}: the record is there, nothing is written; {"stale", 0}, nothing is written; {"overflow", metric}: a difference
+-- Returns  {"known"}: the record is there, nothing is written; {"stale", 0} or {"newer", pk} (see newer.lua), nothing is written; {"overflow", metric}: a difference
 --          of more than 64 bits, nothing is written; else as apply.lua. The record is then "fingerprint difference difference ..."
 -- Cost     that of apply.lua and some calls a metric.
 --
@@ -14,7 +14,8 @@ local scratch, record = table.remove(KEYS), table.remove(KEYS)
 do
   if redis.call('EXISTS', record) == 1 then return {'known'} end
   local ask, blocks = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])
-  local tokens = redis.call('HGET', KEYS[1], 'g')
+  local tokens, later = unpack(redis.call('HMGET', KEYS[1], 'g', 'w'))
+  if later then return newer(KEYS[1]) end
   if not tokens or not tokens:find(cmsgpack.unpack(ARGV[1])[2][1], 1, true) then return {'stale', 0} end
 
   -- The decimal text of a slot: Lua's numbers are doubles, and would round it.

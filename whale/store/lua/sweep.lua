@@ -1,14 +1,17 @@
 -- Frees a little of what resets left: fields of a dictionary that nobody reaches, or cells under abandoned numbers.
 --
--- KEYS[1]  "fields": a dictionary; "hash": a block, bucket or values, as a hash; "dense": the slots of one metric
+-- KEYS     a dictionary; "hash": and a block, bucket or values of its pk, as a hash; "dense": and the slots of one metric
 -- ARGV     "fields", the generation, a new token or empty, field, ...; or "hash" or "dense", msgpack [node, ...] (numbers below 1,024)
--- Returns  how many fields or slots are gone; -1 where the dictionary has another generation
--- Cost     one HDEL a call of "fields"; the fields of one hash; one BITFIELD a 1,000 slots.
+-- Returns  how many fields or slots are gone; -1 where the dictionary has another generation; {"newer", pk}: see newer.lua
+-- Cost     one HMGET; one HDEL a call of "fields"; the fields of one hash; one BITFIELD a 1,000 slots.
 --
 -- Abandoned numbers are never given to another path of the same generation, so it is safe at any time, and twice.
-local key, verb = KEYS[1], ARGV[1]
+local verb = ARGV[1]
+local generation, later = unpack(redis.call('HMGET', KEYS[1], 'gen', 'w'))
+if later then return newer(KEYS[1]) end
 if verb == 'fields' then
-  if (redis.call('HGET', key, 'gen') or '') ~= ARGV[2] then return -1 end
+  local key = KEYS[1]
+  if (generation or '') ~= ARGV[2] then return -1 end
   local gone, nodes, bins = 0, 0, 0
   for i = 4, #ARGV do
     if redis.call('HDEL', key, ARGV[i]) == 1 then
@@ -26,7 +29,7 @@ if verb == 'fields' then
   if ARGV[3] ~= '' then redis.call('HSET', key, 'g', ARGV[3]) end
   return gone
 end
-local wanted = cmsgpack.unpack(ARGV[2])
+local key, wanted = KEYS[2], cmsgpack.unpack(ARGV[2])
 if verb == 'hash' then
   if redis.call('TYPE', key).ok ~= 'hash' then return 0 end
   local abandoned = {}

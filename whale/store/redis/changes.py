@@ -11,6 +11,7 @@ worker applies a hit there that was accepted before: it is refused until it has 
 
 import secrets
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -27,6 +28,7 @@ from whale.store.redis.imports import last_resets_of
 from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
 from whale.store.redis.known import Known
 from whale.store.redis.numbers import MIXED, TRIES, Dictionary, Numbers
+from whale.store.redis.refusals import NewerData
 from whale.store.redis.timeline import Timeline
 from whale.store.redis.writer import TALLY_TTL_S
 
@@ -39,8 +41,14 @@ class Changer:
     def __init__(self, database: Database, numbers: Numbers, timeline: Timeline):
         self._database, self._client, self._numbers = database, database.client, numbers
         self._timeline = timeline
-        self._set, self._reset = database.script("set", "apply"), database.script("reset")
+        self._set, self._reset = database.script("newer", "set", "apply"), database.script("newer", "reset")
         self._lock = threading.Lock()
+
+    def _check_ours(self, keys: Keys, pks: Iterable[Pk]) -> None:
+        """Raises NewerData where a later version must change one of them: before a first step, which would leave the rest undone."""
+        for pk in pks:
+            if self._client.hexists(keys.dictionary(*keys.pk(pk)), "w"):
+                raise NewerData(_json(pk).decode())
 
     # setting
 
@@ -51,6 +59,7 @@ class Changer:
 
     def _set_all(self, account: str, change: Change, now: float) -> dict[str, int]:
         keys = self._database.keys(account)
+        self._check_ours(keys, (change.pk[:depth] for depth in range(1, len(change.pk) + 1)))
         self._database.begin(account)
         self._numbers.trim(now)
         wide = sorted((str(interval), start) for interval, start in change.wider.items())
@@ -176,6 +185,7 @@ class Changer:
                 self._database.await_replicas(keys, shard)
 
     def _reset_all(self, account: str, keys: Keys, pk: Pk, path: Path | None, now: float) -> None:
+        self._check_ours(keys, [pk] if path is not None else [*self._below(keys, pk), pk, pk[:-1]])
         self._record(keys, pk, path, now)
         if path is not None:
             self._forget_node(keys, pk, path, now)

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from hail.settings import SettingsError, check_redis_url
 from whale.errors import Interrupted, SetupError, Unavailable
-from whale.store.redis.refusals import SlotMoving, unavailable_of
+from whale.store.redis.refusals import NewerData, SlotMoving, unavailable_of
 
 CLUSTER_SCHEME = "redis+cluster://"
 TOGETHER = f"begin it with {CLUSTER_SCHEME} instead of redis://"
@@ -27,7 +27,7 @@ KEEPS = b"noeviction"
 
 log = logging.getLogger(__name__)
 
-MOVING = [b"moving"]
+MOVING, NEWER = [b"moving"], b"newer"
 
 pack = msgspec.msgpack.Encoder().encode
 
@@ -142,9 +142,11 @@ def script_text(*names: str) -> str:
 
 
 def settled(answer: Any) -> Any:
-    """What a script answered; raises SlotMoving where it did nothing, since its slot moves."""
+    """What a script answered; where it wrote nothing, since its slot moves, SlotMoving; since a later version has to, NewerData."""
     if answer == MOVING:
         raise SlotMoving()
+    if isinstance(answer, list) and answer[:1] == [NEWER]:
+        raise NewerData(answer[1].decode())
     return answer
 
 
@@ -169,7 +171,7 @@ def evicts(policy: str) -> str:
 
 
 class Script:
-    """A Lua file, or several that run as one, loaded where it runs first. Raises SlotMoving."""
+    """A Lua file, or several that run as one, loaded where it runs first. Raises SlotMoving, NewerData."""
 
     def __init__(self, client: Any, *names: str):
         self._client, self._is_cluster = client, isinstance(client, RedisCluster)

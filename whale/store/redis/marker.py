@@ -40,7 +40,7 @@ class Marker:
     """Not for several threads at once. numbers: a writer's."""
 
     def __init__(self, database: Database, numbers: Numbers):
-        self._database, self._numbers, self._mark = database, numbers, database.script("mark")
+        self._database, self._numbers, self._mark = database, numbers, database.script("newer", "mark")
         self._kept = distinct_periods(database.settings.periods)
         self._most_nodes = database.settings.max_distinct_nodes
 

@@ -83,7 +83,11 @@ class Numbers:
 
     def __init__(self, database: Database):
         self._database = database
-        self._client, self._settings, self._intern = database.client, database.settings, database.script("intern")
+        self._client, self._settings, self._intern = (
+            database.client,
+            database.settings,
+            database.script("newer", "intern"),
+        )
         self._folded: dict[tuple[str, Pk], Pk] = {}
         self._dictionaries: dict[tuple[str, Pk], Dictionary] = {}
         self.room = Room("dictionaries", database.settings.dictionaries_mb * MEGABYTE)

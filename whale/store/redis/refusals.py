@@ -4,7 +4,7 @@ import re
 
 import redis
 
-from whale.errors import Refused, Unavailable
+from whale.errors import Refused, Unavailable, visible
 
 WORDS = {
     "AUTH": "Redis refuses the user or the password in HAILWHALE_REDIS_URL: correct them",
@@ -18,6 +18,7 @@ WORDS = {
     "CLUSTERDOWN": "a part of Redis Cluster is down: start it; redis-cli --cluster check says which slots are missing",
     "CLIENTS": "Redis takes no more connections: raise its maxclients",
 }
+MOST_SHOWN = 200  # letters of a name
 LASTING = "AUTH"  # stays so until a person changes something
 CLASSES: dict[type[BaseException], str] = {
     redis.AuthenticationError: "AUTH",
@@ -49,6 +50,17 @@ class SlotMoving(Refused):
         super().__init__(
             "Redis Cluster moves some of the keys to another node: it continues when they have arrived "
             "(if that never ends: redis-cli --cluster fix)"
+        )
+
+
+class NewerData(Refused):
+    """Only a later version may write the cells of a pk; nothing was done. pk: as JSON."""
+
+    def __init__(self, pk: str) -> None:
+        super().__init__(
+            "this Redis holds data that only a later version of HailWhale may change: use the release that wrote it; "
+            "hits wait meanwhile",
+            about=visible(pk[:MOST_SHOWN]),
         )
 
 

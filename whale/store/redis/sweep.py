@@ -33,7 +33,7 @@ class Sweepers:
     """For one thread at a time."""
 
     def __init__(self, database: Database):
-        self._database, self._script = database, database.script("sweep")
+        self._database, self._script = database, database.script("newer", "sweep")
         self._of: dict[str, Sweeper] = {}
 
     @reachable
@@ -77,8 +77,11 @@ class Sweeper:
         whole: dict[bytes, _Entry] = {}
         for raw, since in self._client.zrange(self._keys.trash, 0, BATCH - 1, withscores=True):
             entry = _entry(raw)
-            current = (self._client.hget(self._keys.dictionary(*entry[:2]), "gen") or b"").decode() == entry[2]
+            gen, later = self._client.hmget(self._keys.dictionary(*entry[:2]), "gen", "w")
             yield
+            if later is not None:  # it is for the version that wrote that to free it
+                continue
+            current = (gen or b"").decode() == entry[2]
             if not current and not entry[3]:
                 whole[raw] = entry
                 continue
@@ -130,7 +133,7 @@ class Sweeper:
         found = []
         for shard in sorted({shard for shard, _ in pks}):
             key = self._keys.below(shard, "", "r")  # no such key: the script only says whether the slot moves
-            self._script([key], ["hash", msgspec.msgpack.encode([])])
+            self._script([key, key], ["hash", msgspec.msgpack.encode([])])
             found.append(self._client.get_node_from_key(key).name)
         return found
 
@@ -181,7 +184,7 @@ class Sweeper:
                 return True
             yield
         if pk_id != self._keys.pk(())[1]:
-            yield from self._cells(shard, blocks_id, numbers)
+            yield from self._cells(shard, pk_id, blocks_id, numbers)
         return True
 
     def _distinct_nodes(self, key: str, numbers: set[int]) -> Iterator[None]:
@@ -196,13 +199,13 @@ class Sweeper:
             if cursor == 0:
                 break
 
-    def _cells(self, shard: int, blocks_id: str, numbers: list[int]) -> Iterator[None]:
+    def _cells(self, shard: int, pk_id: str, blocks_id: str, numbers: list[int]) -> Iterator[None]:
         abandoned = set(numbers)
         pages: dict[int, list[int]] = {}
         for number in numbers:
             pages.setdefault(number >> PAGE_BITS, []).append(number % PAGE)
         packed = {page: msgspec.msgpack.encode(nodes) for page, nodes in pages.items()}
-        counts = self._keys.below(shard, blocks_id, "u")
+        counts, dictionary = self._keys.below(shard, blocks_id, "u"), self._keys.dictionary(shard, pk_id)
         for found in self._scan({(shard, blocks_id)}):
             for name in found:
                 _interval, _block, page, *rest = name.split(":")[4:]
@@ -212,6 +215,6 @@ class Sweeper:
                         self._client.unlink(name)
                         yield
                 elif int(page) in packed:
-                    self._script([name], ["dense" if len(rest) == 2 else "hash", packed[int(page)]])
+                    self._script([dictionary, name], ["dense" if len(rest) == 2 else "hash", packed[int(page)]])
                     yield
             yield

@@ -45,7 +45,7 @@ class Writer:
 
     def __init__(self, database: Database, numbers: Numbers, marker: Marker):
         self._database, self._numbers, self._marker = database, numbers, marker
-        self._apply = database.script("apply")
+        self._apply = database.script("newer", "apply")
 
     @reachable
     def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
