@@ -55,7 +55,8 @@ class Figure:
         if self.target is None:
             return ""
         met = self.median <= self.target if self.less else self.median >= self.target
-        return "ok" if met else f"short by {abs(self.median / self.target - 1):.0%}"
+        missed = f"short by {abs(self.median / self.target - 1):.0%}" if self.target else "missed"
+        return "ok" if met else missed
 
 
 def report(name: str, figures: Sequence[Figure], notes: Sequence[str] = ()) -> None:

@@ -14,13 +14,18 @@ from tempfile import NamedTemporaryFile, TemporaryDirectory
 from types import TracebackType
 from typing import NamedTuple
 
+import psutil
+
+import hail
 from benchmarks.workload import PERIODS
-from hail.settings import load
+from hail.settings import NAMES, PREFIX, load
 from tests.servers import free_port
 from whale.commands.embedded import dying_with_parent
 from whale.commands.supervisor import hail_command, hailwail_command, whale_command, worker_command
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(hail.__file__).resolve().parents[1]  # the checkout that is measured
+SERVERS = ("own", "gevent", "gthread", "granian")
+MESSAGE_VERSION = "MESSAGE_VERSION"
 START_S = 30.0
 STOP_S = 20.0
 
@@ -92,21 +97,42 @@ class Setup:
             "HAILWHALE_REDIS_URL": redis_url,
             "HAILWHALE_BROKER_URL": broker_url,
             "HAILWHALE_PERIODS": PERIODS,
+            **given(),
             **more,
         }
         self.settings = load(self.environ)
 
-    def hail(self, server: str = "gevent", application: str = "hail.web:application") -> Service:
-        """server: gevent (Hail's own worker) or gthread (of gunicorn), or granian."""
+    def hail(self, server: str = "own", application: str = "hail.web:application") -> Service:
+        """server: what `hailwhale up` starts, Hail's worker on gevent, gthread of gunicorn, or granian."""
         command = [application if word == "hail.web:application" else word for word in hail_command(self.settings)]
+        if server in ("gevent", "gthread"):
+            command[command.index("--worker-class") + 1] = {"gevent": "hail.server.HailWorker"}.get(server, server)
         if server == "gthread":
-            command = ["gthread" if word == "hail.server.HailWorker" else word for word in command] + [
-                "--threads",
-                "32",
-            ]
+            command += ["--threads", "32"]
         if server == "granian":
             command = granian(application, self.hail_port)
         return Service(command, self.environ, self.hail_port)
+
+    def accepted_by(self, way: str) -> int:
+        """Hits that Hail has accepted by way of the broker or the spool, as it says itself."""
+        found = re.search(
+            rf'^hailwhale_hits_accepted_total{{kept="{way}"}} (\S+)', self._asked("GET", "/metrics"), re.M
+        )
+        return int(float(found[1])) if found else 0
+
+    def accepted(self) -> int:
+        return self.accepted_by("broker") + self.accepted_by("spool")
+
+    def flush_hail(self) -> None:
+        """What is spooled may be shipped at once."""
+        self._asked("POST", "/flush_hail")
+
+    def _asked(self, method: str, path: str) -> str:
+        connection = http.client.HTTPConnection("127.0.0.1", self.hail_port, timeout=30)
+        connection.request(method, path)
+        said = connection.getresponse().read().decode()
+        connection.close()
+        return said
 
     def whale(self) -> Service:
         return Service(whale_command(self.settings), self.environ, self.whale_port)
@@ -116,6 +142,35 @@ class Setup:
 
     def hailwail(self) -> Service:
         return Service(hailwail_command(self.settings), self.environ)
+
+
+def given() -> dict[str, str]:
+    """The version of messages that the environment asks for, where the checkout has the setting."""
+    name = PREFIX + MESSAGE_VERSION
+    return {name: os.environ[name]} if MESSAGE_VERSION in NAMES and name in os.environ else {}
+
+
+def message_version() -> str:
+    """Of the messages that Hail writes here."""
+    return given().get(
+        PREFIX + MESSAGE_VERSION, str(NAMES[MESSAGE_VERSION].default) if MESSAGE_VERSION in NAMES else "1"
+    )
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a service has used until now, with all of its processes."""
+    return sum(sum(process.cpu_times()[:2]) for process in _family(pid))
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that each process of a service held, added up; pages that they share count in each."""
+    said = [Path("/proc", str(process.pid), "status").read_text() for process in _family(pid)]
+    return sum(int(found[1]) for text in said if (found := re.search(r"VmHWM:\s+(\d+) kB", text))) / 1024
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    service = psutil.Process(pid)
+    return [service, *service.children(recursive=True)]
 
 
 def gunicorn(application: str, port: int, server: str) -> list[str]:
@@ -138,19 +193,29 @@ class Asked(NamedTuple):
     refused: int
 
 
-DIFFERENT = """
-local n = 0
+REQUESTS = """
+local n, bodies = 0, {}
+for body in io.lines('FILE') do bodies[#bodies + 1] = body end
 function request()
   n = n + 1
-  return wrk.format(nil, wrk.path .. '&dimensions=%7B%22page%22%3A%22p' .. n .. '%22%7D&metrics=%7B%22revenue%22%3A' .. n % 97 .. '%7D')
+  if #bodies > 0 and n % 100 == 0 then
+    return wrk.format('POST', '/batch', {['Content-Type'] = 'application/json'}, bodies[n / 100 % #bodies + 1])
+  end
+  local page, revenue = '%7B%22page%22%3A%22p' .. n % 2000 .. '%22%7D', '%7B%22revenue%22%3A' .. n % 97 .. '%7D'
+  return wrk.format(nil, wrk.path .. '&dimensions=' .. page .. '&metrics=' .. revenue)
 end
 """
 
 
-def wrk(url: str, seconds: float, clients: int = 64, different: bool = False) -> Asked:
-    """GETs from so many clients, each as soon as it has its answer. different: no two hits are alike."""
-    with NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(DIFFERENT)
+def wrk(url: str, seconds: float, clients: int = 64, different: bool = False, batches: Sequence[bytes] = ()) -> Asked:
+    """GETs from so many clients, each as soon as it has its answer. different: no two of 194,000 hits are alike, on 2,000 pages.
+
+    batches: then each hundredth request posts one of these bodies instead.
+    """
+    with NamedTemporaryFile("w", suffix=".lua") as script, NamedTemporaryFile("wb") as bodies:
+        bodies.write(b"".join(body + b"\n" for body in batches))
+        bodies.flush()
+        script.write(REQUESTS.replace("FILE", bodies.name))
         script.flush()
         words = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", *["-s", script.name] * different, url]
         said = subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -15,7 +15,7 @@ from typing import Any
 
 from hail.hit import encode_hit, parse_hit
 from hail.message import encode_message
-from hail.settings import DISTINCT, Settings, load
+from hail.settings import DISTINCT, NAMES, Settings, load
 
 HITS = 100_000
 VISITORS = 20_000
@@ -24,6 +24,7 @@ SPAN_S = 3600
 NOW = float(START + SPAN_S)
 PK = ("site", "s1")
 PERIODS = "((60, 86400), (3600, 7776000), (86400, None))"
+DEFAULT_PERIODS = NAMES["PERIODS"].default
 PUBLISHER = "0123456789abcdef"
 ACCOUNT = "default"
 
