@@ -36,10 +36,10 @@ BINARIES = str(Path(sys.executable).parent)
 
 
 class Program:
-    """One line of the Procfile as a process; what it says goes to a file."""
+    """One line of the Procfile as a process; what it says goes to a file. root: of the program, which may be of another version."""
 
     def __init__(self, name: str, line: str, environ: dict[str, str], folder: Path):
-        self.name, self.environ = name, environ
+        self.name, self.environ, self.root = name, environ, ROOT
         self._line, self._output = line, folder / f"{name}.output"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -54,8 +54,8 @@ class Program:
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {launcher}{self._line}"],
-                env={**self.environ, **environ},
-                cwd=ROOT,
+                env={**self.environ, "PYTHONPATH": str(self.root), **environ},
+                cwd=self.root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -33,11 +33,13 @@ TOGETHER = {
     "integration/test_flights.py",
     "integration/test_live.py",
     "integration/test_moving.py",
+    "integration/test_newer_data.py",
     "integration/test_ofrep.py",
     "integration/test_openapi.py",
     "integration/test_reset.py",
     "integration/test_rewards.py",
     "integration/test_up.py",
+    "integration/test_upgrade.py",
 }
 
 

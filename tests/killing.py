@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.farm import Farm, Program
+from tests.farm import ROOT, Farm, Program
 from whale.store.redis import connect
 
 
@@ -39,10 +39,13 @@ def kill_at_an_exact_place(farm: Farm, counting: Program, fault: str, unique: st
 
 
 class Importing:
-    """`hailwhale import` of a file that grows, into pks on several shards; each row is worth 2. rows: of the file."""
+    """`hailwhale import` of a file that grows, into pks on several shards; each row is worth 2.
+
+    rows: of the file.  root: of the program, which may be of another version.
+    """
 
     def __init__(self, folder: Path, environ: dict[str, str], block_hits: int = 50):
-        self.rows = 0
+        self.rows, self.root = 0, ROOT
         self._file, self._environ = folder / "f.csv", environ
         (folder / "m.toml").write_text('pk = ["shop", { column = "t" }]\nat = "t"\n[metrics]\nsold = "sold"\n')
         self._file.write_text("t,sold\n")
@@ -58,7 +61,8 @@ class Importing:
     def start(self, *more: str, fault: str = "") -> "subprocess.Popen[str]":
         program = ["tests.faulty", fault, "hailwhale"] if fault else ["whale.cli"]
         command = [sys.executable, "-m", *program, *self._words, *more]
-        return subprocess.Popen(command, env=self._environ, stderr=subprocess.PIPE, text=True)
+        environ = {**self._environ, "PYTHONPATH": str(self.root)}
+        return subprocess.Popen(command, env=environ, cwd=self.root, stderr=subprocess.PIPE, text=True)
 
     def ends(self, *more: str) -> str:
         """Runs it to its end, where nothing is refused; what it said."""

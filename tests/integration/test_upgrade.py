@@ -1,0 +1,231 @@
+"""From the version before messages of version 2 to this one and back, on real servers: nothing is lost, and nothing counts twice.
+
+The programs before come from git (tests/before.py). The steps are those of docs/deploy.md.
+"""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hail.broker import Broker, dead_name
+from hail.columns import encode, section_of
+from hail.message import ACCOUNT, decode_message, encode_message
+from hail.spool import SpoolWriter
+from tests.before import program_before
+from tests.farm import ROOT, Farm
+from tests.killing import Importing
+from tests.servers import RabbitMQ, RedisServer, wait_until
+from whale.client import Whale
+from whale.health.audit import Look, audit
+from whale.store.redis import connect
+
+LONG = pytest.mark.long(part="kills")
+PKS = [f"p{i}" for i in range(6)]  # on several shards, where there are such
+
+
+class Sender:
+    """A process of Hail as far as its messages go, which are made here. sent: how many hits."""
+
+    def __init__(self, version: int, name: str):
+        self.sent = self._seq = 0
+        self._version = version
+        self._publisher = hashlib.sha256(f"{version} {name}".encode()).hexdigest()[:16]
+
+    def next(self) -> bytes:
+        """Two hits of each pk."""
+        at_ms = int(time.time() * 1000)
+        hits = [
+            b'[["%b"],{"country":{"US":{}}},{"hits":1,"revenue":2500000},%d]' % (pk.encode(), at_ms) for pk in PKS
+        ] * 2
+        self.sent += len(hits)
+        body = encode_message(self._publisher, self._seq, ACCOUNT, self.sent, at_ms, hits)
+        if self._version == 2:
+            section = section_of(ACCOUNT, self.sent, decode_message(body).hits)
+            body = encode(self._publisher, self._seq, at_ms, [section])
+        self._seq += 1
+        return body
+
+    def spool(self, farm: Farm, messages: int) -> str:
+        """A sealed file; its name."""
+        bodies = [self.next() for _ in range(messages)]
+        writer = SpoolWriter(farm.spool, self._publisher, file_mb=2, limit_mb=100, marked=self._version == 2)
+        writer.reserve(map(len, bodies))
+        writer.append(bodies)
+        writer.seal()
+        return farm.spool.names()[-1]
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = program_before(tmp_path_factory.mktemp("before"))
+    said = subprocess.run(
+        [sys.executable, "-c", "import hail, whale.count.hailwail; print(hail.__file__)"],
+        cwd=root,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(said.stdout.strip()) == root / "hail" / "__init__.py"
+    assert not (root / "hail" / "columns.py").exists()
+    return root
+
+
+@pytest.fixture
+def farm(tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str) -> Iterator[Farm]:
+    """Nothing of it runs yet."""
+    with closing(Farm(tmp_path, own_redis, rabbitmq, queue=unique)) as farm:
+        yield farm
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, own_redis: RedisServer) -> Iterator[Farm]:
+    """The same without a broker: each message is an apply of its own, and on several shards."""
+    with closing(Farm(tmp_path, own_redis, None, shards=4, apply_max_hits=len(PKS))) as farm:
+        yield farm
+
+
+def send(farm: Farm, body: bytes) -> None:
+    with closing(Broker(farm.settings)) as broker:
+        broker.send([("one", body)], 30)
+
+
+def counted(farm: Farm) -> list[int]:
+    """The hits of each pk today, and of all publishers."""
+    whale = Whale.connect(farm.settings)
+    return [*(int(whale.total(pk, period="1d:2d")) for pk in PKS), sum(row.hits for row in whale.store.audit(ACCOUNT))]
+
+
+def are_counted(farm: Farm, *senders: Sender) -> bool:
+    hits = sum(sender.sent for sender in senders)
+    return counted(farm) == [*[hits // len(PKS)] * len(PKS), hits]
+
+
+def closes(farm: Farm) -> bool:
+    return audit(connect(farm.settings), ACCOUNT, Look(farm.settings), wait_s=0).closes
+
+
+def hailwhale(root: Path, farm: Farm, *words: str) -> None:
+    """Runs `hailwhale` of a version, which must end well."""
+    command = [sys.executable, "-m", "whale.cli", *words]
+    environ = {**farm.hail.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, env=environ, cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# A message that a worker counted and did not acknowledge
+
+
+def test_a_message_of_version_1_counts_once_whichever_worker_is_killed_before_its_ack(farm: Farm, before: Path) -> None:
+    one = Sender(1, farm.queue)
+    for root, fault in ((ROOT, "before-ack"), (before, "before-ack:2"), (ROOT, "")):
+        farm.worker.root = root
+        farm.worker.start(fault)
+        send(farm, one.next())
+        if fault:
+            farm.worker.dies()
+        wait_until(lambda: are_counted(farm, one), what="the hits")
+    wait_until(lambda: not farm.depth(), what="an empty queue")
+    farm.worker.stop()
+    assert farm.depth() == farm.depth(dead_name(farm.settings)) == 0
+    assert are_counted(farm, one)
+    assert farm.audit_closes()
+
+
+def test_a_message_of_version_2_waits_with_the_dead_ones_of_a_worker_before(farm: Farm, before: Path) -> None:
+    two, dead = Sender(2, farm.queue), dead_name(farm.settings)
+    farm.worker.start("before-ack")
+    send(farm, two.next())
+    farm.worker.dies()
+    assert are_counted(farm, two)
+    first = counted(farm)
+    farm.worker.root = before
+    farm.worker.start()
+    send(farm, two.next())
+    wait_until(lambda: farm.depth(dead) == 2, what="dead messages")
+    farm.worker.stop()
+    assert counted(farm) == first
+    assert closes(farm)
+    farm.worker.root = ROOT
+    farm.worker.start()
+    hailwhale(ROOT, farm, "doctor", "--replay")
+    wait_until(lambda: are_counted(farm, two), what="the hits of both")
+    farm.worker.stop()
+    assert farm.depth() == farm.depth(dead) == 0
+    assert are_counted(farm, two)
+    assert farm.audit_closes()
+
+
+# A spool file that hailwail counted in part
+
+
+def test_a_spool_file_of_version_1_goes_from_hailwail_to_hailwail(embedded: Farm, before: Path) -> None:
+    one = Sender(1, embedded.folder.name)
+    one.spool(embedded, 5)
+    for root, fault in ((ROOT, "between-shards:2"), (before, "between-shards:4"), (ROOT, "")):
+        embedded.hailwail.root = root
+        embedded.hailwail.start(fault)
+        if fault:
+            embedded.hailwail.dies()
+            assert not are_counted(embedded, one)
+    wait_until(lambda: not embedded.spool.names(), what="an empty spool")
+    assert are_counted(embedded, one)
+    assert embedded.audit_closes()
+    assert not list(embedded.spool.path.glob("*.damaged"))
+
+
+def test_a_hailwail_before_sets_a_file_of_version_2_aside_whole_and_it_counts_once_when_it_is_given_back(
+    embedded: Farm, before: Path
+) -> None:
+    """Therefore every hailwail is upgraded before a Hail writes such files: docs/deploy.md."""
+    two = Sender(2, embedded.folder.name)
+    name = two.spool(embedded, 5)
+    data = (embedded.spool.path / name).read_bytes()
+    embedded.hailwail.start("between-shards:2")
+    embedded.hailwail.dies()
+    some = counted(embedded)
+    embedded.hailwail.root = before
+    embedded.hailwail.start()
+    aside = embedded.spool.path / name.replace(".spool", ".damaged")
+    wait_until(aside.exists, what="the file aside")
+    embedded.hailwail.stop()
+    assert aside.read_bytes() == data
+    assert counted(embedded) == some
+    aside.rename(aside.with_suffix(".spool"))
+    embedded.hailwail.root = ROOT
+    embedded.hailwail.start()
+    wait_until(lambda: not embedded.spool.names(), what="an empty spool")
+    assert are_counted(embedded, two)
+    assert embedded.audit_closes()
+
+
+# An import
+
+
+@pytest.mark.parametrize(
+    ("begins", "shards"),
+    [("before", 1), *(pytest.param(*each, marks=LONG) for each in (("before", 4), ("now", 1), ("now", 4)))],
+)
+def test_an_import_that_each_version_continues_counts_each_row_once(
+    tmp_path: Path, own_redis: RedisServer, before: Path, begins: str, shards: int
+) -> None:
+    farm = Farm(tmp_path, own_redis, None, shards=shards, apply_max_hits=50)
+    importing = Importing(tmp_path, farm.hail.environ)
+    importing.grow(495)
+    here, there = (before, ROOT) if begins == "before" else (ROOT, before)
+    for importing.root, fault in ((here, "after-apply:3"), (there, "after-apply:6")):
+        importing.dies(fault)
+    importing.root = here
+    assert "495 of 495 rows counted" in importing.ends()
+    importing.root = there
+    assert "nothing to count" in importing.ends()
+    assert Whale.connect(farm.settings).total("shop", "sold", period="2016-01") == 990
+    (row,) = connect(farm.settings).audit(ACCOUNT)
+    assert (row.hits, row.total, row.messages) == (495, 495, 10)
+    assert farm.audit_closes()
