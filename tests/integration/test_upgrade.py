@@ -18,7 +18,7 @@ from hail.columns import encode, section_of
 from hail.message import ACCOUNT, decode_message, encode_message
 from hail.spool import SpoolWriter
 from tests.before import program_before
-from tests.farm import ROOT, Farm
+from tests.farm import ROOT, Farm, Program
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from whale.client import Whale
@@ -80,7 +80,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def farm(tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str) -> Iterator[Farm]:
     """Nothing of it runs yet."""
-    with closing(Farm(tmp_path, own_redis, rabbitmq, queue=unique)) as farm:
+    with closing(Farm(tmp_path, own_redis, rabbitmq, queue=unique, shards=4)) as farm:
         yield farm
 
 
@@ -111,26 +111,36 @@ def closes(farm: Farm) -> bool:
     return audit(connect(farm.settings), ACCOUNT, Look(farm.settings), wait_s=0).closes
 
 
-def hailwhale(root: Path, farm: Farm, *words: str) -> None:
-    """Runs `hailwhale` of a version, which must end well."""
+def hailwhale(root: Path, farm: Farm, *words: str, code: int = 0) -> None:
+    """Runs `hailwhale` of a version, which must end with that code."""
     command = [sys.executable, "-m", "whale.cli", *words]
     environ = {**farm.hail.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, env=environ, cwd=root, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 # A message that a worker counted and did not acknowledge
 
 
-def test_a_message_of_version_1_counts_once_whichever_worker_is_killed_before_its_ack(farm: Farm, before: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "again"),
+    [
+        ("before-ack", "before-ack:2"),
+        *(pytest.param(each, each, marks=LONG) for each in ("before-apply", "between-shards", "after-apply")),
+    ],
+)
+def test_a_message_of_version_1_counts_once_whichever_worker_is_killed(
+    farm: Farm, before: Path, fault: str, again: str
+) -> None:
+    """again: of the worker before, which gets the first message again, and another one."""
     one = Sender(1, farm.queue)
-    for root, fault in ((ROOT, "before-ack"), (before, "before-ack:2"), (ROOT, "")):
+    for root, word in ((ROOT, fault), (before, again), (ROOT, "")):
         farm.worker.root = root
-        farm.worker.start(fault)
+        farm.worker.start(word)
         send(farm, one.next())
-        if fault:
+        if word:
             farm.worker.dies()
-        wait_until(lambda: are_counted(farm, one), what="the hits")
+    wait_until(lambda: are_counted(farm, one), what="the hits")
     wait_until(lambda: not farm.depth(), what="an empty queue")
     farm.worker.stop()
     assert farm.depth() == farm.depth(dead_name(farm.settings)) == 0
@@ -150,6 +160,8 @@ def test_a_message_of_version_2_waits_with_the_dead_ones_of_a_worker_before(farm
     send(farm, two.next())
     wait_until(lambda: farm.depth(dead) == 2, what="dead messages")
     farm.worker.stop()
+    hailwhale(before, farm, "doctor", "--replay", code=1)  # leaves those that it cannot read
+    assert farm.depth(dead) == 2
     assert counted(farm) == first
     assert closes(farm)
     farm.worker.root = ROOT
@@ -229,3 +241,38 @@ def test_an_import_that_each_version_continues_counts_each_row_once(
     (row,) = connect(farm.settings).audit(ACCOUNT)
     assert (row.hits, row.total, row.messages) == (495, 495, 10)
     assert farm.audit_closes()
+
+
+# All of it
+
+
+def restart(root: Path, *programs: Program) -> None:
+    for program in programs:
+        program.stop()
+        program.root = root
+        program.start()
+
+
+def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before: Path, unique: str) -> None:
+    readers, store = (farm.worker, farm.hailwail), connect(farm.settings)
+    restart(before, *readers, farm.hail)
+    farm.wait_for_hail()
+    with farm.load(f"{unique}-there") as there:
+        there.counting(store)
+        restart(ROOT, *readers)
+        there.more(50)
+        restart(ROOT, farm.hail)
+        farm.wait_for_hail()
+        two = Sender(2, unique)  # another Hail, which is set to version 2 for a while
+        two.spool(farm, 3)
+        send(farm, two.next())
+        there.more(50)
+    farm.settle(there)
+    with farm.load(f"{unique}-back") as back:
+        restart(before, farm.hail, *readers)
+        farm.wait_for_hail()
+        back.more(50)
+    farm.settle(back)
+    there.check(store)
+    assert counted(farm)[: len(PKS)] == [two.sent // len(PKS)] * len(PKS)
+    hailwhale(before, farm, "audit")
