@@ -1,7 +1,7 @@
 """How many hits a second does one worker process apply to one Redis: decode, claim, coalesce, denormalize, one Lua call.
 
     python -m benchmarks.apply                                  without ids and with ids, no AOF
-    python -m benchmarks.apply --appendonly always
+    python -m benchmarks.apply --appendonly always --of quiet --sizes 2000     5,000 quiet pks, when the store knows them
     python -m benchmarks.apply --beside baseline.py --runs 5    each size right after a baseline, figures as ratios to it
     python -m benchmarks.apply --profile 500                    where the time goes, of the worker and of Redis
 
@@ -17,14 +17,20 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from benchmarks import workload
 from benchmarks.report import Figure, report
-from hail.message import decode_message
+from hail.message import Message, decode_message
 from tests.servers import RedisServer
 from whale.count.apply import Applier
 from whale.store import connect
+
+messages_of = None
+with suppress(ImportError):  # a checkout from before there were columns, measured with --ours
+    from hail.columns import messages_of
 
 SIZES = (60, 125, 500, 2000, 10_000)
 MESSAGE = 500
@@ -47,19 +53,17 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="HITS")
     parser.add_argument("--ids", choices=("no", "yes", "both"), default="both")
     parser.add_argument("--profile", type=int, metavar="HITS", help="profile calls of so many hits, and stop")
+    parser.add_argument("--of", choices=("reference", "quiet"), default="reference", help="workload")
     options = parser.parse_args()
+    if options.of == "quiet":
+        options.ids, options.hits = "no", min(options.hits, workload.QUIET_HITS)
     kinds = {"no": (False,), "yes": (True,), "both": (False, True)}[options.ids]
     with RedisServer(appendonly=options.appendonly) as redis:
         if options.profile:
-            size = options.profile
-            bodies_ = workload.messages(workload.settings(), min(size, MESSAGE), options.hits, kinds[-1])
-            profile(redis, bodies_, size, options.hits)
+            profile(redis, made(options, options.profile, kinds[-1]), options.profile, options.hits)
             return
-        bodies = {
-            (size, ids): workload.messages(workload.settings(), min(size, MESSAGE), options.hits, ids)
-            for size in options.sizes
-            for ids in kinds
-        }
+        bodies = {(size, ids): made(options, size, ids) for size in options.sizes for ids in kinds}
+        known = {size: made(options, size, False) if options.of == "quiet" else [] for size in options.sizes}
         runs: dict[tuple[int, bool], list[Run]] = {key: [] for key in bodies}
         ratios: dict[tuple[int, bool], list[float]] = {key: [] for key in bodies}
         for _ in range(options.runs):
@@ -67,13 +71,13 @@ def main() -> None:
                 found = baseline(script, redis, options.hits) if script else dict.fromkeys(options.sizes, 0.0)
                 for size, theirs in found.items():
                     for ids in kinds if size in options.sizes else ():
-                        ours = measure(redis, bodies[size, ids], size, options.hits)
+                        ours = measure(redis, bodies[size, ids], size, options.hits, known[size])
                         runs[size, ids].append(ours)
                         if theirs:
                             ratios[size, ids].append(ours.rate / theirs)
     figures = []
     for (size, ids), mine in runs.items():
-        what = f"{size} hits a call, {'with' if ids else 'without'} ids"
+        what = f"{size} hits a call, {'with' if ids else 'without'} ids" + ", quiet pks" * (options.of == "quiet")
         if mine:
             figures.append(Figure(what, [run.rate for run in mine], "hits/s"))
             figures.append(Figure("  worker", [run.worker_us for run in mine], "us/hit"))
@@ -81,22 +85,46 @@ def main() -> None:
         if ratios[size, ids]:
             target = RATIO_WITH_IDS if ids else RATIO
             figures.append(Figure("  ratio to the baseline", ratios[size, ids], "", target))
-    report(f"apply-appendonly-{options.appendonly}", figures)
+    report(f"apply-appendonly-{options.appendonly}", figures, [workload.version_said()])
 
 
-def measure(redis: RedisServer, bodies: list[bytes], size: int, hits: int) -> Run:
-    """All messages on an empty Redis by a worker that knows nothing yet."""
+def made(options: argparse.Namespace, size: int, ids: bool) -> list[bytes]:
+    """Messages of at most 500 hits."""
+    if options.of == "quiet":
+        return workload.packed(workload.settings(), min(size, MESSAGE), workload.quiet_hits(options.hits))
+    return workload.messages(workload.settings(), min(size, MESSAGE), options.hits, ids)
+
+
+def decoded(bodies: Sequence[bytes]) -> list[Message]:
+    return [part for body in bodies for part in (messages_of(body) if messages_of else [decode_message(body)])]
+
+
+def measure(redis: RedisServer, bodies: list[bytes], size: int, hits: int, known: Sequence[bytes] = ()) -> Run:
+    """All messages on an empty Redis by a worker that knows nothing yet, or only those that it has applied before.
+
+    It takes one group after the other, as it does where messages wait.
+    """
     with redis.client(socket_timeout=60) as client:
         client.flushall()
         settings = workload.settings(redis_url=redis.url)
         applier = Applier(connect(settings), settings)
-        together = max(1, size // MESSAGE)
+        apply_all(applier, known, size)
         wall, mine, theirs = time.perf_counter(), time.process_time(), _redis_cpu(client)
-        for first in range(0, len(bodies), together):
-            applier.apply([decode_message(body) for body in bodies[first : first + together]], workload.NOW)
+        apply_all(applier, bodies, size)
         wall = time.perf_counter() - wall
         worker = (time.process_time() - mine) / hits * 1e6
         return Run(hits / wall, worker, (_redis_cpu(client) - theirs) / hits * 1e6)
+
+
+def apply_all(applier: Applier, bodies: Sequence[bytes], size: int) -> None:
+    """In groups of so many hits, decoded when their turn comes."""
+    together = max(1, size // MESSAGE)
+    groups = (decoded(bodies[first : first + together]) for first in range(0, len(bodies), together))
+    if hasattr(applier, "apply_each"):
+        applier.apply_each(groups, workload.NOW)
+    else:
+        for group in groups:
+            applier.apply(group, workload.NOW)
 
 
 def baseline(script: str, redis: RedisServer, hits: int) -> dict[int, float]:

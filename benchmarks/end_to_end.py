@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import workload
 from benchmarks.report import Figure, report
-from benchmarks.services import SERVERS, Asked, Setup, cpu_seconds, message_version, peak_mb, wrk
+from benchmarks.services import SERVERS, Asked, Setup, cpu_seconds, peak_mb, wrk
 from hail.broker import dead_name
 from hail.message import ACCOUNT
 from hail.settings import DAY, HOUR
@@ -175,7 +175,7 @@ def main() -> None:
                         before = figures.get((name, shards, one.what))
                         values = [*(before.values if before else ()), *one.values]
                         figures[name, shards, one.what] = replace(one, values=values)
-    report(f"end_to_end-{options.server}", list(figures.values()), [f"messages of version {message_version()}"])
+    report(f"end_to_end-{options.server}", list(figures.values()), [workload.version_said()])
 
 
 def measure(row: Row, options: argparse.Namespace, rabbitmq: RabbitMQ, shards: int) -> list[Figure]:

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from benchmarks import workload
 from benchmarks.apply import MESSAGE, Run, measure, profile
 from benchmarks.report import Figure, report
-from hail.hit import encode_hit, parse_hit
-from hail.message import encode_message
 from tests.servers import RedisServer
 
 SUMS = "sums"
@@ -35,6 +33,7 @@ def main() -> None:
     parser.add_argument("--hits", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=(500,), metavar="HITS")
+    parser.add_argument("--only", choices=WORKLOADS, help="beside sums alone, and no flood")
     parser.add_argument("--profile", choices=WORKLOADS, help="profile one kind of hits, and stop")
     options = parser.parse_args()
     with RedisServer(appendonly=options.appendonly) as redis:
@@ -43,11 +42,12 @@ def main() -> None:
                 profile(redis, bodies_of(options.profile, size, options.hits), size, options.hits)
             return
         figures = []
+        names = (SUMS, options.only) if options.only else tuple(WORKLOADS)
         for size in options.sizes:
-            bodies = {name: bodies_of(name, size, options.hits) for name in WORKLOADS}
-            runs: dict[str, list[Run]] = {name: [] for name in WORKLOADS}
+            bodies = {name: bodies_of(name, size, options.hits) for name in names}
+            runs: dict[str, list[Run]] = {name: [] for name in names}
             for _ in range(options.runs):
-                for name in WORKLOADS:
+                for name in names:
                     runs[name].append(measure(redis, bodies[name], size, options.hits))
             for name, mine in runs.items():
                 figures.append(Figure(f"{size} hits a call, {name}", [run.rate for run in mine], "hits/s"))
@@ -56,10 +56,10 @@ def main() -> None:
                 if name != SUMS:
                     shares = [run.rate / sums.rate for run, sums in zip(mine, runs[SUMS], strict=True)]
                     figures.append(Figure("  ratio to sums alone", shares, ""))
-        for kinds in (["distinct"], ["min", "max", "last"]):
+        for kinds in () if options.only else (["distinct"], ["min", "max", "last"]):
             longest = [flood(redis, kinds) for _ in range(options.runs)]
             figures.append(Figure(f"flood of {', '.join(kinds)}: longest call", longest, "ms", LONGEST_MS, less=True))
-    report(f"kinds-appendonly-{options.appendonly}", figures)
+    report(f"kinds-appendonly-{options.appendonly}", figures, [workload.version_said()])
 
 
 def bodies_of(name: str, size: int, hits: int) -> list[bytes]:
@@ -78,13 +78,12 @@ def flood(redis: RedisServer, kinds: Iterable[str]) -> float:
         }
         for i in range(FLOOD_HITS)
     ]
-    wire = [encode_hit(parse_hit(hit, in_force, workload.NOW)) for hit in hits]
-    body = encode_message(workload.PUBLISHER, 0, workload.ACCOUNT, FLOOD_HITS, int(workload.NOW * 1000), wire)
+    bodies = workload.packed(in_force, FLOOD_HITS, hits)
     with redis.client() as client:
         client.config_set("slowlog-log-slower-than", 0)
         client.config_set("slowlog-max-len", 10_000)
         client.slowlog_reset()
-        measure(redis, [body], FLOOD_HITS, FLOOD_HITS)
+        measure(redis, bodies, FLOOD_HITS, FLOOD_HITS)
         calls = client.slowlog_get(10_000)
         client.config_set("slowlog-log-slower-than", 10_000)
     return max(call["duration"] for call in calls if call["command"].startswith(b"EVAL")) / 1000

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from benchmarks import workload
+from benchmarks.apply import decoded
 from benchmarks.report import Figure, report
 from hail.hit import encode_hit, parse_hit
 from hail.message import decode_message, encode_message
@@ -57,7 +58,7 @@ def main() -> None:
         for count in options.ids:
             grown = growth(redis, lambda count=count: claim(settings, count))
             figures.append(Figure(f"a hit id, of {count}", [grown / count], "bytes", ID_BYTES, less=True))
-    report("memory", figures)
+    report("memory", figures, [workload.version_said()])
 
 
 def growth(redis: RedisServer, fill: Callable[[], None]) -> int:
@@ -77,8 +78,8 @@ def non_zero_cells(settings: Settings, hits: int) -> int:
     level: Level = {}
     finest = finest_of(settings.periods)
     for body in workload.messages(settings, 10_000, hits):
-        wire = decode_message(body).hits
-        coalesce(wire, places_of(wire, Branches())[0], finest, level)
+        for message in decoded([body]):
+            coalesce(message.hits, places_of(message.hits, Branches())[0], finest, level)
     found: Counter[object] = Counter()
     for interval, added in denormalize(level, finest, settings.periods, "UTC", workload.NOW).items():
         for branch, start, amounts in ((b, start, a) for start, sums in added.items() for b, a in sums.items()):
@@ -92,7 +93,7 @@ def non_zero_cells(settings: Settings, hits: int) -> int:
 def apply_workload(settings: Settings, size: int, hits: int) -> None:
     applier = Applier(connect(settings), settings)
     for body in workload.messages(settings, size, hits):
-        applier.apply([decode_message(body)], workload.NOW)
+        applier.apply(decoded([body]), workload.NOW)
 
 
 def apply_a_quiet_year(redis: RedisServer) -> None:

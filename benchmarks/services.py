@@ -17,15 +17,14 @@ from typing import NamedTuple
 import psutil
 
 import hail
-from benchmarks.workload import PERIODS
-from hail.settings import NAMES, PREFIX, load
+from benchmarks.workload import PERIODS, message_version
+from hail.settings import load
 from tests.servers import free_port
 from whale.commands.embedded import dying_with_parent
 from whale.commands.supervisor import hail_command, hailwail_command, whale_command, worker_command
 
 ROOT = Path(hail.__file__).resolve().parents[1]  # the checkout that is measured
 SERVERS = ("own", "gevent", "gthread", "granian")
-MESSAGE_VERSION = "MESSAGE_VERSION"
 START_S = 30.0
 STOP_S = 20.0
 
@@ -97,7 +96,7 @@ class Setup:
             "HAILWHALE_REDIS_URL": redis_url,
             "HAILWHALE_BROKER_URL": broker_url,
             "HAILWHALE_PERIODS": PERIODS,
-            **given(),
+            **message_version(),
             **more,
         }
         self.settings = load(self.environ)
@@ -142,19 +141,6 @@ class Setup:
 
     def hailwail(self) -> Service:
         return Service(hailwail_command(self.settings), self.environ)
-
-
-def given() -> dict[str, str]:
-    """The version of messages that the environment asks for, where the checkout has the setting."""
-    name = PREFIX + MESSAGE_VERSION
-    return {name: os.environ[name]} if MESSAGE_VERSION in NAMES and name in os.environ else {}
-
-
-def message_version() -> str:
-    """Of the messages that Hail writes here."""
-    return given().get(
-        PREFIX + MESSAGE_VERSION, str(NAMES[MESSAGE_VERSION].default) if MESSAGE_VERSION in NAMES else "1"
-    )
 
 
 def cpu_seconds(pid: int) -> float:

@@ -8,17 +8,24 @@ With kinds of metric that are no sums: `distinct` counts visitors, of 20,000 (Zi
 the page, most of it 10 s to 5 minutes.
 """
 
+import json
+import os
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from hail.hit import encode_hit, parse_hit
-from hail.message import encode_message
-from hail.settings import DISTINCT, NAMES, Settings, load
+from hail.publish import Publisher
+from hail.settings import DISTINCT, NAMES, PREFIX, Settings, load
+from hail.spool import SpoolFolder
+from hail.web import make_app
+from tests.servers import MEMORY
+from tests.wsgi import call
 
 HITS = 100_000
 VISITORS = 20_000
+QUIET_USERS, QUIET_HITS = 5000, 20_000
 START = 1_790_000_000
 SPAN_S = 3600
 NOW = float(START + SPAN_S)
@@ -30,8 +37,18 @@ ACCOUNT = "default"
 
 
 def settings(**changes: Any) -> Settings:
-    """The defaults, with the workload's intervals."""
-    return load({"HAILWHALE_PERIODS": PERIODS}).replace(**changes)
+    """The defaults, with the workload's intervals and the version of messages that the environment asks for."""
+    return load({"HAILWHALE_PERIODS": PERIODS, **message_version()}).replace(**changes)
+
+
+def message_version() -> dict[str, str]:
+    """The setting, where the environment gives it and the checkout has it."""
+    name = f"{PREFIX}MESSAGE_VERSION"
+    return {name: os.environ[name]} if name in os.environ and name.removeprefix(PREFIX) in NAMES else {}
+
+
+def version_said() -> str:
+    return f"messages of version {getattr(settings(), 'message_version', 1)}"
 
 
 def hits(count: int = HITS, ids: bool = False, kinds: Collection[str] = ()) -> Iterator[dict[str, Any]]:
@@ -61,12 +78,38 @@ def hits(count: int = HITS, ids: bool = False, kinds: Collection[str] = ()) -> I
         yield hit
 
 
+def quiet_hits(count: int) -> Iterator[dict[str, Any]]:
+    """Of 5,000 users (Zipf, 0.7) below one site: pks that few hits meet."""
+    rng = random.Random(3)
+    users = rng.choices(range(QUIET_USERS), [1 / (i + 1) ** 0.7 for i in range(QUIET_USERS)], k=count)
+    for i, user in enumerate(users):
+        yield {
+            "pk": ["site", f"u{user}"],
+            "at": START + i * SPAN_S / count,
+            "dimensions": {"plan": rng.choice("ab"), "source": {"ad": rng.choice("xyz")}},
+            "metrics": {"hits": 1, "revenue": rng.randrange(100) / 4},
+        }
+
+
 def messages(
     in_force: Settings, size: int, count: int = HITS, ids: bool = False, kinds: Collection[str] = (), of: int = 0
 ) -> list[bytes]:
     """The same hits as Hail packs them, `size` to a message; with `of`, the first of so many."""
-    wire = [encode_hit(parse_hit(hit, in_force, NOW)) for hit in islice(hits(of or count, ids, kinds), count)]
-    return [
-        encode_message(PUBLISHER, seq, ACCOUNT, min(count, first + size), int(NOW * 1000), wire[first : first + size])
-        for seq, first in enumerate(range(0, count, size))
-    ]
+    return packed(in_force, size, islice(hits(of or count, ids, kinds), count))
+
+
+def packed(in_force: Settings, size: int, given: Iterable[dict[str, Any]]) -> list[bytes]:
+    """Messages of so many hits each, from the spool of a Hail that was sent them in batches of that size."""
+    with TemporaryDirectory(prefix="hailwhale-benchmark-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        large = dict.fromkeys(("max_body_bytes", "message_max_bytes", "message_max_cells"), 10**9)
+        large |= dict.fromkeys(("max_batch_hits", "message_max_hits", "waiting_max_hits"), size)
+        own = in_force.replace(data_dir=folder, broker_url="", **large)
+        publisher = Publisher(own, lambda: NOW)
+        hail, waiting = make_app(own, publisher, lambda: NOW), iter(given)
+        while batch := list(islice(waiting, size)):
+            body = json.dumps(batch).encode()
+            answer = call(hail, "POST", "/batch", body=body, CONTENT_TYPE="application/json")
+            assert answer.status == 202, answer.text[:500]
+        publisher.close()
+        spool = SpoolFolder(folder)
+        return [body for name in spool.names() if (file := spool.open(name)) for body in file.rest().messages]
