@@ -43,10 +43,10 @@ def main() -> None:
                 for load in (0, options.load):
                     took = measure(setup, options.seconds, load)
                     what = f"{name}, {f'{load} hits/s' if load else 'idle'}"
-                    figures.append(Figure(f"{what}, p50 of {len(took)}", [statistics.median(took)], "s"))
+                    figures.append(Figure(f"{what}, p50", [statistics.median(took)], "s"))
                     p95 = statistics.quantiles(took, n=20)[-1]
                     figures.append(Figure(f"{what}, p95", [p95], "s", P95_S, less=True))
-    report("freshness", figures)
+    report("freshness", figures, [workload.version_said()])
 
 
 @contextmanager
