@@ -21,7 +21,11 @@ class Up:
     """`hailwhale up` on free ports, with no redis-server on PATH: the wheel's serves."""
 
     def __init__(self, data_dir: Path, *options: str, **settings: object):
-        """options: of `up`.  settings: HAILWHALE_* by their lower-case name."""
+        """options: of `up`.  settings: HAILWHALE_* by their lower-case name.
+
+        root: of the program, where it is of another version.
+        """
+        self.root: Path | None = None
         self.command = [*UP, *options]
         self.hail, self.whale = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self.live = f"127.0.0.1:{free_port()}"
@@ -35,7 +39,7 @@ class Up:
 
     def start(self) -> None:
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(self.command, env=self.environ, stdout=output, stderr=output)
+            self.process = subprocess.Popen(self.command, env=self.environ, cwd=self.root, stdout=output, stderr=output)
         wait_until(lambda: "read:" in self.said() or not self.running, 100, "up")
         assert self.running, self.said()
 

@@ -4,6 +4,7 @@ The programs before come from git (tests/before.py). The steps are those of docs
 """
 
 import hashlib
+import random
 import subprocess
 import sys
 import time
@@ -277,3 +278,23 @@ def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before:
     there.check(store)
     assert counted(farm)[: len(PKS)] == [two.sent // len(PKS)] * len(PKS)
     hailwhale(before, farm, "audit")
+
+
+@pytest.mark.long(part="kills")
+def test_versions_that_take_turns_and_are_killed_at_random_count_each_hit_once(
+    farm: Farm, before: Path, unique: str
+) -> None:
+    """A farm in the midst of an upgrade: its Hail writes what both can read."""
+    chance, store = random.Random(unique), connect(farm.settings)
+    farm.start()
+    with farm.load(unique) as load:
+        for turn in range(16):
+            program = chance.choice([farm.worker, farm.hailwail, farm.hail])
+            time.sleep(chance.uniform(0, 0.3))
+            program.kill9()
+            program.root = chance.choice([before, ROOT])
+            program.start()
+            load.more(30)
+            if turn % 4 == 3:
+                load.counting(store)
+    farm.settle(load)
