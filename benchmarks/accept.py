@@ -15,6 +15,8 @@ from typing import Any
 from benchmarks.report import Figure, report
 from benchmarks.services import Asked, Service, Setup, granian, gunicorn, wrk
 from hail.broker import dead_name
+from hail.packing import Packed
+from hail.publish import Publisher
 from hail.settings import load
 from hail.web import make_app
 from tests.servers import RabbitMQ, free_port
@@ -24,19 +26,19 @@ SAME, DIFFERENT, WITHOUT = KINDS = ("confirmed", "confirmed, no two alike", "wit
 RATIO = 0.85
 
 
-class NoQueue:
+class NoQueue(Publisher):
     """A publisher that takes everything and keeps nothing: what the server itself costs."""
 
     def start(self) -> None: ...
 
     def close(self) -> None: ...
 
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None: ...
+    def publish(self, account: str, hits: Packed) -> None: ...
 
 
 def __getattr__(name: str) -> Any:
     if name == "without_queue":  # what the server imports
-        return make_app(load({}), NoQueue())
+        return make_app(load({}), NoQueue(load({})))
     raise AttributeError(name)
 
 

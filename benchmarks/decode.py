@@ -25,6 +25,7 @@ from hail.formats import Handler
 from hail.formats.batch import Batch
 from hail.formats.posted import Posted
 from hail.message import ACCOUNT
+from hail.packing import Packed
 from hail.publish import Publisher
 from tests.landed import LandedBatch, LandedPosted
 
@@ -39,7 +40,7 @@ CALLER = Caller(ACCOUNT, ALL_RIGHTS)
 class NoQueue(Publisher):
     """Takes everything, and keeps nothing."""
 
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None: ...
+    def publish(self, account: str, hits: Packed) -> None: ...
 
     def note(self, account: str, refusal: Any) -> None: ...
 

@@ -16,6 +16,7 @@ from hail import counters
 from hail.access import WRITE, Caller
 from hail.hit import FIELDS, HitError, Reason
 from hail.message import CAME_BYTES, Refusal
+from hail.packing import Packed
 from hail.parameters import Read, read
 from hail.publish import NotAccepted, Publisher
 from hail.secret import masked, secrets_of, without_keys
@@ -65,12 +66,12 @@ class Acceptor:
         """The parameters of a query or a form; raises HitError."""
         return read(text, names, self.settings.ignored_parameters)
 
-    def keep(self, caller: Caller, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
-        """Makes the (wire form, cells) of hits durable; raises Refused."""
+    def keep(self, caller: Caller, hits: Packed, skewed: int = 0) -> None:
+        """Makes hits durable; raises Refused."""
         try:
             self.publisher.publish(caller.account, hits)
         except NotAccepted as error:
-            raise Refused(error.reason, str(error), None, len(hits), error.retry_after_s) from None
+            raise Refused(error.reason, str(error), None, hits.hits, error.retry_after_s) from None
         if skewed:
             counters.SKEWED.inc(skewed)
 

@@ -159,7 +159,6 @@ class _Head(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
-_decode_text = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
 _VALUES: Mapping[str, Any] = {"id": str, "visitor": str, "event": str, "others": OthersOnWire, "ignored": list[str]}
@@ -357,53 +356,6 @@ def messages_of(body: bytes) -> list[Message]:
         )
         for section in found.sections
     ]
-
-
-def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Sequence[Refusal] = ()) -> Section:
-    """The columns of these hits, all legible."""
-    pks: dict[str, int] = {}
-    branches: dict[tuple[str, str], int] = {}
-    metrics: dict[str, int] = {}
-    shapes: dict[tuple[int, ...], int] = {}
-    counts, places, pk, at, shape = [], [], [], [], []
-    amounts: list[list[int]] = []
-    fields: dict[str, tuple[list[int], list[Any]]] = {}
-    for position, hit in enumerate(hits):
-        tops = _decode_text(hit.dimensions)
-        counts.append(len(tops))
-        places += [branches.setdefault((name, str(below, "utf-8")), len(branches)) for name, below in tops.items()]
-        pk.append(pks.setdefault(str(hit.pk, "utf-8"), len(pks)))
-        at.append(hit.at_ms)
-        numbers = tuple(metrics.setdefault(name, len(metrics)) for name in hit.metrics)
-        amounts += [[] for _ in range(len(metrics) - len(amounts))]
-        for number, amount in zip(numbers, hit.metrics.values(), strict=True):
-            amounts[number].append(amount)
-        shape.append(shapes.setdefault(numbers, len(shapes)))
-        for name in FIELDS:
-            if (value := getattr(hit, name)) is not None:
-                positions, values = fields.setdefault(name, ([], []))
-                positions.append(position)
-                values.append(value)
-    return Section(
-        account,
-        total,
-        list(pks),
-        list(branches),
-        list(metrics),
-        list(shapes),
-        _ints(counts),
-        _ints(places),
-        _ints(pk),
-        _ints(at),
-        _ints(shape),
-        [_ints(some) for some in amounts],
-        {name: (_ints(positions), values) for name, (positions, values) in fields.items()},
-        refused,
-    )
-
-
-def _ints(values: Sequence[int]) -> Ints:
-    return np.array(values, np.int64)
 
 
 def hits_of(section: Section) -> list[WireHit]:

@@ -171,10 +171,10 @@ encode_row = _encode
 
 def encode_hit(hit: Hit) -> bytes:
     """The wire form of one hit, at the top of this module."""
-    return _encode(_row(hit))
+    return _encode(row_of_hit(hit))
 
 
-def _row(hit: Hit) -> Row:
+def row_of_hit(hit: Hit) -> Row:
     return row_of(
         hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored
     )
@@ -296,7 +296,7 @@ def parse_decided(given: Mapping[str, Any], settings: Settings, now: float) -> H
 def parse_decided_row(given: Mapping[str, Any], settings: Settings, now: float) -> Parsed:
     """The same outcome as a row; raises HitError."""
     hit = parse_decided(given, settings, now)
-    return _row(hit), hit.cells, hit.skewed
+    return row_of_hit(hit), hit.cells, hit.skewed
 
 
 def with_moments(hit: Hit, settings: Settings, own: int = 1, before: Mapping[str, int] | None = None) -> Hit:

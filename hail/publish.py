@@ -19,15 +19,17 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Any
 
 from hail import counters
 from hail.broker import Broker, BrokerFailed, away, setup_fault
-from hail.hit import Reason
-from hail.message import MAX_REFUSALS, MOST_HEAD_BYTES, Refusal, encode_message, encode_refusal, size_of
+from hail.hit import Reason, Row
+from hail.message import MAX_REFUSALS, Refusal
 from hail.metrics import tell_held
-from hail.room import COST, MEGABYTE, Room, rest
+from hail.packing import COLUMNS, FORMS, Packed, Shares, most_of
+from hail.room import MEGABYTE, Room, rest
 from hail.settings import Settings
 from hail.spool import CHUNK_BYTES, MOST_HEAD, SpoolFolder, SpoolFull, SpoolWriter
 
@@ -56,14 +58,11 @@ class NotAccepted(Exception):
 class _Unit:
     """The hits of one request, which stay together."""
 
-    __slots__ = ("account", "cells", "done", "hits", "memory", "refused", "size", "taken")
+    __slots__ = ("account", "done", "hits", "memory", "refused", "size", "taken")
 
-    def __init__(self, account: str, hits: list[tuple[bytes, int]]):
-        self.account = account
-        self.hits = hits
-        self.size = sum(size_of(hit) for hit, _ in hits)
-        self.memory = self.size + COST * (len(hits) + 2)
-        self.cells = sum(cells for _, cells in hits)
+    def __init__(self, account: str, hits: Packed):
+        self.account, self.hits = account, hits
+        self.size, self.memory = hits.size, hits.memory
         self.done = threading.Lock()
         self.done.acquire()
         self.refused: Reason | None = None
@@ -79,14 +78,25 @@ class Publisher:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time):
         self._settings, self._clock = settings, clock
+        self.form, self._most = FORMS[settings.message_version], most_of(settings)
         self._lock = threading.Lock()
         self._engine: _Engine | None = None
         self._closed = False
         _publishers.add(self)
 
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
-        """Blocks until the (wire form, cells) of all hits are durable; raises NotAccepted."""
-        if not hits:
+    def pack(self, *hits: tuple[Row, int]) -> Packed:
+        """The hits of one request, for `publish`. hits: row and cells of each; more may be added."""
+        return Packed(self.form, self._most, *hits)
+
+    def pack_piece(self, piece: Any, cells: int) -> Packed:
+        """One hit, of which `form` made a piece."""
+        packed = Packed(self.form, self._most)
+        packed.put(piece, cells)
+        return packed
+
+    def publish(self, account: str, hits: Packed) -> None:
+        """Blocks until all hits are durable; raises NotAccepted."""
+        if not hits.hits:
             return
         engine = self._engine
         if engine is None or not engine.thread.is_alive():
@@ -111,7 +121,7 @@ class Publisher:
                 engine = self._start()
             except NotAccepted:  # closed meanwhile
                 return
-        engine.note(account, encode_refusal(refusal))
+        engine.note(account, refusal)
 
     def start(self) -> None:
         """Connects before the first hit comes."""
@@ -183,9 +193,15 @@ class _Engine:
     def __init__(self, settings: Settings, clock: Callable[[], float]):
         self._settings, self._clock = settings, clock
         self._name = secrets.token_hex(8)
-        self._seq = self._total = 0
+        self._form, self._most = FORMS[settings.message_version], most_of(settings)
+        self._seq = 0
+        self._totals: dict[str, int] = {}  # by account
         self._spool = SpoolWriter(
-            SpoolFolder(settings.data_dir), self._name, settings.spool_file_mb, settings.spool_max_mb
+            SpoolFolder(settings.data_dir),
+            self._name,
+            settings.spool_file_mb,
+            settings.spool_max_mb,
+            marked=self._form is COLUMNS,
         )
         self.spool_state = "ok"
         self._spooled_at = 0.0
@@ -195,7 +211,7 @@ class _Engine:
         self._waiting_hits = 0
         self._taken: list[_Unit] = []
         self._room = Room("waiting hits", settings.waiting_max_mb * MEGABYTE)
-        self._refusals: deque[tuple[str, bytes]] = deque(maxlen=MAX_REFUSALS)
+        self._refusals: deque[tuple[str, Refusal]] = deque(maxlen=MAX_REFUSALS)
         self._told_at = 0.0
         self._lock = threading.Lock()
         self._awake = threading.Condition(self._lock)
@@ -215,18 +231,18 @@ class _Engine:
 
     def put(self, unit: _Unit) -> None:
         with self._lock:
-            too_many = self._waiting_hits + len(unit.hits) > self._settings.waiting_max_hits
+            too_many = self._waiting_hits + unit.hits.hits > self._settings.waiting_max_hits
             too_many = too_many or not self._room.fits(unit.memory)
             if self._closing or (self._waiting and too_many):
                 raise NotAccepted(Reason.OVERLOADED)
             self._waiting.append(unit)
-            self._waiting_hits += len(unit.hits)
+            self._waiting_hits += unit.hits.hits
             self._room.held += unit.memory
             if self._idle:
                 self._idle = False
                 self._awake.notify()
 
-    def note(self, account: str, refusal: bytes) -> None:
+    def note(self, account: str, refusal: Refusal) -> None:
         with self._lock:
             self._refusals.append((account, refusal))
             if self._idle and time.monotonic() - self._told_at >= TELL_S:
@@ -239,7 +255,7 @@ class _Engine:
             if unit.taken:
                 return False
             self._waiting.remove(unit)
-            self._waiting_hits -= len(unit.hits)
+            self._waiting_hits -= unit.hits.hits
             self._room.held -= unit.memory
             return True
 
@@ -328,23 +344,20 @@ class _Engine:
                 return []
         if self._crowd > 1 and not self._closing:
             self._linger()
-        settings = self._settings
+        most = self._most
         units: list[_Unit] = []
         hits = size = cells = 0
         with self._lock:
             while self._waiting:
                 unit = self._waiting[0]
-                hits, size, cells = hits + len(unit.hits), size + unit.size, cells + unit.cells
-                full = (
-                    hits > settings.message_max_hits
-                    or size > settings.message_max_bytes - MOST_HEAD_BYTES
-                    or cells > settings.message_max_cells
-                )
-                if units and (full or unit.account != units[0].account):
+                hits, size, cells = hits + unit.hits.hits, size + unit.size, cells + unit.hits.cells
+                is_full = hits > most.hits or size > most.bytes_ or cells > most.cells
+                is_other = unit.account != units[0].account and not self._form.is_mixed if units else False
+                if units and (is_full or is_other):
                     break
                 unit.taken = True
                 units.append(self._waiting.popleft())
-                self._waiting_hits -= len(unit.hits)
+                self._waiting_hits -= unit.hits.hits
                 self._room.held -= unit.memory
             self._taken = units
         return units
@@ -362,18 +375,26 @@ class _Engine:
 
     def _commit(self, units: list[_Unit]) -> Reason | None:
         """Makes a group durable; None, or the reason why not."""
-        account = units[0].account
-        return self._keep(account, self._parts(units), self._refusals_of(account))
+        if len(units) == 1:  # it may be too large for one message
+            (unit,) = units
+            return self._keep([{unit.account: [part]} for part in unit.hits.parts])
+        shares: dict[str, list[Any]] = {}
+        for unit in units:
+            shares.setdefault(unit.account, []).extend(unit.hits.parts)
+        return self._keep([shares])
 
-    def _refusals_of(self, account: str) -> list[bytes]:
-        """Those that the next message of an account carries."""
+    def _refused(self, accounts: Collection[str]) -> dict[str, list[Refusal]]:
+        """What the next message tells of these accounts."""
+        found: dict[str, list[Refusal]] = {}
         if not self._refusals:
-            return []
+            return found
         with self._lock:
-            found = [refusal for whose, refusal in self._refusals if whose == account]
-            others = [row for row in self._refusals if row[0] != account]
+            kept = [row for row in self._refusals if row[0] not in accounts]
+            for account, refusal in self._refusals:
+                if account in accounts:
+                    found.setdefault(account, []).append(refusal)
             self._refusals.clear()
-            self._refusals.extend(others)
+            self._refusals.extend(kept)
         return found
 
     def _tell(self) -> None:
@@ -381,42 +402,45 @@ class _Engine:
         now = time.monotonic()
         if self._refusals and (self._closing or now - self._told_at >= TELL_S):
             self._told_at = now
-            account = self._refusals[0][0]
-            self._keep(account, [[]], self._refusals_of(account))
+            accounts = [account for account, _ in self._refusals]
+            self._keep([dict.fromkeys(accounts if self._form.is_mixed else accounts[:1], ())])
 
-    def _keep(self, account: str, parts: list[list[bytes]], refused: Sequence[bytes]) -> Reason | None:
-        """Makes messages of so many hits each durable, the first with what was refused; None, or the reason why not."""
+    def _keep(self, messages: Sequence[Shares]) -> Reason | None:
+        """Makes messages of so many hits durable, the first with what was refused; None, or the reason why not."""
         began = time.monotonic()
-        told = sum(map(size_of, refused))
+        at_ms, hits, named = int(self._clock() * 1000), 0, []
+        refused, totals = self._refused(messages[0]), dict[str, int]()
+        for seq, shares in enumerate(messages, self._seq):
+            for account, parts in shares.items():
+                more = sum(part.hits for part in parts)
+                totals[account] = totals.get(account, self._totals.get(account, 0)) + more
+                hits += more
+            body = self._form.encode(self._name, seq, at_ms, shares, totals, refused)
+            named.append((f"{self._name}-{seq}", body))
+            refused = {}
         try:
-            self._spool.reserve(sum(map(size_of, part)) + MOST_HEAD_BYTES + told for part in parts)
+            self._spool.reserve(len(body) for _, body in named)
             self.spool_state = "ok"
         except SpoolFull as error:
             if self.spool_state == "ok":
                 log.error("hits are refused: %s", error)
             self.spool_state = f"full: {error}"
             return Reason.SPOOL_FULL
-        messages, total, at_ms = [], self._total, int(self._clock() * 1000)
-        for part in parts:
-            total += len(part)
-            body = encode_message(self._name, self._seq, account, total, at_ms, part, refused=refused)
-            refused = ()
-            messages.append((f"{self._name}-{self._seq}", body))
-            self._seq += 1
+        self._seq += len(named)
         try:
-            kept = "broker" if self._publish(messages) else "spool"
+            kept = "broker" if self._publish(named) else "spool"
             if kept == "spool":
-                self._spool.append([body for _, body in messages])
+                self._spool.append([body for _, body in named])
                 self._spooled_at = self._spooled_at or began
         except Exception:  # whatever it was: the callers are told, and the thread lives on for all others
-            log.exception("%d messages are unconfirmed: they may be counted, or not", len(messages))
+            log.exception("%d messages are unconfirmed: they may be counted, or not", len(named))
             # their hits belong to no later total: so the audit closes whatever became of them
-            self._name, self._seq, self._total = secrets.token_hex(8), 0, 0
+            self._name, self._seq, self._totals = secrets.token_hex(8), 0, {}
             return Reason.UNCONFIRMED
-        counters.ACCEPTED_BY[kept].inc(total - self._total)
-        counters.MESSAGES_BY[kept].inc(len(messages))
+        counters.ACCEPTED_BY[kept].inc(hits)
+        counters.MESSAGES_BY[kept].inc(len(named))
         counters.COMMIT_SECONDS.observe(time.monotonic() - began)
-        self._total = total
+        self._totals.update(totals)
         return None
 
     def _try_spool(self) -> None:
@@ -426,23 +450,6 @@ class _Engine:
             self.spool_state = "ok"
         except SpoolFull as error:
             self.spool_state = f"full: {error}"
-
-    def _parts(self, units: list[_Unit]) -> list[list[bytes]]:
-        """The hits of one message; of more, when a single request is too large for one."""
-        settings = self._settings
-        if len(units) > 1 or (
-            units[0].cells <= settings.message_max_cells and units[0].size <= settings.message_max_bytes
-        ):
-            return [[hit for unit in units for hit, _ in unit.hits]]
-        parts: list[list[bytes]] = []
-        size = cells = 0
-        for hit, its_cells in units[0].hits:
-            size, cells = size + size_of(hit), cells + its_cells
-            if not parts or size > settings.message_max_bytes or cells > settings.message_max_cells:
-                parts.append([])
-                size, cells = size_of(hit), its_cells
-            parts[-1].append(hit)
-        return parts
 
     def _publish(self, messages: list[tuple[str, bytes]]) -> bool:
         """True when the broker confirmed; False: to the spool."""

@@ -24,6 +24,7 @@ MONTH = "1mo"
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
 SECRET_LETTERS = 32
 MOST_HAILS = 64
+MESSAGE_VERSIONS = 1, 2
 MAX_BAND = 10**15  # millionths
 ANY_ORIGIN = "*"
 ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
@@ -184,6 +185,12 @@ class Settings:
     message_max_cells: int = setting(
         168_000, "cells", "cells of one message before equal ones are merged (merging leaves a third to a twelfth)"
     )
+    message_version: int = setting(
+        1,
+        "1 or 2",
+        "form of the messages that Hail writes. Set 2 on a farm once every worker, hailwail, Whale and import can read it; "
+        "`hailwhale up` with its own Redis does so",
+    )
     waiting_max_hits: int = setting(
         20_000, "hits", "hits of one Hail process that wait for the broker's confirm. Above the limit Hail answers 503"
     )
@@ -334,6 +341,12 @@ def _number(variable: str, text: str, default: Any) -> Any:
     if not 0 <= value < float("inf") or (default and not value):
         raise SettingsError(f"{variable}: expected {'more than 0' if default else '0 or more'}, got {text!r}")
     return value
+
+
+def _message_version(version: int) -> int:
+    if version not in MESSAGE_VERSIONS:
+        raise SettingsError(f"{PREFIX}MESSAGE_VERSION: expected 1 or 2, got {version}")
+    return version
 
 
 def _live_url(text: str) -> str:
@@ -585,6 +598,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "LIVE_BIND": lambda text: text and _bind("LIVE_BIND")(text),
     "LIVE_URL": _live_url,
     "BROKER_URL": _broker_url,
+    "MESSAGE_VERSION": _message_version,
     "REDIS_URL": _redis_url,
     "PERIODS": _periods,
     "KINDS": _kinds,

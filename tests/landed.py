@@ -14,7 +14,7 @@ from hail.body import json_of, kind_of
 from hail.formats.address import ParseRow
 from hail.formats.batch import ITEM_ACCEPTED, Batch, is_envelope
 from hail.formats.posted import Posted
-from hail.hit import Hit, HitError, Parsed, Reason, encode_hit, parse_hit
+from hail.hit import Hit, HitError, Parsed, Reason, encode_hit, parse_hit, row_of_hit
 from hail.settings import Settings
 
 
@@ -31,13 +31,13 @@ class LandedBatch(Batch):
     """POST /batch, hit by hit."""
 
     def _count(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
-        hits: list[tuple[bytes, int]] = []
+        hits = self._acceptor.publisher.pack()
         skewed = 0
         results: list[dict[str, Any]] = []
         for item in self._items(caller, environ)[0]:
             try:
                 hit = hit_of(item, self._acceptor.settings, self._acceptor.clock())
-                hits.append((encode_hit(hit), hit.cells))
+                hits.add(row_of_hit(hit), hit.cells)
                 skewed += hit.skewed
                 results.append(ITEM_ACCEPTED)
             except HitError as error:
@@ -48,9 +48,9 @@ class LandedBatch(Batch):
                 results.append(
                     {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
                 )
-        if hits:
+        if hits.hits:
             self._acceptor.keep(caller, hits, skewed)
-        return len(hits), results
+        return hits.hits, results
 
 
 class LandedPosted(Posted):

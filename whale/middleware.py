@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from hail.hit import HitError, encode_hit, parse_hit
+from hail.hit import HitError, Row, encode_row, parse_hit, row_of_hit
 from hail.message import ACCOUNT
 from hail.publish import NotAccepted, Publisher
 from hail.settings import Settings, load
@@ -36,6 +36,9 @@ WAITING_BYTES, BESIDE_BYTES = 16_000_000, 250  # of all views that wait; what on
 AT_ONCE = 500  # views
 LAST_S = 5.0  # for the views that wait when the process ends
 TOLD_S = 60.0
+
+_Waiting = tuple[Row, int, int]
+"""Row of a view, its cells, and the bytes that it takes here."""
 
 log = logging.getLogger("whale.middleware")
 
@@ -83,7 +86,7 @@ class PageViews:
         self._app, self._pk, self._dimensions = app, pk, dimensions
         self._settings = load(os.environ) if settings is None else settings
         self._publisher = Publisher(self._settings)
-        self._waiting: queue.Queue[tuple[bytes, int] | None] = queue.Queue()
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._counts_in = 0  # the process whose thread counts
@@ -109,14 +112,14 @@ class PageViews:
                 return
             now, metrics = time.time(), {"ms": round(view.took_s * 1000, 3)}
             hit = parse_hit({"pk": self._pk, "dimensions": dimensions, "metrics": metrics}, self._settings, now)
-            wire = encode_hit(hit)
+            row = row_of_hit(hit)
             self._start()
-            size = len(wire) + BESIDE_BYTES
+            size = len(encode_row(row)) + BESIDE_BYTES
             with self._lock:
                 has_room = self._waiting_bytes + size <= WAITING_BYTES
                 self._waiting_bytes += size if has_room else 0
             if has_room:
-                self._waiting.put((wire, hit.cells))
+                self._waiting.put((row, hit.cells, size))
             else:
                 self._drop(1, f"{WAITING_BYTES // 1_000_000} MB of page views are waiting to be counted")
         except HitError as error:
@@ -155,15 +158,15 @@ class PageViews:
             if waiting[-1] is None:
                 return
 
-    def _publish(self, views: list[tuple[bytes, int]]) -> None:
+    def _publish(self, views: list[_Waiting]) -> None:
         try:
-            self._publisher.publish(ACCOUNT, views)
+            self._publisher.publish(ACCOUNT, self._publisher.pack(*((row, cells) for row, cells, _ in views)))
         except NotAccepted as error:
             self._drop(len(views), str(error))
         except Exception as error:  # this thread counts all views that are to come
             self._drop(len(views), repr(error))
         with self._lock:
-            self._waiting_bytes -= sum(len(wire) + BESIDE_BYTES for wire, _ in views)
+            self._waiting_bytes -= sum(size for *_, size in views)
 
     def _drop(self, views: int, why: str) -> None:
         with self._lock:

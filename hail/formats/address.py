@@ -23,8 +23,6 @@ from hail.hit import (
     HitError,
     Parsed,
     Reason,
-    Timeless,
-    encode_row,
     fields_of,
     parse_row,
     with_ignored,
@@ -49,9 +47,9 @@ ParseRow = Callable[[Mapping[str, Any], Settings, float], Parsed]
 
 
 class Known(NamedTuple):
-    """A hit that came before, all but its time. ignored: names that came beside it, of which `shown` are kept."""
+    """A hit that came before. at: packs it anew, at another time.  ignored: names that came beside it, of which `shown` are kept."""
 
-    timeless: Timeless
+    at: Callable[[float], Any]
     cells: int
     ignored: int
     shown: tuple[str, ...]
@@ -121,7 +119,7 @@ class Address:
         shape = _shape(query, settings.ignored_parameters) if caller.may(WRITE) else ""
         known = self._known.get((caller.account, shape)) if shape else None
         if known and (is_shown or not known.ignored):
-            acceptor.keep(caller, [(known.timeless.at(now), known.cells)])
+            acceptor.keep(caller, acceptor.publisher.pack_piece(known.at(now), known.cells))
             return _told(known.ignored, known.shown)
         try:
             given, unknown = acceptor.parameters(query, PARAMETERS)
@@ -140,8 +138,10 @@ class Address:
         if ignored:
             row = with_ignored(row, ignored)
         if shape:
-            self._known.keep((caller.account, shape), Known(Timeless(row), cells, len(unknown), ignored))
-        acceptor.keep(caller, [(encode_row(row), cells)], is_ahead)
+            self._known.keep(
+                (caller.account, shape), Known(acceptor.publisher.form.remember(row), cells, len(unknown), ignored)
+            )
+        acceptor.keep(caller, acceptor.publisher.pack((row, cells)), is_ahead)
         return _told(len(unknown), ignored)
 
     def _callback(self, environ: Environ) -> str:

@@ -14,7 +14,8 @@ from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
 from hail.body import json_of, read_body, readable_items
 from hail.formats.address import PARAMETERS
 from hail.formats.posted import hit_of_json
-from hail.hit import HitError, Reason, encode_row
+from hail.hit import HitError, Reason
+from hail.packing import Packed
 from hail.parameters import refuse_unknown
 from hail.usual import UNUSUAL, Read, read_none
 
@@ -29,7 +30,7 @@ class _Envelope(msgspec.Struct):
 
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-Checked = tuple[list[tuple[bytes, int]], int, list[dict[str, Any]]]
+Checked = tuple[Packed, int, list[dict[str, Any]]]
 """Hits as they travel, for many requests may wait with theirs; how many were ahead of the clock; a result an item."""
 
 
@@ -57,13 +58,13 @@ class Batch:
     def _count(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
         """How many were accepted, and one result an item."""
         hits, skewed, results = self._check(caller, *self._items(caller, environ))
-        if hits:  # while they wait, nothing holds the body
+        if hits.hits:  # while they wait, nothing holds the body
             self._acceptor.keep(caller, hits, skewed)
-        return len(hits), results
+        return hits.hits, results
 
     def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], read: Read) -> Checked:
         settings, row_of, now = self._acceptor.settings, self._acceptor.usual.row, self._acceptor.clock()
-        hits: list[tuple[bytes, int]] = []
+        hits = self._acceptor.publisher.pack()
         skewed = unusual = 0
         results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(items)
         for number, item in enumerate(items):
@@ -75,7 +76,7 @@ class Batch:
                     if unusual == number + 1 == UNUSUAL_AT_FIRST:
                         read = read_none
                     row, cells, is_ahead = hit_of_json(item, settings, now)
-                hits.append((encode_row(row), cells))
+                hits.add(row, cells)
                 skewed += is_ahead
             except HitError as error:
                 results[number] = self._refuse(caller, error, item)

@@ -84,7 +84,9 @@ def counted(settings: Settings) -> bytes:
 
 
 def test_a_hit_a_message_and_a_question_go_the_way_that_is_written(redis_server: RedisServer, tmp_path: Path) -> None:
-    settings = load({"HAILWHALE_REDIS_URL": redis_server.url, "HAILWHALE_DATA_DIR": str(tmp_path)})
+    settings = load({"HAILWHALE_REDIS_URL": redis_server.url, "HAILWHALE_DATA_DIR": str(tmp_path)}).replace(
+        message_version=2
+    )
     hit = written("A hit, from door to queue")
     with Calls() as called:
         body = counted(settings)

@@ -16,7 +16,7 @@ from hail.message import Message
 from hail.publish import Publisher
 from hail.settings import Settings, load
 from hail.web import Hail, make_app
-from tests.integration.test_publish import queued, spooled
+from tests.integration.test_publish import hit, queued, spooled
 from tests.proxy import Proxy
 from tests.servers import RabbitMQ, wait_until
 from tests.wsgi import Answer, call
@@ -196,7 +196,7 @@ def test_who_waits_longest_hears_of_a_confirm_that_came_in_the_last_moment(
     settings: Settings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = Disk(monkeypatch)
-    publisher.publish("default", [(b'[["a"],{},{"hits":1},1]', 1)])
+    publisher.publish("default", publisher.pack(hit(1)))
     engine = publisher._engine
     assert engine
     give_up = engine.take_back
@@ -208,7 +208,7 @@ def test_who_waits_longest_hears_of_a_confirm_that_came_in_the_last_moment(
 
     engine.take_back = late
     disk.runs.clear()
-    publisher.publish("default", [(b'[["a"],{},{"hits":1},2]', 1)])
+    publisher.publish("default", publisher.pack(hit(2)))
     assert len(spooled(settings)) == 2
 
 

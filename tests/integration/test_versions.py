@@ -10,7 +10,8 @@ import pytest
 
 from hail import columns
 from hail.broker import Broker, dead_name
-from hail.columns import encode, section_of
+from hail.columns import encode
+from hail.draft import section_of
 from hail.message import decode_message, encode_message
 from hail.settings import load
 from hail.spool import SpoolFolder, SpoolWriter

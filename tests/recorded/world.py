@@ -20,6 +20,8 @@ import pytest
 
 import whale.client
 from hail.access import RIGHTS as RIGHTS
+from hail.hit import Row
+from hail.packing import Form, Most, Packed
 from hail.pixel import token_of
 from hail.publish import Publisher
 from hail.settings import Settings, load
@@ -108,6 +110,18 @@ class WhaleWorld:
         self.whale.refusals._witness.tell()
 
 
+class Shown(Packed):
+    """put_in: wire form and cells of each hit."""
+
+    def __init__(self, form: Form, most: Most, *hits: tuple[Row, int]):
+        self.put_in: list[tuple[bytes, int]] = []
+        super().__init__(form, most, *hits)
+
+    def put(self, piece: Any, cells: int) -> None:
+        self.put_in.append((piece, cells))
+        super().put(piece, cells)
+
+
 class Captured(Publisher):
     """A publisher that keeps what it is given."""
 
@@ -115,8 +129,17 @@ class Captured(Publisher):
         super().__init__(settings, lambda: NOW)
         self.taken: list[str] = []
 
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
-        self.taken += [f"{account} {cells} {hit.decode()}" for hit, cells in hits]
+    def pack(self, *hits: tuple[Row, int]) -> Packed:
+        return Shown(self.form, self._most, *hits)
+
+    def pack_piece(self, piece: Any, cells: int) -> Packed:
+        packed = Shown(self.form, self._most)
+        packed.put(piece, cells)
+        return packed
+
+    def publish(self, account: str, hits: Packed) -> None:
+        assert isinstance(hits, Shown)
+        self.taken += [f"{account} {cells} {hit.decode()}" for hit, cells in hits.put_in]
 
     def note(self, account: str, refusal: Any) -> None:
         self.taken.append(f"{account} refusal {refusal}")

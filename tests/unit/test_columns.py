@@ -20,8 +20,8 @@ from hail.columns import (
     hits_of,
     messages_of,
     read_envelope,
-    section_of,
 )
+from hail.draft import section_of
 from hail.hit import MAX_AMOUNT, encode_hit, parse_hit
 from hail.message import Refusal, WireHit, decode_message, encode_message
 from hail.settings import load

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import hail.web
 from hail.hit import HitError, parse_hit
-from hail.publish import Publisher
 from hail.settings import Settings, load
 from tests.laws import law
+from tests.taken import Taken
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.dimension import paths_of
@@ -55,21 +55,12 @@ def tuples(value: Any) -> Any:
     return {name: tuples(below) for name, below in value.items()} if isinstance(value, dict) else value
 
 
-class Recorder(Publisher):
-    """Takes every hit, and shows the last."""
-
-    hits: list[tuple[bytes, int]]
-
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
-        self.hits = hits
-
-
 class Doors:
     """Hail, and a Whale on the memory store."""
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
         self.settings = settings
-        self.publisher = Recorder(settings)
+        self.publisher = Taken(settings)
         self.hail = hail.web.make_app(settings, self.publisher, lambda: NOW)
         self.whale = Whale(MemoryStore(settings), settings, clock=lambda: NOW)
         self.app = make_app(settings, self.whale)
@@ -97,7 +88,7 @@ class Doors:
         answer = call(self.hail, method, "/count", **more)
         if answer.status >= 300:
             return str(answer.json["code"])
-        tree = json.loads(self.publisher.hits[0][0])[1]
+        tree = self.publisher.hits[-1][1]
         return frozenset(paths_of(tree)) - {()}
 
     def _now(self, method: str, **more: Any) -> Reading:

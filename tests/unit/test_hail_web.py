@@ -19,11 +19,12 @@ from hail.hit import FIELDS, HitError, Reason, encode_hit, fields_of, parse_hit
 from hail.message import decode_message
 from hail.parameters import read
 from hail.publish import NotAccepted, Publisher
-from hail.settings import KINDS, Settings, SettingsError, load
+from hail.settings import KINDS, MESSAGE_VERSIONS, Settings, SettingsError, load
 from hail.spool import SpoolFolder, read_records
 from hail.web import make_app
 from tests.laws import law
 from tests.servers import wait_until
+from tests.taken import Taken
 from tests.wsgi import Answer, call
 
 NOW = 1_795_300_800.25
@@ -117,17 +118,6 @@ def test_what_is_no_sum_is_remembered_whole(client: Client) -> None:
     assert client.kept() == [[["k"], {}, {"hits": 1}, 1_795_300_800_250, None, None, None, others]] * 3
 
 
-class Recorder(Publisher):
-    """Takes every hit, and shows it."""
-
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        self.hits: list[tuple[bytes, int]] = []
-
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
-        self.hits += hits
-
-
 NAMES = st.sampled_from(["a", "price", "seen", "low", "é 😀", '],[["x', "\0", "a,b", "}", "5", "hits"])
 NUMBERS = st.integers(-(10**9), 10**9) | st.floats(-9e9, 9e9) | st.sampled_from([0, -0.0, 1e-7, 37.5])
 TREES = st.recursive(
@@ -161,6 +151,7 @@ DECLARED = st.fixed_dictionaries(
         "bands": st.just({"price": (1_000_000_000, 100_000_000), "a": (500_000,)}),
         "max_name_bytes": st.sampled_from([4, 200]),
         "periods": st.just(((60, 86_400),)),
+        "message_version": st.sampled_from(MESSAGE_VERSIONS),
     },
 )
 
@@ -169,14 +160,14 @@ def query_of(fields: dict[str, Any]) -> str:
     return urlencode({name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()})
 
 
-def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[tuple[bytes, int]]]:
+def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[list[Any]], int]:
     """What a GET that nobody remembers answers and keeps."""
     try:
         given = read(query, PARAMETERS, settings.ignored_parameters).given
         hit = parse_hit(fields_of({name: given[name] for name in FIELDS if name in given}), settings, now)
     except HitError as error:
-        return str(error.reason), []
-    return "OK", [(encode_hit(hit), hit.cells)]
+        return str(error.reason), [], 0
+    return "OK", [json.loads(encode_hit(hit))], hit.cells
 
 
 @given(QUERIES, DECLARED, st.lists(st.floats(NOW - 9e8, NOW + 9e8), min_size=3, max_size=3))
@@ -187,15 +178,15 @@ def test_a_remembered_hit_is_the_hit_parsed_anew(
     fields: dict[str, Any], declared: dict[str, Any], times: list[float]
 ) -> None:
     settings = load({"HAILWHALE_SPY": "0"}).replace(**declared)
-    publisher, clock = Recorder(settings), [0.0]
+    publisher, clock = Taken(settings), [0.0]
     app = make_app(settings, publisher, lambda: clock[0])
     query = query_of(fields)
     for now in times:
         clock[0] = now
         answer = call(app, "GET", "/count", query=query)
         said = "OK" if answer.status == 200 else answer.json["code"]
-        assert (said, publisher.hits) == parsed_anew(query, settings, now)
-        publisher.hits.clear()
+        assert (said, publisher.hits, publisher.cells) == parsed_anew(query, settings, now)
+        publisher.hits, publisher.cells = [], 0
 
 
 PASSED_OVER = "_=1&_x=2&cb=%ff&utm_source=x&utm_=y&gclid=1&fbclid=1&msclkid=1&dclid=1&gbraid=1&wbraid=1&yclid=1"

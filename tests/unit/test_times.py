@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 import hail.web
 from hail.hit import HitError, parse_hit
-from hail.publish import Publisher
-from hail.settings import Settings, load
+from hail.settings import load
 from hail.times import NoTime, time_of
 from tests.laws import law
+from tests.taken import Taken
 from tests.unit.test_docs import DOCUMENTS, rows
 from tests.wsgi import Answer, call
 from whale.client import Whale
@@ -47,17 +47,6 @@ class Refused(Exception):
     """A door's refusal: the code, or the name of the error; the field; what was said."""
 
 
-class Shown(Publisher):
-    """Takes every hit, and shows it."""
-
-    def __init__(self, settings: Settings):
-        super().__init__(settings)
-        self.hits: list[Any] = []
-
-    def publish(self, account: str, hits: list[tuple[bytes, int]]) -> None:
-        self.hits += [json.loads(wire) for wire, _ in hits]
-
-
 class Page(Counted):
     id = 7
 
@@ -69,7 +58,7 @@ class World:
         environ = {"HAILWHALE_DATA_DIR": str(folder), "HAILWHALE_TIMEZONE": ACCOUNT_ZONE}
         self.settings = load(environ).replace(periods=((60, None), (3600, None), (86_400, None)))
         self.now = NOW
-        self.publisher = Shown(self.settings)
+        self.publisher = Taken(self.settings)
         self.hail = hail.web.make_app(self.settings, self.publisher, lambda: self.now)
         self.start_whale()
         mapping = folder / "m.toml"

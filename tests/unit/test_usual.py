@@ -24,14 +24,16 @@ from hail.formats.batch import Batch
 from hail.formats.posted import Posted
 from hail.hit import FIELDS, HitError, encode_hit, encode_row, fields_of, millionths, parse_hit, parse_row, parse_time
 from hail.message import ACCOUNT
+from hail.packing import Packed
 from hail.parameters import unquoted
 from hail.publish import Publisher
-from hail.settings import Settings, load
+from hail.settings import MESSAGE_VERSIONS, Settings, load
 from hail.usual import Usual, usual_millionths
 from tests import nasty
 from tests.conformance.test_cases import CASES
 from tests.landed import LandedBatch, LandedPosted
 from tests.laws import law
+from tests.taken import wires_of
 from tests.wsgi import call
 
 NOW = nasty.NOW
@@ -45,8 +47,8 @@ class Told(Acceptor):
         super().__init__(settings, Publisher(settings), lambda: now)
         self.told: list[Any] = []
 
-    def keep(self, caller: Caller, hits: list[tuple[bytes, int]], skewed: int = 0) -> None:
-        self.told.append((hits, skewed))
+    def keep(self, caller: Caller, hits: Packed, skewed: int = 0) -> None:
+        self.told.append((wires_of(self.publisher, hits), hits.cells, skewed))
 
     def note(self, caller: Caller, error: Any, came: str, visitor: Any = None) -> None:
         self.told.append((str(error), error.field, came, visitor))
@@ -80,13 +82,18 @@ class Both:
         return told
 
 
-BOTH = [Both(load({f"HAILWHALE_{name}": text for name, text in some.items()})) for some in nasty.SETTINGS]
+BOTH = [
+    Both(load({f"HAILWHALE_{name}": text for name, text in some.items()}).replace(message_version=version))
+    for some in nasty.SETTINGS
+    for version in MESSAGE_VERSIONS
+]
 
 
 def conformance() -> Iterator[tuple[Settings, float, list[Any]]]:
     """The hits of each case, and when they came."""
     for case in CASES:
         settings = load({f"HAILWHALE_{name}": str(text) for name, text in case.get("settings", {}).items()})
+        settings = settings.replace(message_version=1 + len(case["hits"]) % 2)
         now = parse_time(case["now"], 4e9) / 1e6
         given = [{"at": case["now"], **hit} for hit in case.get("hits", [])]
         yield settings, now, [{name: part for name, part in hit.items() if name != "times"} for hit in given]

@@ -201,6 +201,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
             while embedded.look() == STARTS:
                 time.sleep(TICK_S / 4)
             environ["HAILWHALE_REDIS_URL"] = embedded.url
+            environ.setdefault("HAILWHALE_MESSAGE_VERSION", "2")  # all that read are of this program
             environ["HAILWHALE_SECRET"] = settings.secret or kept_secret(settings.data_dir)
             if said := store_says(settings.replace(redis_url=embedded.url)):
                 say(f"{said}; Hail takes hits, and the other parts wait")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hail.access import is_locked
-from hail.hit import Hit, HitError, Reason, encode_hit, name_of, parse_decided, parse_hit
+from hail.hit import Hit, HitError, Reason, name_of, parse_decided, parse_hit, row_of_hit
 from hail.pixel import token_of
 from hail.problem import HOST
 from hail.settings import DAY
@@ -84,7 +84,8 @@ class Counting(Questions):
         parse = parse_decided if "option" in record else parse_hit
         hit = parse(record, self.settings, self.clock())
         try:
-            self._queue().publish(self.account, [(encode_hit(hit), hit.cells)])
+            queue = self._queue()
+            queue.publish(self.account, queue.pack((row_of_hit(hit), hit.cells)))
         except NotAccepted as error:
             taken = "may have taken" if error.reason is Reason.UNCONFIRMED else "did not take"
             raise Unavailable(f"the queue {taken} the hit: {error}") from None

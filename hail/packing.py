@@ -1,0 +1,176 @@
+"""How the hits of a request wait, and the messages that they make: as lines in version 1, as columns in version 2.
+
+row ── Packed.add ──> parts, each of which fits a message ── encode ──> the message of several requests
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from hail import columns, message
+from hail.draft import PLACE_BYTES, Draft, pieces_of
+from hail.hit import Row, Timeless, encode_row
+from hail.message import Refusal, encode_message, encode_refusal, size_of
+from hail.room import COST
+from hail.settings import Settings
+
+BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
+
+
+class Part(Protocol):
+    """Hits of one request that go into one message. size: bytes that they add to it, at most.  memory: bytes that they take here."""
+
+    hits: int
+    size: int
+
+    @property
+    def memory(self) -> int: ...
+
+    def put(self, piece: Any) -> None: ...
+
+    def grown(self, piece: Any, most: int) -> bool:
+        """Whether it would be larger than `most` bytes with this hit."""
+        ...
+
+
+class Lines:
+    """Hits as a message of version 1 has them; a piece is the wire form of one."""
+
+    __slots__ = ("lines", "size")
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.size = 0
+
+    @property
+    def hits(self) -> int:
+        return len(self.lines)
+
+    @property
+    def memory(self) -> int:
+        return self.size + COST * self.hits
+
+    def put(self, piece: bytes) -> None:
+        self.lines.append(piece)
+        self.size += size_of(piece)
+
+    def grown(self, piece: bytes, most: int) -> bool:
+        return self.size + size_of(piece) > most
+
+
+Shares = Mapping[str, Sequence[Any]]
+"""By account, parts of the hits of some requests."""
+
+
+class Form(NamedTuple):
+    """A version of messages. is_mixed: whether one holds hits of several accounts.  piece_of: what a part takes of a row.
+
+    remember: gives the piece of the same hit, had it come at other epoch seconds.
+    encode: publisher, seq, at in ms, parts, running totals and refusals by account -> the message.
+    """
+
+    version: int
+    is_mixed: bool
+    part: Callable[[], Any]
+    piece_of: Callable[[Row], Any]
+    remember: Callable[[Row], Callable[[float], Any]]
+    encode: Callable[[str, int, int, Shares, Mapping[str, int], Mapping[str, Sequence[Refusal]]], bytes]
+
+
+class Most(NamedTuple):
+    """Of one message."""
+
+    hits: int
+    bytes_: int
+    cells: int
+
+
+class Packed:
+    """The hits of one request, in parts. For one thread at a time."""
+
+    __slots__ = ("_cells_of_last", "_form", "_most", "cells", "hits", "parts")
+
+    def __init__(self, form: Form, most: Most, *hits: tuple[Row, int]):
+        """hits: row and cells of each; more may be added."""
+        self._form, self._most = form, most
+        self.parts: list[Any] = []
+        self.hits = self.cells = self._cells_of_last = 0
+        for row, cells in hits:
+            self.add(row, cells)
+
+    @property
+    def size(self) -> int:
+        """Bytes that they add to a message, at most."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that they take while they wait."""
+        return BESIDE_BYTES + sum(part.memory for part in self.parts)
+
+    def add(self, row: Row, cells: int) -> None:
+        self.put(self._form.piece_of(row), cells)
+
+    def put(self, piece: Any, cells: int) -> None:
+        """Adds a hit of which the piece is known."""
+        part, most = self.parts[-1] if self.parts else None, self._most
+        self._cells_of_last += cells
+        if part is None or part.hits >= most.hits or self._cells_of_last > most.cells or part.grown(piece, most.bytes_):
+            part, self._cells_of_last = self._form.part(), cells
+            self.parts.append(part)
+        part.put(piece)
+        self.hits += 1
+        self.cells += cells
+
+
+def _message_of_lines(
+    publisher: str,
+    seq: int,
+    at_ms: int,
+    shares: Shares,
+    totals: Mapping[str, int],
+    refused: Mapping[str, Sequence[Refusal]],
+) -> bytes:
+    ((account, parts),) = shares.items()
+    lines = [line for part in parts for line in part.lines]
+    told = [encode_refusal(refusal) for refusal in refused.get(account, ())]
+    return encode_message(publisher, seq, account, totals[account], at_ms, lines, refused=told)
+
+
+def _message_of_columns(
+    publisher: str,
+    seq: int,
+    at_ms: int,
+    shares: Shares,
+    totals: Mapping[str, int],
+    refused: Mapping[str, Sequence[Refusal]],
+) -> bytes:
+    sections = []
+    for account, parts in shares.items():
+        draft, *more = parts or (Draft(),)
+        for other in more:
+            draft.take(other)
+        sections.append(draft.section(account, totals[account], refused.get(account, ())))
+    return columns.encode(publisher, seq, at_ms, sections)
+
+
+def _remember_line(row: Row) -> Callable[[float], bytes]:
+    return Timeless(row).at
+
+
+def _remember_pieces(row: Row) -> Callable[[float], Any]:
+    pk, tops, metrics, amounts, _, rare = pieces_of(row)
+    amounts = tuple(amounts)
+    return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare)
+
+
+LINES = Form(message.VERSION, False, Lines, encode_row, _remember_line, _message_of_lines)
+COLUMNS = Form(columns.VERSION, True, Draft, pieces_of, _remember_pieces, _message_of_columns)
+FORMS = {form.version: form for form in (LINES, COLUMNS)}
+
+
+def most_of(settings: Settings) -> Most:
+    """Of a message. A section has bounds of its own, which no setting can raise."""
+    most_bytes = min(settings.message_max_bytes, columns.MOST_PLACES * PLACE_BYTES)
+    hits = min(settings.message_max_hits, columns.MOST_HITS)
+    return Most(hits, most_bytes - message.MOST_HEAD_BYTES, settings.message_max_cells)

@@ -1,0 +1,127 @@
+"""Hits become columns: the same hits in the same order, however they are grouped, in no more bytes than was said."""
+
+import gc
+import json
+import tracemalloc
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hail.columns import encode, hits_of
+from hail.draft import FEW, Draft, pieces_of, section_of
+from hail.formats.posted import hit_of_json
+from hail.hit import HitError, Row, encode_row
+from hail.message import MOST_HEAD_BYTES, WireHit, decode_message, encode_message
+from hail.packing import COLUMNS, LINES, Most, Packed
+from hail.settings import load
+from tests import nasty
+from tests.laws import law
+
+SETTINGS = load({})
+
+
+def rows(rng: Random, count: int) -> list[tuple[Row, int]]:
+    """Sound hits, some odd."""
+    found: list[tuple[Row, int]] = []
+    while len(found) < count:
+        try:
+            row, cells, _ = hit_of_json(nasty.one(rng), SETTINGS, nasty.NOW)
+        except HitError:
+            continue
+        found += [(row, cells)] * rng.choice((1, 1, 1, 3))
+    return found[:count]
+
+
+def plain(hits: list[WireHit]) -> list[Any]:
+    return [json.loads(hit.raw) for hit in hits]
+
+
+def encoded(draft: Draft) -> int:
+    return len(encode("0" * 16, 0, 0, [draft.section("a", 0)]))
+
+
+@given(st.integers(0, 2**64))
+@law(150)
+def test_hits_are_the_same_however_they_are_grouped(seed: int) -> None:
+    rng = Random(seed)
+    given = [row for row, _ in rows(rng, rng.choice((1, 3, FEW, FEW + 1, 40)))]
+    drafts = [Draft()]
+    for row in given:
+        if rng.random() < 0.2:
+            drafts.append(Draft())
+        drafts[-1].put(pieces_of(row))
+    whole = drafts[0]
+    assert encoded(whole) <= whole.size + MOST_HEAD_BYTES
+    for other in drafts[1:]:
+        whole.take(other)
+    assert (whole.hits, plain(hits_of(whole.section("a", 0)))) == (
+        len(given),
+        [json.loads(encode_row(row)) for row in given],
+    )
+    assert encoded(whole) <= whole.size + MOST_HEAD_BYTES
+    lines = decode_message(encode_message("0" * 16, 0, "a", 0, 0, [encode_row(row) for row in given])).hits
+    assert plain(hits_of(section_of("a", 0, lines))) == plain(lines)
+
+
+@given(st.integers(0, 2**64))
+@law(60)
+def test_a_message_keeps_its_bounds_unless_one_hit_is_larger(seed: int) -> None:
+    rng = Random(seed)
+    form, most = (
+        rng.choice((LINES, COLUMNS)),
+        Most(rng.choice((1, 3, 1000)), rng.choice((900, 5000, 10**6)), rng.choice((60, 1000, 10**6))),
+    )
+    given = rows(rng, 60)
+    packed = Packed(form, most)
+    for row, cells in given:
+        packed.add(row, cells)
+    assert sum(part.hits for part in packed.parts) == packed.hits == len(given)
+    assert packed.cells == sum(cells for _, cells in given)
+    first = 0
+    for part in packed.parts:
+        last = first + part.hits
+        message = form.encode("0" * 16, 0, 0, {"a": [part]}, {"a": 0}, {})
+        assert len(message) <= part.size + MOST_HEAD_BYTES
+        assert part.hits == 1 or (
+            part.hits <= most.hits
+            and part.size <= most.bytes_
+            and sum(cells for _, cells in given[first:last]) <= most.cells
+        )
+        first = last
+
+
+def memory_of(texts: list[bytes]) -> tuple[int, int]:
+    """What a hundred drafts of these hits take, and what they say; the hits were decoded for each of them."""
+    gc.collect()
+    tracemalloc.start()
+    drafts = []
+    for _ in range(100):
+        draft = Draft()
+        for text in texts:
+            draft.put(pieces_of(msgspec.json.decode(text)))
+        drafts.append(draft)
+    took, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return took, sum(draft.memory for draft in drafts)
+
+
+@pytest.mark.parametrize("count", [1, FEW - 1, 500])
+def test_columns_that_wait_say_at_least_the_memory_that_they_take(count: int) -> None:
+    took, said = memory_of([encode_row(row) for row, _ in rows(Random(count), count)])
+    assert took < said < 4 * took
+
+
+@pytest.mark.parametrize("count", [1, FEW - 1, 500])
+def test_usual_columns_that_wait_say_at_least_the_memory_that_they_take(count: int) -> None:
+    row = [
+        ["shop", "a"],
+        {"country": {"US": {}}, "page": {"/a": {}}},
+        {"hits": 1, "revenue": 22_250_000},
+        1_790_000_000_000,
+    ]
+    took, said = memory_of([encode_row([*row[:3], row[3] + number]) for number in range(count)])
+    assert took < said < 4 * took
