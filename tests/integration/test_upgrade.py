@@ -16,11 +16,11 @@ import pytest
 
 from hail.broker import Broker, dead_name
 from hail.columns import encode
+from hail.draft import section_of
 from hail.message import ACCOUNT, decode_message, encode_message
 from hail.spool import SpoolWriter
 from tests.before import program_before
 from tests.farm import ROOT, Farm, Program
-from tests.integration.test_versions import section_of
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from whale.client import Whale
