@@ -1,6 +1,7 @@
 """Data that a later version has begun to keep in another form: programs of this version change nothing of it, and lose nothing."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hail.message import ACCOUNT
 from hail.settings import DAY, Settings, load
 from tests.contract.hits import NOW, message, sums
 from tests.farm import Farm
+from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from tests.wsgi import call
 from whale.client import Whale
@@ -268,3 +270,21 @@ def test_hits_wait_while_programs_run_and_count_once_then(
             load.counting(later.store)
         farm.settle(load)
         assert "Traceback" not in counting.said()
+
+
+def test_an_import_waits_and_counts_each_row_once_then(tmp_path: Path, own_redis: RedisServer) -> None:
+    given = {**os.environ, "HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_DATA_DIR": str(tmp_path)}
+    settings, importing = load(given), Importing(tmp_path, given)
+    importing.grow(90)
+    importing.ends()
+    later = Later(settings, ACCOUNT)
+    later.begins("shop")
+    importing.grow(90)
+    process = importing.start()
+    assert process.stderr
+    line = next(line for line in process.stderr if "waiting" in line)
+    assert line == f'import: waiting: {SAID} (["shop"])\n'
+    assert Whale.connect(settings).total("shop", "sold", period="2016-01") == 180
+    later.ends("shop")
+    assert "90 of 90 new rows counted" in process.communicate(timeout=60)[1]
+    assert Whale.connect(settings).total("shop", "sold", period="2016-01") == 360

@@ -302,15 +302,24 @@ class Rehearsed:
 
 
 def put_patiently(
-    to: ToStore | ToBroker | ToNobody, bodies: Sequence[bytes], now: float, stopped: threading.Event
+    to: ToStore | ToBroker | ToNobody,
+    bodies: Sequence[bytes],
+    now: float,
+    stopped: threading.Event,
+    say: Callable[[str], None],
 ) -> None:
-    """Tries again with backoff while the other side is away or full; raises Unavailable after PATIENCE_S, or stopped."""
+    """Tries again with backoff while the other side is away or full; raises Unavailable after PATIENCE_S, or stopped.
+
+    say: is told why it waits, when it begins to.
+    """
     deadline, pause = time.monotonic() + PATIENCE_S, BACKOFF_S[0]
     while True:
         try:
             to.put(bodies, now)
             return
         except Unavailable as error:
+            if pause == BACKOFF_S[0]:
+                say(f"waiting: {error}")
             if stopped.wait(pause) or time.monotonic() > deadline:
                 raise Unavailable(f"{error}: {AGAIN}") from None
             pause = min(2 * pause, BACKOFF_S[1])
@@ -597,7 +606,7 @@ class Importing:
                 nonlocal under_way, bodies, waiting
                 if under_way:
                     under_way.result()
-                under_way = pool.submit(put_patiently, to, bodies, now, stopped) if bodies else None
+                under_way = pool.submit(put_patiently, to, bodies, now, stopped, shown.say) if bodies else None
                 bodies, waiting = [], 0
 
             try:
