@@ -5,10 +5,12 @@ The programs before come from git (tests/before.py). The steps are those of docs
 
 import hashlib
 import random
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -17,17 +19,21 @@ import pytest
 from hail.broker import Broker, dead_name
 from hail.columns import encode
 from hail.draft import section_of
+from hail.hit import parse_row
 from hail.message import ACCOUNT, decode_message, encode_message
-from hail.spool import SpoolWriter
+from hail.publish import Publisher
+from hail.spool import MAGIC, MARKED, SpoolFolder, SpoolWriter, start_of
 from tests.before import program_before
 from tests.farm import ROOT, Farm, Program
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
+from tests.up import Up
 from whale.client import Whale
 from whale.health.audit import Look, audit
 from whale.store.redis import connect
 
 LONG = pytest.mark.long(part="kills")
+VERSION = "HAILWHALE_MESSAGE_VERSION"
 PKS = [f"p{i}" for i in range(6)]  # on several shards, where there are such
 
 
@@ -248,11 +254,12 @@ def test_an_import_that_each_version_continues_counts_each_row_once(
 # All of it
 
 
-def restart(root: Path, *programs: Program) -> None:
+def restart(root: Path, *programs: Program, **settings: str) -> None:
+    """settings: without the prefix."""
     for program in programs:
         program.stop()
         program.root = root
-        program.start()
+        program.start(**{f"HAILWHALE_{name}": value for name, value in settings.items()})
 
 
 def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before: Path, unique: str) -> None:
@@ -263,11 +270,12 @@ def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before:
         there.counting(store)
         restart(ROOT, *readers)
         there.more(50)
-        restart(ROOT, farm.hail)
+        restart(ROOT, farm.hail, MESSAGE_VERSION="2", BROKER_URL="amqp://127.0.0.1:1//")  # by the spool and the queue
+        farm.wait_for_hail("down")
+        there.more(50)
+        wait_until(lambda: any(start_of(name) != MAGIC for name in farm.spool.names()), what="a file of version 2")
+        restart(ROOT, farm.hail, MESSAGE_VERSION="1")
         farm.wait_for_hail()
-        two = Sender(2, unique)  # another Hail, which is set to version 2 for a while
-        two.spool(farm, 3)
-        send(farm, two.next())
         there.more(50)
     farm.settle(there)
     with farm.load(f"{unique}-back") as back:
@@ -276,8 +284,27 @@ def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before:
         back.more(50)
     farm.settle(back)
     there.check(store)
-    assert counted(farm)[: len(PKS)] == [two.sent // len(PKS)] * len(PKS)
     hailwhale(before, farm, "audit")
+    farm.hail.environ[VERSION] = "1"
+    hailwhale(before, farm, "audit", code=2)  # a setting that it does not know
+
+
+@pytest.mark.long(part="kills")
+def test_one_machine_is_upgraded_and_goes_back(tmp_path: Path, before: Path) -> None:
+    """`hailwhale up` writes version 2 by itself."""
+    up = Up(tmp_path / "var")
+    folder = SpoolFolder(tmp_path / "var")
+    written = set[bytes]()
+    for turn, (root, settings) in enumerate(((before, {}), (ROOT, {}), (ROOT, {VERSION: "1"}), (before, {})), 1):
+        up.root = root
+        up.environ = {**{name: value for name, value in up.environ.items() if name != VERSION}, **settings}
+        up.start()
+        up.count(10)
+        written.update(start_of(name)[:4] for name in folder.names())
+        wait_until(lambda turn=turn: up.counted()["hits"] == 10 * turn, what="the hits")
+        assert up.stop(signal.SIGTERM) == 0
+        assert (folder.names(), list(folder.path.glob("*.damaged"))) == ([], [])
+    assert written == {MAGIC, MARKED}
 
 
 @pytest.mark.long(part="kills")
@@ -298,3 +325,30 @@ def test_versions_that_take_turns_and_are_killed_at_random_count_each_hit_once(
             if turn % 4 == 3:
                 load.counting(store)
     farm.settle(load)
+
+
+# A farm of which one Hail writes version 1 and another one version 2
+
+
+def test_two_hails_that_disagree_close_the_audit_of_each_account(farm: Farm, unique: str) -> None:
+    """Hail has one account today, so more of them come by its publisher."""
+    farm.worker.start()
+    accounts = [f"{unique}-{i}" for i in range(16)]
+    row, cells, _ = parse_row({"pk": "shop", "dimensions": {"country": "US"}}, farm.settings, time.time())
+    publishers = [Publisher(farm.settings.replace(message_version=version)) for version in (1, 2)]
+
+    def publish(publisher: Publisher, account: str, hits: int) -> None:
+        publisher.publish(account, publisher.pack(*[(row, cells)] * hits))
+
+    with ThreadPoolExecutor(32) as pool:
+        turns = [
+            (publisher, account, 1 + turn) for turn in range(4) for account in accounts for publisher in publishers
+        ]
+        assert [*pool.map(lambda turn: publish(*turn), turns)] == [None] * len(turns)
+    for publisher in publishers:
+        publisher.close()
+    store = connect(farm.settings)
+    for account in accounts:
+        wait_until(lambda account=account: sum(row.hits for row in store.audit(account)) == 20, what="the hits")
+        done = audit(store, account, Look(farm.settings), wait_s=0)
+        assert (done.closes, done.whole.accepted, done.whole.missing) == (True, 20, 0)
