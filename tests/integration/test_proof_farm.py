@@ -5,6 +5,7 @@ load's book is compared with the store value by value and the audit closes; afte
 """
 
 import os
+import re
 import secrets
 import signal
 import time
@@ -224,6 +225,22 @@ def test_redis_killed_and_started_again_under_the_same_worker(farm: Farm, unique
         load.more(50)
     assert farm.worker.running
     assert not load.refused
+    farm.settle(load)
+
+
+def test_a_worker_that_begins_without_redis_gives_its_messages_back_when_it_is_told_to_end(
+    farm: Farm, unique: str
+) -> None:
+    farm.redis.kill9()
+    farm.worker.kill9()
+    farm.worker.start()
+    with farm.load(unique) as load:
+        wait_until(
+            lambda: re.search("WARNING.* waiting: Redis", farm.worker.said()), what="a worker that has a message"
+        )
+        farm.worker.stop()
+        farm.redis.start()
+        farm.worker.start()
     farm.settle(load)
 
 
