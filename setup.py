@@ -26,6 +26,7 @@ setup(
         "gevent>=25.4",
         "gunicorn>=25",
         "hiredis>=3",
+        "httptools>=0.7",
         "itsdangerous>=2.2",
         "kombu>=5.5",
         "msgspec>=0.19",

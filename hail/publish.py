@@ -21,7 +21,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from hail import counters
 from hail.broker import Broker, BrokerFailed, away, setup_fault
@@ -55,16 +55,38 @@ class NotAccepted(Exception):
         self.reason, self.retry_after_s = reason, retry_after_s
 
 
+class Waits(Protocol):
+    """How requests wait for the publisher, each with an object of its own, and how those of a group are told at once."""
+
+    def begin(self) -> Any:
+        """What one request waits with: as a lock that is taken, with `acquire`."""
+
+    def end(self, group: list[Any]) -> None:
+        """Wakes all who wait with these. Called by the publisher's thread."""
+
+
+class Locks:
+    """For threads."""
+
+    def begin(self) -> threading.Lock:
+        lock = threading.Lock()
+        lock.acquire()
+        return lock
+
+    def end(self, group: list[threading.Lock]) -> None:
+        for lock in group:
+            lock.release()
+
+
 class _Unit:
-    """The hits of one request, which stay together."""
+    """The hits of one request, which stay together. done: with which it waits."""
 
     __slots__ = ("account", "done", "hits", "memory", "refused", "size", "taken")
 
-    def __init__(self, account: str, hits: Packed):
+    def __init__(self, account: str, hits: Packed, done: Any):
         self.account, self.hits = account, hits
         self.size, self.memory = hits.size, hits.memory
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.done = done
         self.refused: Reason | None = None
         self.taken = False
 
@@ -73,12 +95,13 @@ class Publisher:
     """The way from a request to a durable message; one object a process, safe from any number of threads.
 
     Made before or after a fork: its thread, files and connection are opened at the first use in each process.
-    clock: epoch seconds, stamped on messages.
+    clock: epoch seconds, stamped on messages.  waits: how requests wait; a server that runs them in no threads sets its own.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time):
         self._settings, self._clock = settings, clock
         self.form, self._most = FORMS[settings.message_version], most_of(settings)
+        self.waits: Waits = Locks()
         self._lock = threading.Lock()
         self._engine: _Engine | None = None
         self._closed = False
@@ -101,7 +124,7 @@ class Publisher:
         engine = self._engine
         if engine is None or not engine.thread.is_alive():
             engine = self._start()
-        unit = _Unit(account, hits)
+        unit = _Unit(account, hits, engine.waits.begin())
         engine.put(unit)
         if not unit.done.acquire(timeout=ANSWER_S):
             if engine.take_back(unit):
@@ -158,7 +181,7 @@ class Publisher:
                     return self._engine
                 log.error("the publisher thread died: starting another")
                 self._engine.bury()
-            engine = self._engine = _Engine(self._settings, self._clock)
+            engine = self._engine = _Engine(self._settings, self._clock, self.waits)
         # Not under the lock: it may be older than gevent's patches, and then a greenlet that waits for it stops all others, the one
         # that starts the thread among them.
         try:
@@ -190,8 +213,8 @@ os.register_at_fork(after_in_child=_after_fork)
 class _Engine:
     """The waiting list and the one thread that empties it."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]):
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Settings, clock: Callable[[], float], waits: Waits):
+        self._settings, self._clock, self.waits = settings, clock, waits
         self._name = secrets.token_hex(8)
         self._form, self._most = FORMS[settings.message_version], most_of(settings)
         self._seq = 0
@@ -267,8 +290,8 @@ class _Engine:
             self._closing = True
             for unit in units:
                 unit.taken = True
-        _answer(units, Reason.OVERLOADED)
-        _answer(self._taken, Reason.UNCONFIRMED)
+        self._answer(units, Reason.OVERLOADED)
+        self._answer(self._taken, Reason.UNCONFIRMED)
         self._spool.forget()
         for broker in (self._broker, self._fresh):
             if broker:
@@ -317,7 +340,7 @@ class _Engine:
                     refused = Reason.OVERLOADED
                 self._crowd = len(units) + len(self._waiting)
                 self._taken = []  # nobody answers them twice
-                _answer(units, refused)
+                self._answer(units, refused)
             try:
                 self._tend(idle=not units)
                 if not units:
@@ -332,6 +355,11 @@ class _Engine:
                 self._broker.close()
             except Exception as error:  # py-amqp raises nearly anything
                 log.info("closing the broker connection: %s", error)
+
+    def _answer(self, units: list[_Unit], refused: Reason | None) -> None:
+        for unit in units:
+            unit.refused = refused
+        self.waits.end([unit.done for unit in units])
 
     def _take(self) -> list[_Unit]:
         """The requests of the next message, after waiting for one, and for more while more come. Empty: a tick."""
@@ -528,12 +556,6 @@ class _Engine:
         if asked:
             self._seal_asked.clear()
             self._sealed.set()
-
-
-def _answer(units: list[_Unit], refused: Reason | None) -> None:
-    for unit in units:
-        unit.refused = refused
-        unit.done.release()
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -4,6 +4,8 @@
     LiveWorker     as HailWorker, and an answer may go on for long
     WhaleWorker    the application runs in threads, `--threads` of them: an answer is numpy and Redis
 
+A usual GET that counts is answered past gunicorn's parser and response (hail/short.py), all else by them.
+
 A stranger who sends half a head, half a body or nothing, or who does not read, holds a greenlet and a few bytes for a while, and
 never a thread. A body is read before the application is asked, and its answer is sent after it has gone: an application works
 only. Where all connections are in work, the next request is answered 503 `overloaded`.
@@ -35,6 +37,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from hail.connections import Bounds, Connection, Connections, Wait, peer_of
 from hail.room import few_arenas
 from hail.settings import PREFIX, load
+from hail.short import ShortWay, is_open
 
 TICK_S = 0.25
 LINGER_S = 0.5  # at a stop: for a request that was on its way when its client had not heard yet
@@ -54,24 +57,41 @@ Call = tuple[Waiter, Callable[..., Any], tuple[Any, ...]]
 
 
 class Stream(Connection):
-    """A socket for gunicorn's parser and responses, which keeps book of whom it waits for."""
+    """A socket for gunicorn's parser and responses, which keeps book of whom it waits for.
 
-    __slots__ = ("_book", "_gone", "_kept", "_socket", "_was_read")
+    It answers what goes the short way by itself, and the parser sees only the rest.  address: of the peer.
+    """
 
-    def __init__(self, connected: Any, peer: str | None, book: Connections):
+    __slots__ = ("_address", "_begins", "_book", "_gone", "_kept", "_short", "_socket", "_was_read")
+
+    def __init__(
+        self, connected: Any, peer: str | None, book: Connections, address: str = "", short: ShortWay | None = None
+    ):
         super().__init__(peer)
         self._socket, self._book, self._gone = connected, book, False
+        self._address, self._short = address, short
+        self._begins = True  # whether a request begins with what comes next
         self._was_read = False
         self._kept: bytes | None = None
         book.open(self, time.monotonic())
 
     def recv(self, size: int) -> bytes:
+        data = self._recv(size)
+        if self._short:
+            while self._begins and (environ := self._short.read(data, self._address)) and self.work():
+                self._send(self._short.answer(environ, time.time()))
+                data = self._recv(size)
+        self._begins = False
+        return data
+
+    def _recv(self, size: int) -> bytes:
         if self._was_read:
             gevent.sleep(0)  # on a fast line something has always come, and recv would let nobody else in
         self._was_read = True
         if self.waits is None:  # the request before was answered
             self._book.release(self, self.held)
             self._book.wait(self, Wait.IDLE, time.monotonic())
+            self._begins = True
         data: bytes = b""
         try:
             data = self._socket.recv(min(size, PIECE_BYTES))
@@ -308,6 +328,56 @@ class Threads:
             waiter.switch((result, error))
 
 
+class Waiting:
+    """A greenlet waits with this for the publisher."""
+
+    __slots__ = ("_all", "_is_answered", "_waiter")
+
+    def __init__(self, every: "dict[Waiting, float]", hub: Any):
+        self._all, self._waiter, self._is_answered = every, Waiter(hub), False
+
+    def acquire(self, blocking: bool = True, timeout: float = 0) -> bool:
+        """As of a lock. timeout: seconds, the same for all."""
+        if self._is_answered or not blocking:
+            return self._is_answered
+        self._all[self] = time.monotonic() + timeout
+        try:
+            return bool(self._waiter.get())
+        finally:
+            del self._all[self]
+
+    def go_on(self, is_answered: bool) -> None:
+        """In the hub."""
+        self._is_answered = is_answered
+        self._waiter.switch(is_answered)
+
+
+class Greenlets:
+    """How greenlets of one loop wait for the publisher: one callback wakes all of a group, and one timer serves all."""
+
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self._waiting: dict[Waiting, float] = {}  # in the order in which their time ends
+
+    def begin(self) -> Waiting:
+        return Waiting(self._waiting, self._hub)
+
+    def end(self, group: list[Waiting]) -> None:
+        self._hub.loop.run_callback_threadsafe(self._go_on, group)
+
+    def _go_on(self, group: list[Waiting]) -> None:
+        for waiting in group:
+            waiting.go_on(True)
+
+    def end_overdue(self, now: float) -> None:
+        if self._waiting and next(iter(self._waiting.values())) <= now:
+            self._hub.loop.run_callback(self._give_up, now)
+
+    def _give_up(self, now: float) -> None:
+        for waiting in [waiting for waiting, until in self._waiting.items() if until <= now]:
+            waiting.go_on(False)
+
+
 def overloaded(start_response: Any) -> list[bytes]:
     body = (
         b'{"type":"urn:hailwhale:overloaded","title":"overloaded","status":503,'
@@ -343,6 +413,7 @@ class HailWorker(GeventWorker):
     sockets: list[Any]
     wsgi: Any
     answering = Answering
+    short: ShortWay | None = None
 
     def init_process(self) -> None:
         few_arenas()  # before there are threads
@@ -372,7 +443,17 @@ class HailWorker(GeventWorker):
 
     def load_wsgi(self) -> None:
         super().load_wsgi()
+        self.greenlets = Greenlets()
+        self.shorten(self.wsgi)
         self.wsgi = self.answering(self.wsgi, self.settings.max_body_bytes, self.call)
+
+    def shorten(self, application: Any) -> None:
+        """Where the application is Hail: the way of its many GETs, and how they wait."""
+        paths = getattr(application, "short_paths", None)
+        if paths:
+            application.acceptor.publisher.waits = self.greenlets
+            if is_open(self, os.environ):
+                self.short = ShortWay(paths, application.short, self)
 
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
         return function(*arguments)
@@ -382,7 +463,8 @@ class HailWorker(GeventWorker):
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         peer = peer_of(addr[0], self.settings.trusted_proxies) if isinstance(addr, tuple) else None
-        AsyncWorker.handle(self, listener, Stream(client, peer, self.book), addr)
+        stream = Stream(client, peer, self.book, remote_of(addr), self.short)
+        AsyncWorker.handle(self, listener, stream, addr)
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> bool:
         """StopIteration where the connection ends with this request."""
@@ -421,7 +503,9 @@ class HailWorker(GeventWorker):
 
     def _tick(self) -> None:
         self.notify()
-        self.book.close_overdue(time.monotonic())
+        now = time.monotonic()
+        self.book.close_overdue(now)
+        self.greenlets.end_overdue(now)
         self._metrics.CONNECTIONS.set(len(self.book))
         self._metrics.CONNECTION_BYTES.set(self.book.held)
 
@@ -440,6 +524,9 @@ class WhaleWorker(HailWorker):
         sys.setswitchinterval(SWITCH_S)
         self._threads = Threads(self.cfg.threads)
         super().load_wsgi()
+
+    def shorten(self, application: Any) -> None:
+        """Not at all: it runs in threads."""
 
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
         answer: list[bytes] = self._threads.call(function, *arguments)
@@ -464,6 +551,12 @@ class LiveWorker(HailWorker):
 
     def end_streams(self) -> None:
         self.wsgi.application.end_streams()
+
+
+def remote_of(address: Any) -> str:
+    """REMOTE_ADDR, as gunicorn has it: empty for a unix socket."""
+    found = address[0] if isinstance(address, tuple) else address
+    return found.decode() if isinstance(found, bytes) else str(found)
 
 
 def room_for(connections: int) -> int:

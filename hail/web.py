@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import bottle
@@ -72,13 +72,27 @@ class Hail(bottle.Bottle):
         elif handler is None:
             return self.wsgi(environ, start_response)
         else:
-            try:
-                found = handler(self.access.caller(environ), environ)
-            except Exception as error:  # whatever it was, the caller has an answer
-                body = self._unrouted.failed(error, environ["PATH_INFO"])
-                found = json_answer(500, body, CORS, "problem+json")
+            found = self._count(handler, environ)
         start_response(found.status, list(found.headers))
         return [found.body]
+
+    @property
+    def short_paths(self) -> Collection[str]:
+        """Whose GETs `short` answers."""
+        return self._short.keys()
+
+    def short(self, environ: Environ) -> HttpAnswer:
+        """As by WSGI, a GET of one of `short_paths`."""
+        if said := self.access.stranger(environ):
+            return self._to_stranger(environ, said)
+        return self._count(self._short[environ["PATH_INFO"]], environ)
+
+    def _count(self, handler: Handler, environ: Environ) -> HttpAnswer:
+        try:
+            return handler(self.access.caller(environ), environ)
+        except Exception as error:  # whatever it was, the caller has an answer
+            body = self._unrouted.failed(error, environ["PATH_INFO"])
+            return json_answer(500, body, CORS, "problem+json")
 
     def _add_format(self, format_: Format) -> None:
         for (method, path), handler in format_.routes.items():

@@ -119,10 +119,12 @@ def test_four_kinds_of_strangers_at_both_services_keep_nobody_waiting(up: Up, ea
 class Served:
     """Hail or Whale as `hailwhale hail` or `hailwhale whale` starts it. settings: HAILWHALE_* by their lower-case name.
 
-    grace_s: how long a stop waits for what is on its way.
+    grace_s: how long a stop waits for what is on its way.  options: of gunicorn.
     """
 
-    def __init__(self, name: str, folder: Path, redis: RedisServer, grace_s: int = 1, **settings: object):
+    def __init__(
+        self, name: str, folder: Path, redis: RedisServer, grace_s: int = 1, options: str = "", **settings: object
+    ):
         self.port = free_port()
         mine = {"redis_url": redis.url, "data_dir": folder, f"{name}_bind": f"127.0.0.1:{self.port}", **settings}
         environ = {f"HAILWHALE_{key.upper()}": str(value) for key, value in mine.items()}
@@ -132,7 +134,7 @@ class Served:
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 command,
-                env={**os.environ, **environ, "GUNICORN_CMD_ARGS": f"--graceful-timeout {grace_s}"},
+                env={**os.environ, **environ, "GUNICORN_CMD_ARGS": f"--graceful-timeout {grace_s} {options}"},
                 stdout=output,
                 stderr=output,
                 preexec_fn=dying_with_parent(signal.SIGKILL),
@@ -418,6 +420,7 @@ FLOODS = {
     ),
     "requests at once": ("", HEALTH * 1000),
     "requests at once that no route answers": ("", HEALTH.replace(b"healthz", b"x") * 1000),
+    "hits one after the other": ("", HEALTH.replace(b"healthz", b"count.gif?pk=flood")),
 }
 
 

@@ -1,13 +1,16 @@
-"""How many connections are taken in at a turn of the loop; and the threads that Whale answers in, while greenlets wait."""
+"""How many connections are taken in at a turn of the loop; the threads that Whale answers in, and how greenlets wait."""
 
+import subprocess
+import sys
 import threading
 import time
 import weakref
+from typing import Any
 
 import gevent
 import pytest
 
-from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Threads, accepted_after
+from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Greenlets, Threads, accepted_after
 
 
 def test_each_call_gets_its_own_result() -> None:
@@ -63,3 +66,69 @@ def test_few_connections_are_taken_in_after_a_short_turn_and_more_after_a_long_o
     assert [accepted_after(seconds, least) for seconds in (0, 0.0001, 0.002)] == [least] * 3
     assert accepted_after(0.125, least) == 0.125 * ACCEPTED_A_SECOND
     assert accepted_after(3600, least) == 100
+
+
+# greenlets that wait for the publisher
+
+
+def waiting(greenlets: Greenlets, count: int, timeout: float = 30) -> tuple[list[Any], list[gevent.Greenlet]]:
+    """So many greenlets, each of which has begun to wait."""
+    each = [greenlets.begin() for _ in range(count)]
+    asleep = [gevent.spawn(one.acquire, timeout=timeout) for one in each]
+    gevent.sleep(0)
+    return each, asleep
+
+
+def test_all_greenlets_of_a_group_are_woken_and_no_others() -> None:
+    greenlets = Greenlets()
+    group, woken = waiting(greenlets, 20)
+    others, asleep = waiting(greenlets, 2)
+    greenlets.end(group)
+    gevent.joinall(woken, timeout=30)
+    assert [greenlet.value for greenlet in woken] == [True] * 20
+    assert not any(greenlet.ready() for greenlet in asleep)
+    threading.Thread(target=greenlets.end, args=(others,)).start()  # as a publisher of another thread would
+    gevent.joinall(asleep, timeout=30)
+    assert [greenlet.value for greenlet in asleep] == [True] * 2
+
+
+def test_a_greenlet_whose_answer_came_before_it_waits_goes_on_at_once() -> None:
+    greenlets = Greenlets()
+    early = greenlets.begin()
+    greenlets.end([early])
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert early.acquire(timeout=30)
+
+
+def test_a_greenlet_that_waits_too_long_gives_up_and_may_ask_again() -> None:
+    greenlets, now = Greenlets(), time.monotonic()
+    (late, *_), (gives_up, *_) = waiting(greenlets, 3, timeout=5)
+    greenlets.end_overdue(now + 4)
+    gevent.sleep(0)
+    assert not gives_up.ready()
+    greenlets.end_overdue(now + 6)
+    assert gives_up.get(timeout=30) is False
+    assert late.acquire(blocking=False) is False
+    greenlets.end([late])  # its answer came in the last moment
+    gevent.sleep(0)
+    gevent.sleep(0)
+    assert late.acquire(blocking=False) is True
+
+
+def test_a_greenlet_that_was_killed_while_it_waited_hinders_no_other() -> None:
+    greenlets = Greenlets()
+    group, woken = waiting(greenlets, 3)
+    woken[1].kill()
+    greenlets.end(group)
+    assert (woken[0].get(timeout=30), woken[2].get(timeout=30)) == (True, True)
+    greenlets.end_overdue(time.monotonic() + 60)
+    gevent.sleep(0)
+
+
+# what is imported
+
+
+def test_the_workers_leave_the_folder_of_metrics_to_be_named_by_gunicorn() -> None:
+    code = "import sys, hail.server; print([name for name in sys.modules if name.startswith('prometheus')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

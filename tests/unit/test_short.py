@@ -1,0 +1,300 @@
+"""The short way takes nothing that gunicorn would refuse or read otherwise, and answers with gunicorn's bytes."""
+
+import re
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.http.parser import RequestParser
+from gunicorn.http.wsgi import create
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hail import answers, gunicorn_conf
+from hail.publish import Publisher
+from hail.settings import load
+from hail.short import MOST_BYTES, USUAL, ShortWay, is_open
+from hail.web import Hail, make_app
+from tests.laws import law
+
+PEER = ("127.0.0.1", 50_000)
+HOST = b"Host: 127.0.0.1:8085\r\n"
+BROWSER = HOST + (
+    b'Connection: keep-alive\r\nsec-ch-ua: "Browser";v="156"\r\nsec-ch-ua-mobile: ?0\r\nUser-Agent: Mozilla/5.0 (X11)\r\n'
+    b'sec-ch-ua-platform: "Linux"\r\nAccept: image/avif,image/webp,*/*;q=0.8\r\nSec-Fetch-Site: cross-site\r\n'
+    b"Sec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\nReferer: https://shop.example.org/caf\xe9\r\n"
+    b"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: a=b; c=d\r\n"
+)
+NGINX = b"Host: count.example.org\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+
+
+def head(target: bytes, fields: bytes = HOST) -> bytes:
+    return b"GET %b HTTP/1.1\r\n%b\r\n" % (target, fields)
+
+
+@pytest.fixture(scope="module")
+def cfg() -> Config:
+    found = Config()
+    for name in found.settings:
+        if hasattr(gunicorn_conf, name):
+            found.set(name, getattr(gunicorn_conf, name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def worker(cfg: Config) -> Any:
+    return SimpleNamespace(cfg=cfg, log=Logger(cfg), alive=True, nr=0, max_requests=1000)
+
+
+@pytest.fixture
+def hail(tmp_path: Path) -> Hail:
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})
+    publisher = Publisher(settings)
+    yield make_app(settings, publisher)
+    publisher.close()
+
+
+def way_to(application: Callable[[dict[str, Any]], Any], worker: Any, *paths: str) -> ShortWay:
+    return ShortWay(paths, application, worker)
+
+
+class Peer:
+    """A socket from which these bytes come."""
+
+    def __init__(self, data: bytes):
+        self._left, self.sent = BytesIO(data), b""
+
+    def recv(self, size: int) -> bytes:
+        return self._left.read(size)
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+
+def by_gunicorn(data: bytes, cfg: Config) -> tuple[RequestParser, Any, dict[str, Any]]:
+    """Its parser, response and environment of one request."""
+    peer = Peer(data)
+    parser = RequestParser(cfg, peer, PEER)
+    request = next(parser)
+    return (parser, *create(request, peer, PEER, ("127.0.0.1", 8085), cfg))
+
+
+# what is taken
+
+PATHS = ("/count", "/count.gif", "/count.js", "/count_decision")
+TAKEN = [
+    head(b"/count?pk=a"),
+    head(b"/count.gif?pk=a", BROWSER),
+    head(b"/count.js?pk=a&callback=app.done", NGINX),
+    head(b"/count_decision?pk=a&option=b"),
+    head(b"/count"),
+    head(b"/count?pk=a%20b&dimensions=%7B%22a%22%3A1%7D&b=[x]?&c=//d", HOST + b"Authorization: Bearer a\r\n"),
+]
+LEFT = {
+    "another path": head(b"/metrics"),
+    "an encoded path": head(b"/coun%74"),
+    "a whole address": head(b"http://127.0.0.1:8085/count"),
+    "a fragment": head(b"/count#a?pk=a"),
+    "letters beyond ASCII": head(b"/count?pk=caf\xe9"),
+    "a space": head(b"/count?pk=a b"),
+    "no host": head(b"/count", b""),
+    "two hosts": head(b"/count", HOST * 2),
+    "a field twice": head(b"/count", HOST + b"Cookie: a\r\nCookie: b\r\n"),
+    "close": head(b"/count", HOST + b"Connection: close\r\n"),
+    "upgrade": head(b"/count", HOST + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n"),
+    "a body": head(b"/count", HOST + b"Content-Length: 2\r\n") + b"ab",
+    "an empty body": head(b"/count", HOST + b"Content-Length: 0\r\n"),
+    "chunks": head(b"/count", HOST + b"Transfer-Encoding: chunked\r\n"),
+    "expects": head(b"/count", HOST + b"Expect: 100-continue\r\n"),
+    "a field with an underscore": head(b"/count", HOST + b"X_Forwarded_For: 1\r\n"),
+    "a folded field": head(b"/count", HOST + b"Cookie: a\r\n b\r\n"),
+    "a control character": head(b"/count", HOST + b"Cookie: a\x01\r\n"),
+    "a line feed alone": head(b"/count").replace(b"\r\n", b"\n", 1),
+    "HTTP/1.0": head(b"/count").replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "another method": head(b"/count").replace(b"GET", b"HEAD"),
+    "two requests": head(b"/count") * 2,
+    "an empty line behind it": head(b"/count") + b"\r\n\r\n",
+    "half a head": head(b"/count")[:-2],
+    "a long head": head(b"/count?pk=" + b"a" * MOST_BYTES),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("data", TAKEN)
+def test_usual_requests_are_taken_and_read_as_gunicorn_reads_them(data: bytes, worker: Any) -> None:
+    found = way_to(print, worker, *PATHS).read(data, PEER[0])
+    assert found is not None
+    assert_alike(data, found, worker.cfg)
+
+
+@pytest.mark.parametrize("data", LEFT.values(), ids=LEFT.keys())
+def test_what_is_unusual_is_left_to_gunicorn(data: bytes, worker: Any) -> None:
+    assert way_to(print, worker, *PATHS).read(data, PEER[0]) is None
+
+
+def assert_alike(data: bytes, found: dict[str, Any], cfg: Config) -> None:
+    parser, response, environ = by_gunicorn(data, cfg)
+    assert {name: environ.get(name) for name in found} == found
+    assert {name for name in environ if name.startswith("HTTP_")} <= found.keys()
+    assert not {"CONTENT_LENGTH", "CONTENT_TYPE"} & environ.keys()
+    assert environ["wsgi.input"].read() == b""
+    assert parser.unreader.buf.getvalue() == b""
+    response.start_response("200 OK", [("Content-Length", "2")])
+    assert not response.should_close()
+
+
+def nearly_usual(seed: int) -> bytes:
+    """A head with now and then another field or value, and a few bytes that were put in, taken out or changed."""
+    rng = Random(seed)
+
+    def mostly(*usual: bytes) -> bytes:
+        return rng.choice(usual if rng.random() < 0.95 else ODD)
+
+    path, query = mostly(b"/count", b"/count.gif", b"/count.js"), mostly(b"", b"?", b"?pk=a", b"?a=%00&b=c;?//")
+    fields = b"".join(
+        mostly(*FIELDS) + mostly(b": ", b":", b":\t ") + mostly(*VALUES) + b"\r\n" for _ in range(rng.randrange(4))
+    )
+    data = bytearray(b"GET %b%b%b\r\n%b%b\r\n" % (path, query, mostly(b" HTTP/1.1"), mostly(HOST), fields))
+    for _ in range(rng.choice([0, 0, 1, 1, 2])):
+        at, taken = rng.randrange(len(data)), rng.randrange(3)
+        data[at : at + taken] = rng.choice([*ODD, rng.randbytes(1)])
+    return bytes(data)
+
+
+FIELDS = [name.encode() for name in USUAL.split()]
+VALUES = [b"", b"a", b"keep-alive", b"Keep-Alive ", b"a\xff\xe9", b" \t a \t", b"a, b", b"https"]
+ODD = [
+    *(
+        b"\r",
+        b"\n",
+        b"\r\n",
+        b"\0",
+        b"\x7f",
+        b"\x0b",
+        b"\x80",
+        b"\t",
+        b" ",
+        b":",
+        b"\r\n\r\n",
+        b"\r\n ",
+        b"#",
+        b"?",
+        b"//",
+        b"*",
+    ),
+    *(
+        b"close",
+        b"0",
+        b"chunked",
+        b"Content-Length",
+        b"Transfer-Encoding",
+        b"Expect",
+        b"Upgrade",
+        b"X_Real_IP",
+        b"Content-Type",
+        b"TE",
+    ),
+    *(b" HTTP/1.0", b" HTTP/2.0", b" http/1.1", b" RTSP/1.1", b"http://a/count"),
+]
+
+
+@law(3000)
+@given(st.integers(0, 2**40).map(nearly_usual))
+def test_whatever_is_taken_gunicorn_would_take_and_read_alike(worker: Any, data: bytes) -> None:
+    found = way_to(print, worker, *PATHS).read(data, PEER[0])
+    if found is not None:
+        assert_alike(data, found, worker.cfg)
+
+
+def test_a_worker_that_stops_or_has_had_its_share_leaves_all_to_gunicorn(worker: Any) -> None:
+    leaves = {
+        "alive": SimpleNamespace(**{**vars(worker), "alive": False}),
+        "nr": SimpleNamespace(**{**vars(worker), "nr": 999}),
+    }
+    for name, one in leaves.items():
+        assert way_to(print, one, *PATHS).read(TAKEN[0], PEER[0]) is None, name
+
+
+# what is answered
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *TAKEN,
+        *(
+            head(b"/%b?pk=a&%b=1" % (path, name))
+            for path in (b"count", b"count.gif", b"count.js")
+            for name in (b"fbclid", b"metric")
+        ),
+        head(b"/count?dimensions=%5B", BROWSER),
+        head(b"/count.js?pk=a&callback=alert(1)"),
+        head(b"/count_decision?pk=a"),
+        head(b"/count?pk=a", b"Host: count.example.org\r\n"),
+    ],
+)
+def test_an_answer_has_the_bytes_that_gunicorn_sends(data: bytes, hail: Hail, worker: Any) -> None:
+    way = way_to(hail.short, worker, *hail.short_paths)
+    found = way.read(data, PEER[0])
+    assert found is not None
+    mine = [way.answer(found, now) for now in (0.0, 0.5, 1.0)]
+    _, response, environ = by_gunicorn(data, worker.cfg)
+    for part in hail(environ, response.start_response):
+        response.write(part)
+    response.close()
+    assert {dateless(answer) for answer in mine} == {dateless(response.sock.sent)}
+
+
+def dateless(answer: bytes) -> bytes:
+    without, dates = re.subn(rb"\r\nDate: [^\r]{29}\r\n", b"\r\n", answer)
+    assert dates == 1
+    return without
+
+
+def test_the_date_is_that_of_the_second(worker: Any) -> None:
+    ok = answers.OK
+    way = way_to(lambda environ: ok, worker)
+    first = way.answer({}, 10.2)
+    assert way.answer({}, 10.9) is first
+    assert way.answer({}, 11.0) is not first
+
+
+def test_a_route_that_fails_is_answered_by_500(hail: Hail, worker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hail.acceptor, "clock", lambda: 1 / 0)
+    way = way_to(hail.short, worker, *hail.short_paths)
+    found = way.read(head(b"/count?pk=a"), PEER[0])
+    assert found is not None
+    assert way.answer(found, 0).startswith(b"HTTP/1.1 500 Internal Server Error\r\nServer: gunicorn\r\n")
+
+
+# when there is no short way
+
+
+def test_it_is_closed_where_gunicorn_is_to_see_each_request(worker: Any) -> None:
+    assert is_open(worker, {})
+    assert not is_open(worker, {"SCRIPT_NAME": "/hail"})
+    for name, value in {
+        "accesslog": "-",
+        "statsd_host": "127.0.0.1:8125",
+        "post_request": lambda worker, request: None,
+        "pre_request": lambda worker, request: None,
+        "keepalive": 0,
+        "proxy_protocol": "auto",
+        "http2_cleartext": "upgrade",
+        "limit_request_line": 1000,
+        "limit_request_fields": 10,
+        "limit_request_field_size": 1000,
+    }.items():
+        other = Config()
+        other.set("logger_class", "gunicorn.glogging.Logger")
+        other.set(name, value)
+        one = SimpleNamespace(cfg=other, log=other.logger_class(other))
+        assert not is_open(one, {}), name
+    plain = Config()
+    assert is_open(SimpleNamespace(cfg=plain, log=Logger(plain)), {})
