@@ -193,17 +193,32 @@ end
 """
 
 
-def wrk(url: str, seconds: float, clients: int = 64, different: bool = False, batches: Sequence[bytes] = ()) -> Asked:
+def wrk(
+    url: str,
+    seconds: float,
+    clients: int = 64,
+    different: bool = False,
+    batches: Sequence[bytes] = (),
+    requests: str = "",
+) -> Asked:
     """GETs from so many clients, each as soon as it has its answer. different: no two of 194,000 hits are alike, on 2,000 pages.
 
-    batches: then each hundredth request posts one of these bodies instead.
+    batches: then each hundredth request posts one of these bodies instead.  requests: in Lua, instead of GETs.
     """
     with NamedTemporaryFile("w", suffix=".lua") as script, NamedTemporaryFile("wb") as bodies:
         bodies.write(b"".join(body + b"\n" for body in batches))
         bodies.flush()
-        script.write(REQUESTS.replace("FILE", bodies.name))
+        script.write(requests or REQUESTS.replace("FILE", bodies.name))
         script.flush()
-        words = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--latency", *["-s", script.name] * different, url]
+        words = [
+            "wrk",
+            "-t1",
+            f"-c{clients}",
+            f"-d{seconds:.0f}s",
+            "--latency",
+            *["-s", script.name] * (different or bool(requests)),
+            url,
+        ]
         said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
     answered = re.search(r"(\d+) requests in", said)
