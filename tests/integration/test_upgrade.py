@@ -127,6 +127,14 @@ def hailwhale(root: Path, farm: Farm, *words: str, code: int = 0) -> None:
     assert done.returncode == code, done.stdout + done.stderr
 
 
+def restart(root: Path, *programs: Program, **settings: str) -> None:
+    """settings: without the prefix."""
+    for program in programs:
+        program.stop()
+        program.root = root
+        program.start(**{f"HAILWHALE_{name}": value for name, value in settings.items()})
+
+
 # A message that a worker counted and did not acknowledge
 
 
@@ -251,15 +259,31 @@ def test_an_import_that_each_version_continues_counts_each_row_once(
     assert farm.audit_closes()
 
 
+@pytest.mark.long(part="kills")
+@pytest.mark.parametrize("begins", ["before", "now"])
+def test_an_import_through_workers_of_each_version_counts_each_row_once(
+    farm: Farm, tmp_path: Path, before: Path, begins: str
+) -> None:
+    importing, store = Importing(tmp_path, farm.hail.environ), connect(farm.settings)
+    importing.grow(4950)
+    here, there = (before, ROOT) if begins == "before" else (ROOT, before)
+    farm.worker.root = importing.root = here
+    farm.worker.start("before-ack:20")
+    importing.dies("after-send")
+    importing.root = there
+    assert "4,950 of 4,950 rows handed to RabbitMQ" in importing.ends()
+    farm.worker.dies()
+    restart(there, farm.worker)
+    wait_until(lambda: sum(row.hits for row in store.audit(ACCOUNT)) == 4950 and not farm.depth(), what="all rows")
+    farm.worker.stop()
+    assert Whale.connect(farm.settings).total("shop", "sold", period="2016-01") == 2 * 4950
+    (row,) = store.audit(ACCOUNT)
+    assert (row.hits, row.total, row.messages) == (4950, 4950, 99)
+    assert farm.depth() == farm.depth(dead_name(farm.settings)) == 0
+    assert farm.audit_closes()
+
+
 # All of it
-
-
-def restart(root: Path, *programs: Program, **settings: str) -> None:
-    """settings: without the prefix."""
-    for program in programs:
-        program.stop()
-        program.root = root
-        program.start(**{f"HAILWHALE_{name}": value for name, value in settings.items()})
 
 
 def test_an_upgrade_and_the_way_back_lose_and_double_nothing(farm: Farm, before: Path, unique: str) -> None:
