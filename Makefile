@@ -4,7 +4,7 @@
 # make test-long   the same for more than an hour: many more inputs, other ones each time. make test-long PART=... is one part of it:
 #     laws        about 25 min: 20 times as many inputs for each law, the stores and OpenAPI among them
 #     oracle      about 10 min: 20 times as many answers compared with those of an oracle that knows the docs alone; all flights by each way in
-#     kills       about 5 min: imports, rewards and moves of slots, killed again and again
+#     kills       about 6 min: imports, rewards, moves of slots and programs of two versions, killed again and again
 #     strangers   about 10 min: thousands of connections that mean no good, for minutes; bodies cut off at each byte
 #     memory      about 20 min: the worst hits and questions for minutes, below the ceilings of memory
 # make check   format, lint, types, unit tests: under a minute
