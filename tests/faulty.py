@@ -2,7 +2,8 @@
 
 before-apply    kill -9 of itself before the n-th apply of a group of messages
 between-shards  kill -9 when the n-th apply that touches several shards has done its first
-after-apply     kill -9 after the n-th apply returned: all is in the store, nobody has been told
+in-flight       kill -9 when the n-th group of messages was sent, and the one before is not settled
+after-apply     kill -9 after the n-th apply was settled: all is in the store, nobody has been told
 before-ack      kill -9 before the n-th message is acknowledged; some of its group may have been
 before-send     kill -9 before hailwail sends its n-th group to RabbitMQ
 before-note     kill -9 before an import writes into its record for the n-th time: it is begun, or all was sent
@@ -47,37 +48,30 @@ def wrap(
 
 
 def between_shards(at: int) -> None:
-    """Counts applies that have cells on several shards; in the `at`-th, dies before the second of these shards."""
-    apply, apply_shard = Writer.apply, Writer._apply_shard
-    applies = shards = 0
+    """Counts applies that have cells on several shards; in the `at`-th, dies when all is done up to the first of these shards."""
+    send, applies = Writer._send, 0
 
-    def new_apply(*args: Any, **kwargs: Any) -> Any:
-        nonlocal shards
-        shards = 0
-        return apply(*args, **kwargs)
+    def sent(self: Writer, calls: Any) -> Any:
+        nonlocal applies
+        with_cells = [i for i, call in enumerate(calls) if call.dictionaries]
+        applies += len(with_cells) > 1
+        if len(with_cells) > 1 and applies == at:
+            send(self, calls[: with_cells[0] + 1]).answers()
+            die()
+        return send(self, calls)
 
-    def next_shard(*args: Any, **kwargs: Any) -> Any:
-        nonlocal applies, shards
-        _, shard, _, parts, *_ = args
-        has_cells = any(shard in part.pages for part in parts)
-        shards += has_cells
-        if shards == 2 and has_cells:
-            applies += 1
-            if applies == at:
-                die()
-        return apply_shard(*args, **kwargs)
-
-    Writer.apply, Writer._apply_shard = new_apply, next_shard
+    Writer._send = sent
 
 
 def apply_twice() -> None:
-    original = Applier.apply
+    settle = Applier.settle
 
-    def twice(self: Applier, messages: Any, now: float) -> None:
-        original(self, messages, now)
-        original(self, messages, now)
+    def twice(self: Applier, going: Any) -> None:
+        settle(self, going)
+        for again in self.send([message for whole in going.wholes for message in whole], going.now):
+            settle(self, again)
 
-    Applier.apply = twice
+    Applier.settle = twice
 
 
 def install(fault: str, at: int) -> None:
@@ -87,11 +81,13 @@ def install(fault: str, at: int) -> None:
 
     match fault:
         case "before-apply":
-            wrap(Applier, "apply", before=kill)
+            wrap(Applier, "send", before=kill)
         case "between-shards":
             between_shards(at)
+        case "in-flight":
+            wrap(Writer, "_send", after=kill)
         case "after-apply":
-            wrap(Applier, "apply", after=kill)
+            wrap(Applier, "settle", after=kill)
         case "before-ack":
             wrap(kombu.message.Message, "ack", before=kill)
         case "before-send":

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hail.hit import MILLION
 from hail.message import decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Settings
+from tests import cut
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
 from tests.laws import law
@@ -209,15 +210,8 @@ def test_a_redelivery_after_part_of_an_apply_counts_a_quantile_once(
     hits = [{"pk": f"p{i}", "metrics": metrics} for i in range(PKS)]
     message_ = message(hits, settings, unique)
     if not isinstance(store, MemoryStore):
-        real, calls = store.writer._apply_shard, itertools.count()
-
-        def dying(*args: Any) -> Any:
-            found = real(*args)
-            if next(calls) == settings.shards // 2:
-                raise Unavailable("killed after it wrote")
-            return found
-
-        monkeypatch.setattr(store.writer, "_apply_shard", dying)
+        dying = cut.after(store.writer._send, settings.shards // 2 + 1, cut.off("killed after it wrote"))
+        monkeypatch.setattr(store.writer, "_send", dying)
         with pytest.raises(Unavailable):
             Applier(store, settings).apply([message_], NOW)
         monkeypatch.undo()

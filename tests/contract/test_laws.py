@@ -60,11 +60,12 @@ def test_any_split_any_order_and_any_redelivery_give_the_same_cells(
     parts = [some[i:j] for i, j in zip([0, *cuts], [*cuts, len(some)], strict=True)]
     messages = [message(part, settings, account, seq) for seq, part in enumerate(parts)]
     deliveries = data.draw(st.permutations(messages * data.draw(st.integers(1, 2))))
-    applier = Applier(store, settings)
+    groups = []
     while deliveries:
         together = data.draw(st.integers(1, len(deliveries)))
-        applier.apply(deliveries[:together], NOW)
+        groups.append(deliveries[:together])
         deliveries = deliveries[together:]
+    Applier(store, settings).apply_each(groups, NOW)
     found = everything(store, account, settings, NOW - 4 * DAY)
     assert found == expected_of(some, settings)
     for (pk, path, interval, start, metric), value in found.items():

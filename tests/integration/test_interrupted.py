@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hail.settings import Settings, load
+from tests import cut
 from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisCluster, RedisServer, wait_until
 from whale.count.apply import Applier
@@ -52,7 +53,7 @@ def once(method: Callable[..., Any], at: int, then: Callable[[], None]) -> Calla
     return called
 
 
-@pytest.mark.parametrize(("method", "at"), [("claim", 1), ("_apply_shard", 1), ("_apply_shard", 3)])
+@pytest.mark.parametrize(("method", "at"), [("claim", 1), ("_send", 1), ("_send", 3)])
 def test_what_was_claimed_or_applied_before_is_done_again(
     server: RedisServer,
     settings: Settings,
@@ -67,8 +68,10 @@ def test_what_was_claimed_or_applied_before_is_done_again(
     applier.apply([message([{"pk": f"pk{i}"} for i in range(20)], settings, unique, 0)], NOW)
     shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
     part = store if method == "claim" else store.writer
-    back = once(getattr(part, method), at, lambda: goes_back(server, tmp_path / "aof"))
-    monkeypatch.setattr(part, method, back)
+    interrupted = (once if method == "claim" else cut.after)(
+        getattr(part, method), at, lambda: goes_back(server, tmp_path / "aof")
+    )
+    monkeypatch.setattr(part, method, interrupted)
     applier.apply([message(HITS, settings, unique, 1, 40)], NOW)
     Applier(connect(settings), settings).apply([message(HITS, settings, unique, 2, 60)], NOW)
     assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [2] * 20

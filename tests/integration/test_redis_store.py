@@ -10,6 +10,7 @@ import redis
 
 from hail.hit import MILLION
 from hail.settings import DAY, HOUR, Settings, load
+from tests import cut
 from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
 from whale.count.apply import Applier
@@ -104,20 +105,11 @@ def test_a_message_cut_off_between_shards_is_completed_in_other_company(
 ) -> None:
     hits = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
     one, two = message(hits, settings, unique, 0, 20), message([*hits, {"pk": "new"}], settings, unique, 1, 41)
-    whole = store.writer._apply_shard
-    done: list[int] = []
-
-    def cut(shard: int, *rest: Any) -> Any:
-        if len(done) == 2:
-            raise Unavailable("cut off")
-        done.append(shard)
-        return whole(shard, *rest)
-
     with monkeypatch.context() as patched:
-        patched.setattr(store.writer, "_apply_shard", cut)
+        patched.setattr(store.writer, "_send", cut.after(store.writer._send, 2, cut.off("cut off")))
         with pytest.raises(Unavailable):
             Applier(store, settings).apply([one], NOW)
-    assert len(done) == 2
+    assert len(store.client.keys(f"{unique}:*:seen:*")) == 2
     Applier(connect(settings), settings).apply([two, one], NOW)
     Applier(connect(settings), settings).apply([one, two], NOW)
     assert [sums(store, unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from hail.settings import Settings, load
+from tests import cut
 from tests.farm import ROOT
 from tests.integration.test_interrupted import once
 from tests.servers import RedisServer
@@ -25,11 +26,16 @@ from whale.store.redis.writer import Writer
 PLACES = [
     (Decisions, "begin_reward", 1),
     (Ids, "claim", 1),
-    *((Writer, "_apply_shard", at) for at in (1, 2, 3)),
+    *((Writer, "_send", at) for at in (1, 2, 3)),
     (Decisions, "end_reward", 1),
 ]
 IDS = [None, "order-1", "order-2"]
 VALUES = dict(zip(IDS, (3, 5, 7), strict=True))
+
+
+def interrupted(part: type, method: str, at: int, then: Callable[[], Any]) -> Callable[..., Any]:
+    """The method, which calls `then` at one of PLACES, once."""
+    return (cut.after if part is Writer else once)(getattr(part, method), at, then)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,7 @@ def test_a_reward_counts_once_though_redis_is_killed(
         if method == "claim" and id_:
             continue  # only what earlier versions noted is claimed
         with monkeypatch.context() as patched:
-            patched.setattr(part, method, once(getattr(part, method), at, server.kill9))
+            patched.setattr(part, method, interrupted(part, method, at, server.kill9))
             whale = Whale.connect(settings, unique)
             if method == "end_reward":
                 assert whale.reward(made, {"value": VALUES[id_]}, id_)
@@ -99,8 +105,7 @@ def test_a_reward_counts_once_though_redis_is_killed(
 KILLED = """
 import os, signal, sys
 from hail.settings import load
-from tests.integration.test_interrupted import once
-from tests.integration.test_rewards import IDS, PLACES, VALUES
+from tests.integration.test_rewards import IDS, PLACES, VALUES, interrupted
 from whale.client import Whale
 
 settings = load(os.environ)
@@ -109,7 +114,7 @@ for made, account, (part, method, at) in zip(sys.argv[1::2], sys.argv[2::2], PLA
         pid = os.fork()
         if not pid:
             die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-            setattr(part, method, once(getattr(part, method), at, die))
+            setattr(part, method, interrupted(part, method, at, die))
             Whale.connect(settings, account).reward(made, {"value": VALUES[id_]}, id_)
             os._exit(method == "claim" and id_ is not None)
         _, status = os.waitpid(pid, 0)

@@ -3,7 +3,10 @@
 Promise: when `apply` returns, every hit of these messages is counted, or dropped for a counted reason, exactly once, however often
 and in whatever company the messages come again. When it raises Unavailable nothing is known: apply the same messages again.
 
-    claim(ids) → gather: coalesce(hits) → denormalize → store.apply(batch)
+    claim(ids) → gather: coalesce(hits) → denormalize → store.send(batches) → settle
+
+The store works on a group of messages while the next one is made ready: each is settled after the next was sent, or at once where
+none waits.
 
 Messages are merged, since a big apply costs far less a hit than a small one. Where a shard has applied some of them before, it takes
 nothing, and that shard is applied again without them. Where it knows of a reset that came meanwhile, it is applied again without
@@ -19,8 +22,10 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from hail.hit import Reason
@@ -34,7 +39,7 @@ from whale.count.gather import Gathering
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Refused, Unavailable
 from whale.store.contract.aside import Aside, Illegible
-from whale.store.contract.batches import Batches
+from whale.store.contract.batches import Batches, Settle
 from whale.store.contract.ids import Ids
 from whale.store.contract.live import Live
 from whale.store.contract.spy import Spy
@@ -44,6 +49,7 @@ CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis,
 REST_S = 20.0
 RELIEF_PAUSE_S = 1.0  # between two reliefs, where forgetting does not help
 MAX_ACCOUNTS = 1000
+MOST_CHANGES = 20  # of numbers and resets, while one group is applied
 SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
 
 log = logging.getLogger(__name__)
@@ -110,6 +116,21 @@ class Applier:
 
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
+        self.apply_each([messages], now)
+
+    def apply_each(self, groups: Iterable[Sequence[Message]], now: float) -> None:
+        """As `apply`, of one group after the other: the store works on each while the next is fetched and made ready."""
+        before: Going | None = None
+        for group in groups:
+            for going in self.send(group, now):
+                if before:
+                    self.settle(before)
+                before = going
+        if before:
+            self.settle(before)
+
+    def send(self, messages: Sequence[Message], now: float) -> Iterator["Going"]:
+        """`apply` in parts: gives each when it was sent. It is counted when it was settled; those before it are settled first."""
         self._rests_at = time.monotonic() + REST_S
         wholes: dict[Mark, dict[str, Message]] = {}
         for message in messages:
@@ -118,10 +139,7 @@ class Applier:
         while waiting:
             self._relieve()
             group = self._group(waiting)
-            try:
-                self._apply_steadily(waiting[:group], now)
-            except Interrupted:
-                self._apply_steadily(waiting[:group], now)
+            yield from self._send_group(waiting[:group], now)
             waiting = waiting[group:]
 
     def _group(self, waiting: Sequence[_Whole]) -> int:
@@ -133,51 +151,91 @@ class Applier:
                 return position
         return min(len(waiting), MAX_MESSAGES)
 
-    def _apply_steadily(self, wholes: Sequence[_Whole], now: float) -> None:
-        """From the claim on: an id that the store claimed and forgot again could be claimed by another message too."""
-        with self._store.steady():
-            self._apply_group(wholes, now)
+    def _send_group(self, wholes: Sequence[_Whole], now: float, tries: int = 2) -> Iterator["Going"]:
+        """Begins again at the claim where that may have been lost: an id that the store forgot could be claimed by another message too."""
+        for left in reversed(range(tries)):
+            try:
+                for going in self._send_steadily(wholes, now):
+                    wholes = wholes[len(going.wholes) :]
+                    yield going
+            except Interrupted:
+                if not left:
+                    raise
+            else:
+                return
 
-    def _apply_group(self, wholes: Sequence[_Whole], now: float) -> None:
+    def _send_steadily(self, wholes: Sequence[_Whole], now: float) -> Iterator["Going"]:
         if len(self._branches) > MAX_ACCOUNTS:
             for branches in self._branches.values():
                 branches.clear()
             self._branches.clear()
-        for whole in wholes:
-            for message in whole:
-                self._branches.setdefault(message.account, Branches(self._room))
         while wholes:
             for branches in self._branches.values():
                 branches.trim()
-            count, places, left_out = self._placed(wholes, now)
-            some, wholes = wholes[:count], wholes[count:]
-            self._leave_out_duplicates(some, left_out, now)
+            steady = self._store.steady()
+            with steady:
+                count, places, left_out = self._placed(wholes, now)
+                some, wholes = wholes[:count], wholes[count:]
+                self._leave_out_duplicates(some, left_out, now)
             while some:
-                some = some[self._apply_some(some, places, left_out, now) :]
+                with steady:
+                    going = self._send_some(some, places, left_out, now, steady)
+                some = some[len(going.wholes) :]
+                yield going
 
-    def _apply_some(self, wholes: Sequence[_Whole], places: _Places, left_out: _LeftOut, now: float) -> int:
-        """Applies the first of the messages, as many as one apply may hold; how many these are."""
+    def _branches_of(self, account: str) -> Branches:
+        return self._branches.setdefault(account, Branches(self._room))
+
+    def _send_some(
+        self,
+        wholes: Sequence[_Whole],
+        places: _Places,
+        left_out: _LeftOut,
+        now: float,
+        steady: AbstractContextManager[None],
+    ) -> "Going":
+        """Sends the first of the messages, as many as one apply may hold."""
         count, gatherings = self._gatherings(wholes, places, left_out, is_bounded=True)
-        wholes = wholes[:count]
         lost = {account: gathering.left_out for account, gathering in gatherings.items()}
-        again = self._store.apply(self._batches(gatherings, now), now)
+        settle = self._store.send(self._batches(gatherings, now), now)
+        return Going(wholes[:count], places, left_out, now, steady, lost, settle)
+
+    def settle(self, going: "Going") -> None:
+        """Returns when they are counted; raises Unavailable. Once."""
+        try:
+            with going.steady:
+                self._settle_steadily(going)
+        except Interrupted:
+            for again in self._send_group(going.wholes, going.now, tries=1):
+                with again.steady:
+                    self._settle_steadily(again)
+
+    def _settle_steadily(self, going: "Going") -> None:
+        """Where a shard took nothing, adds up again what was not applied there before."""
+        wholes, places, left_out, now, lost = going.wholes, going.places, going.left_out, going.now, going.lost
+        again, changes = going.answer(), 0
         while again:
             shard, seen = again.popitem()
-            rest = [whole for whole in wholes if whole[0].mark not in seen]
-            while rest:
-                _, gatherings = self._gatherings(rest, places, left_out)
+            wholes = [whole for whole in going.wholes if whole[0].mark not in seen]
+            while wholes:
+                changes += not seen
+                if changes > MOST_CHANGES:
+                    raise Unavailable(
+                        f"the store: numbers or resets changed {MOST_CHANGES} times while some hits were applied"
+                    )
+                _, gatherings = self._gatherings(wholes, places, left_out)
                 for account, gathering in gatherings.items():
                     lost[account] |= gathering.left_out
-                more = self._store.apply(self._batches(gatherings, now, {shard}), now).get(shard)
+                more = self._store.send(self._batches(gatherings, now, {shard}), now)().get(shard)
                 if more is None:
                     break
-                rest = [whole for whole in rest if whole[0].mark not in more]
+                seen = more
+                wholes = [whole for whole in wholes if whole[0].mark not in seen]
         told: dict[str, list[Message]] = {}
-        for message in (message for whole in wholes for message in whole):
+        for message in (message for whole in going.wholes for message in whole):
             told.setdefault(message.account, []).append(message)
         for account, messages in told.items():
             self.witness.saw(account, messages, lost[account], now)
-        return count
 
     def _gatherings(
         self, wholes: Sequence[_Whole], places: _Places, left_out: _LeftOut, is_bounded: bool = False
@@ -189,7 +247,7 @@ class Applier:
             for message in whole:
                 account = message.account
                 if account not in found:
-                    found[account] = Gathering(self._settings, self._branches[account], self._store.resets(account))
+                    found[account] = Gathering(self._settings, self._branches_of(account), self._store.resets(account))
                 found[account].take(message, places[message.part], left_out.get(message.part, {}))
             if is_bounded:
                 cells = sum(gathering.cells for gathering in found.values())
@@ -218,7 +276,7 @@ class Applier:
         for whole in wholes:
             count += 1
             for message in whole:
-                places[message.part], undecodable = places_of(message.hits, self._branches[message.account])
+                places[message.part], undecodable = places_of(message.hits, self._branches_of(message.account))
                 for position in undecodable:
                     found.setdefault(message.part, {})[position] = Reason.UNDECODABLE_HIT
                     name = f"{message.publisher}-{message.seq}.{position}"
@@ -255,12 +313,37 @@ class Applier:
                 left_out.setdefault(part, {})[position] = Reason.DUPLICATE
 
 
+@dataclass(frozen=True)
+class Going:
+    """Some messages on their way into the store, with all that is needed to send them again.
+
+    steady: the state of the store that they stand on, since their ids were claimed.  lost: by account, hits that do not count.
+    """
+
+    wholes: Sequence[_Whole]
+    places: _Places
+    left_out: _LeftOut
+    now: float
+    steady: AbstractContextManager[None]
+    lost: dict[str, dict[Name, Mapping[int, Reason]]]
+    answer: Settle
+
+
 def hits_of(whole: _Whole) -> int:
     return sum(len(message.hits) for message in whole)
 
 
+_Handed = tuple[Sequence[Message], Future[None]]
+"""All that one message holds, and who waits for it."""
+_Sent = tuple[Going, list[_Handed]]
+_Told = dict[Mark, list[_Handed]]
+
+
 class MergingApplier:
     """One thread that applies what many threads hand it, as much at a time as waits.
+
+    While the store works on a group the next one is made ready, where about as much waits as is on its way; else more is let to come,
+    since a large group costs less a hit. A caller is told once its message is settled.
 
     While the store is away it tries again with backoff, up to `patience_s` for a message, or until its process is `ending`; then
     its caller gets Unavailable. Where the store says why, the log has it once.
@@ -276,7 +359,7 @@ class MergingApplier:
     ):
         self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
         self._ending = ending or threading.Event()
-        self._waiting: queue.SimpleQueue[tuple[Sequence[Message], Future[None]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Handed] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="applier", daemon=True).start()
 
     def apply(self, parts: Sequence[Message]) -> None:
@@ -286,40 +369,73 @@ class MergingApplier:
         done.result()
 
     def _work(self) -> None:
+        before: _Sent | None = None
         while True:
-            try:
-                group = [self._waiting.get(timeout=self._applier.sweep(self._clock()) + 0.001)]
-            except queue.Empty:
-                continue
-            hits = hits_of(group[0][0])
-            while hits < self._settings.apply_max_hits:
-                try:
-                    group.append(self._waiting.get_nowait())
-                except queue.Empty:
-                    break
-                hits += hits_of(group[-1][0])
-            error = self._apply([message for parts, _ in group for message in parts])
-            for _, done in group:
-                if error is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(error)
-            del group, done  # what was applied is not held until more comes
+            rest_s = self._applier.sweep(self._clock()) + 0.001
+            if before and 2 * self._waiting.qsize() < len(before[1]):
+                self._settle(before)
+                before = None
+            elif group := self._next(0.0 if before else rest_s):
+                before = self._send(group, before)
+                del group  # what was applied is not held until more comes
 
-    def _apply(self, messages: Collection[Message]) -> Exception | None:
-        deadline, pause, said = time.monotonic() + self._patience_s, 0.05, ""
-        while True:
+    def _next(self, wait_s: float) -> list[_Handed]:
+        """All that waits, as much as one apply takes; none where nothing comes in time."""
+        group: list[_Handed] = []
+        hits = 0
+        while hits < self._settings.apply_max_hits:
             try:
-                self._applier.apply(list(messages), self._clock())
-                return None
-            except Unavailable as error:
-                if time.monotonic() > deadline:
-                    return error
-                if isinstance(error, Refused) and str(error) != said:
-                    said = str(error)
-                    log.warning("waiting: %s", said)
-                if self._ending.wait(pause):
-                    return error
-                pause = min(pause * 2, 2.0)
-            except Exception as error:  # handed to the callers: this thread serves them all and must live on
-                return error
+                group.append(self._waiting.get(block=wait_s > 0 and not group, timeout=wait_s))
+            except queue.Empty:
+                break
+            hits += hits_of(group[-1][0])
+        return group
+
+    def _send(self, group: Sequence[_Handed], before: "_Sent | None") -> "_Sent | None":
+        """Sends a group, and settles what was sent before. The last of it, which is not settled."""
+        told: _Told = {}
+        for parts, done in group:
+            told.setdefault(parts[0].mark, []).append((parts, done))
+        try:
+            for going in self._applier.send([message for parts, _ in group for message in parts], self._clock()):
+                if before:
+                    self._settle(before)
+                before = going, [each for whole in going.wholes for each in told.pop(whole[0].mark, ())]
+            return before
+        except Exception as error:  # of this group
+            if before:
+                self._settle(before)
+            self._try_on([each for some in told.values() for each in some], error)
+            return None
+
+    def _settle(self, sent: "_Sent") -> None:
+        going, group = sent
+        try:
+            self._applier.settle(going)
+        except Exception as error:  # told to those who handed these messages
+            self._try_on(group, error)
+        else:
+            for _, done in group:
+                done.set_result(None)
+
+    def _try_on(self, group: Sequence[_Handed], error: Exception) -> None:
+        """While the store is away. Another error is handed to the callers: this thread serves them all and must live on."""
+        deadline, pause, said = time.monotonic() + self._patience_s, 0.05, ""
+        messages = [message for parts, _ in group for message in parts]
+        while isinstance(error, Unavailable) and time.monotonic() < deadline:
+            if isinstance(error, Refused) and str(error) != said:
+                said = str(error)
+                log.warning("waiting: %s", said)
+            if self._ending.wait(pause):
+                break
+            pause = min(pause * 2, 2.0)
+            try:
+                self._applier.apply(messages, self._clock())
+            except Exception as again:  # tried on, or told
+                error = again
+            else:
+                for _, done in group:
+                    done.set_result(None)
+                return
+        for _, done in group:
+            done.set_exception(error)

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import click
@@ -35,7 +35,7 @@ from whale.store.local import owner_of
 POLL_LIVE_S = 0.02
 POLL_SEALED_S = 1.0
 GROUP_BYTES = 8_000_000
-DECODED_BYTES = 4_000_000  # of messages that are decoded at once, which makes them up to ten times as large
+DECODED_BYTES = 2_000_000  # of messages that are decoded at once, which makes them up to ten times as large; and as many are on their way
 SEND_S = 10.0
 SEND_BYTES = 2_000_000
 BACKOFF_S = (0.1, 5.0)
@@ -125,24 +125,32 @@ class Apply:
     def __init__(self, settings: Settings, clock: Callable[[], float]):
         self._settings, self._clock = settings, clock
         self._applier: Applier | None = None
+        self._hits = self._bad = 0  # of the present bodies
 
     def put(self, bodies: list[bytes]) -> tuple[int, int]:
+        self._hits = self._bad = 0
+        self._connected().apply_each(self._groups(bodies), self._clock())
+        return self._hits, self._bad
+
+    def _groups(self, bodies: list[bytes]) -> Iterator[list[Message]]:
+        """Decoded, as many at once as one apply takes."""
         messages: list[Message] = []
-        hits = bad = waiting = size = 0
+        waiting = size = 0
         for body in bodies:
             try:
                 parts = messages_of(body)
             except BadMessage as error:
                 say(f"{Reason.UNDECODABLE}: {error}")
-                bad += 1
+                self._bad += 1
                 continue
             messages += parts
             waiting, size = waiting + sum(len(part.hits) for part in parts), size + len(body)
             if waiting >= self._settings.apply_max_hits or size >= DECODED_BYTES:
-                self._connected().apply(messages, self._clock())
-                hits, waiting, size, messages = hits + waiting, 0, 0, []
-        self._connected().apply(messages, self._clock())
-        return hits + waiting, bad
+                yield messages
+                self._hits += waiting
+                waiting, size, messages = 0, 0, []
+        yield messages
+        self._hits += waiting
 
     def sweep(self) -> None:
         self._connected().sweep(self._clock())

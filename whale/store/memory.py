@@ -21,6 +21,7 @@ from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.contract.aside import Illegible, last_within
+from whale.store.contract.batches import Settle
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.contract.decisions import (
     MOST_REWARDED,
@@ -240,7 +241,11 @@ class MemoryStore:
     def resets(self, account: str) -> frozenset[Reset]:
         return frozenset(self._resets.get(account, {}).values())
 
-    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
+    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
+        again = self._apply(batches)
+        return lambda: again
+
+    def _apply(self, batches: Mapping[str, Batch]) -> dict[int, set[Mark]]:
         if any(not self.resets(account) <= batch.resets for account, batch in batches.items()):
             return {0: set()}
         marks = {tally.mark for batch in batches.values() for tally in batch.tallies}

@@ -1,12 +1,14 @@
 """What hits add up to is taken, in batches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from hail.message import Mark
 from whale.cells import Batch, Reset
 from whale.store.contract.zones import Zones
+
+Settle = Callable[[], dict[int, set[Mark]]]
 
 
 class Batches(Zones, Protocol):
@@ -17,20 +19,26 @@ class Batches(Zones, Protocol):
 
         So what was claimed is still claimed when it is applied. On a Redis Cluster this holds for each server by itself:
         one that was started again is noticed when it is asked, and not before.
+
+        May be entered again, for what belongs to the same work; other work may come between.
         """
 
     def forget(self) -> None:
         """Gives back the memory of what was remembered only to count faster. For the thread that applies."""
 
     def resets(self, account: str) -> frozenset[Reset]:
-        """The resets that this process knows of; `apply` says where there are others."""
+        """The resets that this process knows of; what `send` gives says where there are others."""
 
-    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
+    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
         """Adds what some messages add up to, by account: on each shard all or nothing, and each message once.
 
-        Batches of one apply have the same `shards`. Extras may come of a message that is not applied, since it was or will be.
-        Returns, for each shard where nothing was written, the messages that had been applied there before: the
-        caller applies that shard again without them. None there means that a reset came: ask `resets` and add up again.
+        It may return before that is done: whoever calls what it gives, once, waits. The two stand on one state of the store, as
+        in `steady`. All that was sent before is done, or has failed, before anything of this is. Batches of one call have the
+        same `shards`. Extras may come of a message that is not applied, since it was or will be.
+
+        Settling returns, for each shard where nothing was written, the messages that had been applied there before: the caller
+        sends that shard again without them. None there means that a reset came, or that numbers which stood for names have
+        changed: ask `resets`, add up again and send.
         """
 
     def sweep(self, account: str, now: float) -> bool:

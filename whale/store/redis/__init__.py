@@ -68,7 +68,7 @@ class RedisStore:
         self.numbers = Numbers(database)
         self.marker = Marker(database, self.numbers)
         self.writer = Writer(database, self.numbers, self.marker)
-        self.resets, self.forget, self.apply = self.numbers.resets, self.numbers.forget, self.writer.apply
+        self.resets, self.forget, self.send = self.numbers.resets, self.numbers.forget, self.writer.send
         self.sweep = Sweepers(database).sweep
         timeline = Timeline(database)
         self.write_note, self.erase_note = timeline.write_note, timeline.erase_note

@@ -3,8 +3,8 @@
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import wraps
 from hashlib import sha1
 from importlib import resources
@@ -35,8 +35,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class _Reconnected(redis.ConnectionError):
-    """Within `steady`."""
+class _Reconnected(redis.RedisError):
+    """Within `steady`. No ConnectionError: a client would only connect again."""
 
 
 def reachable(method: Callable[P, R]) -> Callable[P, R]:
@@ -84,6 +84,7 @@ class Connection:
             else:
                 retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), 2)
                 self.client = redis.Redis.from_url(url, retry=retry, **options)
+                self._check_each(self.client.connection_pool)
         except ValueError as error:
             raise SetupError(f"HAILWHALE_REDIS_URL: {error}") from None
         except (redis.RedisError, redis.exceptions.RedisClusterException) as error:
@@ -93,17 +94,45 @@ class Connection:
                 ) from None
             raise (unavailable_of(error) or Unavailable(f"Redis: {error}")) from error
 
-    @contextmanager
-    def steady(self) -> Iterator[None]:
+    def steady(self) -> "Steady":
         """Within, this thread only talks to servers that run since before; where one was started again, it raises Interrupted.
 
         A server that was started again may know less than it did.
         """
-        self._mine.runs = self._runs.copy()
-        try:
-            yield
-        finally:
-            self._mine.runs = None
+        return Steady(self._mine, self._runs)
+
+    @property
+    def steady_now(self) -> "Steady":
+        """The one that this thread is within; else one that begins now."""
+        return getattr(self._mine, "steady", None) or self.steady()
+
+    def pools(self, keys: Iterable[str]) -> list[tuple[Any, list[int]]]:
+        """The pool of each server that has some of the keys, and which."""
+        found: dict[Any, list[int]] = {}
+        for i, key in enumerate(keys):
+            server = self.client.get_node_from_key(key) if self.is_cluster else None
+            found.setdefault(server, []).append(i)
+        clients = (
+            (self.client.get_redis_connection(node) if node else self.client, which) for node, which in found.items()
+        )
+        return [(client.connection_pool, which) for client, which in clients]
+
+    def _check_each(self, pool: Any) -> None:
+        """Has a pool hand out no connection to another run than the thread stands on, whoever made it."""
+        give = pool.get_connection
+
+        def get_connection(*args: Any, **kwargs: Any) -> Any:
+            connection = give(*args, **kwargs)
+            steady: Steady | None = getattr(self._mine, "steady", None)
+            try:
+                if steady:
+                    steady.check()
+            except _Reconnected:
+                pool.release(connection)
+                raise
+            return connection
+
+        pool.get_connection = get_connection
 
     def _on_connect(self, connection: Any) -> None:
         if not self.is_cluster:  # a cluster's client does it before it calls this
@@ -116,9 +145,32 @@ class Connection:
             _looked_at.add(run)
             _warn_of_eviction(connection, address)
         self._runs[address] = run
-        runs = getattr(self._mine, "runs", None)
-        if runs is not None and runs.setdefault(address, run) != run:
+        self.steady_now.meets(address, run)
+
+
+class Steady:
+    """May be entered again, also where the thread is within another one: it stands on the runs that there were when it was made."""
+
+    def __init__(self, mine: threading.local, known: dict[Any, bytes]):
+        """known: the runs of the servers that were last seen, as it goes on."""
+        self._mine, self._known, self._runs = mine, known, known.copy()
+        self._around: list[Steady | None] = []
+
+    def __enter__(self) -> None:
+        self._around.append(getattr(self._mine, "steady", None))
+        self._mine.steady = self
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.steady = self._around.pop()
+
+    def meets(self, address: Any, run: bytes) -> None:
+        if self._runs.setdefault(address, run) != run:
             raise _Reconnected("the server was started again while hits were applied")
+
+    def check(self) -> None:
+        """Raises where a server was started again since, whoever noticed."""
+        for address in self._runs:
+            self.meets(address, self._known[address])
 
 
 def _meet_new_nodes(manager: Any) -> None:
@@ -178,6 +230,9 @@ class Script:
         self._text = script_text(*names)
         self._sha = sha1(self._text.encode()).hexdigest()
 
+    def command(self, keys: Sequence[str], args: Sequence[Any]) -> tuple[Any, ...]:
+        return ("EVALSHA", self._sha, len(keys), *keys, *args)
+
     def __call__(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         try:
             return settled(self._client.evalsha(self._sha, len(keys), *keys, *args))
@@ -207,3 +262,62 @@ class Script:
                 raise answer
             settled(answer)
         return list(answers)
+
+
+class Sent:
+    """Calls of a script on their way, to each server its own at once. None is answered yet.
+
+    Their connections serve nothing else until `answers`; one of which an answer is missing then is closed, so no later command
+    reads an answer that is not its own.
+    """
+
+    def __init__(self, connection: Connection, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[Any]]]):
+        self._connection, self._script, self._calls = connection, script, calls
+        self._open: list[tuple[Any, Any, list[int]]] = []  # pool, connection, which calls
+        try:
+            for pool, which in connection.pools(keys[0] for keys, _ in calls):
+                with suppress(
+                    redis.ConnectionError, redis.TimeoutError
+                ):  # `answers` asks again, and says why it cannot
+                    self._open.append((pool, pool.get_connection(), which))
+            connection.steady_now.check()
+            for _, line, which in self._open:
+                try:
+                    line.send_packed_command(line.pack_commands([script.command(*calls[i]) for i in which]))
+                except (redis.ConnectionError, redis.TimeoutError):  # it is closed
+                    which.clear()
+        except BaseException:
+            self.close()
+            raise
+
+    def answers(self) -> list[Any]:
+        """One a call, once each. What came back as an error or not at all is asked again, in the way that loads the script and
+        follows moved slots. Raises SlotMoving."""
+        found: dict[int, Any] = {}
+        try:
+            while self._open:
+                pool, line, which = self._open[0]
+                answered: dict[int, Any] = {}
+                try:
+                    for i in which:
+                        with suppress(redis.ResponseError):
+                            answered[i] = line.read_response()
+                    if line.can_read():  # the server is gone, and may come back as it was before it answered
+                        raise redis.ConnectionError()
+                    found |= answered
+                except (redis.ConnectionError, redis.TimeoutError):
+                    line.disconnect()
+                del self._open[0]
+                pool.release(line)
+        except BaseException:
+            self.close()
+            raise
+        self._connection.steady_now.check()
+        return [settled(found[i]) if i in found else self._script(*call) for i, call in enumerate(self._calls)]
+
+    def close(self) -> None:
+        """Gives up the answers."""
+        while self._open:
+            pool, line, _ = self._open.pop()
+            line.disconnect()
+            pool.release(line)

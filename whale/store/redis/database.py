@@ -17,7 +17,7 @@ class Database:
     """For many threads."""
 
     def __init__(self, connection: Connection, settings: Settings):
-        self.client, self.settings = connection.client, settings
+        self.connection, self.client, self.settings = connection, connection.client, settings
         self.shards = int(settings.shards)
         self._kept = dict(settings.periods)
         self._zones: dict[str, str] = {}

@@ -68,7 +68,7 @@ class Marker:
                 continue
             for stale in self._send_marks(keys, shard, mine, log_of):
                 if isinstance(stale, ResetLog):
-                    self._numbers.drop_resets(account, shard)
+                    self._numbers.drop_resets(account, shard, stale)
                 else:
                     self._numbers.drop(account, stale)
                 return False

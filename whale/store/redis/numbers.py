@@ -95,6 +95,7 @@ class Numbers:
         self._directory_until = 0.0
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._reset_logs: dict[tuple[str, int], ResetLog] = {}
+        self.drops = 0  # what was made ready before the last one may rest on numbers that Redis does not know
 
     @reachable
     def resets(self, account: str) -> frozenset[Reset]:
@@ -109,10 +110,11 @@ class Numbers:
             found = self._reset_logs[account, shard] = ResetLog(key, self._client.hgetall(key))
         return found
 
-    def drop_resets(self, account: str, shard: int) -> None:
-        """Where Redis knows of others; and the directory with them."""
-        del self._reset_logs[account, shard]
-        self.forget_directory()
+    def drop_resets(self, account: str, shard: int, log_of: ResetLog) -> None:
+        """Where Redis knows of others; and the directory with them. Nothing, where others are known meanwhile."""
+        if self._reset_logs.get((account, shard)) is log_of:
+            del self._reset_logs[account, shard]
+            self._dropped()
 
     def resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
         """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
@@ -297,9 +299,17 @@ class Numbers:
             self._client.hset(key, msgspec.json.encode((reason, dictionary.pk, metric)), 1)
 
     def drop(self, account: str, dictionary: Dictionary) -> None:
-        """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way."""
-        if self._dictionaries.pop((account, dictionary.pk), None):
+        """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way.
+
+        Nothing, where another one has been learned in its place.
+        """
+        if self._dictionaries.get((account, dictionary.pk)) is dictionary:
+            del self._dictionaries[account, dictionary.pk]
             self.room.held -= dictionary.size
+            self._dropped()
+
+    def _dropped(self) -> None:
+        self.drops += 1
         self.forget_directory()
 
     def forget_directory(self) -> None:

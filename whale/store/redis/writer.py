@@ -1,5 +1,7 @@
 """Writing what hits add up to: find the number of each node and metric, turn cells into slots of pages, hand all pages of a shard
 to apply.lua in one call. What is no sum goes to mark.lua before.
+
+The calls of all shards are sent at once. Redis works on them while the next group is made ready: at most one is on its way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +15,9 @@ from hail.settings import DAY
 from whale.cells import Batch, Sums, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
+from whale.store.contract.batches import Settle
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import pack, reachable
+from whale.store.redis.connection import Sent, pack, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.keys import Keys, place
 from whale.store.redis.marker import LOST, Lost, Marker, lose
@@ -40,62 +43,72 @@ class _Part:
     lost: Lost
 
 
+@dataclass(frozen=True)
+class _Call:
+    """Of apply.lua, on one shard. of: an account in it.  dictionaries, logs: those that it checks, with their accounts."""
+
+    of: Keys
+    shard: int
+    keys: Sequence[str]
+    arguments: Sequence[bytes]
+    dictionaries: Sequence[tuple[str, Dictionary]]
+    logs: Sequence[tuple[str, ResetLog]]
+
+
 class Writer:
     """Not for several threads at once."""
 
     def __init__(self, database: Database, numbers: Numbers, marker: Marker):
         self._database, self._numbers, self._marker = database, numbers, marker
         self._apply = database.script("newer", "apply")
+        self._sent: _InFlight | None = None
 
     @reachable
-    def apply(self, batches: Mapping[str, Batch], now: float) -> dict[int, set[Mark]]:
-        numbers = self._numbers
+    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
         for account in batches:
             self._database.begin(account)
-        numbers.trim(now)
-        tallies = {tally.mark: tally for batch in batches.values() for tally in batch.tallies}
-        homes = {
-            self._database.keys(account).home(tally.publisher)
-            for account, batch in batches.items()
-            for tally in batch.tallies
-            if batch.shards is None or self._database.keys(account).home(tally.publisher) in batch.shards
-        }
-        done, refused = set[int](), dict[int, set[Mark]]()
+        self._numbers.trim(now)
+        tallies = list({tally.mark: tally for batch in batches.values() for tally in batch.tallies}.values())
         for _ in range(TRIES):
+            drops = self._numbers.drops
             parts = self._parts(batches, now)
             if parts is None:
                 continue
-            stale = False
-            shards = {shard for part in parts for shard in part.pages}
-            for shard in sorted({*shards, *homes} - done):
-                logs = [numbers.resets_on(part.account, part.keys, shard) for part in parts]
-                if any(not log_of.resets <= part.batch.resets for part, log_of in zip(parts, logs, strict=True)):
-                    done.add(shard)
-                    refused[shard] = set()
-                    continue
-                dictionaries = [
-                    (part.account, dictionary)
-                    for part in parts
-                    for dictionary in dict.fromkeys(dictionary for dictionary, *_ in part.pages.get(shard, {}))
-                ]
-                checked = [dictionary for _, dictionary in dictionaries] + logs
-                answer = self._apply_shard(shard, list(tallies.values()), parts, checked, now)
-                if answer[0] == b"stale":
-                    for i in answer[1:]:
-                        if i < len(dictionaries):
-                            numbers.drop(*dictionaries[i])
-                        else:
-                            numbers.drop_resets(parts[i - len(dictionaries)].account, shard)
-                    stale = True
-                    continue
-                done.add(shard)
-                if answer[0] == b"seen":
-                    refused[shard] = {list(tallies)[i] for i in answer[1:]}
-            if not stale:
-                return refused
+            calls, again = self._calls(tallies, parts, now)
+            if self._sent:
+                self._sent.arrive()
+            if self._numbers.drops == drops:  # else what is ready may be as old as what came back
+                marks = [tally.mark for tally in tallies]
+                self._sent = _InFlight(self._database, self._numbers, self._send(calls), calls, marks, again)
+                return self._sent.settle
         raise Unavailable(
-            f"Redis: dictionaries of {', '.join(batches)} changed {TRIES} times while some hits were applied"
+            f"Redis: dictionaries of {', '.join(batches)} changed {TRIES} times while hits were made ready"
         )
+
+    def _send(self, calls: Sequence[_Call]) -> Sent:
+        return Sent(self._database.connection, self._apply, [(call.keys, call.arguments) for call in calls])
+
+    def _calls(
+        self, tallies: Sequence[Tally], parts: Sequence[_Part], now: float
+    ) -> tuple[list[_Call], dict[int, set[Mark]]]:
+        """Those of all shards; and the shards that get none, since they know of resets that these parts have not heeded.
+
+        tallies: one a message, also where it has hits of several accounts.
+        """
+        homes = {
+            part.keys.home(tally.publisher)
+            for part in parts
+            for tally in part.batch.tallies
+            if part.batch.shards is None or part.keys.home(tally.publisher) in part.batch.shards
+        }
+        calls, refused = [], dict[int, set[Mark]]()
+        for shard in sorted({shard for part in parts for shard in part.pages} | homes):
+            logs = [(part.account, self._numbers.resets_on(part.account, part.keys, shard)) for part in parts]
+            if all(log.resets <= part.batch.resets for part, (_, log) in zip(parts, logs, strict=True)):
+                calls.append(self._call(shard, tallies, parts, logs, now))
+            else:
+                refused[shard] = set()
+        return calls, refused
 
     def _parts(self, batches: Mapping[str, Batch], now: float) -> list[_Part] | None:
         """What each account adds; None where a dictionary turned out to be gone."""
@@ -110,27 +123,32 @@ class Writer:
             parts.append(_Part(account, keys, batch, pages, lost))
         return parts
 
-    def _apply_shard(
+    def _call(
         self,
         shard: int,
         tallies: Sequence[Tally],
         parts: Sequence[_Part],
-        checked: Sequence[Dictionary | ResetLog],
+        logs: Sequence[tuple[str, ResetLog]],
         now: float,
-    ) -> Any:
+    ) -> _Call:
+        dictionaries = [
+            (part.account, dictionary)
+            for part in parts
+            for dictionary in dict.fromkeys(dictionary for dictionary, *_ in part.pages.get(shard, {}))
+        ]
+        checked: list[Dictionary | ResetLog] = [known for _, known in dictionaries]
+        checked += (log for _, log in logs)
         bits: list[int] = []
         for tally in tallies:
             seen_ttl = int(max(self._database.settings.spool_max_age_s, tally.kept_s)) + DAY
             bits += (tally.seq % layout.SEEN_BITS, 0 if tally.lasting else seen_ttl)
         names = [layout.seen(shard, tally.mark) for tally in tallies]
-        names += (dictionary.key for dictionary in checked)
-        head: list[Any] = [bits, [dictionary.token.decode() for dictionary in checked], int(now), TALLY_TTL_S]
+        names += (known.key for known in checked)
+        head: list[Any] = [bits, [known.token.decode() for known in checked], int(now), TALLY_TTL_S]
         flat: list[list[Any]] = []
         for part in parts:
             head.append(self._told(shard, part, names, flat, now))
-        answer = self._apply(names, [pack(head), pack(flat)])
-        self._database.await_replicas(parts[0].keys, shard)
-        return answer
+        return _Call(parts[0].keys, shard, names, [pack(head), pack(flat)], dictionaries, logs)
 
     def _told(self, shard: int, part: _Part, names: list[str], flat: list[list[Any]], now: float) -> list[Any]:
         """Adds the keys and the blocks of an account on a shard, and gives its part of the head: see apply.lua."""
@@ -172,6 +190,64 @@ class Writer:
                         of_shard = grouped.setdefault(dictionary.shard, {})
                         of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
         return grouped, lost
+
+
+class _InFlight:
+    """Calls that were sent. What they stand on is kept from there to their answers: the state of the servers, numbers and resets.
+
+    again: the shards that got none.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        numbers: Numbers,
+        sent: Sent,
+        calls: Sequence[_Call],
+        marks: Sequence[Mark],
+        again: dict[int, set[Mark]],
+    ):
+        self._database, self._numbers, self._calls, self._marks = database, numbers, calls, marks
+        self._sent: Sent | None = sent
+        self._steady = database.connection.steady_now
+        self._again = again
+        self._error: Exception | None = Unavailable("Redis: nobody waited for its answer")
+
+    @reachable
+    def settle(self) -> dict[int, set[Mark]]:
+        self.arrive()
+        error, self._error = self._error, None
+        if error:
+            raise error
+        return self._again
+
+    def arrive(self) -> None:
+        """Waits until it is answered; what went wrong is for `settle` to say."""
+        if self._sent is None:
+            return
+        sent, self._sent = self._sent, None
+        try:
+            with self._steady:
+                for call, answer in zip(self._calls, sent.answers(), strict=True):
+                    self._heed(call, answer)
+                for call in self._calls:
+                    self._database.await_replicas(call.of, call.shard)
+            self._error = None
+        except Exception as error:  # of this group alone, while another one is sent
+            self._error = error
+        self._calls = ()
+
+    def _heed(self, call: _Call, answer: Any) -> None:
+        if answer[0] == b"seen":
+            self._again[call.shard] = {self._marks[i] for i in answer[1:]}
+        elif answer[0] == b"stale":
+            self._again[call.shard] = set()
+            for i in answer[1:]:
+                if i < len(call.dictionaries):
+                    self._numbers.drop(*call.dictionaries[i])
+                else:
+                    account, log = call.logs[i - len(call.dictionaries)]
+                    self._numbers.drop_resets(account, call.shard, log)
 
 
 def _expanded(sums: Sums) -> _Expanded:
