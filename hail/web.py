@@ -39,6 +39,9 @@ from hail.settings import Settings, load
 log = logging.getLogger("hail.web")
 
 FLUSH_S = 120
+# Where each request has a thread of its own (granian), the publisher waits its turn at every step of a confirm. At Python's 5 ms a turn
+# the steps of one large message took longer than the time that the broker has, and all hits of the next seconds went to the spool.
+TURN_S = 0.0005
 PREFLIGHT = access.preflight("Content-Encoding")
 
 
@@ -186,6 +189,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = load(os.environ)
     access.check_bind(settings.hail_bind, settings)
+    sys.setswitchinterval(TURN_S)
     publisher = Publisher(settings)
     atexit.register(publisher.close)
     globals()["application"] = app = make_app(settings, publisher)

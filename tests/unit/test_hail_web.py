@@ -3,6 +3,9 @@
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -678,3 +681,11 @@ def test_a_batch_whose_hits_are_no_list_is_told_so(client: Client, body: bytes) 
     assert answer.json["detail"] == "hits: expected a list of hits"
     assert client.post("/batch", b'{"hits": [{"pk": "a"}]}').json["accepted"] == 1
     assert client.post("/batch", b'[{"hits": 3}]').json["detail"].startswith("hits: is not a field of a hit")
+
+
+def test_the_publisher_has_its_turn_soon_in_a_server_with_threads_and_nothing_is_changed_in_other_programs(
+    tmp_path: Path,
+) -> None:
+    code = "import sys, hail.web, whale; print(sys.getswitchinterval()); hail.web.application; print(sys.getswitchinterval())"
+    environ = {**os.environ, "HAILWHALE_DATA_DIR": str(tmp_path)}
+    assert subprocess.check_output([sys.executable, "-c", code], env=environ, text=True) == "0.005\n0.0005\n"
