@@ -27,6 +27,7 @@ from hail.formats.posted import Posted
 from hail.message import ACCOUNT
 from hail.packing import Packed
 from hail.publish import Publisher
+from hail.settings import Settings
 from tests.landed import LandedBatch, LandedPosted
 
 BATCH = 500
@@ -38,9 +39,19 @@ CALLER = Caller(ACCOUNT, ALL_RIGHTS)
 
 
 class NoQueue(Publisher):
-    """Takes everything, and keeps nothing."""
+    """Makes messages of at least BATCH hits, and keeps nothing."""
 
-    def publish(self, account: str, hits: Packed) -> None: ...
+    def __init__(self, settings: Settings):
+        super().__init__(settings)
+        self.waiting: list[Any] = []
+        self.hits = 0
+
+    def publish(self, account: str, hits: Packed) -> None:
+        self.waiting += hits.parts
+        self.hits += hits.hits
+        if self.hits >= BATCH:
+            self.form.encode("0" * 16, 0, 0, {account: self.waiting}, {account: 0}, {})
+            self.waiting, self.hits = [], 0
 
     def note(self, account: str, refusal: Any) -> None: ...
 
@@ -163,8 +174,8 @@ def cases(count: int) -> Iterator[tuple[str, float, int, list[Request]]]:
             yield f"{name}, {size} a batch", NEVER_ABOVE, count, listed(batches(size, ROWS[name][1]))
 
 
-def handlers(batch: type[Batch], posted: type[Posted]) -> dict[str, Handler]:
-    settings = workload.settings(max_batch_hits=10 * BATCH)
+def handlers(batch: type[Batch], posted: type[Posted], version: int) -> dict[str, Handler]:
+    settings = workload.settings(max_batch_hits=10 * BATCH, message_version=version)
     acceptor = Acceptor(settings, NoQueue(settings), lambda: workload.NOW)
     return {"/batch": batch(acceptor).batch, "/count": posted(acceptor).hit}
 
@@ -193,8 +204,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--only", default="", help="names that hold this text")
+    parser.add_argument(
+        "--version", type=int, default=2, help="of the messages that are made; the long way makes version 1"
+    )
     options = parser.parse_args()
-    short, long = handlers(Batch, Posted), handlers(LandedBatch, LandedPosted)
+    short, long = handlers(Batch, Posted, options.version), handlers(LandedBatch, LandedPosted, 1)
     figures = []
     for name, most, count, requests in cases(BATCH * BODIES):
         if options.only not in name:

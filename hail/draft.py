@@ -9,40 +9,40 @@ say, and where several drafts have the same texts it is smaller.
 
 from array import array
 from collections.abc import Collection, Sequence
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
 from hail.columns import Ints, Section
-from hail.hit import Row, encode_row
+from hail.hit import Dimensions, Row, encode_row
 from hail.message import Refusal, WireHit
 
 FEW = 8
-SURELY_FITS = (
-    4  # below this part of a bound nobody asks how large the next hit is: it is not three times as large as all before
-)
 SECTION_BYTES = 300
 HIT_BYTES, PLACE_BYTES, AMOUNT_BYTES = 24, 4, 8  # of numbers
-TEXT_BYTES, BRANCH_BYTES, SHAPE_BYTES, METRIC_BYTES, FIELD_BYTES = 5, 11, 5, 40, 60  # beside a text, or beside numbers
-ENTRY_COST, PIECES_COST, TOP_COST = (
-    250,
-    400,
-    130,
-)  # in memory: of a text in columns; of a hit in pieces, and of each top dimension
+TEXT_BYTES, BRANCH_BYTES, SHAPE_BYTES, METRIC_BYTES, FIELD_BYTES = 5, 11, 5, 45, 60  # beside a text, or beside numbers
+# in memory: of a draft; of a text in columns; of a hit in pieces, and of each of its top dimensions
+DRAFT_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 250, 400, 130
 _PLAIN_PARTS = 4
 _RARE = ("id", "visitor", "event", "others", "ignored")
+K = TypeVar("K")
 _encode_value = msgspec.msgpack.Encoder().encode
 _decode_tops = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-Pieces = tuple[bytes, Sequence[tuple[str, bytes]], tuple[str, ...], Collection[int], int, Sequence[Any]]
+Top = tuple[str, bytes]
+Pieces = tuple[bytes, Sequence[Top], tuple[str, ...], Collection[int], int, Sequence[Any]]
 """Of a hit: JSON of its pk; names and JSON of its top dimensions; names of its sums, and their amounts; its time; and what is rare."""
 
 
 def pieces_of(row: Row) -> Pieces:
     sums = row[2]
-    tops = [(name, encode_row(below)) for name, below in row[1].items()]
-    return encode_row(row[0]), tops, tuple(sums), sums.values(), row[3], row[_PLAIN_PARTS:]
+    return encode_row(row[0]), tops_of(row[1]), tuple(sums), tuple(sums.values()), row[3], row[_PLAIN_PARTS:]
+
+
+def tops_of(tree: Dimensions) -> list[Top]:
+    return [(name, encode_row(below)) for name, below in tree.items()]
 
 
 def pieces_of_wire(hit: WireHit) -> Pieces:
@@ -52,171 +52,185 @@ def pieces_of_wire(hit: WireHit) -> Pieces:
     return bytes(hit.pk), tops, tuple(hit.metrics), hit.metrics.values(), hit.at_ms, rare
 
 
-class Draft:
-    """For one thread at a time. hits: how many it has.  size: bytes that they add to a message, at most."""
+class _Numbers(dict[K, int]):
+    """Of each key a number, in the order in which they first came."""
 
-    __slots__ = (
-        "_amounts",
-        "_at",
-        "_branches",
-        "_counts",
-        "_few",
-        "_fields",
-        "_metrics",
-        "_pk",
-        "_pks",
-        "_places",
-        "_shape",
-        "_shapes",
-        "hits",
-        "size",
-    )
+    def __missing__(self, key: K) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+class Columns:
+    """hits: how many.  size: bytes that they are in a message, at most.  pks, branches, shapes: their numbers in it."""
 
     def __init__(self) -> None:
-        self._few: list[Pieces] | None = []
+        self.pks, self.branches, self.shapes = _Numbers[bytes](), _Numbers[Top](), _Numbers[tuple[str, ...]]()
+        self.pk, self.counts, self.places, self.at, self.shape, self.amounts = (array("q") for _ in range(6))
+        self.fields: dict[str, tuple[array[int], list[Any]]] = {}
         self.hits, self.size = 0, SECTION_BYTES
 
     @property
     def memory(self) -> int:
-        """Bytes that it takes in this process."""
-        if self._few is not None:
-            return 2 * self.size + sum(PIECES_COST + TOP_COST * len(tops) for _, tops, *_ in self._few)
-        entries = len(self._pks) + len(self._branches) + len(self._metrics) + len(self._shapes)
-        return 2 * self.size + ENTRY_COST * entries
+        return 2 * self.size + ENTRY_COST * (len(self.pks) + len(self.branches) + len(self.shapes))
 
-    def put(self, pieces: Pieces) -> None:
-        """Adds a hit."""
-        if self._few is None:
-            self._put(pieces)
-            return
-        self.hits += 1
-        self.size += _size_of(pieces)
-        self._few.append(pieces)
-        if self.hits == FEW:
-            self._spread()
+    def put(self, some: Sequence[Pieces]) -> None:
+        """Adds hits."""
+        known = len(self.pks), len(self.branches), len(self.shapes)
+        places, numbers = len(self.places), len(self.amounts)
+        pks, tops, metrics, amounts, at, rare = zip(*some, strict=True)
+        self.pk.extend(map(self.pks.__getitem__, pks))
+        self.counts.extend(map(len, tops))
+        self.places.extend(map(self.branches.__getitem__, chain.from_iterable(tops)))
+        self.at.extend(at)
+        self.shape.extend(map(self.shapes.__getitem__, metrics))
+        self.amounts.extend(chain.from_iterable(amounts))
+        self.size += HIT_BYTES * len(some) + PLACE_BYTES * (len(self.places) - places)
+        self.size += AMOUNT_BYTES * (len(self.amounts) - numbers)
+        self.size += sum(map(_size_of_pk, islice(self.pks, known[0], None)))
+        self.size += sum(map(_size_of_branch, islice(self.branches, known[1], None)))
+        self.size += sum(map(_size_of_shape, islice(self.shapes, known[2], None)))
+        for parts in rare:
+            if parts:
+                self.put_rare(parts)
+            self.hits += 1
 
-    def grown(self, piece: Pieces, most: int) -> bool:
-        """Whether it may be larger than `most` bytes with this hit."""
-        return self.size > most / SURELY_FITS and self.size + _size_of(piece) > most
+    def number_of_pk(self, pk: bytes) -> int:
+        number = self.pks.get(pk)
+        if number is None:
+            number = self.pks[pk]
+            self.size += _size_of_pk(pk)
+        return number
 
-    def take(self, other: "Draft") -> None:
-        """Adds the hits of another, behind its own."""
-        self._spread()
-        if other._few is not None:
-            for pieces in other._few:
-                self._put(pieces)
-            return
-        pks = list(map(self._pk_of, other._pks))
-        branches = list(map(self._branch_of, other._branches))
-        shapes = [self._shape_of(metrics)[0] for metrics in other._shapes]
-        self._counts += other._counts
-        self._at += other._at
-        self._places.extend(map(branches.__getitem__, other._places))
-        self._pk.extend(map(pks.__getitem__, other._pk))
-        self._shape.extend(map(shapes.__getitem__, other._shape))
-        for name, number in other._metrics.items():
-            self._amounts[self._metrics[name]] += other._amounts[number]
-        for name, (positions, values) in other._fields.items():
-            mine, all_values = self._field(name)
+    def number_of_branch(self, top: Top) -> int:
+        number = self.branches.get(top)
+        if number is None:
+            number = self.branches[top]
+            self.size += _size_of_branch(top)
+        return number
+
+    def number_of_shape(self, metrics: tuple[str, ...]) -> int:
+        number = self.shapes.get(metrics)
+        if number is None:
+            number = self.shapes[metrics]
+            self.size += _size_of_shape(metrics)
+        return number
+
+    def put_rare(self, parts: Sequence[Any]) -> None:
+        """What is rare of the next hit."""
+        for name, value in zip(_RARE, parts, strict=False):
+            if value is not None:
+                positions, values = self.field(name)
+                positions.append(self.hits)
+                values.append(value)
+                self.size += _size_of_rare(value)
+
+    def take(self, other: "Columns") -> None:
+        """Adds the hits of another."""
+        pks = list(map(self.pks.__getitem__, other.pks))
+        branches = list(map(self.branches.__getitem__, other.branches))
+        shapes = list(map(self.shapes.__getitem__, other.shapes))
+        self.pk.extend(map(pks.__getitem__, other.pk))
+        self.counts += other.counts
+        self.places.extend(map(branches.__getitem__, other.places))
+        self.at += other.at
+        self.shape.extend(map(shapes.__getitem__, other.shape))
+        self.amounts += other.amounts
+        for name, (positions, values) in other.fields.items():
+            mine, all_values = self.field(name)
             mine.extend(self.hits + position for position in positions)
             all_values += values
         self.hits += other.hits
         self.size += other.size
 
-    def section(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section:
-        self._spread()
+    def field(self, name: str) -> tuple["array[int]", list[Any]]:
+        """Positions and values of what few hits have."""
+        if name not in self.fields:
+            self.fields[name] = array("q"), []
+            self.size += FIELD_BYTES
+        return self.fields[name]
+
+    def section(self, account: str, total: int, refused: Sequence[Refusal]) -> Section:
+        metrics = _Numbers[str]()
+        shapes = [list(map(metrics.__getitem__, names)) for names in self.shapes]
+        amounts, whose = _ints(self.amounts), chain.from_iterable(map(shapes.__getitem__, self.shape))
+        metric = np.fromiter(whose, np.int64, len(amounts))
+        ends = np.cumsum(np.bincount(metric, minlength=len(metrics)))
         return Section(
             account,
             total,
-            [str(pk, "utf-8") for pk in self._pks],
-            [(name, str(below, "utf-8")) for name, below in self._branches],
-            list(self._metrics),
-            [[self._metrics[name] for name in shape] for shape in self._shapes],
-            _ints(self._counts),
-            _ints(self._places),
-            _ints(self._pk),
-            _ints(self._at),
-            _ints(self._shape),
-            [_ints(amounts) for amounts in self._amounts],
-            {name: (_ints(positions), values) for name, (positions, values) in self._fields.items()},
+            [str(pk, "utf-8") for pk in self.pks],
+            [(name, str(below, "utf-8")) for name, below in self.branches],
+            list(metrics),
+            shapes,
+            _ints(self.counts),
+            _ints(self.places),
+            _ints(self.pk),
+            _ints(self.at),
+            _ints(self.shape),
+            np.split(amounts[np.argsort(metric, kind="stable")], ends[:-1]) if metrics else [],
+            {name: (_ints(positions), values) for name, (positions, values) in self.fields.items()},
             refused,
         )
 
-    def _spread(self) -> None:
-        """Makes columns of the hits, unless it has them."""
-        few = self._few
-        if few is None:
-            return
-        self._few = None
-        self._pks: dict[bytes, int] = {}
-        self._branches: dict[tuple[str, bytes], int] = {}
-        self._metrics: dict[str, int] = {}
-        self._shapes: dict[tuple[str, ...], tuple[int, list[Any]]] = {}
-        self._counts, self._places, self._pk, self._at, self._shape = (array("q") for _ in range(5))
-        self._amounts: list[array[int]] = []
-        self._fields: dict[str, tuple[array[int], list[Any]]] = {}
-        self.hits, self.size = 0, SECTION_BYTES
-        for pieces in few:
-            self._put(pieces)
 
-    def _put(self, pieces: Pieces) -> None:
-        pk, tops, metrics, amounts, at, rare = pieces
-        number = self._pks.get(pk)
-        self._pk.append(self._pk_of(pk) if number is None else number)
-        known, place = self._branches.get, self._places.append
-        for top in tops:
-            number = known(top)
-            place(self._branch_of(top) if number is None else number)
-        self._counts.append(len(tops))
-        self._at.append(at)
-        number, keepers = self._shapes.get(metrics) or self._shape_of(metrics)
-        self._shape.append(number)
-        for keep, amount in zip(keepers, amounts, strict=True):
-            keep(amount)
-        self.size += HIT_BYTES + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics)
-        if rare:
-            for name, value in zip(_RARE, rare, strict=False):
-                if value is not None:
-                    positions, values = self._field(name)
-                    positions.append(self.hits)
-                    values.append(value)
-                    self.size += _size_of_rare(value)
-        self.hits += 1
+class Draft:
+    """For one thread at a time."""
 
-    def _pk_of(self, pk: bytes) -> int:
-        number = self._pks.get(pk)
-        if number is None:
-            number = self._pks[pk] = len(self._pks)
-            self.size += TEXT_BYTES + len(pk)
-        return number
+    __slots__ = ("_columns", "_few", "_few_size")
 
-    def _branch_of(self, top: tuple[str, bytes]) -> int:
-        number = self._branches.get(top)
-        if number is None:
-            number = self._branches[top] = len(self._branches)
-            self.size += _size_of_branch(top)
-        return number
+    def __init__(self) -> None:
+        self._columns: Columns | None = None
+        self._few: list[Pieces] = []
+        self._few_size = 0
 
-    def _shape_of(self, metrics: tuple[str, ...]) -> tuple[int, list[Any]]:
-        """Its number, and what keeps the amounts of each of its metrics."""
-        found = self._shapes.get(metrics)
-        if found is None:
-            for name in metrics:
-                if name not in self._metrics:
-                    self._metrics[name] = len(self._metrics)
-                    self._amounts.append(array("q"))
-                    self.size += _size_of_metric(name)
-            keepers = [self._amounts[self._metrics[name]].append for name in metrics]
-            found = self._shapes[metrics] = len(self._shapes), keepers
-            self.size += SHAPE_BYTES * (1 + len(metrics))
-        return found
+    @property
+    def hits(self) -> int:
+        return len(self._few) + (self._columns.hits if self._columns else 0)
 
-    def _field(self, name: str) -> tuple["array[int]", list[Any]]:
-        found = self._fields.get(name)
-        if found is None:
-            found = self._fields[name] = array("q"), []
-            self.size += FIELD_BYTES
-        return found
+    @property
+    def waits(self) -> bool:
+        """Whether some of its hits are in no columns yet."""
+        return bool(self._few)
+
+    @property
+    def size(self) -> int:
+        """Bytes that its hits add to a message, at most."""
+        return self._few_size + (self._columns.size if self._columns else SECTION_BYTES)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes in this process."""
+        few = DRAFT_COST + 2 * self._few_size + sum(PIECES_COST + TOP_COST * len(tops) for _, tops, *_ in self._few)
+        return few + (self._columns.memory if self._columns else 0)
+
+    def put(self, pieces: Pieces) -> None:
+        """Adds a hit."""
+        self._few.append(pieces)
+        self._few_size += _size_of(pieces)
+        if len(self._few) == FEW:
+            self.in_columns()
+
+    def grown(self, pieces: Pieces, most: int) -> bool:
+        """Whether it may be larger than `most` bytes with this hit."""
+        return self.size + _size_of(pieces) > most
+
+    def take(self, other: "Draft") -> None:
+        """Adds the hits of another, behind its own."""
+        if other._columns:
+            self.in_columns().take(other._columns)
+        for pieces in other._few:
+            self.put(pieces)
+
+    def section(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section:
+        return self.in_columns().section(account, total, refused)
+
+    def in_columns(self) -> Columns:
+        """All its hits, and those that are to come."""
+        columns = self._columns = self._columns or Columns()
+        if self._few:
+            columns.put(self._few)
+            self._few, self._few_size = [], 0
+        return columns
 
 
 def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Sequence[Refusal] = ()) -> Section:
@@ -230,19 +244,22 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
 def _size_of(pieces: Pieces) -> int:
     """What these pieces add where they are the first."""
     pk, tops, metrics, _, _, rare = pieces
-    size = HIT_BYTES + TEXT_BYTES + len(pk) + PLACE_BYTES * len(tops)
-    size += SHAPE_BYTES * (1 + len(metrics)) + AMOUNT_BYTES * len(metrics)
-    size += sum(map(_size_of_branch, tops)) + sum(map(_size_of_metric, metrics))
+    size = HIT_BYTES + _size_of_pk(pk) + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics)
+    size += sum(map(_size_of_branch, tops)) + _size_of_shape(metrics)
     return size + sum(_size_of_rare(value) + FIELD_BYTES for value in rare if value is not None)
 
 
-def _size_of_branch(top: tuple[str, bytes]) -> int:
+def _size_of_pk(pk: bytes) -> int:
+    return TEXT_BYTES + len(pk)
+
+
+def _size_of_branch(top: Top) -> int:
     name, below = top
-    return BRANCH_BYTES + len(name.encode()) + len(below)
+    return BRANCH_BYTES + len(name if name.isascii() else name.encode()) + len(below)
 
 
-def _size_of_metric(name: str) -> int:
-    return METRIC_BYTES + len(name.encode())
+def _size_of_shape(metrics: tuple[str, ...]) -> int:
+    return SHAPE_BYTES + sum(METRIC_BYTES + len(name if name.isascii() else name.encode()) for name in metrics)
 
 
 def _size_of_rare(value: Any) -> int:

@@ -88,13 +88,13 @@ class Most(NamedTuple):
 class Packed:
     """The hits of one request, in parts. For one thread at a time."""
 
-    __slots__ = ("_cells_of_last", "_form", "_most", "cells", "hits", "parts")
+    __slots__ = ("_cells_of_last", "_hits_of_last", "cells", "form", "hits", "most", "parts")
 
     def __init__(self, form: Form, most: Most, *hits: tuple[Row, int]):
         """hits: row and cells of each; more may be added."""
-        self._form, self._most = form, most
+        self.form, self.most = form, most
         self.parts: list[Any] = []
-        self.hits = self.cells = self._cells_of_last = 0
+        self.hits = self.cells = self._hits_of_last = self._cells_of_last = 0
         for row, cells in hits:
             self.add(row, cells)
 
@@ -109,18 +109,34 @@ class Packed:
         return BESIDE_BYTES + sum(part.memory for part in self.parts)
 
     def add(self, row: Row, cells: int) -> None:
-        self.put(self._form.piece_of(row), cells)
+        self.put(self.form.piece_of(row), cells)
 
     def put(self, piece: Any, cells: int) -> None:
         """Adds a hit of which the piece is known."""
-        part, most = self.parts[-1] if self.parts else None, self._most
-        self._cells_of_last += cells
-        if part is None or part.hits >= most.hits or self._cells_of_last > most.cells or part.grown(piece, most.bytes_):
-            part, self._cells_of_last = self._form.part(), cells
-            self.parts.append(part)
+        part = self.parts[-1] if self.parts else self.begin()
+        if not self.counted(cells, part.grown(piece, self.most.bytes_)):
+            part = self.begin()
+            self.counted(cells, False)
         part.put(piece)
+
+    def begin(self) -> Any:
+        """A part for the hits that follow."""
+        self._hits_of_last = self._cells_of_last = 0
+        self.parts.append(part := self.form.part())
+        return part
+
+    def counted(self, cells: int, is_full: bool) -> bool:
+        """Counts a hit that goes to the last part; or it does not, where that has no room for it.
+
+        is_full: in bytes. A hit that is larger than all may be has a part for itself.
+        """
+        hits, all_cells = self._hits_of_last + 1, self._cells_of_last + cells
+        if hits > 1 and (is_full or hits > self.most.hits or all_cells > self.most.cells):
+            return False
+        self._hits_of_last, self._cells_of_last = hits, all_cells
         self.hits += 1
         self.cells += cells
+        return True
 
 
 def _message_of_lines(
@@ -160,7 +176,6 @@ def _remember_line(row: Row) -> Callable[[float], bytes]:
 
 def _remember_pieces(row: Row) -> Callable[[float], Any]:
     pk, tops, metrics, amounts, _, rare = pieces_of(row)
-    amounts = tuple(amounts)
     return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare)
 
 

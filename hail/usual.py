@@ -7,13 +7,14 @@ Promise: both ways give the same row, and nothing is taken here that is refused 
 Nothing is remembered from one hit to the next: no stranger fills a table, and a hit that came never before costs the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from hail.draft import AMOUNT_BYTES, FEW, HIT_BYTES, PLACE_BYTES, Columns, Draft
 from hail.hit import (
     FIELDS,
     MAX_NUMBER,
@@ -25,12 +26,14 @@ from hail.hit import (
     Parsed,
     Reason,
     dimensions_of,
+    encode_row,
     metrics_of,
     millionths,
     ms_of,
     name_of,
     row_of,
 )
+from hail.packing import COLUMNS, Packed
 from hail.room import WIDE
 from hail.settings import Settings
 from hail.times import EPOCH, MOST_TEXT, in_utc
@@ -51,7 +54,10 @@ _SHORT_ISO = len("2026-01-01T00:00")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-Read = Callable[[bytes | msgspec.Raw], Any]
+Item = bytes | msgspec.Raw
+Read = Callable[[Item], Any]
+Put = Callable[[Item, float], bool]
+"""Puts the hit of a JSON text somewhere, at these epoch seconds. Whether its time was ahead of them."""
 
 
 class Unusual(Exception):
@@ -63,10 +69,10 @@ UNUSUAL = (Unusual, msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class Usual:
-    """The types of usual hits, and `row`, which makes a row of one. For many threads."""
+    """What reads usual hits, and makes rows of them or fills columns with them. For many threads."""
 
     def __init__(self, settings: Settings):
-        self.row = _rows(settings)
+        self.row, self._putting = _ways(settings)
         self._ascii, wide = (_type_of_hit(settings, settings.max_name_bytes // bytes_) for bytes_ in (1, WIDE))
         self._read_ascii, self._read_any = (msgspec.json.Decoder(kind).decode for kind in (self._ascii, wide))
 
@@ -78,6 +84,22 @@ class Usual:
         is_ascii = body.isascii() and not (b"\\" in body and b"\\u" in body)
         return self._read_ascii if is_ascii else self._read_any
 
+    def putting(self, body: bytes, packed: Packed, hits: int) -> Put:
+        """What puts the usual hits of a body into `packed`; raises as `reading` and `row` do, and then it has put nothing.
+
+        hits: about how many there are. Few go as rows, into columns of other requests.
+        """
+        read, row_of = self.reading(body), self.row
+        if packed.form is COLUMNS and hits > 2 * FEW:
+            return self._putting(packed, read)
+
+        def put(item: Item, now: float) -> bool:
+            row, cells, is_ahead = row_of(read(item), now)
+            packed.add(row, cells)
+            return is_ahead
+
+        return put
+
     def of_fields(self, fields: Mapping[str, Any], text: str) -> Any:
         """A usual hit of the fields that were read from a text; raises one of UNUSUAL. A text with escapes may hide other letters."""
         if not text.isascii() or "\\" in text:
@@ -85,7 +107,7 @@ class Usual:
         return msgspec.convert(fields, self._ascii)
 
 
-def read_none(item: Any) -> Any:
+def put_none(item: Item, now: float) -> bool:
     raise Unusual
 
 
@@ -116,7 +138,8 @@ def _type_of_hit(settings: Settings, letters: int) -> Any:
     return msgspec.defstruct("Usual", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _rows(settings: Settings) -> Callable[[Any, float], Parsed]:
+def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[[Packed, Read], Put]]:
+    """`row`, which makes a row of a usual hit, and `putting`, which puts many into columns."""
     intervals, most_cells, most_paths = len(settings.periods), settings.max_cells_per_hit, settings.max_paths
     bands = frozenset(settings.bands)
     no_sums = RESERVED.union(settings.kinds)
@@ -176,11 +199,27 @@ def _rows(settings: Settings) -> Callable[[Any, float], Parsed]:
                 raise Unusual
         return amounts
 
-    def row(hit: Any, now: float) -> Parsed:
-        # In the order of parse_row: when a function of hit.py refuses a part, all before it is sound.
-        pk, dimensions, metrics = hit.pk, hit.dimensions, hit.metrics
-        if pk is None:
+    def pk_of(value: Any) -> list[str]:
+        if value is None:
             raise Unusual
+        if type(value) is not list:
+            return [named(value)]
+        for name in value:
+            if type(name) is not str:
+                return [named(name) for name in value]
+        return value
+
+    def time_of(at: Any, now: float) -> tuple[int, bool]:
+        """Milliseconds since 1970, and whether it was ahead of the clock."""
+        if type(at) is float and _SECONDS_FROM <= at < now - _OVER_S and (ms := round(at * 1000)) / 1000 == at:
+            return ms, False  # its shortest decimal form has three places
+        at_ms = usual_ms(at, now)
+        return ms_of(at, now) if at_ms is None else (at_ms, False)
+
+    # Both in the order of parse_row: when a function of hit.py refuses a part, all before it is sound.
+
+    def row(hit: Any, now: float) -> Parsed:
+        dimensions, metrics = hit.dimensions, hit.metrics
         if hit.dimension is not None:
             if dimensions is not None:
                 raise Unusual
@@ -189,12 +228,7 @@ def _rows(settings: Settings) -> Callable[[Any, float], Parsed]:
             if metrics is not None:
                 raise Unusual
             metrics = hit.metric
-        if type(pk) is not list:
-            pk = [named(pk)]
-        for name in pk:
-            if type(name) is not str:
-                pk = [named(name) for name in pk]
-                break
+        pk = pk_of(hit.pk)
         if type(dimensions) is dict and not bands:
             tree, paths = below(dimensions)
         elif dimensions is not None:
@@ -215,19 +249,92 @@ def _rows(settings: Settings) -> Callable[[Any, float], Parsed]:
             cells = len(pk) * (paths + 1) * (len(amounts) + len(others)) * intervals
         if cells > most_cells:
             raise Unusual
-        at, is_ahead = hit.at, False
-        at_ms: int | None
-        if type(at) is float and _SECONDS_FROM <= at < now - _OVER_S and (at_ms := round(at * 1000)) / 1000 == at:
-            pass  # its shortest decimal form has three places
-        elif (at_ms := usual_ms(at, now)) is None:
-            at_ms, is_ahead = ms_of(at, now)
+        at_ms, is_ahead = time_of(hit.at, now)
         id_, event = hit.id, hit.event
         if id_ is None and event is None and visitor is None and not others:
             return (pk, tree, amounts, at_ms), cells, is_ahead
         id_, event = (label if label is None else named(label) for label in (id_, event))
         return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others or None), cells, is_ahead
 
-    return row
+    def putting(packed: Packed, read: Read) -> Put:
+        """What puts hits that `read` takes into columns: plain ones at once, others as a row."""
+        part: Draft | None = None
+        columns: Columns
+        pks: dict[tuple[str, ...], int] = {}
+        tops: dict[tuple[str, str], int] = {}
+        most_bytes = packed.most.bytes_
+
+        def begin() -> None:
+            nonlocal part, columns
+            part = packed.parts[-1] if packed.parts else packed.begin()
+            columns = part.in_columns()
+            pks.clear()
+            tops.clear()
+
+        def put_row(hit: Any, now: float) -> bool:
+            its_row, cells, is_ahead = row(hit, now)
+            packed.add(its_row, cells)
+            return is_ahead
+
+        def put(item: Item, now: float) -> bool:
+            hit = read(item)
+            dimensions, metrics = hit.dimensions, hit.metrics
+            is_plain = type(dimensions) is dict and type(metrics) is dict and bands.isdisjoint(dimensions)
+            if not is_plain or hit.dimension is not None or hit.metric is not None:
+                return put_row(hit, now)
+            if part is None or packed.parts[-1] is not part:
+                begin()
+            elif part.waits:
+                part.in_columns()
+            names = tuple(pk_of(hit.pk))
+            pk = pks.get(names)
+            if pk is None:
+                pk = pks[names] = columns.number_of_pk(encode_row(names))
+            paths, places = 0, []
+            for name, value in dimensions.items():
+                if type(value) is str:
+                    top = name, value
+                    place = tops.get(top)
+                    if place is None:
+                        place = tops[top] = columns.number_of_branch((name, encode_row({value: _LEAF})))
+                    places.append(place)
+                    paths += 2
+                elif value is not None:
+                    tree, nodes = below(value)
+                    places.append(columns.number_of_branch((name, encode_row(tree))))
+                    paths += nodes + 1
+            try:
+                amounts = amounts_of(metrics)
+            except Unusual:
+                return put_row(hit, now)
+            width = len(amounts)
+            cells = len(names) * (paths + 1) * width * intervals
+            if paths > most_paths or cells > most_cells:
+                raise Unusual
+            at_ms, is_ahead = time_of(hit.at, now)
+            rare: Sequence[str | None] = ()
+            if hit.id is not None or hit.visitor is not None or hit.event is not None:
+                rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
+            shape = columns.number_of_shape(tuple(amounts))
+            size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
+            if not packed.counted(cells, columns.size + size > most_bytes):
+                packed.begin()
+                return put(item, now)
+            columns.pk.append(pk)
+            columns.counts.append(len(places))
+            columns.places.extend(places)
+            columns.at.append(at_ms)
+            columns.shape.append(shape)
+            columns.amounts.extend(amounts.values())
+            if rare:
+                columns.put_rare(rare)
+            columns.size += size
+            columns.hits += 1
+            return is_ahead
+
+        return put
+
+    return row, putting
 
 
 def usual_millionths(number: float) -> int:

@@ -17,7 +17,7 @@ from hail.formats.posted import hit_of_json
 from hail.hit import HitError, Reason
 from hail.packing import Packed
 from hail.parameters import refuse_unknown
-from hail.usual import UNUSUAL, Read, read_none
+from hail.usual import UNUSUAL, put_none
 
 ITEM_ACCEPTED = {"status": "accepted"}
 UNUSUAL_AT_FIRST = 20
@@ -62,22 +62,23 @@ class Batch:
             self._acceptor.keep(caller, hits, skewed)
         return hits.hits, results
 
-    def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], read: Read) -> Checked:
-        settings, row_of, now = self._acceptor.settings, self._acceptor.usual.row, self._acceptor.clock()
-        hits = self._acceptor.publisher.pack()
+    def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], body: bytes) -> Checked:
+        acceptor = self._acceptor
+        settings, now, hits = acceptor.settings, acceptor.clock(), acceptor.publisher.pack()
+        put = acceptor.usual.putting(body, hits, len(items))
         skewed = unusual = 0
         results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(items)
         for number, item in enumerate(items):
             try:
                 try:
-                    row, cells, is_ahead = row_of(read(item), now)
+                    skewed += put(item, now)
                 except UNUSUAL:
                     unusual += 1
                     if unusual == number + 1 == UNUSUAL_AT_FIRST:
-                        read = read_none
+                        put = put_none
                     row, cells, is_ahead = hit_of_json(item, settings, now)
-                hits.add(row, cells)
-                skewed += is_ahead
+                    hits.add(row, cells)
+                    skewed += is_ahead
             except HitError as error:
                 results[number] = self._refuse(caller, error, item)
         return hits, skewed, results
@@ -89,8 +90,8 @@ class Batch:
         self._acceptor.note(caller, error, *came_of_body(item))
         return {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
 
-    def _items(self, caller: Caller, environ: Environ) -> tuple[list[bytes | msgspec.Raw], Read]:
-        """The items, which are some and not too many, and what reads those that are usual; raises Refused."""
+    def _items(self, caller: Caller, environ: Environ) -> tuple[list[bytes | msgspec.Raw], bytes]:
+        """The items, which are some and not too many, and all of the body; raises Refused."""
         acceptor = self._acceptor
         most = acceptor.settings.max_batch_hits
         try:
@@ -105,7 +106,7 @@ class Batch:
                 raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {most} hits, got {len(items)}")
         except HitError as error:
             raise Refused.by(error) from None
-        return items, acceptor.usual.reading(body)
+        return items, body
 
 
 def is_envelope(item: bytes | msgspec.Raw) -> bool:
