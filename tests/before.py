@@ -1,7 +1,7 @@
 """The program as it was before messages of version 2, from git, for tests of an upgrade and of the way back.
 
 before = program_before(folder)       # its root
-farm.worker.root = before             # what the farm starts from now on is of that version
+farm.worker.becomes(before)           # from its next start on
 """
 
 import io

@@ -31,12 +31,18 @@ from whale.health.audit import Look, audit
 from whale.store.redis import connect
 
 ROOT = Path(__file__).parents[1]
-PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+
+
+def procfile(root: Path) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in (root / "Procfile").read_text().splitlines())
+
+
+PROCFILE = procfile(ROOT)
 BINARIES = str(Path(sys.executable).parent)
 
 
 class Program:
-    """One line of the Procfile as a process; what it says goes to a file. root: of the program, which may be of another version."""
+    """One line of the Procfile as a process; what it says goes to a file. root: of the program."""
 
     def __init__(self, name: str, line: str, environ: dict[str, str], folder: Path):
         self.name, self.environ, self.root = name, environ, ROOT
@@ -46,6 +52,13 @@ class Program:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def becomes(self, root: Path) -> None:
+        """Of another version from its next start on."""
+        lines = procfile(self.root)
+        word = next(word for word, line in lines.items() if self._line.startswith(line))
+        self._line = procfile(root)[word] + self._line.removeprefix(lines[word])
+        self.root = root
 
     def start(self, fault: str = "", **environ: str) -> None:
         """fault: one of tests/faulty.py.  environ: settings that differ from the farm's, this time."""

@@ -131,7 +131,7 @@ def restart(root: Path, *programs: Program, **settings: str) -> None:
     """settings: without the prefix."""
     for program in programs:
         program.stop()
-        program.root = root
+        program.becomes(root)
         program.start(**{f"HAILWHALE_{name}": value for name, value in settings.items()})
 
 
@@ -151,7 +151,7 @@ def test_a_message_of_version_1_counts_once_whichever_worker_is_killed(
     """again: of the worker before, which gets the first message again, and another one."""
     one = Sender(1, farm.queue)
     for root, word in ((ROOT, fault), (before, again), (ROOT, "")):
-        farm.worker.root = root
+        farm.worker.becomes(root)
         farm.worker.start(word)
         send(farm, one.next())
         if word:
@@ -171,7 +171,7 @@ def test_a_message_of_version_2_waits_with_the_dead_ones_of_a_worker_before(farm
     farm.worker.dies()
     assert are_counted(farm, two)
     first = counted(farm)
-    farm.worker.root = before
+    farm.worker.becomes(before)
     farm.worker.start()
     send(farm, two.next())
     wait_until(lambda: farm.depth(dead) == 2, what="dead messages")
@@ -180,7 +180,7 @@ def test_a_message_of_version_2_waits_with_the_dead_ones_of_a_worker_before(farm
     assert farm.depth(dead) == 2
     assert counted(farm) == first
     assert closes(farm)
-    farm.worker.root = ROOT
+    farm.worker.becomes(ROOT)
     farm.worker.start()
     hailwhale(ROOT, farm, "doctor", "--replay")
     wait_until(lambda: are_counted(farm, two), what="the hits of both")
@@ -197,7 +197,7 @@ def test_a_spool_file_of_version_1_goes_from_hailwail_to_hailwail(embedded: Farm
     one = Sender(1, embedded.folder.name)
     one.spool(embedded, 5)
     for root, fault in ((ROOT, "between-shards:2"), (before, "between-shards:4"), (ROOT, "")):
-        embedded.hailwail.root = root
+        embedded.hailwail.becomes(root)
         embedded.hailwail.start(fault)
         if fault:
             embedded.hailwail.dies()
@@ -218,7 +218,7 @@ def test_a_hailwail_before_sets_a_file_of_version_2_aside_whole_and_it_counts_on
     embedded.hailwail.start("between-shards:2")
     embedded.hailwail.dies()
     some = counted(embedded)
-    embedded.hailwail.root = before
+    embedded.hailwail.becomes(before)
     embedded.hailwail.start()
     aside = embedded.spool.path / name.replace(".spool", ".damaged")
     wait_until(aside.exists, what="the file aside")
@@ -226,7 +226,7 @@ def test_a_hailwail_before_sets_a_file_of_version_2_aside_whole_and_it_counts_on
     assert aside.read_bytes() == data
     assert counted(embedded) == some
     aside.rename(aside.with_suffix(".spool"))
-    embedded.hailwail.root = ROOT
+    embedded.hailwail.becomes(ROOT)
     embedded.hailwail.start()
     wait_until(lambda: not embedded.spool.names(), what="an empty spool")
     assert are_counted(embedded, two)
@@ -267,7 +267,8 @@ def test_an_import_through_workers_of_each_version_counts_each_row_once(
     importing, store = Importing(tmp_path, farm.hail.environ), connect(farm.settings)
     importing.grow(4950)
     here, there = (before, ROOT) if begins == "before" else (ROOT, before)
-    farm.worker.root = importing.root = here
+    importing.root = here
+    farm.worker.becomes(here)
     farm.worker.start("before-ack:20")
     importing.dies("after-send")
     importing.root = there
@@ -343,7 +344,7 @@ def test_versions_that_take_turns_and_are_killed_at_random_count_each_hit_once(
             program = chance.choice([farm.worker, farm.hailwail, farm.hail])
             time.sleep(chance.uniform(0, 0.3))
             program.kill9()
-            program.root = chance.choice([before, ROOT])
+            program.becomes(chance.choice([before, ROOT]))
             program.start()
             load.more(30)
             if turn % 4 == 3:
