@@ -35,8 +35,10 @@ A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the 
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -67,6 +69,8 @@ MAGIC, END = b"HW", b"."
 MOST_HITS = 2**20  # of a section
 MOST_PLACES = 2**22  # branches of all its hits
 UNITS = (10**6, 10**4)  # whole amounts, and cents
+MANY = 100  # hits of a section from which on it costs less to add them up in columns than one by one
+TOGETHER = 256  # hits that are made when one of them is looked at
 EARLIEST, LATEST = -(2**43), 2**43 - 1
 FIELDS = frozenset(("event", "id", "ignored", "others", "visitor"))
 """What hits may carry that this program knows."""
@@ -161,6 +165,7 @@ _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+_NONE, _ZERO = np.zeros(0, np.int64), np.zeros(1, np.int64)
 _VALUES: Mapping[str, Any] = {"id": str, "visitor": str, "event": str, "others": OthersOnWire, "ignored": list[str]}
 
 
@@ -352,26 +357,98 @@ def messages_of(body: bytes) -> list[Message]:
             at=at,
             lasting=lasting,
             refused=list(section.refused),
-            hits=hits_of(section),
+            hits=Hits(section) if section.hits >= MANY else hits_of(section),
         )
         for section in found.sections
     ]
 
 
 def hits_of(section: Section) -> list[WireHit]:
-    """Its hits one by one, as a message of version 1 has them."""
-    pks = [msgspec.Raw(pk.encode()) for pk in section.pks]
-    branches = [b"%b:%b" % (_encode_text(name), below.encode()) for name, below in section.branches]
-    places, end = section.places.tolist(), 0
-    amounts = [iter(some.tolist()) for some in section.amounts]
-    hits = []
-    columns = zip(*(column.tolist() for column in (section.counts, section.pk, section.at, section.shape)), strict=True)
-    for count, pk, at, shape in columns:
-        begin, end = end, end + count
-        dimensions = msgspec.Raw(b"{%b}" % b",".join(branches[place] for place in places[begin:end]))
-        metrics = {section.metrics[number]: next(amounts[number]) for number in section.shapes[shape]}
-        hits.append(WireHit(pks[pk], dimensions, metrics, at))
-    for name, (positions, values) in section.fields.items():
-        for position, value in zip(positions.tolist(), values, strict=True):
-            setattr(hits[position], name, value)
-    return hits
+    """All of them at once."""
+    return list(Hits(section))
+
+
+class Hits(Sequence[WireHit]):
+    """The hits of a section, as a message of version 1 has them. They are made when they are looked at, some at a time."""
+
+    def __init__(self, section: Section):
+        self.section = section
+        self._known: dict[int, list[WireHit]] = {}
+
+    def __len__(self) -> int:
+        return self.section.hits
+
+    def __iter__(self) -> Iterator[WireHit]:
+        return chain.from_iterable(map(self._some, range(0, len(self), TOGETHER)))
+
+    def __getitem__(self, position: Any) -> Any:
+        """position: from 0, no slice."""
+        if not 0 <= position < len(self):
+            raise IndexError(position)
+        first = position - position % TOGETHER
+        if first not in self._known:
+            self._known[first] = self._some(first)
+        return self._known[first][position - first]
+
+    def values(self, field: str) -> Iterable[tuple[int, Any]]:
+        """Of what few hits carry: positions, and the values there."""
+        positions, values = self.section.fields.get(field, (_NONE, ()))
+        return zip(positions.tolist(), values, strict=True)
+
+    @cached_property
+    def metrics(self) -> tuple[Ints, Ints, Ints]:
+        """How many metrics each hit has; and of all of them, hit by hit, their numbers and amounts."""
+        section = self.section
+        lengths = np.array([len(shape) for shape in section.shapes], np.int64)
+        having = lengths[section.shape]
+        at = runs((np.cumsum(lengths) - lengths)[section.shape], having)
+        numbers = np.array(list(chain.from_iterable(section.shapes)), np.int64)[at]
+        amounts = np.empty(len(numbers), np.int64)
+        amounts[np.argsort(numbers, kind="stable")] = np.concatenate((_NONE, *section.amounts))
+        return having, numbers, amounts
+
+    @cached_property
+    def _begins(self) -> tuple[Ints, Ints]:
+        """Where the branches and the amounts of each hit begin, and where the last ones end."""
+        return _begins(self.section.counts), _begins(self.metrics[0])
+
+    @cached_property
+    def _texts(self) -> tuple[list[msgspec.Raw], list[bytes]]:
+        pks = [msgspec.Raw(pk.encode()) for pk in self.section.pks]
+        return pks, [b"%b:%b" % (_encode_text(name), below.encode()) for name, below in self.section.branches]
+
+    def _some(self, first: int) -> list[WireHit]:
+        """TOGETHER hits, or those that are left."""
+        section, (pks, branches) = self.section, self._texts
+        last = min(first + TOGETHER, len(self))
+        columns = (column[first:last].tolist() for column in (section.counts, section.pk, section.at, section.shape))
+        begin, end = (int(self._begins[0][at]) for at in (first, last))
+        places = iter(section.places[begin:end].tolist())
+        begin, end = (int(self._begins[1][at]) for at in (first, last))
+        amounts = iter(self.metrics[2][begin:end].tolist())
+        hits = []
+        for count, pk, at, shape in zip(*columns, strict=True):
+            dimensions = msgspec.Raw(b"{%b}" % b",".join([branches[place] for place in islice(places, count)]))
+            metrics = {section.metrics[number]: next(amounts) for number in section.shapes[shape]}
+            hits.append(WireHit(pks[pk], dimensions, metrics, at))
+        for name, (positions, values) in section.fields.items():
+            begin, end = np.searchsorted(positions, (first, last)).tolist()
+            for position, value in zip(positions[begin:end].tolist(), values[begin:end], strict=True):
+                setattr(hits[position - first], name, value)
+        return hits
+
+
+def ids_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
+    """Positions of hits that have an id, and these."""
+    if isinstance(hits, Hits):
+        return hits.values("id")
+    return ((position, hit.id) for position, hit in enumerate(hits) if hit.id is not None)
+
+
+def runs(begins: Ints, lengths: Ints) -> Ints:
+    """begin, begin + 1, … of each, as many as its length, one after the other."""
+    return np.repeat(begins - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+
+
+def _begins(counts: Ints) -> Ints:
+    return np.concatenate((_ZERO, np.cumsum(counts)))

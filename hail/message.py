@@ -139,9 +139,9 @@ def mark_of(version: int, lasting: bool, account: str, publisher: str, seq: int)
 
 
 class Message(_Envelope, kw_only=True):
-    """The hits of one account in one message, decoded."""
+    """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`."""
 
-    hits: list[WireHit]
+    hits: Sequence[WireHit]
 
     @property
     def name(self) -> tuple[str, int]:

@@ -10,12 +10,13 @@ a path takes the paths below it along, in that one pk. So what a reset leaves do
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hail.message import Mark
 from whale.dimension import Path, Pk
 from whale.metric import is_narrow
 from whale.period import Interval
+from whale.sums import Ints, numbered
 
 Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
@@ -77,6 +78,60 @@ Level = dict[int, Sums]  # by bucket
 Cells = dict[Interval, Level]  # levels may share their sums: read them, do not add to them
 
 
+class Rows(NamedTuple):
+    """Columns of the sums of one interval, by bucket, then branch, then metric: numbers in the table, and the amount."""
+
+    bucket: Ints
+    branch: Ints
+    metric: Ints
+    amount: Ints
+
+
+class TableLevel(NamedTuple):
+    """starts: epoch seconds of each bucket. rows: other intervals may have the very same ones, with other starts."""
+
+    starts: Sequence[int]
+    rows: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Sums as columns of numbers: the fast form of cells, of hits that come as columns."""
+
+    branches: Sequence[Branch] = ()
+    metrics: Sequence[str] = ()
+    levels: Mapping[Interval, TableLevel] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.branches)
+
+    def needs(self, interval: Interval) -> Iterator[tuple[Branch, Amounts]]:
+        """Each branch of an interval with the metrics it has there, and no amounts."""
+        width = len(self.metrics)
+        rows = self.levels[interval].rows
+        found, _ = numbered(rows.branch * width + rows.metric, len(self.branches) * width)
+        if len(found) == len(self.branches) * width:
+            every = dict.fromkeys(self.metrics, 0)
+            yield from ((branch, every) for branch in self.branches)
+            return
+        needed: dict[int, Amounts] = {}
+        for branch, metric in zip((found // width).tolist(), (found % width).tolist(), strict=True):
+            needed.setdefault(branch, {})[self.metrics[metric]] = 0
+        yield from ((self.branches[branch], names) for branch, names in needed.items())
+
+    @property
+    def cells(self) -> Cells:
+        """The same in the form that is easy to read."""
+        found: Cells = {}
+        for interval, (starts, rows) in self.levels.items():
+            level: dict[int, Sums] = {}
+            for bucket, branch, metric, amount in zip(*(column.tolist() for column in rows), strict=True):
+                sums = level.setdefault(starts[bucket], {})
+                sums.setdefault(self.branches[branch], {})[self.metrics[metric]] = amount
+            found[interval] = level
+        return found
+
+
 # Beside sums
 
 Value = tuple[int | str, ...]
@@ -115,11 +170,13 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
 class Batch:
     """What some messages add up to, for a store to apply.
 
-    tallies: one a message.  cells, extras: of all of them together.  resets: those that were heeded.  shards: only these take it.
+    tallies: one a message.  cells, table, extras: of all of them together; what is in both cells and table is added up.
+    resets: those that were heeded.  shards: only these take it.
     """
 
     tallies: Sequence[Tally] = ()
     cells: Cells = field(default_factory=dict)
+    table: Table = field(default_factory=Table)
     extras: Extras = field(default_factory=Extras)
     resets: frozenset[Reset] = frozenset()
     shards: Collection[int] | None = None

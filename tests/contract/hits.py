@@ -1,8 +1,13 @@
 """Hits and messages in few words, for tests of what becomes of them."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from hail.columns import Hits, decode, encode, messages_of
+from hail.draft import section_of
 from hail.hit import encode_hit, parse_hit
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings
@@ -26,6 +31,20 @@ def message(
     """As Hail would make it at NOW."""
     wire = [encode_hit(parse_hit(hit, settings, NOW)) for hit in hits]
     return decode_message(encode_message(publisher, seq, account, total or len(wire), int(NOW * 1000), wire, lasting))
+
+
+def publisher_of(account: str) -> str:
+    """One of this account alone: messages of version 2 are remembered under no account."""
+    return hashlib.sha256(account.encode()).hexdigest()[:16]
+
+
+def in_columns(parts: Sequence[Message]) -> list[Message]:
+    """As one message of version 2 brings them, and in columns however few they are. parts: messages of several accounts, of one name."""
+    first = parts[0]
+    sections = [section_of(part.account, part.total, part.hits, part.refused) for part in parts]
+    body = encode(first.publisher, first.seq, first.at, sections, first.lasting)
+    both = zip(messages_of(body), decode(body).sections, strict=True)
+    return [msgspec.structs.replace(part, hits=Hits(section)) for part, section in both]
 
 
 def sums(

@@ -17,7 +17,7 @@ from hail.message import decode_message, encode_message
 from hail.settings import DAY, HOUR, MONTH, Settings
 from tests import cut
 from tests.contract.conftest import open_store
-from tests.contract.hits import NOW, PUBLISHER, everything, message, sums
+from tests.contract.hits import NOW, PUBLISHER, everything, in_columns, message, publisher_of, sums
 from tests.laws import law
 from whale.answer.series import Question, plotpoints, totals
 from whale.count.apply import Applier
@@ -345,9 +345,11 @@ def test_any_split_order_and_redelivery_of_any_kind_is_as_one_apply_in_memory(
     account = f"{unique}-{next(ACCOUNTS)}"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(some)), max_size=3)))
     parts = [some[i:j] for i, j in zip([0, *cuts], [*cuts, len(some)], strict=True)]
-    messages = [message(part, settings, account, seq) for seq, part in enumerate(parts)]
+    publisher = publisher_of(account)
+    messages = [message(part, settings, account, seq, publisher=publisher) for seq, part in enumerate(parts)]
     reference = MemoryStore(settings)
     Applier(reference, settings).apply(messages, NOW)
+    messages = [each if data.draw(st.booleans()) else in_columns([each])[0] for each in messages]
     deliveries = data.draw(st.permutations(messages * data.draw(st.integers(1, 2))))
     applier = Applier(store, settings)
     while deliveries:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hail.hit import parse_hit
 from hail.settings import DAY, Settings
-from tests.contract.hits import NOW, everything, message
+from tests.contract.hits import NOW, everything, in_columns, message, publisher_of
 from tests.laws import law
 from whale.count.apply import Applier
 from whale.count.denormalize import expand
@@ -58,7 +58,10 @@ def test_any_split_any_order_and_any_redelivery_give_the_same_cells(
     account = f"{unique}-{next(ACCOUNTS)}"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(some)), max_size=3)))
     parts = [some[i:j] for i, j in zip([0, *cuts], [*cuts, len(some)], strict=True)]
-    messages = [message(part, settings, account, seq) for seq, part in enumerate(parts)]
+    messages = [
+        message(part, settings, account, seq, publisher=publisher_of(account)) for seq, part in enumerate(parts)
+    ]
+    messages = [each if data.draw(st.booleans()) else in_columns([each])[0] for each in messages]
     deliveries = data.draw(st.permutations(messages * data.draw(st.integers(1, 2))))
     groups = []
     while deliveries:

@@ -68,7 +68,7 @@ def message_of(given: dict[str, list[WireHit]], refused: list[Refusal] | None = 
 def test_the_same_hits_come_out(accounts: dict[str, list[WireHit]], refused: list[Refusal], lasting: bool) -> None:
     message = message_of(accounts, refused, lasting)
     found = messages_of(message)
-    assert {each.account: each.hits for each in found} == accounts
+    assert {each.account: list(each.hits) for each in found} == accounts
     for each in found:
         assert (each.v, each.name, each.at, each.lasting) == (2, ("0" * 16, 3), 1_795_300_800_250, lasting)
         assert (each.total, each.refused) == (7 + len(each.hits), refused)

@@ -1,19 +1,23 @@
 """The core: coalescing equals expanding each hit by itself."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hail.columns import Hits, decode, encode
+from hail.draft import section_of
 from hail.hit import Dimensions, encode_hit, parse_hit
 from hail.message import WireHit, decode_message, encode_message
 from hail.room import Room
 from hail.settings import DAY, HOUR, MONTH, Retention, load
 from tests.laws import law
-from whale.cells import Cells, Level, targets
+from whale.cells import Cells, Level, Table, targets
 from whale.count.denormalize import Branches, coalesce, denormalize, expand, finest_of
 from whale.count.extras import places_of
+from whale.count.sections import Usual, places_in
 from whale.period import Interval
 
 SETTINGS = load({})
@@ -24,6 +28,18 @@ DAY_OF_NOW, HOUR_OF_NOW = 1_789_948_800, 1_790_002_800
 def wire_hits(hits: list[dict[str, Any]]) -> list[WireHit]:
     wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in hits]
     return decode_message(encode_message("0" * 16, 0, "a", len(wire), 0, wire)).hits
+
+
+def in_columns(hits: Sequence[WireHit], *, account: str = "a") -> Hits:
+    """As a message of version 2 brings them."""
+    body = encode("0" * 16, 0, 0, [section_of(account, len(hits), hits)])
+    return Hits(decode(body).sections[0])
+
+
+def table_of(some: Sequence[WireHit], table: Sequence[Retention], zone: str, left_out: Collection[int] = ()) -> Table:
+    found, usual = in_columns(some), Usual(table)
+    assert usual.take(found, places_in(found, Branches())[0], left_out) is not None
+    return usual.table(zone, NOW)
 
 
 def flat(cells: Cells) -> Counter[Any]:
@@ -109,9 +125,9 @@ def test_coalescing_equals_expanding_each_hit(
     level: Level = {}
     wire = wire_hits(some)
     coalesce(wire, places_of(wire, Branches())[0], finest_of(table), level)
-    assert flat(denormalize(level, finest_of(table), table, zone, NOW)) == Counter(
-        {k: v for k, v in expected.items() if v}
-    )
+    sums = Counter({k: v for k, v in expected.items() if v})
+    assert flat(denormalize(level, finest_of(table), table, zone, NOW)) == sums
+    assert flat(table_of(wire, table, zone).cells) == sums
 
 
 def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_not() -> None:

@@ -32,6 +32,7 @@ PURE = {
     "whale/plot.py",
     "whale/share.py",
     "whale/spy.py",
+    "whale/sums.py",
     "whale/answer/rank_details.py",
     "whale/answer/change.py",
     "whale/formatting.py",
@@ -55,6 +56,7 @@ PURE = {
     "whale/commands/mapping.py",
     "whale/commands/shop.py",
     "whale/count/resets.py",
+    "whale/count/sections.py",
     "whale/count/taken.py",
     "whale/count/tallies.py",
     "whale/decide/chance.py",
@@ -118,7 +120,7 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
-    "columns": "NewerMessage check_version messages_of read_envelope",
+    "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
     "access": "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted methods_of preflight right_of",
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",

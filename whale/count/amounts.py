@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from hail.columns import Hits
 from hail.settings import Settings
 from whale.cells import Batch, Level
 from whale.count.denormalize import coalesce, denormalize, finest_of
 from whale.count.extras import Gathered
+from whale.count.sections import Places, Usual
 from whale.count.taken import Taken
 
 
@@ -13,18 +15,31 @@ class Amounts:
     def __init__(self, settings: Settings):
         self._periods, self._finest = settings.periods, finest_of(settings.periods)
         self._level: Level = {}
+        self._usual = Usual(settings.periods)
         self._extras = Gathered(settings.periods)
         self.cells = 0
 
     @property
     def size(self) -> int:
         """Sums: what one apply makes Redis add in each interval, give or take the paths of a branch; and names."""
-        return sum(map(len, self._level.values())) + self._extras.names
+        return sum(map(len, self._level.values())) + self._usual.size + self._extras.names
 
     def take(self, taken: Taken) -> None:
         others = self._extras.of(taken.message.name, taken.branches, self._level)
-        self.cells += coalesce(taken.message.hits, taken.places, self._finest, self._level, taken.left_out, others)
+        hits, places, left_out = taken.message.hits, taken.places, taken.left_out
+        if isinstance(hits, Hits) and isinstance(places, Places):
+            cells = self._usual.take(hits, places, left_out)
+            if cells is not None:
+                self.cells += cells
+                for position, values in hits.values("others"):
+                    if position not in left_out:
+                        found, targeted = places[position]
+                        others(position, hits[position], found)
+                        self.cells += targeted * len(values)
+                return
+        self.cells += coalesce(hits, places, self._finest, self._level, left_out, others)
 
     def fill(self, batch: Batch, zone: str, now: float) -> Batch:
         cells = denormalize(self._level, self._finest, self._periods, zone, now)
-        return replace(batch, cells=cells, extras=self._extras.extras(zone, now))
+        table, extras = self._usual.table(zone, now), self._extras.extras(zone, now)
+        return replace(batch, cells=cells, table=table, extras=extras)

@@ -28,6 +28,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from hail.columns import ids_of
 from hail.hit import Reason
 from hail.message import ACCOUNT, Mark, Message
 from hail.room import MEGABYTE, Room, give_back, resident_bytes
@@ -58,7 +59,7 @@ _Whole = Sequence[Message]
 """All that one delivery holds: a message of version 1, or of a later one what it holds of each account. Never taken apart."""
 _Part = tuple[str, str, int]
 """Account, publisher, seq."""
-_Places = dict[_Part, list[Placed]]
+_Places = dict[_Part, Sequence[Placed]]
 """Of each message the branches of its hits."""
 _LeftOut = dict[_Part, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
@@ -298,14 +299,14 @@ class Applier:
             name, part = message.name, message.part
             unread = left_out.get(part, {})
             ids, at = asked.setdefault(message.account, []), places.setdefault(message.account, [])
-            for position, hit in enumerate(message.hits):
-                if hit.id is None or position in unread:
+            for position, hit_id in ids_of(message.hits):
+                if position in unread:
                     continue
-                if hit.id in mine:
+                if hit_id in mine:
                     left_out.setdefault(part, {})[position] = Reason.DUPLICATE
                 else:
-                    mine.add(hit.id)
-                    ids.append((hit.id, name))
+                    mine.add(hit_id)
+                    ids.append((hit_id, name))
                     at.append((part, position))
         for account, ids in asked.items():
             for taken in self._store.claim(account, ids, now) if ids else ():

@@ -31,9 +31,9 @@ from whale.metric import is_narrow
 from whale.period import Interval, bucket_start, day_start, month_start
 
 Held = TypeVar("Held")
-"""What is held of a branch in a bucket: Amounts; or names, or values, see cells.py."""
+"""What is held of a bucket: of each branch Amounts; or names, or values, see cells.py."""
 BRANCHES_BYTES = 64_000_000
-HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 700, 150, 250
+HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 750, 150, 250
 """What one costs in memory beside its text, with its place in a dict; of a branch with the plan that a store makes of it."""
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
@@ -104,10 +104,10 @@ class Branches:
         """`of`, with their cells."""
         known = self._of_hit.get((pk, dimensions))
         if known is None:
-            root = self._one(pk, "", b"")
+            root = self.one(pk, "", b"")
             found, cells = [root], root.cells
             for name, below in _decode_tops(dimensions).items():
-                branch = self._one(pk, name, bytes(below))
+                branch = self.one(pk, name, bytes(below))
                 found.append(branch)
                 cells += branch.cells
             known = self._of_hit[pk, dimensions] = tuple(found), cells
@@ -116,7 +116,7 @@ class Branches:
             self._room.held += size
         return known
 
-    def _one(self, pk: bytes, name: str, below: bytes) -> Branch:
+    def one(self, pk: bytes, name: str, below: bytes) -> Branch:
         """The branch of a top-level dimension and the text of what is below it; of no text, the root."""
         key = pk, name, below
         branch = self._single.get(key)
@@ -133,7 +133,7 @@ class Branches:
     def _take(self, branch: Branch, text: int) -> None:
         """text: bytes of its key."""
         paths = len(branch.paths)
-        size = 3 * text + BRANCH_BYTES + paths * PATH_BYTES + len(branch.pk) * (PLAN_BYTES + 8 * paths)
+        size = 3 * text + BRANCH_BYTES + paths * PATH_BYTES + len(branch.pk) * (PLAN_BYTES + 16 * paths)
         self._bytes += size
         self._room.held += size
 
@@ -233,20 +233,20 @@ def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: s
 
 
 def by_interval(
-    level: dict[int, dict[Branch, Held]],
+    level: dict[int, Held],
     finest: int,
     periods: Iterable[Retention],
     zone: str,
     now: float,
-    added: Callable[[list[dict[Branch, Held]]], dict[Branch, Held]],
-) -> dict[Interval, dict[int, dict[Branch, Held]]]:
+    added: Callable[[list[Held]], Held],
+) -> dict[Interval, dict[int, Held]]:
     """A level at `finest` seconds for each interval that still keeps it, by epoch seconds of the bucket's start.
 
     added: what several finer buckets make together.  Each interval is made from the widest finer one that it is made of: a day from
     hours where no hour is cut by the zone's midnight, else from quarters.
     """
-    found: dict[Interval, dict[int, dict[Branch, Held]]] = {}
-    days: dict[int, dict[Branch, Held]] = {}
+    found: dict[Interval, dict[int, Held]] = {}
+    days: dict[int, Held] = {}
     finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
     newest = max(finer[0][1], default=0)
     for interval, kept in periods:

@@ -5,11 +5,13 @@ hits ── gather ──► finest: bucket -> branch -> {metric: names, or the 
 
 from collections.abc import Callable, Iterable, Sequence
 
+from hail.columns import Hits
 from hail.hit import MOMENTS_KIND
 from hail.message import UNREADABLE, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Retention
 from whale.cells import Branch, Extras, Level, Names, Value, Values, stays
 from whale.count.denormalize import NOWHERE, Branches, BranchesBelow, Placed, by_interval, finest_of
+from whale.count.sections import places_in
 from whale.metric import bin_of, bins_of, distinct_periods, moments, more_moments
 
 OTHER_KINDS = {*KINDS, MOMENTS_KIND} - {SUM}
@@ -127,11 +129,17 @@ def _staying(parts: list[Values]) -> Values:
     return found
 
 
-def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[list[Placed], list[int]]:
+def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[Sequence[Placed], list[int]]:
     """The branches of each hit; and the positions of those that are not of the wire form, which have none.
 
     Whether one is rests on its bytes alone, so two deliveries agree.
     """
+    if isinstance(hits, Hits):
+        found, unread = places_in(hits, branches)
+        unsound = (
+            at for at, others in hits.values("others") if not all(_is_sound(*other) for other in others.values())
+        )
+        return found, sorted({*unread, *unsound})
     places, undecodable, known = [], [], branches.known
     for position, hit in enumerate(hits):
         text = bytes(hit.pk), bytes(hit.dimensions)

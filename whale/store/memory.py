@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -258,7 +259,8 @@ class MemoryStore:
 
     def _add_up(self, account: str, batch: Batch) -> None:
         self._tallies.setdefault(account, []).extend(batch.tallies)
-        for interval, level in reversed(batch.cells.items()):  # the widest has every path, in the order they came
+        both = chain(reversed(batch.cells.items()), reversed(batch.table.cells.items()))
+        for interval, level in both:  # the widest has every path, in the order they came
             for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
                 for pk, paths in kept_targets(self._fold_pk(account, branch.pk), branch):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))

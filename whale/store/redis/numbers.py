@@ -7,7 +7,9 @@ number.
 
 import logging
 import secrets
+from array import array
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,7 +18,7 @@ import redis
 from hail.hit import Reason
 from hail.room import MEGABYTE, WIDE, Room
 from hail.settings import QUANTILE
-from whale.cells import Branch, Cells, Reset, kept_targets, narrow_targets
+from whale.cells import Branch, Cells, Reset, Table, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
@@ -29,7 +31,7 @@ from whale.store.redis.keys import PAGE, PAGE_BITS, Keys
 
 log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))
-NAME_BYTES, DICTIONARY_BYTES = 650, 1200  # what one costs in memory beside its text
+NAME_BYTES, DICTIONARY_BYTES = 650, 1400  # what one costs in memory beside its text
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001
@@ -72,8 +74,9 @@ class ResetLog:
 _reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
 
 
-# A branch's plan is (stamp, (rows, names, narrow)): where its cells go, the metrics that all of these dictionaries know, and where
-# its distinct counts are, once that was asked for.
+# A branch's plan is (stamp, (rows, names, narrow, slots)): where its cells go, the metrics that all of these dictionaries know, where
+# its distinct counts are, once that was asked for, and where its cells go as integers of 64 bits: a number of Numbers.pages * PAGE +
+# a node on that page.
 Plan = list[tuple[tuple[Dictionary, int], tuple[str, ...]]]  # a dictionary and a page, nodes on it as "#5"
 Narrow = list[tuple[Dictionary, tuple[int, ...]]]  # a dictionary and nodes
 
@@ -94,6 +97,8 @@ class Numbers:
         self._folded_bytes = 0
         self._directory_until = 0.0
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
+        self._page_numbers: dict[tuple[Dictionary, int], int] = {}
+        self.pages: list[tuple[Dictionary, int]] = []  # those that slots of plans name
         self._reset_logs: dict[tuple[str, int], ResetLog] = {}
         self.drops = 0  # what was made ready before the last one may rest on numbers that Redis does not know
 
@@ -116,7 +121,7 @@ class Numbers:
             del self._reset_logs[account, shard]
             self._dropped()
 
-    def resolve(self, account: str, keys: Keys, cells: Cells) -> bool:
+    def resolve(self, account: str, keys: Keys, cells: Cells, table: Table) -> bool:
         """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
 
         False where a dictionary turned out to be gone: it is forgotten, ask again.
@@ -124,12 +129,12 @@ class Numbers:
         wanted: dict[Branch, dict[str | Kinded, int]] = {}
         stamp = self._stamp
         whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
-        for level in reversed(cells.values()) if whole is None else [cells[whole]]:
-            for sums in level.values():
-                for branch, amounts in sums.items():
-                    plan = branch.plan
-                    if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
-                        wanted.setdefault(branch, {}).update(amounts)
+        intervals = [*reversed(cells)] if whole is None else [whole]
+        needs = (item for interval in intervals for sums in cells[interval].values() for item in sums.items())
+        for branch, amounts in chain(needs, *map(table.needs, intervals if table else ())):
+            plan = branch.plan
+            if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
+                wanted.setdefault(branch, {}).update(amounts)
         fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
         if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
             return False
@@ -160,13 +165,43 @@ class Numbers:
             sound = [(dictionary, paths) for dictionary, paths in found if not dictionary.broken]
             for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
                 lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
-            branch.plan = self._stamp if len(sound) == len(found) else None, (_plan(sound), set(), [])
+            rows, slots = self._plan(sound)
+            branch.plan = self._stamp if len(sound) == len(found) else None, (rows, set(), [], slots)
         for branch, needed in wanted.items():
             assert branch.plan is not None
             branch.plan[1][1].update(needed)
         for shard, count in lost.items():
             self._client.hincrby(keys.faults(shard), Reason.WRONG_TYPE, count)
         return True
+
+    def _plan(self, found: Iterable[tuple[Dictionary, tuple[Path, ...]]]) -> tuple[Plan, bytes]:
+        """The rows of a branch, and its slots.
+
+        Bins of a metric that has another kind are planned on a page below 0: the number that says why they are lost.
+        """
+        plan: Plan = []
+        slots = array("q")
+        for dictionary, paths in found:
+            pages: dict[int, dict[int, None]] = {}
+            for path in paths:
+                if (bin_ := split_bin(path)) and (refusal := dictionary.metrics[bin_[1], QUANTILE]) < 0:
+                    plan.append(((dictionary, refusal), (repr(path),)))
+                    continue
+                number = dictionary.nodes[path][0]
+                pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
+            for page, nodes in pages.items():
+                plan.append(((dictionary, page), tuple(NODE[node] for node in nodes)))
+                base = self._page_number(dictionary, page) * PAGE
+                slots.extend(base + node for node in nodes)
+        return plan, slots.tobytes()
+
+    def _page_number(self, dictionary: Dictionary, page: int) -> int:
+        where = dictionary, page
+        number = self._page_numbers.get(where)
+        if number is None:
+            number = self._page_numbers[where] = len(self.pages)
+            self.pages.append(where)
+        return number
 
     def narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
         """Where a branch that has a plan has its distinct counts."""
@@ -319,6 +354,7 @@ class Numbers:
         for account, pk in [key for key in self._dictionaries if not key[1]]:
             self.room.held -= self._dictionaries.pop((account, pk)).size
         self._stamp = object()
+        self._page_numbers, self.pages = {}, []
 
     def forget(self) -> None:
         for dictionary in self._dictionaries.values():  # plans of branches may hold on to it
@@ -349,16 +385,7 @@ def plan_of(branch: Branch) -> Plan:
     return rows
 
 
-def _plan(found: Iterable[tuple[Dictionary, tuple[Path, ...]]]) -> Plan:
-    """Bins of a metric that has another kind are planned on a page below 0: the number that says why they are lost."""
-    plan: Plan = []
-    for dictionary, paths in found:
-        pages: dict[int, dict[int, None]] = {}
-        for path in paths:
-            if (bin_ := split_bin(path)) and (refusal := dictionary.metrics[bin_[1], QUANTILE]) < 0:
-                plan.append(((dictionary, refusal), (repr(path),)))
-                continue
-            number = dictionary.nodes[path][0]
-            pages.setdefault(number >> PAGE_BITS, {})[number % PAGE] = None
-        plan += (((dictionary, page), tuple(NODE[node] for node in nodes)) for page, nodes in pages.items())
-    return plan
+def slots_of(branch: Branch) -> bytes:
+    """None of a branch that has no cells to add to."""
+    slots: bytes = branch.plan[1][3] if branch.plan else b""
+    return slots

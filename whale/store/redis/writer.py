@@ -8,11 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from hail.message import Mark
 from hail.settings import DAY
-from whale.cells import Batch, Sums, Tally
+from whale.cells import Batch, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.contract.batches import Settle
@@ -20,16 +18,14 @@ from whale.store.redis import keys as layout
 from whale.store.redis.connection import Sent, pack, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.keys import Keys, place
-from whale.store.redis.marker import LOST, Lost, Marker, lose
-from whale.store.redis.numbers import TRIES, Dictionary, Numbers, ResetLog, plan_of
+from whale.store.redis.marker import Lost, Marker, lose
+from whale.store.redis.numbers import TRIES, Dictionary, Numbers, ResetLog
+from whale.store.redis.slots import Packed, pack_rows, pack_sums
 
 TALLY_TTL_S = 7 * DAY
 
-_ShardPages = dict[
-    tuple[Dictionary, Interval, int, int], dict[int, msgspec.Raw]
-]  # (..., block, page) -> bucket -> slots
+_ShardPages = dict[tuple[Dictionary, Interval, int, int], list[Any]]  # (..., block, page) -> [bucket, slots, ...]
 _Pages = dict[int, _ShardPages]
-_Expanded = tuple[dict[tuple[Dictionary, int], msgspec.Raw], list[tuple[int, str, int]]]  # lost: shard, reason, cells
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,7 @@ class Writer:
         parts = []
         for account, batch in batches.items():
             keys = self._database.keys(account)
-            if not self._numbers.resolve(account, keys, batch.cells):
+            if not self._numbers.resolve(account, keys, batch.cells, batch.table):
                 return None
             pages, lost = self._pages(account, batch)
             if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
@@ -164,31 +160,35 @@ class Writer:
         pages = part.pages.get(shard, {})
         for (dictionary, interval, block, page), buckets in pages.items():
             names.append(keys.block(shard, dictionary.blocks, interval, block, page))
-            row: list[Any] = [self._database.ttl(interval, block, now)]
-            for bucket in buckets.items():
-                row += bucket
-            flat.append(row)
+            flat.append([self._database.ttl(interval, block, now), *buckets])
         lost = [word for row in part.lost.get(shard, {}).items() for word in row]
         return [homed, lost, len(pages)]
 
     def _pages(self, account: str, batch: Batch) -> tuple[_Pages, Lost]:
         """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
         zone, shards = self._database.zone(account), batch.shards
-        expanded: dict[int, _Expanded] = {}
+        packed: dict[int, Packed] = {}
         grouped: _Pages = {}
         lost: Lost = {}
+
+        def add(interval: Interval, block: int, offset: int, found: Packed) -> None:
+            for shard, reason, count in found.lost:
+                lose(lost, shard, reason, count)
+            for (dictionary, page), slots in found.pages:
+                if shards is None or dictionary.shard in shards:
+                    of_shard = grouped.setdefault(dictionary.shard, {})
+                    of_shard.setdefault((dictionary, interval, block, page), []).extend((offset, slots))
+
         for interval, level in batch.cells.items():
             for start, sums in level.items():
-                found = expanded.get(id(sums))  # levels share their sums
-                if found is None:
-                    found = expanded[id(sums)] = _expanded(sums)
-                block, offset = place(interval, start, zone)
-                for shard, reason, count in found[1]:
-                    lose(lost, shard, reason, count)
-                for (dictionary, page), slots in found[0].items():
-                    if shards is None or dictionary.shard in shards:
-                        of_shard = grouped.setdefault(dictionary.shard, {})
-                        of_shard.setdefault((dictionary, interval, block, page), {})[offset] = slots
+                found = packed.get(id(sums)) or packed.setdefault(id(sums), pack_sums(sums))  # levels share their sums
+                add(interval, *place(interval, start, zone), found)
+        tables: dict[int, list[Packed]] = {}
+        for interval, (starts, rows) in batch.table.levels.items():
+            if id(rows) not in tables:  # levels share their rows, too
+                tables[id(rows)] = pack_rows(batch.table, rows, len(starts), self._numbers.pages)
+            for start, found in zip(starts, tables[id(rows)], strict=True):
+                add(interval, *place(interval, start, zone), found)
         return grouped, lost
 
 
@@ -248,37 +248,3 @@ class _InFlight:
                 else:
                     account, log = call.logs[i - len(call.dictionaries)]
                     self._numbers.drop_resets(account, call.shard, log)
-
-
-def _expanded(sums: Sums) -> _Expanded:
-    """The sums of one bucket as slots of pages: [metric, [node, amount, ...], ...], packed; and what is lost."""
-    pages: dict[tuple[Dictionary, int], dict[int, dict[str, int]]] = {}
-    for branch, amounts in sums.items():
-        for where, nodes in plan_of(branch):
-            slots = pages.get(where)
-            if slots is None:
-                slots = pages[where] = {}
-            known = where[0].metrics
-            for name, amount in amounts.items():
-                metric = known[name]
-                column = slots.get(metric)
-                if column is None:
-                    slots[metric] = dict.fromkeys(nodes, amount)
-                else:
-                    for node in nodes:
-                        column[node] = column.get(node, 0) + amount
-    packed = {}
-    lost: list[tuple[int, str, int]] = []
-    for where, slots in pages.items():
-        flat: list[Any] = []
-        for metric, column in slots.items():
-            if metric < 0 or where[1] < 0:
-                lost.append((where[0].shard, LOST[min(metric, where[1])], len(column)))
-                continue
-            cells = [""] * (2 * len(column))
-            cells[::2] = column
-            cells[1::2] = map(str, column.values())
-            flat += (metric, cells)
-        if flat:
-            packed[where] = msgspec.Raw(pack(flat))
-    return packed, lost
