@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from hail.settings import DAY, Settings, load
 from tests.contract.hits import NOW, message, sums
 from tests.farm import Farm
 from tests.killing import Importing
+from tests.load import PKS
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from tests.wsgi import call
 from whale.client import Whale
@@ -270,6 +273,29 @@ def test_hits_wait_while_programs_run_and_count_once_then(
             load.counting(later.store)
         farm.settle(load)
         assert "Traceback" not in counting.said()
+
+
+@pytest.mark.long(part="kills")
+@pytest.mark.parametrize("has_broker", [True, False], ids=["worker", "hailwail"])
+def test_it_comes_and_goes_and_programs_are_killed_at_random(
+    tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, has_broker: bool
+) -> None:
+    chance, broker = random.Random(unique), rabbitmq if has_broker else None
+    with Farm(tmp_path, own_redis, broker, queue=unique, shards=4) as farm:
+        counting = farm.worker if has_broker else farm.hailwail
+        later = Later(farm.settings, ACCOUNT)
+        with farm.load(unique) as load:
+            load.more(100)
+            for _ in range(8):
+                load.counting(later.store)
+                pk = chance.choice([(unique,), (unique, str(chance.randrange(PKS)))])
+                later.begins(*pk)
+                time.sleep(chance.uniform(0, 0.5))
+                if chance.random() < 0.5:
+                    counting.kill9()
+                    counting.start()
+                later.ends(*pk)
+        farm.settle(load)
 
 
 def test_an_import_waits_and_counts_each_row_once_then(tmp_path: Path, own_redis: RedisServer) -> None:
