@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from hail.message import decode_message
-from hail.spool import MAGIC, SpoolFolder, head_size, read_records
+from hail.columns import messages_of
+from hail.spool import SpoolFolder, head_size, read_records, start_of
 from tests.farm import ROOT, Farm
 from tests.killing import kill_at_an_exact_place, kill_at_random_moments, kill_hail_and_its_master
 from tests.older_aof import put_back_an_older_aof
@@ -25,11 +25,18 @@ from whale.store.redis import connect
 SHARDS = 4
 
 
-@pytest.fixture(scope="module")
-def running(redis_62: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(1, marks=pytest.mark.long)], ids="messages of version {}".format
+)
+def running(
+    request: pytest.FixtureRequest, redis_62: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Farm]:
     """One Hail and hailwail for all scenarios, on a Redis of their own."""
-    folder = tmp_path_factory.mktemp("embedded")
-    with RedisServer(find_redis_62()) as redis, Farm(folder, redis, None, shards=SHARDS) as farm:
+    folder, version = tmp_path_factory.mktemp("embedded"), request.param
+    with (
+        RedisServer(find_redis_62()) as redis,
+        Farm(folder, redis, None, shards=SHARDS, message_version=version) as farm,
+    ):
         yield farm
 
 
@@ -124,11 +131,11 @@ def test_a_spool_file_cut_inside_its_last_record(farm: Farm, unique: str, tmp_pa
         farm.hail.kill9()
     name = farm.spool.names()[-1]
     data = (farm.spool.path / name).read_bytes()
-    bodies = [body for body in read_records(data).messages if unique.encode() in body]
-    last = head_size(MAGIC) + len(bodies[-1])
+    bodies = [body for body in read_records(data, start_of(name)).messages if unique.encode() in body]
+    last = head_size(start_of(name)) + len(bodies[-1])
     end = data.rindex(bodies[-1]) + len(bodies[-1])
     whole = {number for body in bodies[:-1] for number in numbers_in(body, unique)}
-    for cut in (1, 10, head_size(MAGIC), last // 2, last - 1):
+    for cut in (1, 10, head_size(start_of(name)), last // 2, last - 1):
         folder = SpoolFolder(tmp_path / str(cut))
         folder.path.mkdir(parents=True)
         (folder.path / name).write_bytes(data[: end - last + cut])
@@ -147,7 +154,7 @@ def test_a_spool_file_cut_inside_its_last_record(farm: Farm, unique: str, tmp_pa
 
 def numbers_in(body: bytes, pk: str) -> list[int]:
     """The load's hits in a message."""
-    hits = decode_message(body).hits
+    hits = [hit for message in messages_of(body) for hit in message.hits]
     trees = [json.loads(bytes(hit.dimensions))["n"] for hit in hits if pk in json.loads(bytes(hit.pk))]
     return [int(value) for tree in trees for values in tree.values() for value in values]
 

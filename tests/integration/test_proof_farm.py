@@ -28,11 +28,19 @@ ANSWERED_S = 1.0  # promised are 0.25 s, beside the work of a busy test machine
 SHARDS = 4
 
 
-@pytest.fixture(scope="module")
-def running(rabbitmq: RabbitMQ, redis_server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(1, marks=pytest.mark.long)], ids="messages of version {}".format
+)
+def running(
+    request: pytest.FixtureRequest,
+    rabbitmq: RabbitMQ,
+    redis_server: RedisServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Farm]:
     """One farm for all scenarios, on a Redis of its own."""
     folder, queue = tmp_path_factory.mktemp("farm"), f"proof-{secrets.token_hex(4)}"
-    with RedisServer() as redis, Farm(folder, redis, rabbitmq, queue, shards=SHARDS) as farm:
+    version = request.param
+    with RedisServer() as redis, Farm(folder, redis, rabbitmq, queue, shards=SHARDS, message_version=version) as farm:
         yield farm
 
 
