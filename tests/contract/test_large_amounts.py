@@ -34,12 +34,15 @@ def of_version(version: int, account: str, hits: list[bytes]) -> list[Message]:
 def test_an_amount_that_no_hail_sends_takes_its_own_hit_alone(settings: Settings, store: Store, unique: str) -> None:
     bad = [b'[["t"],{"a":{}},{"hits":1,"m":%d},%d]' % (amount, AT) for amount in TOO_LARGE]
     among = [hit for pair in zip(bad, [GOOD] * len(bad), strict=True) for hit in pair]
-    group = [*of_version(1, unique, among), *of_version(2, unique, [GOOD] * 4)]
+    group = [*of_version(1, unique, among), *of_version(2, unique, [GOOD] * 400)]
     for _ in range(2):
         Applier(store, settings).apply(group, NOW)
-        assert sums(store, unique, ("t",), [(), ("a",)]) == [11, 11]
-        assert sums(store, unique, ("t",), [(), ("a",)], "m") == [22_000_000] * 2
-    assert sorted((row.hits, row.dropped.get("undecodable_hit", 0)) for row in store.audit(unique)) == [(4, 0), (14, 7)]
+        assert sums(store, unique, ("t",), [(), ("a",)]) == [407, 407]
+        assert sums(store, unique, ("t",), [(), ("a",)], "m") == [814_000_000] * 2
+    assert sorted((row.hits, row.dropped.get("undecodable_hit", 0)) for row in store.audit(unique)) == [
+        (14, 7),
+        (400, 0),
+    ]
     assert sorted(hit.raw for hit in store.aside(unique)) == sorted(bad)
     assert store.faults(unique) == {}
 

@@ -46,11 +46,11 @@ class Sender:
         self._publisher = hashlib.sha256(f"{version} {name}".encode()).hexdigest()[:16]
 
     def next(self) -> bytes:
-        """Two hits of each pk."""
+        """20 hits of each pk: enough for columns to be added up as such."""
         at_ms = int(time.time() * 1000)
         hits = [
             b'[["%b"],{"country":{"US":{}}},{"hits":1,"revenue":2500000},%d]' % (pk.encode(), at_ms) for pk in PKS
-        ] * 2
+        ] * 20
         self.sent += len(hits)
         body = encode_message(self._publisher, self._seq, ACCOUNT, self.sent, at_ms, hits)
         if self._version == 2:
