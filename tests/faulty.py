@@ -2,7 +2,7 @@
 
 before-apply    kill -9 of itself before the n-th apply of a group of messages
 between-shards  kill -9 when the n-th apply that touches several shards has done its first
-in-flight       kill -9 when the n-th group of messages was sent, and the one before is not settled
+in-flight       kill -9 when the n-th group of messages was sent, and nobody has read the answers
 after-apply     kill -9 after the n-th apply was settled: all is in the store, nobody has been told
 before-ack      kill -9 before the n-th message is acknowledged; some of its group may have been
 before-send     kill -9 before hailwail sends its n-th group to RabbitMQ

@@ -184,6 +184,20 @@ def test_connections_to_a_cluster_that_are_cut_are_made_again(
         assert store.client.execute_command("ECHO", "mine", target_nodes=node) == b"mine"
 
 
+def test_a_layout_that_was_read_while_a_slot_had_no_owner_is_read_again(
+    redis_cluster: RedisCluster, unique: str
+) -> None:
+    url = redis_cluster.url.replace("redis://", "redis+cluster://")
+    settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
+    store = connect(settings)
+    applier = Applier(store, settings)
+    for seq in range(2):
+        applier.apply([message(each(), settings, unique, seq, PKS * (seq + 1))], NOW)
+        assert counted(store, unique) == {seq + 1}
+        store.client.nodes_manager.slots_cache.clear()
+
+
+@pytest.mark.long(part="kills")
 def test_a_cluster_that_is_started_again_forgets_no_claim(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with RedisCluster() as cluster:
         url = cluster.url.replace("redis://", "redis+cluster://")

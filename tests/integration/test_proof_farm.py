@@ -81,7 +81,9 @@ def test_a_worker_killed_at_random_moments(farm: Farm, unique: str) -> None:
     kill_at_random_moments(farm, farm.worker, unique)
 
 
-@pytest.mark.parametrize("fault", ["before-apply:2", "between-shards:2", "after-apply:2", "before-ack:9"])
+@pytest.mark.parametrize(
+    "fault", ["before-apply:2", "between-shards:2", "in-flight:2", "after-apply:2", "before-ack:9"]
+)
 def test_a_worker_killed_at_an_exact_place(farm: Farm, unique: str, fault: str) -> None:
     kill_at_an_exact_place(farm, farm.worker, fault, unique)
 

@@ -185,7 +185,10 @@ class Applier:
                 yield going
 
     def _branches_of(self, account: str) -> Branches:
-        return self._branches.setdefault(account, Branches(self._room))
+        found = self._branches.get(account)
+        if found is None:
+            found = self._branches[account] = Branches(self._room)
+        return found
 
     def _send_some(
         self,
@@ -213,7 +216,7 @@ class Applier:
 
     def _settle_steadily(self, going: "Going") -> None:
         """Where a shard took nothing, adds up again what was not applied there before."""
-        wholes, places, left_out, now, lost = going.wholes, going.places, going.left_out, going.now, going.lost
+        places, left_out, now, lost = going.places, going.left_out, going.now, going.lost
         again, changes = going.answer(), 0
         while again:
             shard, seen = again.popitem()
@@ -361,6 +364,7 @@ class MergingApplier:
         self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
         self._ending = ending or threading.Event()
         self._waiting: queue.SimpleQueue[_Handed] = queue.SimpleQueue()
+        self._kept: list[_Handed] = []
         threading.Thread(target=self._work, name="applier", daemon=True).start()
 
     def apply(self, parts: Sequence[Message]) -> None:
@@ -373,7 +377,7 @@ class MergingApplier:
         before: _Sent | None = None
         while True:
             rest_s = self._applier.sweep(self._clock()) + 0.001
-            if before and 2 * self._waiting.qsize() < len(before[1]):
+            if before and 2 * (len(self._kept) + self._waiting.qsize()) < len(before[1]):
                 self._settle(before)
                 before = None
             elif group := self._next(0.0 if before else rest_s):
@@ -381,16 +385,19 @@ class MergingApplier:
                 del group  # what was applied is not held until more comes
 
     def _next(self, wait_s: float) -> list[_Handed]:
-        """All that waits, as much as one apply takes; none where nothing comes in time."""
-        group: list[_Handed] = []
-        hits = 0
-        while hits < self._settings.apply_max_hits:
+        """All that waits, as much as one apply takes; none where nothing comes in time. The first that would be too much is kept."""
+        group, self._kept = self._kept, []
+        hits = sum(hits_of(parts) for parts, _ in group)
+        while True:
             try:
-                group.append(self._waiting.get(block=wait_s > 0 and not group, timeout=wait_s))
+                handed = self._waiting.get(block=wait_s > 0 and not group, timeout=wait_s)
             except queue.Empty:
-                break
-            hits += hits_of(group[-1][0])
-        return group
+                return group
+            hits += hits_of(handed[0])
+            if group and hits > self._settings.apply_max_hits:
+                self._kept = [handed]
+                return group
+            group.append(handed)
 
     def _send(self, group: Sequence[_Handed], before: "_Sent | None") -> "_Sent | None":
         """Sends a group, and settles what was sent before. The last of it, which is not settled."""

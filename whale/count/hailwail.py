@@ -26,7 +26,7 @@ from hail.message import BadMessage, Envelope, Message
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
-from whale.count.apply import Applier
+from whale.count.apply import Applier, hits_of
 from whale.errors import SetupError, Unavailable
 from whale.held import keep_written
 from whale.store import connect
@@ -143,12 +143,13 @@ class Apply:
                 say(f"{Reason.UNDECODABLE}: {error}")
                 self._bad += 1
                 continue
-            messages += parts
-            waiting, size = waiting + sum(len(part.hits) for part in parts), size + len(body)
-            if waiting >= self._settings.apply_max_hits or size >= DECODED_BYTES:
+            hits = hits_of(parts)
+            if messages and (waiting + hits > self._settings.apply_max_hits or size >= DECODED_BYTES):
                 yield messages
                 self._hits += waiting
                 waiting, size, messages = 0, 0, []
+            messages += parts
+            waiting, size = waiting + hits, size + len(body)
         yield messages
         self._hits += waiting
 

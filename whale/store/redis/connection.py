@@ -81,6 +81,7 @@ class Connection:
             if self.is_cluster:
                 self.client: Any = RedisCluster.from_url("redis://" + url.removeprefix(CLUSTER_SCHEME), **options)
                 _meet_new_nodes(self.client.nodes_manager)
+                _read_layout_again(self.client)
             else:
                 retry = Retry(ExponentialWithJitterBackoff(cap=0.5, base=0.02), 2)
                 self.client = redis.Redis.from_url(url, retry=retry, **options)
@@ -185,6 +186,20 @@ def _meet_new_nodes(manager: Any) -> None:
         return found
 
     manager.get_node = get_node
+
+
+def _read_layout_again(client: Any) -> None:
+    """Has a client ask anew who owns a slot that nobody owned when it last asked, as its own commands do; else it fails for ever."""
+    known = client.get_node_from_key
+
+    def get_node_from_key(key: str, replica: bool = False) -> Any:
+        try:
+            return known(key, replica)
+        except redis.exceptions.SlotNotCoveredError:
+            client.nodes_manager.initialize()
+            return known(key, replica)
+
+    client.get_node_from_key = get_node_from_key
 
 
 def script_text(*names: str) -> str:
