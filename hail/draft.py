@@ -174,23 +174,18 @@ class Columns:
 
 
 class Draft:
-    """For one thread at a time."""
+    """For one thread at a time. few: the hits that are in no columns yet."""
 
-    __slots__ = ("_columns", "_few", "_few_size")
+    __slots__ = ("_columns", "_few_size", "few")
 
     def __init__(self) -> None:
         self._columns: Columns | None = None
-        self._few: list[Pieces] = []
+        self.few: list[Pieces] = []
         self._few_size = 0
 
     @property
     def hits(self) -> int:
-        return len(self._few) + (self._columns.hits if self._columns else 0)
-
-    @property
-    def waits(self) -> bool:
-        """Whether some of its hits are in no columns yet."""
-        return bool(self._few)
+        return len(self.few) + (self._columns.hits if self._columns else 0)
 
     @property
     def size(self) -> int:
@@ -200,14 +195,14 @@ class Draft:
     @property
     def memory(self) -> int:
         """Bytes that it takes in this process."""
-        few = DRAFT_COST + 2 * self._few_size + sum(PIECES_COST + TOP_COST * len(tops) for _, tops, *_ in self._few)
+        few = DRAFT_COST + 2 * self._few_size + sum(PIECES_COST + TOP_COST * len(tops) for _, tops, *_ in self.few)
         return few + (self._columns.memory if self._columns else 0)
 
     def put(self, pieces: Pieces) -> None:
         """Adds a hit."""
-        self._few.append(pieces)
+        self.few.append(pieces)
         self._few_size += _size_of(pieces)
-        if len(self._few) == FEW:
+        if len(self.few) == FEW:
             self.in_columns()
 
     def grown(self, pieces: Pieces, most: int) -> bool:
@@ -218,7 +213,7 @@ class Draft:
         """Adds the hits of another, behind its own."""
         if other._columns:
             self.in_columns().take(other._columns)
-        for pieces in other._few:
+        for pieces in other.few:
             self.put(pieces)
 
     def section(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section:
@@ -227,9 +222,9 @@ class Draft:
     def in_columns(self) -> Columns:
         """All its hits, and those that are to come."""
         columns = self._columns = self._columns or Columns()
-        if self._few:
-            columns.put(self._few)
-            self._few, self._few_size = [], 0
+        if self.few:
+            columns.put(self.few)
+            self.few, self._few_size = [], 0
         return columns
 
 

@@ -259,10 +259,11 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
     def putting(packed: Packed, read: Read) -> Put:
         """What puts hits that `read` takes into columns: plain ones at once, others as a row."""
         part: Draft | None = None
-        columns: Columns
-        pks: dict[tuple[str, ...], int] = {}
+        pks: dict[tuple[Any, ...], int] = {}
         tops: dict[tuple[str, str], int] = {}
-        most_bytes = packed.most.bytes_
+        known_pk, known_top, most_bytes = pks.get, tops.get, packed.most.bytes_
+
+        columns: Columns
 
         def begin() -> None:
             nonlocal part, columns
@@ -284,17 +285,19 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
                 return put_row(hit, now)
             if part is None or packed.parts[-1] is not part:
                 begin()
-            elif part.waits:
+            elif part.few:
                 part.in_columns()
-            names = tuple(pk_of(hit.pk))
-            pk = pks.get(names)
+            given = hit.pk
+            names = tuple(given) if type(given) is list else (given,)
+            pk = known_pk(names)
             if pk is None:
+                names = tuple(pk_of(given))
                 pk = pks[names] = columns.number_of_pk(encode_row(names))
             paths, places = 0, []
             for name, value in dimensions.items():
                 if type(value) is str:
                     top = name, value
-                    place = tops.get(top)
+                    place = known_top(top)
                     if place is None:
                         place = tops[top] = columns.number_of_branch((name, encode_row({value: _LEAF})))
                     places.append(place)
