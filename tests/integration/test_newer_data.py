@@ -13,7 +13,7 @@ import pytest
 from hail.hit import MILLION
 from hail.message import ACCOUNT
 from hail.settings import DAY, Settings, load
-from tests.contract.hits import NOW, message, sums
+from tests.contract.hits import NOW, in_columns, message, publisher_of, sums
 from tests.farm import Farm
 from tests.killing import Importing
 from tests.load import PKS
@@ -87,17 +87,20 @@ def counted(settings: Settings, account: str, *pk: str) -> int:
     return sums(connect(settings), account, pk, [()])[0]
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("above", [False, True], ids=["of the pk", "of the pk above"])
 @pytest.mark.parametrize(
     ("script", "hit"), [("apply", plain("t", "child")), ("mark", HIT), ("intern", {**HIT, "dimensions": {"c": "new"}})]
 )
 def test_a_message_waits_and_is_counted_once_when_it_may_be(
-    settings: Settings, later: Later, unique: str, script: str, hit: dict[str, Any], above: bool
+    settings: Settings, later: Later, unique: str, script: str, hit: dict[str, Any], above: bool, version: int
 ) -> None:
     """Each of the scripts is the first that would write something; a new name gets its number in the other pk."""
     pk, other = ("t",) if above else ("t", "child"), later.key("t", *["child"] * above)
     applier = Applier(redis_store(settings), settings)
-    first, second = message([HIT], settings, unique), message([hit], settings, unique, 1, 2)
+    name = publisher_of(unique)
+    messages = [message(hits, settings, unique, seq, seq + 1, name) for seq, hits in enumerate(([HIT], [hit]))]
+    first, second = messages if version == 1 else (in_columns([each])[0] for each in messages)
     applier.apply([first], NOW)
     later.begins(*pk)
     before = later.kept(other)
