@@ -134,7 +134,7 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
-    elif scope["method"] != "GET" or scope["path"] not in application_here().hail.short_paths:
+    elif scope["method"] != "GET" or ("GET", scope["path"]) not in application_here().hail.short_routes:
         await _by_wsgi(application_here().hail)(scope, receive, send)
     else:
         await _short_asgi(application_here(), scope, send)
@@ -166,7 +166,7 @@ async def rsgi(scope: Any, protocol: Any) -> None:
     environ = environ_of(
         scope.method, scope.path, scope.query_string, scope.client.rpartition(":")[0], scope.headers.items()
     )
-    if scope.method == "GET" and scope.path in application.hail.short_paths:
+    if scope.method == "GET" and ("GET", scope.path) in application.hail.short_routes:
         found = await application.short(environ)
     else:
         environ["wsgi.input"] = io.BytesIO(await protocol())

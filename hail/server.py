@@ -4,7 +4,7 @@
     LiveWorker     as HailWorker, and an answer may go on for long
     WhaleWorker    the application runs in threads, `--threads` of them: an answer is numpy and Redis
 
-A usual GET that counts is answered past gunicorn's parser and response (hail/short.py), all else by them.
+A usual request that counts is answered past gunicorn's parser and response (hail/short.py), all else by them.
 
 A stranger who sends half a head, half a body or nothing, or who does not read, holds a greenlet and a few bytes for a while, and
 never a thread. A body is read before the application is asked, and its answer is sent after it has gone: an application works
@@ -79,7 +79,7 @@ class Stream(Connection):
         data = self._recv(size)
         if self._short:
             while self._begins and (environ := self._short.read(data, self._address)) and self.work():
-                self._send(self._short.answer(environ, time.time()))
+                self._send(self._short.answer(environ, time.time))
                 data = self._recv(size)
         self._begins = False
         return data
@@ -448,12 +448,12 @@ class HailWorker(GeventWorker):
         self.wsgi = self.answering(self.wsgi, self.settings.max_body_bytes, self.call)
 
     def shorten(self, application: Any) -> None:
-        """Where the application is Hail: the way of its many GETs, and how they wait."""
-        paths = getattr(application, "short_paths", None)
-        if paths:
+        """Where the application is Hail: the way of what counts, and how it waits."""
+        routes = getattr(application, "short_routes", None)
+        if routes:
             application.acceptor.publisher.waits = self.greenlets
             if is_open(self, os.environ):
-                self.short = ShortWay(paths, application.short, self)
+                self.short = ShortWay(routes, application.short, self)
 
     def call(self, function: Callable[..., list[bytes]], *arguments: Any) -> list[bytes]:
         return function(*arguments)

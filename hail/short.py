@@ -1,13 +1,14 @@
-"""The short way of a usual GET that counts, past gunicorn's parser, environment and response: they take two thirds of its time.
+"""The short way of usual requests that count, past gunicorn's parser, environment and response, which take two thirds of a GET's time.
 
-    a whole head, of usual fields alone ──> httptools ──> the application ──> the bytes that gunicorn would send
-                └── None: gunicorn reads it
+    a whole request in one piece, of usual fields alone ──> httptools ──> the application ──> the bytes that gunicorn would send
+                                └── None: gunicorn reads it
 
 Promise: gunicorn would take whatever is taken here, and hand the application the same values. All that is unusual, wrong, in
 pieces, or followed by more is left to gunicorn, whose checks and refusals stay the only ones.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 MOST_BYTES = 4000  # of a head
 USUAL = """
     Accept Accept-Encoding Accept-Language Authorization Cache-Control CDN-Loop CF-Connecting-IP CF-IPCountry CF-Ray CF-Visitor
-    Connection Cookie DNT Forwarded Host If-Modified-Since If-None-Match Origin Pragma Priority Purpose Referer Save-Data
+    Connection Content-Encoding Cookie DNT Forwarded Host If-Modified-Since If-None-Match Origin Pragma Priority Purpose Referer Save-Data
     Sec-CH-UA Sec-CH-UA-Mobile Sec-CH-UA-Platform Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-Fetch-Storage-Access
     Sec-Fetch-User Sec-GPC Sec-Purpose True-Client-IP Upgrade-Insecure-Requests User-Agent Via X-Forwarded-For
     X-Forwarded-Host X-Forwarded-Port X-Forwarded-Proto X-Real-IP X-Request-ID X-Requested-With
 """
 """Fields that browsers and proxies send, and that say nothing of where a request or its connection ends."""
 VARIABLES = {name.lower().encode(): f"HTTP_{name.upper().replace('-', '_')}" for name in USUAL.split()}
+VARIABLES |= {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 REMEMBERED = 8  # answers that all requests share, for a second
 
 Environ = dict[str, Any]
@@ -56,45 +58,54 @@ class Head:
 
 
 class ShortWay:
-    """paths: those that `application` answers.  worker: of gunicorn."""
+    """routes: method and path of those that `application` answers.  worker: of gunicorn."""
 
-    def __init__(self, paths: Collection[str], application: "Callable[[Environ], HttpAnswer]", worker: Any):
-        self._paths, self._application, self._worker = paths, application, worker
+    def __init__(
+        self, routes: Collection[tuple[str, str]], application: "Callable[[Environ], HttpAnswer]", worker: Any
+    ):
+        self._routes, self._application, self._worker = routes, application, worker
         self._second = 0
         self._known: dict[int, tuple[HttpAnswer, bytes]] = {}
 
     def read(self, data: bytes, address: str) -> Environ | None:
         """What the application is asked with, so much of WSGI's as it looks at. address: of the peer. About 5 us."""
-        if not data.startswith(b"GET /") or data.find(b"\r\n\r\n") != len(data) - 4 or len(data) > MOST_BYTES:
+        method = "GET" if data.startswith(b"GET /") else "POST" if data.startswith(b"POST /") else ""
+        end = data.find(b"\r\n\r\n") + 4
+        if not method or not 4 <= end <= MOST_BYTES or self._is_last():
             return None
-        if (
-            not self._worker.alive or self._worker.nr + 1 >= self._worker.max_requests
-        ):  # the answer says that it is the last
-            return None
-        environ: Environ = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": address}
-        head = Head(environ)
-        parser = httptools.HttpRequestParser(head)
+        environ: Environ = {"REQUEST_METHOD": method, "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": address}
+        head, body = Head(environ), data[end:]
         try:
-            parser.feed_data(data)
+            httptools.HttpRequestParser(head).feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
-        if not data.startswith(b" HTTP/1.1\r\n", 4 + len(head.target)) or b"#" in head.target:
+        if not data.startswith(b" HTTP/1.1\r\n", len(method) + 1 + len(head.target)) or b"#" in head.target:
             return None
         if "HTTP_HOST" not in environ or environ.get("HTTP_CONNECTION", "keep-alive").lower() != "keep-alive":
             return None
+        length = environ.get("CONTENT_LENGTH")
+        if length != (None if method == "GET" else str(len(body))) or (method == "GET" and body):
+            return None
         target = head.target.decode("latin-1")
         path, _, query = target.partition("?")
-        if path not in self._paths:
+        if (method, path) not in self._routes:
             return None
         environ["PATH_INFO"], environ["QUERY_STRING"], environ["RAW_URI"] = path, query, target
+        if method == "POST":
+            environ["wsgi.input"] = BytesIO(body)
         return environ
 
-    def answer(self, environ: Environ, now: float) -> bytes:
-        """now: epoch seconds. Answers that all share are made once a second, since they say the time."""
+    def _is_last(self) -> bool:
+        """Whether the answer says that it is the last of its connection."""
+        return not self._worker.alive or self._worker.nr + 1 >= self._worker.max_requests
+
+    def answer(self, environ: Environ, clock: Callable[[], float]) -> bytes:
+        """clock: epoch seconds. Answers that all share are made once a second, since they say the time."""
         self._worker.nr += 1
         found = self._application(environ)
-        if int(now) != self._second:
-            self._second = int(now)
+        second = int(clock())
+        if second != self._second:
+            self._second = second
             self._known.clear()
         known = self._known.get(id(found))
         if known:
@@ -114,7 +125,7 @@ class ShortWay:
 
 
 class Sink:
-    """A usual GET as gunicorn's response looks at it, and the socket that it writes to."""
+    """A usual request as gunicorn's response looks at it, and the socket that it writes to."""
 
     method, version = "GET", (1, 1)
 

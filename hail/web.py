@@ -46,7 +46,7 @@ PREFLIGHT = access.preflight("Content-Encoding")
 
 
 class Hail(bottle.Bottle):
-    """The routes. GETs that count, the many, take a short way past Bottle's request and response."""
+    """The routes. What counts, the many, takes a short way past Bottle's request and response."""
 
     def __init__(self, acceptor: Acceptor, account: str):
         super().__init__()
@@ -55,7 +55,7 @@ class Hail(bottle.Bottle):
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
-        self._short: dict[str, Handler] = {}
+        self._short: dict[tuple[str, str], Handler] = {}
         self._counting: dict[str, Format] = {}
         for format_ in (made(acceptor) for made in FORMATS):
             self._add_format(format_)
@@ -69,39 +69,39 @@ class Hail(bottle.Bottle):
         self._add("/flush_hail", "OPTIONS", lambda caller, environ: text_answer(200, "", {**EXPOSED, **PREFLIGHT}))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        handler = self._short.get(environ.get("PATH_INFO", "")) if environ["REQUEST_METHOD"] == "GET" else None
         if said := self.access.stranger(environ):
             found = self._to_stranger(environ, said)
-        elif handler is None:
-            return self.wsgi(environ, start_response)
+        elif (environ["REQUEST_METHOD"], environ.get("PATH_INFO")) in self._short:
+            found = self._count(environ)
         else:
-            found = self._count(handler, environ)
+            return self.wsgi(environ, start_response)
         start_response(found.status, list(found.headers))
         return [found.body]
 
     @property
-    def short_paths(self) -> Collection[str]:
-        """Whose GETs `short` answers."""
+    def short_routes(self) -> Collection[tuple[str, str]]:
+        """Method and path of those that `short` answers."""
         return self._short.keys()
 
     def short(self, environ: Environ) -> HttpAnswer:
-        """As by WSGI, a GET of one of `short_paths`."""
-        if said := self.access.stranger(environ):
-            return self._to_stranger(environ, said)
-        return self._count(self._short[environ["PATH_INFO"]], environ)
+        """As by WSGI, to one of `short_routes`."""
+        said = self.access.stranger(environ)
+        return self._to_stranger(environ, said) if said else self._count(environ)
 
-    def _count(self, handler: Handler, environ: Environ) -> HttpAnswer:
+    def _count(self, environ: Environ) -> HttpAnswer:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         try:
-            return handler(self.access.caller(environ), environ)
+            found = self._short[method, path](self.access.caller(environ), environ)
         except Exception as error:  # whatever it was, the caller has an answer
-            body = self._unrouted.failed(error, environ["PATH_INFO"])
-            return json_answer(500, body, CORS, "problem+json")
+            return json_answer(500, self._unrouted.failed(error, path), CORS, "problem+json")
+        if method == "POST" and found.status.startswith("401"):  # whose names Bottle wrote like this
+            return found._replace(headers=[(name.title(), value) for name, value in found.headers])
+        return found
 
     def _add_format(self, format_: Format) -> None:
         for (method, path), handler in format_.routes.items():
             self._add(path, method, handler)
-            if method == "GET":
-                self._short[path] = handler
+            self._short[method, path] = handler
             if path not in self._counting:
                 self._counting[path] = format_
                 self._add(path, "OPTIONS", lambda caller, environ: text_answer(200, "", {**CORS, **PREFLIGHT}))

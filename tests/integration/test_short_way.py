@@ -1,4 +1,4 @@
-"""The short way of GETs that count beside gunicorn's, on the same connections of a real server: nobody can tell which was taken."""
+"""The short way of what counts beside gunicorn's, on the same connections of a real server: nobody can tell which was taken."""
 
 import re
 import signal
@@ -82,13 +82,16 @@ def test_usual_and_other_requests_of_one_connection_are_answered_in_their_order(
     ask.send(usual[:20])
     wait_until(lambda: served.metric("hailwhale_connection_bytes") >= 20, what="half a head")
     assert ask(usual[20:]) == (200, kept, b"OK")
+    ask.send(post('{"pk": "a"}')[:-4])
+    wait_until(lambda: served.metric("hailwhale_connection_bytes") >= 40, what="half a body")
+    assert ask(post('{"pk": "a"}')[-4:]) == (202, kept, b"OK")
     assert ask(get("/count?pk=a", "Content-Length: 4") + b"pk=b") == (200, kept, b"OK")  # whose body nobody wants
     assert ask(usual) == (200, kept, b"OK")
     assert ask(get("/count?metric=a"))[0] == 400
     assert ask(get("/count?pk=a", "X-Anything: b")) == (200, kept, b"OK")
     assert ask(get("/count?pk=a", "Connection: close")) == (200, "close", b"OK")
     assert ask.is_closed()
-    assert accepted(served) == 13
+    assert accepted(served) == 14
 
 
 @pytest.mark.parametrize("data", [get("/count?pk=caf\u00e9"), get("/count?pk=a", "Host: b"), get("/count?pk=a", "a b")])
