@@ -18,7 +18,7 @@ from redis.crc import key_slot
 
 from hail.message import ACCOUNT
 from hail.settings import SettingsError, load
-from tests.contract.hits import NOW, message, sums
+from tests.contract.hits import NOW, in_columns, message, publisher_of, sums
 from tests.farm import ROOT
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, find_redis, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, Part, ran
@@ -167,7 +167,9 @@ def test_a_user_with_the_rights_of_the_docs_can_do_all(
     hit = {"pk": ["t", "below"], "dimensions": {"n": "a"}, "visitor": "ann", "id": "one", "at": now}
     kinds = {"v": "is_unique", "top": {"max": 3}, "p": {"quantile": 4}}
     Applier(store, settings).apply([message([{**hit, "metrics": kinds}], settings, unique)], now)
-    assert sums(store, unique, ("t",), [("n", "a")], now=now) == [1]
+    two = in_columns([message([{**hit, "id": "two"}], settings, unique, publisher=publisher_of(unique))])
+    Applier(store, settings).apply(two, now)
+    assert sums(store, unique, ("t",), [("n", "a")], now=now) == [2]
     day = int(now) // 86_400 * 86_400
     assert store.read_distinct(unique, ("t",), [()], "v", 86_400, [[day]]) == [[1]]
     assert store.read_values(unique, ("t",), [()], "top", 86_400, [day]) == [[3_000_000]]

@@ -19,7 +19,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:v:PK:I:B:P | hash | values of min, max and last in such a block: field as in a block | as the block |
 | A:{s}:u:PK | set | nodes that have distinct counts: node:metric | none |
 | ...:I:START:N:M | string | HyperLogLog of one bucket, node and metric | I's retention after it, hours a week |
-| A:{s}:seen:PUB:N | string | a bit for each of 65,536 messages; no A: of all accounts | longest spool age + a day; an import: none |
+| A:{s}:seen:PUB:N | string | a bit for each of 65,536 messages; hailwhale for A: of all | longest spool age + a day; an import: none |
 | A:{s}:pub:PUB | hash | what the messages of a publisher added up to, for the audit | a week |
 | A:{s}:pubs | zset | publishers by when they were last heard of | none, trimmed to a week |
 | A:{s}:faults, A:{s}:aside | hash, list | cells that could not be added: how many, and the last 1,000 | none |
@@ -68,7 +68,8 @@ from hail.settings import DAY, HOUR
 from whale.dimension import Pk
 from whale.period import Interval, day_start, month_start
 
-META = "hailwhale:meta"
+PROGRAM = "hailwhale"  # begins what belongs to no account: the rights of a Redis user are given by such words (docs/deploy.md)
+META = f"{PROGRAM}:meta"
 VERSION = 1
 PAGE_BITS = 10
 PAGE = 1 << PAGE_BITS
@@ -109,7 +110,7 @@ def column(block: str, offset: int, metric: int) -> str:
 def seen(shard: int, mark: Mark) -> str:
     """Where a shard remembers a message, and those of its publisher around it."""
     account, publisher, seq = mark
-    return f"{account}:{{{shard}}}:seen:{publisher}:{seq // SEEN_BITS}"
+    return f"{account or PROGRAM}:{{{shard}}}:seen:{publisher}:{seq // SEEN_BITS}"
 
 
 class Keys:
