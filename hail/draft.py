@@ -8,7 +8,7 @@ say, and where several drafts have the same texts it is smaller.
 """
 
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from hail.columns import Ints, Section
-from hail.hit import Dimensions, Row, encode_row
+from hail.hit import Row, encode_row
 from hail.message import Refusal, WireHit
 
 FEW = 8
@@ -32,24 +32,31 @@ _encode_value = msgspec.msgpack.Encoder().encode
 _decode_tops = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 Top = tuple[str, bytes]
-Pieces = tuple[bytes, Sequence[Top], tuple[str, ...], Collection[int], int, Sequence[Any]]
-"""Of a hit: JSON of its pk; names and JSON of its top dimensions; names of its sums, and their amounts; its time; and what is rare."""
+Pieces = tuple[bytes, Sequence[Top], tuple[str, ...], Collection[int], int, Sequence[Any], int]
+"""Of a hit: JSON of its pk; names and JSON of its top dimensions; names of its sums, and their amounts; its time; what is rare;
+and its bytes in a message where nothing of it stands yet."""
 
 
 def pieces_of(row: Row) -> Pieces:
-    sums = row[2]
-    return encode_row(row[0]), tops_of(row[1]), tuple(sums), tuple(sums.values()), row[3], row[_PLAIN_PARTS:]
-
-
-def tops_of(tree: Dimensions) -> list[Top]:
-    return [(name, encode_row(below)) for name, below in tree.items()]
+    tops = [(name, encode_row(below)) for name, below in row[1].items()]
+    return _with_size(encode_row(row[0]), tops, row[2], row[3], row[_PLAIN_PARTS:])
 
 
 def pieces_of_wire(hit: WireHit) -> Pieces:
     """Of a legible hit of version 1."""
     tops = [(name, bytes(below)) for name, below in _decode_tops(hit.dimensions).items()]
-    rare = [getattr(hit, name) for name in _RARE]
-    return bytes(hit.pk), tops, tuple(hit.metrics), hit.metrics.values(), hit.at_ms, rare
+    return _with_size(bytes(hit.pk), tops, hit.metrics, hit.at_ms, [getattr(hit, name) for name in _RARE])
+
+
+def _with_size(pk: bytes, tops: Sequence[Top], sums: Mapping[str, int], at_ms: int, rare: Sequence[Any]) -> Pieces:
+    metrics = tuple(sums)
+    size = HIT_BYTES + _size_of_pk(pk) + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics) + _size_of_shape(metrics)
+    for top in tops:
+        size += _size_of_branch(top)
+    for value in rare:
+        if value is not None:
+            size += _size_of_rare(value) + FIELD_BYTES
+    return pk, tops, metrics, tuple(sums.values()), at_ms, rare, size
 
 
 class _Numbers(dict[K, int]):
@@ -77,7 +84,7 @@ class Columns:
         """Adds hits."""
         known = len(self.pks), len(self.branches), len(self.shapes)
         places, numbers = len(self.places), len(self.amounts)
-        pks, tops, metrics, amounts, at, rare = zip(*some, strict=True)
+        pks, tops, metrics, amounts, at, rare, _ = zip(*some, strict=True)
         self.pk.extend(map(self.pks.__getitem__, pks))
         self.counts.extend(map(len, tops))
         self.places.extend(map(self.branches.__getitem__, chain.from_iterable(tops)))
@@ -201,20 +208,21 @@ class Draft:
     def put(self, pieces: Pieces) -> None:
         """Adds a hit."""
         self.few.append(pieces)
-        self._few_size += _size_of(pieces)
+        self._few_size += pieces[-1]
         if len(self.few) == FEW:
             self.in_columns()
 
     def grown(self, pieces: Pieces, most: int) -> bool:
         """Whether it may be larger than `most` bytes with this hit."""
-        return self.size + _size_of(pieces) > most
+        return self.size + pieces[-1] > most
 
-    def take(self, other: "Draft") -> None:
-        """Adds the hits of another, behind its own."""
-        if other._columns:
-            self.in_columns().take(other._columns)
-        for pieces in other.few:
-            self.put(pieces)
+    def take(self, others: Iterable["Draft"]) -> None:
+        """Adds the hits of others, behind its own."""
+        for other in others:
+            if other._columns:
+                self.in_columns().take(other._columns)
+            self.few += other.few
+            self._few_size += other._few_size
 
     def section(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section:
         return self.in_columns().section(account, total, refused)
@@ -234,14 +242,6 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
     for hit in hits:
         draft.put(pieces_of_wire(hit))
     return draft.section(account, total, refused)
-
-
-def _size_of(pieces: Pieces) -> int:
-    """What these pieces add where they are the first."""
-    pk, tops, metrics, _, _, rare = pieces
-    size = HIT_BYTES + _size_of_pk(pk) + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics)
-    size += sum(map(_size_of_branch, tops)) + _size_of_shape(metrics)
-    return size + sum(_size_of_rare(value) + FIELD_BYTES for value in rare if value is not None)
 
 
 def _size_of_pk(pk: bytes) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from hail import columns, message
-from hail.draft import PLACE_BYTES, Draft, pieces_of
+from hail.draft import PLACE_BYTES, Draft, Pieces, pieces_of
 from hail.hit import Row, Timeless, encode_row
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
@@ -65,7 +65,7 @@ Shares = Mapping[str, Sequence[Any]]
 class Form(NamedTuple):
     """A version of messages. is_mixed: whether one holds hits of several accounts.  piece_of: what a part takes of a row.
 
-    remember: gives the piece of the same hit, had it come at other epoch seconds.
+    remember: of a row and its piece, gives the piece of the same hit, had it come at other epoch seconds.
     encode: publisher, seq, at in ms, parts, running totals and refusals by account -> the message.
     """
 
@@ -73,7 +73,7 @@ class Form(NamedTuple):
     is_mixed: bool
     part: Callable[[], Any]
     piece_of: Callable[[Row], Any]
-    remember: Callable[[Row], Callable[[float], Any]]
+    remember: Callable[[Row, Any], Callable[[float], Any]]
     encode: Callable[[str, int, int, Shares, Mapping[str, int], Mapping[str, Sequence[Refusal]]], bytes]
 
 
@@ -164,19 +164,18 @@ def _message_of_columns(
     sections = []
     for account, parts in shares.items():
         draft, *more = parts or (Draft(),)
-        for other in more:
-            draft.take(other)
+        draft.take(more)
         sections.append(draft.section(account, totals[account], refused.get(account, ())))
     return columns.encode(publisher, seq, at_ms, sections)
 
 
-def _remember_line(row: Row) -> Callable[[float], bytes]:
+def _remember_line(row: Row, line: bytes) -> Callable[[float], bytes]:
     return Timeless(row).at
 
 
-def _remember_pieces(row: Row) -> Callable[[float], Any]:
-    pk, tops, metrics, amounts, _, rare = pieces_of(row)
-    return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare)
+def _remember_pieces(row: Row, pieces: Pieces) -> Callable[[float], Pieces]:
+    pk, tops, metrics, amounts, _, rare, size = pieces
+    return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare, size)
 
 
 LINES = Form(message.VERSION, False, Lines, encode_row, _remember_line, _message_of_lines)

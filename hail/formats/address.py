@@ -36,7 +36,7 @@ from hail.usual import UNUSUAL
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
-TIMELESS_BYTES = 600  # beside its text
+TIMELESS_BYTES = 900  # beside its text
 KNOWN_BYTES = 500
 PIXEL = {
     "Cache-Control": "no-store, max-age=0",
@@ -137,11 +137,12 @@ class Address:
         ignored = names_shown(unknown, acceptor.masked)
         if ignored:
             row = with_ignored(row, ignored)
+        publisher = acceptor.publisher
+        piece = publisher.form.piece_of(row)
         if shape:
-            self._known.keep(
-                (caller.account, shape), Known(acceptor.publisher.form.remember(row), cells, len(unknown), ignored)
-            )
-        acceptor.keep(caller, acceptor.publisher.pack((row, cells)), is_ahead)
+            known = Known(publisher.form.remember(row, piece), cells, len(unknown), ignored)
+            self._known.keep((caller.account, shape), known)
+        acceptor.keep(caller, publisher.pack_piece(piece, cells), is_ahead)
         return _told(len(unknown), ignored)
 
     def _callback(self, environ: Environ) -> str:

@@ -56,8 +56,7 @@ def test_hits_are_the_same_however_they_are_grouped(seed: int) -> None:
         drafts[-1].put(pieces_of(row))
     whole = drafts[0]
     assert encoded(whole) <= whole.size + MOST_HEAD_BYTES
-    for other in drafts[1:]:
-        whole.take(other)
+    whole.take(drafts[1:])
     assert (whole.hits, plain(hits_of(whole.section("a", 0)))) == (
         len(given),
         [json.loads(encode_row(row)) for row in given],
