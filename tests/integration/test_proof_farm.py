@@ -29,7 +29,9 @@ SHARDS = 4
 
 
 @pytest.fixture(
-    scope="module", params=[2, pytest.param(1, marks=pytest.mark.long)], ids="messages of version {}".format
+    scope="module",
+    params=[2, pytest.param(1, marks=pytest.mark.long(part="kills"))],
+    ids="messages of version {}".format,
 )
 def running(
     request: pytest.FixtureRequest,
