@@ -25,6 +25,7 @@ from hail.publish import Publisher
 from hail.spool import MAGIC, MARKED, SpoolFolder, SpoolWriter, start_of
 from tests.before import program_before
 from tests.farm import ROOT, Farm, Program
+from tests.integration.test_starts_with_redis import rights
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
 from tests.up import Up
@@ -87,8 +88,10 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def farm(tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str) -> Iterator[Farm]:
-    """Nothing of it runs yet."""
-    with closing(Farm(tmp_path, own_redis, rabbitmq, queue=unique, shards=4)) as farm:
+    """Nothing of it runs yet. Its Redis user has the rights that docs/deploy.md lists."""
+    own_redis.client().execute_command("ACL", "SETUSER", "hailwhale", *rights(), f"~{unique}-*", ">pw")
+    url = own_redis.url.replace("redis://", "redis://hailwhale:pw@")
+    with closing(Farm(tmp_path, own_redis, rabbitmq, queue=unique, shards=4, redis_url=url)) as farm:
         yield farm
 
 
