@@ -9,6 +9,8 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
+import gevent.socket
 import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -18,7 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail import answers, gunicorn_conf
+from hail.connections import Bounds, Connections, Wait
 from hail.publish import Publisher
+from hail.server import Greenlets, HailWorker, Stream, WhaleWorker
 from hail.settings import load
 from hail.short import MOST_BYTES, USUAL, ShortWay, is_open
 from hail.web import Hail, make_app
@@ -342,3 +346,35 @@ def test_it_is_closed_where_gunicorn_is_to_see_each_request(worker: Any) -> None
         assert not is_open(one, {}), name
     plain = Config()
     assert is_open(SimpleNamespace(cfg=plain, log=Logger(plain)), {})
+
+
+# the workers
+
+
+def test_hails_worker_has_the_short_way_and_whales_has_none(hail: Hail, worker: Any) -> None:
+    one = SimpleNamespace(**vars(worker), greenlets=Greenlets(), short=None)
+    WhaleWorker.shorten(one, hail)
+    assert one.short is None
+    assert hail.acceptor.publisher.waits is not one.greenlets
+    HailWorker.shorten(one, lambda environ, start_response: [])
+    assert one.short is None
+    HailWorker.shorten(one, hail)
+    assert one.short.read(TAKEN[0], PEER[0])
+    assert hail.acceptor.publisher.waits is one.greenlets
+
+
+def test_a_connection_answers_what_is_usual_and_hands_the_parser_the_rest(worker: Any) -> None:
+    bounds = Bounds(10, 10, 1_000_000, dict.fromkeys(Wait, 60.0))
+    book = Connections(bounds, print)
+    mine, theirs = gevent.socket.socketpair()
+    stream = Stream(theirs, None, book, PEER[0], way_to(lambda environ: answers.OK, worker))
+    reads = gevent.spawn(stream.recv, 8192)
+    for data in (TAKEN[0], TAKEN[1]):
+        mine.sendall(data)
+        assert mine.recv(8192).endswith(b"\r\n\r\nOK")
+    mine.sendall(LEFT["close"])
+    assert reads.get(timeout=30) == LEFT["close"]
+    mine.sendall(TAKEN[0])  # which is a body, for all that is known here
+    assert gevent.spawn(stream.recv, 8192).get(timeout=30) == TAKEN[0]
+    stream.close()
+    assert (len(book), book.held) == (0, 0)
