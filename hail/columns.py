@@ -35,7 +35,7 @@ A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the 
 """
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -132,7 +132,7 @@ class _Column(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
 class _Field(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     name: str
     positions: _Column
-    values: list[Any]
+    values: msgspec.Raw
 
 
 class _Section(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -166,7 +166,13 @@ _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
 _NONE, _ZERO = np.zeros(0, np.int64), np.zeros(1, np.int64)
-_VALUES: Mapping[str, Any] = {"id": str, "visitor": str, "event": str, "others": OthersOnWire, "ignored": list[str]}
+_DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
+    "id": msgspec.msgpack.Decoder(list[str]).decode,
+    "visitor": msgspec.msgpack.Decoder(list[str]).decode,
+    "event": msgspec.msgpack.Decoder(list[str]).decode,
+    "others": msgspec.msgpack.Decoder(list[OthersOnWire]).decode,
+    "ignored": msgspec.msgpack.Decoder(list[list[str]]).decode,
+}
 
 
 def is_columns(body: bytes) -> bool:
@@ -187,7 +193,10 @@ def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], la
 
 
 def _written(section: Section) -> _Section:
-    fields = [_Field(name, _column(at), list(values)) for name, (at, values) in sorted(section.fields.items())]
+    fields = [
+        _Field(name, _column(at), msgspec.Raw(_encode(list(values))))
+        for name, (at, values) in sorted(section.fields.items())
+    ]
     return _Section(
         list(section.pks),
         list(section.branches),
@@ -331,11 +340,11 @@ def _values(column: _Column, length: int, least: int, most: int) -> Ints:
 def _field(field: _Field, hits: int) -> tuple[Ints, list[Any]]:
     if field.name not in FIELDS:
         raise BadMessage(f"a field {field.name[:40]!r}")
-    positions = _values(field.positions, len(field.values), 0, hits - 1)
+    values = _DECODE_VALUES[field.name](field.values)
+    positions = _values(field.positions, len(values), 0, hits - 1)
     if (np.diff(positions) <= 0).any():
         raise BadMessage(f"positions of {field.name} that do not rise")
-    kind = _VALUES[field.name]
-    return positions, [msgspec.convert(value, kind) for value in field.values]
+    return positions, values
 
 
 # from and to hits, one by one
@@ -394,6 +403,11 @@ class Hits(Sequence[WireHit]):
         """Of what few hits carry: positions, and the values there."""
         positions, values = self.section.fields.get(field, (_NONE, ()))
         return zip(positions.tolist(), values, strict=True)
+
+    def others(self) -> Iterable[tuple[int, int, OthersOnWire]]:
+        """Of those with metrics that are no sums: position, ms since the epoch, and these metrics."""
+        positions, values = self.section.fields.get("others", (_NONE, ()))
+        return zip(positions.tolist(), self.section.at[positions].tolist(), values, strict=True)
 
     @cached_property
     def metrics(self) -> tuple[Ints, Ints, Ints]:

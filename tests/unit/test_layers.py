@@ -133,7 +133,7 @@ FROM_HAIL = {
     ),
     "meant": "did_you_mean near",
     "message": (
-        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message UNREADABLE WireHit "
+        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message OthersOnWire UNREADABLE WireHit "
         "decode_message encode_message"
     ),
     "metrics": "CONTENT_TYPE exposition tell_held",

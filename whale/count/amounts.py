@@ -25,16 +25,16 @@ class Amounts:
         return sum(map(len, self._level.values())) + self._usual.size + self._extras.names
 
     def take(self, taken: Taken) -> None:
-        others = self._extras.of(taken.message.name, taken.branches, self._level)
+        others = self._extras.of(taken.message, taken.branches, self._level)
         hits, places, left_out = taken.message.hits, taken.places, taken.left_out
         if isinstance(hits, Hits) and isinstance(places, Places):
             cells = self._usual.take(hits, places, left_out)
             if cells is not None:
                 self.cells += cells
-                for position, values in hits.values("others"):
+                for position, at_ms, values in hits.others():
                     if position not in left_out:
                         found, targeted = places[position]
-                        others(position, hits[position], found)
+                        others(position, at_ms, values, found)
                         self.cells += targeted * len(values)
                 return
         self.cells += coalesce(hits, places, self._finest, self._level, left_out, others)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from hail.hit import Dimensions
-from hail.message import WireHit
+from hail.message import UNREADABLE, OthersOnWire, WireHit
 from hail.room import WIDE, Room
 from hail.settings import DAY, MONTH, Retention
 from whale.cells import Amounts, Branch, Cells, Level, Sums
@@ -52,6 +52,10 @@ class Increment(NamedTuple):
 Placed = tuple[tuple[Branch, ...], int]
 """The branches of a hit, and how many cells of one interval each of its metrics adds to, before anything is added up."""
 NOWHERE: Placed = ((), 0)
+
+
+TakeOthers = Callable[[int, int, OthersOnWire, tuple[Branch, ...]], None]
+"""Takes of a hit its metrics that are no sums: position, ms, these, and its branches."""
 
 
 class BranchesBelow(Protocol):
@@ -119,15 +123,28 @@ class Branches:
     def one(self, pk: bytes, name: str, below: bytes) -> Branch:
         """The branch of a top-level dimension and the text of what is below it; of no text, the root."""
         key = pk, name, below
-        branch = self._single.get(key)
-        if branch is None:
-            names = self._pks.get(pk)
-            if names is None:
-                names = self._pks[pk] = _decode_pk(pk)
-            paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
-            branch = self._single[key] = Branch(names, paths)
-            plain = pk.isascii() and name.isascii() and below.isascii()
-            self._take(branch, (1 if plain else WIDE) * (len(pk) + len(name) + len(below)))
+        return self._single.get(key) or self._made(key)
+
+    def several(self, keys: Iterable[tuple[bytes, str, bytes]]) -> list[Branch | None]:
+        """`one` of each, and None where that raises one of message.UNREADABLE."""
+        known = self._single.get
+        return [known(key) or self._readable(key) for key in keys]
+
+    def _readable(self, key: tuple[bytes, str, bytes]) -> Branch | None:
+        try:
+            return self._made(key)
+        except UNREADABLE:
+            return None
+
+    def _made(self, key: tuple[bytes, str, bytes]) -> Branch:
+        pk, name, below = key
+        names = self._pks.get(pk)
+        if names is None:
+            names = self._pks[pk] = _decode_pk(pk)
+        paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
+        branch = self._single[key] = Branch(names, paths)
+        plain = pk.isascii() and name.isascii() and below.isascii()
+        self._take(branch, (1 if plain else WIDE) * (len(pk) + len(name) + len(below)))
         return branch
 
     def _take(self, branch: Branch, text: int) -> None:
@@ -196,12 +213,11 @@ def coalesce(
     finest: int,
     into: Level,
     left_out: Collection[int] = (),
-    others: Callable[[int, WireHit, tuple[Branch, ...]], None] | None = None,
+    others: TakeOthers | None = None,
 ) -> int:
     """Adds hits up per (branch, bucket of `finest` seconds, as its number) into a level; how many cells of one interval they had.
 
-    places: of each hit.  left_out: positions of hits that do not count, undecodable ones among them.  others: takes position, hit
-    and branches of those with metrics that are no sums.
+    places: of each hit.  left_out: positions of hits that do not count, undecodable ones among them.
     """
     width = finest * 1000
     cells = 0
@@ -212,7 +228,7 @@ def coalesce(
         bucket, metrics = hit.at_ms // width, hit.metrics
         cells += targeted * len(metrics)
         if others and hit.others:
-            others(position, hit, found)
+            others(position, hit.at_ms, hit.others, found)
             cells += targeted * len(hit.others)
         sums = into.get(bucket)
         if sums is None:

@@ -3,14 +3,14 @@
 hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── extras ──► the same for each interval
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from hail.columns import Hits
 from hail.hit import MOMENTS_KIND
-from hail.message import UNREADABLE, WireHit
+from hail.message import UNREADABLE, Message, OthersOnWire, WireHit
 from hail.settings import DISTINCT, KINDS, QUANTILE, SUM, Retention
 from whale.cells import Branch, Extras, Level, Names, Value, Values, stays
-from whale.count.denormalize import NOWHERE, Branches, BranchesBelow, Placed, by_interval, finest_of
+from whale.count.denormalize import NOWHERE, Branches, BranchesBelow, Placed, TakeOthers, by_interval, finest_of
 from whale.count.sections import places_in
 from whale.metric import bin_of, bins_of, distinct_periods, moments, more_moments
 
@@ -32,32 +32,32 @@ class Gathered:
         self._names: dict[int, Names] = {}
         self._values: dict[int, Values] = {}
 
-    def of(
-        self, name: tuple[str, int], branches: BranchesBelow, level: Level
-    ) -> Callable[[int, WireHit, tuple[Branch, ...]], None]:
-        """Takes hits of the message of that name, as `coalesce` finds them. level: the one that is coalesced into, gets the bins."""
+    def of(self, message: Message, branches: BranchesBelow, level: Level) -> TakeOthers:
+        """Takes hits of a message one by one. level: of sums, gets the bins."""
 
-        def gather(position: int, hit: WireHit, found: tuple[Branch, ...]) -> None:
-            for metric, (kind, value) in (hit.others or {}).items():
+        def gather(position: int, at_ms: int, others: OthersOnWire, found: tuple[Branch, ...]) -> None:
+            for metric, (kind, value) in others.items():
                 if kind == QUANTILE:
                     assert isinstance(value, int)
-                    self._add_bin(metric, value, hit, found, branches, level)
+                    self._add_bin(metric, value, at_ms, found, branches, level)
                 elif kind == MOMENTS_KIND:
                     assert not isinstance(value, str)
-                    self._add_moments(metric, value, hit, found, branches, level)
+                    metrics = message.hits[position].metrics
+                    added = more_moments(metrics, value) if isinstance(value, dict) else moments(metrics, value)
+                    self._add_moments(metric, added, at_ms, found, branches, level)
                 elif kind != DISTINCT:
                     assert isinstance(value, int)
-                    candidate = (hit.at_ms, *name, position, value) if kind == "last" else (value,)
-                    self._add_value((metric, kind), candidate, hit, found)
+                    candidate = (at_ms, *message.name, position, value) if kind == "last" else (value,)
+                    self._add_value((metric, kind), candidate, at_ms, found)
                 elif self._narrow:
-                    self._add_name(metric, str(value), hit, found)
+                    self._add_name(metric, str(value), at_ms, found)
 
         return gather
 
     def _add_bin(
-        self, metric: str, value: int, hit: WireHit, found: Iterable[Branch], branches: BranchesBelow, level: Level
+        self, metric: str, value: int, at_ms: int, found: Iterable[Branch], branches: BranchesBelow, level: Level
     ) -> None:
-        sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
+        sums = level.setdefault(at_ms // (self._finest * 1000), {})
         reserved, bin_ = bins_of((), metric), bin_of(value)
         for branch in found:
             amounts = sums.setdefault(branches.below(branch, reserved, bin_), {})
@@ -66,30 +66,28 @@ class Gathered:
     def _add_moments(
         self,
         metric: str,
-        own: int | dict[str, int],
-        hit: WireHit,
+        added: dict[str, int],
+        at_ms: int,
         found: Sequence[Branch],
         branches: BranchesBelow,
         level: Level,
     ) -> None:
-        """own: as in a message; a dictionary is what the outcome was so far."""
-        sums = level.setdefault(hit.at_ms // (self._finest * 1000), {})
-        added = more_moments(hit.metrics, own) if isinstance(own, dict) else moments(hit.metrics, own)
+        sums = level.setdefault(at_ms // (self._finest * 1000), {})
         for root in found[:1]:
             for bin_, amount in added.items():
                 amounts = sums.setdefault(branches.below(root, bins_of((), metric), bin_), {})
                 amounts["hits"] = amounts.get("hits", 0) + amount
 
-    def _add_value(self, metric: tuple[str, str], value: Value, hit: WireHit, found: Iterable[Branch]) -> None:
-        values = self._values.setdefault(hit.at_ms // (self._finest * 1000), {})
+    def _add_value(self, metric: tuple[str, str], value: Value, at_ms: int, found: Iterable[Branch]) -> None:
+        values = self._values.setdefault(at_ms // (self._finest * 1000), {})
         for branch in found:
             mine = values.get(branch)
             if mine is None:
                 mine = values[branch] = {}
             mine[metric] = stays(metric[1], mine.get(metric), value)
 
-    def _add_name(self, metric: str, name: str, hit: WireHit, found: Iterable[Branch]) -> None:
-        names = self._names.setdefault(hit.at_ms // (self._narrow_finest * 1000), {})
+    def _add_name(self, metric: str, name: str, at_ms: int, found: Iterable[Branch]) -> None:
+        names = self._names.setdefault(at_ms // (self._narrow_finest * 1000), {})
         for branch in found:
             mine = names.get(branch)
             if mine is None:
@@ -136,9 +134,7 @@ def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[Sequence[Pla
     """
     if isinstance(hits, Hits):
         found, unread = places_in(hits, branches)
-        unsound = (
-            at for at, others in hits.values("others") if not all(_is_sound(*other) for other in others.values())
-        )
+        unsound = [at for at, others in hits.values("others") if not _are_sound(others)]
         return found, sorted({*unread, *unsound})
     places, undecodable, known = [], [], branches.known
     for position, hit in enumerate(hits):
@@ -150,13 +146,17 @@ def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[Sequence[Pla
             except UNREADABLE:
                 place = NOWHERE
                 undecodable.append(position)
-        if place is not NOWHERE and hit.others and not all(_is_sound(*other) for other in hit.others.values()):
+        if place is not NOWHERE and hit.others and not _are_sound(hit.others):
             undecodable.append(position)
         places.append(place)
     return places, undecodable
 
 
-def _is_sound(kind: str, value: int | str | dict[str, int]) -> bool:
-    if isinstance(value, dict):
-        return kind == MOMENTS_KIND
-    return kind in OTHER_KINDS and isinstance(value, str) == (kind == DISTINCT)
+def _are_sound(others: OthersOnWire) -> bool:
+    for kind, value in others.values():
+        if isinstance(value, dict):
+            if kind != MOMENTS_KIND:
+                return False
+        elif kind not in OTHER_KINDS or isinstance(value, str) != (kind == DISTINCT):
+            return False
+    return True

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from hail.columns import Hits, runs
-from hail.message import UNREADABLE
 from hail.settings import Retention
 from whale.cells import Branch, Rows, Table, TableLevel
 from whale.count.denormalize import NOWHERE, Branches, Placed, by_interval, finest_of
@@ -73,7 +72,8 @@ def places_in(hits: Hits, branches: Branches) -> tuple[Places, list[int]]:
     found, numbers = numbered(section.pk[hit] * width + top, len(section.pks) * width)
     pks = [pk.encode() for pk in section.pks]
     tops = [("", b""), *((name, below.encode() or b"-") for name, below in section.branches)]
-    made = [_made(branches, pks[pair // width], *tops[pair % width]) for pair in found.tolist()]
+    of_pair = zip((found // width).tolist(), (found % width).tolist(), strict=True)
+    made = branches.several((pks[pk], *tops[top]) for pk, top in of_pair)
     undecodable = np.zeros(count, bool)
     if None in made:
         undecodable[hit[np.array([branch is None for branch in made], bool)[numbers]]] = True
@@ -93,13 +93,6 @@ def _last_of_a_name(hit: Ints, top: Ints, names: Sequence[str], hits: int) -> tu
     _, last = np.unique(keys[::-1], return_index=True)
     kept = np.sort(len(keys) - 1 - last)
     return hit[kept], top[kept]
-
-
-def _made(branches: Branches, pk: bytes, name: str, below: bytes) -> Branch | None:
-    try:
-        return branches.one(pk, name, below)
-    except UNREADABLE:
-        return None
 
 
 class Usual:
