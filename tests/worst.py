@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from hail.hit import encode_hit, parse_decided, parse_hit
-from hail.message import encode_message
+from hail.hit import Row, encode_row, parse_decided, parse_hit, row_of_hit
+from hail.packing import FORMS, Packed, most_of
 from hail.settings import Settings
 
 Given = dict[str, Any]
@@ -129,13 +129,13 @@ def outcomes(rng: random.Random) -> Given:
     }
 
 
-def hits(which: str, settings: Settings, now: float, seed: int = 1) -> Iterator[tuple[bytes, int]]:
-    """Wire forms, and cells, without end."""
+def hits(which: str, settings: Settings, now: float, seed: int = 1) -> Iterator[tuple[Row, int]]:
+    """Rows and cells, without end."""
     rng, make = random.Random(f"{which}{seed}"), KINDS[which]
     while True:
         given = make(rng)
         hit = (parse_decided if "option" in given else parse_hit)(given, settings, now)
-        yield encode_hit(hit), hit.cells
+        yield row_of_hit(hit), hit.cells
 
 
 def messages(
@@ -148,19 +148,19 @@ def messages(
     most_cells: float = math.inf,
     most_bytes: float = math.inf,
 ) -> Iterator[bytes]:
-    """Messages as Hail packs them where many hits wait, until so many cells or bytes are in them."""
-    seq = total = size = cells = 0
-    part: list[bytes] = []
-    for wire, its_cells in hits(which, settings, now, seed):
-        most_cells, most_bytes = most_cells - its_cells, most_bytes - len(wire)
-        size, cells = size + len(wire) + 1, cells + its_cells
-        full = size > settings.message_max_bytes - 400 or cells > settings.message_max_cells
+    """Messages as Hail packs them where many hits wait, until so many cells or bytes (as lines) are in them."""
+    form, most = FORMS[settings.message_version], most_of(settings)
+    seq = total = 0
+    packed = Packed(form, most)
+    for row, cells in hits(which, settings, now, seed):
+        most_cells, most_bytes = most_cells - cells, most_bytes - len(encode_row(row))
+        packed.add(row, cells)
         is_last = most_cells < 0 or most_bytes < 0
-        if part and (full or len(part) >= settings.message_max_hits or is_last):
-            total += len(part)
-            yield encode_message(publisher, seq, account, total, int(now * 1000), part)
-            part, size, cells, seq = [], len(wire) + 1, its_cells, seq + 1
-        part.append(wire)
+        while len(packed.parts) > 1 or (is_last and packed.parts):
+            part = packed.parts.pop(0)
+            total += part.hits
+            yield form.encode(publisher, seq, int(now * 1000), {account: [part]}, {account: total}, {})
+            seq += 1
         if is_last:
             return
 

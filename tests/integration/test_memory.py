@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from hail.broker import Broker
-from hail.settings import Settings
+from hail.settings import MESSAGE_VERSIONS, Settings
 from hail.spool import SpoolFolder, SpoolWriter
 from tests import nasty, worst
 from tests.farm import PROCFILE, Farm, Program
@@ -117,7 +117,7 @@ def worst_of_each(settings: Settings, cells: int, megabytes: float) -> Iterator[
 def spool_worst(folder: SpoolFolder, settings: Settings, cells: int, megabytes: float) -> None:
     """As Hail spools them."""
     for publisher, messages in worst_of_each(settings, cells, megabytes):
-        writer = SpoolWriter(folder, publisher, settings.spool_file_mb, 10_000)
+        writer = SpoolWriter(folder, publisher, settings.spool_file_mb, 10_000, marked=settings.message_version > 1)
         for body in messages:
             writer.reserve([len(body)])
             writer.append([body])
@@ -141,8 +141,8 @@ def quick_redis() -> Iterator[RedisServer]:
         yield server
 
 
-def attack_hailwail(folder: Path, redis: RedisServer, cells: int, megabytes: float) -> None:
-    farm = Farm(folder, redis, None)
+def attack_hailwail(folder: Path, redis: RedisServer, cells: int, megabytes: float, version: int = 2) -> None:
+    farm = Farm(folder, redis, None, message_version=version)
     try:
         farm.hailwail.start()
         spool_worst(farm.spool, farm.settings, 10, 0.001)
@@ -165,15 +165,18 @@ def test_the_worst_hits_leave_hailwail_below_its_ceiling_and_it_comes_back(
 
 @pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
-def test_minutes_of_the_worst_hits_leave_hailwail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
-    attack_hailwail(tmp_path, quick_redis, 2_000_000, 100)
+@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
+def test_minutes_of_the_worst_hits_leave_hailwail_below_its_ceiling(
+    tmp_path: Path, quick_redis: RedisServer, version: int
+) -> None:
+    attack_hailwail(tmp_path, quick_redis, 2_000_000, 100, version)
 
 
 def attack_worker(
-    folder: Path, redis: RedisServer, rabbitmq: RabbitMQ, queue: str, cells: int, megabytes: float
+    folder: Path, redis: RedisServer, rabbitmq: RabbitMQ, queue: str, cells: int, megabytes: float, version: int = 2
 ) -> None:
     """All messages wait when it starts on them, so it fetches and merges as many as it may."""
-    farm = Farm(folder, redis, rabbitmq, queue=queue)
+    farm = Farm(folder, redis, rabbitmq, queue=queue, message_version=version)
     try:
         farm.worker.start()
         send_worst(farm.settings, 10, 0.001)
@@ -201,10 +204,11 @@ def test_the_worst_hits_leave_a_worker_below_its_ceiling_and_it_comes_back(
 
 @pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
 def test_minutes_of_the_worst_hits_leave_a_worker_below_its_ceiling(
-    tmp_path: Path, quick_redis: RedisServer, rabbitmq: RabbitMQ, unique: str
+    tmp_path: Path, quick_redis: RedisServer, rabbitmq: RabbitMQ, unique: str, version: int
 ) -> None:
-    attack_worker(tmp_path, quick_redis, rabbitmq, unique, 2_000_000, 100)
+    attack_worker(tmp_path, quick_redis, rabbitmq, unique, 2_000_000, 100, version)
 
 
 def send_until(stop: float, send: Callable[[int], None]) -> None:
@@ -221,8 +225,8 @@ def send_until(stop: float, send: Callable[[int], None]) -> None:
         list(threads.map(work, range(8)))
 
 
-def attack_hail(folder: Path, redis: RedisServer, seconds: float) -> None:
-    farm = Farm(folder, redis, None)
+def attack_hail(folder: Path, redis: RedisServer, seconds: float, version: int = 2) -> None:
+    farm = Farm(folder, redis, None, message_version=version)
     bodies = [json.dumps(worst.batch_of(kind, 100, number)).encode() for number, kind in enumerate(KINDS)]
 
     def send(number: int) -> None:
@@ -256,8 +260,11 @@ def test_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_r
 
 @pytest.mark.long(part="memory")
 @pytest.mark.timeout(3600)
-def test_minutes_of_the_worst_requests_leave_hail_below_its_ceiling(tmp_path: Path, quick_redis: RedisServer) -> None:
-    attack_hail(tmp_path, quick_redis, 180.0)
+@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
+def test_minutes_of_the_worst_requests_leave_hail_below_its_ceiling(
+    tmp_path: Path, quick_redis: RedisServer, version: int
+) -> None:
+    attack_hail(tmp_path, quick_redis, 180.0, version)
 
 
 def attack_whale(folder: Path, redis: RedisServer, seconds: float, cells: int, comes_back: bool) -> None:
