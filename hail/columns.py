@@ -382,7 +382,10 @@ class Hits(Sequence[WireHit]):
 
     def __init__(self, section: Section):
         self.section = section
-        self._known: dict[int, list[WireHit]] = {}
+        self._looked: tuple[int, list[WireHit]] = (
+            -1,
+            [],
+        )  # those that were looked at last, and the position of their first
 
     def __len__(self) -> int:
         return self.section.hits
@@ -394,10 +397,12 @@ class Hits(Sequence[WireHit]):
         """position: from 0, no slice."""
         if not 0 <= position < len(self):
             raise IndexError(position)
-        first = position - position % TOGETHER
-        if first not in self._known:
-            self._known[first] = self._some(first)
-        return self._known[first][position - first]
+        first, some = self._looked
+        if first != position - position % TOGETHER:
+            first = position - position % TOGETHER
+            some = self._some(first)
+            self._looked = first, some
+        return some[position - first]
 
     def values(self, field: str) -> Iterable[tuple[int, Any]]:
         """Of what few hits carry: positions, and the values there."""

@@ -9,7 +9,7 @@ from hail.message import Message
 from hail.settings import Settings
 from tests import cut
 from tests.contract.conftest import open_store
-from tests.contract.hits import NOW, message, publisher_of, sums
+from tests.contract.hits import NOW, in_columns, message, publisher_of, sums
 from whale.count.apply import Applier
 from whale.errors import Unavailable
 from whale.store.base import Store
@@ -25,7 +25,7 @@ def of_all(accounts: list[str], settings: Settings, seq: int, **more: Any) -> li
         message([{"pk": name} for name in ROOTS] * count, settings, account, seq, publisher=publisher)
         for count, account in enumerate(accounts, 1)
     ]
-    return [msgspec.structs.replace(part, v=2, **more) for part in parts]
+    return [msgspec.structs.replace(part, **more) for part in in_columns(parts)]
 
 
 def counted(store: Store, account: str) -> set[int]:

@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hail.settings import DAY, Settings
+from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, everything, in_columns, message, publisher_of
 from tests.laws import law
 from whale.count.apply import Applier
 from whale.metric import bins_of
 from whale.period import bucket_start
 from whale.store.base import Store
+from whale.store.contract.names import OTHER
 from whale.store.memory import MemoryStore
 
 TURNS = itertools.count()
@@ -103,3 +105,25 @@ def test_columns_count_as_lines_do(
     for account in accounts:
         assert all_of(store, account, settings) == all_of(reference, account, settings)
         assert store.faults(account) == reference.faults(account)
+
+
+def test_names_past_the_limits_count_in_other_as_in_memory(settings: Settings, unique: str) -> None:
+    """200 names over 70 pks, of which most are folded; a name may be folded into the same place as another of its hit."""
+    few = settings.replace(max_children=3, max_nodes=12, max_pks=20, max_metrics=4)
+    hits = [
+        {
+            "pk": ["shop", f"s{i % 2}", f"u{i % 70}"],
+            "dimensions": {"country": {f"c{i % 5}": f"r{i % 200}"}, f"d{i % 7}": "x", f"e{i % 3}": "y"},
+            "metrics": {f"m{i % 6}": i, "revenue": 1},
+        }
+        for i in range(400)
+    ]
+    parts = in_columns([message(hits, few, unique, publisher=publisher_of(unique))])
+    store, reference = open_store(few), MemoryStore(few)
+    for each in (store, reference):
+        Applier(each, few).apply(parts * 2, NOW)
+    found = everything(store, unique, few, NOW - DAY)
+    assert found == everything(reference, unique, few, NOW - DAY)
+    assert found[("shop",), (), DAY, TODAY, "revenue"] == 400_000_000
+    assert any(OTHER in path for _, path, *_ in found)
+    assert store.faults(unique) == reference.faults(unique) == {}

@@ -19,10 +19,10 @@ from whale.count.denormalize import NOWHERE, Branches, Placed, by_interval, fine
 from whale.period import Interval
 from whale.sums import Ints, numbered, summed
 
-MOST_HITS, MOST_METRICS = 2**18, 2**10
+MOST_HITS, MOST_METRICS = 2**20, 2**9
 MOST_SUM = 2**62
 """Bounds of a table, past which hits go the other way: of its amounts together no sum leaves 64 bits, and no key of cells does, which
-is (page, bucket, metric, node on its page): a page is one of far less than 2**25 in memory, a node one of 2**10."""
+is (page, bucket, metric, node on its page): a page is one of far less than 2**24 in memory, a node one of 2**10."""
 
 
 class Places(Sequence[Placed]):
