@@ -1,7 +1,9 @@
 """Redis is killed, stopped or cut off while a group of messages is on its way and the next one is made ready."""
 
+import random
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -217,3 +219,35 @@ def test_a_cluster_that_is_started_again_forgets_no_claim(unique: str, monkeypat
             merging.apply([each_])
         assert counted(store, unique) == {2}
         assert dropped(store, unique) == {"duplicate": 2 * PKS}
+
+
+@pytest.mark.long(part="kills")
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_cut_connections_and_resets_at_random_moments(
+    server: RedisServer, settings: Settings, unique: str, seed: int
+) -> None:
+    """Each id in two messages, each message handed to two appliers."""
+    chance = random.Random(seed)
+    stores = [connect(settings) for _ in range(2)]
+    appliers = [MergingApplier(Applier(store, settings), settings, lambda: NOW) for store in stores]
+    messages = [message(each(f"of{seq // 2}-"), settings, unique, seq, PKS * (seq + 1)) for seq in range(2000)]
+    deliveries = [(applier, [each_]) for each_ in messages for applier in appliers]
+    chance.shuffle(deliveries)
+    with ThreadPoolExecutor(32) as pool:
+        done = [pool.submit(applier.apply, parts) for applier, parts in deliveries]
+        while not all(each_.done() for each_ in done):
+            time.sleep(chance.uniform(0, 0.1))
+            match chance.randrange(4):
+                case 0:
+                    server.kill9()
+                    server.start()
+                case 1:
+                    server.client().client_kill_filter(_type="normal", skipme=True)
+                case 2:
+                    connect(settings).reset(unique, ("other",), None, NOW - 1)
+                case 3:
+                    server.client().script_flush()
+        for each_ in done:
+            each_.result()
+    assert counted(stores[0], unique) == {1000}
+    assert (stores[0].audit(unique)[0].hits, dropped(stores[0], unique)) == (2000 * PKS, {"duplicate": 1000 * PKS})

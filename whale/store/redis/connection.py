@@ -291,9 +291,8 @@ class Sent:
         self._open: list[tuple[Any, Any, list[int]]] = []  # pool, connection, which calls
         try:
             for pool, which in connection.pools(keys[0] for keys, _ in calls):
-                with suppress(
-                    redis.ConnectionError, redis.TimeoutError
-                ):  # `answers` asks again, and says why it cannot
+                # where none is to be had, `answers` asks again, and says why
+                with suppress(redis.ConnectionError, redis.TimeoutError):
                     self._open.append((pool, pool.get_connection(), which))
             connection.steady_now.check()
             for _, line, which in self._open:
