@@ -68,6 +68,7 @@ VERSION = 2
 MAGIC, END = b"HW", b"."
 MOST_HITS = 2**20  # of a section
 MOST_PLACES = 2**22  # branches of all its hits
+MOST_AMOUNTS = 2**24  # of all its hits
 UNITS = (10**6, 10**4)  # whole amounts, and cents
 MANY = 100  # hits of a section from which on it costs less to add them up in columns than one by one
 TOGETHER = 256  # hits that are made when one of them is looked at
@@ -296,6 +297,8 @@ def _read(share: Share, section: _Section) -> Section:
         if len(set(names)) != len(names) or any(not 0 <= name < len(having) for name in names):
             raise BadMessage("a shape of metrics that are not there")
         having[names] += times
+    if having.sum() > MOST_AMOUNTS:
+        raise BadMessage(f"{having.sum()} amounts in a section")
     if len(section.amounts) != len(having):
         raise BadMessage(f"{len(section.amounts)} columns of amounts for {len(having)} metrics")
     amounts = zip(section.amounts, having.tolist(), strict=True)

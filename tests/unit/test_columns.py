@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +201,15 @@ def test_an_envelope_that_does_not_fit_is_a_bad_message(changes: dict[str, Any])
     given[0].id = "a"
     message = altered(message_of({"default": given}), **changes)
     assert outcome(message) is None
+
+
+def test_few_bytes_do_not_become_many_amounts() -> None:
+    """Columns of one value have no bytes, however long they are."""
+    hits, metrics = columns.MOST_HITS, [f"m{i}" for i in range(17)]
+    zeros, ones = np.zeros(hits, np.int64), np.ones(hits, np.int64)
+    more = [zeros, zeros[:0], zeros, zeros, zeros, [ones] * len(metrics), {}]
+    section = columns.Section("a", hits, ['["t"]'], [], metrics, [list(range(17))], *more)
+    message = encode("0" * 16, 0, 0, [section])
+    assert len(message) < 300
+    with pytest.raises(BadMessage, match="17825792 amounts"):
+        decode(message)
