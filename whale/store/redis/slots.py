@@ -1,6 +1,6 @@
 """Sums become slots of pages, packed as apply.lua takes those of a bucket: [metric, [node, amount, ...], ...].
 
-Of a few branches one by one; of a table by numpy, which takes all branches and buckets together and costs half as much.
+Of cells branch by branch; of a table by numpy, which takes all branches and buckets together.
 """
 
 from collections.abc import Sequence
