@@ -67,6 +67,12 @@ class _Numbers(dict[K, int]):
         return number
 
 
+def cut(names: dict[Any, int], length: int) -> None:
+    """Leaves the first ones."""
+    while len(names) > length:
+        names.popitem()
+
+
 class Columns:
     """hits: how many.  size: bytes that they are in a message, at most.  pks, branches, shapes: their numbers in it."""
 
@@ -100,6 +106,18 @@ class Columns:
             if parts:
                 self.put_rare(parts)
             self.hits += 1
+
+    @property
+    def known(self) -> tuple[int, int, int, int]:
+        """How many pks, branches and shapes there are, and the size with them: for `forget`."""
+        return len(self.pks), len(self.branches), len(self.shapes), self.size
+
+    def forget(self, known: tuple[int, int, int, int]) -> None:
+        """Takes out the names that came since, which no hit has."""
+        pks, branches, shapes, self.size = known
+        cut(self.pks, pks)
+        cut(self.branches, branches)
+        cut(self.shapes, shapes)
 
     def number_of_pk(self, pk: bytes) -> int:
         number = self.pks.get(pk)

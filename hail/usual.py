@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hail.draft import AMOUNT_BYTES, FEW, HIT_BYTES, PLACE_BYTES, Columns, Draft
+from hail.draft import AMOUNT_BYTES, FEW, HIT_BYTES, PLACE_BYTES, Columns, Draft, cut
 from hail.hit import (
     FIELDS,
     MAX_NUMBER,
@@ -272,6 +272,12 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
             pks.clear()
             tops.clear()
 
+        def forget(known: tuple[int, int, int, int], its_pks: int, its_tops: int) -> None:
+            """The names of a hit that went elsewhere, or nowhere. All: how many there were before."""
+            columns.forget(known)
+            cut(pks, its_pks)
+            cut(tops, its_tops)
+
         def put_row(hit: Any, now: float) -> bool:
             its_row, cells, is_ahead = row(hit, now)
             packed.add(its_row, cells)
@@ -287,40 +293,49 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
                 begin()
             elif part.few:
                 part.in_columns()
-            given = hit.pk
-            names = tuple(given) if type(given) is list else (given,)
-            pk = known_pk(names)
-            if pk is None:
-                names = tuple(pk_of(given))
-                pk = pks[names] = columns.number_of_pk(encode_row(names))
-            paths, places = 0, []
-            for name, value in dimensions.items():
-                if type(value) is str:
-                    top = name, value
-                    place = known_top(top)
-                    if place is None:
-                        place = tops[top] = columns.number_of_branch((name, encode_row({value: _LEAF})))
-                    places.append(place)
-                    paths += 2
-                elif value is not None:
-                    tree, nodes = below(value)
-                    places.append(columns.number_of_branch((name, encode_row(tree))))
-                    paths += nodes + 1
+            before = columns.known, len(pks), len(tops)
             try:
-                amounts = amounts_of(metrics)
-            except Unusual:
-                return put_row(hit, now)
-            width = len(amounts)
-            cells = len(names) * (paths + 1) * width * intervals
-            if paths > most_paths or cells > most_cells:
-                raise Unusual
-            at_ms, is_ahead = time_of(hit.at, now)
-            rare: Sequence[str | None] = ()
-            if hit.id is not None or hit.visitor is not None or hit.event is not None:
-                rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
-            shape = columns.number_of_shape(tuple(amounts))
-            size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
+                given = hit.pk
+                names = tuple(given) if type(given) is list else (given,)
+                pk = known_pk(names)
+                if pk is None:
+                    names = tuple(pk_of(given))
+                    pk = pks[names] = columns.number_of_pk(encode_row(names))
+                paths, places = 0, []
+                for name, value in dimensions.items():
+                    if type(value) is str:
+                        top = name, value
+                        place = known_top(top)
+                        if place is None:
+                            place = tops[top] = columns.number_of_branch((name, encode_row({value: _LEAF})))
+                        places.append(place)
+                        paths += 2
+                    elif value is not None:
+                        tree, nodes = below(value)
+                        places.append(columns.number_of_branch((name, encode_row(tree))))
+                        paths += nodes + 1
+                try:
+                    amounts = amounts_of(metrics)
+                except Unusual:
+                    is_ahead = put_row(hit, now)
+                    if packed.parts[-1] is not part:
+                        forget(*before)
+                    return is_ahead
+                width = len(amounts)
+                cells = len(names) * (paths + 1) * width * intervals
+                if paths > most_paths or cells > most_cells:
+                    raise Unusual
+                at_ms, is_ahead = time_of(hit.at, now)
+                rare: Sequence[str | None] = ()
+                if hit.id is not None or hit.visitor is not None or hit.event is not None:
+                    rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
+                shape = columns.number_of_shape(tuple(amounts))
+                size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
+            except Exception:  # a hit that is not put leaves no names
+                forget(*before)
+                raise
             if not packed.counted(cells, columns.size + size > most_bytes):
+                forget(*before)
                 packed.begin()
                 return put(item, now)
             columns.pk.append(pk)

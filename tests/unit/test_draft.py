@@ -3,6 +3,7 @@
 import gc
 import json
 import tracemalloc
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from hail.hit import HitError, Row, encode_row
 from hail.message import MOST_HEAD_BYTES, WireHit, decode_message, encode_message
 from hail.packing import COLUMNS, LINES, Most, Packed
 from hail.settings import load
+from hail.usual import UNUSUAL, Usual
 from tests import nasty
 from tests.laws import law
 
@@ -91,6 +93,63 @@ def test_a_message_keeps_its_bounds_unless_one_hit_is_larger(seed: int) -> None:
             and sum(cells for _, cells in given[first:last]) <= most.cells
         )
         first = last
+
+
+def put_all(hits: list[Any], most: Most) -> Packed:
+    """The hits of a batch, as `/batch` puts them: those that are refused are left out."""
+    texts = [json.dumps(hit).encode() for hit in hits]
+    packed = Packed(COLUMNS, most)
+    put = Usual(SETTINGS).putting(b"".join(texts), packed, len(texts))
+    for text in texts:
+        try:
+            put(text, nasty.NOW)
+        except UNUSUAL:
+            with suppress(HitError):
+                packed.add(*hit_of_json(text, SETTINGS, nasty.NOW)[:2])
+        except HitError:
+            continue
+    return packed
+
+
+REFUSED: list[dict[str, Any]] = [
+    {"metrics": {"sold": 1e11}},
+    {"metrics": {"sold": 1, "unique": "x"}},
+    {"metrics": {"sold": 1}, "at": 1e30},
+    {"metrics": {"sold": 1}, "pk": ["a", "b", "c", "d"], "dimensions": {"x": {str(n): n for n in range(40)}}},
+    {"metrics": {"sold": 1}, "dimensions": {"x": {str(n): n for n in range(400)}}},
+]
+
+
+@pytest.mark.parametrize("field", REFUSED)
+def test_a_hit_that_is_refused_leaves_no_name_in_the_message_of_others(field: dict[str, Any]) -> None:
+    good = [{"pk": f"shop {n}", "dimensions": {"first": "a", "page": f"{n}"}, "metrics": {"sold": n}} for n in range(4)]
+    bad = [{"pk": f"new {n}", "dimensions": {f"new {n}": "x" * 90}, **field} for n in range(20)]
+    mixed = [each for some in zip(bad, good * 5, strict=True) for each in some]
+    ((mine,), (theirs,)) = (put_all(hits, Most(1000, 10**6, 10**6)).parts for hits in (mixed, good * 5))
+    assert (mine.size, encoded(mine)) == (theirs.size, encoded(theirs))
+    assert plain(hits_of(mine.section("a", 0))) == plain(hits_of(theirs.section("a", 0)))
+
+
+@given(st.integers(0, 2**64))
+@law(60)
+def test_a_batch_keeps_the_bounds_of_messages_and_each_name_has_a_hit(seed: int) -> None:
+    rng = Random(seed)
+    names = [f"{n}" * rng.choice((1, 30)) for n in range(rng.choice((2, 9, 60)))]
+    hits = [
+        {
+            "pk": rng.choice(names),
+            "dimensions": {rng.choice(names): rng.choice(names) for _ in range(rng.randrange(4))},
+            "metrics": {rng.choice(names): rng.choice((1, 2.5, 1e11, "x", [1])) for _ in range(rng.randrange(3))},
+        }
+        for _ in range(60)
+    ]
+    most = Most(1000, rng.choice((900, 5000, 10**6)), 10**6)
+    for part in put_all(hits, most).parts:
+        assert part.hits == 1 or part.size <= most.bytes_
+        section = part.section("a", 0)
+        assert len(section.pks) == len({*section.pk.tolist()})
+        assert len(section.branches) == len({*section.places.tolist()})
+        assert len(section.shapes) == len({*section.shape.tolist()})
 
 
 def memory_of(texts: list[bytes]) -> tuple[int, int]:
