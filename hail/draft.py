@@ -59,6 +59,12 @@ def _with_size(pk: bytes, tops: Sequence[Top], sums: Mapping[str, int], at_ms: i
     return pk, tops, metrics, tuple(sums.values()), at_ms, rare, size
 
 
+def memory_of(pieces: Pieces) -> int:
+    """Bytes that they take in this process."""
+    _, tops, *_, size = pieces
+    return PIECES_COST + TOP_COST * len(tops) + 2 * size
+
+
 class _Numbers(dict[K, int]):
     """Of each key a number, in the order in which they first came."""
 
@@ -220,8 +226,7 @@ class Draft:
     @property
     def memory(self) -> int:
         """Bytes that it takes in this process."""
-        few = DRAFT_COST + 2 * self._few_size + sum(PIECES_COST + TOP_COST * len(tops) for _, tops, *_ in self.few)
-        return few + (self._columns.memory if self._columns else 0)
+        return DRAFT_COST + sum(map(memory_of, self.few)) + (self._columns.memory if self._columns else 0)
 
     def put(self, pieces: Pieces) -> None:
         """Adds a hit."""

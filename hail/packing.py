@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from hail import columns, message
-from hail.draft import PLACE_BYTES, Draft, Pieces, pieces_of
+from hail.draft import PLACE_BYTES, Draft, Pieces, memory_of, pieces_of
 from hail.hit import Row, Timeless, encode_row
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
 from hail.settings import Settings
 
 BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
+TIMELESS_BYTES = 900  # of a line that is remembered, beside the text
+REMEMBERED_BYTES = 900  # of pieces
 
 
 class Part(Protocol):
@@ -66,6 +68,7 @@ class Form(NamedTuple):
     """A version of messages. is_mixed: whether one holds hits of several accounts.  piece_of: what a part takes of a row.
 
     remember: of a row and its piece, gives the piece of the same hit, had it come at other epoch seconds.
+    memory_of: bytes that what is remembered takes, of the text of a hit and its piece.
     encode: publisher, seq, at in ms, parts, running totals and refusals by account -> the message.
     """
 
@@ -74,6 +77,7 @@ class Form(NamedTuple):
     part: Callable[[], Any]
     piece_of: Callable[[Row], Any]
     remember: Callable[[Row, Any], Callable[[float], Any]]
+    memory_of: Callable[[str, Any], int]
     encode: Callable[[str, int, int, Shares, Mapping[str, int], Mapping[str, Sequence[Refusal]]], bytes]
 
 
@@ -173,13 +177,21 @@ def _remember_line(row: Row, line: bytes) -> Callable[[float], bytes]:
     return Timeless(row).at
 
 
+def _memory_of_line(text: str, line: bytes) -> int:
+    return 5 * len(text) + TIMELESS_BYTES
+
+
+def _memory_of_pieces(text: str, pieces: Pieces) -> int:
+    return len(text) + REMEMBERED_BYTES + memory_of(pieces)
+
+
 def _remember_pieces(row: Row, pieces: Pieces) -> Callable[[float], Pieces]:
     pk, tops, metrics, amounts, _, rare, size = pieces
     return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare, size)
 
 
-LINES = Form(message.VERSION, False, Lines, encode_row, _remember_line, _message_of_lines)
-COLUMNS = Form(columns.VERSION, True, Draft, pieces_of, _remember_pieces, _message_of_columns)
+LINES = Form(message.VERSION, False, Lines, encode_row, _remember_line, _memory_of_line, _message_of_lines)
+COLUMNS = Form(columns.VERSION, True, Draft, pieces_of, _remember_pieces, _memory_of_pieces, _message_of_columns)
 FORMS = {form.version: form for form in (LINES, COLUMNS)}
 
 

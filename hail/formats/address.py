@@ -36,7 +36,6 @@ from hail.usual import UNUSUAL
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
 CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
-TIMELESS_BYTES = 900  # beside its text
 KNOWN_BYTES = 500
 PIXEL = {
     "Cache-Control": "no-store, max-age=0",
@@ -47,12 +46,16 @@ ParseRow = Callable[[Mapping[str, Any], Settings, float], Parsed]
 
 
 class Known(NamedTuple):
-    """A hit that came before. at: packs it anew, at another time.  ignored: names that came beside it, of which `shown` are kept."""
+    """A hit that came before. at: packs it anew, at another time.  ignored: names that came beside it, of which `shown` are kept.
+
+    memory: bytes that it takes.
+    """
 
     at: Callable[[float], Any]
     cells: int
     ignored: int
     shown: tuple[str, ...]
+    memory: int
 
 
 class Address:
@@ -63,7 +66,7 @@ class Address:
         self._known: Bounded[tuple[str, str], Known] = Bounded(
             "known hits",
             acceptor.settings.known_hits_mb * MEGABYTE,
-            lambda key, known: 5 * len(key[1]) + TIMELESS_BYTES,
+            lambda key, known: known.memory,
         )
         self.routes = {
             ("GET", "/count"): self.text,
@@ -140,7 +143,8 @@ class Address:
         publisher = acceptor.publisher
         piece = publisher.form.piece_of(row)
         if shape:
-            known = Known(publisher.form.remember(row, piece), cells, len(unknown), ignored)
+            form = publisher.form
+            known = Known(form.remember(row, piece), cells, len(unknown), ignored, form.memory_of(shape, piece))
             self._known.keep((caller.account, shape), known)
         acceptor.keep(caller, publisher.pack_piece(piece, cells), is_ahead)
         return _told(len(unknown), ignored)

@@ -1,12 +1,23 @@
 """The book of what a process holds, looked at while other threads write into it."""
 
+import gc
+import json
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
+from string import ascii_lowercase
 
 import pytest
 
+from hail.accept import Acceptor
+from hail.access import ALL_RIGHTS, Caller
+from hail.formats.address import Address
+from hail.message import ACCOUNT
 from hail.room import Bounded, held, rest
+from hail.settings import MESSAGE_VERSIONS, load
+from tests.taken import Taken
 
 
 @pytest.fixture
@@ -35,3 +46,44 @@ def test_what_is_held_is_told_while_other_threads_begin_to_hold_something() -> N
     for thread in threads:
         thread.join()
     assert sum(most for name, (_, most) in held().items() if name.startswith("new ")) == 6_000_000
+
+
+HITS = {
+    "plain": "pk=shop&dimensions=page%d",
+    "many dimensions": f"pk=%d&dimensions={json.dumps(dict.fromkeys(ascii_lowercase, 1))}",
+    "many metrics": f"pk=%d&metrics={json.dumps(dict.fromkeys(ascii_lowercase[:15], 1))}",
+}
+
+
+@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
+@pytest.mark.parametrize("query", HITS.values(), ids=HITS.keys())
+def test_hits_that_are_remembered_say_at_least_the_memory_that_they_take(
+    query: str, version: int, tmp_path: Path
+) -> None:
+    settings = load(
+        {
+            "HAILWHALE_MESSAGE_VERSION": str(version),
+            "HAILWHALE_DATA_DIR": str(tmp_path),
+            "HAILWHALE_KNOWN_HITS_MB": "8",
+        }
+    )
+    taken = Taken(settings)
+    address = Address(Acceptor(settings, taken, lambda: 1_790_000_000.0))
+    caller = Caller(ACCOUNT, ALL_RIGHTS)
+
+    def count(first: int, hits: int) -> None:
+        for number in range(first, first + hits):
+            address.count(caller, {"QUERY_STRING": (query % number).replace(" ", "")})
+
+    count(0, 100)
+    taken.hits.clear()
+    gc.collect()  # others of before, too
+    before, _ = held()["known hits"]
+    tracemalloc.start()
+    count(1000, 300)
+    taken.hits.clear()
+    gc.collect()
+    took, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    said = held()["known hits"][0] - before
+    assert took < said < 4 * took
