@@ -9,54 +9,56 @@ say, and where several drafts have the same texts it is smaller.
 
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import chain, islice
-from typing import Any, TypeVar
+from itertools import chain
+from json.encoder import encode_basestring as quoted
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from hail.columns import Ints, Section
-from hail.hit import Row, encode_row
+from hail.hit import Dimensions, Row, encode_row
 from hail.message import Refusal, WireHit
 
 FEW = 8
 SECTION_BYTES = 300
 HIT_BYTES, PLACE_BYTES, AMOUNT_BYTES = 24, 4, 8  # of numbers
 TEXT_BYTES, BRANCH_BYTES, SHAPE_BYTES, METRIC_BYTES, FIELD_BYTES = 5, 11, 5, 45, 60  # beside a text, or beside numbers
+NAME_BYTES, ESCAPED, WIDEST = 7, 2, 6  # beside a name as JSON; of one of its letters
 # in memory: of a draft; of a text in columns; of a hit in pieces, and of each of its top dimensions
 DRAFT_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 250, 400, 130
 _PLAIN_PARTS = 4
 _RARE = ("id", "visitor", "event", "others", "ignored")
-K = TypeVar("K")
 _encode_value = msgspec.msgpack.Encoder().encode
-_decode_tops = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_tops = msgspec.json.Decoder(dict[str, Any]).decode
 
-Top = tuple[str, bytes]
+Top = tuple[str, bytes] | tuple[str, ...]
+"""A top dimension of a hit: the names of its levels where it is one path; else its name, and JSON of what is below it."""
 Pieces = tuple[bytes, Sequence[Top], tuple[str, ...], Collection[int], int, Sequence[Any], int]
 """Of a hit: JSON of its pk; names and JSON of its top dimensions; names of its sums, and their amounts; its time; what is rare;
 and its bytes in a message where nothing of it stands yet."""
+Numbered = tuple[int, Sequence[int], int, Collection[int], int, Sequence[Any]]
+"""The same by its numbers: pk, top dimensions, names of sums; amounts, time, and what is rare."""
 
 
 def pieces_of(row: Row) -> Pieces:
-    tops = [(name, encode_row(below)) for name, below in row[1].items()]
+    tops = [top_of(name, below) for name, below in row[1].items()]
     return _with_size(encode_row(row[0]), tops, row[2], row[3], row[_PLAIN_PARTS:])
 
 
 def pieces_of_wire(hit: WireHit) -> Pieces:
     """Of a legible hit of version 1."""
-    tops = [(name, bytes(below)) for name, below in _decode_tops(hit.dimensions).items()]
+    tops = [top_of(name, below) for name, below in _decode_tops(hit.dimensions).items()]
     return _with_size(bytes(hit.pk), tops, hit.metrics, hit.at_ms, [getattr(hit, name) for name in _RARE])
 
 
-def _with_size(pk: bytes, tops: Sequence[Top], sums: Mapping[str, int], at_ms: int, rare: Sequence[Any]) -> Pieces:
-    metrics = tuple(sums)
-    size = HIT_BYTES + _size_of_pk(pk) + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics) + _size_of_shape(metrics)
-    for top in tops:
-        size += _size_of_branch(top)
-    for value in rare:
-        if value is not None:
-            size += _size_of_rare(value) + FIELD_BYTES
-    return pk, tops, metrics, tuple(sums.values()), at_ms, rare, size
+def top_of(name: str, tree: Dimensions) -> Top:
+    """Of its name and what is below it."""
+    path, below = [name], tree
+    while len(below) == 1:
+        ((inner, below),) = below.items()
+        path.append(inner)
+    return (name, encode_row(tree)) if below else tuple(path)
 
 
 def memory_of(pieces: Pieces) -> int:
@@ -65,25 +67,24 @@ def memory_of(pieces: Pieces) -> int:
     return PIECES_COST + TOP_COST * len(tops) + 2 * size
 
 
-class _Numbers(dict[K, int]):
-    """Of each key a number, in the order in which they first came."""
-
-    def __missing__(self, key: K) -> int:
-        number = self[key] = len(self)
-        return number
-
-
-def cut(names: dict[Any, int], length: int) -> None:
-    """Leaves the first ones."""
-    while len(names) > length:
-        names.popitem()
+def _with_size(pk: bytes, tops: Sequence[Top], sums: Mapping[str, int], at_ms: int, rare: Sequence[Any]) -> Pieces:
+    metrics = tuple(sums)
+    size = HIT_BYTES + size_of_pk(pk) + PLACE_BYTES * len(tops) + AMOUNT_BYTES * len(metrics) + size_of_shape(metrics)
+    for top in tops:
+        size += size_of_branch(top)
+    for value in rare:
+        if value is not None:
+            size += _size_of_rare(value) + FIELD_BYTES
+    return pk, tops, metrics, tuple(sums.values()), at_ms, rare, size
 
 
 class Columns:
     """hits: how many.  size: bytes that they are in a message, at most.  pks, branches, shapes: their numbers in it."""
 
     def __init__(self) -> None:
-        self.pks, self.branches, self.shapes = _Numbers[bytes](), _Numbers[Top](), _Numbers[tuple[str, ...]]()
+        self.pks: dict[bytes, int] = {}
+        self.branches: dict[Top, int] = {}
+        self.shapes: dict[tuple[str, ...], int] = {}
         self.pk, self.counts, self.places, self.at, self.shape, self.amounts = (array("q") for _ in range(6))
         self.fields: dict[str, tuple[array[int], list[Any]]] = {}
         self.hits, self.size = 0, SECTION_BYTES
@@ -94,72 +95,73 @@ class Columns:
 
     def put(self, some: Sequence[Pieces]) -> None:
         """Adds hits."""
-        known = len(self.pks), len(self.branches), len(self.shapes)
-        places, numbers = len(self.places), len(self.amounts)
-        pks, tops, metrics, amounts, at, rare, _ = zip(*some, strict=True)
-        self.pk.extend(map(self.pks.__getitem__, pks))
-        self.counts.extend(map(len, tops))
-        self.places.extend(map(self.branches.__getitem__, chain.from_iterable(tops)))
+        self.put_numbers(
+            [
+                (
+                    self.number_of_pk(pk),
+                    [self.number_of_branch(top) for top in tops],
+                    self.number_of_shape(metrics),
+                    amounts,
+                    at,
+                    rare,
+                )
+                for pk, tops, metrics, amounts, at, rare, _ in some
+            ]
+        )
+
+    def put_numbers(self, some: Sequence[Numbered]) -> None:
+        """Adds hits of which all texts have numbers here."""
+        if not some:
+            return
+        places, amounts_before = len(self.places), len(self.amounts)
+        pks, their_places, shapes, amounts, at, rare = zip(*some, strict=True)
+        self.pk.extend(pks)
+        self.counts.extend(map(len, their_places))
+        self.places.extend(chain.from_iterable(their_places))
         self.at.extend(at)
-        self.shape.extend(map(self.shapes.__getitem__, metrics))
+        self.shape.extend(shapes)
         self.amounts.extend(chain.from_iterable(amounts))
         self.size += HIT_BYTES * len(some) + PLACE_BYTES * (len(self.places) - places)
-        self.size += AMOUNT_BYTES * (len(self.amounts) - numbers)
-        self.size += sum(map(_size_of_pk, islice(self.pks, known[0], None)))
-        self.size += sum(map(_size_of_branch, islice(self.branches, known[1], None)))
-        self.size += sum(map(_size_of_shape, islice(self.shapes, known[2], None)))
-        for parts in rare:
+        self.size += AMOUNT_BYTES * (len(self.amounts) - amounts_before)
+        for position, parts in enumerate(rare, self.hits):
             if parts:
-                self.put_rare(parts)
-            self.hits += 1
-
-    @property
-    def known(self) -> tuple[int, int, int, int]:
-        """How many pks, branches and shapes there are, and the size with them: for `forget`."""
-        return len(self.pks), len(self.branches), len(self.shapes), self.size
-
-    def forget(self, known: tuple[int, int, int, int]) -> None:
-        """Takes out the names that came since, which no hit has."""
-        pks, branches, shapes, self.size = known
-        cut(self.pks, pks)
-        cut(self.branches, branches)
-        cut(self.shapes, shapes)
+                self._put_rare(position, parts)
+        self.hits += len(some)
 
     def number_of_pk(self, pk: bytes) -> int:
         number = self.pks.get(pk)
         if number is None:
-            number = self.pks[pk]
-            self.size += _size_of_pk(pk)
+            number = self.pks[pk] = len(self.pks)
+            self.size += size_of_pk(pk)
         return number
 
     def number_of_branch(self, top: Top) -> int:
         number = self.branches.get(top)
         if number is None:
-            number = self.branches[top]
-            self.size += _size_of_branch(top)
+            number = self.branches[top] = len(self.branches)
+            self.size += size_of_branch(top)
         return number
 
     def number_of_shape(self, metrics: tuple[str, ...]) -> int:
         number = self.shapes.get(metrics)
         if number is None:
-            number = self.shapes[metrics]
-            self.size += _size_of_shape(metrics)
+            number = self.shapes[metrics] = len(self.shapes)
+            self.size += size_of_shape(metrics)
         return number
 
-    def put_rare(self, parts: Sequence[Any]) -> None:
-        """What is rare of the next hit."""
+    def _put_rare(self, position: int, parts: Sequence[Any]) -> None:
         for name, value in zip(_RARE, parts, strict=False):
             if value is not None:
                 positions, values = self.field(name)
-                positions.append(self.hits)
+                positions.append(position)
                 values.append(value)
                 self.size += _size_of_rare(value)
 
     def take(self, other: "Columns") -> None:
         """Adds the hits of another."""
-        pks = list(map(self.pks.__getitem__, other.pks))
-        branches = list(map(self.branches.__getitem__, other.branches))
-        shapes = list(map(self.shapes.__getitem__, other.shapes))
+        pks = list(map(self.number_of_pk, other.pks))
+        branches = list(map(self.number_of_branch, other.branches))
+        shapes = list(map(self.number_of_shape, other.shapes))
         self.pk.extend(map(pks.__getitem__, other.pk))
         self.counts += other.counts
         self.places.extend(map(branches.__getitem__, other.places))
@@ -170,8 +172,9 @@ class Columns:
             mine, all_values = self.field(name)
             mine.extend(self.hits + position for position in positions)
             all_values += values
+            self.size += sum(map(_size_of_rare, values))
         self.hits += other.hits
-        self.size += other.size
+        self.size += HIT_BYTES * other.hits + PLACE_BYTES * len(other.places) + AMOUNT_BYTES * len(other.amounts)
 
     def field(self, name: str) -> tuple["array[int]", list[Any]]:
         """Positions and values of what few hits have."""
@@ -181,18 +184,19 @@ class Columns:
         return self.fields[name]
 
     def section(self, account: str, total: int, refused: Sequence[Refusal]) -> Section:
-        metrics = _Numbers[str]()
-        shapes = [list(map(metrics.__getitem__, names)) for names in self.shapes]
-        amounts, whose = _ints(self.amounts), chain.from_iterable(map(shapes.__getitem__, self.shape))
+        metrics: dict[str, int] = {}
+        in_order = [[metrics.setdefault(name, len(metrics)) for name in sorted(names)] for names in self.shapes]
+        as_given = [[metrics[name] for name in names] for names in self.shapes]
+        amounts, whose = _ints(self.amounts), chain.from_iterable(map(as_given.__getitem__, self.shape))
         metric = np.fromiter(whose, np.int64, len(amounts))
         ends = np.cumsum(np.bincount(metric, minlength=len(metrics)))
         return Section(
             account,
             total,
             [str(pk, "utf-8") for pk in self.pks],
-            [(name, str(below, "utf-8")) for name, below in self.branches],
+            [(top[0], _below(top)) for top in self.branches],
             list(metrics),
-            shapes,
+            in_order,
             _ints(self.counts),
             _ints(self.places),
             _ints(self.pk),
@@ -267,16 +271,29 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
     return draft.section(account, total, refused)
 
 
-def _size_of_pk(pk: bytes) -> int:
+def size_of_pk(pk: bytes) -> int:
     return TEXT_BYTES + len(pk)
 
 
-def _size_of_branch(top: Top) -> int:
-    name, below = top
-    return BRANCH_BYTES + len(name if name.isascii() else name.encode()) + len(below)
+def size_of_branch(top: Top) -> int:
+    size = BRANCH_BYTES
+    for part in top:
+        if isinstance(part, bytes):
+            size += len(part)
+        else:  # as JSON, with brackets
+            size += NAME_BYTES + len(part) * (ESCAPED if part.isascii() and part.isprintable() else WIDEST)
+    return size
 
 
-def _size_of_shape(metrics: tuple[str, ...]) -> int:
+def _below(top: Top) -> str:
+    """JSON of what is below a top dimension."""
+    text = "{}"
+    for part in reversed(top[1:]):
+        text = str(part, "utf-8") if isinstance(part, bytes) else f"{{{quoted(part)}:{text}}}"
+    return text
+
+
+def size_of_shape(metrics: tuple[str, ...]) -> int:
     return SHAPE_BYTES + sum(METRIC_BYTES + len(name if name.isascii() else name.encode()) for name in metrics)
 
 

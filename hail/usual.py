@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hail.draft import AMOUNT_BYTES, FEW, HIT_BYTES, PLACE_BYTES, Columns, Draft, cut
+from hail.draft import (
+    AMOUNT_BYTES,
+    FEW,
+    HIT_BYTES,
+    PLACE_BYTES,
+    Numbered,
+    Top,
+    size_of_branch,
+    size_of_pk,
+    size_of_shape,
+    top_of,
+)
 from hail.hit import (
     FIELDS,
     MAX_NUMBER,
@@ -84,8 +95,10 @@ class Usual:
         is_ascii = body.isascii() and not (b"\\" in body and b"\\u" in body)
         return self._read_ascii if is_ascii else self._read_any
 
-    def putting(self, body: bytes, packed: Packed, hits: int) -> Put:
-        """What puts the usual hits of a body into `packed`; raises as `reading` and `row` do, and then it has put nothing.
+    def putting(self, body: bytes, packed: Packed, hits: int) -> tuple[Put, Callable[[], None]]:
+        """What puts the usual hits of a body into `packed`, and what ends that, also before others put something there.
+
+        Putting raises as `reading` and `row` do, and then it has put nothing.
 
         hits: about how many there are. Few go as rows, into columns of other requests.
         """
@@ -98,7 +111,7 @@ class Usual:
             packed.add(row, cells)
             return is_ahead
 
-        return put
+        return put, lambda: None
 
     def of_fields(self, fields: Mapping[str, Any], text: str) -> Any:
         """A usual hit of the fields that were read from a text; raises one of UNUSUAL. A text with escapes may hide other letters."""
@@ -138,7 +151,9 @@ def _type_of_hit(settings: Settings, letters: int) -> Any:
     return msgspec.defstruct("Usual", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[[Packed, Read], Put]]:
+def _ways(
+    settings: Settings,
+) -> tuple[Callable[[Any, float], Parsed], Callable[[Packed, Read], tuple[Put, Callable[[], None]]]]:
     """`row`, which makes a row of a usual hit, and `putting`, which puts many into columns."""
     intervals, most_cells, most_paths = len(settings.periods), settings.max_cells_per_hit, settings.max_paths
     bands = frozenset(settings.bands)
@@ -256,101 +271,109 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
         id_, event = (label if label is None else named(label) for label in (id_, event))
         return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others or None), cells, is_ahead
 
-    def putting(packed: Packed, read: Read) -> Put:
-        """What puts hits that `read` takes into columns: plain ones at once, others as a row."""
-        part: Draft | None = None
+    def putting(packed: Packed, read: Read) -> tuple[Put, Callable[[], None]]:
+        """What puts hits that `read` takes into columns, plain ones as numbers, others as a row; and what ends that."""
+        part = packed.begin()
+        columns = part.in_columns()
+        waiting: list[Numbered] = []
+        waiting_size = 0
         pks: dict[tuple[Any, ...], int] = {}
-        tops: dict[tuple[str, str], int] = {}
-        known_pk, known_top, most_bytes = pks.get, tops.get, packed.most.bytes_
+        most_bytes = packed.most.bytes_
 
-        columns: Columns
+        def end() -> None:
+            nonlocal waiting_size
+            columns.put_numbers(waiting)
+            waiting.clear()
+            waiting_size = 0
 
-        def begin() -> None:
+        def go_on() -> None:
+            """In the last part, behind all that others put there."""
             nonlocal part, columns
-            part = packed.parts[-1] if packed.parts else packed.begin()
+            if part is not packed.parts[-1]:
+                part = packed.parts[-1]
+                pks.clear()
             columns = part.in_columns()
-            pks.clear()
-            tops.clear()
-
-        def forget(known: tuple[int, int, int, int], its_pks: int, its_tops: int) -> None:
-            """The names of a hit that went elsewhere, or nowhere. All: how many there were before."""
-            columns.forget(known)
-            cut(pks, its_pks)
-            cut(tops, its_tops)
 
         def put_row(hit: Any, now: float) -> bool:
             its_row, cells, is_ahead = row(hit, now)
+            end()
             packed.add(its_row, cells)
             return is_ahead
 
         def put(item: Item, now: float) -> bool:
+            nonlocal waiting_size
             hit = read(item)
             dimensions, metrics = hit.dimensions, hit.metrics
             is_plain = type(dimensions) is dict and type(metrics) is dict and bands.isdisjoint(dimensions)
             if not is_plain or hit.dimension is not None or hit.metric is not None:
                 return put_row(hit, now)
-            if part is None or packed.parts[-1] is not part:
-                begin()
-            elif part.few:
-                part.in_columns()
-            before = columns.known, len(pks), len(tops)
+            if part.few or part is not packed.parts[-1]:
+                go_on()
+            # Names that are new get their numbers when all else is checked: a hit that is not put leaves none.
+            given = hit.pk
+            names = tuple(given) if type(given) is list else (given,)
+            pk = pks.get(names, -1)
+            if pk < 0:
+                names = tuple(pk_of(given))
+            paths, known = 0, columns.branches
+            places: list[int] = []
+            new: list[tuple[int, Top]] = []
+            for name, value in dimensions.items():
+                top: Top
+                if type(value) is str:
+                    top, nodes = (name, value), 2
+                elif type(value) is dict and len(value) == 1 and type(leaf := next(iter(value.values()))) is str:
+                    top, nodes = (name, *value, leaf), 3
+                elif value is not None:
+                    tree, nodes = below(value)
+                    top, nodes = top_of(name, tree), nodes + 1
+                else:
+                    continue
+                place = known.get(top, -1)
+                if place < 0:
+                    new.append((len(places), top))
+                places.append(place)
+                paths += nodes
             try:
-                given = hit.pk
-                names = tuple(given) if type(given) is list else (given,)
-                pk = known_pk(names)
-                if pk is None:
-                    names = tuple(pk_of(given))
-                    pk = pks[names] = columns.number_of_pk(encode_row(names))
-                paths, places = 0, []
-                for name, value in dimensions.items():
-                    if type(value) is str:
-                        top = name, value
-                        place = known_top(top)
-                        if place is None:
-                            place = tops[top] = columns.number_of_branch((name, encode_row({value: _LEAF})))
-                        places.append(place)
-                        paths += 2
-                    elif value is not None:
-                        tree, nodes = below(value)
-                        places.append(columns.number_of_branch((name, encode_row(tree))))
-                        paths += nodes + 1
-                try:
-                    amounts = amounts_of(metrics)
-                except Unusual:
-                    is_ahead = put_row(hit, now)
-                    if packed.parts[-1] is not part:
-                        forget(*before)
-                    return is_ahead
-                width = len(amounts)
-                cells = len(names) * (paths + 1) * width * intervals
-                if paths > most_paths or cells > most_cells:
-                    raise Unusual
-                at_ms, is_ahead = time_of(hit.at, now)
-                rare: Sequence[str | None] = ()
-                if hit.id is not None or hit.visitor is not None or hit.event is not None:
-                    rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
-                shape = columns.number_of_shape(tuple(amounts))
-                size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
-            except Exception:  # a hit that is not put leaves no names
-                forget(*before)
-                raise
-            if not packed.counted(cells, columns.size + size > most_bytes):
-                forget(*before)
+                amounts = amounts_of(metrics)
+            except Unusual:
+                return put_row(hit, now)
+            width = len(amounts)
+            cells = len(names) * (paths + 1) * width * intervals
+            if paths > most_paths or cells > most_cells:
+                raise Unusual
+            at_ms, is_ahead = time_of(hit.at, now)
+            rare: Sequence[str | None] = ()
+            if hit.id is not None or hit.visitor is not None or hit.event is not None:
+                rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
+            size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
+            metric_names = tuple(amounts)
+            shape = columns.shapes.get(metric_names, -1)
+            size_of_new = 0
+            if new or pk < 0 or shape < 0:
+                for _, top in new:
+                    size_of_new += size_of_branch(top)
+                if pk < 0:
+                    size_of_new += size_of_pk(text := encode_row(names))
+                if shape < 0:
+                    size_of_new += size_of_shape(metric_names)
+            if not packed.counted(cells, columns.size + waiting_size + size + size_of_new > most_bytes):
+                end()
                 packed.begin()
                 return put(item, now)
-            columns.pk.append(pk)
-            columns.counts.append(len(places))
-            columns.places.extend(places)
-            columns.at.append(at_ms)
-            columns.shape.append(shape)
-            columns.amounts.extend(amounts.values())
-            if rare:
-                columns.put_rare(rare)
-            columns.size += size
-            columns.hits += 1
+            if size_of_new:
+                for position, top in new:
+                    places[position] = known[top] = len(known)
+                if pk < 0:
+                    pk = pks[names] = columns.pks.setdefault(text, len(columns.pks))
+                if shape < 0:
+                    shape = columns.shapes[metric_names] = len(columns.shapes)
+                columns.size += size_of_new
+            waiting_size += size
+            waiting.append((pk, places, shape, amounts.values(), at_ms, rare))
             return is_ahead
 
-        return put
+        return put, end
 
     return row, putting
 

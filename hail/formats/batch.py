@@ -65,7 +65,7 @@ class Batch:
     def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], body: bytes) -> Checked:
         acceptor = self._acceptor
         settings, now, hits = acceptor.settings, acceptor.clock(), acceptor.publisher.pack()
-        put = acceptor.usual.putting(body, hits, len(items))
+        put, end = acceptor.usual.putting(body, hits, len(items))
         skewed = unusual = 0
         results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(items)
         for number, item in enumerate(items):
@@ -77,10 +77,12 @@ class Batch:
                     if unusual == number + 1 == UNUSUAL_AT_FIRST:
                         put = put_none
                     row, cells, is_ahead = hit_of_json(item, settings, now)
+                    end()
                     hits.add(row, cells)
                     skewed += is_ahead
             except HitError as error:
                 results[number] = self._refuse(caller, error, item)
+        end()
         return hits, skewed, results
 
     def _refuse(self, caller: Caller, error: HitError, item: bytes | msgspec.Raw) -> dict[str, Any]:

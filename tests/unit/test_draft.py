@@ -99,15 +99,18 @@ def put_all(hits: list[Any], most: Most) -> Packed:
     """The hits of a batch, as `/batch` puts them: those that are refused are left out."""
     texts = [json.dumps(hit).encode() for hit in hits]
     packed = Packed(COLUMNS, most)
-    put = Usual(SETTINGS).putting(b"".join(texts), packed, len(texts))
+    put, end = Usual(SETTINGS).putting(b"".join(texts), packed, len(texts))
     for text in texts:
         try:
             put(text, nasty.NOW)
         except UNUSUAL:
             with suppress(HitError):
-                packed.add(*hit_of_json(text, SETTINGS, nasty.NOW)[:2])
+                row, cells, _ = hit_of_json(text, SETTINGS, nasty.NOW)
+                end()
+                packed.add(row, cells)
         except HitError:
             continue
+    end()
     return packed
 
 
