@@ -17,7 +17,6 @@ A hit that cannot be read takes no other along: it is dropped as `undecodable_hi
 What became of the hits is told afterwards (witness.py), for people to look at.
 """
 
-import gc
 import logging
 import math
 import queue
@@ -107,7 +106,6 @@ class Applier:
         for branches in self._branches.values():
             branches.clear()
         self._store.forget()
-        gc.collect()
         give_back()
 
     def _relieve(self) -> None:
