@@ -16,7 +16,7 @@ from hail.settings import Settings
 
 BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
 TIMELESS_BYTES = 900  # of a line that is remembered, beside the text
-REMEMBERED_BYTES = 900  # of pieces
+REMEMBERED_BYTES = 1100  # of pieces
 
 
 class Part(Protocol):

@@ -52,7 +52,7 @@ def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...],
     for seq, some in enumerate(messages):
         wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
         message = decode_message(encode_message(PUBLISHERS[seq % 2], seq, "a", len(wire), 0, wire))
-        others = found.of(message.name, branches, level)
+        others = found.of(message, branches, level)
         coalesce(message.hits, places_of(message.hits, branches)[0], finest_of(table), level, (), others)
     return found.extras(zone, NOW)
 
