@@ -18,7 +18,7 @@ import numpy as np
 
 from hail.columns import Ints, Section
 from hail.hit import Dimensions, Row, encode_row
-from hail.message import Refusal, WireHit
+from hail.message import Refusal
 
 FEW = 8
 SECTION_BYTES = 300
@@ -30,7 +30,6 @@ DRAFT_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 250, 400, 130
 _PLAIN_PARTS = 4
 _RARE = ("id", "visitor", "event", "others", "ignored")
 _encode_value = msgspec.msgpack.Encoder().encode
-_decode_tops = msgspec.json.Decoder(dict[str, Any]).decode
 
 Top = tuple[str, bytes] | tuple[str, ...]
 """A top dimension of a hit: the names of its levels where it is one path; else its name, and JSON of what is below it."""
@@ -44,12 +43,6 @@ Numbered = tuple[int, Sequence[int], int, Collection[int], int, Sequence[Any]]
 def pieces_of(row: Row) -> Pieces:
     tops = [top_of(name, below) for name, below in row[1].items()]
     return _with_size(encode_row(row[0]), tops, row[2], row[3], row[_PLAIN_PARTS:])
-
-
-def pieces_of_wire(hit: WireHit) -> Pieces:
-    """Of a legible hit of version 1."""
-    tops = [top_of(name, below) for name, below in _decode_tops(hit.dimensions).items()]
-    return _with_size(bytes(hit.pk), tops, hit.metrics, hit.at_ms, [getattr(hit, name) for name in _RARE])
 
 
 def top_of(name: str, tree: Dimensions) -> Top:
@@ -261,14 +254,6 @@ class Draft:
             columns.put(self.few)
             self.few, self._few_size = [], 0
         return columns
-
-
-def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Sequence[Refusal] = ()) -> Section:
-    """The columns of these hits, all legible."""
-    draft = Draft()
-    for hit in hits:
-        draft.put(pieces_of_wire(hit))
-    return draft.section(account, total, refused)
 
 
 def size_of_pk(pk: bytes) -> int:

@@ -4,7 +4,7 @@ msgspec decodes into a type that states nearly all bounds of a hit, so most chec
 What the type does not take, and what `row` gives up, is unusual: it goes to `parse_row`, which also knows the words of each refusal.
 
 Promise: both ways give the same row, and nothing is taken here that is refused there. tests/unit/test_usual.py is the law.
-Nothing is remembered from one hit to the next: no stranger fills a table, and a hit that came never before costs the same.
+Nothing is remembered from one body to the next: no stranger fills a table, and a hit that came never before costs the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence

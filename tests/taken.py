@@ -1,10 +1,12 @@
-"""Publishers that take every hit and keep it to be looked at."""
+"""Hits on their way, to be looked at: publishers that keep them, and columns of hits that were read."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from hail.columns import messages_of
-from hail.message import ACCOUNT, MOST_HEAD_BYTES
+from hail.columns import Section, messages_of
+from hail.draft import Draft, pieces_of
+from hail.message import ACCOUNT, MOST_HEAD_BYTES, Refusal, WireHit
 from hail.packing import Packed
 from hail.publish import Publisher
 from hail.settings import Settings
@@ -18,6 +20,17 @@ def wires_of(publisher: Publisher, hits: Packed) -> list[Any]:
         assert len(message) <= part.size + MOST_HEAD_BYTES
         found += [json.loads(hit.raw) for of_one in messages_of(message) for hit in of_one.hits]
     return found
+
+
+def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Sequence[Refusal] = ()) -> Section:
+    """The columns of these hits, all legible."""
+    draft = Draft()
+    for hit in hits:
+        rare = hit.id, hit.visitor, hit.event, hit.others, hit.ignored
+        draft.put(
+            pieces_of([json.loads(bytes(hit.pk)), json.loads(bytes(hit.dimensions)), hit.metrics, hit.at_ms, *rare])
+        )
+    return draft.section(account, total, refused)
 
 
 class Taken(Publisher):

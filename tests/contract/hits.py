@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from hail.columns import Hits, decode, encode, messages_of
-from hail.draft import section_of
 from hail.hit import encode_hit, parse_hit
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings
+from tests.taken import section_of
 from whale.dimension import Path, Pk
 from whale.period import Interval, bucket_start, starts
 from whale.store.base import Store

@@ -6,11 +6,11 @@ import hashlib
 import pytest
 
 from hail.columns import encode, messages_of
-from hail.draft import section_of
 from hail.hit import MAX_AMOUNT
 from hail.message import Message, decode_message, encode_message
 from hail.settings import Settings
 from tests.contract.hits import NOW, sums
+from tests.taken import section_of
 from whale.count.apply import Applier
 from whale.store.base import Store
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -345,11 +346,9 @@ def test_a_publisher_thread_that_dies_is_replaced(settings: Settings, publisher:
     assert publisher._engine is not engine
 
 
-@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
-def test_what_waits_goes_together_and_the_sums_of_each_account_close(tmp_path: Path, version: int) -> None:
-    """In version 2 the hits of sixteen accounts are one message; in version 1 each account has its own. No total counts another's."""
-    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_MESSAGE_VERSION": str(version)})
-    publisher, go, stands = Publisher(settings), threading.Event(), threading.Event()
+def standing_still(publisher: Publisher) -> tuple[Any, threading.Event, threading.Event]:
+    """The publisher's engine, whose disk stands still until the first event is set; the second one is set once it stands."""
+    go, stands = threading.Event(), threading.Event()
     publisher.start()
     engine = publisher._engine
     assert engine
@@ -361,6 +360,15 @@ def test_what_waits_goes_together_and_the_sums_of_each_account_close(tmp_path: P
         append(bodies)
 
     engine._spool.append = stand_still
+    return engine, go, stands
+
+
+@pytest.mark.parametrize("version", MESSAGE_VERSIONS)
+def test_what_waits_goes_together_and_the_sums_of_each_account_close(tmp_path: Path, version: int) -> None:
+    """In version 2 the hits of sixteen accounts are one message; in version 1 each account has its own. No total counts another's."""
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_MESSAGE_VERSION": str(version)})
+    publisher = Publisher(settings)
+    engine, go, stands = standing_still(publisher)
     accounts = [f"a{number}" for number in range(16)]
 
     def begin(number: int) -> threading.Thread:
@@ -401,18 +409,7 @@ def test_what_waits_goes_together_and_the_sums_of_each_account_close(tmp_path: P
 def test_hits_that_wait_are_bounded_in_bytes(tmp_path: Path) -> None:
     """The disk stands still, so all wait; what has no room is refused at once and counts nowhere, a first one always has room."""
     publisher = Publisher(load({"HAILWHALE_DATA_DIR": str(tmp_path), "HAILWHALE_WAITING_MAX_MB": "0.05"}))
-    go, stands = threading.Event(), threading.Event()
-    publisher.start()
-    engine = publisher._engine
-    assert engine
-    append = engine._spool.append
-
-    def stand_still(bodies: list[bytes]) -> None:
-        stands.set()
-        go.wait(60)
-        append(bodies)
-
-    engine._spool.append = stand_still
+    engine, go, stands = standing_still(publisher)
     answers: list[Reason | None] = []
 
     def send(count: int) -> None:

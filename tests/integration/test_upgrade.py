@@ -18,7 +18,6 @@ import pytest
 
 from hail.broker import Broker, dead_name
 from hail.columns import encode
-from hail.draft import section_of
 from hail.hit import parse_row
 from hail.message import ACCOUNT, decode_message, encode_message
 from hail.publish import Publisher
@@ -28,6 +27,7 @@ from tests.farm import ROOT, Farm, Program
 from tests.integration.test_starts_with_redis import rights
 from tests.killing import Importing
 from tests.servers import RabbitMQ, RedisServer, wait_until
+from tests.taken import section_of
 from tests.up import Up
 from whale.client import Whale
 from whale.health.audit import Look, audit

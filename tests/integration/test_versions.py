@@ -11,13 +11,13 @@ import pytest
 from hail import columns
 from hail.broker import Broker, dead_name
 from hail.columns import encode
-from hail.draft import section_of
 from hail.message import decode_message, encode_message
 from hail.settings import load
 from hail.spool import SpoolFolder, SpoolWriter
 from tests.farm import Farm
 from tests.integration.test_hailwail import run
 from tests.servers import RabbitMQ, RedisServer, wait_until
+from tests.taken import section_of
 from tests.unit.test_columns import altered
 from whale.store.redis import connect
 

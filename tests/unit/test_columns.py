@@ -22,11 +22,11 @@ from hail.columns import (
     messages_of,
     read_envelope,
 )
-from hail.draft import section_of
 from hail.hit import MAX_AMOUNT, encode_hit, parse_hit
 from hail.message import Refusal, WireHit, decode_message, encode_message
 from hail.settings import load
 from tests.laws import law
+from tests.taken import section_of
 
 SETTINGS, NOW = load({}), 1_795_300_800.25
 NAMES = st.text(min_size=1, max_size=6).filter(lambda name: name.isprintable()) | st.sampled_from(

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.columns import Hits, decode, encode
-from hail.draft import section_of
 from hail.hit import Dimensions, encode_hit, parse_hit
 from hail.message import WireHit, decode_message, encode_message
 from hail.room import Room
 from hail.settings import DAY, HOUR, MONTH, Retention, load
 from tests.laws import law
+from tests.taken import section_of
 from whale.cells import Cells, Level, Table, targets
 from whale.count.denormalize import Branches, coalesce, denormalize, expand, finest_of
 from whale.count.extras import places_of

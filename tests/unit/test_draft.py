@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.columns import encode, hits_of
-from hail.draft import FEW, Draft, pieces_of, section_of
+from hail.draft import FEW, Draft, pieces_of
 from hail.formats.posted import hit_of_json
 from hail.hit import HitError, Row, encode_row
 from hail.message import MOST_HEAD_BYTES, WireHit, decode_message, encode_message
@@ -22,6 +22,7 @@ from hail.settings import load
 from hail.usual import UNUSUAL, Usual
 from tests import nasty
 from tests.laws import law
+from tests.taken import section_of
 
 SETTINGS = load({})
 

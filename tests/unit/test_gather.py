@@ -5,10 +5,10 @@ from dataclasses import fields
 import msgspec
 
 from hail.columns import Hits
-from hail.draft import section_of
 from hail.hit import Reason, encode_hit, parse_hit
 from hail.message import Message, decode_message, encode_message
 from hail.settings import load
+from tests.taken import section_of
 from whale.cells import Batch, Reset
 from whale.count.denormalize import Branches
 from whale.count.extras import places_of

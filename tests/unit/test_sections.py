@@ -8,10 +8,10 @@ import pytest
 
 from hail import columns
 from hail.columns import Hits, Section
-from hail.draft import section_of
 from hail.hit import MAX_AMOUNT, Reason, encode_hit, parse_hit
 from hail.message import Message, WireHit, decode_message, encode_message
 from hail.settings import load
+from tests.taken import section_of
 from whale import sums
 from whale.cells import Batch
 from whale.count import sections

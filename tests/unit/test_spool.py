@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.columns import encode
-from hail.draft import section_of
 from hail.message import decode_message, encode_message
 from hail.settings import load
 from hail.spool import MAGIC, MARKED, SpoolFolder, SpoolFull, SpoolWriter, head_size, read_records, record_of, start_of
 from tests.laws import law
+from tests.taken import section_of
 from whale.count.hailwail import Hailwail
 from whale.errors import Unavailable
 
