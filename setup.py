@@ -22,7 +22,7 @@ setup(
         "bottle>=0.13",
         "celery>=5.5",
         "click>=8.1",
-        "cryptography>=44",
+        "cryptography>=45",
         "gevent>=25.4",
         "gunicorn>=25",
         "hiredis>=3",

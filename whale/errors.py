@@ -13,6 +13,7 @@ HailWhaleError
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
         Refused         the store answers, and says why it does not do it
         Interrupted     the store was away within a piece of work, which is to begin again
+        Busy            enough others are at it, and nobody is to wait for them
     SetupError      the machine or the settings: nothing starts; one sentence that says what to do, exit code 2
 """
 
@@ -106,6 +107,14 @@ class Refused(Unavailable):
 
 class Interrupted(Unavailable):
     """The store was lost and found within a piece of work that stands on one state of it: begin it again."""
+
+
+class Busy(Unavailable):
+    """Nothing is away: enough others ask for the same. after_s: when to come again."""
+
+    def __init__(self, message: str, after_s: int):
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class SetupError(HailWhaleError):

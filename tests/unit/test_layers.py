@@ -29,6 +29,7 @@ PURE = {
     "whale/routes/ofrep.py",
     "whale/routes/share_page.py",
     "whale/period.py",
+    "whale/passwords.py",
     "whale/plot.py",
     "whale/share.py",
     "whale/spy.py",

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from hail.access import EXPOSE
 from hail.settings import SettingsError
 from whale.answer.sheets import FORMATS, Sheet
-from whale.errors import Refused, SetupError, Unavailable
+from whale.errors import Busy, Refused, SetupError, Unavailable
 
 log = logging.getLogger("whale.web")
 
@@ -85,6 +85,8 @@ def as_file() -> dict[str, str]:
 
 
 def unavailable(error: Unavailable | SetupError | SettingsError) -> Problem:
+    if isinstance(error, Busy):  # nothing is wrong, and a line for each would help whoever sends too many
+        return Problem(503, "unavailable", str(error), headers={"Retry-After": str(error.after_s)})
     log.warning("%s", error)
     return Problem(503, "unavailable", said_of(error), headers={"Retry-After": "1"})
 
