@@ -19,10 +19,10 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -205,8 +205,13 @@ def is_loopback(address: str) -> bool:
 
 def is_trusted(address: str, settings: Settings) -> bool:
     """Is this the address of a proxy that HAILWHALE_TRUSTED_PROXIES names?"""
+    return is_trusted_by(address, settings.trusted_proxies)
+
+
+def is_trusted_by(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    """The same of other networks."""
     found = _address(address)
-    return found is not None and any(found in network for network in settings.trusted_proxies)
+    return found is not None and any(found in network for network in networks)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -34,6 +34,7 @@ PURE = {
     "whale/share.py",
     "whale/spy.py",
     "whale/sums.py",
+    "whale/tries.py",
     "whale/answer/rank_details.py",
     "whale/answer/change.py",
     "whale/formatting.py",
@@ -122,10 +123,14 @@ EDGES = {
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
     "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
-    "access": "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted methods_of preflight right_of",
+    "access": (
+        "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by methods_of "
+        "preflight right_of"
+    ),
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
+    "connections": "peer_of",
     "hit": (
         "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
         "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS OLDEST_S Others RESERVED ROOT_TEXT Reason Row encode_hit encode_row is_text "
@@ -148,7 +153,7 @@ FROM_HAIL = {
     "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held resident_bytes rest",
     "secret": "derived masked secrets_of without_keys",
     "settings": (
-        "DAY DISTINCT HOUR KINDS MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"
+        "DAY DISTINCT HOUR KINDS MINUTE MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"
     ),
     "spool": "MEGABYTE SpoolFile SpoolFolder",
     "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time time_of",
