@@ -24,8 +24,13 @@ _UNPRINTED = re.compile("[\0\ufeff]")  # every second letter, where UTF-16 was r
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The keys in force."""
-    keys = settings.write_key, settings.read_key, settings.admin_key, settings.pixel_key, settings.secret
-    return tuple(key for key in keys if key)
+    keys = settings.write_key, settings.read_key, settings.admin_key, settings.pixel_key
+    return (*(key for key in keys if key), *reversed(signing_keys(settings)))
+
+
+def signing_keys(settings: Settings) -> list[str]:
+    """The keys of the setting SECRET, the one that signs last, as itsdangerous takes them."""
+    return [key.strip() for key in reversed(settings.secret.split(","))] if settings.secret else []
 
 
 def derived(settings: Settings, purpose: str) -> bytes:

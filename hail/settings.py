@@ -23,6 +23,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86_400
 MONTH = "1mo"
 SUM, DISTINCT, QUANTILE = "sum", "distinct", "quantile"
 SECRET_LETTERS = 32
+MOST_SECRETS = 4
 MOST_HAILS = 64
 MESSAGE_VERSIONS = 1, 2
 MAX_BAND = 10**15  # millionths
@@ -120,7 +121,8 @@ class Settings:
     secret: str = setting(
         "",
         "secret",
-        "secret that signs the links of shares. Leave empty on one machine: `hailwhale up` with its own Redis makes one",
+        "secret that signs the links of shares. Write `new,old` to change it and keep the links that the old one signed. Leave empty "
+        "on one machine: `hailwhale up` with its own Redis makes one",
     )
     allowed_origins: tuple[str, ...] = setting(
         "",
@@ -424,9 +426,14 @@ def _up_to(most: int, name: str) -> Callable[[int], int]:
     return read
 
 
-def _secret(name: str) -> Callable[[str], str]:
+def _secret(name: str, most: int = 1) -> Callable[[str], str]:
+    """most: how many there may be, with commas between."""
+
     def read(text: str) -> str:
-        if 0 < len(text) < SECRET_LETTERS:
+        keys = [key.strip() for key in text.split(",")] if most > 1 else [text]
+        if text and len(keys) > most:
+            raise SettingsError(f"{PREFIX}{name}: expected at most {most} secrets, got {len(keys)}")
+        if text and any(len(key) < SECRET_LETTERS for key in keys):
             raise SettingsError(
                 f"{PREFIX}{name}: expected at least {SECRET_LETTERS} random characters, such as `openssl rand -hex 32` prints"
             )
@@ -604,7 +611,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "KINDS": _kinds,
     "METRICS": _metrics,
     "PIXEL_KEY": _secret("PIXEL_KEY"),
-    "SECRET": _secret("SECRET"),
+    "SECRET": _secret("SECRET", MOST_SECRETS),
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "IGNORED_PARAMETERS": _names_passed_over,
     "ALLOWED_ORIGINS": _origins,

@@ -1,7 +1,7 @@
 """Shares: links that answer one question, and no other, to whoever has them. Nothing of them is stored.
 
     token   base64url of the share as JSON (deflated where that is shorter) . base64url of its HMAC-SHA256
-    key     derived from the setting SECRET; bound to the version and the account
+    key     derived from the setting SECRET; bound to the version and the account. The first of several signs, all are known
 
 Everybody can read in a token what it answers, and nobody can change it. All shares end when the secret is changed.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
+from hail.secret import signing_keys
 from hail.settings import DAY, PREFIX, Settings, SettingsError, origin_of
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Gone, NotFound
@@ -91,4 +92,4 @@ def _signer(settings: Settings, account: str) -> URLSafeSerializer:
     if not settings.secret:
         raise SettingsError(f"no secret is set for shares: set {PREFIX}SECRET to the output of `openssl rand -hex 32`")
     how = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
-    return URLSafeSerializer(settings.secret, salt=f"hailwhale share 1 {account}".encode(), signer_kwargs=how)
+    return URLSafeSerializer(signing_keys(settings), salt=f"hailwhale share 1 {account}".encode(), signer_kwargs=how)

@@ -31,6 +31,7 @@ PURE = {
     "whale/period.py",
     "whale/passwords.py",
     "whale/plot.py",
+    "whale/sessions.py",
     "whale/share.py",
     "whale/spy.py",
     "whale/sums.py",
@@ -151,7 +152,7 @@ FROM_HAIL = {
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
     "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held resident_bytes rest",
-    "secret": "derived masked secrets_of without_keys",
+    "secret": "derived masked secrets_of signing_keys without_keys",
     "settings": (
         "DAY DISTINCT HOUR KINDS MINUTE MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"
     ),
