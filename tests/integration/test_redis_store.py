@@ -1,5 +1,6 @@
 """What only the Redis store has to bear: dictionaries that go back in time, keys of another type, shards that part ways."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +14,11 @@ from hail.settings import DAY, HOUR, Settings, load
 from tests import cut
 from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.servers import RedisServer, wait_until
+from whale.accounts import Act, Site
 from whale.count.apply import Applier
 from whale.errors import SetupError, Unavailable
 from whale.store import connect
+from whale.store.contract.directory import State
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.redis import RedisStore, database, marker
 from whale.store.redis.connection import Script, pack
@@ -264,3 +267,44 @@ def test_a_hurried_store_waits_by_its_own_time_and_knows_the_names_that_the_othe
         hurried.descendants(unique, ("t",), (), 2)
     assert time.monotonic() - begun < 5 * 3 * 0.1
     own_redis.sigcont()
+
+
+def test_an_older_copy_of_the_directory_shows_another_word(own_redis: RedisServer) -> None:
+    store = connect(load({"HAILWHALE_REDIS_URL": own_redis.url}))
+    act = Act(0, "test", "add site", "default", "")
+    store.add_entry(Site("default", "kept"), act)
+    files = [path for path in own_redis.folder.iterdir() if path.name.startswith("appendonly")]
+    copies = own_redis.folder / "copies"
+    copies.mkdir()
+    for path in files:
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, copies / path.name)
+    store.add_entry(Site("default", "forgotten"), act)
+    seen = store.directory_state("first")
+    assert seen == State("first", 2)
+    assert store.directory_state("second") == seen
+    own_redis.kill9()
+    for path in files:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.move(copies / path.name, path)
+    own_redis.start()
+    store.add_entry(Site("default", "fresh"), act)  # it has the version of the one that is forgotten
+    assert store.directory_since(seen, "third") is None
+    whole = store.directory("fourth")
+    assert whole.state == State("third", 2)
+    assert sorted(site.pk for site in whole.sites) == ["fresh", "kept"]
+
+
+def test_a_replica_that_takes_over_shows_another_word(own_redis: RedisServer) -> None:
+    with RedisServer(replicaof=f"127.0.0.1 {own_redis.port}") as replica:
+        store = connect(load({"HAILWHALE_REDIS_URL": own_redis.url}))
+        store.add_entry(Site("default", "kept"), Act(0, "test", "add site", "default", ""))
+        seen = store.directory_state("first")
+        there = replica.client()
+        wait_until(lambda: there.hget("hailwhale:{accounts}:state", "word") == b"first", what="the replica has it")
+        there.replicaof("NO", "ONE")
+        other = connect(load({"HAILWHALE_REDIS_URL": replica.url}))
+        assert other.directory_since(seen, "second") is None
+        assert other.directory_state("third") == State("second", 1)
+        there.replicaof("127.0.0.1", own_redis.port)
+        back = store.directory_state("fourth")
+        assert back == seen

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.farm import ROOT
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, find_redis, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, Part, ran
 from tests.wsgi import call
+from whale.accounts import Account, Act, Site, account_id
 from whale.client import Whale
 from whale.commands.embedded import EmbeddedRedis, RedisBinary
 from whale.commands.supervisor import LASTED_S, Keeper, Stopping
@@ -179,6 +181,16 @@ def test_a_user_with_the_rights_of_the_docs_can_do_all(
     store.reset(unique, ("t",), None, now)
     while store.sweep(unique, now):
         pass
+    account, act = Account(account_id(token_bytes(16)), unique, "UTC", 0), Act(0, "test", "add account", "", unique)
+    for entry in (account, Site(account.id, "shop")):
+        store.add_entry(entry, act)
+    store.note_uses({(account.id, "00000000"): 1})
+    state = store.directory_state("word")
+    store.remove_entry(account, act)
+    changed = store.directory_since(state, "word")
+    assert changed is not None
+    assert changed.gone_accounts == [account.id]
+    assert store.journal()[0] == act
     store.check_writable()
     assert store.audit(unique)
     assert store.spied(unique) is not None

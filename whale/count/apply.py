@@ -39,6 +39,7 @@ from whale.count.extras import places_of
 from whale.count.gather import Gathering
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Refused, Unavailable
+from whale.store.contract.accounts import Accounts
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches, Settle
 from whale.store.contract.ids import Ids
@@ -65,7 +66,7 @@ _LeftOut = dict[_Part, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
 
 
-class CountingStore(Batches, Ids, Aside, Spy, Live, Protocol):
+class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Protocol):
     """All that an applier asks of a store."""
 
 
@@ -84,7 +85,7 @@ class Applier:
         self._relief_at = 0.0
 
     def sweep(self, now: float) -> float:
-        """Frees some of what resets left, when it is time for that: a small step. Seconds until the next one.
+        """Frees some of what resets and removed accounts left, when it is time for that: a small step. Seconds until the next one.
 
         Where nothing was applied for REST_S, also forgets all that the next hits will tell again.
         """
@@ -94,10 +95,11 @@ class Applier:
         if time.monotonic() >= self._sweep_at:
             try:
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
+                busy |= self._store.free_accounts(now)
             except Unavailable:
                 busy = False
             except Exception:  # applying goes on
-                log.exception("cannot free the data that resets removed")
+                log.exception("cannot free the data of resets and removed accounts")
                 busy = False
             self._sweep_at = time.monotonic() + (SWEEP_STEP_S if busy else SWEEP_IDLE_S)
         return max(0.0, self._sweep_at - time.monotonic())

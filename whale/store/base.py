@@ -14,6 +14,7 @@ A metric has one kind in a pk, the one of its first use (whale/metric.py). What 
 
 from typing import Protocol
 
+from whale.store.contract.accounts import Accounts
 from whale.store.contract.aside import Aside
 from whale.store.contract.batches import Batches
 from whale.store.contract.changes import Changes
@@ -21,6 +22,7 @@ from whale.store.contract.counters import Counters
 from whale.store.contract.decisions import Decisions
 from whale.store.contract.declared import Declarations
 from whale.store.contract.definitions import Definitions
+from whale.store.contract.directory import Directory
 from whale.store.contract.faults import Faults
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
@@ -46,6 +48,8 @@ class Store(
     Declarations,
     Imports,
     Timeline,
+    Accounts,
+    Directory,
     Server,
     Protocol,
 ):

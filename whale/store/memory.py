@@ -21,6 +21,7 @@ from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
+from whale.store.accounts import MemoryAccounts
 from whale.store.contract.aside import Illegible, last_within
 from whale.store.contract.batches import Settle
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
@@ -212,8 +213,26 @@ class MemoryStore:
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
         self._timeline: dict[str, dict[str, Note]] = {}  # by account and id
 
+        book = MemoryAccounts(str(settings.timezone), self._free)
+        self.accounts, self.account_named, self.key_hashed = book.accounts, book.account_named, book.key_hashed
+        self.users, self.sites, self.keys = book.users, book.sites, book.keys
+        self.add_entry, self.change_entry, self.remove_entry = book.add_entry, book.change_entry, book.remove_entry
+        self.free_accounts = book.free_accounts
+        self.directory_state, self.directory = book.directory_state, book.directory
+        self.directory_since = book.directory_since
+        self.note_uses, self.last_uses = book.note_uses, book.last_uses
+        self.write_act, self.journal = book.write_act, book.journal
+
+    def _free(self, account: str) -> None:
+        """All that an account has counted; of messages alone it stays known that they were."""
+        with self._lock:
+            for kept in vars(self).values():
+                if isinstance(kept, dict):
+                    for key in [key for key in kept if account in (key, key[0])]:
+                        del kept[key]
+
     def zone(self, account: str) -> str:
-        return str(self._settings.timezone)
+        return next((each.zone for each in self.accounts() if each.id == account), str(self._settings.timezone))
 
     def check_writable(self) -> None:
         pass

@@ -20,7 +20,7 @@ for _, kind in ipairs({
    {'SETBIT', key, 0, 0}, {'GETBIT', key, 0}, {'BITPOS', key, 1}, {'BITFIELD', key, 'GET', 'i64', '#0'}, {'SETRANGE', key, 0, ''},
    {'GETRANGE', key, 0, 0}, {'MGET', key}, {'EXPIRE', key, 60}, {'PERSIST', key}, {'TYPE', key}, {'EXISTS', key}},
   {{'HSET', key, 'a', 1}, {'HSETNX', key, 'b', 1}, {'HINCRBY', key, 'a', 1}, {'HGET', key, 'a'}, {'HMGET', key, 'a'}, {'HGETALL', key},
-   {'HKEYS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'}, {'HDEL', key, 'a'}, {'HSCAN', key, 0}},
+   {'HKEYS', key}, {'HVALS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'}, {'HDEL', key, 'a'}, {'HSCAN', key, 0}},
   {{'LPUSH', key, 'a'}, {'RPUSH', key, 'a'}, {'LRANGE', key, 0, 0}, {'LTRIM', key, 0, 9}},
   {{'SADD', key, 'a'}, {'SISMEMBER', key, 'a'}, {'SMISMEMBER', key, 'a'}, {'SCARD', key}, {'SSCAN', key, 0}, {'SREM', key, 'a'}},
   {{'ZADD', key, 1, 'a'}, {'ZCARD', key}, {'ZRANGE', key, 0, 0}, {'ZREM', key, 'a'}, {'ZREMRANGEBYSCORE', key, 0, 0}, {'ZPOPMIN', key, 1}},

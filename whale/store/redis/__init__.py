@@ -3,7 +3,8 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep
+                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep,
+                                  accounts, directory
 
 A part holds those that it needs; none is another one.
 """
@@ -16,6 +17,7 @@ from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.errors import Refused, SetupError
 from whale.store.redis import keys as layout
+from whale.store.redis.accounts import Accounts
 from whale.store.redis.aside import Aside
 from whale.store.redis.below import Below
 from whale.store.redis.changes import Changer
@@ -24,6 +26,7 @@ from whale.store.redis.database import Database
 from whale.store.redis.decisions import Decisions
 from whale.store.redis.declared import Declarations
 from whale.store.redis.definitions import Definitions
+from whale.store.redis.directory import Directory
 from whale.store.redis.faults import Faults
 from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
@@ -116,6 +119,25 @@ class RedisStore:
         self.declared, self.declare = declarations.declared, declarations.declare
         imports = Imports(database)
         self.imports, self.keep_import, self.last_resets = imports.imports, imports.keep_import, imports.last_resets
+
+        accounts = Accounts(database)
+        self.accounts, self.account_named, self.key_hashed = (
+            accounts.accounts,
+            accounts.account_named,
+            accounts.key_hashed,
+        )
+        self.users, self.sites, self.keys = accounts.users, accounts.sites, accounts.keys
+        self.add_entry, self.change_entry, self.remove_entry = (
+            accounts.add_entry,
+            accounts.change_entry,
+            accounts.remove_entry,
+        )
+        self.free_accounts = accounts.free_accounts
+        directory = Directory(database, accounts.default)
+        self.directory_state, self.directory = directory.directory_state, directory.directory
+        self.directory_since = directory.directory_since
+        self.note_uses, self.last_uses = directory.note_uses, directory.last_uses
+        self.write_act, self.journal = directory.write_act, directory.journal
 
     @reachable
     def check(self) -> None:

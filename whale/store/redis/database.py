@@ -2,15 +2,26 @@
 
 from typing import Any
 
+import msgspec
 from redis.cluster import RedisCluster
 
+from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis.connection import Connection, Script, reachable
-from whale.store.redis.keys import Keys, block_end
+from whale.store.redis.keys import DirectoryKeys, Keys, block_end
 
 REPLICA_TIMEOUT_MS = 1000
+
+
+class _Zoned(msgspec.Struct):
+    """Of an account's record."""
+
+    zone: str
+
+
+_zoned = msgspec.json.Decoder(_Zoned).decode
 
 
 class Database:
@@ -34,14 +45,18 @@ class Database:
         if zone is None:
             found = self.client.hget(self.keys(account).account, "zone")
             if found is None:  # nothing was counted yet
-                return str(self.settings.timezone)
+                return self._zone_made_with(account) or str(self.settings.timezone)
             zone = self._zones[account] = found.decode()
         return zone
+
+    def _zone_made_with(self, account: str) -> str:
+        made = None if account == ACCOUNT else self.client.hget(DirectoryKeys.entries(account), "a")
+        return _zoned(made).zone if made else ""
 
     def begin(self, account: str) -> None:
         """Fixes the zone of an account that is counted for the first time."""
         if account not in self._zones:
-            self.client.hsetnx(self.keys(account).account, "zone", self.settings.timezone)
+            self.client.hsetnx(self.keys(account).account, "zone", self.zone(account))
 
     def info(self, section: str) -> list[dict[str, Any]]:
         """Of INFO, of each server that takes writes."""

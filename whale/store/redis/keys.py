@@ -6,6 +6,15 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | key | type | meaning | expiry |
 | --- | --- | --- | --- |
 | hailwhale:meta | hash | shards, version of this layout | none |
+| hailwhale:{accounts}:state | hash | word, version, since: the version from which all that is gone is known; run: of Redis | none |
+| hailwhale:{accounts}:names | hash | name of an account -> ID | none |
+| hailwhale:{accounts}:a:ID | hash | JSON: a the account, u:NAME, s:PK, k:KEY its users, sites, keys; l:KEY -> last use, s | none |
+| hailwhale:{accounts}:hashes | hash | SHA-256 of a key's secret -> ID, a space, KEY | none |
+| hailwhale:{accounts}:changes, hailwhale:{accounts}:gone | zset | ID, a space, such a field: by version | none; gone: 10,000 |
+| hailwhale:{accounts}:journal | list | the last 10,000 acts of admins, JSON, the newest first | none |
+| hailwhale:{accounts}:retired | set | IDs of accounts that were removed | none |
+| hailwhale:{accounts}:trash | zset | IDs of which something may be left: 0, and once it was freed when to look again | none |
+| hailwhale:{accounts}:freeing | string | who frees it | 10 s |
 | A:{0}:account | hash | zone | none |
 | A:{s}:n:PK | hash | dictionary of a pk, see lua/intern.lua; of the empty pk: the directory of all pks | none |
 | A:{s}:r:PK:I:B:P | hash, or string | one block of buckets of page P; once split: one bit a dense bucket | I's retention after it |
@@ -49,7 +58,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:reset_at | hash | when each pk and path was last reset: JSON -> ms; not those below a later one; on the same shard | none |
 
 What is told of these pks goes through the Pub/Sub channel `A:{s}:live`.
-A: account, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
+ID, A: account's id, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
 In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
 Once a pk was reset, PK is followed by a dot and its generation in the keys of its blocks, values and distinct counts.
@@ -240,6 +249,19 @@ class Keys:
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")
+
+
+class DirectoryKeys:
+    """Of the directory of accounts: all on one shard, so that one script may touch them together."""
+
+    HEAD = f"{PROGRAM}:{{accounts}}:"
+    STATE, NAMES, ENTRIES, HASHES = HEAD + "state", HEAD + "names", HEAD + "a", HEAD + "hashes"
+    CHANGES, GONE, JOURNAL = HEAD + "changes", HEAD + "gone", HEAD + "journal"
+    RETIRED, TRASH, FREEING = HEAD + "retired", HEAD + "trash", HEAD + "freeing"
+
+    @classmethod
+    def entries(cls, account: str) -> str:
+        return f"{cls.ENTRIES}:{account}"
 
 
 class DatedKeys:
