@@ -180,6 +180,14 @@ main.add_command(
 )
 main.add_command(_Elsewhere("agent", "whale.commands.agent", "Count how busy this machine is: CPU, memory and disk."))
 main.add_command(_Elsewhere("tail", "whale.commands.tail", "Show the last hits, each with its outcome."))
+for _name, _help in (
+    ("account", "Make, list, rename and remove accounts."),
+    ("user", "Make, list, change and remove users and their rights."),
+    ("key", "Make, list, rotate and revoke keys of programs and pages."),
+    ("site", "Make, list, change and remove sites and their settings."),
+    ("journal", "Show who changed accounts, users, sites and keys."),
+):
+    main.add_command(_Elsewhere(_name, f"whale.commands.{_name}", _help))
 
 if __name__ == "__main__":
     main()

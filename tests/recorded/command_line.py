@@ -61,6 +61,8 @@ WITHOUT_STORE: tuple[Use, ...] = (
     (("doctor", "--from", "http://127.0.0.1:1", "--dead"), {}), (("doctor", "--from", "nonsense"), {}), (("doctor", "--nonsense"), {}),
     (("tail", "--nonsense"), {}), (("tail",), {}), (("tail", "extra"), {}), (("tail",), {"SPY": "0", "REDIS_URL": "redis://127.0.0.1:1"}),
     (("audit",), {"REDIS_URL": "redis://127.0.0.1:1"}), (("doctor", "--dead"), {}),
+    (("account",), {}), (("account", "list"), {}), (("key", "add", "a"), {}),
+    (("key", "rotate", "a", "b", "--overlap", "x"), {}), (("site", "add", "a", "b", "--keep-days", "x"), {}), (("journal", "a", "b"), {}),
 )  # fmt: skip
 WITH_STORE: tuple[Use, ...] = (
     (("tail",), {}), (("tail", "--visitor", "v1"), {}), (("tail", "--visitor", "nobody"), {}), (("tail", "--visitor", "n" * 201), {}),
@@ -75,6 +77,10 @@ WITH_STORE: tuple[Use, ...] = (
     (("import", "orders.csv", "--mapping", "m.toml", "--undo"), {}), (("audit", "--wait", "0"), {}),
     (("audit", "--wait", "0", "--json"), {}),
     (("doctor", "--dead"), {}), (("doctor", "--replay"), {}), (("doctor", "--dead", "none"), {}),
+    (("account", "list"), {}), (("account", "show", "default"), {}), (("account", "add", "login"), {}), (("account", "show", "none"), {}),
+    (("user", "add", "default"), {}), (("user", "list", "default", "--json"), {}), (("site", "add", "default", "shop"), {}),
+    (("site", "show", "default", "shop"), {}), (("site", "change", "default", "shop", "--open"), {}), (("key", "list", "default"), {}),
+    (("site", "remove", "default", "shop"), {}),
 )  # fmt: skip
 
 

@@ -281,7 +281,9 @@ def test_nginx_shows_itself_and_keeps_inside_what_is_for_this_machine() -> None:
 def options_of(command: str) -> set[str]:
     module = COMMANDS[command]
     real = importlib.import_module(module).main if module else main.commands[command]
-    return {option for parameter in real.params for option in parameter.opts} | {"--help", "-h"}
+    each = [real, *getattr(real, "commands", {}).values()]
+    named = {option for one in each for parameter in one.params for option in parameter.opts + parameter.secondary_opts}
+    return named | {"--help", "-h"}
 
 
 def test_each_command_is_in_the_table_of_commands() -> None:

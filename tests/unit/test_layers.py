@@ -111,6 +111,7 @@ EDGES = {
     "whale/decide/trials.py": "the name of a publisher",
     "whale/commands/demo.py": "what has happened by now; the seed of a story",
     "whale/commands/doctor.py": "how old things are",
+    "whale/commands/entries.py": "when an admin acts; ids, secrets and salts",
     "whale/commands/embedded.py": "waiting for Redis; the secret of a data folder",
     "whale/fasttrack.py": "the clock of what is tracked",
     "whale/live/relay.py": "when pings are sent; the pace of events",

@@ -1,0 +1,271 @@
+"""What an admin does to accounts, users, sites and keys, whether on the command line or over HTTP; and how each is shown.
+
+Each call checks what it was given, then changes one entry with its row in the journal. It raises CallerError with the field,
+NotFound, Conflict, Unavailable. A secret is returned once and kept nowhere; hashes of secrets and of passwords are never shown.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from whale.accounts import (
+    ALL,
+    ID_BYTES,
+    KEY_ID_BYTES,
+    NAME,
+    OWNER,
+    SECRET_BYTES,
+    Account,
+    Act,
+    Key,
+    Rights,
+    Site,
+    User,
+    account_id,
+    check_name,
+    check_site,
+    check_user_name,
+    check_zone,
+    new_key,
+    revoked,
+    rotated,
+    shown,
+    user_name,
+)
+from whale.errors import CallerError, Conflict, NotFound
+from whale.store.contract.accounts import KINDS, Accounts, Entry, account_of, name_of
+from whale.store.contract.directory import Directory
+
+TRIES = 10
+"""How often a random id is drawn anew where it is taken."""
+
+
+class AccountStore(Accounts, Directory, Protocol):
+    """All that managing asks of a store."""
+
+
+class Managing:
+    """For one admin at one time. now: seconds.  draw: gives that many random bytes.  who: for the journal."""
+
+    def __init__(self, store: AccountStore, now: float, draw: Callable[[int], bytes], who: str):
+        self._store, self._now, self._draw, self._who = store, now, draw, who
+
+    # Accounts
+
+    def account(self, name: str) -> Account:
+        found = self._store.account_named(name) if NAME.fullmatch(name) else None
+        if found is None:
+            raise NotFound(f"there is no account {shown(name)}", "account")
+        return found
+
+    def add_account(self, name: str, zone: str) -> Account:
+        check_name(name)
+        check_zone(zone)
+        for _ in range(TRIES):
+            account = Account(account_id(self._draw(ID_BYTES)), name, zone, int(self._now))
+            try:
+                self._add(account)
+            except Conflict as error:
+                if error.field != "id":
+                    raise
+            else:
+                return account
+        raise Conflict("found no id that is free: try again", "id")
+
+    def rename_account(self, name: str, new: str) -> Account:
+        account = self.account(name)
+        changed = replace(account, name=check_name(new))
+        self._change(account, changed)
+        return changed
+
+    def remove_account(self, name: str) -> None:
+        self._remove(self.account(name))
+
+    # Users
+
+    def user(self, account: Account, name: str) -> User:
+        wanted = user_name(account, name)
+        found = next((user for user in self._store.users(account.id) if user.name == wanted), None)
+        if found is None:
+            raise NotFound(f"there is no user {shown(full_name(account, wanted))}", "name")
+        return found
+
+    def check_new_user(self, account: Account, name: str) -> str:
+        """How a user's name is kept; raises Conflict where there is one, so that nobody is asked for a password in vain."""
+        wanted = user_name(account, name)
+        if wanted != OWNER:
+            check_user_name(wanted)
+        if any(user.name == wanted for user in self._store.users(account.id)):
+            raise Conflict(f"there is a user {full_name(account, wanted)} already", "name")
+        return wanted
+
+    def add_user(self, account: Account, name: str, password: str, rights: Rights) -> User:
+        """password: its hash. The owner has all rights, whatever is said."""
+        wanted = self.check_new_user(account, name)
+        user = User(account.id, wanted, password, ALL if wanted == OWNER else rights, int(self._now))
+        self._add(user)
+        return user
+
+    def change_user(self, user: User, password: str | None = None, rights: Rights | None = None) -> User:
+        if rights is not None and user.name == OWNER:
+            raise CallerError("the owner of an account has all rights", "rights")
+        changed = replace(user, password=password or user.password, rights=rights or user.rights)
+        self._change(user, changed)
+        return changed
+
+    def remove_user(self, user: User) -> None:
+        self._remove(user)
+
+    # Sites
+
+    def site(self, account: Account, pk: str) -> Site:
+        found = next((site for site in self._store.sites(account.id) if site.pk == pk), None)
+        if found is None:
+            raise NotFound(f"account {account.name} has no site {shown(pk)}", "site")
+        return found
+
+    def add_site(self, site: Site, max_name_bytes: int) -> Site:
+        checked = check_site(site, max_name_bytes)
+        self._add(checked)
+        return checked
+
+    def change_site(self, site: Site, new: Site, max_name_bytes: int) -> Site:
+        checked = check_site(new, max_name_bytes)
+        self._change(site, checked)
+        return checked
+
+    def remove_site(self, account: Account, site: Site) -> None:
+        """Raises Conflict while a key opens it, since the same name may come again."""
+        for key in self._store.keys(account.id):
+            if key.site == site.pk and key.standing(self._now) == "good":
+                raise Conflict(f"key {key.id} opens the site {shown(site.pk)}: remove the key first", "site")
+        self._remove(site)
+
+    # Keys
+
+    def key(self, account: Account, id: str) -> Key:
+        found = next((key for key in self._store.keys(account.id) if key.id == id), None)
+        if found is None:
+            raise NotFound(f"account {account.name} has no key {shown(id)}", "key")
+        return found
+
+    def add_key(self, account: Account, scope: str, site: str | None, lasts_s: int | None) -> tuple[Key, str]:
+        """The key and its secret. lasts_s: seconds from now; None: for ever."""
+        if site is not None:
+            self.site(account, site)
+        return self._drawn(lambda raw: new_key(account.id, scope, site, raw, self._now, self._end(lasts_s)))
+
+    def rotate_key(self, key: Key, overlap_s: int, lasts_s: int | None) -> tuple[Key, Key, str]:
+        """The old key, which ends after the overlap; the new one, and its secret."""
+        old, _, _ = rotated(key, bytes(KEY_ID_BYTES + SECRET_BYTES), self._now, overlap_s)
+        new, secret = self._drawn(lambda raw: rotated(key, raw, self._now, overlap_s, self._end(lasts_s))[1:])
+        try:
+            self._change(key, old)
+        except BaseException:
+            self._remove(new)  # nobody has its secret
+            raise
+        return old, new, secret
+
+    def change_key(self, key: Key, lasts_s: int | None) -> Key:
+        """Gives it another end, or none."""
+        changed = replace(key, expires_s=self._end(lasts_s))
+        self._change(key, changed)
+        return changed
+
+    def revoke_key(self, key: Key) -> Key:
+        changed = revoked(key, self._now)
+        if changed != key:
+            self._change(key, changed, "revoke")
+        return changed
+
+    def remove_key(self, key: Key) -> None:
+        self._remove(key)
+
+    def _end(self, lasts_s: int | None) -> int | None:
+        return None if lasts_s is None else int(self._now + lasts_s)
+
+    def _drawn(self, make: Callable[[bytes], tuple[Key, str]]) -> tuple[Key, str]:
+        for left in reversed(range(TRIES)):
+            key, secret = make(self._draw(KEY_ID_BYTES + SECRET_BYTES))
+            try:
+                self._add(key)
+            except Conflict:
+                if not left:
+                    raise
+            else:
+                break
+        return key, secret
+
+    # Each of them
+
+    def _add(self, entry: Entry) -> None:
+        self._store.add_entry(entry, self._act("add", entry))
+
+    def _change(self, seen: Entry, new: Entry, did: str = "change") -> None:
+        self._store.change_entry(seen, new, self._act(did, new))
+
+    def _remove(self, entry: Entry) -> None:
+        self._store.remove_entry(entry, self._act("remove", entry))
+
+    def _act(self, did: str, entry: Entry) -> Act:
+        about = entry.prefix if isinstance(entry, Key) else name_of(entry)
+        return Act(int(self._now * 1000), self._who, f"{did} {KINDS[type(entry)]}", account_of(entry), about)
+
+
+def full_name(account: Account, user: str) -> str:
+    """How a user is called at the door: `account`, or `account/user`."""
+    return account.name if user == OWNER else f"{account.name}/{user}"
+
+
+def account_shown(account: Account) -> dict[str, Any]:
+    return {"name": account.name, "id": account.id, "zone": account.zone, "made_at": _ms(account.made_s or None)}
+
+
+def user_shown(account: Account, user: User) -> dict[str, Any]:
+    rights = {module: getattr(user.rights, module) for module in Rights.__dataclass_fields__}
+    return {"name": full_name(account, user.name), "rights": rights, "made_at": _ms(user.made_s)}
+
+
+def site_shown(site: Site) -> dict[str, Any]:
+    return {
+        "pk": site.pk,
+        "name": site.name,
+        "description": site.description,
+        "open": site.open,
+        "origins": [*site.origins],
+        "pixels": site.pixels,
+        "keep_days": site.keep_days,
+        "keep_ids": site.keep_ids,
+        "dimensions": [*site.dimensions],
+    }
+
+
+def key_shown(key: Key, now: float, used_s: int | None) -> dict[str, Any]:
+    """used_s: when it was last used."""
+    return {
+        "id": key.id,
+        "prefix": key.prefix,
+        "scope": key.scope,
+        "site": key.site,
+        "public": key.public,
+        "standing": key.standing(now),
+        "made_at": _ms(key.made_s),
+        "expires_at": _ms(key.expires_s),
+        "revoked_at": _ms(key.revoked_s),
+        "last_used_at": _ms(used_s),
+    }
+
+
+def act_shown(act: Act, names: dict[str, str]) -> dict[str, Any]:
+    """names: of accounts, by id; one that is gone is shown by its id."""
+    return {
+        "at": act.at_ms,
+        "who": act.who,
+        "did": act.did,
+        "account": names.get(act.account, act.account),
+        "about": act.about,
+    }
+
+
+def _ms(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1000
