@@ -34,6 +34,7 @@ KEY_LETTERS = 16
 HOW_TO_MAKE = "make new ones with `openssl rand -hex 32`"
 WRITE, READ, ADMIN = "write", "read", "admin"
 ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
+ANY_MODULE, COUNTS, DECISIONS, ADMINISTRATION = "any", "counts", "decisions", "admin"
 
 # What proxies add to a request; beside these, all that is of the kind of X-Forwarded-For.
 OF_PROXIES = frozenset(
@@ -77,6 +78,7 @@ class Pages(StrEnum):
     READ = "allowed ones may read"
     CHANGE = "allowed ones may send"
     WHALE = "Whale's own may read"
+    OWN = "its own alone may send"
     NONE = "none may read"
 
 
@@ -84,6 +86,7 @@ class Pages(StrEnum):
 class Right:
     """A row of the table. key: that the route asks for, or None.
 
+    module: in which a user needs a right, to read where the key is `read`, and to write else; any: whatever a user's rights are.
     sealed: a sealed pixel needs no key.  probe: answers strangers too, where no key is set.
     """
 
@@ -91,8 +94,14 @@ class Right:
     methods: tuple[str, ...]
     key: str | None
     pages: Pages
+    module: str = COUNTS
     sealed: bool = False
     probe: bool = False
+
+    @property
+    def of_user(self) -> str:
+        """The right that a user needs, as `counts:read`."""
+        return f"{self.module}:{READ if self.key == READ else WRITE}"
 
 
 GET, POST, BOTH, PUT, DELETE = ("GET",), ("POST",), ("GET", "POST"), ("PUT",), ("DELETE",)
@@ -102,24 +111,24 @@ RIGHTS = (
     Right("/count.gif", GET, WRITE, Pages.ANY, sealed=True),
     Right("/count.js", GET, WRITE, Pages.ANY, sealed=True),
     Right("/batch", POST, WRITE, Pages.ANY),
-    Right("/count_decision", BOTH, WRITE, Pages.ANY),
+    Right("/count_decision", BOTH, WRITE, Pages.ANY, DECISIONS),
     Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True),
     # what changes more than a count
     Right("/count_now", BOTH, WRITE, Pages.CHANGE),
-    Right("/reward", POST, WRITE, Pages.CHANGE),
+    Right("/reward", POST, WRITE, Pages.CHANGE, DECISIONS),
     Right("/update_count_to", POST, WRITE, Pages.CHANGE),
-    Right("/flush_hail", BOTH, WRITE, Pages.CHANGE),
-    Right("/reset", POST, ADMIN, Pages.CHANGE),
-    Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE),
+    Right("/flush_hail", BOTH, WRITE, Pages.CHANGE, ADMINISTRATION),
+    Right("/reset", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE, DECISIONS),
     Right("/notes", POST, WRITE, Pages.CHANGE),
-    Right("/notes/<id:path>", DELETE, ADMIN, Pages.CHANGE),
-    Right("/decide", BOTH, READ, Pages.CHANGE),
-    Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE),
-    Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE),
+    Right("/notes/<id:path>", DELETE, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/decide", BOTH, READ, Pages.CHANGE, DECISIONS),
+    Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE, DECISIONS),
+    Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE, DECISIONS),
     # what reads
-    Right("/decisions", GET, READ, Pages.READ),
-    Right("/decisions/<name:path>", GET, READ, Pages.READ),
-    Right("/outcomes", BOTH, READ, Pages.READ),
+    Right("/decisions", GET, READ, Pages.READ, DECISIONS),
+    Right("/decisions/<name:path>", GET, READ, Pages.READ, DECISIONS),
+    Right("/outcomes", BOTH, READ, Pages.READ, DECISIONS),
     Right("/plotpoints", BOTH, READ, Pages.READ),
     Right("/totals", BOTH, READ, Pages.READ),
     Right("/total", BOTH, READ, Pages.READ),
@@ -130,13 +139,17 @@ RIGHTS = (
     Right("/subdimensions", BOTH, READ, Pages.READ),
     Right("/pks", BOTH, READ, Pages.READ),
     Right("/metrics_of", BOTH, READ, Pages.READ),
-    Right("/metrics_of", PUT, ADMIN, Pages.CHANGE),
+    Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
     Right("/plot.svg", GET, READ, Pages.READ),
-    Right("/", GET, READ, Pages.NONE),
-    Right("/static/<name:path>", GET, READ, Pages.NONE),
+    Right("/", GET, READ, Pages.NONE, ANY_MODULE),
+    Right("/static/<name:path>", GET, READ, Pages.NONE, ANY_MODULE),
+    # who came
+    Right("/login", GET, None, Pages.NONE, ANY_MODULE),
+    Right("/login", POST, None, Pages.OWN, ANY_MODULE),
+    Right("/logout", POST, None, Pages.OWN, ANY_MODULE),
     # scripts for pages of other sites, without any number
     Right("/hail-whale-graph.js", GET, None, Pages.ANY),
     Right("/graph.js", GET, None, Pages.ANY),
@@ -239,14 +252,22 @@ def _key_of_query(query: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. account: whose counts it adds to and reads.  rights: `write`, `read`, `admin`."""
+    """Who sent a request. account: whose counts it adds to and reads.
+
+    rights: of a key `write`, `read`, `admin`; of a user `counts:read`, `decisions:write`, ….  user: their name there; None for a key.
+    """
 
     account: str
     rights: frozenset[str] = frozenset()
+    user: str | None = None
 
     def may(self, right: str | None) -> bool:
         """Whether a door opens that asks for this right; None asks for nothing."""
         return right is None or right in self.rights
+
+    def opens(self, right: Right) -> bool:
+        """Whether the key, or the user, opens a route."""
+        return self.may(right.key) or right.of_user in self.rights
 
 
 class Access:
@@ -365,7 +386,7 @@ class Access:
 
     def readers(self, right: Right, environ: Environ) -> dict[str, str]:
         """The headers that say which pages may read the answer."""
-        if right.pages is Pages.NONE:
+        if right.pages in (Pages.NONE, Pages.OWN):
             return {}
         if right.pages is Pages.ANY or self._any_origin:
             return {ALLOW_ORIGIN: ANY_ORIGIN}

@@ -121,8 +121,8 @@ class Settings:
     secret: str = setting(
         "",
         "secret",
-        "secret that signs the links of shares. Write `new,old` to change it and keep the links that the old one signed. Leave empty "
-        "on one machine: `hailwhale up` with its own Redis makes one",
+        "secret that signs the links of shares and the sessions of users. Write `new,old` to change it and keep those that the old "
+        "one signed. Leave empty on one machine: `hailwhale up` with its own Redis makes one",
     )
     allowed_origins: tuple[str, ...] = setting(
         "",

@@ -10,6 +10,8 @@ HailWhaleError
         NotFound        what was named is not there: 404
         Gone            what was named has ended: 410
         Conflict        somebody else changed it first: 409, with what is there
+        NotAllowed      who asks is known, and has no right to this: 403
+        TooSoon         too much of it came from there: 429 with Retry-After
     Unavailable     ours, for now: 503 with Retry-After; asking again later may work
         Refused         the store answers, and says why it does not do it
         Interrupted     the store was away within a piece of work, which is to begin again
@@ -88,6 +90,22 @@ class Conflict(CallerError):
     def __init__(self, message: str, field: str = "", current: object = None):
         super().__init__(message, field)
         self.current = current
+
+
+class NotAllowed(CallerError):
+    """HTTP 403."""
+
+    code = "not_allowed"
+
+
+class TooSoon(CallerError):
+    """HTTP 429: come again later. after_s: seconds."""
+
+    code = "too_soon"
+
+    def __init__(self, message: str, after_s: int, field: str = ""):
+        super().__init__(message, field)
+        self.after_s = after_s
 
 
 class Unavailable(HailWhaleError):

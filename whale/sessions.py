@@ -83,7 +83,7 @@ def _signer(settings: Settings) -> URLSafeSerializer:
 def cookie_name(host: str, scheme: str) -> str:
     """Of the cookie, with the port that a browser sees. On https no other host and no page of http can set it: `__Host-`."""
     found = PORT.search(host)
-    return f"{'__Host-' * (scheme == 'https')}hailwhale_{found[1] if found else PORTS[scheme]}"
+    return f"{'__Host-' * (scheme == 'https')}hailwhale-{found[1] if found else PORTS[scheme]}"
 
 
 def cookie_of(name: str, token: str, scheme: str, seconds: int = BROWSER_S) -> str:
@@ -124,4 +124,4 @@ def from_own_page(environ: Mapping[str, Any], scheme: str) -> bool:
         return bool(environ.get("HTTP_SEC_FETCH_SITE") == "same-origin")
     # on http, TLS may end at a proxy that nobody listed; a page of the same host and port is this service in either case
     schemes = ("https",) if scheme == "https" else ("http", "https")
-    return origin != "" and origin in [origin_of(f"{each}://{host}") for each in schemes]
+    return origin != "" and origin.lower() in [origin_of(f"{each}://{host}") for each in schemes]

@@ -24,6 +24,7 @@
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
+    GET  /login          a form; POST /login logs a user in by a cookie, POST /logout out
     GET  /openapi.json /healthz /readyz /metrics
     GET  /plot.svg       a series as a picture
     POST /shares         {"url", "expires"}: a link that answers one question: /s/TOKEN, with plotpoints, plot.svg, metrics_of below it
@@ -51,12 +52,15 @@ from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.errors import SetupError, Unavailable
+from whale.logins import Logins
+from whale.passwords import KEY_BYTES, Passwords
 from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
 from whale.routes.graphs import GraphRoutes
 from whale.routes.live import LiveRoutes
+from whale.routes.login import LoginRoutes
 from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import text_answer, unavailable
@@ -71,15 +75,18 @@ TELL_S, REST_TURNS = 1.0, 20
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
 
-def make_app(settings: Settings, whale: Whale) -> bottle.Bottle:
-    """The WSGI application over a Whale, which knows the store, the account and the clock."""
-    door = Door(settings, whale.account)
+def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = None) -> bottle.Bottle:
+    """The WSGI application over a Whale, which knows the store, the account and the clock. passwords: that compares them."""
+    passwords = passwords or Passwords.beside(settings.whale_threads, os.urandom)
+    logins = Logins(whale.store, settings, whale.clock, os.urandom(KEY_BYTES), passwords)
+    door = Door(settings, whale.account, logins)
     app = Guarded(door.access, BELOW)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
     questions = QuestionRoutes(door, whale)
     questions.add_to(app)
     ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
+    LoginRoutes(door, logins).add_to(app)
     for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

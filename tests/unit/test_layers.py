@@ -28,6 +28,8 @@ PURE = {
     "whale/live/admission.py",
     "whale/metric.py",
     "whale/routes/ofrep.py",
+    "whale/logins.py",
+    "whale/routes/login_page.py",
     "whale/routes/share_page.py",
     "whale/period.py",
     "whale/passwords.py",
@@ -122,14 +124,15 @@ EDGES = {
     "whale/store/redis/numbers.py": "tokens of dictionaries",
     "whale/store/redis/sweep.py": "tokens of dictionaries",
     "whale/commands/tail.py": "waiting for hits",
+    "whale/web.py": "keys under which passwords and tries are remembered",
     "whale/commands/supervisor.py": "waiting for parts, and starting them again",
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
     "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
     "access": (
-        "ALLOW_ORIGIN Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by methods_of "
-        "preflight right_of"
+        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by methods_of "
+        "Pages preflight right_of"
     ),
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
@@ -362,7 +365,7 @@ def test_the_state_of_all_parts_is_known_to_those_who_show_it_alone() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("counting", "decisions", "notes", "questions", "service", "shares")
+    subjects = ("counting", "decisions", "login", "notes", "questions", "service", "shares")
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

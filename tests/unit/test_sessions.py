@@ -126,16 +126,16 @@ def test_the_longest_names_fit() -> None:
 @pytest.mark.parametrize(
     ("host", "scheme", "name"),
     [
-        ("127.0.0.1:8086", "http", "hailwhale_8086"),
-        ("localhost", "http", "hailwhale_80"),
-        ("[::1]:8086", "http", "hailwhale_8086"),
-        ("[::1]", "http", "hailwhale_80"),
-        ("count.example", "https", "__Host-hailwhale_443"),
-        ("count.example:8443", "https", "__Host-hailwhale_8443"),
-        ("count.example:", "https", "__Host-hailwhale_443"),
-        ("", "http", "hailwhale_80"),
-        ("a:1; b=c", "http", "hailwhale_80"),
-        ("a:" + "1" * 4000, "http", "hailwhale_80"),
+        ("127.0.0.1:8086", "http", "hailwhale-8086"),
+        ("localhost", "http", "hailwhale-80"),
+        ("[::1]:8086", "http", "hailwhale-8086"),
+        ("[::1]", "http", "hailwhale-80"),
+        ("count.example", "https", "__Host-hailwhale-443"),
+        ("count.example:8443", "https", "__Host-hailwhale-8443"),
+        ("count.example:", "https", "__Host-hailwhale-443"),
+        ("", "http", "hailwhale-80"),
+        ("a:1; b=c", "http", "hailwhale-80"),
+        ("a:" + "1" * 4000, "http", "hailwhale-80"),
     ],
 )
 def test_the_name_of_the_cookie_has_the_port(host: str, scheme: str, name: str) -> None:
@@ -143,34 +143,34 @@ def test_the_name_of_the_cookie_has_the_port(host: str, scheme: str, name: str) 
 
 
 def test_a_cookie_is_for_this_service_alone_and_for_no_script() -> None:
-    assert cookie_of("hailwhale_8086", "token", "http") == (
-        "hailwhale_8086=token; Max-Age=7776000; Path=/; HttpOnly; SameSite=Lax"
+    assert cookie_of("hailwhale-8086", "token", "http") == (
+        "hailwhale-8086=token; Max-Age=7776000; Path=/; HttpOnly; SameSite=Lax"
     )
-    assert cookie_of("__Host-hailwhale_443", "token", "https") == (
-        "__Host-hailwhale_443=token; Max-Age=7776000; Path=/; HttpOnly; SameSite=Lax; Secure"
+    assert cookie_of("__Host-hailwhale-443", "token", "https") == (
+        "__Host-hailwhale-443=token; Max-Age=7776000; Path=/; HttpOnly; SameSite=Lax; Secure"
     )
-    assert cleared("hailwhale_8086", "http") == "hailwhale_8086=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
+    assert cleared("hailwhale-8086", "http") == "hailwhale-8086=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
     assert BROWSER_S == 7_776_000 == 90 * 24 * 3600
 
 
 @pytest.mark.parametrize(
     ("header", "token"),
     [
-        ("hailwhale_8086=abc", "abc"),
-        ("a=b; hailwhale_8086=abc; c=d", "abc"),
-        ("a=b;hailwhale_8086=abc", "abc"),
-        ("hailwhale_80861=x; xhailwhale_8086=y; hailwhale_8086=abc", "abc"),
-        ("hailwhale_8086=abc; hailwhale_8086=def", "abc"),
-        ('hailwhale_8086="abc"', '"abc"'),
-        ("hailwhale_8087=abc", ""),
-        ("hailwhale_8086", ""),
-        ("hailwhale_8086=", ""),
+        ("hailwhale-8086=abc", "abc"),
+        ("a=b; hailwhale-8086=abc; c=d", "abc"),
+        ("a=b;hailwhale-8086=abc", "abc"),
+        ("hailwhale-80861=x; xhailwhale-8086=y; hailwhale-8086=abc", "abc"),
+        ("hailwhale-8086=abc; hailwhale-8086=def", "abc"),
+        ('hailwhale-8086="abc"', '"abc"'),
+        ("hailwhale-8087=abc", ""),
+        ("hailwhale-8086", ""),
+        ("hailwhale-8086=", ""),
         ("", ""),
         (";" * 8000, ""),
     ],
 )
 def test_the_token_is_found_among_cookies(header: str, token: str) -> None:
-    assert token_in(header, "hailwhale_8086") == token
+    assert token_in(header, "hailwhale-8086") == token
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from whale.routes.negotiation import file_answer
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {connect}; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 THEMES = ("light", "dark")
 FOR_EVER = "private, max-age=31536000, immutable"
@@ -60,6 +60,7 @@ class DashboardRoutes:
             "zone": self._whale.asking.zone_or_setting,
             "send": send_line(hail, self._door.access.locked),
             "pixel": f'<img src="{hail}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">',
+            "out": "" if self._door.has_session else " hidden",
             "theme": theme[1] if theme and theme[1] in THEMES else "",
         }
         text = self._page.substitute({name: escape(value) for name, value in facts.items()}).encode()

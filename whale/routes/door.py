@@ -1,17 +1,18 @@
 """What all routes of Whale share: keys, what a request gave, and what is answered where something is raised.
 
     request ── key, page ──> what is asked ──> the route ──> its answer; 304 where the asker has it already
-                                                   └─ raises ──> 400 | 401 | 403 | 404 | 409 | 413 | 503, as an RFC 9457 body
+                                                   └─ raises ──> 400 | 401 | 403 | 404 | 409 | 413 | 429 | 503, as an RFC 9457 body
 
-Which key a route asks for, and which pages may send and read, stands in the table of hail/access.py; a route without a row there stops
-the start.
+Which key a route asks for, which right a user needs, and which pages may send and read, stands in the table of hail/access.py; a route
+without a row there stops the start. A user comes by Basic, or by the cookie of a session. Browsers send a cookie by themselves, so it
+opens what changes something to own pages alone.
 
 The methods of Door are about the request that is being answered, which Bottle keeps for each thread.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import bottle
 import msgspec
@@ -22,14 +23,20 @@ from hail.hit import HitError, Reason
 from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.decide.definition import Definition, decision_shown
-from whale.errors import CallerError, Conflict, Gone, NotFound, Unavailable
+from whale.errors import CallerError, Conflict, Gone, NotAllowed, NotFound, TooSoon, Unavailable
+from whale.logins import Logins
 from whale.routes.negotiation import negotiated, vary
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
+from whale.sessions import from_own_page, scheme_of
 
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
+
+
+class Elsewhere(Exception):
+    """The answer is at another address of this service."""
 
 
 class Guarded(bottle.Bottle):
@@ -60,10 +67,10 @@ def _with(start_response: Any, headers: Mapping[str, str]) -> Any:
 
 
 class Door:
-    """In front of every route. For many threads. account: whose the keys of the settings are."""
+    """In front of every route. For many threads. account: whose the keys of the settings are.  logins: None where nobody can log in."""
 
-    def __init__(self, settings: Settings, account: str = ACCOUNT):
-        self.settings = settings
+    def __init__(self, settings: Settings, account: str = ACCOUNT, logins: Logins | None = None):
+        self.settings, self.account, self.logins = settings, account, logins
         self.access = access.Access(settings, settings.whale_bind, account, "HTTP_X_API_KEY")
 
     def add(
@@ -116,6 +123,8 @@ class Door:
                     self._check(right)
                     question = (self.asked(kind),) if kind else ()
                     found = answer(*question, **named)
+            except Elsewhere as elsewhere:
+                return bottle.HTTPResponse("", 303, {"Location": str(elsewhere), "Cache-Control": "no-store"})
             except (Problem, CallerError, HitError, Unavailable) as error:
                 return self._readable(problem_of(error).response(), right)
             return self._readable(found, right)
@@ -123,22 +132,67 @@ class Door:
         return answered
 
     def _check(self, right: access.Right) -> None:
-        """Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so."""
+        """Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so.
+
+        Where a user came: NotAllowed, TooSoon, Busy, Unavailable.
+        """
         environ = bottle.request.environ
         caller = environ[CALLER] = self.access.caller(environ)
-        if not caller.may(right.key) and not (right.sealed and self.is_sealed()):
-            expected = (
-                f"expected the {right.key} key: as a Bearer token, as the Basic password or as key=KEY in the address"
-            )
-            raise Problem(401, Reason.UNAUTHORIZED, expected)
+        if not caller.opens(right) and not (right.sealed and self.is_sealed()):
+            user = None if caller.rights else self._user(right, environ)
+            if user is None:
+                if right.rule == "/" and self._asks_for_a_page(environ):
+                    raise Elsewhere(
+                        f"/login?next={quote(f'/?{query}' if (query := environ['QUERY_STRING']) else '/', safe='')}"
+                    )
+                expected = f"expected the {right.key} key: as a Bearer token, as the Basic password or as key=KEY in the address"
+                raise Problem(401, Reason.UNAUTHORIZED, expected)
+            environ[CALLER] = user
+        if right.pages is access.Pages.OWN:
+            self._check_own_page()
         if said := self.access.foreign_page(right, environ):
             raise Problem(403, Reason.FOREIGN_ORIGIN, said)
+
+    def _user(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
+        """The user who opens a route; None where none came."""
+        if self.logins is None:
+            return None
+        if environ.get("HTTP_AUTHORIZATION"):
+            user = self.logins.by_basic(environ)
+        elif (user := self.logins.by_cookie(environ)) and right.pages in (access.Pages.ANY, access.Pages.CHANGE):
+            self._check_own_page()
+        if user is None:
+            return None
+        if user.account != self.account:
+            raise NotAllowed("this service answers no questions about your account")
+        if not user.opens(right):
+            raise NotAllowed(f"you need the right {right.of_user.replace(':', ' ')}")
+        return user
+
+    def _asks_for_a_page(self, environ: dict[str, Any]) -> bool:
+        """Whether a person asks by a browser, without a key or a password, and could log in. Raises Unavailable."""
+        is_person = "text/html" in environ.get("HTTP_ACCEPT", "") and not environ.get("HTTP_AUTHORIZATION")
+        return bool(is_person and self.settings.secret and self.logins and self.logins.has_users(self.account))
+
+    def _check_own_page(self) -> None:
+        """Raises Problem 403 where no page of this service sent the request."""
+        environ = bottle.request.environ
+        if not from_own_page(environ, scheme_of(environ, self.settings.trusted_proxies)):
+            came = environ.get("HTTP_ORIGIN")
+            said = "no Origin" if came is None else f"the Origin {came[: access.MAX_SHOWN]!a}"
+            host = ascii(environ.get("HTTP_HOST", "")[: access.MAX_SHOWN])
+            raise Problem(403, Reason.FOREIGN_ORIGIN, f"expected a page of this service, {host}, got {said}")
 
     @property
     def caller(self) -> access.Caller:
         """Who sent the request; known once the key was looked at."""
         found: access.Caller = bottle.request.environ[CALLER]
         return found
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the request was let in by the cookie of a user."""
+        return self.caller.user is not None and not bottle.request.environ.get("HTTP_AUTHORIZATION")
 
     @property
     def proxied(self) -> str:
@@ -180,6 +234,10 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
         case Conflict():
             current = decision_shown(error.current) if isinstance(error.current, Definition) else None
             return Problem(409, error.code, str(error), error.field, current=current)
+        case NotAllowed():
+            return Problem(403, error.code, str(error), error.field)
+        case TooSoon():
+            return Problem(429, error.code, str(error), error.field, headers={"Retry-After": str(error.after_s)})
         case CallerError():
             about = about_asked(error, bottle.request.environ.get(ASKED))
             return Problem(400, about.code, str(about), about.field)
