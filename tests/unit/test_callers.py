@@ -89,8 +89,12 @@ def names_of_the_account(path: Path) -> list[str]:
                     (arg.arg, value) for arg, value in zip(plain[len(plain) - len(defaults) :], defaults, strict=True)
                 ]
                 pairs += [(arg.arg, value) for arg, value in zip(named, more, strict=True)]
-            case ast.Dict(keys=keys, values=values):
-                pairs = [(ast.unparse(key), value) for key, value in zip(keys, values, strict=True) if key]
+            case ast.Dict(keys=keys, values=values):  # of classes it has words for people
+                pairs = [
+                    (ast.unparse(key), value)
+                    for key, value in zip(keys, values, strict=True)
+                    if key and ast.unparse(key) != "Account"
+                ]
             case ast.Call(func=ast.Attribute(attr=method), args=[ast.Constant() as value, *_]) if method != "get":
                 pairs = [("account", value)] if value.value == ACCOUNT else []
         found += [
