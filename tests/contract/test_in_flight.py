@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from hail.room import MEGABYTE
 from hail.settings import DAY, Settings
 from tests import cut
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, PUBLISHER, message, sums
 from tests.contract.test_changes import message_at
-from whale.count.apply import Applier
+from whale.count.apply import CELL_BYTES, Applier
 from whale.errors import Unavailable
 from whale.store.base import Store
 
@@ -43,6 +44,34 @@ def before_call(method: Callable[..., Any], at: int, then: Callable[[], Any]) ->
         return method(*given)
 
     return called
+
+
+def test_what_is_on_its_way_counts_in_the_bound_of_the_next_group(
+    settings: Settings, store: Store, unique: str
+) -> None:
+    """Six messages. A bound that two of them nearly reach is passed by the third, and by the second where some are on their way."""
+    hit = {"pk": "t", "dimensions": {"d": {f"{i}": {} for i in range(60)}}}
+    messages = [message([hit], settings, unique, seq, seq + 1) for seq in range(6)]
+    estimated = (1 + 1 + 60) * len(settings.periods) * CELL_BYTES
+    applier = Applier(store, settings.replace(apply_max_mb=2.05 * estimated / MEGABYTE))
+    sizes, held, before = [], [], None
+    for group in (messages[:3], messages[3:]):
+        for going in applier.send(group, NOW):
+            sizes.append(len(going.wholes))
+            held.append(going.answer.held)
+            if before:
+                assert before.answer.held == 0  # the store was done with it before it took more
+                applier.settle(before)
+            before = going
+    assert before
+    applier.settle(before)
+    assert before.answer.held == 0
+    if settings.redis_url:
+        assert sizes == [3, 2, 1]
+        assert min(held) > 60 * len(settings.periods) * len("#100")  # a node of each sum at least
+    else:
+        assert (sizes, held) == ([3, 3], [0, 0])
+    assert sums(store, unique, ("t",), [()]) == [6]
 
 
 def test_two_groups_share_ids(settings: Settings, store: Store, unique: str) -> None:

@@ -79,6 +79,7 @@ class Applier:
         self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._most_bytes = settings.apply_max_mb * MEGABYTE
+        self._sent: Settle | None = None  # last
         self._sweep_at = 0.0
         self._rests_at = math.inf
         self._most_resident = settings.forget_above_mb * MEGABYTE
@@ -203,8 +204,8 @@ class Applier:
         """Sends the first of the messages, as many as one apply may hold."""
         count, gatherings = self._gatherings(wholes, places, left_out, is_bounded=True)
         lost = {account: gathering.left_out for account, gathering in gatherings.items()}
-        settle = self._store.send(self._batches(gatherings, now), now)
-        return Going(wholes[:count], places, left_out, now, steady, lost, settle)
+        self._sent = self._store.send(self._batches(gatherings, now), now)
+        return Going(wholes[:count], places, left_out, now, steady, lost, self._sent)
 
     def settle(self, going: "Going") -> None:
         """Returns when they are counted; raises Unavailable. Once."""
@@ -249,6 +250,7 @@ class Applier:
         """How many messages were gathered, by account. is_bounded: the first ones only, as many as fit."""
         found: dict[str, Gathering] = {}
         most_size, periods, held_before = self._settings.apply_max_cells, len(self._settings.periods), self._room.held
+        most_bytes = self._most_bytes - (self._sent.held if self._sent else 0)
         for count, whole in enumerate(wholes, 1):
             for message in whole:
                 account = message.account
@@ -258,7 +260,7 @@ class Applier:
             if is_bounded:
                 cells = sum(gathering.cells for gathering in found.values())
                 held = cells * periods * CELL_BYTES + self._room.held - held_before
-                if held > self._most_bytes or sum(gathering.size for gathering in found.values()) > most_size:
+                if held > most_bytes or sum(gathering.size for gathering in found.values()) > most_size:
                     return count, found
         return len(wholes), found
 

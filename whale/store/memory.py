@@ -62,6 +62,18 @@ _Key = tuple[str, Pk, Path, Interval, int, str]
 """Account, pk, path, interval, start, metric."""
 
 
+class _Done:
+    """What was sent: it is done at once."""
+
+    held = 0
+
+    def __init__(self, again: dict[int, set[Mark]]):
+        self._again = again
+
+    def __call__(self) -> dict[int, set[Mark]]:
+        return self._again
+
+
 class _Names:
     """The names below each parent, under the caps: `known` gives the name, or `__other__`."""
 
@@ -262,8 +274,7 @@ class MemoryStore:
         return frozenset(self._resets.get(account, {}).values())
 
     def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
-        again = self._apply(batches)
-        return lambda: again
+        return _Done(self._apply(batches))
 
     def _apply(self, batches: Mapping[str, Batch]) -> dict[int, set[Mark]]:
         if any(not self.resets(account) <= batch.resets for account, batch in batches.items()):

@@ -1,6 +1,6 @@
 """What hits add up to is taken, in batches."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -8,7 +8,16 @@ from hail.message import Mark
 from whale.cells import Batch, Reset
 from whale.store.contract.zones import Zones
 
-Settle = Callable[[], dict[int, set[Mark]]]
+
+class Settle(Protocol):
+    """Some batches on their way."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of them that this process keeps; none any more once they are done, or have failed."""
+
+    def __call__(self) -> dict[int, set[Mark]]:
+        """Waits until they are done, once; see `Batches.send`."""
 
 
 class Batches(Zones, Protocol):

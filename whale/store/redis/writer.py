@@ -76,7 +76,7 @@ class Writer:
             if self._numbers.drops == drops:  # else what is ready may be as old as what came back
                 marks = [tally.mark for tally in tallies]
                 self._sent = _InFlight(self._database, self._numbers, self._send(calls), calls, marks, again)
-                return self._sent.settle
+                return self._sent
         raise Unavailable(
             f"Redis: dictionaries of {', '.join(batches)} changed {TRIES} times while hits were made ready"
         )
@@ -213,8 +213,12 @@ class _InFlight:
         self._again = again
         self._error: Exception | None = Unavailable("Redis: nobody waited for its answer")
 
+    @property
+    def held(self) -> int:
+        return sum(len(argument) for call in self._calls for argument in call.arguments)
+
     @reachable
-    def settle(self) -> dict[int, set[Mark]]:
+    def __call__(self) -> dict[int, set[Mark]]:
         self.arrive()
         error, self._error = self._error, None
         if error:
@@ -222,7 +226,7 @@ class _InFlight:
         return self._again
 
     def arrive(self) -> None:
-        """Waits until it is answered; what went wrong is for `settle` to say."""
+        """Waits until it is answered; what went wrong is for whoever settles it."""
         if self._sent is None:
             return
         sent, self._sent = self._sent, None
