@@ -85,6 +85,18 @@ def own_redis() -> Iterator[RedisServer]:
     yield from started(RedisServer)
 
 
+@pytest.fixture(scope="module")
+def module_redis() -> Iterator[RedisServer]:
+    """Redis 7, AOF always, for the tests of one module."""
+    yield from started(RedisServer)
+
+
+@pytest.fixture(scope="module")
+def quick_redis() -> Iterator[RedisServer]:
+    """Redis 7 without AOF, for the tests of one module."""
+    yield from started(lambda: RedisServer(appendonly="no"))
+
+
 @pytest.fixture(scope="session")
 def redis_62() -> Iterator[RedisServer]:
     """Redis 6.2, from a wheel."""

@@ -116,19 +116,13 @@ def chunks_of(*parts: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def own_redis() -> Iterator[RedisServer]:
-    with RedisServer(appendonly="no") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def all_served(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
-    whale = Whale.connect(load({}).replace(redis_url=own_redis.url))
+def all_served(quick_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    whale = Whale.connect(load({}).replace(redis_url=quick_redis.url))
     found, running = {}, []
     for name, command in SERVERS.items():
         folder, port = tmp_path_factory.mktemp(name), free_port()
         where = ["--host", "127.0.0.1", "--port", str(port)] if name == "granian" else ["-b", f"127.0.0.1:{port}"]
-        environ = {**os.environ, "HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_DATA_DIR": str(folder)}
+        environ = {**os.environ, "HAILWHALE_REDIS_URL": quick_redis.url, "HAILWHALE_DATA_DIR": str(folder)}
         environ["HAILWHALE_PERIODS"] = "((86400, None),)"
         with (folder / "log").open("wb") as log:
             start = partial(subprocess.Popen, cwd=ROOT, env=environ, stdout=log, stderr=log)

@@ -4,7 +4,6 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,9 @@ from whale.errors import Unavailable
 from whale.store.redis import connect
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def settings(server: RedisServer) -> Settings:
-    return load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_SHARDS": "4"})
+def settings(module_redis: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": module_redis.url, "HAILWHALE_SHARDS": "4"})
 
 
 def of(seq: int, settings: Settings, account: str, ids: str = "") -> Any:
@@ -38,20 +31,25 @@ def of(seq: int, settings: Settings, account: str, ids: str = "") -> Any:
 
 @pytest.mark.parametrize("goes", ["back", "back, and another counts the same", "on"])
 def test_redis_is_killed_between_the_claim_of_a_group_and_the_settling_of_the_one_before(
-    server: RedisServer, settings: Settings, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes: str
+    module_redis: RedisServer,
+    settings: Settings,
+    unique: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    goes: str,
 ) -> None:
     store = connect(settings)
     applier = Applier(store, settings)
     applier.apply([of(0, settings, unique)], NOW)
-    shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
+    shutil.copytree(module_redis.folder / "appendonlydir", tmp_path / "aof")
     again = [message(each(f"of{seq}-"), settings, unique, seq + 2, PKS * (seq + 3)) for seq in (1, 2)]
 
     def goes_away() -> None:
         if goes == "on":
-            server.kill9()
-            server.start()
+            module_redis.kill9()
+            module_redis.start()
             return
-        goes_back(server, tmp_path / "aof")
+        goes_back(module_redis, tmp_path / "aof")
         if goes != "back":
             Applier(connect(settings), settings).apply(again, NOW)
 
@@ -63,16 +61,16 @@ def test_redis_is_killed_between_the_claim_of_a_group_and_the_settling_of_the_on
 
 
 def test_another_thread_that_connects_anew_hides_no_restart(
-    server: RedisServer, settings: Settings, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module_redis: RedisServer, settings: Settings, unique: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = connect(settings)
     applier = Applier(store, settings)
     applier.apply([of(0, settings, unique)], NOW)
-    shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
+    shutil.copytree(module_redis.folder / "appendonlydir", tmp_path / "aof")
     again = message(each("of1-"), settings, unique, 2, 3 * PKS)
 
     def goes() -> None:
-        goes_back(server, tmp_path / "aof")
+        goes_back(module_redis, tmp_path / "aof")
         Applier(connect(settings), settings).apply([again], NOW)
         with ThreadPoolExecutor(1) as pool:
             pool.submit(store.client.ping).result()
@@ -84,16 +82,16 @@ def test_another_thread_that_connects_anew_hides_no_restart(
 
 
 def test_a_server_that_is_away_for_a_while_loses_and_doubles_nothing(
-    server: RedisServer, settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch
+    module_redis: RedisServer, settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = connect(settings)
     merging = MergingApplier(Applier(store, settings), settings, lambda: NOW)
-    sent = once(store.writer._send, 1, server.kill9)
+    sent = once(store.writer._send, 1, module_redis.kill9)
     monkeypatch.setattr(store.writer, "_send", sent)
     with ThreadPoolExecutor(24) as pool:
         done = [pool.submit(merging.apply, [of(seq, settings, unique)]) for seq in range(24)]
-        wait_until(lambda: not server.running, what="the kill")
-        server.start()
+        wait_until(lambda: not module_redis.running, what="the kill")
+        module_redis.start()
         for each_ in done:
             each_.result(60)
     assert counted(connect(settings), unique) == {24}
@@ -114,18 +112,18 @@ def interrupted_soon() -> None:
 
 @pytest.mark.parametrize(("error", "timeout_s"), [(Unavailable, 0.2), (Interruption, 20.0)])
 def test_after_an_answer_that_nobody_read_each_command_gets_its_own(
-    server: RedisServer, settings: Settings, unique: str, error: type[BaseException], timeout_s: float
+    module_redis: RedisServer, settings: Settings, unique: str, error: type[BaseException], timeout_s: float
 ) -> None:
     store = connect(settings, timeout_s)
     applier = Applier(store, settings)
     applier.apply([message(each(), settings, unique, 0, PKS)], NOW)
-    server.sigstop()
+    module_redis.sigstop()
     (going,) = applier.send([message(each(), settings, unique, 1, 2 * PKS)], NOW)
     if error is Interruption:
         interrupted_soon()
     with pytest.raises(error):
         applier.settle(going)
-    server.sigcont()
+    module_redis.sigcont()
     for word in ("one", "two", "three"):
         assert store.client.echo(word) == word.encode()
     applier.apply([message(each(), settings, unique, seq, PKS * (seq + 1)) for seq in (1, 2)], NOW)
@@ -152,24 +150,27 @@ def test_an_error_of_the_program_between_two_groups_leaves_no_answer_behind(
     assert counted(store, unique) == {3}
 
 
-def test_a_caller_is_told_when_the_store_has_answered(server: RedisServer, settings: Settings, unique: str) -> None:
+def test_a_caller_is_told_when_the_store_has_answered(
+    module_redis: RedisServer, settings: Settings, unique: str
+) -> None:
     store = connect(settings)
     merging = MergingApplier(Applier(store, settings), settings, lambda: NOW)
     merging.apply([message(each(), settings, unique, 0, PKS)])
     before = store.writer._sent
-    server.sigstop()
+    module_redis.sigstop()
     with ThreadPoolExecutor(3) as pool:
         done = [pool.submit(merging.apply, [message(each(), settings, unique, seq, PKS)]) for seq in (1, 2, 3)]
         wait_until(lambda: store.writer._sent is not before, what="a group on its way")
         assert not any(each_.done() for each_ in done)
-        server.sigcont()
+        module_redis.sigcont()
         for each_ in done:
             each_.result(60)
     assert counted(store, unique) == {4}
 
 
+@pytest.mark.parametrize(("groups", "at"), [(1, 1), (3, 2)], ids=["in one group", "between groups"])
 def test_connections_to_a_cluster_that_are_cut_are_made_again(
-    redis_cluster: RedisCluster, unique: str, monkeypatch: pytest.MonkeyPatch
+    redis_cluster: RedisCluster, unique: str, monkeypatch: pytest.MonkeyPatch, groups: int, at: int
 ) -> None:
     url = redis_cluster.url.replace("redis://", "redis+cluster://")
     settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
@@ -179,9 +180,9 @@ def test_connections_to_a_cluster_that_are_cut_are_made_again(
         for node in store.client.get_primaries():
             store.client.get_redis_connection(node).connection_pool.disconnect()
 
-    monkeypatch.setattr(store, "claim", once(store.claim, 2, cut))
-    Applier(store, settings).apply_each([[of(seq, settings, unique)] for seq in range(3)], NOW)
-    assert counted(store, unique) == {3}
+    monkeypatch.setattr(store, "claim", once(store.claim, at, cut))
+    Applier(store, settings).apply_each([[of(seq, settings, unique)] for seq in range(groups)], NOW)
+    assert counted(store, unique) == {groups}
     for node in store.client.get_primaries():
         assert store.client.execute_command("ECHO", "mine", target_nodes=node) == b"mine"
 
@@ -224,7 +225,7 @@ def test_a_cluster_that_is_started_again_forgets_no_claim(unique: str, monkeypat
 @pytest.mark.long(part="kills")
 @pytest.mark.parametrize("seed", range(3))
 def test_kills_cut_connections_and_resets_at_random_moments(
-    server: RedisServer, settings: Settings, unique: str, seed: int
+    module_redis: RedisServer, settings: Settings, unique: str, seed: int
 ) -> None:
     """Each id in two messages, each message handed to two appliers."""
     chance = random.Random(seed)
@@ -239,14 +240,14 @@ def test_kills_cut_connections_and_resets_at_random_moments(
             time.sleep(chance.uniform(0, 0.1))
             match chance.randrange(4):
                 case 0:
-                    server.kill9()
-                    server.start()
+                    module_redis.kill9()
+                    module_redis.start()
                 case 1:
-                    server.client().client_kill_filter(_type="normal", skipme=True)
+                    module_redis.client().client_kill_filter(_type="normal", skipme=True)
                 case 2:
                     connect(settings).reset(unique, ("other",), None, NOW - 1)
                 case 3:
-                    server.client().script_flush()
+                    module_redis.client().script_flush()
         for each_ in done:
             each_.result()
     assert counted(stores[0], unique) == {1000}

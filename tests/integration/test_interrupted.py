@@ -1,7 +1,7 @@
 """Redis goes back to an older state in the middle of an apply: between the claim of ids and the cells, or between two shards."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,8 @@ HITS = [{"pk": f"pk{i}", "id": f"id{i}"} for i in range(20)]
 
 
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def settings(server: RedisServer) -> Settings:
-    return load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_SHARDS": "4"})
+def settings(own_redis: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_SHARDS": "4"})
 
 
 def goes_back(server: RedisServer, copies: Path) -> None:
@@ -55,7 +49,7 @@ def once(method: Callable[..., Any], at: int, then: Callable[[], None]) -> Calla
 
 @pytest.mark.parametrize(("method", "at"), [("claim", 1), ("_send", 1), ("_send", 3)])
 def test_what_was_claimed_or_applied_before_is_done_again(
-    server: RedisServer,
+    own_redis: RedisServer,
     settings: Settings,
     unique: str,
     tmp_path: Path,
@@ -66,10 +60,10 @@ def test_what_was_claimed_or_applied_before_is_done_again(
     store = connect(settings)
     applier = Applier(store, settings)
     applier.apply([message([{"pk": f"pk{i}"} for i in range(20)], settings, unique, 0)], NOW)
-    shutil.copytree(server.folder / "appendonlydir", tmp_path / "aof")
+    shutil.copytree(own_redis.folder / "appendonlydir", tmp_path / "aof")
     part = store if method == "claim" else store.writer
     interrupted = (once if method == "claim" else cut.after)(
-        getattr(part, method), at, lambda: goes_back(server, tmp_path / "aof")
+        getattr(part, method), at, lambda: goes_back(own_redis, tmp_path / "aof")
     )
     monkeypatch.setattr(part, method, interrupted)
     applier.apply([message(HITS, settings, unique, 1, 40)], NOW)
@@ -78,32 +72,16 @@ def test_what_was_claimed_or_applied_before_is_done_again(
 
 
 def test_a_connection_lost_between_two_applies_is_made_again(
-    server: RedisServer, settings: Settings, unique: str
+    own_redis: RedisServer, settings: Settings, unique: str
 ) -> None:
     applier = Applier(connect(settings), settings)
     applier.apply([message(HITS, settings, unique, 0)], NOW)
-    server.kill9()
+    own_redis.kill9()
     with pytest.raises(Unavailable):
         applier.apply([message([{"pk": "new", "id": "new"}], settings, unique, 1)], NOW)
-    server.start()
+    own_redis.start()
     applier.apply([message([{"pk": "new", "id": "new"}], settings, unique, 1)], NOW)
     assert sums(connect(settings), unique, ("new",), [()]) == [1]
-
-
-def test_a_connection_of_a_cluster_that_is_cut_is_made_again(
-    redis_cluster: RedisCluster, unique: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = redis_cluster.url.replace("redis://", "redis+cluster://")
-    settings = load({"HAILWHALE_REDIS_URL": url, "HAILWHALE_SHARDS": "8"})
-    store = connect(settings)
-
-    def cut() -> None:
-        for node in store.client.get_primaries():
-            store.client.get_redis_connection(node).connection_pool.disconnect()
-
-    monkeypatch.setattr(store, "claim", once(store.claim, 1, cut))
-    Applier(store, settings).apply([message(HITS, settings, unique, 0)], NOW)
-    assert [sums(connect(settings), unique, (f"pk{i}",), [()])[0] for i in range(20)] == [1] * 20
 
 
 def test_a_server_of_a_cluster_that_was_started_again_interrupts(unique: str) -> None:
@@ -139,9 +117,9 @@ def test_other_threads_may_hold_the_connections(settings: Settings, unique: str)
     assert sums(store, unique, ("pk0",), [()]) == [1]
 
 
-def test_a_user_without_the_right_to_ask_is_told(server: RedisServer, settings: Settings) -> None:
-    server.client().execute_command("ACL", "SETUSER", "meek", "on", ">word", "~*", "+@all", "-info")
+def test_a_user_without_the_right_to_ask_is_told(own_redis: RedisServer, settings: Settings) -> None:
+    own_redis.client().execute_command("ACL", "SETUSER", "meek", "on", ">word", "~*", "+@all", "-info")
     with pytest.raises(
         SetupError, match="the user in HAILWHALE_REDIS_URL lacks a right .*info.*: docs/deploy.md lists those it needs"
     ):
-        connect(settings.replace(redis_url=server.url.replace("redis://", "redis://meek:word@")))
+        connect(settings.replace(redis_url=own_redis.url.replace("redis://", "redis://meek:word@")))

@@ -31,12 +31,6 @@ HIT = {"pk": ["shop", "berlin"], "dimensions": '{"country": {"US": "CA"}}', "met
 PLACES = [[], ["country"], ["country", "US"], ["country", "US", "CA"]]
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 def farm_of(folder: Path, redis: RedisServer, **settings: object) -> Farm:
     """Hail, hailwail and live, where they are started."""
     redis.client().flushall()
@@ -44,10 +38,10 @@ def farm_of(folder: Path, redis: RedisServer, **settings: object) -> Farm:
 
 
 @pytest.fixture
-def farm(tmp_path: Path, redis: RedisServer) -> Iterator[Farm]:
+def farm(tmp_path: Path, module_redis: RedisServer) -> Iterator[Farm]:
     """Its live service alone runs."""
-    redis.start()
-    farm = farm_of(tmp_path, redis)
+    module_redis.start()
+    farm = farm_of(tmp_path, module_redis)
     try:
         farm.start_live()
         yield farm
@@ -75,8 +69,8 @@ def metric(farm: Farm, name: str) -> float:
 # What is told
 
 
-def test_a_hit_shows_within_a_second_with_every_place_it_counted_in(tmp_path: Path, redis: RedisServer) -> None:
-    with farm_of(tmp_path, redis) as farm:
+def test_a_hit_shows_within_a_second_with_every_place_it_counted_in(tmp_path: Path, module_redis: RedisServer) -> None:
+    with farm_of(tmp_path, module_redis) as farm:
         farm.start_live()
         with Stream(farm.live_url) as everything, Stream(farm.live_url, pk="shop") as shop:
             assert everything.next("ping").data["redis"] == "up"
@@ -149,8 +143,8 @@ def test_whoever_comes_back_gets_what_came_meanwhile(farm: Farm, store: Store) -
             assert len(again.next("hit").data["text"]) == 13
 
 
-def test_without_the_spy_sums_alone_are_told(tmp_path: Path, redis: RedisServer) -> None:
-    farm = farm_of(tmp_path, redis, spy=0)
+def test_without_the_spy_sums_alone_are_told(tmp_path: Path, module_redis: RedisServer) -> None:
+    farm = farm_of(tmp_path, module_redis, spy=0)
     try:
         farm.start_live()
         store = connect(farm.settings)
@@ -188,18 +182,18 @@ def test_redis_goes_and_comes_and_the_stream_lives_on_and_says_so(farm: Farm) ->
     assert requests.get(f"{farm.live_url}/readyz", timeout=20).status_code == 200
 
 
-def test_live_starts_without_redis_and_says_so(tmp_path: Path, redis: RedisServer) -> None:
-    farm = farm_of(tmp_path, redis)
-    redis.kill9()
+def test_live_starts_without_redis_and_says_so(tmp_path: Path, module_redis: RedisServer) -> None:
+    farm = farm_of(tmp_path, module_redis)
+    module_redis.kill9()
     try:
         farm.live.start()
         wait_until(lambda: "streams wait: Redis" in farm.live.said(), what="a line")
         with Stream(farm.live_url) as stream:
             assert stream.next("ping").data["redis"] == "away"
-            redis.start()
+            module_redis.start()
             assert stream.next("ping").data["redis"] == "up"
     finally:
-        redis.start()
+        module_redis.start()
         farm.close()
 
 
@@ -223,10 +217,10 @@ def test_a_slow_reader_is_dropped_and_counted_and_others_are_told(farm: Farm, st
     slow.close()
 
 
-def test_a_thousand_who_open_it_hold_nothing(tmp_path: Path, redis: RedisServer) -> None:
+def test_a_thousand_who_open_it_hold_nothing(tmp_path: Path, module_redis: RedisServer) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    farm = farm_of(tmp_path, redis, live_max_viewers=900)
+    farm = farm_of(tmp_path, module_redis, live_max_viewers=900)
     address = ("127.0.0.1", int(farm.live_url.rpartition(":")[2]))
     sockets = []
     try:
@@ -261,8 +255,8 @@ def test_a_thousand_who_open_it_hold_nothing(tmp_path: Path, redis: RedisServer)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_half_a_request_ends_and_a_stream_ends_after_its_time(tmp_path: Path, redis: RedisServer) -> None:
-    farm = farm_of(tmp_path, redis, head_timeout_s=0.3, live_stream_s=0.5)
+def test_half_a_request_ends_and_a_stream_ends_after_its_time(tmp_path: Path, module_redis: RedisServer) -> None:
+    farm = farm_of(tmp_path, module_redis, head_timeout_s=0.3, live_stream_s=0.5)
     try:
         farm.start_live()
         with socket.create_connection(("127.0.0.1", int(farm.live_url.rpartition(":")[2])), timeout=30) as half:
@@ -288,9 +282,9 @@ def test_it_stops_at_once_with_streams_open(farm: Farm) -> None:
 
 
 @pytest.fixture(scope="module")
-def locked(tmp_path_factory: pytest.TempPathFactory, redis: RedisServer) -> Iterator[Farm]:
-    redis.start()
-    farm = Farm(tmp_path_factory.mktemp("locked"), redis, None, **KEYS)
+def locked(tmp_path_factory: pytest.TempPathFactory, module_redis: RedisServer) -> Iterator[Farm]:
+    module_redis.start()
+    farm = Farm(tmp_path_factory.mktemp("locked"), module_redis, None, **KEYS)
     try:
         farm.start_live()
         farm.start_whale()

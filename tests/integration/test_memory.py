@@ -135,12 +135,6 @@ def send_worst(settings: Settings, cells: int, megabytes: float) -> None:
         broker.close()
 
 
-@pytest.fixture(scope="module")
-def quick_redis() -> Iterator[RedisServer]:
-    with RedisServer(appendonly="no") as server:
-        yield server
-
-
 def attack_hailwail(folder: Path, redis: RedisServer, cells: int, megabytes: float, version: int = 2) -> None:
     farm = Farm(folder, redis, None, message_version=version)
     try:

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,10 @@ def redis_store(settings: Settings) -> RedisStore:
     return store
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def settings(server: RedisServer) -> Settings:
+def settings(module_redis: RedisServer) -> Settings:
     """One shard, so that all that a message adds is in one call; nothing is written after it."""
-    return load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_SPY": "0"})
+    return load({"HAILWHALE_REDIS_URL": module_redis.url, "HAILWHALE_SPY": "0"})
 
 
 @pytest.fixture
@@ -126,8 +120,8 @@ def test_a_message_that_was_counted_before_is_done_with(settings: Settings, late
     assert counted(settings, unique, "t") == 1
 
 
-def test_the_rest_of_a_message_on_other_shards_counts_once_too(server: RedisServer, unique: str) -> None:
-    settings = load({"HAILWHALE_REDIS_URL": server.url.removesuffix("0") + "1", "HAILWHALE_SHARDS": "4"})
+def test_the_rest_of_a_message_on_other_shards_counts_once_too(module_redis: RedisServer, unique: str) -> None:
+    settings = load({"HAILWHALE_REDIS_URL": module_redis.url.removesuffix("0") + "1", "HAILWHALE_SHARDS": "4"})
     later = Later(settings, unique)
     pks = [f"pk{i}" for i in range(12)]
     applier = Applier(redis_store(settings), settings)

@@ -25,20 +25,14 @@ ANN = EvaluationContext("ann", {"country": {"US": "CA"}, "age": 42, "beta": True
 
 
 @pytest.fixture(scope="module")
-def whale(own_redis: RedisServer) -> Whale:
-    return Whale.connect(load({}).replace(redis_url=own_redis.url))
+def whale(module_redis: RedisServer) -> Whale:
+    return Whale.connect(load({}).replace(redis_url=module_redis.url))
 
 
 @pytest.fixture(scope="module")
-def own_redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def served(own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(module_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port = free_port()
-    environ = {**os.environ, **KEYS, "HAILWHALE_REDIS_URL": own_redis.url, "HAILWHALE_DECIDE_SNAPSHOT_S": "0.001"}
+    environ = {**os.environ, **KEYS, "HAILWHALE_REDIS_URL": module_redis.url, "HAILWHALE_DECIDE_SNAPSHOT_S": "0.001"}
     command = [
         sys.executable,
         "-c",
@@ -147,15 +141,15 @@ def test_without_a_key_nothing_is_evaluated(served: str, flags: OpenFeatureClien
 
 
 def test_while_redis_is_away_a_split_holds(
-    whale: Whale, served: str, flags: OpenFeatureClient, own_redis: RedisServer
+    whale: Whale, served: str, flags: OpenFeatureClient, module_redis: RedisServer
 ) -> None:
     whale.define_decision("held", options={"a": "red", "b": "green"})
     visitors = [EvaluationContext(f"v{i}") for i in range(5)]
     before = [flags.get_string_value("held", "", visitor) for visitor in visitors]
-    own_redis.sigstop()
+    module_redis.sigstop()
     try:
         found = [flags.get_string_details("held", "", visitor) for visitor in visitors]
     finally:
-        own_redis.sigcont()
+        module_redis.sigcont()
     assert [each.value for each in found] == before
     wait_until(lambda: "decision_id" in flags.get_string_details("held", "", EvaluationContext("new")).flag_metadata)

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -25,15 +24,9 @@ from whale.store.redis.connection import Script, pack
 from whale.store.redis.keys import Keys, place
 
 
-@pytest.fixture(scope="module")
-def sharded() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def settings(sharded: RedisServer) -> Settings:
-    return load({"HAILWHALE_REDIS_URL": sharded.url, "HAILWHALE_SHARDS": "4"})
+def settings(module_redis: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": module_redis.url, "HAILWHALE_SHARDS": "4"})
 
 
 @pytest.fixture

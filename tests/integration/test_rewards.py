@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,15 +38,9 @@ def interrupted(part: type, method: str, at: int, then: Callable[[], Any]) -> Ca
     return (cut.after if part is Writer else once)(getattr(part, method), at, then)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def settings(server: RedisServer) -> Settings:
-    return load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_SHARDS": "256"})
+def settings(module_redis: RedisServer) -> Settings:
+    return load({"HAILWHALE_REDIS_URL": module_redis.url, "HAILWHALE_SHARDS": "256"})
 
 
 def is_counted_once(settings: Settings, account: str, decision_id: str) -> None:
@@ -78,7 +72,7 @@ def decided(settings: Settings, account: str) -> str:
 
 @pytest.mark.parametrize(("part", "method", "at"), PLACES)
 def test_a_reward_counts_once_though_redis_is_killed(
-    server: RedisServer,
+    module_redis: RedisServer,
     settings: Settings,
     unique: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,14 +85,14 @@ def test_a_reward_counts_once_though_redis_is_killed(
         if method == "claim" and id_:
             continue  # only what earlier versions noted is claimed
         with monkeypatch.context() as patched:
-            patched.setattr(part, method, interrupted(part, method, at, server.kill9))
+            patched.setattr(part, method, interrupted(part, method, at, module_redis.kill9))
             whale = Whale.connect(settings, unique)
             if method == "end_reward":
                 assert whale.reward(made, {"value": VALUES[id_]}, id_)
             else:
                 with pytest.raises(Unavailable):
                     whale.reward(made, {"value": VALUES[id_]}, id_)
-        server.start()
+        module_redis.start()
     is_counted_once(settings, unique, made)
 
 
