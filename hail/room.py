@@ -9,17 +9,25 @@ What is held is shown on /metrics (metrics.py), by name; programs without /metri
 
 import ctypes
 import functools
+import gc
 import resource
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 COST = 200
 PAGE_BYTES = resource.getpagesize()
 MEGABYTE = 1_000_000
 WIDE = 4  # bytes of each letter of a text, where one is an emoji
 M_ARENA_MAX = -8  # of glibc's malloc.h
+GARBAGE_S = 20.0
+KNOWN_KEYS = msgspec.json.encode(
+    {str(key): 0 for key in range(4096)}
+)  # of which msgspec keeps as many as it keeps of any
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -160,9 +168,31 @@ def few_arenas() -> None:
 
 
 def give_back() -> None:
-    """Hands freed memory to the system, where the C library is one that keeps it (glibc); and empties the calendars."""
+    """Hands freed memory to the system, where the C library is one that keeps it (glibc); and empties the calendars.
+
+    Python hands its own back by the megabyte, so a name that was kept by the way while memory was full keeps one. Such names are let
+    go: those that types were asked for (each time others, where a library in C asks), and keys that msgspec read.
+    """
     for remembering in _calendars:
         remembering.cache_clear()
+    clear = getattr(sys, "_clear_internal_caches", None) or getattr(sys, "_clear_type_cache", None)
+    if clear is not None:
+        clear()
+    msgspec.json.decode(KNOWN_KEYS)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+_garbage_at = 0.0
+
+
+def look_for_garbage(at: float) -> None:
+    """Before memory is given back: frees what refers to itself, and the objects that Python keeps to make others of.
+
+    at: seconds of a clock that never goes back. It looks at all objects, so once in GARBAGE_S in a process, however many ask.
+    """
+    global _garbage_at
+    if at >= _garbage_at:
+        _garbage_at = at + GARBAGE_S
+        gc.collect()

@@ -175,8 +175,13 @@ def attack_worker(
         farm.worker.start()
         send_worst(farm.settings, 10, 0.001)
         wait_until(lambda: not farm.depth(), 60, "the worker to count what is there")
-        watch = Watch(processes_of(farm.worker))
         assert farm.worker.process
+        farm.worker.process.send_signal(signal.SIGSTOP)
+        for _ in range(3):  # more messages than threads, each of which has its state of Celery
+            send_worst(farm.settings, 10, 0.001)
+        farm.worker.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: not farm.depth(), 60, "each thread to have worked")
+        watch = Watch(processes_of(farm.worker))
         farm.worker.process.send_signal(signal.SIGSTOP)
         send_worst(farm.settings, cells, megabytes)
         farm.worker.process.send_signal(signal.SIGCONT)

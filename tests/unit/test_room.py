@@ -2,20 +2,23 @@
 
 import gc
 import json
+import secrets
 import sys
 import threading
 import tracemalloc
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import ascii_lowercase
 
+import msgspec
 import pytest
 
 from hail.accept import Acceptor
 from hail.access import ALL_RIGHTS, Caller
 from hail.formats.address import Address
 from hail.message import ACCOUNT
-from hail.room import Bounded, held, rest
+from hail.room import GARBAGE_S, Bounded, give_back, held, look_for_garbage, rest
 from hail.settings import MESSAGE_VERSIONS, load
 from tests.taken import Taken
 
@@ -46,6 +49,51 @@ def test_what_is_held_is_told_while_other_threads_begin_to_hold_something() -> N
     for thread in threads:
         thread.join()
     assert sum(most for name, (_, most) in held().items() if name.startswith("new ")) == 6_000_000
+
+
+def asked_names() -> list[str]:
+    """Names that a type was asked for: each is a text of its own, as of a library in C."""
+    names = ["".join(("bit_", "length")) for _ in range(100)]
+    assert all(getattr(int, name) for name in names)
+    return names
+
+
+def read_keys() -> list[str]:
+    """Keys that came in JSON, each time others."""
+    return list(msgspec.json.decode(msgspec.json.encode({secrets.token_hex(8): 1 for _ in range(100)})))
+
+
+@pytest.mark.parametrize("found", [asked_names, read_keys])
+def test_what_python_and_msgspec_keep_for_later_is_given_back(found: Callable[[], list[str]]) -> None:
+    """Each of them would keep a megabyte of Python's memory."""
+    names = found()
+
+    def kept() -> int:
+        return sum(sys.getrefcount(name) > 3 for name in names)  # the list, the loop and the question
+
+    before = kept()
+    give_back()
+    assert before > 50
+    assert kept() < 10
+
+
+class Circle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_is_looked_for_once_in_a_while_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hail.room._garbage_at", 100.0)
+    left = []
+    gc.disable()
+    try:
+        for at in (99.0, 100.0, 99.0 + GARBAGE_S, 100.0 + GARBAGE_S):
+            circle = weakref.ref(Circle())
+            look_for_garbage(at)
+            left.append(circle() is not None)
+    finally:
+        gc.enable()
+    assert left == [True, False, True, False]
 
 
 HITS = {

@@ -31,7 +31,7 @@ from typing import Protocol
 from hail.columns import ids_of
 from hail.hit import Reason
 from hail.message import ACCOUNT, Mark, Message
-from hail.room import MEGABYTE, Room, give_back, resident_bytes
+from hail.room import MEGABYTE, Room, give_back, look_for_garbage, resident_bytes
 from hail.settings import Settings
 from whale.cells import Batch, Name
 from whale.count.denormalize import Branches, Placed
@@ -93,6 +93,8 @@ class Applier:
         if time.monotonic() >= self._rests_at:
             self._rests_at = math.inf
             self._forget()
+            look_for_garbage(time.monotonic())
+            give_back()
         if time.monotonic() >= self._sweep_at:
             try:
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
@@ -109,7 +111,6 @@ class Applier:
         for branches in self._branches.values():
             branches.clear()
         self._store.forget()
-        give_back()
 
     def _relieve(self) -> None:
         """Forgets what is remembered where the process has grown too large: kinds of hits that follow each other leave holes."""
@@ -117,6 +118,7 @@ class Applier:
         if at >= self._relief_at and resident_bytes() > self._most_resident:
             self._relief_at = at + RELIEF_PAUSE_S
             self._forget()
+            give_back()
 
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""

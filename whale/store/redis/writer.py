@@ -239,7 +239,7 @@ class _InFlight:
             self._error = None
         except Exception as error:  # of this group alone, while another one is sent
             self._error = error
-        self._calls = ()
+        self._calls, self._marks = (), ()
 
     def _heed(self, call: _Call, answer: Any) -> None:
         if answer[0] == b"seen":
