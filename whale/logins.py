@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from hail.access import ANY_MODULE, Caller
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.accounts import MODULES, READ, WRITE, Account, Rights, User, user_name
+from whale.accounts import MODULES, NAME, READ, WRITE, Account, Rights, User, user_name
 from whale.errors import TooSoon
 from whale.passwords import Passwords
 from whale.sessions import (
@@ -39,7 +39,6 @@ from whale.tries import Tries, address_of
 KNOWN_AGAIN_S = 1.0
 KNOWN_BYTES = MEGABYTE
 ENTRY_BYTES = 10 * COST  # names have at most 64 letters, a hash 97
-MOST_LETTERS = 64
 Environ = Mapping[str, Any]
 
 
@@ -130,7 +129,7 @@ class Logins:
         found = self._named.get(name)
         if found and 0 <= self._clock() - found[1] < KNOWN_AGAIN_S:
             return found[0]
-        account = self._users.account_named(name) if len(name) <= MOST_LETTERS else None
+        account = self._users.account_named(name) if NAME.fullmatch(name) else None
         if account:
             self._named.keep(name, (account, self._clock()))
         return account

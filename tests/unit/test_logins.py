@@ -236,3 +236,12 @@ def test_to_log_out_clears_the_cookie(world: World) -> None:
 
 def test_an_account_has_users_or_none(world: World) -> None:
     assert [world.logins.has_users(account) for account in ("abcdefghij", "default", "nowhere")] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a\0", "a:b", "{a}", "🔑", "a b", "x" * 65, ""])
+def test_the_store_is_asked_for_no_name_that_none_can_have(world: World, monkeypatch: Any, name: str) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(world.store, "account_named", asked.append)
+    assert world.logins.logged_in(name, "x", HOST) is None
+    assert world.logins.logged_in(f"{name}/anna", "x", HOST) is None
+    assert asked == []
