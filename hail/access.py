@@ -164,6 +164,17 @@ RIGHTS = (
     # what is live
     Right("/live_token", GET, READ, Pages.NONE),
     Right("/live", GET, READ, Pages.WHALE),
+    # who has an account, and what opens it
+    Right("/users", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/users", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/users/<name:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/keys", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/keys", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/keys/<id:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/sites", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/sites", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/sites/<pk:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/journal", GET, ADMIN, Pages.NONE, ADMINISTRATION),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

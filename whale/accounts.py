@@ -105,6 +105,8 @@ SHOWN = len("hw_w_") + 6
 """Letters of a secret that are kept and shown, so that people can tell which it is."""
 MOST_TEXT = 300
 MOST_ORIGINS, MOST_DIMENSIONS, MOST_DAYS = 100, 100, 3650
+MOST_S = MOST_DAYS * 86_400
+"""How long a key may last that ends at all."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,12 @@ def check_rights(given: Mapping[str, str]) -> Rights:
         if level not in LEVELS:
             raise CallerError(f"expected one of {', '.join(LEVELS)}, got {shown(level)}", f"rights.{module}")
     return Rights(**given)
+
+
+def with_rights(rights: Rights, given: Mapping[str, str]) -> Rights:
+    """Rights with other levels in some modules; raises CallerError."""
+    check_rights(given)
+    return replace(rights, **given)
 
 
 def check_site(site: Site, max_name_bytes: int) -> Site:

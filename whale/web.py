@@ -22,6 +22,7 @@
     POST /ofrep/v1/evaluate/flags, .../flags/KEY: OpenFeature remote evaluation
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
+    GET  /users /keys /sites /journal   of the account                    POST, DELETE: as docs/http/accounts.md says
     GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
     GET  /login          a form; POST /login logs a user in by a cookie, POST /logout out
@@ -54,6 +55,7 @@ from whale.client import Whale
 from whale.errors import SetupError, Unavailable
 from whale.logins import Logins
 from whale.passwords import KEY_BYTES, Passwords
+from whale.routes.accounts import AccountRoutes
 from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
@@ -87,6 +89,7 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     questions.add_to(app)
     ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
     LoginRoutes(door, logins).add_to(app)
+    AccountRoutes(door, whale, passwords, os.urandom).add_to(app)
     for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

@@ -49,7 +49,7 @@ def of(store: Store, account: Account) -> list[Any]:
 
 def test_the_account_default_is_always_there_and_stays(store: Store) -> None:
     default = Account("default", "default", "UTC", 0)
-    assert store.account_named("default") == default
+    assert store.account_named("default") == store.account_with("default") == default
     assert default in store.accounts()
     for change in (
         lambda: store.remove_entry(default, ACT),
@@ -68,7 +68,8 @@ def test_the_account_default_is_always_there_and_stays(store: Store) -> None:
 
 
 def test_an_account_is_found_by_its_name(store: Store, anna: Account) -> None:
-    assert store.account_named(anna.name) == anna
+    assert store.account_named(anna.name) == store.account_with(anna.id) == anna
+    assert store.account_with(new_id()) is None
     assert anna in store.accounts()
     assert store.account_named(f"{anna.name}-other") is None
     assert store.zone(anna.id) == "Asia/Tokyo"
@@ -232,6 +233,7 @@ def test_a_removed_account_is_gone_at_once_and_its_id_never_comes_back(
     Applier(store, settings).apply([message([{"pk": "shop"}], settings, anna.id, 0)], NOW)
     store.remove_entry(anna, ACT)
     assert store.account_named(anna.name) is None
+    assert store.account_with(anna.id) is None
     assert anna not in store.accounts()
     assert of(store, anna) == []
     assert [store.key_hashed(entry.hash) for entry in entries if isinstance(entry, Key)] == [None, None]

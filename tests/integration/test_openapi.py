@@ -21,6 +21,7 @@ from hail.publish import Publisher
 from hail.settings import load
 from tests.laws import law
 from tests.servers import RedisServer
+from whale.accounts import Account, Act
 from whale.client import Whale
 from whale.store.redis import connect
 from whale.web import make_app
@@ -36,7 +37,9 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def whale_app(redis_server: RedisServer) -> Any:
     in_force = load({"HAILWHALE_SECRET": "s" * 32}).replace(redis_url=redis_server.url)
-    asked = Whale(connect(in_force), in_force, f"openapi-{os.getpid()}")
+    name, store = f"openapi-{os.getpid()}", connect(in_force)
+    store.add_entry(Account(name, name, "UTC", 0), Act(0, "test", "add account", name, name))
+    asked = Whale(store, in_force, name)
     asked.count_now("shop", {"country": {"US": "CA"}}, {"revenue": 5})
     return make_app(in_force, asked)
 

@@ -124,7 +124,7 @@ EDGES = {
     "whale/store/redis/numbers.py": "tokens of dictionaries",
     "whale/store/redis/sweep.py": "tokens of dictionaries",
     "whale/commands/tail.py": "waiting for hits",
-    "whale/web.py": "keys under which passwords and tries are remembered",
+    "whale/web.py": "keys under which passwords and tries are remembered; ids, secrets and salts that an admin asks for",
     "whale/commands/supervisor.py": "waiting for parts, and starting them again",
 }
 # What Whale may use of Hail: the ground that both services stand on.
@@ -365,7 +365,7 @@ def test_the_state_of_all_parts_is_known_to_those_who_show_it_alone() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("counting", "decisions", "login", "notes", "questions", "service", "shares")
+    subjects = ("accounts", "counting", "decisions", "login", "notes", "questions", "service", "shares")
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

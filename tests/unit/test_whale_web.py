@@ -920,6 +920,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/notes/{id}",
             "/health.json",
         ),
+        *("/users", "/users/{name}", "/keys", "/keys/{id}", "/sites", "/sites/{pk}", "/journal"),
         *(
             "/shares",
             "/plot.svg",

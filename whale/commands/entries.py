@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 import click
 
 from hail.settings import Settings, load
+from whale.accounts import MOST_DAYS, MOST_S
 from whale.errors import CallerError, SetupError, visible
 from whale.library.managing import AccountStore, Managing
 from whale.passwords import MOST_BYTES, SALT_BYTES, check_new, hash_of
 from whale.store import connect, with_redis
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-MOST_DAYS = 3650
 HELP = {"help_option_names": ["-h", "--help"]}
 
 
@@ -74,7 +74,7 @@ class Duration(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         found = re.fullmatch(r"([0-9]{1,9})([smhd])", str(value))
         seconds = int(found[1]) * UNITS[found[2]] if found else -1
-        if not 0 <= seconds <= MOST_DAYS * UNITS["d"]:
+        if not 0 <= seconds <= MOST_S:
             self.fail(
                 f"expected a time such as 90d, 12h or 30m, at most {MOST_DAYS}d, got {ascii(value)[:60]}", param, ctx
             )

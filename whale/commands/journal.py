@@ -4,7 +4,6 @@ import click
 
 from whale.commands.entries import HELP, Opened, json_option, refuse, show_all
 from whale.errors import CallerError
-from whale.library.managing import act_shown
 from whale.options import WholeNumber
 from whale.store.contract.directory import MOST_ACTS
 
@@ -20,11 +19,9 @@ def main(account: str | None, last: int, json_: bool) -> None:
 
     With ACCOUNT only changes of this account. The last 10,000 are kept.
     """
-    opened = Opened()
+    managing = Opened().managing
     try:
-        whose = opened.managing.account(account).id if account else None
+        rows = managing.journal_shown(managing.account(account) if account else None, last)
     except CallerError as error:
         refuse(error)
-    names = {each.id: each.name for each in opened.store.accounts()}
-    acts = opened.store.journal(whose)[:last]
-    show_all([act_shown(act, names) for act in reversed(acts)], json_, ("at", "who", "did", "account", "about"))
+    show_all(rows, json_, ("at", "who", "did", "account", "about"))

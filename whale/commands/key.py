@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from whale.accounts import SCOPES, Account, Key
+from whale.accounts import SCOPES
 from whale.commands.entries import (
     Commands,
     Duration,
@@ -18,14 +18,9 @@ from whale.commands.entries import (
     yes_option,
 )
 from whale.errors import CallerError
-from whale.library.managing import key_shown
 
 DAY_S = 86_400
 COLUMNS = ("id", "prefix", "scope", "site", "standing", "expires_at", "last_used_at", "made_at")
-
-
-def _shown(opened: Opened, account: Account, key: Key) -> dict[str, Any]:
-    return key_shown(key, opened.now, opened.store.last_uses(account.id).get(key.id))
 
 
 def _print_secret(secret: str, key: dict[str, Any], json_: bool) -> None:
@@ -59,7 +54,7 @@ def add(account: str, scope: str, site: str | None, expires: int | None, json_: 
     opened = Opened()
     whose = opened.managing.account(account)
     key, secret = opened.managing.add_key(whose, scope, site, expires)
-    _print_secret(secret, _shown(opened, whose, key), json_)
+    _print_secret(secret, opened.managing.key_shown(key), json_)
 
 
 @main.command("list")
@@ -67,11 +62,8 @@ def add(account: str, scope: str, site: str | None, expires: int | None, json_: 
 @json_option
 def list_(account: str, json_: bool) -> None:
     """List the keys of an account, without their secrets."""
-    opened = Opened()
-    whose = opened.managing.account(account)
-    used = opened.store.last_uses(whose.id)
-    keys = sorted(opened.store.keys(whose.id), key=lambda key: (key.made_s, key.id))
-    show_all([key_shown(key, opened.now, used.get(key.id)) for key in keys], json_, COLUMNS)
+    managing = Opened().managing
+    show_all(managing.keys_shown(managing.account(account)), json_, COLUMNS)
 
 
 @main.command()
@@ -82,7 +74,7 @@ def show(account: str, key: str, json_: bool) -> None:
     """Show the key with the id KEY."""
     opened = Opened()
     whose = opened.managing.account(account)
-    show_one(_shown(opened, whose, opened.managing.key(whose, key)), json_)
+    show_one(opened.managing.key_shown(opened.managing.key(whose, key)), json_)
 
 
 @main.command()
@@ -98,7 +90,7 @@ def change(account: str, key: str, expires: int | None, never: bool, json_: bool
     opened = Opened()
     whose = opened.managing.account(account)
     changed = opened.managing.change_key(opened.managing.key(whose, key), expires)
-    said(f"key {changed.id} is changed", _shown(opened, whose, changed), json_)
+    said(f"key {changed.id} is changed", opened.managing.key_shown(changed), json_)
 
 
 @main.command()
@@ -122,7 +114,7 @@ def rotate(account: str, key: str, overlap: int, expires: int | None, json_: boo
     opened = Opened()
     whose = opened.managing.account(account)
     _, new, secret = opened.managing.rotate_key(opened.managing.key(whose, key), overlap, expires)
-    _print_secret(secret, _shown(opened, whose, new), json_)
+    _print_secret(secret, opened.managing.key_shown(new), json_)
 
 
 @main.command()
@@ -134,7 +126,7 @@ def revoke(account: str, key: str, json_: bool) -> None:
     opened = Opened()
     whose = opened.managing.account(account)
     ended = opened.managing.revoke_key(opened.managing.key(whose, key))
-    said(f"key {ended.id} is revoked", _shown(opened, whose, ended), json_)
+    said(f"key {ended.id} is revoked", opened.managing.key_shown(ended), json_)
 
 
 @main.command()
@@ -147,7 +139,7 @@ def remove(account: str, key: str, yes: bool, json_: bool) -> None:
     opened = Opened()
     whose = opened.managing.account(account)
     found = opened.managing.key(whose, key)
-    row = _shown(opened, whose, found)
+    row = opened.managing.key_shown(found)
     confirm(yes, f"Remove the key {found.id} ({found.prefix}…)?")
     opened.managing.remove_key(found)
     said(f"key {found.id} is removed", row, json_)

@@ -80,9 +80,9 @@ def add(account: str, pk: str, json_: bool, **given: Any) -> None:
 @json_option
 def list_(account: str, json_: bool) -> None:
     """List the sites of an account."""
-    opened = Opened()
-    sites = sorted(opened.store.sites(opened.managing.account(account).id), key=lambda site: site.pk)
-    show_all([site_shown(site) for site in sites], json_, ("pk", "name", "open", "origins", "keep_days", "keep_ids"))
+    managing = Opened().managing
+    rows = managing.sites_shown(managing.account(account))
+    show_all(rows, json_, ("pk", "name", "open", "origins", "keep_days", "keep_ids"))
 
 
 @main.command()

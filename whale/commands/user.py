@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from whale.accounts import MODULES, OWNER, Account, Rights, check_rights
+from whale.accounts import MODULES, OWNER, Account, check_rights, with_rights
 from whale.commands.entries import (
     Commands,
     Opened,
@@ -28,11 +28,11 @@ right_option = click.option(
 )
 
 
-def _rights(given: Sequence[str]) -> Rights:
+def _levels(given: Sequence[str]) -> dict[str, str]:
     for word in given:
         if "=" not in word:
             raise CallerError(f"expected MODULE=LEVEL such as counts=read, got {ascii(word)[:60]}", "right")
-    return check_rights({module: level for module, _, level in (word.partition("=") for word in given)})
+    return {module: level for module, _, level in (word.partition("=") for word in given)}
 
 
 def _found(opened: Opened, user: str) -> tuple[Account, str]:
@@ -57,7 +57,7 @@ def add(user: str, rights: tuple[str, ...], json_: bool) -> None:
     """Make a user. Type the password, or give it as the first line of stdin."""
     opened = Opened()
     account, name = _found(opened, user)
-    wanted, levels = opened.managing.check_new_user(account, name), _rights(rights)
+    wanted, levels = opened.managing.check_new_user(account, name), check_rights(_levels(rights))
     if wanted == OWNER and rights:
         raise CallerError("the owner of an account has all rights: leave this out", "right")
     made = opened.managing.add_user(account, wanted, hash_of_new_password(), levels)
@@ -69,10 +69,8 @@ def add(user: str, rights: tuple[str, ...], json_: bool) -> None:
 @json_option
 def list_(account: str, json_: bool) -> None:
     """List the users of an account."""
-    opened = Opened()
-    whose = opened.managing.account(account)
-    users = sorted(opened.store.users(whose.id), key=lambda user: user.name)
-    show_all([user_shown(whose, user) for user in users], json_, ("name", "rights", "made_at"))
+    managing = Opened().managing
+    show_all(managing.users_shown(managing.account(account)), json_, ("name", "rights", "made_at"))
 
 
 @main.command()
@@ -100,11 +98,7 @@ def change(user: str, rights: tuple[str, ...], password: bool, json_: bool) -> N
     if not rights and not password:
         raise CallerError("expected --right or --password", "user")
     found = opened.managing.user(account, name)
-    levels = None
-    if rights:
-        given = _rights(rights)
-        named = {word.partition("=")[0] for word in rights}
-        levels = Rights(**{each: getattr(given if each in named else found.rights, each) for each in MODULES})
+    levels = with_rights(found.rights, _levels(rights)) if rights else None
     changed = opened.managing.change_user(found, hash_of_new_password() if password else None, levels)
     said(f"user {full_name(account, changed.name)} is changed", user_shown(account, changed), json_)
 

@@ -34,7 +34,7 @@ from whale.accounts import (
 )
 from whale.errors import CallerError, Conflict, NotFound
 from whale.store.contract.accounts import KINDS, Accounts, Entry, account_of, name_of
-from whale.store.contract.directory import Directory
+from whale.store.contract.directory import MOST_ACTS, Directory
 
 TRIES = 10
 """How often a random id is drawn anew where it is taken."""
@@ -47,8 +47,8 @@ class AccountStore(Accounts, Directory, Protocol):
 class Managing:
     """For one admin at one time. now: seconds.  draw: gives that many random bytes.  who: for the journal."""
 
-    def __init__(self, store: AccountStore, now: float, draw: Callable[[int], bytes], who: str):
-        self._store, self._now, self._draw, self._who = store, now, draw, who
+    def __init__(self, store: AccountStore, now: float, draw: Callable[[int], bytes], who: str = ""):
+        self._store, self._now, self._draw, self.who = store, now, draw, who
 
     # Accounts
 
@@ -56,6 +56,12 @@ class Managing:
         found = self._store.account_named(name) if NAME.fullmatch(name) else None
         if found is None:
             raise NotFound(f"there is no account {shown(name)}", "account")
+        return found
+
+    def account_with(self, id: str) -> Account:
+        found = self._store.account_with(id)
+        if found is None:
+            raise NotFound(f"there is no account with the id {shown(id)}", "account")
         return found
 
     def add_account(self, name: str, zone: str) -> Account:
@@ -196,6 +202,33 @@ class Managing:
                 break
         return key, secret
 
+    # All of an account, as they are shown
+
+    def users_shown(self, account: Account) -> list[dict[str, Any]]:
+        users = sorted(self._store.users(account.id), key=lambda user: user.name)
+        return [user_shown(account, user) for user in users]
+
+    def sites_shown(self, account: Account) -> list[dict[str, Any]]:
+        return [site_shown(site) for site in sorted(self._store.sites(account.id), key=lambda site: site.pk)]
+
+    def keys_shown(self, account: Account) -> list[dict[str, Any]]:
+        """The oldest first."""
+        used = self._store.last_uses(account.id)
+        keys = sorted(self._store.keys(account.id), key=lambda key: (key.made_s, key.id))
+        return [key_shown(key, self._now, used.get(key.id)) for key in keys]
+
+    def key_shown(self, key: Key) -> dict[str, Any]:
+        return key_shown(key, self._now, self._store.last_uses(key.account).get(key.id))
+
+    def journal_shown(self, account: Account | None, last: int) -> list[dict[str, Any]]:
+        """Of an account, or of all; the newest last."""
+        if not 1 <= last <= MOST_ACTS:
+            raise CallerError(f"expected 1 to {MOST_ACTS}, got {last}", "limit")
+        accounts = [account] if account else self._store.accounts()
+        names = {each.id: each.name for each in accounts}
+        acts = self._store.journal(account.id if account else None)[:last]
+        return [act_shown(act, names) for act in reversed(acts)]
+
     # Each of them
 
     def _add(self, entry: Entry) -> None:
@@ -209,7 +242,7 @@ class Managing:
 
     def _act(self, did: str, entry: Entry) -> Act:
         about = entry.prefix if isinstance(entry, Key) else name_of(entry)
-        return Act(int(self._now * 1000), self._who, f"{did} {KINDS[type(entry)]}", account_of(entry), about)
+        return Act(int(self._now * 1000), self.who, f"{did} {KINDS[type(entry)]}", account_of(entry), about)
 
 
 def full_name(account: Account, user: str) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from hail.openapi import FORMS, Amounts, Name, Names
+from whale.accounts import LEVELS, MODULES, MOST_S, SCOPES
 from whale.answer.measures import Better, Unit
 from whale.decide.exploration import BAD_IDEA, EPSILON, EXPLORATION, FLOOR, MIN_TRIALS, TEST_IDEA
 from whale.plot import LEAST, MOST, MOST_LINES
@@ -517,6 +518,118 @@ class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class NoteKept(msgspec.Struct):
     id: str
+
+
+RightsGiven = Annotated[
+    dict[str, str], Meta(description=f"Level by module: {', '.join(LEVELS)}. Modules: {', '.join(MODULES)}.")
+]
+Lasts = Annotated[int, Meta(description="Seconds until the key ends. Default: it never ends.", ge=1, le=MOST_S)]
+
+
+class UserGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /users."""
+
+    name: Annotated[str, Meta(description="The name within the account. The account's own name is its owner.")]
+    password: Annotated[str, Meta(description="At least 8 letters.")]
+    rights: RightsGiven | None = None
+
+
+class UserChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /users/NAME."""
+
+    password: Annotated[str | None, Meta(description="The new password.")] = None
+    rights: RightsGiven | None = None
+
+
+class KeyGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /keys."""
+
+    scope: Annotated[str, Meta(description=f"One of {', '.join(SCOPES)}.")]
+    site: Annotated[str | None, Meta(description="The only site that the key opens. Default: all pks.")] = None
+    expires_s: Lasts | None = None
+
+
+class KeyChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /keys/ID: one of its fields, or rotate_s with expires_s."""
+
+    expires_s: Annotated[
+        Lasts | UnsetType | None,
+        Meta(
+            description="Seconds until the key ends; with rotate_s, until the new key ends. Use null for a key that never ends."
+        ),
+    ] = UNSET
+    revoke: Annotated[bool, Meta(description="End the key now.")] = False
+    rotate_s: (
+        Annotated[int, Meta(description="Make a new key. The old one ends after these seconds.", ge=0, le=MOST_S)]
+        | None
+    ) = None
+
+
+class SiteChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /sites/PK. Fields that are left out stay."""
+
+    name: Annotated[str | None, Meta(description="Its name for people.")] = None
+    description: Annotated[str | None, Meta(description="A description for people.")] = None
+    open: Annotated[bool | None, Meta(description="Whether browsers may send to it. Default: false.")] = None
+    origins: Annotated[list[str] | None, Meta(description="Pages that may send, such as https://shop.example.")] = None
+    pixels: Annotated[
+        str | None, Meta(description="referer or any: whether an image needs a Referer of such a page.")
+    ] = None
+    keep_days: Annotated[int | None, Meta(description="Days that its visitor log is kept. Default: 400.")] = None
+    keep_ids: Annotated[bool | None, Meta(description="Whether ids of visitors are kept. Default: true.")] = None
+    dimensions: Annotated[list[str] | None, Meta(description="Properties of visitors that are listed.")] = None
+
+
+class SiteGiven(SiteChanges, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The JSON body of POST /sites."""
+
+    pk: Annotated[str, Meta(description="The first-level pk.")]
+
+
+class JournalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(description="Number of changes, at most 10,000.")] = 100
+
+
+class UserShown(msgspec.Struct, kw_only=True):
+    name: str
+    rights: dict[str, str]
+    made_at: int | None
+
+
+class KeyShown(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """secret: once, where the key is made."""
+
+    id: str
+    prefix: str
+    scope: str
+    site: str | None
+    public: bool
+    standing: str
+    made_at: int | None
+    expires_at: int | None
+    revoked_at: int | None
+    last_used_at: int | None
+    secret: str = ""
+
+
+class SiteShown(msgspec.Struct, kw_only=True):
+    pk: str
+    name: str
+    description: str
+    open: bool
+    origins: list[str]
+    pixels: str
+    keep_days: int
+    keep_ids: bool
+    dimensions: list[str]
+
+
+class ActShown(msgspec.Struct, kw_only=True):
+    at: int
+    who: str
+    did: str
+    account: str
+    about: str
 
 
 class State(msgspec.Struct, kw_only=True):

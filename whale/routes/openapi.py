@@ -143,6 +143,58 @@ def _notes() -> dict[str, Any]:
     return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
 
 
+def _accounts() -> dict[str, Any]:
+    """Users, keys and sites of an account, and its journal."""
+    paths: dict[str, Any] = {
+        "/journal": {
+            "get": {
+                "operationId": "journal",
+                "summary": "List the last changes of users, keys and sites.",
+                "parameters": parameters(asked.JournalAsked),
+                "responses": {"200": answer("The newest last.", list[asked.ActShown]), **common(400, 401, 404, 503)},
+            }
+        }
+    }
+
+    def body(kind: type[msgspec.Struct]) -> dict[str, Any]:
+        return {"required": True, "content": {"application/json": {"schema": schema_of(kind)}}}
+
+    for word, name, given, changes, shown in (
+        ("user", "name", asked.UserGiven, asked.UserChanges, asked.UserShown),
+        ("key", "id", asked.KeyGiven, asked.KeyChanges, asked.KeyShown),
+        ("site", "pk", asked.SiteGiven, asked.SiteChanges, asked.SiteShown),
+    ):
+        paths[f"/{word}s"] = {
+            "get": {
+                "operationId": f"{word}s",
+                "summary": f"List the {word}s of the account.",
+                "responses": {"200": answer("All of them.", list[shown]), **common(401, 404, 503)},  # type: ignore[valid-type]  # one of three
+            },
+            "post": {
+                "operationId": f"add_{word}",
+                "summary": f"Make a {word}.",
+                "requestBody": body(given),
+                "responses": {"201": answer("It is made.", shown), **common(400, 401, 404, 409, 413, 503)},
+            },
+        }
+        paths[f"/{word}s/{{{name}}}"] = {
+            "post": {
+                "operationId": f"change_{word}",
+                "summary": f"Change a {word}.",
+                "parameters": [_named(name)],
+                "requestBody": body(changes),
+                "responses": {"200": answer("As it is now.", shown), **common(400, 401, 404, 409, 413, 503)},
+            },
+            "delete": {
+                "operationId": f"remove_{word}",
+                "summary": f"Remove a {word}.",
+                "parameters": [_named(name)],
+                "responses": {"200": answer("It is removed.", shown), **common(400, 401, 404, 409, 503)},
+            },
+        }
+    return paths
+
+
 def _shares() -> dict[str, Any]:
     """Links, what they answer, and pictures."""
     body = {"required": True, "content": {"application/json": {"schema": schema_of(asked.ShareGiven)}}}
@@ -249,7 +301,7 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes() | _shares()
+    paths |= _decisions() | _notes() | _shares() | _accounts()
     paths["/health.json"] = {
         "get": {
             "operationId": "health",

@@ -210,3 +210,23 @@ def object_of(body: bytes, what: str, is_hit: bool = False) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise HitError(Reason.BAD_JSON, "body", f"expected {what} as an object, got {kind_of(found)}")
     return found
+
+
+def struct_of(fields: dict[str, Any], kind: type[A]) -> A:
+    """The fields of a body as a type has them; raises CallerError with the field."""
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        said, _, where = str(error).partition(" - at `")
+        field = re.sub(r"^key in `|^\$\.?|\[\.\.\.\]|`", "", where.replace("key in `$", "$"))
+        for start, means in (("Object missing required field `", "expected a value, got nothing"), *_unknown(kind)):
+            if said.startswith(start):
+                raise CallerError(means, ascii(said.removeprefix(start).rstrip("`")[:60])[1:-1]) from None
+        if expected := expected_of(error):
+            came = said.rpartition(", got ")[2].strip("`")
+            raise CallerError(f"expected {expected}, got {TYPES.get(came, came)}", field) from None
+        raise CallerError(said.replace("Expected", "expected").replace("`", ""), field) from None
+
+
+def _unknown(kind: type[msgspec.Struct]) -> list[tuple[str, str]]:
+    return [("Object contains unknown field `", f"is not a field here: expected {', '.join(kind.__struct_fields__)}")]

@@ -50,6 +50,9 @@ class MemoryAccounts:
     def account_named(self, name: str) -> Account | None:
         return next((each for each in self.accounts() if each.name == name), None)
 
+    def account_with(self, id: str) -> Account | None:
+        return next((each for each in self.accounts() if each.id == id), None)
+
     def users(self, account: str) -> list[User]:
         return [entry for entry in self._of(account) if isinstance(entry, User)]
 

@@ -227,6 +227,7 @@ class MemoryStore:
 
         book = MemoryAccounts(str(settings.timezone), self._free)
         self.accounts, self.account_named, self.key_hashed = book.accounts, book.account_named, book.key_hashed
+        self.account_with = book.account_with
         self.users, self.sites, self.keys = book.users, book.sites, book.keys
         self.add_entry, self.change_entry, self.remove_entry = book.add_entry, book.change_entry, book.remove_entry
         self.free_accounts = book.free_accounts
@@ -244,7 +245,8 @@ class MemoryStore:
                         del kept[key]
 
     def zone(self, account: str) -> str:
-        return next((each.zone for each in self.accounts() if each.id == account), str(self._settings.timezone))
+        made = self.account_with(account)
+        return made.zone if made else str(self._settings.timezone)
 
     def check_writable(self) -> None:
         pass

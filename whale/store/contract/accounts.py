@@ -107,6 +107,9 @@ class Accounts(Protocol):
     def account_named(self, name: str) -> Account | None:
         """The account that has this name now."""
 
+    def account_with(self, id: str) -> Account | None:
+        """The account that has this id. One read."""
+
     def users(self, account: str) -> list[User]:
         """Of an account, by its id; none where there is no such account."""
 

@@ -126,6 +126,7 @@ class RedisStore:
             accounts.account_named,
             accounts.key_hashed,
         )
+        self.account_with = accounts.account_with
         self.users, self.sites, self.keys = accounts.users, accounts.sites, accounts.keys
         self.add_entry, self.change_entry, self.remove_entry = (
             accounts.add_entry,

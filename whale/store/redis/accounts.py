@@ -82,6 +82,13 @@ class Accounts:
         return account if account and account.name == name else None  # it may have changed between the two
 
     @reachable
+    def account_with(self, id: str) -> Account | None:
+        if id == ACCOUNT:
+            return self.default()
+        text = self._client.hget(DirectoryKeys.entries(id), "a")
+        return account_from(text) if text else None
+
+    @reachable
     def users(self, account: str) -> list[User]:
         return [user_from(text) for text in self._of(account, b"u:")]
 
