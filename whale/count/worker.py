@@ -28,6 +28,7 @@ from celery import Celery
 from celery.exceptions import Reject
 from celery.platforms import SecurityWarning
 from celery.signals import celeryd_init, worker_ready, worker_shutting_down
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 from hail import broker
@@ -135,6 +136,8 @@ def make_celery(settings: Settings) -> Celery:
         broker_heartbeat=30,
     )
 
+    # Celery keeps names of finished messages until they are acknowledged, and 1,000 of them longer: each holds memory that lies around it
+    state.successful_requests.maxlen = 2 * settings.worker_threads
     decoded = Gate(DECODED_BYTES)
 
     @functools.cache
