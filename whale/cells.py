@@ -10,7 +10,7 @@ a path takes the paths below it along, in that one pk. So what a reset leaves do
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hail.message import Mark
 from whale.dimension import Path, Pk
@@ -180,6 +180,17 @@ class Batch:
     extras: Extras = field(default_factory=Extras)
     resets: frozenset[Reset] = frozenset()
     shards: Collection[int] | None = None
+
+
+class Settle(Protocol):
+    """Some batches on their way."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of them that this process keeps; none any more once they are done, or have failed."""
+
+    def __call__(self) -> dict[int, set[Mark]]:
+        """Waits until they are done, once; see `whale.store.contract.batches.Batches.send`."""
 
 
 # Where a branch counts

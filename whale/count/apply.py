@@ -33,7 +33,7 @@ from hail.hit import Reason
 from hail.message import ACCOUNT, Mark, Message
 from hail.room import MEGABYTE, Room, give_back, look_for_garbage, resident_bytes
 from hail.settings import Settings
-from whale.cells import Batch, Name
+from whale.cells import Batch, Name, Settle
 from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
@@ -41,7 +41,7 @@ from whale.count.witness import Witness
 from whale.errors import Interrupted, Refused, Unavailable
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.aside import Aside, Illegible
-from whale.store.contract.batches import Batches, Settle
+from whale.store.contract.batches import Batches
 from whale.store.contract.ids import Ids
 from whale.store.contract.live import Live
 from whale.store.contract.spy import Spy

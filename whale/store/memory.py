@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hail.hit import Reason
 from hail.message import Mark
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.cells import Batch, Extras, Name, Reset, Tally, Value, kept_targets, narrow_targets, stays
+from whale.cells import Batch, Extras, Name, Reset, Settle, Tally, Value, kept_targets, narrow_targets, stays
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
@@ -23,7 +23,6 @@ from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.accounts import MemoryAccounts
 from whale.store.contract.aside import Illegible, last_within
-from whale.store.contract.batches import Settle
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.contract.decisions import (
     MOST_REWARDED,

@@ -4,20 +4,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from hail.message import Mark
-from whale.cells import Batch, Reset
+from whale.cells import Batch, Reset, Settle
 from whale.store.contract.zones import Zones
-
-
-class Settle(Protocol):
-    """Some batches on their way."""
-
-    @property
-    def held(self) -> int:
-        """Bytes of them that this process keeps; none any more once they are done, or have failed."""
-
-    def __call__(self) -> dict[int, set[Mark]]:
-        """Waits until they are done, once; see `Batches.send`."""
 
 
 class Batches(Zones, Protocol):

@@ -10,10 +10,9 @@ from typing import Any
 
 from hail.message import Mark
 from hail.settings import DAY
-from whale.cells import Batch, Tally
+from whale.cells import Batch, Settle, Tally
 from whale.errors import Unavailable
 from whale.period import Interval
-from whale.store.contract.batches import Settle
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import Sent, pack, reachable
 from whale.store.redis.database import Database
