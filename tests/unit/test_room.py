@@ -83,11 +83,12 @@ class Circle:
 
 
 def test_garbage_is_looked_for_once_in_a_while_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hail.room._garbage_at", 100.0)
+    now = 1e9  # ahead of the clock of all threads that other tests left
+    monkeypatch.setattr("hail.room._garbage_at", now)
     left = []
     gc.disable()
     try:
-        for at in (99.0, 100.0, 99.0 + GARBAGE_S, 100.0 + GARBAGE_S):
+        for at in (now - 1, now, now - 1 + GARBAGE_S, now + GARBAGE_S):
             circle = weakref.ref(Circle())
             look_for_garbage(at)
             left.append(circle() is not None)
