@@ -14,6 +14,7 @@ import msgspec
 
 from hail import counters
 from hail.access import WRITE, Caller
+from hail.bulk import Bulk
 from hail.hit import FIELDS, HitError, Reason
 from hail.message import CAME_BYTES, Refusal
 from hail.packing import Packed
@@ -52,6 +53,7 @@ class Acceptor:
     def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self.usual = Usual(settings)
+        self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)
 
     def let_in(self, caller: Caller) -> None:

@@ -7,8 +7,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from hail import columns, message
-from hail.draft import PLACE_BYTES, Draft, Pieces, memory_of, pieces_of
+from hail.columns import Ints
+from hail.draft import PLACE_BYTES, Columns, Draft, Pieces, memory_of, pieces_of
 from hail.hit import Row, Timeless, encode_row
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
@@ -123,22 +126,35 @@ class Packed:
             self.counted(cells, False)
         part.put(piece)
 
+    def put_columns(self, columns: Columns, cells: Ints) -> None:
+        """Adds many hits to drafts. cells: of each."""
+        hits, of_all = columns.hits, int(cells.sum())
+        part = self.parts[-1] if self.parts else self.begin()
+        if self.counted(of_all, part.size + columns.size > self.most.bytes_, hits):
+            part.put_columns(columns)
+        elif hits == 1:
+            self.begin()
+            self.put_columns(columns, cells)
+        else:
+            for some in np.array_split(np.arange(hits), 2):
+                self.put_columns(columns.of(some), cells[some])
+
     def begin(self) -> Any:
         """A part for the hits that follow."""
         self._hits_of_last = self._cells_of_last = 0
         self.parts.append(part := self.form.part())
         return part
 
-    def counted(self, cells: int, is_full: bool) -> bool:
-        """Counts a hit that goes to the last part; or it does not, where that has no room for it.
+    def counted(self, cells: int, is_full: bool, more: int = 1) -> bool:
+        """Counts hits that go to the last part; or it does not, where that has no room for them.
 
         is_full: in bytes. A hit that is larger than all may be has a part for itself.
         """
-        hits, all_cells = self._hits_of_last + 1, self._cells_of_last + cells
+        hits, all_cells = self._hits_of_last + more, self._cells_of_last + cells
         if hits > 1 and (is_full or hits > self.most.hits or all_cells > self.most.cells):
             return False
         self._hits_of_last, self._cells_of_last = hits, all_cells
-        self.hits += 1
+        self.hits += more
         self.cells += cells
         return True
 

@@ -7,25 +7,13 @@ Promise: both ways give the same row, and nothing is taken here that is refused 
 Nothing is remembered from one body to the next: no stranger fills a table, and a hit that came never before costs the same.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
-from hail.draft import (
-    AMOUNT_BYTES,
-    FEW,
-    HIT_BYTES,
-    PLACE_BYTES,
-    Numbered,
-    Top,
-    size_of_branch,
-    size_of_pk,
-    size_of_shape,
-    top_of,
-)
 from hail.hit import (
     FIELDS,
     MAX_NUMBER,
@@ -37,14 +25,12 @@ from hail.hit import (
     Parsed,
     Reason,
     dimensions_of,
-    encode_row,
     metrics_of,
     millionths,
     ms_of,
     name_of,
     row_of,
 )
-from hail.packing import COLUMNS, Packed
 from hail.room import WIDE
 from hail.settings import Settings
 from hail.times import EPOCH, MOST_TEXT, in_utc
@@ -55,20 +41,17 @@ MOST_NESTING = 8
 _LEAF: Dimensions = {}
 _EXACT = 2.0**49
 """Of a smaller number, millionths that are whole are those that its decimal digits say."""
-_NEAR = 2.0**-50
+NEAR = 2.0**-50
 """How far, by its size, a product of floats may be from that of the shortest decimals they stand for: 2^-52, and some more."""
-_SECONDS_FROM, _MILLISECONDS_FROM = 10**8, 10**11
+SECONDS_FROM, MILLISECONDS_FROM = 10**8, 10**11
 """From here on a number is no date, and from here on it counts milliseconds: hail/times.py. Until the year 5138 those are ahead."""
-_OVER_S = 0.001
+OVER_S = 0.001
 """A time so long ago is not ahead of the clock, however it is rounded."""
 _SHORT_ISO = len("2026-01-01T00:00")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 Item = bytes | msgspec.Raw
-Read = Callable[[Item], Any]
-Put = Callable[[Item, float], bool]
-"""Puts the hit of a JSON text somewhere, at these epoch seconds. Whether its time was ahead of them."""
 
 
 class Unusual(Exception):
@@ -83,35 +66,16 @@ class Usual:
     """What reads usual hits, and makes rows of them or fills columns with them. For many threads."""
 
     def __init__(self, settings: Settings):
-        self.row, self._putting = _ways(settings)
+        self.row, self.below = _ways(settings)
         self._ascii, wide = (_type_of_hit(settings, settings.max_name_bytes // bytes_) for bytes_ in (1, WIDE))
-        self._read_ascii, self._read_any = (msgspec.json.Decoder(kind).decode for kind in (self._ascii, wide))
+        self._of_ascii, self._of_any = Reading.of(self._ascii), Reading.of(wide)
 
-    def reading(self, body: bytes) -> Read:
-        """What reads the usual hits of a body, for `row`, from the JSON of each; raises one of UNUSUAL.
+    def reading(self, body: bytes) -> "Reading":
+        """What reads the usual hits of a body, for `row`; each raises one of UNUSUAL.
 
         A letter of a name is a byte where all are ASCII, and may be four elsewhere.
         """
-        is_ascii = body.isascii() and not (b"\\" in body and b"\\u" in body)
-        return self._read_ascii if is_ascii else self._read_any
-
-    def putting(self, body: bytes, packed: Packed, hits: int) -> tuple[Put, Callable[[], None]]:
-        """What puts the usual hits of a body into `packed`, and what ends that, also before others put something there.
-
-        Putting raises as `reading` and `row` do, and then it has put nothing.
-
-        hits: about how many there are. Few go as rows, into columns of other requests.
-        """
-        read, row_of = self.reading(body), self.row
-        if packed.form is COLUMNS and hits > 2 * FEW:
-            return self._putting(packed, read)
-
-        def put(item: Item, now: float) -> bool:
-            row, cells, is_ahead = row_of(read(item), now)
-            packed.add(row, cells)
-            return is_ahead
-
-        return put, lambda: None
+        return self._of_ascii if is_ascii(body) else self._of_any
 
     def of_fields(self, fields: Mapping[str, Any], text: str) -> Any:
         """A usual hit of the fields that were read from a text; raises one of UNUSUAL. A text with escapes may hide other letters."""
@@ -120,8 +84,22 @@ class Usual:
         return msgspec.convert(fields, self._ascii)
 
 
-def put_none(item: Item, now: float) -> bool:
-    raise Unusual
+class Reading(NamedTuple):
+    """one: a hit from its JSON.  many: all of a list.  lines: of JSON texts one after the other, with any whitespace between them."""
+
+    one: Callable[[Item], Any]
+    many: Callable[[bytes], list[Any]]
+    lines: Callable[[bytes], list[Any]]
+
+    @classmethod
+    def of(cls, kind: Any) -> "Reading":
+        one = msgspec.json.Decoder(kind)
+        return cls(one.decode, msgspec.json.Decoder(list[kind]).decode, one.decode_lines)
+
+
+def is_ascii(body: bytes) -> bool:
+    """Whether each letter of a JSON text is one byte."""
+    return body.isascii() and not (b"\\" in body and b"\\u" in body)
 
 
 def _type_of_hit(settings: Settings, letters: int) -> Any:
@@ -151,10 +129,8 @@ def _type_of_hit(settings: Settings, letters: int) -> Any:
     return msgspec.defstruct("Usual", fields, forbid_unknown_fields=True, gc=False)
 
 
-def _ways(
-    settings: Settings,
-) -> tuple[Callable[[Any, float], Parsed], Callable[[Packed, Read], tuple[Put, Callable[[], None]]]]:
-    """`row`, which makes a row of a usual hit, and `putting`, which puts many into columns."""
+def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[[Any], tuple[Dimensions, int]]]:
+    """`row`, which makes a row of a usual hit, and `below`, which makes the tree of a value. Both raise Unusual."""
     intervals, most_cells, most_paths = len(settings.periods), settings.max_cells_per_hit, settings.max_paths
     bands = frozenset(settings.bands)
     no_sums = RESERVED.union(settings.kinds)
@@ -224,16 +200,8 @@ def _ways(
                 return [named(name) for name in value]
         return value
 
-    def time_of(at: Any, now: float) -> tuple[int, bool]:
-        """Milliseconds since 1970, and whether it was ahead of the clock."""
-        if type(at) is float and _SECONDS_FROM <= at < now - _OVER_S and (ms := round(at * 1000)) / 1000 == at:
-            return ms, False  # its shortest decimal form has three places
-        at_ms = usual_ms(at, now)
-        return ms_of(at, now) if at_ms is None else (at_ms, False)
-
-    # Both in the order of parse_row: when a function of hit.py refuses a part, all before it is sound.
-
     def row(hit: Any, now: float) -> Parsed:
+        # In the order of parse_row: when a function of hit.py refuses a part, all before it is sound.
         dimensions, metrics = hit.dimensions, hit.metrics
         if hit.dimension is not None:
             if dimensions is not None:
@@ -271,111 +239,7 @@ def _ways(
         id_, event = (label if label is None else named(label) for label in (id_, event))
         return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others or None), cells, is_ahead
 
-    def putting(packed: Packed, read: Read) -> tuple[Put, Callable[[], None]]:
-        """What puts hits that `read` takes into columns, plain ones as numbers, others as a row; and what ends that."""
-        part = packed.begin()
-        columns = part.in_columns()
-        waiting: list[Numbered] = []
-        waiting_size = 0
-        pks: dict[tuple[Any, ...], int] = {}
-        most_bytes = packed.most.bytes_
-
-        def end() -> None:
-            nonlocal waiting_size
-            columns.put_numbers(waiting)
-            waiting.clear()
-            waiting_size = 0
-
-        def go_on() -> None:
-            """In the last part, behind all that others put there."""
-            nonlocal part, columns
-            if part is not packed.parts[-1]:
-                part = packed.parts[-1]
-                pks.clear()
-            columns = part.in_columns()
-
-        def put_row(hit: Any, now: float) -> bool:
-            its_row, cells, is_ahead = row(hit, now)
-            end()
-            packed.add(its_row, cells)
-            return is_ahead
-
-        def put(item: Item, now: float) -> bool:
-            nonlocal waiting_size
-            hit = read(item)
-            dimensions, metrics = hit.dimensions, hit.metrics
-            is_plain = type(dimensions) is dict and type(metrics) is dict and bands.isdisjoint(dimensions)
-            if not is_plain or hit.dimension is not None or hit.metric is not None:
-                return put_row(hit, now)
-            if part.few or part is not packed.parts[-1]:
-                go_on()
-            # Names that are new get their numbers when all else is checked: a hit that is not put leaves none.
-            given = hit.pk
-            names = tuple(given) if type(given) is list else (given,)
-            pk = pks.get(names, -1)
-            if pk < 0:
-                names = tuple(pk_of(given))
-            paths, known = 0, columns.branches
-            places: list[int] = []
-            new: list[tuple[int, Top]] = []
-            for name, value in dimensions.items():
-                top: Top
-                if type(value) is str:
-                    top, nodes = (name, value), 2
-                elif type(value) is dict and len(value) == 1 and type(leaf := next(iter(value.values()))) is str:
-                    top, nodes = (name, *value, leaf), 3
-                elif value is not None:
-                    tree, nodes = below(value)
-                    top, nodes = top_of(name, tree), nodes + 1
-                else:
-                    continue
-                place = known.get(top, -1)
-                if place < 0:
-                    new.append((len(places), top))
-                places.append(place)
-                paths += nodes
-            try:
-                amounts = amounts_of(metrics)
-            except Unusual:
-                return put_row(hit, now)
-            width = len(amounts)
-            cells = len(names) * (paths + 1) * width * intervals
-            if paths > most_paths or cells > most_cells:
-                raise Unusual
-            at_ms, is_ahead = time_of(hit.at, now)
-            rare: Sequence[str | None] = ()
-            if hit.id is not None or hit.visitor is not None or hit.event is not None:
-                rare = [label if label is None else named(label) for label in (hit.id, hit.visitor, hit.event)]
-            size = HIT_BYTES + PLACE_BYTES * len(places) + AMOUNT_BYTES * width
-            metric_names = tuple(amounts)
-            shape = columns.shapes.get(metric_names, -1)
-            size_of_new = 0
-            if new or pk < 0 or shape < 0:
-                for _, top in new:
-                    size_of_new += size_of_branch(top)
-                if pk < 0:
-                    size_of_new += size_of_pk(text := encode_row(names))
-                if shape < 0:
-                    size_of_new += size_of_shape(metric_names)
-            if not packed.counted(cells, columns.size + waiting_size + size + size_of_new > most_bytes):
-                end()
-                packed.begin()
-                return put(item, now)
-            if size_of_new:
-                for position, top in new:
-                    places[position] = known[top] = len(known)
-                if pk < 0:
-                    pk = pks[names] = columns.pks.setdefault(text, len(columns.pks))
-                if shape < 0:
-                    shape = columns.shapes[metric_names] = len(columns.shapes)
-                columns.size += size_of_new
-            waiting_size += size
-            waiting.append((pk, places, shape, amounts.values(), at_ms, rare))
-            return is_ahead
-
-        return put, end
-
-    return row, putting
+    return row, below
 
 
 def usual_millionths(number: float) -> int:
@@ -384,22 +248,30 @@ def usual_millionths(number: float) -> int:
         raise Unusual
     scaled = number * 1e6
     amount = round(scaled)
-    return amount if abs(abs(scaled - amount) - 0.5) > abs(scaled) * _NEAR else millionths(number)
+    return amount if abs(abs(scaled - amount) - 0.5) > abs(scaled) * NEAR else millionths(number)
+
+
+def time_of(at: Any, now: float) -> tuple[int, bool]:
+    """As `ms_of`."""
+    if type(at) is float and SECONDS_FROM <= at < now - OVER_S and (ms := round(at * 1000)) / 1000 == at:
+        return ms, False  # its shortest decimal form has three places
+    at_ms = usual_ms(at, now)
+    return ms_of(at, now) if at_ms is None else (at_ms, False)
 
 
 def usual_ms(at: Any, now: float) -> int | None:
     """Milliseconds since 1970 of a time that is surely over, as `ms_of` has them; None where that must be asked."""
-    over = now - _OVER_S
+    over = now - OVER_S
     kind = type(at)
     if kind is float:
-        if _SECONDS_FROM <= at < over:
+        if SECONDS_FROM <= at < over:
             scaled = at * 1000
-            if abs(scaled - round(scaled)) > scaled * _NEAR:
+            if abs(scaled - round(scaled)) > scaled * NEAR:
                 return int(scaled)
     elif kind is int:
-        if _SECONDS_FROM <= at < over:
+        if SECONDS_FROM <= at < over:
             return at * 1000
-        if _MILLISECONDS_FROM <= at < over * 1000:
+        if MILLISECONDS_FROM <= at < over * 1000:
             return at
     elif kind is str and _SHORT_ISO <= len(at) <= MOST_TEXT and at[4] == "-" and at[10] == "T":
         try:

@@ -34,7 +34,7 @@ class LandedBatch(Batch):
         hits = self._acceptor.publisher.pack()
         skewed = 0
         results: list[dict[str, Any]] = []
-        for item in self._items(caller, environ)[0]:
+        for item in self._given(caller, environ).items:
             try:
                 hit = hit_of(item, self._acceptor.settings, self._acceptor.clock())
                 hits.add(row_of_hit(hit), hit.cells)

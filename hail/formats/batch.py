@@ -3,6 +3,9 @@
 A JSON list, `{"hits": [...]}`, or lines (NDJSON).
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -14,10 +17,10 @@ from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
 from hail.body import json_of, read_body, readable_items
 from hail.formats.address import PARAMETERS
 from hail.formats.posted import hit_of_json
-from hail.hit import HitError, Reason
-from hail.packing import Packed
+from hail.hit import HitError, Parsed, Reason
+from hail.packing import COLUMNS, Packed
 from hail.parameters import refuse_unknown
-from hail.usual import UNUSUAL, put_none
+from hail.usual import UNUSUAL, Usual
 
 ITEM_ACCEPTED = {"status": "accepted"}
 UNUSUAL_AT_FIRST = 20
@@ -57,32 +60,39 @@ class Batch:
 
     def _count(self, caller: Caller, environ: Environ) -> tuple[int, list[dict[str, Any]]]:
         """How many were accepted, and one result an item."""
-        hits, skewed, results = self._check(caller, *self._items(caller, environ))
+        hits, skewed, results = self._check(caller, self._given(caller, environ))
         if hits.hits:  # while they wait, nothing holds the body
             self._acceptor.keep(caller, hits, skewed)
         return hits.hits, results
 
-    def _check(self, caller: Caller, items: list[bytes | msgspec.Raw], body: bytes) -> Checked:
+    def _check(self, caller: Caller, given: "Given") -> Checked:
         acceptor = self._acceptor
         settings, now, hits = acceptor.settings, acceptor.clock(), acceptor.publisher.pack()
-        put, end = acceptor.usual.putting(body, hits, len(items))
-        skewed = unusual = 0
-        results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(items)
-        for number, item in enumerate(items):
+        usual = given.usual()
+        results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(usual)
+        unusual = 0
+
+        def ask(number: int) -> Parsed | None:
+            nonlocal unusual
             try:
-                try:
-                    skewed += put(item, now)
-                except UNUSUAL:
-                    unusual += 1
-                    if unusual == number + 1 == UNUSUAL_AT_FIRST:
-                        put = put_none
-                    row, cells, is_ahead = hit_of_json(item, settings, now)
-                    end()
-                    hits.add(row, cells)
-                    skewed += is_ahead
+                if usual[number] is not None and unusual < UNUSUAL_AT_FIRST:
+                    try:
+                        return acceptor.usual.row(usual[number], now)
+                    except UNUSUAL:
+                        unusual += unusual == number
+                return hit_of_json(given.items[number], settings, now)
             except HitError as error:
-                results[number] = self._refuse(caller, error, item)
-        end()
+                results[number] = self._refuse(caller, error, given.items[number])
+                return None
+
+        if hits.form is COLUMNS and len(usual) >= acceptor.bulk.many:
+            return hits, acceptor.bulk.put(usual, now, hits, ask), results
+        skewed = 0
+        for number in range(len(usual)):
+            if parsed := ask(number):
+                row, cells, is_ahead = parsed
+                hits.add(row, cells)
+                skewed += is_ahead
         return hits, skewed, results
 
     def _refuse(self, caller: Caller, error: HitError, item: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -92,8 +102,8 @@ class Batch:
         self._acceptor.note(caller, error, *came_of_body(item))
         return {"status": "refused", "code": str(error.reason), "detail": str(error), "field": error.field}
 
-    def _items(self, caller: Caller, environ: Environ) -> tuple[list[bytes | msgspec.Raw], bytes]:
-        """The items, which are some and not too many, and all of the body; raises Refused."""
+    def _given(self, caller: Caller, environ: Environ) -> "Given":
+        """Some items, and not too many; raises Refused."""
         acceptor = self._acceptor
         most = acceptor.settings.max_batch_hits
         try:
@@ -101,14 +111,58 @@ class Batch:
             acceptor.let_in(caller)
             refuse_unknown(unknown, ("key",))
             body = read_body(environ, acceptor.settings.max_body_bytes)
-            items = split_batch(body, environ.get("CONTENT_TYPE", ""), most)
-            if not items:
+            given = Given(body.strip(), environ.get("CONTENT_TYPE", ""), acceptor.usual, most)
+            if not given.count:
                 raise HitError(Reason.BAD_JSON, "body", "expected at least one hit, got none")
-            if len(items) > most:
-                raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {most} hits, got {len(items)}")
+            if given.count > most:
+                raise HitError(Reason.BATCH_TOO_LARGE, "body", f"expected at most {most} hits, got {given.count}")
         except HitError as error:
             raise Refused.by(error) from None
-        return items, body
+        return given
+
+
+class Given:
+    """A body of many hits, without whitespace around it."""
+
+    def __init__(self, body: bytes, content_type: str, usual: Usual, most: int):
+        """most: how many items may be looked at. Raises HitError."""
+        self._body, self._content_type, self._most = body, content_type, most
+        self._read = usual.reading(body)
+        self._whole: Sequence[Any] | None = None
+        if body.startswith(b"[") and not is_of_lines(content_type):
+            with suppress(*UNUSUAL):
+                self._whole = self._read.many(body)
+
+    @property
+    def count(self) -> int:
+        return len(self.items if self._whole is None else self._whole)
+
+    @cached_property
+    def items(self) -> list[bytes | msgspec.Raw]:
+        """The JSON of each; raises HitError."""
+        return split_batch(self._body, self._content_type, self._most)
+
+    def usual(self) -> Sequence[Any]:
+        """Of each item the hit where it is a usual one, else None; of none after the first where these all are others."""
+        if self._whole is not None:
+            return self._whole
+        lines = [bytes(item).strip() for item in self.items]
+        if all(line.startswith(b"{") and line.endswith(b"}") for line in lines):  # so none goes on in the next
+            with suppress(*UNUSUAL):
+                hits = self._read.lines(self._body)
+                if len(hits) == len(lines):
+                    return hits
+        found: list[Any] = [None] * len(lines)
+        for number, item in enumerate(self.items):
+            with suppress(*UNUSUAL):
+                found[number] = self._read.one(item)
+            if number + 1 == UNUSUAL_AT_FIRST and not any(found):
+                break
+        return found
+
+
+def is_of_lines(content_type: str) -> bool:
+    return "ndjson" in content_type or "jsonl" in content_type
 
 
 def is_envelope(item: bytes | msgspec.Raw) -> bool:
@@ -123,7 +177,7 @@ def split_batch(body: bytes, content_type: str, most: int) -> list[bytes | msgsp
     most: how many may be looked at.
     """
     body = body.strip()
-    if "ndjson" not in content_type and "jsonl" not in content_type:
+    if not is_of_lines(content_type):
         try:
             if body.startswith(b"["):
                 return list(_decode_list(body))

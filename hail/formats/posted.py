@@ -81,7 +81,7 @@ class Posted:
         acceptor, now = self._acceptor, self._acceptor.clock()
         if parse is parse_row:
             with suppress(*UNUSUAL):
-                return acceptor.usual.row(acceptor.usual.reading(body)(body), now)
+                return acceptor.usual.row(acceptor.usual.reading(body).one(body), now)
         return hit_of_json(body, acceptor.settings, now, parse)
 
 

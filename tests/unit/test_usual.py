@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from benchmarks import workload
 from hail.accept import Acceptor
 from hail.access import ALL_RIGHTS, Caller
+from hail.bulk import Bulk
 from hail.formats import Handler
 from hail.formats.address import hit_of
 from hail.formats.batch import Batch
@@ -45,6 +46,7 @@ class Told(Acceptor):
 
     def __init__(self, settings: Settings, now: float = NOW):
         super().__init__(settings, Publisher(settings), lambda: now)
+        self.bulk = Bulk(settings, self.usual, many=1)
         self.told: list[Any] = []
 
     def keep(self, caller: Caller, hits: Packed, skewed: int = 0) -> None:
@@ -82,6 +84,7 @@ class Both:
         return told
 
 
+# Every second one writes messages of version 2.
 BOTH = [
     Both(load({f"HAILWHALE_{name}": text for name, text in some.items()}).replace(message_version=version))
     for some in nasty.SETTINGS
@@ -270,8 +273,11 @@ def test_bytes_that_no_program_writes_are_the_same_either_way(body: bytes, kind:
 @example(562_949_953.421_312_5, 0)
 @law(500)
 def test_amounts_are_those_of_their_decimal_digits(number: float, halves: int) -> None:
-    for each in (number, (halves + 0.5) / 1e6, float(f"{halves}.5e-6"), float(f"{halves // 1000}.5e-6"), halves / 1e6):
+    numbers = number, (halves + 0.5) / 1e6, float(f"{halves}.5e-6"), float(f"{halves // 1000}.5e-6"), halves / 1e6
+    for each in numbers:
         assert usual_millionths(each) == millionths(each)
+    some = [{"pk": "a", "metrics": {"x": each, "y": int(each)}} for each in numbers]
+    BOTH[1].check("/batch", json.dumps(some).encode())
 
 
 @given(
@@ -280,18 +286,12 @@ def test_amounts_are_those_of_their_decimal_digits(number: float, halves: int) -
 @law(300)
 def test_times_are_those_of_their_decimal_digits(seconds: float, ms: int, when: datetime) -> None:
     iso = when.isoformat()
-    for at in (
-        seconds,
-        ms / 1000,
-        (ms + 0.5) / 1000,
-        float(f"{ms}e-3"),
-        ms,
-        ms // 1000,
-        iso,
-        f"{iso}Z",
-        f"{iso}-03:30",
-    ):
+    numbers = [seconds, ms / 1000, (ms + 0.5) / 1000, float(f"{ms}e-3"), ms, ms // 1000]
+    texts = [iso, f"{iso}Z", f"{iso}-03:30"]
+    for at in (*numbers, *texts):
         BOTH[0].check("/count", json.dumps({"pk": "a", "at": at}).encode())
+    for some in (numbers, texts, [*numbers, *texts, None]):
+        BOTH[1].check("/batch", json.dumps([{"pk": "a", "at": at} for at in some]).encode())
 
 
 def at_the_bounds(settings: Settings) -> Iterator[dict[str, Any]]:
@@ -356,7 +356,7 @@ def test_most_hits_are_usual() -> None:
     ]
     for hit in hits:
         body = json.dumps(hit, ensure_ascii=False).encode()
-        row, cells, is_ahead = usual.row(usual.reading(body)(body), NOW)
+        row, cells, is_ahead = usual.row(usual.reading(body).one(body), NOW)
         assert (encode_row(row), cells, is_ahead) == (
             encode_row((found := parse_row(hit, load({}), NOW))[0]),
             *found[1:],
@@ -377,7 +377,10 @@ def test_nothing_of_a_hit_is_remembered() -> None:
             batch(CALLER, environ)
         BOTH[0].acceptor.told.clear()
         gc.collect()
-        ways = [tracemalloc.Filter(True, f"*/hail/{part}") for part in ("usual.py", "hit.py", "accept.py", "formats/*")]
+        ways = [
+            tracemalloc.Filter(True, f"*/hail/{part}")
+            for part in ("usual.py", "bulk.py", "draft.py", "hit.py", "accept.py", "formats/*")
+        ]
         kept = tracemalloc.take_snapshot().filter_traces(ways).statistics("lineno")
         assert sum(each.size for each in kept) < 20_000, kept[:9]
     finally:
