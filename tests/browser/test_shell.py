@@ -204,6 +204,7 @@ def test_hours_that_are_no_longer_kept_for_last_year_are_said_once_and_all_cards
         expect(page.locator("#dates")).to_contain_text("beside")
         expect(page.locator("#compare")).to_have_value("previous")
     page.locator("#compare").select_option("last_year")
+    expect(page.locator("[aria-busy]")).to_have_count(0)  # before, the view that comes knows no keys
     expect(page.locator("#notice")).to_be_visible()
     page.keyboard.press("w")
     expect(page.locator("#notice")).to_be_hidden()
