@@ -141,7 +141,7 @@ def page_behind_nginx_sees_hits(shell: Shell, port: int, read_key: str) -> None:
     shared = json.loads(
         shell.run(f"{curl} {page}:{port}/shares -H 'Content-Type: application/json' -d '{{\"pk\": \"farm\"}}'")
     )
-    assert shared["url"].startswith(f"{page}/s/")
+    assert shared["url"].startswith(f"{page}:{port}/s/")
     headers = {"Host": SITE, "Origin": page, "Accept-Encoding": "gzip"}
     with Stream(f"https://localhost:{port}", headers, trusted, token=said["token"], pk="tail") as stream:
         assert (stream.status, stream.headers["Access-Control-Allow-Origin"]) == (200, page)
@@ -152,6 +152,20 @@ def page_behind_nginx_sees_hits(shell: Shell, port: int, read_key: str) -> None:
     others = {"Host": SITE, "Origin": "https://evil.example"}
     with Stream(f"https://localhost:{port}", others, trusted, token=said["token"]) as stream:
         assert (stream.status, stream.json()["code"]) == (403, "foreign_origin")
+
+
+def user_logs_in_behind_nginx(shell: Shell, port: int, admin_key: str) -> None:
+    """As a browser does it, which sends the port of nginx in Host and in Origin."""
+    page = f"https://{SITE}:{port}"
+    curl = f"curl --cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 -s"
+    made = '{"name": "default", "password": "correct horse"}'
+    admin = f"-H 'Authorization: Bearer {admin_key}' -H 'Content-Type: application/json'"
+    assert json.loads(shell.run(f"{curl} {admin} -d '{made}' {page}/users"))["name"] == "default"
+    sent = "-d name=default --data-urlencode 'password=correct horse' -o login.txt -D - -w '%{http_code}'"
+    said = shell.run(f"{curl} {sent} -H 'Origin: {page}' {page}/login")
+    assert said.endswith("303")
+    assert re.search(rf"(?mi)^set-cookie: __Host-hailwhale-{port}=\S.*; Secure\s*$", said), said
+    assert shell.run(f"{curl} {sent} -H 'Origin: https://{SITE}' {page}/login").endswith("403")
 
 
 def test_a_farm_behind_nginx_counts_and_answers_and_shows_hits(
@@ -173,5 +187,6 @@ def test_a_farm_behind_nginx_counts_and_answers_and_shows_hits(
             real = f"--cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 https://{SITE}:{port}"
             assert answers_what_is_printed(shell, "docs/howto/farm.md", {f"https://{SITE}": real}) == 4
             page_behind_nginx_sees_hits(shell, port, shell.environ["HAILWHALE_READ_KEY"])
+            user_logs_in_behind_nginx(shell, port, shell.environ["HAILWHALE_ADMIN_KEY"])
     finally:
         rabbitmq.delete(unique, f"{unique}.dead")
