@@ -13,6 +13,7 @@ MODULES = {str(path.relative_to(ROOT)): path for folder in ("hail", "whale") for
 
 PURE = {
     "hail/connections.py",
+    "hail/directory.py",
     "hail/hit.py",
     "hail/meant.py",
     "hail/message.py",

@@ -1,0 +1,367 @@
+"""The directory: which accounts, keys and sites there are, as Whale hands it to Hail. Pure.
+
+An answer of Whale, and each record of the copy on disk, is
+
+    hwd1 LENGTH HMAC\\n{"state":["q7Jd…",41],"since":40,"accounts":[…],"keys":[…],"sites":[…],"gone":[[…],[…],[…]]}
+
+    LENGTH     bytes of the JSON, in decimal
+    HMAC       SHA-256 under the internal key, over `hwd1 LENGTH` and the JSON; 64 hexadecimal letters
+    state      a random word, drawn when the directory was made or an older copy of it was put back; and how many changes there were
+    since      null: all there is.  Else a delta: what changed since this version, rows as they are now
+    accounts   [id, name]
+    keys       [SHA-256 of the secret, id, account, scope, site | null, public, expires | null]       expires: epoch seconds
+    sites      [account, pk, open, origins, pixels]
+    gone       of a delta: ids of accounts, hashes of keys, [account, pk] of sites
+
+A row may grow at its end: fields that this version does not know are passed over.
+
+Promise: `Directory.take` takes all of an answer or, where it raises, nothing of it. Nothing is taken that no holder of the internal key
+has signed. A secret that was found was made by Whale, has not expired, and its account exists.
+Not promised: that an answer is the newest one. Whoever can repeat an old answer of another word to Hail is believed; so let Hail ask Whale
+over https, or in a network of your own.
+"""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+
+from hail.room import COST, WIDE, Room
+from hail.settings import origin_of
+
+FORM = b"hwd1"
+HEAD = re.compile(rb"hwd1 ([1-9][0-9]{0,9}) ([0-9a-f]{64})\n")
+LONGEST_HEAD = len(FORM) + 1 + 10 + 1 + 64 + 1
+PURPOSE = b"hailwhale:directory"
+
+BROWSER = "browser"
+Scope = Literal["write", "read", "admin", "browser"]
+SECRET = re.compile(rb"hw_[wrab]_[A-Za-z0-9_-]{43}")
+"""A secret by its form. What has another is no key of the directory, and nobody needs to be asked about it."""
+
+NAME = re.compile(r"(?!_)[A-Za-z0-9._-]{1,64}")
+ACCOUNT_ID = re.compile(r"[a-z0-9]{10}|default", re.IGNORECASE)
+KEY_ID = re.compile(r"[0-9a-f]{8}")
+HASH = re.compile(r"[0-9a-f]{64}")
+WORD = re.compile(r"[A-Za-z0-9_-]{8,64}")
+ANY_ORIGIN = "*"
+
+Short = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Pk = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Hash = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
+Origin = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class NotTaken(Exception):
+    """An answer that is not taken; the directory is as it was. The message says what was expected, and shows nothing of the answer."""
+
+
+class Unsound(NotTaken):
+    """It is cut off, was signed by somebody else, or is no directory."""
+
+
+class DoesNotFit(NotTaken):
+    """A delta of another state than ours: the whole is to be asked for."""
+
+
+class Stale(NotTaken):
+    """All there was, at an earlier version than ours of the same word."""
+
+
+class TooLarge(NotTaken):
+    """It would take more memory than it may."""
+
+
+class State(NamedTuple):
+    """Where a directory stands. word: random; versions of different words are not comparable."""
+
+    word: str
+    version: int
+
+
+class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """id: 10 letters, drawn once and never again, or `default`; keys in Redis and messages name it.  name: as people write it."""
+
+    id: Short
+    name: Short
+
+
+class Key(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """hash: SHA-256 of the secret, hex.  id: 8 hex letters.  site: the only one it is for, or None.  expires_s: epoch seconds."""
+
+    hash: Hash
+    id: Short
+    account: Short
+    scope: Scope
+    site: Pk | None = None
+    public: bool = False
+    expires_s: Number | None = None
+
+
+class Site(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """open: for browsers.  origins: pages that may use its browser keys, or `*`.  pixels: `any` lets in images that name no page."""
+
+    account: Short
+    pk: Pk
+    open: bool = False
+    origins: Annotated[tuple[Origin, ...], msgspec.Meta(max_length=1000)] = ()
+    pixels: Literal["referer", "any"] = "referer"
+
+    def lists(self, origin: str) -> bool:
+        """Whether a page of this origin may use its browser keys. origin: as a browser sends it."""
+        return self.open and (origin.lower() in self.origins or ANY_ORIGIN in self.origins)
+
+
+class Gone(msgspec.Struct, array_like=True, frozen=True):
+    """What a delta takes away: ids of accounts, hashes of keys, account and pk of sites."""
+
+    accounts: tuple[Short, ...] = ()
+    keys: tuple[Hash, ...] = ()
+    sites: tuple[tuple[Short, Pk], ...] = ()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The whole directory (since: None), or what changed since a version of the same word."""
+
+    state: tuple[Short, Number]
+    since: Number | None = None
+    accounts: list[Account] = []
+    keys: list[Key] = []
+    sites: list[Site] = []
+    gone: Gone = Gone()
+
+
+_decode = msgspec.json.Decoder(Answer, strict=True).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def record_of(answer: Answer, internal_key: str) -> bytes:
+    """An answer as it travels and lies on disk."""
+    body = _encode(answer)
+    start = b"%b %d" % (FORM, len(body))
+    return b"%b %b\n%b" % (start, _signed(start, body, internal_key), body)
+
+
+def answer_of(record: bytes, internal_key: str) -> Answer:
+    """What one whole record says; raises Unsound."""
+    found, end = read_record(record, 0, internal_key)
+    if end != len(record):
+        raise Unsound(f"expected one record of {end} bytes, got {len(record)}")
+    return found
+
+
+def read_record(data: bytes, at: int, internal_key: str) -> tuple[Answer, int]:
+    """The answer that begins there, and where it ends; raises Unsound."""
+    head = HEAD.match(data, at, at + LONGEST_HEAD)
+    if not head:
+        raise Unsound("expected the head of a directory, got something else")
+    length, end = int(head[1]), head.end() + int(head[1])
+    if end > len(data):
+        raise Unsound(f"expected {length} bytes, got {len(data) - head.end()}: it was cut off")
+    body = data[head.end() : end]
+    if not hmac.compare_digest(_signed(b"%b %b" % (FORM, head[1]), body, internal_key), head[2]):
+        raise Unsound("the signature is wrong: is the internal key of Hail that of Whale?")
+    try:
+        answer = _decode(body)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "all of it"
+        raise Unsound(f"it cannot be read: expected a directory, got something else at {where[:100]}") from None
+    _check(answer)
+    return answer, end
+
+
+def _signed(start: bytes, body: bytes, internal_key: str) -> bytes:
+    own = hmac.digest(internal_key.encode("utf-8", "surrogateescape"), PURPOSE, hashlib.sha256)
+    mac = hmac.new(own, start, hashlib.sha256)
+    mac.update(b"\n")
+    mac.update(body)
+    return mac.hexdigest().encode()
+
+
+def _check(answer: Answer) -> None:
+    """What the types of the rows do not say. Raises Unsound."""
+    _all(WORD, (answer.state[0],), "the word of the state")
+    _all(ACCOUNT_ID, (row.id for row in answer.accounts), "the id of an account")
+    _all(NAME, (row.name for row in answer.accounts), "the name of an account")
+    _all(HASH, (row.hash for row in answer.keys), "the hash of a key")
+    _all(KEY_ID, (row.id for row in answer.keys), "the id of a key")
+    _once((row.id for row in answer.accounts), len(answer.accounts), "id of an account")
+    _once((row.name for row in answer.accounts), len(answer.accounts), "name of an account")
+    _once((row.hash for row in answer.keys), len(answer.keys), "hash of a key")
+    _once(((row.account, row.pk) for row in answer.sites), len(answer.sites), "site")
+    for site in answer.sites:
+        if site.origins and any(origin != ANY_ORIGIN and origin_of(origin) != origin for origin in site.origins):
+            raise Unsound("the origins of a site: expected origins as browsers send them, or *")
+    if answer.since is None:
+        if answer.gone != Gone():
+            raise Unsound("gone: expected nothing where the answer is all there is")
+    elif answer.since > answer.state[1]:
+        raise Unsound("since: expected no later version than that of the state")
+
+
+def _all(pattern: re.Pattern[str], texts: Iterable[str], what: str) -> None:
+    matches = pattern.fullmatch
+    if not all(matches(text) for text in texts):
+        raise Unsound(f"{what}: expected {pattern.pattern}, got something else")
+
+
+def _once(values: Iterable[object], count: int, what: str) -> None:
+    if len(set(values)) != count:
+        raise Unsound(f"the {what} came twice")
+
+
+def _size_of_account(row: Account) -> int:
+    return 2 * COST + len(row.id) + len(row.name)
+
+
+def _size_of_key(row: Key) -> int:
+    return 2 * COST + len(row.hash) + WIDE * len(row.site or "")
+
+
+def _size_of_site(row: Site) -> int:
+    return 2 * COST + WIDE * len(row.pk) + sum(COST // 2 + len(origin) for origin in row.origins)
+
+
+class Directory:
+    """All that was taken. Many threads may look up; one at a time may take.
+
+    most_mb: memory that its rows may have, about.
+    """
+
+    def __init__(self, most_mb: float):
+        self.state: State | None = None
+        self._room = Room("directory", most_mb * 1_000_000)
+        self._accounts: dict[str, Account] = {}
+        self._ids: dict[str, str] = {}
+        self._keys: dict[bytes, Key] = {}
+        self._sites: dict[tuple[str, str], Site] = {}
+
+    def take(self, answer: Answer) -> None:
+        """Raises DoesNotFit, Stale or TooLarge, and nothing has changed.
+
+        A delta costs its rows, and all keys and sites once where accounts are gone; the whole costs about 2 us a row.
+        """
+        state = State(*answer.state)
+        if answer.since is None:
+            self._take_whole(answer, state)
+        else:
+            self._take_delta(answer, state)
+
+    def _take_whole(self, answer: Answer, state: State) -> None:
+        if self.state and state.word == self.state.word and state.version < self.state.version:
+            raise Stale(f"expected version {self.state.version} or later, got {state.version}")
+        size = _size_of(answer)
+        if size > self._room.most:
+            raise TooLarge(f"expected at most {self._room.most} bytes in memory, got about {size}")
+        accounts = {row.id: row for row in answer.accounts}
+        ids = {row.name: row.id for row in answer.accounts}
+        keys = {bytes.fromhex(row.hash): row for row in answer.keys}
+        sites = {(row.account, row.pk): row for row in answer.sites}
+        self._accounts, self._ids, self._keys, self._sites = accounts, ids, keys, sites
+        self._room.held, self.state = size, state
+
+    def _take_delta(self, answer: Answer, state: State) -> None:
+        if self.state != (state.word, answer.since):
+            raise DoesNotFit("expected a change of the state that is known, got that of another")
+        left = self._room.held + _size_of(answer)  # more than it will be, where rows take the place of others
+        if left > self._room.most and left - self._replaced(answer) > self._room.most:
+            raise TooLarge(f"expected at most {self._room.most} bytes in memory, got about {left}")
+        for id_ in answer.gone.accounts:
+            self._drop_account(id_)
+        for hash_ in answer.gone.keys:
+            self._drop_key(hash_)
+        for place in answer.gone.sites:
+            self._drop_site(place)
+        for account in answer.accounts:
+            self._put_account(account)
+        for key in answer.keys:
+            self._drop_key(key.hash)
+            self._keys[bytes.fromhex(key.hash)] = key
+            self._room.held += _size_of_key(key)
+        for site in answer.sites:
+            self._drop_site((site.account, site.pk))
+            self._sites[site.account, site.pk] = site
+            self._room.held += _size_of_site(site)
+        if answer.gone.accounts:
+            self._drop_orphans()
+        self.state = state
+
+    def _replaced(self, answer: Answer) -> int:
+        """Bytes of rows that others take the place of."""
+        accounts = (self._accounts.get(row.id) for row in answer.accounts)
+        keys = (self._keys.get(bytes.fromhex(row.hash)) for row in answer.keys)
+        sites = (self._sites.get((row.account, row.pk)) for row in answer.sites)
+        return (
+            sum(_size_of_account(row) for row in accounts if row)
+            + sum(_size_of_key(row) for row in keys if row)
+            + sum(_size_of_site(row) for row in sites if row)
+        )
+
+    def _put_account(self, account: Account) -> None:
+        self._drop_account(account.id)
+        if holder := self._ids.get(account.name):  # another had the name before
+            self._drop_account(holder)
+        self._accounts[account.id], self._ids[account.name] = account, account.id
+        self._room.held += _size_of_account(account)
+
+    def _drop_account(self, id_: str) -> None:
+        if row := self._accounts.pop(id_, None):
+            del self._ids[row.name]
+            self._room.held -= _size_of_account(row)
+
+    def _drop_key(self, hash_: str) -> None:
+        if row := self._keys.pop(bytes.fromhex(hash_), None):
+            self._room.held -= _size_of_key(row)
+
+    def _drop_site(self, place: tuple[str, str]) -> None:
+        if row := self._sites.pop(place, None):
+            self._room.held -= _size_of_site(row)
+
+    def _drop_orphans(self) -> None:
+        """Keys and sites of accounts that are gone."""
+        for key in [row for row in self._keys.values() if row.account not in self._accounts]:
+            self._drop_key(key.hash)
+        for place in [place for place in self._sites if place[0] not in self._accounts]:
+            self._drop_site(place)
+
+    def answer(self) -> Answer:
+        """All there is; raises LookupError where nothing was taken."""
+        if not self.state:
+            raise LookupError("no directory was taken")
+        return Answer(
+            self.state, None, list(self._accounts.values()), list(self._keys.values()), list(self._sites.values())
+        )
+
+    def key_of(self, secret: bytes, now: float) -> Key | None:
+        """The key with this secret, if it is good now. now: epoch seconds.  About 1 us."""
+        key = self._keys.get(hashlib.sha256(secret).digest())
+        if key is None or key.account not in self._accounts or (key.expires_s is not None and now >= key.expires_s):
+            return None
+        return key
+
+    def account_named(self, name: str) -> Account | None:
+        id_ = self._ids.get(name)
+        return None if id_ is None else self._accounts.get(id_)
+
+    def account(self, id_: str) -> Account | None:
+        return self._accounts.get(id_)
+
+    def site(self, account: str, pk: str) -> Site | None:
+        return self._sites.get((account, pk)) if account in self._accounts else None
+
+    def __len__(self) -> int:
+        """Rows."""
+        return len(self._accounts) + len(self._keys) + len(self._sites)
+
+
+def _size_of(answer: Answer) -> int:
+    """Bytes of memory that its rows take, about."""
+    return (
+        sum(map(_size_of_account, answer.accounts))
+        + sum(map(_size_of_key, answer.keys))
+        + sum(map(_size_of_site, answer.sites))
+    )
