@@ -34,6 +34,8 @@ KEY_LETTERS = 16
 HOW_TO_MAKE = "make new ones with `openssl rand -hex 32`"
 WRITE, READ, ADMIN = "write", "read", "admin"
 ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
+INTERNAL = "internal"
+"""What a service of HailWhale itself may, by HAILWHALE_INTERNAL_KEY; no other key has this right."""
 ANY_MODULE, COUNTS, DECISIONS, ADMINISTRATION = "any", "counts", "decisions", "admin"
 
 # What proxies add to a request; beside these, all that is of the kind of X-Forwarded-For.
@@ -175,6 +177,8 @@ RIGHTS = (
     Right("/sites", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/sites/<pk:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/journal", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    # what the services tell each other
+    Right("/internal/directory", GET, INTERNAL, Pages.NONE, ADMINISTRATION),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),
@@ -277,8 +281,8 @@ class Caller:
         return right is None or right in self.rights
 
     def opens(self, right: Right) -> bool:
-        """Whether the key, or the user, opens a route."""
-        return self.may(right.key) or right.of_user in self.rights
+        """Whether the key, or the user, opens a route. What is internal opens to no user."""
+        return self.may(right.key) or (right.key != INTERNAL and right.of_user in self.rights)
 
 
 class Access:
@@ -295,6 +299,7 @@ class Access:
         keys = {WRITE: settings.write_key, READ: settings.read_key, ADMIN: settings.admin_key}
         # as the environment has them, whose bytes need not be UTF-8
         self._keys = {right: key.encode("utf-8", "surrogateescape") for right, key in keys.items()}
+        self._internal_key = settings.internal_key.encode("utf-8", "surrogateescape")
         self._nobody = Caller(account)
         self._anybody = Caller(account, ALL_RIGHTS)
         self._own_name = _host_of(bind)
@@ -303,6 +308,15 @@ class Access:
         listed = settings.allowed_origins
         self._origins = frozenset(listed)
         self._any_origin = ANY_ORIGIN in listed or (self.locked and not listed)
+
+    def caller_at(self, right: Right, environ: Environ) -> Caller:
+        """Who asks for a route: at one that is internal, by the internal key as a Bearer token, and by no other."""
+        if right.key != INTERNAL:
+            return self.caller(environ)
+        scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        given = value.strip().encode("latin-1", "replace")
+        is_it = self._internal_key and scheme.lower() == "bearer" and hmac.compare_digest(self._internal_key, given)
+        return Caller(self._nobody.account, frozenset((INTERNAL,))) if is_it else self._nobody
 
     def caller(self, environ: Environ) -> Caller:
         """Who sent a request, by the key that came with it. The admin key has all rights, and so has everybody where no key is set."""

@@ -11,12 +11,13 @@ An answer of Whale, and each record of the copy on disk, is
     accounts   [id, name]
     keys       [SHA-256 of the secret, id, account, scope, site | null, public, expires | null]       expires: epoch seconds
     sites      [account, pk, open, origins, pixels]
-    gone       of a delta: ids of accounts, hashes of keys, [account, pk] of sites
+    gone       of a delta: ids of accounts, [account, id] of keys, [account, pk] of sites
 
-A row may grow at its end: fields that this version does not know are passed over.
+A row may grow at its end: fields that this version does not know are passed over. A key that was revoked is gone. Whoever makes an answer
+has checked names, pks and origins; here they are only compared, so that no rule of theirs makes all of an answer unsound.
 
 Promise: `Directory.take` takes all of an answer or, where it raises, nothing of it. Nothing is taken that no holder of the internal key
-has signed. A secret that was found was made by Whale, has not expired, and its account exists.
+has signed. A secret that was found was made by Whale, was not revoked, has not expired, and its account exists.
 Not promised: that an answer is the newest one. Whoever can repeat an old answer of another word to Hail is believed; so let Hail ask Whale
 over https, or in a network of your own.
 """
@@ -30,29 +31,31 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from hail.room import COST, WIDE, Room
-from hail.settings import origin_of
 
 FORM = b"hwd1"
+CONTENT_TYPE = "application/vnd.hailwhale.directory"
 HEAD = re.compile(rb"hwd1 ([1-9][0-9]{0,9}) ([0-9a-f]{64})\n")
 LONGEST_HEAD = len(FORM) + 1 + 10 + 1 + 64 + 1
 PURPOSE = b"hailwhale:directory"
 
 BROWSER = "browser"
 Scope = Literal["write", "read", "admin", "browser"]
+Pixels = Literal["referer", "any"]
 SECRET = re.compile(rb"hw_[wrab]_[A-Za-z0-9_-]{43}")
 """A secret by its form. What has another is no key of the directory, and nobody needs to be asked about it."""
 
-NAME = re.compile(r"(?!_)[A-Za-z0-9._-]{1,64}")
 ACCOUNT_ID = re.compile(r"[a-z0-9]{10}|default", re.IGNORECASE)
 KEY_ID = re.compile(r"[0-9a-f]{8}")
 HASH = re.compile(r"[0-9a-f]{64}")
 WORD = re.compile(r"[A-Za-z0-9_-]{8,64}")
+STATE = re.compile(r"([A-Za-z0-9_-]{8,64})\.(0|[1-9][0-9]{0,15})")
 ANY_ORIGIN = "*"
+NO_ORIGINS = ("", "null")
+"""What no site can list: a page that has no origin, or keeps it to itself."""
 
 Short = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-Pk = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 Hash = Annotated[str, msgspec.Meta(min_length=64, max_length=64)]
-Origin = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -82,12 +85,23 @@ class State(NamedTuple):
     word: str
     version: int
 
+    @property
+    def text(self) -> str:
+        """As a tag of HTTP, and in an address."""
+        return f"{self.word}.{self.version}"
+
+
+def state_of(text: str) -> State | None:
+    """The state with this text; None where it is none."""
+    found = STATE.fullmatch(text)
+    return State(found[1], int(found[2])) if found else None
+
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """id: 10 letters, drawn once and never again, or `default`; keys in Redis and messages name it.  name: as people write it."""
 
     id: Short
-    name: Short
+    name: Text
 
 
 class Key(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -97,7 +111,7 @@ class Key(msgspec.Struct, array_like=True, frozen=True, gc=False):
     id: Short
     account: Short
     scope: Scope
-    site: Pk | None = None
+    site: Text | None = None
     public: bool = False
     expires_s: Number | None = None
 
@@ -106,22 +120,24 @@ class Site(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """open: for browsers.  origins: pages that may use its browser keys, or `*`.  pixels: `any` lets in images that name no page."""
 
     account: Short
-    pk: Pk
+    pk: Text
     open: bool = False
-    origins: Annotated[tuple[Origin, ...], msgspec.Meta(max_length=1000)] = ()
-    pixels: Literal["referer", "any"] = "referer"
+    origins: tuple[str, ...] = ()
+    pixels: Pixels = "referer"
 
     def lists(self, origin: str) -> bool:
         """Whether a page of this origin may use its browser keys. origin: as a browser sends it."""
-        return self.open and (origin.lower() in self.origins or ANY_ORIGIN in self.origins)
+        if not self.open or origin in NO_ORIGINS:
+            return False
+        return origin.lower() in self.origins or ANY_ORIGIN in self.origins
 
 
 class Gone(msgspec.Struct, array_like=True, frozen=True):
-    """What a delta takes away: ids of accounts, hashes of keys, account and pk of sites."""
+    """What a delta takes away: ids of accounts, account and id of keys, account and pk of sites."""
 
     accounts: tuple[Short, ...] = ()
-    keys: tuple[Hash, ...] = ()
-    sites: tuple[tuple[Short, Pk], ...] = ()
+    keys: tuple[tuple[Short, Short], ...] = ()
+    sites: tuple[tuple[Short, Text], ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -186,16 +202,12 @@ def _check(answer: Answer) -> None:
     """What the types of the rows do not say. Raises Unsound."""
     _all(WORD, (answer.state[0],), "the word of the state")
     _all(ACCOUNT_ID, (row.id for row in answer.accounts), "the id of an account")
-    _all(NAME, (row.name for row in answer.accounts), "the name of an account")
     _all(HASH, (row.hash for row in answer.keys), "the hash of a key")
     _all(KEY_ID, (row.id for row in answer.keys), "the id of a key")
     _once((row.id for row in answer.accounts), len(answer.accounts), "id of an account")
-    _once((row.name for row in answer.accounts), len(answer.accounts), "name of an account")
     _once((row.hash for row in answer.keys), len(answer.keys), "hash of a key")
+    _once(((row.account, row.id) for row in answer.keys), len(answer.keys), "key of an account")
     _once(((row.account, row.pk) for row in answer.sites), len(answer.sites), "site")
-    for site in answer.sites:
-        if site.origins and any(origin != ANY_ORIGIN and origin_of(origin) != origin for origin in site.origins):
-            raise Unsound("the origins of a site: expected origins as browsers send them, or *")
     if answer.since is None:
         if answer.gone != Gone():
             raise Unsound("gone: expected nothing where the answer is all there is")
@@ -219,7 +231,7 @@ def _size_of_account(row: Account) -> int:
 
 
 def _size_of_key(row: Key) -> int:
-    return 2 * COST + len(row.hash) + WIDE * len(row.site or "")
+    return 3 * COST + len(row.hash) + WIDE * len(row.site or "")
 
 
 def _size_of_site(row: Site) -> int:
@@ -238,6 +250,7 @@ class Directory:
         self._accounts: dict[str, Account] = {}
         self._ids: dict[str, str] = {}
         self._keys: dict[bytes, Key] = {}
+        self._hashes: dict[tuple[str, str], bytes] = {}  # by account and id of a key
         self._sites: dict[tuple[str, str], Site] = {}
 
     def take(self, answer: Answer) -> None:
@@ -260,8 +273,9 @@ class Directory:
         accounts = {row.id: row for row in answer.accounts}
         ids = {row.name: row.id for row in answer.accounts}
         keys = {bytes.fromhex(row.hash): row for row in answer.keys}
+        hashes = {(row.account, row.id): hash_ for hash_, row in keys.items()}
         sites = {(row.account, row.pk): row for row in answer.sites}
-        self._accounts, self._ids, self._keys, self._sites = accounts, ids, keys, sites
+        self._accounts, self._ids, self._keys, self._hashes, self._sites = accounts, ids, keys, hashes, sites
         self._room.held, self.state = size, state
 
     def _take_delta(self, answer: Answer, state: State) -> None:
@@ -272,16 +286,16 @@ class Directory:
             raise TooLarge(f"expected at most {self._room.most} bytes in memory, got about {left}")
         for id_ in answer.gone.accounts:
             self._drop_account(id_)
-        for hash_ in answer.gone.keys:
-            self._drop_key(hash_)
+        for place in answer.gone.keys:
+            self._drop_key(place)
         for place in answer.gone.sites:
             self._drop_site(place)
         for account in answer.accounts:
-            self._put_account(account)
+            self._drop_account(account.id)
+            self._accounts[account.id], self._ids[account.name] = account, account.id
+            self._room.held += _size_of_account(account)
         for key in answer.keys:
-            self._drop_key(key.hash)
-            self._keys[bytes.fromhex(key.hash)] = key
-            self._room.held += _size_of_key(key)
+            self._put_key(key)
         for site in answer.sites:
             self._drop_site((site.account, site.pk))
             self._sites[site.account, site.pk] = site
@@ -293,7 +307,8 @@ class Directory:
     def _replaced(self, answer: Answer) -> int:
         """Bytes of rows that others take the place of."""
         accounts = (self._accounts.get(row.id) for row in answer.accounts)
-        keys = (self._keys.get(bytes.fromhex(row.hash)) for row in answer.keys)
+        hashes = (self._hashes.get((row.account, row.id)) for row in answer.keys)
+        keys = (self._keys.get(hash_) for hash_ in hashes if hash_)
         sites = (self._sites.get((row.account, row.pk)) for row in answer.sites)
         return (
             sum(_size_of_account(row) for row in accounts if row)
@@ -301,21 +316,23 @@ class Directory:
             + sum(_size_of_site(row) for row in sites if row)
         )
 
-    def _put_account(self, account: Account) -> None:
-        self._drop_account(account.id)
-        if holder := self._ids.get(account.name):  # another had the name before
-            self._drop_account(holder)
-        self._accounts[account.id], self._ids[account.name] = account, account.id
-        self._room.held += _size_of_account(account)
-
     def _drop_account(self, id_: str) -> None:
         if row := self._accounts.pop(id_, None):
-            del self._ids[row.name]
+            if self._ids.get(row.name) == id_:  # else another has taken the name
+                del self._ids[row.name]
             self._room.held -= _size_of_account(row)
 
-    def _drop_key(self, hash_: str) -> None:
-        if row := self._keys.pop(bytes.fromhex(hash_), None):
-            self._room.held -= _size_of_key(row)
+    def _put_key(self, key: Key) -> None:
+        hash_ = bytes.fromhex(key.hash)
+        self._drop_key((key.account, key.id))
+        if other := self._keys.get(hash_):
+            self._drop_key((other.account, other.id))
+        self._keys[hash_], self._hashes[key.account, key.id] = key, hash_
+        self._room.held += _size_of_key(key)
+
+    def _drop_key(self, place: tuple[str, str]) -> None:
+        if hash_ := self._hashes.pop(place, None):
+            self._room.held -= _size_of_key(self._keys.pop(hash_))
 
     def _drop_site(self, place: tuple[str, str]) -> None:
         if row := self._sites.pop(place, None):
@@ -323,8 +340,8 @@ class Directory:
 
     def _drop_orphans(self) -> None:
         """Keys and sites of accounts that are gone."""
-        for key in [row for row in self._keys.values() if row.account not in self._accounts]:
-            self._drop_key(key.hash)
+        for place in [place for place in self._hashes if place[0] not in self._accounts]:
+            self._drop_key(place)
         for place in [place for place in self._sites if place[0] not in self._accounts]:
             self._drop_site(place)
 

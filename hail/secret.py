@@ -24,7 +24,7 @@ _UNPRINTED = re.compile("[\0\ufeff]")  # every second letter, where UTF-16 was r
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """The keys in force."""
-    keys = settings.write_key, settings.read_key, settings.admin_key, settings.pixel_key
+    keys = settings.write_key, settings.read_key, settings.admin_key, settings.pixel_key, settings.internal_key
     return (*(key for key in keys if key), *reversed(signing_keys(settings)))
 
 

@@ -115,6 +115,12 @@ class Settings:
         "secret",
         "key for every route, and the only one for routes that reset counts or define decisions; required off loopback",
     )
+    internal_key: str = setting(
+        "",
+        "secret",
+        "secret by which Hail asks Whale for the directory of accounts, the same on all machines. Leave empty to have the account "
+        "`default` alone; `hailwhale up` makes one",
+    )
     pixel_key: str = setting(
         "", "secret", "secret that encrypts the pk of a pixel (`hailwhale pixel`). Leave empty to refuse such pixels"
     )
@@ -610,6 +616,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "PERIODS": _periods,
     "KINDS": _kinds,
     "METRICS": _metrics,
+    "INTERNAL_KEY": _secret("INTERNAL_KEY"),
     "PIXEL_KEY": _secret("PIXEL_KEY"),
     "SECRET": _secret("SECRET", MOST_SECRETS),
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",

@@ -23,6 +23,7 @@
     POST /update_count_to  {"added": {metric: number}}: a bucket was set
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /users /keys /sites /journal   of the account                    POST, DELETE: as docs/http/accounts.md says
+    GET  /internal/directory   accounts, keys and sites, for Hail
     GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
     GET  /login          a form; POST /login logs a user in by a cookie, POST /logout out
@@ -61,6 +62,7 @@ from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
 from whale.routes.graphs import GraphRoutes
+from whale.routes.internal import InternalRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.login import LoginRoutes
 from whale.routes.notes import NoteRoutes
@@ -90,6 +92,7 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
     LoginRoutes(door, logins).add_to(app)
     AccountRoutes(door, whale, passwords, os.urandom).add_to(app)
+    InternalRoutes(door, whale, os.urandom).add_to(app)
     for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

@@ -25,6 +25,7 @@ from hail.directory import (
     answer_of,
     read_record,
     record_of,
+    state_of,
 )
 
 INTERNAL = "i" * 32
@@ -134,6 +135,9 @@ def test_names_and_sites_are_found() -> None:
         (Site(ANN, "shop", False, ("https://shop.example",)), "https://shop.example", False),
         (Site(ANN, "shop", True, ("*",)), "https://anything.example", True),
         (Site(ANN, "shop", True), "https://shop.example", False),
+        (Site(ANN, "shop", True, ("*",)), "null", False),
+        (Site(ANN, "shop", True, ("null", "")), "null", False),
+        (Site(ANN, "shop", True, ("null", "")), "", False),
     ],
 )
 def test_a_site_lists_its_pages(site: Site, origin: str, lists: bool) -> None:
@@ -150,7 +154,7 @@ def test_what_belongs_to_no_account_is_not_found() -> None:
 def test_a_delta_changes_its_rows_alone() -> None:
     directory = taken(WHOLE)
     closed = Site(ANN, "shop", False)
-    directory.take(Answer(State(WORD, 9), 7, [Account(BEN, "ben")], [READS], [closed], Gone((), (HASHES["w"],))))
+    directory.take(Answer(State(WORD, 9), 7, [Account(BEN, "ben")], [READS], [closed], Gone((), ((ANN, "00000001"),))))
     assert directory.state == (WORD, 9)
     assert directory.key_of(SECRETS["w"], NOW) is None
     assert directory.key_of(SECRETS["r"], NOW) == READS
@@ -169,6 +173,29 @@ def test_a_name_that_was_taken_anew_is_another_account() -> None:
     directory = taken(WHOLE, Answer(State(WORD, 9), 7, [Account(BEN, "ann")], [READS], gone=Gone((ANN,))))
     assert directory.account_named("ann") == Account(BEN, "ann")
     assert directory.key_of(SECRETS["w"], NOW) is None
+
+
+def test_names_that_two_accounts_exchange_are_right_after_the_delta() -> None:
+    both = Answer(State(WORD, 7), None, [Account(ANN, "ann"), Account(BEN, "ben")], [WRITES, READS])
+    swapped = taken(both, Answer(State(WORD, 9), 7, [Account(ANN, "ben"), Account(BEN, "ann")]))
+    assert swapped.account_named("ann") == Account(BEN, "ann")
+    assert swapped.account_named("ben") == Account(ANN, "ben")
+    assert swapped.key_of(SECRETS["w"], NOW) == WRITES
+    assert swapped._room.held == taken(both)._room.held
+
+
+def test_a_name_that_is_read_twice_while_it_moves_is_mended_by_the_next_delta() -> None:
+    directory = taken(Answer(State(WORD, 7), None, [Account(ANN, "ann"), Account(BEN, "ann")], [WRITES]))
+    directory.take(Answer(State(WORD, 9), 7, [Account(ANN, "anna"), Account(BEN, "ann")]))
+    assert directory.account_named("anna") == Account(ANN, "anna")
+    assert directory.account_named("ann") == Account(BEN, "ann")
+    assert directory.key_of(SECRETS["w"], NOW) == WRITES
+
+
+def test_a_key_with_another_secret_takes_the_place_of_the_one_before() -> None:
+    directory = taken(WHOLE, Answer(State(WORD, 8), 7, [], [Key(HASHES["a"], "00000001", ANN, "admin")]))
+    assert directory.key_of(SECRETS["w"], NOW) is None
+    assert directory.key_of(SECRETS["a"], NOW) == Key(HASHES["a"], "00000001", ANN, "admin")
 
 
 def test_a_renamed_account_leaves_its_name_free() -> None:
@@ -308,45 +335,32 @@ def changed(row: list[Any], at: int, value: Any) -> list[Any]:
         {**BODY, "accounts": [ANN]},
         {**BODY, "accounts": [[ANN]]},
         {**BODY, "accounts": [[ANN, "ann"], [ANN, "anna"]]},
-        {**BODY, "accounts": [[ANN, "ann"], [BEN, "ann"]]},
         {**BODY, "accounts": [["ann", "ann"]]},
         {**BODY, "accounts": [["ann:ann:an", "ann"]]},
-        *(
-            {**BODY, "accounts": [[ANN, name]]}
-            for name in ("", "_ann", "a:b", "a/b", "{a}", "a\0", "ä", "😀", "a" * 65, "a\n", 1)
-        ),
+        {**BODY, "accounts": [[ANN, ""]]},
+        {**BODY, "accounts": [[ANN, 1]]},
         *({**BODY, "keys": [changed(KEY, 0, hash_)]} for hash_ in ("", "0" * 63, "g" * 64, "A" * 64, None, 1)),
         *({**BODY, "keys": [changed(KEY, 1, id_)]} for id_ in ("", "0000000", "0000000g", "00000001\n", 1, None)),
         {**BODY, "keys": [changed(KEY, 2, None)]},
         *({**BODY, "keys": [changed(KEY, 3, scope)]} for scope in ("", "Write", "root", None, ["write"])),
-        *({**BODY, "keys": [changed(KEY, 4, site)]} for site in ("", 1, ["shop"], "a" * 1001)),
+        *({**BODY, "keys": [changed(KEY, 4, site)]} for site in ("", 1, ["shop"])),
         *({**BODY, "keys": [changed(KEY, 5, public)]} for public in (None, 0, "false")),
         *({**BODY, "keys": [changed(KEY, 6, expires)]} for expires in (-1, 1.5, "1", True, 2**60)),
         {**BODY, "keys": [KEY[:3]]},
         {**BODY, "keys": [KEY, KEY]},
-        *({**BODY, "sites": [changed(SITE, 1, pk)]} for pk in ("", None, ["shop"], "a" * 1001)),
+        {**BODY, "keys": [KEY, changed(KEY, 0, HASHES["r"])]},
+        *({**BODY, "sites": [changed(SITE, 1, pk)]} for pk in ("", None, ["shop"])),
         *({**BODY, "sites": [changed(SITE, 2, open_)]} for open_ in (None, 1, "true")),
         *(
             {**BODY, "sites": [changed(SITE, 3, origins)]}
-            for origins in (
-                None,
-                "https://shop.example",
-                [""],
-                ["shop.example"],
-                ["https://Shop.example"],
-                ["https://shop.example/"],
-                ["https://shop.example:443"],
-                ["javascript:x"],
-                ["*", "null"],
-                ["https://" + "a" * 300],
-                ["https://shop.example"] * 1001,
-            )
+            for origins in (None, "https://shop.example", [1], [["https://shop.example"]])
         ),
         *({**BODY, "sites": [changed(SITE, 4, pixels)]} for pixels in ("", "none", None, True)),
         {**BODY, "sites": [SITE, SITE]},
         {**BODY, "gone": [[ANN], [], []]},
         {**BODY, "since": 6, "gone": [ANN]},
-        {**BODY, "since": 6, "gone": [[], ["no hash"], []]},
+        {**BODY, "since": 6, "gone": [[], ["no pair"], []]},
+        {**BODY, "since": 6, "gone": [[], [[ANN]], []]},
         {**BODY, "since": 6, "gone": [[], [], [ANN]]},
     ],
     ids=lambda body: str(body)[:80],
@@ -385,3 +399,27 @@ def test_ten_thousand_accounts_fit() -> None:
     assert 0.5 * directory._room.held < held < directory._room.held
     directory.take(change)
     assert len(directory) == 60_000
+
+
+def test_names_that_only_whale_checks_leave_an_answer_sound() -> None:
+    site = Site(ANN, "p" * 5000, True, ("https://" + "a" * 1000, "no origin", "*"))
+    answer = Answer(State(WORD, 7), None, [Account(ANN, "_ann"), Account(BEN, "ä/{:}")], [], [site])
+    assert answer_of(record_of(answer, INTERNAL), INTERNAL) == answer
+
+
+def test_a_state_has_a_text() -> None:
+    assert State(WORD, 7).text == "word-of-one-1.7"
+    assert state_of("word-of-one-1.7") == State(WORD, 7)
+    for text in (
+        "",
+        "7",
+        WORD,
+        f"{WORD}.",
+        f"{WORD}.-1",
+        f"{WORD}.07",
+        f"{WORD}.7 ",
+        f"{WORD}.{'9' * 17}",
+        "a.7",
+        ".7",
+    ):
+        assert state_of(text) is None

@@ -221,7 +221,7 @@ def test_each_header_of_ours_is_in_the_table_of_headers() -> None:
 
 def user_of(row: access.Right) -> str:
     """The right that a user needs, as people read it; Hail knows no users."""
-    if row.key is None or f"{row.methods[0]} {row.rule}" not in WHALE:
+    if row.key in (None, access.INTERNAL) or f"{row.methods[0]} {row.rule}" not in WHALE:
         return "none" if row.key is None else "no user"
     return row.of_user.replace(":", " ") if row.module != access.ANY_MODULE else "any"
 

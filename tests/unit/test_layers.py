@@ -130,10 +130,11 @@ EDGES = {
 }
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
+    "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
     "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
     "access": (
-        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by methods_of "
-        "Pages preflight right_of"
+        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by "
+        "methods_of Pages preflight right_of"
     ),
     "binds": "address_of check_free url_of",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
@@ -366,7 +367,7 @@ def test_the_state_of_all_parts_is_known_to_those_who_show_it_alone() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("accounts", "counting", "decisions", "login", "notes", "questions", "service", "shares")
+    subjects = ("accounts", "counting", "decisions", "internal", "login", "notes", "questions", "service", "shares")
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

@@ -590,6 +590,10 @@ class JournalAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(description="Number of changes, at most 10,000.")] = 100
 
 
+class DirectorySeen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    since: Annotated[str | None, Meta(description="State whose changes are asked for. Omit for all.")] = None
+
+
 class UserShown(msgspec.Struct, kw_only=True):
     name: str
     rights: dict[str, str]

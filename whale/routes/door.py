@@ -137,15 +137,16 @@ class Door:
         Where a user came: NotAllowed, TooSoon, Busy, Unavailable.
         """
         environ = bottle.request.environ
-        caller = environ[CALLER] = self.access.caller(environ)
+        caller = environ[CALLER] = self.access.caller_at(right, environ)
         if not caller.opens(right) and not (right.sealed and self.is_sealed()):
-            user = None if caller.rights else self._user(right, environ)
+            user = None if caller.rights or right.key == access.INTERNAL else self._user(right, environ)
             if user is None:
                 if right.rule == "/" and self._asks_for_a_page(environ):
                     raise Elsewhere(
                         f"/login?next={quote(f'/?{query}' if (query := environ['QUERY_STRING']) else '/', safe='')}"
                     )
-                expected = f"expected the {right.key} key: as a Bearer token, as the Basic password or as key=KEY in the address"
+                ways = "" if right.key == access.INTERNAL else ", as the Basic password or as key=KEY in the address"
+                expected = f"expected the {right.key} key: as a Bearer token{ways}"
                 raise Problem(401, Reason.UNAUTHORIZED, expected)
             environ[CALLER] = user
         if right.pages is access.Pages.OWN:
