@@ -62,12 +62,11 @@ function unknownOf(header) {
 }
 
 /** The same question as a line for a terminal, which obeys control characters in whatever is pasted: they are encoded. */
-export function curlOf(address) {
-  const { keys } = document.documentElement.dataset
+export function curlOf(address, secret = document.documentElement.dataset.keys === 'needed' && '$KEY') {
   const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`
   const asked = new URL(address, location.href)
   const fields = [...asked.searchParams].map(([name, value]) => (/\p{Cc}/u.test(value)
     ? `-d ${quoted(`${name}=${encodeURIComponent(value)}`)}` : `--data-urlencode ${quoted(`${name}=${value}`)}`))
-  const lines = [`curl -G ${quoted(asked.origin + asked.pathname)}`, ...(keys === 'needed' ? ['-H "Authorization: Bearer $KEY"'] : []), ...fields]
+  const lines = [`curl -G ${quoted(asked.origin + asked.pathname)}`, ...(secret ? [`-H "Authorization: Bearer ${secret}"`] : []), ...fields]
   return lines.join(' \\\n  ')
 }

@@ -38,11 +38,11 @@ export function fill(place, ...children) {
 }
 const nameOf = ({ id, ariaLabel, localName, textContent }) => id || ariaLabel || (localName === 'button' && textContent)
 
-/** Opens a dialog, which is gone once it is shut. */
-export function openDialog(attributes, ...children) {
+/** Opens a dialog, which is gone once it is shut. within: and once this is gone. */
+export function openDialog({ within = document.body, ...attributes }, ...children) {
   const dialog = h('dialog', attributes, ...children)
   dialog.addEventListener('close', () => dialog.remove())
-  document.body.append(dialog)
+  within.append(dialog)
   dialog.showModal()
   return dialog
 }
@@ -73,6 +73,10 @@ export async function copy(text, name) {
     field.select()
   }
 }
+
+/** A text to take along, with its button. */
+export const copied = (name, text) => h('div', { class: 'copied' }, h('pre', { tabindex: 0 }, text),
+  h('button', { type: 'button', onclick: () => copy(text, name), 'aria-label': `Copy: ${name}` }, 'Copy'))
 
 /** Hands a file to the reader. */
 export function download(name, type, text) {

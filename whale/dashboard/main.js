@@ -54,6 +54,7 @@ const VIEWS = [
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
+  { name: 'access', label: 'Access', key: 'a', without: true, load: () => import('./views/access.js') },
 ]
 
 const MINUTE = 60e3

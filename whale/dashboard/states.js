@@ -37,8 +37,8 @@ function countdown(seconds, again, signal) {
   return text
 }
 
-/** One field for the key; it stays in this tab's sessionStorage. */
-function keyField(again) {
+/** One field for the key; it stays in this tab's sessionStorage. name: of the key that opens it. */
+export function keyField(again, name = 'read') {
   const field = h('input', { type: 'password', name: 'key', autocomplete: 'off', required: true, id: 'key' })
   const given = (event) => {
     event.preventDefault()
@@ -46,7 +46,7 @@ function keyField(again) {
     again()
   }
   return h('form', { class: 'state', onsubmit: given },
-    h('label', { for: 'key' }, key.get() ? 'This key does not open it. The read key:' : 'Whale asks for the read key:'),
+    h('label', { for: 'key' }, key.get() ? `This key does not open it. The ${name} key:` : `Whale asks for the ${name} key:`),
     h('p', { class: 'ways' }, field, h('button', {}, 'Open')),
     h('p', { class: 'soft' }, 'It is kept in this tab only.'))
 }

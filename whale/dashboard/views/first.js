@@ -1,5 +1,6 @@
 /** The first minute: lines to copy, then the hit itself with every place it counted in, or why it was refused. Nothing to reload. */
-import { copy, fill, h } from '../dom.js'
+import { curlOf, questionOf } from '../api.js'
+import { copied, fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { watch } from '../stream.js'
 
@@ -10,8 +11,8 @@ export async function show(place, page) {
   const began = Date.now()
   const [waits, state, events] = [h('p', { class: 'waits' }), h('p', { class: 'soft' }), h('ol', { class: 'events' })]
   fill(place, h('section', { class: 'card first', 'aria-labelledby': 'first-title' },
-    h('h1', { id: 'first-title' }, 'Count a first hit'), h('p', {}, 'From a terminal:'), line('curl', curl(page)),
-    h('p', {}, 'From a page:'), line('tag', `<script async src="${page.hail}/count.js?pk=shop&dimensions=country"></script>`), waits, state, events))
+    h('h1', { id: 'first-title' }, 'Count a first hit'), h('p', {}, 'From a terminal:'), copied('curl', curl(page)),
+    h('p', {}, 'From a page:'), copied('tag', `<script async src="${page.hail}/count.js?pk=shop&dimensions=country"></script>`), waits, state, events))
   const wait = () => fill(waits, events.firstChild ? '' : `Waiting for the first hit, for ${f.duration(Math.round((Date.now() - began) / 1000))}.`)
   const timer = setInterval(wait, 1000)
   page.signal.addEventListener('abort', () => clearInterval(timer))
@@ -25,13 +26,7 @@ export async function show(place, page) {
   watch(page, [], { hit, refused, totals: () => {}, state: (text) => fill(state, text) })
 }
 
-const line = (name, text) => h('div', { class: 'copied' }, h('pre', { tabindex: 0 }, text),
-  h('button', { onclick: () => copy(text, name), 'aria-label': `Copy: ${name}` }, 'Copy'))
-
-const curl = ({ hail, locked }) => {
-  const fields = ['pk=shop', `'dimensions={"country": {"US": "CA"}}'`, `'metrics={"revenue": 9.5}'`].map((field) => `--data-urlencode ${field}`)
-  return [`curl -G '${hail}/count'`, ...(locked ? ['-H "Authorization: Bearer $KEY"'] : []), ...fields].join(' \\\n  ')
-}
+const curl = ({ hail }) => curlOf(hail + questionOf('count', { pk: 'shop', dimensions: '{"country": {"US": "CA"}}', metrics: '{"revenue": 9.5}' }))
 
 /** What a hit brought beside itself. A metric that is no sum comes as { kind: value }. */
 export function metricsOf(metrics) {
