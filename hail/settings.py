@@ -74,6 +74,11 @@ class Settings:
         "addresses of all Hails, such as `http://10.0.0.5:8085, https://hail.example`, for the state that Whale shows. "
         "`hailwhale up` adds its own",
     )
+    whale_url: str = setting(
+        "",
+        "URL",
+        "address at which Hail reaches Whale, such as `http://10.0.0.7:8086`. Leave empty where that is WHALE_BIND",
+    )
     live_bind: str = setting(
         "127.0.0.1:8087", "host:port", "address that the live service listens on. Leave empty to run none"
     )
@@ -208,6 +213,9 @@ class Settings:
     known_hits_mb: float = setting(8.0, "MB", "cache of checked and encoded GET hits in one Hail process")
     confirm_timeout_ms: int = setting(150, "ms", "timeout of the broker for connecting, publishing and confirming")
     breaker_s: float = setting(2.0, "s", "pause after the broker failed; meanwhile hits go to the spool")
+    directory_mb: float = setting(
+        64.0, "MB", "memory of the directory of accounts in one Hail process. A larger one is not taken"
+    )
     spool_max_mb: int = setting(1024, "MB", "size of the spool folder. When it is full Hail answers 503")
     spool_file_mb: int = setting(4, "MB", "size at which a spool file is sealed")
     spool_max_age_s: int = setting(
@@ -382,6 +390,13 @@ def origin_of(word: str) -> str:
         return ""
     own = {"http": "80", "https": "443"}[match["scheme"]]
     return word.lower().removesuffix(f":{own}")
+
+
+def _whale_url(text: str) -> str:
+    url = text.lower().removesuffix("/")
+    if url and not origin_of(url):
+        raise SettingsError(f"{PREFIX}WHALE_URL: expected an address such as http://10.0.0.7:8086, got {text!r}")
+    return url
 
 
 def _hail_urls(text: str) -> tuple[str, ...]:
@@ -608,6 +623,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "HAIL_BIND": _bind("HAIL_BIND"),
     "WHALE_BIND": _bind("WHALE_BIND"),
     "HAIL_URLS": _hail_urls,
+    "WHALE_URL": _whale_url,
     "LIVE_BIND": lambda text: text and _bind("LIVE_BIND")(text),
     "LIVE_URL": _live_url,
     "BROKER_URL": _broker_url,

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bottle
 
@@ -36,6 +36,9 @@ from hail.problem import Unrouted
 from hail.publish import Publisher
 from hail.settings import Settings, load
 
+if TYPE_CHECKING:
+    from hail.informed import Informed  # which makes metrics, and is there only where an internal key is set
+
 log = logging.getLogger("hail.web")
 
 FLUSH_S = 120
@@ -48,9 +51,9 @@ PREFLIGHT = access.preflight("Content-Encoding")
 class Hail(bottle.Bottle):
     """The routes. What counts, the many, takes a short way past Bottle's request and response."""
 
-    def __init__(self, acceptor: Acceptor, account: str):
+    def __init__(self, acceptor: Acceptor, account: str, informed: "Informed | None" = None):
         super().__init__()
-        self.acceptor = acceptor
+        self.acceptor, self.informed = acceptor, informed
         self.access = access.Access(acceptor.settings, acceptor.settings.hail_bind, account)
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
@@ -167,17 +170,25 @@ class Hail(bottle.Bottle):
         self.acceptor.publisher.start()
         status = self.acceptor.publisher.status()
         ready = status["spool"] == "ok"  # with a broker, too, a hit is taken only where there is room for it
-        return json_answer(200 if ready else 503, {"ready": ready, **status}, {})
+        known = {}
+        if self.informed:
+            age = self.informed.age_s()
+            known = {"directory_age_s": None if age is None else round(age, 1)}
+        return json_answer(200 if ready else 503, {"ready": ready, **status, **known}, {})
 
     def metrics(self, caller: Caller, environ: Environ) -> HttpAnswer:
         return answer(200, exposition(), CONTENT_TYPE, {})
 
 
 def make_app(
-    settings: Settings, publisher: Publisher, clock: Callable[[], float] = time.time, account: str = ACCOUNT
+    settings: Settings,
+    publisher: Publisher,
+    clock: Callable[[], float] = time.time,
+    account: str = ACCOUNT,
+    informed: "Informed | None" = None,
 ) -> Hail:
-    """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are."""
-    return Hail(Acceptor(settings, publisher, clock), account)
+    """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
+    return Hail(Acceptor(settings, publisher, clock), account, informed)
 
 
 def __getattr__(name: str) -> Any:
@@ -192,5 +203,11 @@ def __getattr__(name: str) -> Any:
     sys.setswitchinterval(TURN_S)
     publisher = Publisher(settings)
     atexit.register(publisher.close)
-    globals()["application"] = app = make_app(settings, publisher)
+    informed = None
+    if settings.internal_key:
+        from hail.informed import Informed
+
+        informed = Informed(settings)
+        informed.start()
+    globals()["application"] = app = make_app(settings, publisher, informed=informed)
     return app

@@ -130,16 +130,6 @@ def hailwhale(root: Path, farm: Farm, *words: str, code: int = 0) -> None:
     assert done.returncode == code, done.stdout + done.stderr
 
 
-def leaves_none(farm: Farm) -> bool:
-    """Whether the worker, once stopped, leaves no message: what it held unconfirmed, no part of the depth, it gives back."""
-    wait_until(lambda: not farm.depth(), what="an empty queue")
-    farm.worker.stop()
-    if farm.depth():
-        farm.worker.start()
-        return False
-    return True
-
-
 def restart(root: Path, *programs: Program, **settings: str) -> None:
     """settings: without the prefix."""
     for program in programs:
@@ -170,8 +160,9 @@ def test_a_message_of_version_1_counts_once_whichever_worker_is_killed(
         if word:
             farm.worker.dies()
     wait_until(lambda: are_counted(farm, one), what="the hits")
-    wait_until(lambda: leaves_none(farm), what="no message")
-    assert not farm.depth(dead_name(farm.settings))
+    wait_until(lambda: not farm.depth(), what="an empty queue")
+    farm.worker.stop()
+    assert farm.depth() == farm.depth(dead_name(farm.settings)) == 0
     assert are_counted(farm, one)
     assert farm.audit_closes()
 
@@ -196,8 +187,8 @@ def test_a_message_of_version_2_waits_with_the_dead_ones_of_a_worker_before(farm
     farm.worker.start()
     hailwhale(ROOT, farm, "doctor", "--replay")
     wait_until(lambda: are_counted(farm, two), what="the hits of both")
-    wait_until(lambda: leaves_none(farm), what="no message")
-    assert not farm.depth(dead)
+    farm.worker.stop()
+    assert farm.depth() == farm.depth(dead) == 0
     assert are_counted(farm, two)
     assert farm.audit_closes()
 
@@ -287,12 +278,12 @@ def test_an_import_through_workers_of_each_version_counts_each_row_once(
     assert "4,950 of 4,950 rows handed to RabbitMQ" in importing.ends()
     farm.worker.dies()
     restart(there, farm.worker)
-    wait_until(lambda: sum(row.hits for row in store.audit(ACCOUNT)) == 4950, what="all rows")
-    wait_until(lambda: leaves_none(farm), what="no message")
+    wait_until(lambda: sum(row.hits for row in store.audit(ACCOUNT)) == 4950 and not farm.depth(), what="all rows")
+    farm.worker.stop()
     assert Whale.connect(farm.settings).total("shop", "sold", period="2016-01") == 2 * 4950
     (row,) = store.audit(ACCOUNT)
     assert (row.hits, row.total, row.messages) == (4950, 4950, 99)
-    assert not farm.depth(dead_name(farm.settings))
+    assert farm.depth() == farm.depth(dead_name(farm.settings)) == 0
     assert farm.audit_closes()
 
 

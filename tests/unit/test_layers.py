@@ -88,6 +88,7 @@ EDGES = {
     "hail/binds.py": "waiting for ports",
     "hail/pixel.py": "nonces",
     "hail/broker.py": "deadlines of confirms",
+    "hail/informed.py": "when Whale last answered, and may take",
     "hail/publish.py": "deadlines; the clock stamped on messages; the name of a publisher",
     "hail/server.py": "how long connections wait",
     "hail/spool.py": "names of files",

@@ -119,14 +119,14 @@ def make_folder(folder: Path) -> None:
         ) from None
 
 
-def kept_secret(data_dir: str | Path) -> str:
-    """The secret of a data folder: made at the first start, and kept in a file for this user alone. Raises SetupError.
+def kept_secret(data_dir: str | Path, name: str = SECRET_FILE) -> str:
+    """A secret of a data folder: made at the first start, and kept in a file for this user alone. Raises SetupError.
 
     Delete the file to make another at the next start. Call it while the folder is held.
     """
-    path = Path(data_dir) / SECRET_FILE
+    path = Path(data_dir) / name
     try:
-        if not (found := secret_of(data_dir)):
+        if not (found := secret_of(data_dir, name)):
             found = secrets.token_hex(32)
             new = path.with_suffix(".new")
             new.unlink(missing_ok=True)

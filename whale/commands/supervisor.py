@@ -27,6 +27,7 @@ from hail.settings import Settings
 from whale.commands.embedded import ANSWERS, STARTS, EmbeddedRedis, dying_with_parent, kept_secret, make_folder
 from whale.errors import SetupError
 from whale.starts import store_says
+from whale.store.local import INTERNAL_FILE
 
 START_S = 60.0  # for all services to answer
 STOP_S = {
@@ -203,6 +204,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
             environ["HAILWHALE_REDIS_URL"] = embedded.url
             environ.setdefault("HAILWHALE_MESSAGE_VERSION", "2")  # all that read are of this program
             environ["HAILWHALE_SECRET"] = settings.secret or kept_secret(settings.data_dir)
+            environ["HAILWHALE_INTERNAL_KEY"] = settings.internal_key or kept_secret(settings.data_dir, INTERNAL_FILE)
             if said := store_says(settings.replace(redis_url=embedded.url)):
                 say(f"{said}; Hail takes hits, and the other parts wait")
         parts = {"hail": Part("hail", hail_command(settings)), "whale": Part("whale", whale_command(settings))}

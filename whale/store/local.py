@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from whale.errors import SetupError
 
-SECRET_FILE = "secret"
+SECRET_FILE, INTERNAL_FILE = "secret", "internal"
+"""The secret that signs for people, and the one by which Hail asks Whale."""
 
 
 def owner_of(folder: Path) -> str:
@@ -43,9 +44,9 @@ def redis_url_of(data_dir: str | Path) -> str:
     return f"unix://{quote(path)}"
 
 
-def secret_of(data_dir: str | Path) -> str:
-    """The secret that is kept in a data directory; empty where there is none that this user may read."""
+def secret_of(data_dir: str | Path, name: str = SECRET_FILE) -> str:
+    """A secret that is kept in a data directory; empty where there is none that this user may read."""
     try:
-        return (Path(data_dir) / SECRET_FILE).read_text().strip()
+        return (Path(data_dir) / name).read_text().strip()
     except (OSError, UnicodeDecodeError):
         return ""
