@@ -184,6 +184,12 @@ RIGHTS = (
     Right("/metrics", GET, None, Pages.NONE),
     Right("/healthz", GET, None, Pages.NONE, probe=True),
     Right("/readyz", GET, None, Pages.NONE, probe=True),
+    # what names an account: last, since such a name may stand for any address that is none above
+    Right("/<user:account>", POST, None, Pages.CHANGE, ADMINISTRATION),
+    Right("/<user:account>", GET, READ, Pages.READ),
+    Right("/<user:account>", DELETE, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/<user:account>/<bucket:bucket>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/<user:account>/<bucket:bucket>", GET, READ, Pages.READ),
 )
 _RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}
 PROBES = frozenset(right.rule for right in RIGHTS if right.probe)
@@ -322,7 +328,7 @@ class Access:
         """Who sent a request, by the key that came with it. The admin key has all rights, and so has everybody where no key is set."""
         if not self.locked:
             return self._anybody
-        key = self._key(environ)
+        key = self.secret(environ)
         rights = [
             right
             for right, expected in self._keys.items()
@@ -332,8 +338,11 @@ class Access:
             return self._nobody
         return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
 
-    def _key(self, environ: Environ) -> bytes:
-        """The header `Authorization` (as WSGI gives it, latin-1), else `key=`, else the service's own header."""
+    def secret(self, environ: Environ) -> bytes:
+        """The key that came, whether it opens anything or not.
+
+        From the header `Authorization` (as WSGI gives it, latin-1), else `key=`, else the service's own header.
+        """
         scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         match scheme.lower():
             case "bearer":

@@ -147,6 +147,7 @@ REFUSALS = {
     404: "Not found.",
     409: "Someone else changed it first. `current` shows the present state.",
     413: "The body is too large.",
+    429: "Too many wrong passwords, or too many new users. Retry-After names the seconds to wait.",
     503: "Temporarily unavailable. Retry-After names the seconds to wait. An `unconfirmed` hit may have been counted: resend "
     "it with the same id.",
 }

@@ -27,6 +27,8 @@ FAULT = {
 LONG_FIELDS = tuple(field for field in FIELDS if len(field) > 4)
 MOST_LETTERS = max(map(len, FIELDS)) + 2
 NEAR_LETTERS = 2
+CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
+"""The name that a script calls; nothing else of what came stands in a script."""
 MAX_SHOWN, SHOWN_BYTES = 20, 60
 """Names that an answer shows, and bytes of one."""
 

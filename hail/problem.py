@@ -71,8 +71,8 @@ def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str)
 
     own: rules of the routes of this one.  host: as the request had it.
     """
-    first, here = _first(path), set(map(_first, own))
-    known = here.union(_first(right.rule) for right in RIGHTS)
+    first, here = _first(path), _words(own)
+    known = here | _words(right.rule for right in RIGHTS)
     meant = first if first in known else near(first[:SHOWN], sorted(known)) or None
     if first in here or meant is None:
         return ""
@@ -92,6 +92,11 @@ def other_method(method: str, path: str, allowed: str) -> str:
 
 def _first(path: str) -> str:
     return path[1:].partition("/")[0]
+
+
+def _words(rules: Iterable[str]) -> set[str]:
+    """The first words of rules that begin with a word of their own."""
+    return {word for word in map(_first, rules) if not word.startswith("<")}
 
 
 def is_utf8(raw_path: str) -> bool:

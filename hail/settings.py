@@ -146,6 +146,11 @@ class Settings:
         "CIDR",
         "networks of the proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted. Leave empty to trust none",
     )
+    open_registration: bool = setting(
+        "0",
+        "0 or 1",
+        "1 lets anybody make an account by `POST /<user>`. Without keys all of this machine may do so anyway",
+    )
     # what addresses may carry beside
     ignored_parameters: re.Pattern[str] = setting(
         "",
@@ -635,6 +640,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "INTERNAL_KEY": _secret("INTERNAL_KEY"),
     "PIXEL_KEY": _secret("PIXEL_KEY"),
     "SECRET": _secret("SECRET", MOST_SECRETS),
+    "OPEN_REGISTRATION": lambda text: _one_of("OPEN_REGISTRATION", "0", "1")(text) == "1",
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "IGNORED_PARAMETERS": _names_passed_over,
     "ALLOWED_ORIGINS": _origins,

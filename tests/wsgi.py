@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def call(
     for name, value in got[1]:
         headers[name.title()] = ", ".join(filter(None, (headers.get(name.title()), value)))
     return Answer(int(got[0].split()[0]), headers, b"".join(parts))
+
+
+def address_of(rule: str) -> str:
+    """An address of a route; one that names an account names `default`."""
+    return re.sub("<.*?>", "checkout", rule.replace("<user:account>", "default"))
 
 
 class _Quiet(WSGIRequestHandler):

@@ -93,12 +93,15 @@ RESERVED = frozenset(
             "track",
         ),
         *("push", "v1", "api", "privacy"),
+        # and what browsers and robots ask every site for
+        *("favicon.ico", "robots.txt", ".well-known"),
     )
 )
 """Names that no account may have, since an account's name is the first word of its addresses."""
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ID = re.compile(rf"[a-z]{{10}}|{ACCOUNT}")
+SECRET = re.compile(rf"hw_[{''.join(scope[0] for scope in SCOPES)}]_[A-Za-z0-9_-]{{43}}")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ID_LETTERS, ID_BYTES, KEY_ID_BYTES, SECRET_BYTES = 10, 16, 4, 32
 SHOWN = len("hw_w_") + 6

@@ -104,6 +104,15 @@ class Logins:
             return None
         return _caller(user)
 
+    def account_now(self, name: str) -> Account | None:
+        """The account that has this name, read anew: one that was removed, or made again, is known at once in this process."""
+        account = self._users.account_named(name) if NAME.fullmatch(name) else None
+        if account:
+            self._named.keep(name, (account, self._clock()))
+        else:
+            self._named.drop(name)
+        return account
+
     def has_users(self, account: str) -> bool:
         """Whether anybody could log in to an account, by its id."""
         return bool(self._users.users(account))
@@ -129,10 +138,7 @@ class Logins:
         found = self._named.get(name)
         if found and 0 <= self._clock() - found[1] < KNOWN_AGAIN_S:
             return found[0]
-        account = self._users.account_named(name) if NAME.fullmatch(name) else None
-        if account:
-            self._named.keep(name, (account, self._clock()))
-        return account
+        return self.account_now(name)
 
     def _user(self, account: str, name: str) -> User | None:
         """No such user is looked for anew each time, so that one who was just made is found."""

@@ -24,6 +24,7 @@
     POST /reset          OK: a pk, or a path of it, was forgotten
     GET  /users /keys /sites /journal   of the account                    POST, DELETE: as docs/http/accounts.md says
     GET  /internal/directory   accounts, keys and sites, for Hail
+    GET  /USER /USER/BUCKET   HiiTrack's users and buckets                POST, DELETE: as docs/http/hiitrack.md says
     GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
     GET  /login          a form; POST /login logs a user in by a cookie, POST /logout out
@@ -62,6 +63,7 @@ from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
 from whale.routes.graphs import GraphRoutes
+from whale.routes.hiitrack import HiiTrackRoutes
 from whale.routes.internal import InternalRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.login import LoginRoutes
@@ -71,6 +73,7 @@ from whale.routes.responses import text_answer, unavailable
 from whale.routes.service import ServiceRoutes
 from whale.routes.shares import BELOW, ShareRoutes
 from whale.store import with_redis
+from whale.tries import Tries
 
 log = logging.getLogger("whale.web")
 
@@ -93,6 +96,8 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     LoginRoutes(door, logins).add_to(app)
     AccountRoutes(door, whale, passwords, os.urandom).add_to(app)
     InternalRoutes(door, whale, os.urandom).add_to(app)
+    registrations = Tries(os.urandom(KEY_BYTES))
+    HiiTrackRoutes(door, whale, logins, passwords, os.urandom, registrations).add_to(app)
     for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
         routes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

@@ -27,14 +27,13 @@ from hail.hit import (
     parse_row,
     with_ignored,
 )
-from hail.parameters import accepted, names_shown, refuse_misspelt, refuse_unknown
+from hail.parameters import CALLBACK, accepted, names_shown, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
 from hail.room import MEGABYTE, Bounded
 from hail.settings import Settings
 from hail.usual import UNUSUAL
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff21f90400000000002c00000000010001000002024401003b")
-CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]{0,60}(\.[A-Za-z_$][A-Za-z0-9_$]{0,60}){0,4}", re.ASCII)
 PARAMETERS = frozenset((*FIELDS, "key", "callback", "pixel"))
 KNOWN_BYTES = 500
 PIXEL = {

@@ -123,7 +123,8 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
 
 
 def path_of(rule: str) -> str:
-    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}|<token>", "page", rule)
+    rule = rule.replace("<user:account>", "default")
+    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}|<token>|<bucket:bucket>", "page", rule)
 
 
 def every_method(world: HailWorld | WhaleWorld, rules: list[str]) -> Iterator[Entry]:

@@ -1,7 +1,6 @@
 """Who may: the settings that say whom a service believes, the table of rights on both services, strangers and foreign pages."""
 
 import ipaddress
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from hail.pixel import token_of
 from hail.publish import Publisher
 from hail.settings import Settings, SettingsError, load
 from tests.laws import law
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, address_of, call, serving
 from whale.cli import main
 from whale.client import Whale
 from whale.commands.doctor import settings_findings
@@ -60,9 +59,10 @@ class Services:
         return [(app, route.method, route.rule) for app in self.apps.values() for route in app.routes]
 
     def ask(self, app: bottle.Bottle, method: str, rule: str, query: str | None = None, **environ: str) -> Answer:
-        path = re.sub("<.*>", "checkout", rule)
+        path = address_of(rule)
         given = {"CONTENT_TYPE": "application/json", **environ}
-        return call(app, method, path, {"pk": "shop"} if query is None else None, b"", query, **given)
+        pk = {} if rule.startswith("/<user:account>") else {"pk": "shop"}
+        return call(app, method, path, pk if query is None else None, b"", query, **given)
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
     "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
     "access": (
-        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by "
+        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by "
         "methods_of Pages preflight right_of"
     ),
     "binds": "address_of check_free url_of",
@@ -156,7 +156,7 @@ FROM_HAIL = {
     "openapi": (
         "Amounts FORMS Name Names Problem SEALED answer common hit_operations outcome_operations parameters schema_of"
     ),
-    "parameters": "not_here",
+    "parameters": "CALLBACK not_here",
     "pixel": "fields_of_pixel token_of",
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
@@ -368,7 +368,18 @@ def test_the_state_of_all_parts_is_known_to_those_who_show_it_alone() -> None:
 
 
 def test_routes_of_one_subject_know_nothing_of_another() -> None:
-    subjects = ("accounts", "counting", "decisions", "internal", "login", "notes", "questions", "service", "shares")
+    subjects = (
+        "accounts",
+        "counting",
+        "decisions",
+        "hiitrack",
+        "internal",
+        "login",
+        "notes",
+        "questions",
+        "service",
+        "shares",
+    )
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 
 

@@ -34,7 +34,8 @@ def test_each_route_of_one_service_is_named_by_the_other(apps: dict[str, Any]) -
         for rule in rules[other] - rules[service]:
             answer = call(apps[service], "GET", rule, HTTP_HOST="localhost")
             assert answer.status == 404
-            assert f". {other} answers it, at " in answer.json["detail"], rule
+            names_it = f". {other} answers it, at " in answer.json["detail"]
+            assert names_it is not rule.startswith("/<user:account>"), rule  # which any word may be
     assert "answers it" not in call(apps["Whale"], "GET", "/ofrep/v2", HTTP_HOST="localhost").text
 
 

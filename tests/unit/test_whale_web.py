@@ -921,6 +921,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/health.json",
         ),
         *("/users", "/users/{name}", "/keys", "/keys/{id}", "/sites", "/sites/{pk}", "/journal"),
+        *("/{user}", "/{user}/{bucket}"),
         *(
             "/shares",
             "/plot.svg",

@@ -70,5 +70,5 @@ def remove(name: str, yes: bool, json_: bool) -> None:
     opened = Opened()
     account = opened.managing.account(name)
     confirm(yes, f"Remove the account {account.name} with all its hits, users, sites and keys?")
-    opened.managing.remove_account(name)
+    opened.managing.remove_account(account)
     said(f"account {account.name} is removed", account_shown(account), json_)

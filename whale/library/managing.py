@@ -14,6 +14,7 @@ from whale.accounts import (
     KEY_ID_BYTES,
     NAME,
     OWNER,
+    SECRET,
     SECRET_BYTES,
     Account,
     Act,
@@ -26,6 +27,7 @@ from whale.accounts import (
     check_site,
     check_user_name,
     check_zone,
+    hash_of,
     new_key,
     revoked,
     rotated,
@@ -58,6 +60,9 @@ class Managing:
             raise NotFound(f"there is no account {shown(name)}", "account")
         return found
 
+    def has_account(self, name: str) -> bool:
+        return self._store.account_named(name) is not None
+
     def account_with(self, id: str) -> Account:
         found = self._store.account_with(id)
         if found is None:
@@ -84,8 +89,8 @@ class Managing:
         self._change(account, changed)
         return changed
 
-    def remove_account(self, name: str) -> None:
-        self._remove(self.account(name))
+    def remove_account(self, account: Account) -> None:
+        self._remove(account)
 
     # Users
 
@@ -154,6 +159,15 @@ class Managing:
         if found is None:
             raise NotFound(f"account {account.name} has no key {shown(id)}", "key")
         return found
+
+    def keys_of(self, account: Account, site: Site) -> list[Key]:
+        """Those that open this site and no other."""
+        return [key for key in self._store.keys(account.id) if key.site == site.pk]
+
+    def key_of(self, secret: str) -> Key | None:
+        """The key that has this secret, if it has not ended."""
+        key = self._store.key_hashed(hash_of(secret)) if SECRET.fullmatch(secret) else None
+        return key if key and key.standing(self._now) == "good" else None
 
     def add_key(self, account: Account, scope: str, site: str | None, lasts_s: int | None) -> tuple[Key, str]:
         """The key and its secret. lasts_s: seconds from now; None: for ever."""

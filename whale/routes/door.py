@@ -88,21 +88,21 @@ class Door:
     def add_plain(self, app: bottle.Bottle, rule: str, answer: Callable[[], Any]) -> None:
         """GET of a route that asks for nothing, and is not timed."""
         right = access.right_of(rule, "GET")
-        app.route(rule, "GET", lambda: self._readable(answer(), right))
+        app.route(rule, "GET", lambda: self.readable(answer(), right))
 
     def add_options(self, app: bottle.Bottle, rule: str) -> None:
         """What a browser wants to know before a page of another site may ask."""
         right = access.right_of(rule, "GET", "POST", "DELETE")
         headers = {**EXPOSED, **PREFLIGHT, "Access-Control-Allow-Methods": access.methods_of(rule)}
-        app.route(rule, "OPTIONS", lambda **_: self._readable(bottle.HTTPResponse("", 204, headers), right))
+        app.route(rule, "OPTIONS", lambda **_: self.readable(bottle.HTTPResponse("", 204, headers), right))
 
     def add_options_and_head(self, app: bottle.Bottle, rule: str) -> None:
         """OPTIONS and HEAD of a route that counts: Bottle would answer HEAD by GET, and count."""
         right = access.right_of(rule, "GET", "POST")
         self.add_options(app, rule)
-        app.route(rule, "HEAD", lambda: self._readable(text_answer("", headers=EXPOSED), right))
+        app.route(rule, "HEAD", lambda: self.readable(text_answer("", headers=EXPOSED), right))
 
-    def _readable(self, found: Any, right: access.Right) -> Any:
+    def readable(self, found: Any, right: access.Right) -> Any:
         """The answer as the asker takes it, with the headers that say which pages may read it."""
         environ = bottle.request.environ
         for name, value in self.access.readers(right, environ).items():
@@ -126,8 +126,8 @@ class Door:
             except Elsewhere as elsewhere:
                 return bottle.HTTPResponse("", 303, {"Location": str(elsewhere), "Cache-Control": "no-store"})
             except (Problem, CallerError, HitError, Unavailable) as error:
-                return self._readable(problem_of(error).response(), right)
-            return self._readable(found, right)
+                return self.readable(problem_of(error).response(), right)
+            return self.readable(found, right)
 
         return answered
 
@@ -154,20 +154,25 @@ class Door:
         if said := self.access.foreign_page(right, environ):
             raise Problem(403, Reason.FOREIGN_ORIGIN, said)
 
-    def _user(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
-        """The user who opens a route; None where none came."""
+    def user_at(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
+        """The user who asks for a route, whatever they may; None where none came."""
         if self.logins is None:
             return None
         if environ.get("HTTP_AUTHORIZATION"):
-            user = self.logins.by_basic(environ)
-        elif (user := self.logins.by_cookie(environ)) and right.pages in (access.Pages.ANY, access.Pages.CHANGE):
+            return self.logins.by_basic(environ)
+        user = self.logins.by_cookie(environ)
+        if user and right.pages in (access.Pages.ANY, access.Pages.CHANGE):
             self._check_own_page()
+        return user
+
+    def _user(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
+        """The user who opens a route; None where none came."""
+        user = self.user_at(right, environ)
         if user is None:
             return None
         if user.account != self.account:
             raise NotAllowed("this service answers no questions about your account")
-        if not user.opens(right):
-            raise NotAllowed(f"you need the right {right.of_user.replace(':', ' ')}")
+        check_user(user, right)
         return user
 
     def _asks_for_a_page(self, environ: dict[str, Any]) -> bool:
@@ -221,6 +226,12 @@ class Door:
     def body(self) -> bytes:
         """Raises HitError, Problem."""
         return body_of(bottle.request.environ, self.settings.max_body_bytes)
+
+
+def check_user(user: access.Caller, right: access.Right) -> None:
+    """Raises NotAllowed where a user has not the right of a route."""
+    if not user.opens(right):
+        raise NotAllowed(f"you need the right {right.of_user.replace(':', ' ')}")
 
 
 def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem:

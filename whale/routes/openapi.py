@@ -195,6 +195,52 @@ def _accounts() -> dict[str, Any]:
     return paths
 
 
+def _hiitrack() -> dict[str, Any]:
+    """HiiTrack's users and buckets."""
+    user = _named("user")
+    user["schema"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+    bucket = _named("bucket")
+    bucket["schema"]["pattern"] = user["schema"]["pattern"]
+    script = answer("", None, "text/javascript")["content"]
+
+    def operation(
+        name: str, summary: str, good: dict[str, Any], given: type[msgspec.Struct] | None, *places: Any
+    ) -> Any:
+        responses = {**good, **common(400, 401, 403, 404, 413, 429, 503)}
+        for said in responses.values():
+            said["content"] = said["content"] | script
+        body = schema_of(given) if given else None
+        kinds = ("application/json", "application/x-www-form-urlencoded")
+        return {
+            "operationId": name,
+            "summary": summary,
+            "parameters": [*places, *parameters(asked.HiiTrackBeside)],
+            **({"requestBody": {"content": {kind: {"schema": body} for kind in kinds}}} if body else {}),
+            "responses": responses,
+        }
+
+    done = answer("Done.", asked.HiiTrackDone)
+    made = answer("Its token, which is shown once.", asked.HiiTrackToken)
+    buckets = answer("Its buckets.", asked.HiiTrackUser)
+    shown = answer("The bucket.", asked.HiiTrackBucket)
+    of_user, of_bucket = asked.HiiTrackUserGiven, asked.HiiTrackBucketGiven
+    both = user, bucket
+    return {
+        "/{user}": {
+            "post": operation("hiitrack_add_user", "Make an account and its owner.", {"201": done}, of_user, user),
+            "get": operation("hiitrack_user", "List the buckets of a user.", {"200": buckets}, None, user),
+            "delete": operation("hiitrack_remove_user", "Remove a user with everything.", {"200": done}, None, user),
+        },
+        "/{user}/{bucket}": {
+            "post": operation("hiitrack_add_bucket", "Make a bucket.", {"201": made}, of_bucket, *both),
+            "get": operation("hiitrack_bucket", "Show a bucket.", {"200": shown}, None, *both),
+            "delete": operation(
+                "hiitrack_remove_bucket", "Remove a bucket with its counts.", {"200": done}, None, *both
+            ),
+        },
+    }
+
+
 def _shares() -> dict[str, Any]:
     """Links, what they answer, and pictures."""
     body = {"required": True, "content": {"application/json": {"schema": schema_of(asked.ShareGiven)}}}
@@ -301,7 +347,7 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes() | _shares() | _accounts()
+    paths |= _decisions() | _notes() | _shares() | _accounts() | _hiitrack()
     paths["/health.json"] = {
         "get": {
             "operationId": "health",

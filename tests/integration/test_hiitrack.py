@@ -1,0 +1,160 @@
+"""The cases of HiiTrack about users and buckets, over HTTP on a real Redis, as a client of it asks."""
+
+import json
+import re
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from hail.settings import load
+from tests.integration.test_readme import Shell, answers_what_is_printed
+from tests.servers import RedisServer
+from tests.wsgi import serving
+from whale.client import Whale
+from whale.store import connect
+from whale.store.base import Store
+from whale.web import make_app
+
+PASSWORD = "correct horse"
+
+
+class Client:
+    """One connection, which stays open. who: name and password."""
+
+    def __init__(self, url: str):
+        self._to = HTTPConnection(url.removeprefix("http://"), timeout=30)
+
+    def ask(self, method: str, path: str, who: tuple[str, str] | None = None, **form: str) -> tuple[int, Any]:
+        headers = {"Authorization": f"Basic {b64encode(':'.join(who).encode()).decode()}"} if who else {}
+        kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
+        self._to.request(method, path, urlencode(form) or None, {**headers, **kind})
+        answer = self._to.getresponse()
+        body = answer.read()
+        return answer.status, json.loads(body) if "json" in (answer.getheader("Content-Type") or "") else body.decode()
+
+    def status(self, method: str, path: str, who: tuple[str, str] | None = None, **form: str) -> int:
+        return self.ask(method, path, who, **form)[0]
+
+
+@pytest.fixture
+def store(own_redis: RedisServer) -> Store:
+    return connect(load({"HAILWHALE_REDIS_URL": own_redis.url}))
+
+
+@pytest.fixture
+def url(store: Store) -> Iterator[str]:
+    settings = load({})
+    with serving(make_app(settings, Whale(store, settings))) as found:
+        yield found
+
+
+ANN, BEN, WRONG = ("ann", PASSWORD), ("ben", "another horse"), ("ann", "wrong horse")
+
+
+def test_a_user_is_made_once_read_by_the_password_and_removed_by_it(url: str) -> None:
+    client = Client(url)
+    assert client.ask("POST", "/ann", password=PASSWORD) == (201, {})
+    assert client.status("POST", "/ann", password=PASSWORD) == 403
+    assert [client.status("GET", "/ann", who) for who in (None, WRONG, ANN)] == [401, 401, 200]
+    assert [client.status("DELETE", "/ann", who) for who in (None, WRONG, ANN)] == [401, 401, 200]
+    assert client.status("GET", "/ann", ANN) == 401
+    assert client.status("GET", "/ann") == 404
+
+
+def test_no_user_opens_what_is_another_ones(url: str) -> None:
+    client = Client(url)
+    for name, password in (ANN, BEN):
+        assert client.status("POST", f"/{name}", password=password) == 201
+    assert client.status("POST", "/ben/home", BEN) == 201
+    as_another = client.ask("GET", "/ben", ANN)
+    with_another_ones_password = client.ask("GET", "/ben", ("ben", PASSWORD))
+    assert as_another == with_another_ones_password
+    assert as_another[0] == 401
+    for method, path in (("GET", "/ben/home"), ("POST", "/ben/new"), ("DELETE", "/ben/home"), ("DELETE", "/ben")):
+        assert client.status(method, path, ANN) == 401
+    assert client.ask("GET", "/ben", BEN) == (200, {"buckets": {"home": {"description": ""}}})
+
+
+def test_a_bucket_that_was_not_made_is_not_found(url: str) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    assert client.status("GET", "/ann/home", ANN) == 404
+    assert client.status("POST", "/ann/home", ANN, description="Home") == 201
+    assert client.status("POST", "/ann/home", ANN) == 403
+    shown = {"bucket_name": "home", "description": "Home", "properties": {}, "events": {}}
+    assert client.ask("GET", "/ann/home", ANN) == (200, shown)
+    assert client.ask("DELETE", "/ann/home", ANN) == (200, {})
+    assert client.status("GET", "/ann/home", ANN) == 404
+
+
+def test_the_token_of_a_bucket_is_a_password_that_reads_it_alone(url: str) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    token = client.ask("POST", "/ann/home", ANN)[1]["token"]
+    assert client.status("POST", "/ann/other", ANN) == 201
+    with_token = ("home", token)
+    assert client.status("GET", "/ann/home", with_token) == 200
+    assert client.status("GET", "/ann/other", with_token) == 401
+    assert client.status("DELETE", "/ann/home", with_token) == 401
+    status, script = client.ask("GET", f"/ann/home?key={token}&callback=shown&request_id=7")
+    assert status == 200
+    found = re.fullmatch(r"/\*\*/shown\((.*)\);", script)
+    assert found
+    assert json.loads(found[1])["request_id"] == "7"
+
+
+def test_a_slash_at_the_end_changes_nothing_for_the_next_client(url: str) -> None:
+    first, second = Client(url), Client(url)
+    assert first.status("POST", "/ann/", password=PASSWORD) == 201
+    assert first.status("POST", "/ann/home/", ANN) == 201
+    for path in ("/ann/", "/ann/home/"):
+        assert first.status("GET", path, ANN) == 200
+        assert second.status("GET", path.removesuffix("/"), ANN) == 200
+        assert second.status("GET", "/pks") == 200
+        assert first.status("GET", path) == 401
+
+
+def test_an_answer_without_a_password_comes_and_has_the_id_of_its_request(url: str) -> None:
+    client = Client(url)
+    status, said = client.ask("POST", "/ann", request_id="7")
+    assert (status, said["field"], said["request_id"]) == (400, "password", "7")
+    status, said = client.ask("GET", "/nobody?request_id=8")
+    assert (status, said["request_id"]) == (404, "8")
+
+
+def test_what_is_removed_takes_all_that_was_counted_with_it(url: str, store: Store) -> None:
+    client = Client(url)
+
+    def made() -> Whale:
+        assert client.status("POST", "/ann", password=PASSWORD) == 201
+        account = store.account_named("ann")
+        assert account is not None
+        return Whale(store, load({}), account.id)
+
+    whale = made()
+    assert client.status("POST", "/ann/home", ANN) == 201
+    for pk in ("home", "beside"):
+        whale.count_now(pk, "page")
+    assert client.status("DELETE", "/ann/home", ANN) == 200
+    assert whale.pks() == [("beside",)]
+    assert client.status("POST", "/ann/home", ANN) == 201
+    assert whale.total("home", period="today") == 0
+    assert client.status("DELETE", "/ann", ANN) == 200
+    again = made()
+    assert again.account != whale.account
+    assert again.pks() == []
+    while store.free_accounts(time.time()):
+        pass
+    assert whale.pks() == []
+
+
+def test_each_printed_command_answers_what_is_printed(url: str, tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.whale = url.removeprefix("http://")
+    assert answers_what_is_printed(shell, "docs/http/hiitrack.md") == 3

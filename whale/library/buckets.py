@@ -1,0 +1,61 @@
+"""HiiTrack's users and buckets: a user is an account with its owner, and a bucket is a site with a key that reads it.
+
+Each call is several changes of the directory, each with its row in the journal. What fails midway leaves nothing behind that nobody
+can use, and what removes can be called again until it is done.
+"""
+
+from typing import Any
+
+from whale.accounts import ALL, NAME, OWNER, READ, Account, Site, check_name, shown
+from whale.errors import CallerError, Conflict
+from whale.library.managing import Managing
+from whale.store.contract.changes import Changes
+
+
+def check_free(managing: Managing, name: str) -> None:
+    """Raises CallerError of a name that no account may have, Conflict of one that is taken: before a password is hashed in vain."""
+    check_name(name, "user")
+    if managing.has_account(name):
+        raise Conflict(f"there is an account {name} already", "user")
+
+
+def add_user(managing: Managing, name: str, zone: str, password: str) -> Account:
+    """The account, with its owner. password: its hash."""
+    account = managing.add_account(name, zone)
+    try:
+        managing.add_user(account, OWNER, password, ALL)
+    except BaseException:
+        managing.remove_account(account)  # nobody could log in
+        raise
+    return account
+
+
+def add_bucket(managing: Managing, account: Account, name: str, description: str, max_name_bytes: int) -> str:
+    """Makes the site; the secret of a key that reads it and nothing else."""
+    if not NAME.fullmatch(name):
+        raise CallerError(f"expected 1 to 64 of A-Z a-z 0-9 . _ -, got {shown(name)}", "bucket")
+    site = managing.add_site(Site(account.id, name, description=description), max_name_bytes)
+    try:
+        _, secret = managing.add_key(account, READ, name, None)
+    except BaseException:
+        managing.remove_site(account, site)
+        raise
+    return secret
+
+
+def remove_bucket(managing: Managing, counts: Changes, account: Account, site: Site, now: float) -> None:
+    """With all that it counted, and with the keys that open it alone."""
+    counts.reset(account.id, (site.pk,), None, now)
+    for key in managing.keys_of(account, site):
+        managing.remove_key(key)
+    managing.remove_site(account, site)
+
+
+def user_shown(sites: list[dict[str, Any]]) -> dict[str, Any]:
+    """As HiiTrack shows a user. sites: of the account, as `Managing.sites_shown` has them."""
+    return {"buckets": {site["pk"]: {"description": site["description"]} for site in sites}}
+
+
+def bucket_shown(site: Site) -> dict[str, Any]:
+    """As HiiTrack shows a bucket. No visitor is logged yet, so there is neither a property nor an event."""
+    return {"bucket_name": site.pk, "description": site.description, "properties": {}, "events": {}}
