@@ -16,22 +16,20 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from hail.message import ACCOUNT
 from hail.settings import Settings, load
 from whale.answer.asking import Asking, Period
-from whale.answer.cache import Cache, bytes_of
-from whale.count.direct import Direct
-from whale.decide.decider import Decider
 from whale.decide.managed import Managed
-from whale.decide.trials import Trials
 from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.deciding import Deciding
 from whale.library.noting import Noting
+from whale.library.parts import Parts
 from whale.library.pictures import Pictures
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
@@ -41,7 +39,6 @@ from whale.store.base import Store
 from whale.store.redis import connect as connect_store
 
 if TYPE_CHECKING:
-    from hail.publish import Publisher
     from whale.health.watch import HealthWatch
 
 
@@ -64,13 +61,18 @@ class Whale(Rankings, Pictures, Deciding, Noting):
         self.asking = Asking(store, settings, account, clock)
         self.refusals = Refusals(store, settings, account, clock)
         self.managed = Managed(store, settings, account, clock, self._decider)
-        self._direct: Direct | None = None
-        self._decides: Decider | None = None
-        self._trials: Trials | None = None
-        self._publisher: Publisher | None = None
+        self._parts = Parts(clock, settings.answers_mb)
         self._health: HealthWatch | None = None
-        self._lock = threading.Lock()
-        self._cache = Cache(clock, "answers of Python", settings.answers_mb, bytes_of)
+
+    @on_default
+    def of(self, account: str) -> Self:
+        """The same on this connection for another account. Both share their caches, which keep accounts apart."""
+        whale = copy(self)
+        whale.account, whale._health = account, None
+        whale.asking = Asking(self.store, self.settings, account, self.clock)
+        whale.refusals = self.refusals.of(account)
+        whale.managed = self.managed.of(account, whale._decider)
+        return whale
 
     @classmethod
     def connect(cls, settings: Settings, account: str = ACCOUNT, timeout_s: float = 10.0) -> "Whale":
@@ -85,7 +87,7 @@ class Whale(Rankings, Pictures, Deciding, Noting):
         """
         from whale.health.watch import HealthWatch  # needs all that reads the spool and RabbitMQ
 
-        with self._lock:
+        with self._parts.lock:
             if self._health is None:
                 self._health = HealthWatch(self.store, self.account, self.settings, self.clock)
         return self._health.now()

@@ -3,6 +3,8 @@
     token   base64url of the share as JSON (deflated where that is shorter) . base64url of its HMAC-SHA256
     key     derived from the setting SECRET; bound to the version and the account. The first of several signs, all are known
 
+The id of an account other than the one that is always there stands before its tokens, with a dot.
+
 Everybody can read in a token what it answers, and nobody can change it. All shares end when the secret is changed.
 """
 
@@ -13,8 +15,10 @@ from typing import Any
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
+from hail.message import ACCOUNT
 from hail.secret import signing_keys
 from hail.settings import DAY, PREFIX, Settings, SettingsError, origin_of
+from whale.accounts import ID
 from whale.dimension import Path, Pk
 from whale.errors import CallerError, Gone, NotFound
 
@@ -73,19 +77,31 @@ def frame_of(given: Any) -> tuple[str, ...]:
 def token_of(share: Share, settings: Settings, account: str) -> str:
     """The token of a share. Raises CallerError where it would be too long for an address, SettingsError without a secret."""
     token = str(_signer(settings, account).dumps(msgspec.to_builtins(share)))
+    if _is_named(account):
+        token = f"{account}.{token}"
     if len(token) > MOST_TOKEN:
         raise CallerError("a link would be too long: name fewer or shorter paths", "dimensions")
     return token
 
 
-def share_of(token: str, settings: Settings, account: str) -> Share:
-    """The share of a token, which may have ended. Raises NotFound, which never says what is wrong with the token."""
+def share_of(token: str, settings: Settings, own: str) -> tuple[str, Share]:
+    """Whose share a token is, and the share, which may have ended. Raises NotFound, which never says what is wrong with the token.
+
+    own: the account of tokens that name none.
+    """
+    account, _, rest = token.partition(".")
+    if not _is_named(account) or "." not in rest.lstrip("."):
+        account, rest = own, token
     try:
         if not settings.secret or len(token) > MOST_TOKEN or not TOKEN.fullmatch(token):
             raise NotFound(UNKNOWN)
-        return msgspec.convert(_signer(settings, account).loads(token), Share)
+        return account, msgspec.convert(_signer(settings, account).loads(rest), Share)
     except (BadData, UnicodeError, msgspec.ValidationError):
         raise NotFound(UNKNOWN) from None
+
+
+def _is_named(account: str) -> bool:
+    return account != ACCOUNT and ID.fullmatch(account) is not None
 
 
 def _signer(settings: Settings, account: str) -> URLSafeSerializer:

@@ -55,6 +55,7 @@ from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.errors import SetupError, Unavailable
+from whale.library.whales import Whales
 from whale.logins import Logins
 from whale.passwords import KEY_BYTES, Passwords
 from whale.routes.accounts import AccountRoutes
@@ -86,20 +87,21 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     """The WSGI application over a Whale, which knows the store, the account and the clock. passwords: that compares them."""
     passwords = passwords or Passwords.beside(settings.whale_threads, os.urandom)
     logins = Logins(whale.store, settings, whale.clock, os.urandom(KEY_BYTES), passwords)
-    door = Door(settings, whale.account, logins)
+    door = Door(settings, Whales(whale), logins)
     app = Guarded(door.access, BELOW)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))
-    questions = QuestionRoutes(door, whale)
+    questions = QuestionRoutes(door)
     questions.add_to(app)
-    ShareRoutes(door, whale, questions.plotpoints, questions.plot_svg).add_to(app)
+    ShareRoutes(door, questions.plotpoints, questions.plot_svg).add_to(app)
     LoginRoutes(door, logins).add_to(app)
-    AccountRoutes(door, whale, passwords, os.urandom).add_to(app)
+    AccountRoutes(door, passwords, os.urandom).add_to(app)
     InternalRoutes(door, whale, os.urandom).add_to(app)
     registrations = Tries(os.urandom(KEY_BYTES))
     HiiTrackRoutes(door, whale, logins, passwords, os.urandom, registrations).add_to(app)
-    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes, ServiceRoutes):
-        routes(door, whale).add_to(app)
+    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes):
+        routes(door).add_to(app)
+    ServiceRoutes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)
     return app
 

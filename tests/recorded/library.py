@@ -72,7 +72,7 @@ BASE: dict[str, dict[str, Any]] = {
     "yesterday": {"pk": "shop"},
     "zranked": {"pk": "shop", "parent": "country", "period": "seven"},
 }
-NO_QUESTIONS = frozenset(("connect", "default", "health"))
+NO_QUESTIONS = frozenset(("connect", "default", "health", "of"))
 """What Whale shares between its doors, which is no question; and the state of this machine."""
 ALIKE = frozenset(
     (
@@ -217,7 +217,7 @@ def library_calls() -> Iterator[Entry]:
     seed(world.whale)
     world.settle()
     queue = Captured(world.settings)
-    world.whale._publisher = queue
+    world.whale._parts.publisher = queue
     for name in sorted(public_names(Whale), key=lambda name: (name == "reset", name)):
         if name in NO_QUESTIONS:
             continue

@@ -192,7 +192,7 @@ def store_is(store: Any) -> Iterator[None]:
 def connected() -> Iterator[WhaleWorld]:
     """A world that is the default connection."""
     world = WhaleWorld(spy="0", pixel_key=PIXEL_KEY)
-    world.whale._publisher = Captured(world.settings)
+    world.whale._parts.publisher = Captured(world.settings)
     whale.client._connections.clear()
     whale.client._connections[whale.client.Whale] = world.whale
     try:

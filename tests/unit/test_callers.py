@@ -17,6 +17,7 @@ from hail.settings import Settings, load
 from hail.spool import SpoolFolder, read_records
 from tests.wsgi import call
 from whale.client import Whale
+from whale.library.whales import Whales
 from whale.routes.asked import TotalAsked
 from whale.routes.door import CALLER, Door
 from whale.routes.parameters import period_of
@@ -126,8 +127,8 @@ def test_hail_keeps_the_hits_of_each_caller_for_the_callers_account(settings: Se
 def two_whales(settings: Settings) -> tuple[Whale, Whale]:
     """Of two accounts on one store, which remember in the same place."""
     store = MemoryStore(settings)
-    ann, ben = (Whale(store, settings, caller.account, lambda: NOW) for caller in (ANN, BEN))
-    ben._cache = ann._cache
+    ann = Whale(store, settings, ANN.account, lambda: NOW)
+    ben = ann.of(BEN.account)
     ann.count_now("shop")
     for _ in range(2):
         ben.count_now("shop")
@@ -135,13 +136,13 @@ def two_whales(settings: Settings) -> tuple[Whale, Whale]:
 
 
 def test_remembered_answers_of_http_are_of_one_account(settings: Settings) -> None:
-    ann, ben = two_whales(settings)
-    door, whales = Door(settings), {"ann": ann, "ben": ben}
+    ann, _ = two_whales(settings)
+    door = Door(settings, Whales(ann))
 
     def total(asked: TotalAsked) -> Any:
-        return json_answer(whales[door.caller.account].total(asked.pk, period="today"))
+        return json_answer(door.whale.total(asked.pk, period="today"))
 
-    answered = Remembered(door, ann).remembering(total, period_of)
+    answered = Remembered(door, ann.clock).remembering(total, period_of)
     told = []
     for caller in (ANN, BEN, ANN, BEN):
         bottle.request.bind({CALLER: caller})
@@ -156,8 +157,7 @@ def test_remembered_answers_of_python_are_of_one_account(settings: Settings) -> 
 
 def test_what_decisions_rest_on_is_of_one_account(settings: Settings) -> None:
     ann, ben = two_whales(settings)
-    ben._decider()._snapshots = ann._decider()._snapshots
-    ben._decider()._departures = ann._decider()._departures
+    assert ben._decider()._snapshots is ann._decider()._snapshots
     ann.count_outcome({"pk": "colour", "option": "red", "metrics": {"value": 1}})
     trials = [
         [row.trials for row in whale.decision("colour", None, ["red"], "value/hits").evidence] for whale in (ann, ben)
@@ -167,7 +167,7 @@ def test_what_decisions_rest_on_is_of_one_account(settings: Settings) -> None:
 
 def test_definitions_are_of_one_account(settings: Settings) -> None:
     ann, ben = two_whales(settings)
-    ben.managed._known = ann.managed._known
+    assert ben.managed._known is ann.managed._known
     ann.define_decision("colour", options={"red": 1, "blue": 2})
     assert [[each.name for each in whale.managed.running()] for whale in (ann, ben)] == [["colour"], []]
 

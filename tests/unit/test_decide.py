@@ -631,11 +631,11 @@ def test_trials_that_came_before_the_store_was_away_are_counted_afterwards(door:
 
 def test_trials_that_wait_are_bounded_and_told(caplog: pytest.LogCaptureFixture) -> None:
     counted: list[Message] = []
-    trials = Trials(counted.append, load({}), "default", lambda: NOW)
+    trials = Trials(counted.append, load({}), lambda: NOW)
     trials._thread = object()  # nothing in the background
     with caplog.at_level(logging.ERROR):
         for _ in range(MOST + 5):
-            trials.add(("p",), "a", {}, NOW, {"a": 1.0}, False, None)
+            trials.add("default", ("p",), "a", {}, NOW, {"a": 1.0}, False, None)
         trials.flush()
     hits = [hit for message in counted for hit in message.hits]
     assert sum(hit.metrics.get(DECIDED, 0) for hit in hits) == MOST * MILLION
@@ -647,14 +647,14 @@ def test_trials_that_wait_are_bounded_in_bytes_and_there_is_room_again_once_they
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     counted: list[Message] = []
-    trials = Trials(counted.append, load({"HAILWHALE_TRIALS_MAX_MB": "0.1"}), "default", lambda: NOW)
+    trials = Trials(counted.append, load({"HAILWHALE_TRIALS_MAX_MB": "0.1"}), lambda: NOW)
     trials._thread = object()  # nothing in the background
     tree = {f"d{i}": {"v": {}} for i in range(20)}
 
     def counted_of(decisions: int) -> int:
         counted.clear()
         for _ in range(decisions):
-            trials.add(("p",), "a", tree, NOW, {"a": 1.0}, False, None)
+            trials.add("default", ("p",), "a", tree, NOW, {"a": 1.0}, False, None)
         assert trials._room.held <= 100_000 + 25_000  # the last one comes in whole
         trials.flush()
         assert trials._room.held == 0

@@ -485,7 +485,7 @@ def test_an_import_of_the_version_before_goes_on(shop: Shop) -> None:
     first = [parse_hit({"pk": "shop", "metrics": {"sold": n}, "at": f"2016-01-0{n}"}, SETTINGS, 2e9) for n in (1, 2)]
     applied = Dying(shop)._applier
     direct = Direct(lambda message: applied.apply([message], time.time()))
-    direct._idle.append((publisher, 0, 0))
+    direct._idle_of(ACCOUNT).append((publisher, 0, 0))
     direct.count(ACCOUNT, first, time.time())
     assert shop.sold() == 3
     assert (shop.run(), shop.sold()) == (0, 6)

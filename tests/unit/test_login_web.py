@@ -331,17 +331,6 @@ def test_each_route_opens_to_the_right_of_its_module(site: Site, user: str, by: 
     assert found == expected
 
 
-def test_a_user_of_another_account_gets_no_answer_about_this_one(site: Site) -> None:
-    for shown in (basic("shop"), site.cookie("shop")):
-        for method, rule in routes(site):
-            answer = site.call(method, address_of(rule), **shown, **OWN)
-            if rule.startswith("/<user:account>"):  # the words of a wrong password
-                assert answer.status == 401, (method, rule)
-                continue
-            assert (answer.status, answer.json["code"]) == (403, "not_allowed"), (method, rule)
-            assert answer.json["detail"] == "this service answers no questions about your account"
-
-
 @pytest.mark.parametrize(
     "environ",
     [{"HTTP_ORIGIN": EVIL}, {"HTTP_ORIGIN": "http://127.0.0.1:3000"}, {"HTTP_SEC_FETCH_SITE": "same-site"}, {}],

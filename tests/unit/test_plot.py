@@ -250,12 +250,12 @@ def test_a_tag_where_keys_are_set_has_a_share_and_no_key() -> None:
         tag,
     )
     assert found
-    share = share_of(found[1], door.settings, "default")
+    _, share = share_of(found[1], door.settings, "default")
     assert (share.pk, share.paths, share.metrics, share.period, share.drill, share.expires) == (
         ("shop",), (("country",),), ("orders",), "seven|Europe/Berlin", True, int(NOW) + 7 * 86_400,
     )  # fmt: skip
     flat = door.whale.graph_tag("shop", "country", "orders", {"depth": 0})
-    assert share_of(flat.partition("share=")[2].partition("&")[0], door.settings, "default").drill is False
+    assert share_of(flat.partition("share=")[2].partition("&")[0], door.settings, "default")[1].drill is False
     with pytest.raises(CallerError, match="extra: .*compare"):
         door.whale.graph_tag("shop", extra={"compare": "previous"})
 

@@ -88,8 +88,8 @@ def test_a_secret_is_changed_without_ending_sessions() -> None:
 def test_a_secret_is_changed_without_ending_shares() -> None:
     share = Share(("shop",), ((),), ("hits",), "today", int(NOW))
     before, during, after = with_secret(OLD), with_secret(NEW, OLD), with_secret(NEW)
-    assert share_of(share_token(share, before, "default"), during, "default") == share
-    assert share_of(share_token(share, during, "default"), after, "default") == share
+    assert share_of(share_token(share, before, "default"), during, "default") == ("default", share)
+    assert share_of(share_token(share, during, "default"), after, "default") == ("default", share)
 
 
 def test_a_share_is_no_session_and_a_session_no_share() -> None:

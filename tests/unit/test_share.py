@@ -356,7 +356,7 @@ def test_the_form_of_a_token_stays() -> None:
         "sz0TWhim92R55v9YirYkqbIyrx7Tabf0Rto-GLMx_Ps",
     )
     assert token == f"{text}.{signature}"
-    assert share_of(token, settings, "default") == SHARE
+    assert share_of(token, settings, "default") == ("default", SHARE)
 
 
 @given(st.text(max_size=200))

@@ -68,7 +68,7 @@ class World:
     def start_whale(self) -> None:
         """One that has counted nothing."""
         self.whale = Whale(MemoryStore(self.settings), self.settings, clock=lambda: self.now)
-        self.whale._publisher = self.publisher
+        self.whale._parts.publisher = self.publisher
         self.app = make_app(self.settings, self.whale)
 
     # what became of a hit, and of a question

@@ -416,8 +416,8 @@ def whale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HailWhale]:
     made.define_decision("managed", options={"a": 1, "b": 2})
     made.count_now(["decided", "a"])
     yield made
-    if made._publisher is not None:
-        made._publisher.close()
+    if made._parts.publisher is not None:
+        made._parts.publisher.close()
 
 
 def call(whale: Any, name: str, fields: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ more with more hits, and as many for several decisions at once.
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -45,7 +46,7 @@ SNAPSHOTS_MB = 16  # of what is remembered of counters; and as much of what was 
 LEARN_S = 60.0  # how old it may be what was learnt of the dimensions of a decision
 MOST_LEARNT, MOST_LEARNT_SUMS = 300, 3_000  # nodes, and nodes of all options, that it is learnt from
 
-CountTrial = Callable[[Pk, str, Dimensions, float, Mapping[str, float], bool, str | None], None]
+CountTrial = Callable[[str, Pk, str, Dimensions, float, Mapping[str, float], bool, str | None], None]
 
 
 @dataclass(frozen=True)
@@ -128,14 +129,12 @@ class Decider:
         nonce: Callable[[], str],
         count_trial: CountTrial,
         rewards: Direct,
-        count_later: Callable[[Hit], None],
+        count_later: Callable[[str, Hit], None],
     ):
         self._slow, self._settings, self._account, self._clock = store, settings, account, clock
         self.random, self._nonce, self._count_trial = random, nonce, count_trial
         self._rewards, self._count_later = rewards, count_later
-        self._hurried: DecidingStore | None = None
-        self._away_until = 0.0
-        self._lock = threading.Lock()
+        self._soon = _Soon(store)
         self._departures = Cache(
             clock, "departures", SNAPSHOTS_MB, lambda learnt: bytes_of(list(map(str, learnt.variances)))
         )
@@ -237,10 +236,13 @@ class Decider:
 
     def _counted(self, asked: Asked, choice: Choice, kept: Kept, now: float) -> Decision:
         shares = dict(zip(asked.options, choice.probabilities, strict=True))
-        self._count_trial(asked.pk, choice.option, asked.tree, now, shares, asked.is_trial, asked.visitor)
+        self._count_trial(
+            self._account, asked.pk, choice.option, asked.tree, now, shares, asked.is_trial, asked.visitor
+        )
         if asked.off_policy:
             self._count_later(
-                off_policy.tried(asked.pk, choice.option, choice.probability, int(now * 1000), self._settings)
+                self._account,
+                off_policy.tried(asked.pk, choice.option, choice.probability, int(now * 1000), self._settings),
             )
         rows = sorted(choice.rows, key=lambda row: row.option != choice.option)  # of the chosen option first
         return Decision(choice.option, choice.probability, kept.id, choice.version, "chosen", rows)
@@ -337,20 +339,22 @@ class Decider:
         digest = hashlib.blake2b(said, digest_size=DIGEST // 2).hexdigest()
         hits = 1 + (record.off_policy in earned)
         # accepted with its trial: where a reset has forgotten that, the reward counts no more
-        name = self._rewards.name(hits, record.at)
+        name = self._rewards.name(self._account, hits, record.at)
         reward = Reward(whose, digest, earned, name.publisher, name.seq, name.total, name.at_ms)
         try:
             begun = self._slow.begin_reward(self._account, decision_id, reward, now)
         except CallerError:
             self._rewards.unused(name, hits)
             raise
-        counts_as = None if begun is None else Named(begun.publisher, begun.seq, begun.total, begun.at_ms)
+        counts_as = None
+        if begun is not None:
+            counts_as = Named(self._account, begun.publisher, begun.seq, begun.total, begun.at_ms)
         if counts_as != name:
             self._rewards.unused(name, hits)
         if begun is None or counts_as is None:
             return False
         hit = replace(hit, metrics=earned, visitor=record.visitor, event="rewarded")
-        self._rewards.count_as(counts_as, self._account, self._rewarded(decision_id, whose, record, hit, begun.before))
+        self._rewards.count_as(counts_as, self._rewarded(decision_id, whose, record, hit, begun.before))
         if counts_as == name:
             self._rewards.done(name)
         self._slow.end_reward(self._account, decision_id, reward)
@@ -381,14 +385,35 @@ class Decider:
     @property
     def is_away(self) -> bool:
         """Whether the store was away a moment ago, so that it is not asked again."""
-        return self._clock() < self._away_until
+        return self._clock() < self._soon.away_until
 
     def leave_alone(self) -> None:
         """The store is away: for AWAY_S it is not asked where there is another answer."""
-        self._away_until = max(self._away_until, self._clock() + AWAY_S)
+        self._soon.away_until = max(self._soon.away_until, self._clock() + AWAY_S)
 
     def store(self) -> DecidingStore:
         """The store, by a connection that soon gives up."""
+        return self._soon.store()
+
+    def of(self, account: str) -> "Decider":
+        """The same for another account: what is remembered and what waits is kept in one place, by account."""
+        if account == self._account:
+            return self
+        decider = copy(self)
+        decider._account = account
+        return decider
+
+
+class _Soon:
+    """The store by a connection that soon gives up, and until when it is left alone: one for all accounts."""
+
+    def __init__(self, slow: DecidingStore):
+        self._slow = slow
+        self._hurried: DecidingStore | None = None
+        self.away_until = 0.0
+        self._lock = threading.Lock()
+
+    def store(self) -> DecidingStore:
         with self._lock:
             if self._hurried is None:
                 self._hurried = self._slow.hurried(HURRY_S)

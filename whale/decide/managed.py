@@ -10,6 +10,7 @@ Cost: as of a decision, and one small read every `decide_snapshot_s`; of several
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -75,6 +76,12 @@ class Managed:
         self._known: Bounded[tuple[str, str | None], tuple[float, dict[str, Definition], int]] = Bounded(
             "definitions", DEFINITIONS_MB * MEGABYTE, lambda _, found: 10 * COST * (1 + len(found[1])) + 3 * found[2]
         )
+
+    def of(self, account: str, decider: Callable[[], Decider]) -> "Managed":
+        """The same for another account: what is remembered is kept in one place, by account."""
+        managed = copy(self)
+        managed._account, managed._decider = account, decider
+        return managed
 
     # definitions
 

@@ -9,11 +9,12 @@ up to MOST decisions, and TRIALS_MAX_MB; more are not counted, and the log says 
 """
 
 import atexit
+import hashlib
 import logging
 import secrets
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
 
 from hail.hit import DECIDED, EXPECTED, MILLION, Dimensions, Hit, encode_hit, with_moments
 from hail.message import Message, decode_message, encode_message
@@ -24,29 +25,31 @@ from whale.errors import Unavailable
 
 PAUSE_S = 1.0
 MOST = 50_000
+MOST_ACCOUNTS = 1000  # whose publishers are kept for what they decide next
 HIT_BYTES, PATH_BYTES, EXPECTED_BYTES = 700, 500, 400  # about what each costs in memory
 
 log = logging.getLogger(__name__)
 
 
 class Trials:
-    """For many threads. apply: counts a message, as often as it is handed the same one once."""
+    """For many threads, and for all accounts. apply: counts a message, as often as it is handed the same one once."""
 
-    def __init__(
-        self, apply: Callable[[Message], None], settings: Settings, account: str, clock: Callable[[], float]
-    ) -> None:
-        self._apply, self._settings, self._account, self._clock = apply, settings, account, clock
+    def __init__(self, apply: Callable[[Message], None], settings: Settings, clock: Callable[[], float]) -> None:
+        self._apply, self._settings, self._clock = apply, settings, clock
         self._room = Room("trials", settings.trials_max_mb * MEGABYTE)
-        self._waiting: list[Hit] = []
-        self._expected: dict[tuple[Pk, int], float] = {}
+        self._waiting: list[tuple[str, Hit]] = []  # by account
+        self._expected: dict[tuple[str, Pk, int], float] = {}
         self._unsent: deque[bytes] = deque()  # the first may be counted, or not
         self._lock, self._sending = threading.Lock(), threading.Lock()
-        self._publisher, self._seq, self._total, self._lost = secrets.token_hex(8), 0, 0, 0
+        self._lost = 0
+        self._publishers: OrderedDict[str, tuple[str, int, int]] = OrderedDict()  # of each account: name, seq, total
+        self._word, self._named = secrets.token_hex(8), 0
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(
         self,
+        account: str,
         pk: Pk,
         option: str,
         dimensions: Dimensions,
@@ -64,9 +67,9 @@ class Trials:
             if not self._has_room():
                 self._lost += 1
                 return
-            self._wait(with_moments(hit, self._settings) if is_trial else hit)
+            self._wait(account, with_moments(hit, self._settings) if is_trial else hit)
             for name, share in probabilities.items():
-                key = (*pk, name), at_ms // 60_000
+                key = account, (*pk, name), at_ms // 60_000
                 if key not in self._expected:
                     self._room.held += EXPECTED_BYTES
                 self._expected[key] = self._expected.get(key, 0.0) + share
@@ -76,25 +79,25 @@ class Trials:
                 atexit.register(self._leave)
         self._wake.set()
 
-    def add_hit(self, hit: Hit) -> None:
+    def add_hit(self, account: str, hit: Hit) -> None:
         """What a decision counts beside its trial, without a promise."""
         with self._lock:
             if self._has_room():
-                self._wait(hit)
+                self._wait(account, hit)
         self._wake.set()
 
     def _has_room(self) -> bool:
         return len(self._waiting) < MOST and not self._room.is_full
 
-    def _wait(self, hit: Hit) -> None:
-        self._waiting.append(hit)
+    def _wait(self, account: str, hit: Hit) -> None:
+        self._waiting.append((account, hit))
         self._room.held += HIT_BYTES + PATH_BYTES * len(paths_of(hit.dimensions))
 
     def flush(self) -> None:
         """Counts what waits, now; raises Unavailable."""
         with self._sending:
             with self._lock:
-                hits, expected, lost = self._waiting, self._expected, self._lost
+                waiting, expected, lost = self._waiting, self._expected, self._lost
                 self._waiting, self._expected, self._lost, self._room.held = [], {}, 0, 0
             if lost:
                 log.error(
@@ -102,20 +105,39 @@ class Trials:
                     lost,
                     MOST,
                 )
-            for (pk, minute), share in expected.items():
+            for (account, pk, minute), share in expected.items():
                 cells = len(pk) * len(self._settings.periods)
-                hits.append(Hit(pk, {}, {EXPECTED: round(share * MILLION)}, minute * 60_000, cells=cells))
-            most = self._settings.message_max_hits
-            for first in range(0, len(hits), most):
-                rows = [encode_hit(hit) for hit in hits[first : first + most]]
-                self._total += len(rows)
-                now_ms = int(self._clock() * 1000)
-                body = encode_message(self._publisher, self._seq, self._account, self._total, now_ms, rows)
-                self._seq += 1
-                self._unsent.append(body)
+                hit = Hit(pk, {}, {EXPECTED: round(share * MILLION)}, minute * 60_000, cells=cells)
+                waiting.append((account, hit))
+            hits: dict[str, list[Hit]] = {}
+            for account, hit in waiting:
+                hits.setdefault(account, []).append(hit)
+            for account, own in hits.items():
+                self._publish(account, own)
             while self._unsent:
                 self._apply(decode_message(self._unsent[0]))
                 self._unsent.popleft()
+
+    def _publish(self, account: str, hits: Sequence[Hit]) -> None:
+        """As messages of the account's own publisher, so that its audit closes."""
+        publisher, seq, total = self._publishers.pop(account, ("", 0, 0))
+        publisher = publisher or self._new_name()
+        most = self._settings.message_max_hits
+        for first in range(0, len(hits), most):
+            rows = [encode_hit(hit) for hit in hits[first : first + most]]
+            total += len(rows)
+            self._unsent.append(encode_message(publisher, seq, account, total, int(self._clock() * 1000), rows))
+            seq += 1
+        while len(self._publishers) >= MOST_ACCOUNTS:
+            self._publishers.popitem(last=False)
+        self._publishers[account] = publisher, seq, total
+
+    def _new_name(self) -> str:
+        """The word of this process, and then such as nobody else draws."""
+        self._named += 1
+        if self._named == 1:
+            return self._word
+        return hashlib.blake2b(f"{self._word} {self._named}".encode(), digest_size=8).hexdigest()
 
     def _work(self) -> None:
         pause = threading.Event()

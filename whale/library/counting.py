@@ -1,12 +1,12 @@
 """Counting in the library: hits, setting and resetting counts, and the outcome of single hits; a part of Whale, see client.py."""
 
 import secrets
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hail.access import is_locked
 from hail.hit import Hit, HitError, Reason, name_of, parse_decided, parse_hit, row_of_hit
+from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.problem import HOST
 from hail.settings import DAY
@@ -21,6 +21,7 @@ from whale.dimension import Path, pk_asked
 from whale.errors import CallerError, PeriodError, Unavailable
 from whale.formula import Number, number_of
 from whale.library.arguments import hit_given, on_default, one
+from whale.library.parts import Parts
 from whale.library.questions import Questions
 from whale.live import admission
 from whale.period import Interval, bucket_start, interval_name, next_start, not_an_interval, width
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
 class Counting(Questions):
     """Questions, and counting. For many threads."""
 
-    _direct: Direct | None
-    _publisher: "Publisher | None"
-    _lock: threading.Lock
+    _parts: Parts
 
     # counting
 
@@ -253,7 +252,9 @@ class Counting(Questions):
         if not isinstance(host, str) or (host and not HOST.fullmatch(host)):
             raise CallerError(f"expected a host such as 127.0.0.1:8086, got {ascii(host)[:60]}", "host")
         host, token, expires = host or self.settings.whale_bind, None, None
-        origin = admission.live_origin(self.settings, host)
+        origin = (
+            admission.live_origin(self.settings, host) if self.account == ACCOUNT else ""
+        )  # streams know one account
         if origin and is_locked(self.settings):
             now = self.clock()
             token = admission.token_of(self.settings, self.account, host, now)
@@ -264,20 +265,20 @@ class Counting(Questions):
     # the way into the store
 
     def _direct_now(self) -> Direct:
-        with self._lock:
-            if self._direct is None:
+        with self._parts.lock:
+            if self._parts.direct is None:
                 applier = Applier(self.store, self.settings)
                 merging = MergingApplier(applier, self.settings, self.clock, patience_s=0)
-                self._direct = Direct(lambda message: merging.apply([message]))
-            return self._direct
+                self._parts.direct = Direct(lambda message: merging.apply([message]))
+            return self._parts.direct
 
     def _queue(self) -> "Publisher":
         from hail.publish import Publisher
 
-        with self._lock:
-            if self._publisher is None:
-                self._publisher = Publisher(self.settings, self.clock)
-            return self._publisher
+        with self._parts.lock:
+            if self._parts.publisher is None:
+                self._parts.publisher = Publisher(self.settings, self.clock)
+            return self._parts.publisher
 
 
 def _declared(name: str, given: Any) -> Declaration:

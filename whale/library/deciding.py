@@ -36,8 +36,6 @@ class Deciding(Counting):
     """Counting and decisions: the outcomes of options, and the option that a visitor should see."""
 
     random: np.random.Generator
-    _decides: Decider | None
-    _trials: Trials | None
     managed: Managed
 
     # decisions
@@ -291,8 +289,8 @@ class Deciding(Counting):
     @on_default
     def flush(self) -> None:
         """Counts all waiting decisions as trials now; raises Unavailable."""
-        if self._trials is not None:
-            self._trials.flush()
+        if self._parts.trials is not None:
+            self._parts.trials.flush()
 
     def _pk_of_decision(self, pk_base: Any, name: Any) -> Pk:
         above = pk_asked(pk_base)
@@ -302,12 +300,11 @@ class Deciding(Counting):
         return name_of(plain(value, field), field, self.settings, Reason.BAD_PK)
 
     def _decider(self) -> Decider:
-        apply = self._direct_now().apply
-        with self._lock:
-            if self._decides is None:
-                trials = Trials(apply, self.settings, self.account, self.clock)
-                self._trials = trials
-                self._decides = Decider(
+        apply, parts = self._direct_now().apply, self._parts
+        with parts.lock:
+            if parts.decider is None:
+                trials = parts.trials = Trials(apply, self.settings, self.clock)
+                parts.decider = Decider(
                     self.store,
                     self.settings,
                     self.account,
@@ -318,7 +315,8 @@ class Deciding(Counting):
                     Direct(apply, self.settings.decision_kept_s),
                     trials.add_hit,
                 )
-            return self._decides
+            decider = parts.decider
+        return decider.of(self.account)
 
     # managed decisions
 

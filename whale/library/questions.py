@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 from hail.hit import RESERVED
 from hail.settings import Settings
 from whale.answer.asking import Asking, Period
-from whale.answer.cache import Cache, argument_key
+from whale.answer.cache import argument_key
 from whale.answer.inquiry import Answer
 from whale.answer.shapes import ByPath, Shape, naming_of
 from whale.answer.unknown import tell
 from whale.dimension import pk_asked, pk_text, pks_asked
 from whale.formula import Number, ratio_text
 from whale.library.arguments import on_default, one
+from whale.library.parts import Parts
 from whale.period import Range
 from whale.store.base import Store
 
@@ -28,7 +29,7 @@ class Questions:
     account: str
     clock: Callable[[], float]
     asking: Asking
-    _cache: Cache
+    _parts: Parts
 
     # series
 
@@ -210,7 +211,7 @@ class Questions:
         key = argument_key(self.account, method.function.__name__, arguments)
         asked = one(arguments.get("periods"), arguments.get("period"))
         zone = arguments.get("tz"), arguments.get("tzoffset")
-        return self._cache.get(
+        return self._parts.cache.get(
             key,
             lambda: method.function(*bound.args, **bound.kwargs),
             lambda _: self.asking.lifetime_s(asked, *zone),

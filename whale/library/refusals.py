@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from hail.hit import HitError
@@ -18,6 +19,12 @@ class Refusals:
     def __init__(self, store: Watching, settings: Settings, account: str, clock: Callable[[], float]):
         self._settings, self._account, self._clock = settings, account, clock
         self._witness = Witness(store, EVERY_REFUSED_S)
+
+    def of(self, account: str) -> "Refusals":
+        """The same for another account."""
+        refusals = copy(self)
+        refusals._account = account
+        return refusals
 
     @contextmanager
     def kept(self, given: Mapping[str, Any]) -> Iterator[None]:

@@ -99,7 +99,10 @@ class Live:
         if not token:
             raise Problem(401, Reason.UNAUTHORIZED, expected)
         try:
-            return admission.admitted(token, self._settings, self._clock()).host
+            admitted = admission.admitted(token, self._settings, self._clock())
+            if admitted.account != ACCOUNT:
+                raise ValueError("it is of another account")
+            return admitted.host
         except ValueError as error:
             raise Problem(401, Reason.UNAUTHORIZED, f"token: {error}; {expected}", "token") from None
 

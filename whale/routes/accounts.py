@@ -8,12 +8,11 @@ import bottle
 import msgspec
 
 from whale.accounts import Account, Site, check_rights, with_rights
-from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.managing import Managing, full_name, site_shown, user_shown
 from whale.passwords import Passwords, check_new
 from whale.routes.asked import JournalAsked, KeyChanges, KeyGiven, SiteChanges, SiteGiven, UserChanges, UserGiven
-from whale.routes.door import Door
+from whale.routes.door import Door, OfCaller
 from whale.routes.parameters import object_of, struct_of
 from whale.routes.responses import json_answer
 
@@ -21,11 +20,12 @@ PRIVATE = {"Cache-Control": "no-store"}
 Given = TypeVar("Given", bound=msgspec.Struct)
 
 
-class AccountRoutes:
+class AccountRoutes(OfCaller):
     """For many threads. draw: random bytes."""
 
-    def __init__(self, door: Door, whale: Whale, passwords: Passwords, draw: Callable[[int], bytes]):
-        self._door, self._whale, self._passwords, self._draw = door, whale, passwords, draw
+    def __init__(self, door: Door, passwords: Passwords, draw: Callable[[int], bytes]):
+        super().__init__(door)
+        self._passwords, self._draw = passwords, draw
 
     def add_to(self, app: bottle.Bottle) -> None:
         door = self._door

@@ -11,20 +11,16 @@ import bottle
 from hail.hit import FIELDS
 from hail.pixel import fields_of_pixel
 from whale.answer.unknown import Unknowns, unknown_header
-from whale.client import Whale
 from whale.errors import CallerError
-from whale.routes.door import Door
+from whale.routes.door import OfCaller
 from whale.routes.parameters import address_query, parameters
 from whale.routes.responses import EXPOSED, json_answer, text_answer
 
 UID_COOKIE, UID_S, MAX_UID = "uid", 365 * 86_400, 50
 
 
-class CountingRoutes:
+class CountingRoutes(OfCaller):
     """For many threads."""
-
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
         door = self._door

@@ -15,11 +15,10 @@ from urllib.parse import quote
 import bottle
 
 from hail.problem import HOST, seen_from
-from whale.client import Whale
 from whale.errors import NotFound
 from whale.live.admission import live_origin
 from whale.routes.assets import PAGE, Asset, read_assets
-from whale.routes.door import Door
+from whale.routes.door import Door, OfCaller
 from whale.routes.negotiation import file_answer
 
 POLICY = (
@@ -30,11 +29,11 @@ THEMES = ("light", "dark")
 FOR_EVER = "private, max-age=31536000, immutable"
 
 
-class DashboardRoutes:
+class DashboardRoutes(OfCaller):
     """For many threads."""
 
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
+    def __init__(self, door: Door):
+        super().__init__(door)
         self._version, self._assets = read_assets()
         self._served = {asset.name: asset for name, asset in self._assets.items() if name != PAGE}
         self._page = Template(self._assets[PAGE].body.decode())

@@ -11,7 +11,6 @@ import msgspec
 
 from hail.hit import DECIDED_FIELDS, HitError, lenient
 from whale.answer.unknown import Unknowns, unknown_header
-from whale.client import Whale
 from whale.decide.decider import Decision
 from whale.decide.exploration import PARAMETERS
 from whale.decide.outcomes import ratio_of
@@ -20,7 +19,7 @@ from whale.dimension import path_text, pk_asked
 from whale.errors import CallerError, NotFound, PathError, Unavailable
 from whale.routes import ofrep
 from whale.routes.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence, OutcomesAsked
-from whale.routes.door import Door, problem_of
+from whale.routes.door import OfCaller, problem_of
 from whale.routes.parameters import object_of, typed
 from whale.routes.responses import EXPOSED, REFUSED, Problem, json_answer, text_answer, unavailable
 
@@ -29,11 +28,8 @@ DECIDE_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields
 FLAGS = "/ofrep/v1/evaluate/flags"
 
 
-class DecisionRoutes:
+class DecisionRoutes(OfCaller):
     """For many threads."""
-
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
         door = self._door

@@ -11,7 +11,7 @@ The methods of Door are about the request that is being answered, which Bottle k
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
 import bottle
@@ -30,7 +30,13 @@ from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_field
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
 from whale.sessions import from_own_page, scheme_of
 
+if TYPE_CHECKING:
+    from whale.client import Whale
+    from whale.library.whales import Whales
+
 ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
+CREDENTIALS = ("Authorization", "Cookie", "X-API-Key")
+"""Headers by which one asker gets another answer than the next one."""
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
 ANSWER_SECONDS = Histogram("hailwhale_answer_seconds", "Time of an answer, by route", ["route"])
 
@@ -67,11 +73,12 @@ def _with(start_response: Any, headers: Mapping[str, str]) -> Any:
 
 
 class Door:
-    """In front of every route. For many threads. account: whose the keys of the settings are.  logins: None where nobody can log in."""
+    """In front of every route. For many threads. whales: None where nothing is answered.  logins: None where nobody can log in."""
 
-    def __init__(self, settings: Settings, account: str = ACCOUNT, logins: Logins | None = None):
-        self.settings, self.account, self.logins = settings, account, logins
-        self.access = access.Access(settings, settings.whale_bind, account, "HTTP_X_API_KEY")
+    def __init__(self, settings: Settings, whales: "Whales | None" = None, logins: Logins | None = None):
+        self.settings, self._whales, self.logins = settings, whales, logins
+        self.account = whales.own.account if whales else ACCOUNT
+        self.access = access.Access(settings, settings.whale_bind, self.account, "HTTP_X_API_KEY")
 
     def add(
         self,
@@ -110,6 +117,9 @@ class Door:
                 vary(found, value)
             else:
                 found.set_header(name, value)
+        if self.is_known:  # a browser may keep it, and somebody else log in
+            for value in CREDENTIALS:
+                vary(found, value)
         return negotiated(found, environ)
 
     def _answering(
@@ -170,8 +180,6 @@ class Door:
         user = self.user_at(right, environ)
         if user is None:
             return None
-        if user.account != self.account:
-            raise NotAllowed("this service answers no questions about your account")
         check_user(user, right)
         return user
 
@@ -194,6 +202,31 @@ class Door:
         """Who sent the request; known once the key was looked at."""
         found: access.Caller = bottle.request.environ[CALLER]
         return found
+
+    def is_about(self, account: str) -> bool:
+        """From here on the request is about this account, as what it holds says, without any right. False where there is none."""
+        bottle.request.environ[CALLER] = access.Caller(account)
+        return self._whales is not None and self._whales.has(account)
+
+    @property
+    def whale(self) -> "Whale":
+        """That answers about the caller's account."""
+        if self._whales is None:
+            raise LookupError("nothing is answered here")
+        return self._whales.of(self.caller)
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Epoch seconds."""
+        if self._whales is None:
+            raise LookupError("nothing is answered here")
+        return self._whales.own.clock
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the request came from somebody who stands in the directory of accounts."""
+        caller: access.Caller | None = bottle.request.environ.get(CALLER)
+        return caller is not None and caller.user is not None
 
     @property
     def has_session(self) -> bool:
@@ -257,3 +290,14 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
             return Problem(400, error.reason, str(error), error.field)
         case Unavailable():
             return unavailable(error)
+
+
+class OfCaller:
+    """What routes of one subject share: a request is about the account of its caller."""
+
+    def __init__(self, door: Door):
+        self._door = door
+
+    @property
+    def _whale(self) -> "Whale":
+        return self._door.whale

@@ -12,19 +12,15 @@ from typing import Any
 
 import bottle
 
-from whale.client import Whale
 from whale.routes.assets import GRAPHS, TYPES, Asset, asset_of, graph_files
-from whale.routes.door import Door
+from whale.routes.door import OfCaller
 from whale.routes.negotiation import file_answer
 
 HEADERS = {"Cache-Control": "public, max-age=300", "Cross-Origin-Resource-Policy": "cross-origin"}
 
 
-class GraphRoutes:
+class GraphRoutes(OfCaller):
     """For many threads."""
-
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
         for name in GRAPHS:

@@ -5,16 +5,12 @@ from typing import Any
 import bottle
 
 from hail.problem import HOST
-from whale.client import Whale
-from whale.routes.door import Door
+from whale.routes.door import OfCaller
 from whale.routes.responses import json_answer
 
 
-class LiveRoutes:
+class LiveRoutes(OfCaller):
     """For many threads."""
-
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
         self._door.add(app, "/live_token", ["GET"], self.live_token)

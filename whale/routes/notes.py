@@ -7,22 +7,18 @@ import bottle
 from hail.hit import lenient
 from whale.answer.sheets import of_notes
 from whale.answer.unknown import Unknowns, unknown_header
-from whale.client import Whale
 from whale.dimension import pk_asked
 from whale.errors import CallerError
 from whale.routes.asked import NotesAsked
-from whale.routes.door import Door
+from whale.routes.door import OfCaller
 from whale.routes.parameters import period_of
 from whale.routes.responses import json_answer, sheet_answer
 
 NOTE = ("at", "text", "pk", "id")
 
 
-class NoteRoutes:
+class NoteRoutes(OfCaller):
     """For many threads."""
-
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
 
     def add_to(self, app: bottle.Bottle) -> None:
         door = self._door

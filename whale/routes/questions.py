@@ -28,7 +28,6 @@ from whale.answer.series import Plot, Question
 from whale.answer.shapes import Shape, flot_json, labels, overflow_text
 from whale.answer.sheets import Plotted, Sheet
 from whale.answer.unknown import Unknowns, unknown_header, unknown_of
-from whale.client import Whale
 from whale.dimension import paths_asked, pk_asked, pk_text
 from whale.errors import CallerError
 from whale.period import Range, interval_name
@@ -48,7 +47,7 @@ from whale.routes.asked import (
     TotalAsked,
     TotalsAsked,
 )
-from whale.routes.door import Door
+from whale.routes.door import OfCaller
 from whale.routes.parameters import object_of, period_of, periods_of, pks_of, subject, typed
 from whale.routes.remembered import Remembered
 from whale.routes.responses import EXPOSED, as_file, json_answer, sheet_answer
@@ -62,14 +61,15 @@ OF_PICTURES = {
 """Headers. Pages of other sites may show a picture; only those that may read it see its bytes."""
 
 
-class QuestionRoutes:
+class QuestionRoutes(OfCaller):
     """For many threads."""
 
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale, self._asking = door, whale, whale.asking
+    @property
+    def _asking(self) -> Asking:
+        return self._whale.asking
 
     def add_to(self, app: bottle.Bottle) -> None:
-        remembering = Remembered(self._door, self._whale).remembering
+        remembering = Remembered(self._door, self._door.clock).remembering
         questions: list[tuple[type[msgspec.Struct], Callable[..., Any]]] = [
             (PlotpointsAsked, remembering(self.plotpoints, period_of)),
             (TotalsAsked, remembering(self.totals, periods_of)),
@@ -153,7 +153,7 @@ class QuestionRoutes:
 
         found = self._answer(watch, asked, now, [answer], body)
         (period,) = ranges.values()
-        whose = "private" if self._door.access.locked else "public"
+        whose = "private" if self._door.access.locked or self._door.is_known else "public"
         found.headers["Cache-Control"] = f"{whose}, max-age={fresh_s(period, now)}"
         for name, value in OF_PICTURES.items():
             found.headers[name] = value

@@ -9,7 +9,6 @@ import bottle
 import msgspec
 
 from whale.answer.cache import Cache, argument_key
-from whale.client import Whale
 from whale.routes.door import Door
 
 
@@ -25,9 +24,9 @@ class Kept:
 class Remembered:
     """For many threads. The caller's account is the first part of what an answer is remembered by."""
 
-    def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
-        self._cache = Cache(whale.clock, "answers", whale.settings.answers_mb, lambda kept: len(kept.body) + 1000)
+    def __init__(self, door: Door, clock: Callable[[], float]):
+        self._door, self._clock = door, clock
+        self._cache = Cache(clock, "answers", door.settings.answers_mb, lambda kept: len(kept.body) + 1000)
 
     def remembering(self, answer: Callable[..., Any], periods: Callable[..., Any]) -> Callable[..., Any]:
         """The same answer to a question; with `cached` what is remembered of it, for a fifth of the interval.
@@ -41,8 +40,8 @@ class Remembered:
                 return answer(asked)
 
             def anew() -> Kept:
-                said, now = answer(asked), self._whale.clock()
-                until = now + self._whale.asking.lifetime_s(periods(asked), asked.tz, asked.tzoffset)
+                said, now = answer(asked), self._clock()
+                until = now + self._door.whale.asking.lifetime_s(periods(asked), asked.tz, asked.tzoffset)
                 return Kept(said.body, dict(said.headers.items()), until)
 
             names = {**msgspec.structs.asdict(asked), "cached": True, "unmemoize": False}
@@ -54,4 +53,4 @@ class Remembered:
         return answered
 
     def _left_s(self, kept: Kept) -> float:
-        return kept.until - self._whale.clock()
+        return kept.until - self._clock()

@@ -6,7 +6,7 @@ import bottle
 
 from hail.metrics import CONTENT_TYPE, exposition
 from whale.client import Whale
-from whale.errors import Unavailable
+from whale.errors import NotAllowed, Unavailable
 from whale.routes import openapi
 from whale.routes.door import Door
 from whale.routes.responses import json_answer, said_of, text_answer, unavailable
@@ -16,7 +16,7 @@ class ServiceRoutes:
     """For many threads. Only the state of all parts asks for a key."""
 
     def __init__(self, door: Door, whale: Whale):
-        self._door, self._whale = door, whale
+        self._door, self._whale = door, whale  # the service's own
 
     def add_to(self, app: bottle.Bottle) -> None:
         self._door.add(app, "/health.json", ["GET"], self.health)
@@ -27,6 +27,10 @@ class ServiceRoutes:
         self._door.add_plain(app, "/metrics", metrics)
 
     def health(self) -> Any:
+        if self._door.caller.account != self._whale.account:
+            raise NotAllowed(
+                "the state of the service is shown to whoever may read the account that it was set up with"
+            )
         return json_answer(self._whale.health(), headers={"Cache-Control": "no-store"})
 
     def readyz(self) -> Any:

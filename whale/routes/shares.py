@@ -16,7 +16,6 @@ from hail import access
 from hail.problem import HOST
 from hail.settings import SettingsError
 from whale.answer.pictured import LOOKS
-from whale.client import Whale
 from whale.dimension import read_paths
 from whale.errors import CallerError, FormulaError, Gone, NotFound
 from whale.formula import metrics_asked, parse_formula
@@ -31,11 +30,11 @@ from whale.routes.asked import (
     ShareGiven,
     SharePageAsked,
 )
-from whale.routes.door import Door
+from whale.routes.door import Door, OfCaller
 from whale.routes.parameters import object_of, typed
 from whale.routes.responses import json_answer, unavailable
 from whale.routes.share_page import STYLE_HASH, ended, missing, render
-from whale.share import Share, share_of
+from whale.share import UNKNOWN, Share, share_of
 
 GIVEN = ShareGiven.__struct_fields__
 OF_METRICS = SharedMetric.__struct_fields__
@@ -51,17 +50,17 @@ BELOW = {
 """Headers of all that lies below a link, refusals too: a page must not tell others the link by which it came."""
 
 
-class ShareRoutes:
+class ShareRoutes(OfCaller):
     """For many threads. plotpoints, picture: what answers /plotpoints and /plot.svg."""
 
     def __init__(
         self,
         door: Door,
-        whale: Whale,
         plotpoints: Callable[[PlotpointsAsked], Any],
         picture: Callable[[PlotAsked], Any],
     ):
-        self._door, self._whale, self._plotpoints, self._picture = door, whale, plotpoints, picture
+        super().__init__(door)
+        self._plotpoints, self._picture = plotpoints, picture
 
     def add_to(self, app: bottle.Bottle) -> None:
         door = self._door
@@ -103,7 +102,7 @@ class ShareRoutes:
         }
         sites: tuple[str, ...] = ()
         try:
-            share = share_of(token, self._whale.settings, self._whale.account)
+            share = self._share_of(token)
             sites = share.frame
             share.check(self._whale.clock())
             status, html = 200, render(share, f"/s/{token}", asked.theme)
@@ -135,8 +134,15 @@ class ShareRoutes:
 
     def _open(self, token: str) -> Share:
         """Raises NotFound, Gone."""
-        share = share_of(token, self._whale.settings, self._whale.account)
+        share = self._share_of(token)
         share.check(self._whale.clock())
+        return share
+
+    def _share_of(self, token: str) -> Share:
+        """From here on the request is about the account of the share. Raises NotFound, also where this account is gone."""
+        account, share = share_of(token, self._door.settings, self._door.account)
+        if not self._door.is_about(account):
+            raise NotFound(UNKNOWN)
         return share
 
     def _answered(self, answer: Callable[[Any], Any], question: msgspec.Struct) -> Any:

@@ -6,6 +6,7 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from hail.message import ACCOUNT
+from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
 from whale.errors import Unavailable
 from whale.period import Interval
@@ -13,6 +14,7 @@ from whale.store.redis.connection import Connection, Script, reachable
 from whale.store.redis.keys import DirectoryKeys, Keys, block_end
 
 REPLICA_TIMEOUT_MS = 1000
+ZONES_BYTES = MEGABYTE
 
 
 class _Zoned(msgspec.Struct):
@@ -31,7 +33,7 @@ class Database:
         self.connection, self.client, self.settings = connection, connection.client, settings
         self.shards = int(settings.shards)
         self._kept = dict(settings.periods)
-        self._zones: dict[str, str] = {}
+        self._zones: Bounded[str, str] = Bounded("zones", ZONES_BYTES, lambda *_: 3 * COST)
 
     def keys(self, account: str) -> Keys:
         return Keys(account, self.shards)
@@ -46,7 +48,8 @@ class Database:
             found = self.client.hget(self.keys(account).account, "zone")
             if found is None:  # nothing was counted yet
                 return self._zone_made_with(account) or str(self.settings.timezone)
-            zone = self._zones[account] = found.decode()
+            zone = found.decode()
+            self._zones.keep(account, zone)
         return zone
 
     def _zone_made_with(self, account: str) -> str:
@@ -55,7 +58,7 @@ class Database:
 
     def begin(self, account: str) -> None:
         """Fixes the zone of an account that is counted for the first time."""
-        if account not in self._zones:
+        if self._zones.get(account) is None:
             self.client.hsetnx(self.keys(account).account, "zone", self.zone(account))
 
     def info(self, section: str) -> list[dict[str, Any]]:
