@@ -371,6 +371,7 @@ MORE = {
     "define_decision": (
         "weights",
         "default",
+        "of",
         "holdout",
         "by_metric",
         "half_life",
