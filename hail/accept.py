@@ -13,18 +13,20 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 
 from hail import counters
-from hail.access import WRITE, Caller
+from hail.access import BROWSER, WRITE, Caller
 from hail.bulk import Bulk
-from hail.hit import FIELDS, HitError, Reason
+from hail.hit import FIELDS, HitError, Parsed, Reason
 from hail.message import CAME_BYTES, Refusal
 from hail.packing import Packed
 from hail.parameters import Read, read
 from hail.publish import NotAccepted, Publisher
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings
+from hail.times import shown
 from hail.usual import Usual
 
 LONG_BODY = 10_000
+RETRY_AFTER_S = 2
 
 _decode = msgspec.json.Decoder(strict=True).decode
 
@@ -56,13 +58,29 @@ class Acceptor:
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)
 
-    def let_in(self, caller: Caller) -> None:
-        """Raises Refused where the caller may not write."""
-        if not caller.may(WRITE):
+    def may_hit(self, caller: Caller) -> bool:
+        """Whether the caller may send hits, or those of a site."""
+        return not caller.foreign and (caller.may(WRITE) or caller.may(BROWSER))
+
+    def let_in(self, caller: Caller, with_hits: bool = False) -> None:
+        """Raises Refused where the caller may not write. with_hits: nothing else, so that pages may send them, too."""
+        if caller.unready:
+            raise Refused(Reason.NO_DIRECTORY, caller.unready, retry_after_s=RETRY_AFTER_S)
+        if with_hits and caller.foreign:
+            raise Refused(Reason.FOREIGN_ORIGIN, caller.foreign)
+        if not (self.may_hit(caller) if with_hits else caller.may(WRITE)):
             raise Refused(
                 Reason.UNAUTHORIZED,
                 f"expected the {WRITE} key: as a Bearer token, as the Basic password or as key=KEY in the address",
             )
+
+    def check_site(self, caller: Caller, parsed: Parsed) -> Parsed:
+        """The same hit; raises HitError where the caller's key is for another site than the hit's."""
+        if caller.site is not None and (first := parsed[0][0][0]) != caller.site:
+            raise HitError(
+                Reason.OTHER_SITE, "pk", f"expected {shown(caller.site)}, the site of this key, got {shown(first)}"
+            )
+        return parsed
 
     def parameters(self, text: str, names: Iterable[str]) -> Read:
         """The parameters of a query or a form; raises HitError."""

@@ -6,7 +6,8 @@
 Keys come by Bearer, by Basic password, or as `key=`. As soon as one is set, each door wants its own key or the admin
 key; a door whose key is not set then opens to the admin key alone.
 
-A door makes of each request one Caller, and hands it down: whose counts it is about, and what it may.
+A door makes of each request one Caller, and hands it down: whose counts it is about, and what it may. Keys of the settings are those of
+one account; a key of the directory (hail/callers.py) stands for the account that it belongs to.
 
 No key set: all is open to this machine, and to it alone. `check_bind` sees to that at the start, and `Access.stranger`
 for each request, since another server may listen where it likes, a proxy may stand before it, and a page may have
@@ -19,7 +20,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -32,7 +33,7 @@ from hail.settings import ANY_ORIGIN, PREFIX, Settings, SettingsError
 KEYS = ("WRITE_KEY", "READ_KEY", "ADMIN_KEY")
 KEY_LETTERS = 16
 HOW_TO_MAKE = "make new ones with `openssl rand -hex 32`"
-WRITE, READ, ADMIN = "write", "read", "admin"
+WRITE, READ, ADMIN, BROWSER = "write", "read", "admin", "browser"
 ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
 INTERNAL = "internal"
 """What a service of HailWhale itself may, by HAILWHALE_INTERNAL_KEY; no other key has this right."""
@@ -203,9 +204,16 @@ def right_of(rule: str, *methods: str) -> Right:
     raise LookupError(f"{rule} by {' or '.join(methods)} has no row in the table of rights")
 
 
-def check_bind(bind: str, settings: Settings) -> None:
-    """Raises SettingsError when a service would listen beyond this machine without all three keys."""
+def has_directory(settings: Settings) -> bool:
+    """Whether Hail is told where to ask for keys of accounts."""
+    return bool(settings.internal_key and settings.whale_url)
+
+
+def check_bind(bind: str, settings: Settings, is_hail: bool = False) -> None:
+    """Raises SettingsError when a service would listen beyond this machine without all three keys. Hail may have others instead."""
     missing = [PREFIX + name for name in KEYS if not getattr(settings, name.lower())]
+    if is_hail and has_directory(settings):
+        return
     if missing and not (bind.startswith("localhost:") or is_loopback(_host_of(bind))):
         raise SettingsError(
             f"{bind} can be reached from other machines: set {', '.join(missing)}, or listen on 127.0.0.1"
@@ -275,12 +283,18 @@ def _key_of_query(query: str) -> bytes:
 class Caller:
     """Who sent a request. account: whose counts it adds to and reads.
 
-    rights: of a key `write`, `read`, `admin`; of a user `counts:read`, `decisions:write`, ….  user: their name there; None for a key.
+    rights: of a key `write`, `read`, `admin`, `browser`; of a user `counts:read`, `decisions:write`, ….
+    user: their name there; None for a key.  key: its id, where it is one of the directory.  site: the only first-level pk that it is for.
+    foreign: why the page may not use its browser key, as a sentence.  unready: why nobody can say now who it is.
     """
 
     account: str
     rights: frozenset[str] = frozenset()
     user: str | None = None
+    key: str = ""
+    site: str | None = None
+    foreign: str = ""
+    unready: str = ""
 
     def may(self, right: str | None) -> bool:
         """Whether a door opens that asks for this right; None asks for nothing."""
@@ -291,16 +305,27 @@ class Caller:
         return self.may(right.key) or (right.key != INTERNAL and right.of_user in self.rights)
 
 
+ByDirectory = Callable[[bytes, Environ, Caller], Caller | None]
+
+
 class Access:
     """What one service lets in, and as whom.  For many threads.
 
     bind: where it listens.  account: whose the keys of the settings are.  key_header: of WSGI, in which a key may come beside
-    `Authorization`.
+    `Authorization`.  by_directory: of the secret of a key, and of who has none, who shows it; None where it is none of the directory.
     """
 
-    def __init__(self, settings: Settings, bind: str, account: str = ACCOUNT, key_header: str = ""):
+    def __init__(
+        self,
+        settings: Settings,
+        bind: str,
+        account: str = ACCOUNT,
+        key_header: str = "",
+        by_directory: ByDirectory | None = None,
+    ):
         self.settings = settings
-        self.locked = is_locked(settings)
+        self.locked = is_locked(settings) or (by_directory is not None and has_directory(settings))
+        self._by_directory = by_directory
         self._key_header = key_header
         keys = {WRITE: settings.write_key, READ: settings.read_key, ADMIN: settings.admin_key}
         # as the environment has them, whose bytes need not be UTF-8
@@ -325,8 +350,11 @@ class Access:
         return Caller(self._nobody.account, frozenset((INTERNAL,))) if is_it else self._nobody
 
     def caller(self, environ: Environ) -> Caller:
-        """Who sent a request, by the key that came with it. The admin key has all rights, and so has everybody where no key is set."""
-        if not self.locked:
+        """Who sent a request, by the key that came with it. The admin key has all rights, and so has everybody where no key is set.
+
+        A key of the directory stands for its account, also where no key is set, and for nobody where it is not good.
+        """
+        if not (self.locked or self._by_directory):
             return self._anybody
         key = self.secret(environ)
         rights = [
@@ -334,14 +362,17 @@ class Access:
             for right, expected in self._keys.items()
             if hmac.compare_digest(expected, key) and expected  # each is compared, whatever the others said
         ]
-        if not rights:
-            return self._nobody
-        return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
+        if rights:
+            return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
+        if self._by_directory and (found := self._by_directory(key, environ, self._nobody)):
+            return found
+        return self._nobody if self.locked else self._anybody
 
     def secret(self, environ: Environ) -> bytes:
         """The key that came, whether it opens anything or not.
 
-        From the header `Authorization` (as WSGI gives it, latin-1), else `key=`, else the service's own header.
+        From the header `Authorization` (as WSGI gives it, latin-1), else `key=`, else the service's own header. Of Basic it is the
+        password, or the name where that is empty, as Segment's clients send it.
         """
         scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         match scheme.lower():
@@ -349,9 +380,10 @@ class Access:
                 return bytes(value.strip().encode("latin-1", "replace"))
             case "basic":
                 try:
-                    return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+                    name, _, password = base64.b64decode(value.strip(), validate=True).partition(b":")
                 except (binascii.Error, ValueError):
                     return b""
+                return password or name
         key = _key_of_query(environ.get("QUERY_STRING", ""))
         return key or bytes(environ.get(self._key_header, "").encode("latin-1", "replace"))
 

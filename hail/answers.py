@@ -14,6 +14,8 @@ STATUS = {
     Reason.UNAUTHORIZED: 401,
     Reason.KEYLESS: 403,
     Reason.FOREIGN_ORIGIN: 403,
+    Reason.OTHER_SITE: 403,
+    Reason.NO_DIRECTORY: 503,
     Reason.BODY_TOO_LARGE: 413,
     Reason.BATCH_TOO_LARGE: 413,
     Reason.OVERLOADED: 503,

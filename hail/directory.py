@@ -44,7 +44,7 @@ Pixels = Literal["referer", "any"]
 SECRET = re.compile(rb"hw_[wrab]_[A-Za-z0-9_-]{43}")
 """A secret by its form. What has another is no key of the directory, and nobody needs to be asked about it."""
 
-ACCOUNT_ID = re.compile(r"[a-z0-9]{10}|default", re.IGNORECASE)
+ACCOUNT_ID = re.compile(r"[a-z0-9]{10}|default")
 KEY_ID = re.compile(r"[0-9a-f]{8}")
 HASH = re.compile(r"[0-9a-f]{64}")
 WORD = re.compile(r"[A-Za-z0-9_-]{8,64}")

@@ -103,6 +103,8 @@ class Reason(StrEnum):
     UNAUTHORIZED = "unauthorized"
     KEYLESS = "keyless"
     FOREIGN_ORIGIN = "foreign_origin"
+    OTHER_SITE = "other_site"
+    NO_DIRECTORY = "no_directory"
     OVERLOADED = "overloaded"
     SPOOL_FULL = "spool_full"
     # neither refused nor accepted: it may be counted, or not

@@ -16,6 +16,7 @@ MASK = "***"
 DEEPEST = 20
 _MENTION = re.compile(
     r"(?<![a-z0-9])(?:api|access|write|read|admin|pixel|secret)?[-_ ]?keys?(?![a-z0-9])"  # key, X-API-Key, writeKey
+    r"|hw_[wrab]_(?=[a-z0-9_-]{20})"  # of the directory of accounts
     r"|(?<![a-z0-9])(?:(?:authorization|bearer|password|secret|token)(?![a-z0-9])|basic\s+(?=\S))",
     re.IGNORECASE,
 )

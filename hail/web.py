@@ -27,6 +27,7 @@ from hail import access, openapi
 from hail.accept import Acceptor, Refused
 from hail.access import Caller, Environ
 from hail.answers import CORS, EXPOSED, HttpAnswer, answer, json_answer, refusal, text_answer
+from hail.callers import Callers
 from hail.formats import FORMATS, Format, Handler
 from hail.formats.address import PARAMETERS
 from hail.hit import HitError, Reason
@@ -54,7 +55,8 @@ class Hail(bottle.Bottle):
     def __init__(self, acceptor: Acceptor, account: str, informed: "Informed | None" = None):
         super().__init__()
         self.acceptor, self.informed = acceptor, informed
-        self.access = access.Access(acceptor.settings, acceptor.settings.hail_bind, account)
+        settings = acceptor.settings
+        self.access = access.Access(settings, settings.hail_bind, account, by_directory=_by_directory(informed))
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
@@ -134,7 +136,7 @@ class Hail(bottle.Bottle):
         """Ships what is spooled, now."""
         try:
             self.acceptor.parameters(environ.get("QUERY_STRING", ""), PARAMETERS)
-            self.acceptor.let_in(caller)
+            self.acceptor.let_in(access.Caller(caller.account) if caller.key else caller)  # it is about all accounts
             right = access.right_of(environ["PATH_INFO"], environ["REQUEST_METHOD"])
             if said := self.access.foreign_page(right, environ):
                 raise Refused(Reason.FOREIGN_ORIGIN, said, hits=0)
@@ -180,6 +182,12 @@ class Hail(bottle.Bottle):
         return answer(200, exposition(), CONTENT_TYPE, {})
 
 
+def _by_directory(informed: "Informed | None") -> "access.ByDirectory | None":
+    if informed is None:
+        return None
+    return Callers(informed.key_of, informed.directory.site, lambda: informed.is_known).caller
+
+
 def make_app(
     settings: Settings,
     publisher: Publisher,
@@ -199,7 +207,7 @@ def __getattr__(name: str) -> Any:
     if name != "application":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = load(os.environ)
-    access.check_bind(settings.hail_bind, settings)
+    access.check_bind(settings.hail_bind, settings, is_hail=True)
     sys.setswitchinterval(TURN_S)
     publisher = Publisher(settings)
     atexit.register(publisher.close)

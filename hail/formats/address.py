@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from hail import counters
 from hail.accept import Acceptor, Refused
-from hail.access import WRITE, Caller, Environ
+from hail.access import Caller, Environ
 from hail.answers import CORS, OK, HttpAnswer, answer, refusal
 from hail.hit import (
     DECIDED_FIELDS,
@@ -58,11 +58,11 @@ class Known(NamedTuple):
 
 
 class Address:
-    """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by account and text."""
+    """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by key and text."""
 
     def __init__(self, acceptor: Acceptor):
         self._acceptor = acceptor
-        self._known: Bounded[tuple[str, str], Known] = Bounded(
+        self._known: Bounded[tuple[str, str, str | None, str], Known] = Bounded(
             "known hits",
             acceptor.settings.known_hits_mb * MEGABYTE,
             lambda key, known: known.memory,
@@ -118,8 +118,9 @@ class Address:
     def _count(self, caller: Caller, query: str, is_shown: bool) -> tuple[str, ...]:
         acceptor = self._acceptor
         now, settings = acceptor.clock(), acceptor.settings
-        shape = _shape(query, settings.ignored_parameters) if caller.may(WRITE) else ""
-        known = self._known.get((caller.account, shape)) if shape else None
+        shape = _shape(query, settings.ignored_parameters) if acceptor.may_hit(caller) else ""
+        whose = caller.account, caller.key, caller.site, shape
+        known = self._known.get(whose) if shape else None
         if known and (is_shown or not known.ignored):
             acceptor.keep(caller, acceptor.publisher.pack_piece(known.at(now), known.cells))
             return _told(known.ignored, known.shown)
@@ -127,12 +128,15 @@ class Address:
             given, unknown = acceptor.parameters(query, PARAMETERS)
             is_sealed = "pixel" in given
             if not is_sealed:
-                acceptor.let_in(caller)
+                acceptor.let_in(caller, with_hits=True)
             if is_shown:
                 refuse_misspelt(unknown)
             else:
                 refuse_unknown(unknown, FIELDS)
-            read = hit_of_pixel(given, settings, caller.account, now) if is_sealed else hit_of(given, acceptor, now)
+            if is_sealed:
+                read = hit_of_pixel(given, settings, caller.account, now)
+            else:
+                read = acceptor.check_site(caller, hit_of(given, acceptor, now))
         except HitError as error:
             raise Refused.by(error) from None
         row, cells, is_ahead = read
@@ -144,7 +148,7 @@ class Address:
         if shape:
             form = publisher.form
             known = Known(form.remember(row, piece), cells, len(unknown), ignored, form.memory_of(shape, piece))
-            self._known.keep((caller.account, shape), known)
+            self._known.keep(whose, known)
         acceptor.keep(caller, publisher.pack_piece(piece, cells), is_ahead)
         return _told(len(unknown), ignored)
 

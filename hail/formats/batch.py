@@ -68,7 +68,7 @@ class Batch:
     def _check(self, caller: Caller, given: "Given") -> Checked:
         acceptor = self._acceptor
         settings, now, hits = acceptor.settings, acceptor.clock(), acceptor.publisher.pack()
-        usual = given.usual()
+        usual = given.usual() if caller.site is None else of_site(given.usual(), caller.site)
         results: list[dict[str, Any]] = [ITEM_ACCEPTED] * len(usual)
         unusual = 0
 
@@ -77,10 +77,10 @@ class Batch:
             try:
                 if usual[number] is not None and unusual < UNUSUAL_AT_FIRST:
                     try:
-                        return acceptor.usual.row(usual[number], now)
+                        return acceptor.check_site(caller, acceptor.usual.row(usual[number], now))
                     except UNUSUAL:
                         unusual += unusual == number
-                return hit_of_json(given.items[number], settings, now)
+                return acceptor.check_site(caller, hit_of_json(given.items[number], settings, now))
             except HitError as error:
                 results[number] = self._refuse(caller, error, given.items[number])
                 return None
@@ -108,7 +108,7 @@ class Batch:
         most = acceptor.settings.max_batch_hits
         try:
             _, unknown = acceptor.parameters(environ.get("QUERY_STRING", ""), PARAMETERS)
-            acceptor.let_in(caller)
+            acceptor.let_in(caller, with_hits=True)
             refuse_unknown(unknown, ("key",))
             body = read_body(environ, acceptor.settings.max_body_bytes)
             given = Given(body.strip(), environ.get("CONTENT_TYPE", ""), acceptor.usual, most)
@@ -159,6 +159,12 @@ class Given:
             if number + 1 == UNUSUAL_AT_FIRST and not any(found):
                 break
         return found
+
+
+def of_site(usual: Sequence[Any], site: str) -> Sequence[Any]:
+    """The same hits, with None in place of those that are not surely of the site: these are asked one by one."""
+    firsts = (None if hit is None else hit.pk[0] if type(hit.pk) is list else hit.pk for hit in usual)
+    return [hit if first == site else None for hit, first in zip(usual, firsts, strict=True)]
 
 
 def is_of_lines(content_type: str) -> bool:

@@ -53,7 +53,7 @@ class Posted:
         try:
             try:
                 given, unknown = acceptor.parameters(environ.get("QUERY_STRING", ""), names)
-                acceptor.let_in(caller)
+                acceptor.let_in(caller, with_hits=parse is parse_row)
                 refuse_unknown(unknown, expected)
                 if environ["REQUEST_METHOD"] == "POST":
                     body = read_body(environ, settings.max_body_bytes)
@@ -66,6 +66,7 @@ class Posted:
                     found = hit_of(given, acceptor, acceptor.clock(), parse)
                 else:
                     found = self._of_json(body, parse)
+                acceptor.check_site(caller, found)
             except HitError as error:
                 raise Refused.by(error) from None
             row, cells, is_ahead = found

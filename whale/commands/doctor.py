@@ -59,9 +59,9 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def settings_findings(settings: Settings) -> Findings:
-    for bind in (settings.hail_bind, settings.whale_bind):
+    for bind, is_hail in ((settings.hail_bind, True), (settings.whale_bind, False)):
         try:
-            check_bind(bind, settings)
+            check_bind(bind, settings, is_hail)
         except SettingsError as error:
             yield Finding(WRONG, "settings", str(error))
     if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):

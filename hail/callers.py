@@ -1,0 +1,80 @@
+"""Whom a key of the directory of accounts stands for, at Hail.
+
+    secret ── the directory ──> its key ──> the Caller of its account, with what the key may
+                  └─ None: nobody        └─ a browser key: from which page?
+
+Promise: a key that is unknown, revoked or expired makes nobody. A browser key opens to pages of its site's list alone; a GET that names
+no page only where the site says so, and what a person typed never. A Hail that never had a directory knows nobody, and says so.
+"""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from hail import directory
+from hail.access import ADMIN, ALL_RIGHTS, BROWSER, MAX_SHOWN, READ, WRITE, Caller, Environ
+
+RIGHTS_OF = {
+    WRITE: frozenset((WRITE,)),
+    READ: frozenset((READ,)),
+    ADMIN: ALL_RIGHTS,
+    BROWSER: frozenset((BROWSER,)),
+}
+"""What a key of each scope may, as whale/accounts.py has it."""
+NOT_YET = "no directory of accounts has come from Whale yet, so the key cannot be checked; try again in 2 s"
+
+KeyOf = Callable[[bytes], directory.Key | None]
+SiteOf = Callable[[str, str], directory.Site | None]
+
+
+def is_secret(secret: bytes) -> bool:
+    """Whether this has the form of a secret of the directory."""
+    return secret.startswith(b"hw_") and directory.SECRET.fullmatch(secret) is not None
+
+
+class Callers:
+    """For many threads. key_of: the key of a secret, if it is good now.  site_of: of an account and a pk.  is_known: whether there is
+    a directory.
+    """
+
+    def __init__(self, key_of: KeyOf, site_of: SiteOf, is_known: Callable[[], bool]):
+        self._key_of, self._site_of, self._is_known = key_of, site_of, is_known
+
+    def caller(self, secret: bytes, environ: Environ, nobody: Caller) -> Caller | None:
+        """Who shows this secret; None where it has not the form of one. nobody: who has no key."""
+        if not is_secret(secret):
+            return None
+        key = self._key_of(secret)
+        if key is None:
+            return nobody if self._is_known() else Caller(nobody.account, unready=NOT_YET)
+        foreign = ""
+        if key.scope == BROWSER:
+            foreign = foreign_page(self._site_of(key.account, key.site) if key.site else None, environ)
+        return Caller(key.account, RIGHTS_OF[key.scope], None, key.id, key.site, foreign)
+
+
+def foreign_page(site: directory.Site | None, environ: Environ) -> str:
+    """Why the page that shows a browser key of this site may not use it, as a sentence; empty where it may."""
+    if site is None or not site.open:
+        return "the site of this key is closed to browsers: open it and list its origins"
+    if environ.get("HTTP_SEC_FETCH_SITE") == "none":
+        return "a browser key opens to pages, and no page sent this request"
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is None and environ["REQUEST_METHOD"] == "GET":  # as of an image or a script
+        if (referer := environ.get("HTTP_REFERER")) is not None:
+            origin = _origin_of(referer)
+        elif site.pixels == "any":
+            return ""
+    if origin is None:
+        return "a browser key needs the Origin of a page, or the Referer at a GET, and neither came"
+    if site.lists(origin):
+        return ""
+    return f"a page of {origin[:MAX_SHOWN]!a} may not use this key: list it as an origin of the site"
+
+
+def _origin_of(referer: str) -> str:
+    """The origin of the page at an address, as browsers write it; empty where there is none."""
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme and "@" not in parts.netloc else ""
