@@ -330,6 +330,7 @@ VALID: dict[str, dict[str, Any]] = {
     "reset": {"pk": "z"},
     "get_spy": {},
     "health": {},
+    "of": {"account": "default"},
     "live_token": {},
     "note": {"text": "n"},
     "notes": {},
@@ -371,7 +372,6 @@ MORE = {
     "define_decision": (
         "weights",
         "default",
-        "of",
         "holdout",
         "by_metric",
         "half_life",
