@@ -10,6 +10,7 @@ tests/unit/test_usual.py is the law. Nothing is remembered from one body to the 
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.columns import Ints
+from hail.columns import KEY, Ints
 from hail.draft import (
     Columns,
     Metrics,
@@ -72,11 +73,16 @@ class Bulk:
         self._bands = frozenset(settings.bands)
         self._no_sums = RESERVED.union(settings.kinds)
 
-    def put(self, hits: Sequence[Any], now: float, packed: Packed, ask: Ask) -> int:
-        """Adds hits; how many were ahead of the clock. hits: usual ones, or None for those that must be asked."""
+    def put(self, hits: Sequence[Any], now: float, packed: Packed, ask: Ask, key: str = "") -> int:
+        """Adds hits; how many were ahead of the clock. hits: usual ones, or None for those that must be asked.
+
+        key: the id of the one by which they came, if any; what `ask` gives has it already.
+        """
         is_usual = np.fromiter((hit is not None for hit in hits), bool, len(hits))
         must = np.ones(len(hits), bool)
         columns, cells, must[is_usual], ahead = self._found(hits if is_usual.all() else list(filter(None, hits)), now)
+        if key:
+            columns = replace(columns, fields={**columns.fields, KEY: (np.arange(columns.hits), [key] * columns.hits)})
         more = [(number, parsed) for number in np.flatnonzero(must).tolist() if (parsed := ask(number))]
         if more:
             others = columns_of([pieces_of(row) for _, (row, _, _) in more])

@@ -28,7 +28,8 @@ places     column: the numbers of these branches, hit by hit
 pk, shape  columns: of each hit the number of its pk, and of its shape
 at         column: ms since the epoch
 amounts    of each metric a column: what the hits whose shape has it say of it, in their order
-fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored); positions count from 0
+fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored, and key: 4 bytes of the id of
+           a key of the directory); positions count from 0
 refused    of this account what Hail refused lately, as in version 1
 
 A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
@@ -73,7 +74,8 @@ UNITS = (10**6, 10**4)  # whole amounts, and cents
 MANY = 100  # hits of a section from which on it costs less to add them up in columns than one by one
 TOGETHER = 256  # hits that are made when one of them is looked at
 EARLIEST, LATEST = -(2**43), 2**43 - 1
-FIELDS = frozenset(("event", "id", "ignored", "others", "visitor"))
+KEY = "key"
+FIELDS = frozenset(("event", "id", "ignored", KEY, "others", "visitor"))
 """What hits may carry that this program knows."""
 
 Ints = NDArray[np.int64]
@@ -167,12 +169,14 @@ _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
 _NONE, _ZERO = np.zeros(0, np.int64), np.zeros(1, np.int64)
+_decode_keys = msgspec.msgpack.Decoder(list[Annotated[bytes, msgspec.Meta(min_length=4, max_length=4)]]).decode
 _DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
     "id": msgspec.msgpack.Decoder(list[str]).decode,
     "visitor": msgspec.msgpack.Decoder(list[str]).decode,
     "event": msgspec.msgpack.Decoder(list[str]).decode,
     "others": msgspec.msgpack.Decoder(list[OthersOnWire]).decode,
     "ignored": msgspec.msgpack.Decoder(list[list[str]]).decode,
+    KEY: lambda raw: [id_.hex() for id_ in _decode_keys(raw)],
 }
 
 
@@ -195,7 +199,7 @@ def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], la
 
 def _written(section: Section) -> _Section:
     fields = [
-        _Field(name, _column(at), msgspec.Raw(_encode(list(values))))
+        _Field(name, _column(at), msgspec.Raw(_encode(list(map(bytes.fromhex, values) if name == KEY else values))))
         for name, (at, values) in sorted(section.fields.items())
     ]
     return _Section(
@@ -465,6 +469,13 @@ def ids_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     if isinstance(hits, Hits):
         return hits.values("id")
     return ((position, hit.id) for position, hit in enumerate(hits) if hit.id is not None)
+
+
+def keys_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
+    """Positions of hits that came by a key of the directory, and its id."""
+    if isinstance(hits, Hits):
+        return hits.values(KEY)
+    return ((position, hit.key) for position, hit in enumerate(hits) if hit.key is not None)
 
 
 def runs(begins: Ints, lengths: Ints) -> Ints:

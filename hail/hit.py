@@ -4,7 +4,7 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event, others, ignored]
+    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
@@ -15,6 +15,7 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
                  The outcome of a decision also has "__moments__": ["moments", 1], or 0 where its trial was counted before;
                  or, where it adds to rewards of the same outcome, their sums so far: ["moments", {"value": 5000000}]
     ignored      names of parameters beside it that no field has, to be shown and not counted; or left out
+    key          id of the key of the directory of accounts by which it came, 8 hex letters; or left out
 """
 
 import ast
@@ -64,7 +65,7 @@ RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 MOST_MOMENTS = 4
 """Metrics of an outcome, the first by name, whose squares and products are counted."""
 
-_ALL_BUT_IGNORED = 8  # parts of a row
+_ALL_BUT_IGNORED, _ALL_BUT_KEY = 8, 9  # parts of a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
@@ -117,6 +118,8 @@ class Reason(StrEnum):
     OVERFLOW = "overflow"
     WRONG_TYPE = "wrong_type"
     MIXED_KINDS = "mixed_kinds"
+    UNKNOWN_ACCOUNT = "unknown_account"
+    REVOKED_KEY = "revoked_key"
 
 
 class HitError(Exception):
@@ -165,6 +168,11 @@ def row_of(*parts: Any) -> Row:
 def with_ignored(row: Row, names: Sequence[str]) -> Row:
     """The same row, with names of parameters that were ignored."""
     return [*row, *[None] * (_ALL_BUT_IGNORED - len(row)), names]
+
+
+def with_key(row: Row, key: str) -> Row:
+    """The same row, with the id of its key, if it came by one of the directory."""
+    return [*row, *[None] * (_ALL_BUT_KEY - len(row)), key] if key else row
 
 
 encode_row = _encode

@@ -25,6 +25,7 @@ CAME_BYTES = 200
 MOST_HEAD_BYTES = 400  # of a message: all but its hits and what was refused
 _BETWEEN = b",\n"  # two hits
 _OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
+NOBODY = "0" * 16  # in place of a publisher, for hits of accounts that do not exist
 ACCOUNT = "default"  # of whoever comes with a key of the settings, or with none: the one place that names it
 
 
@@ -56,6 +57,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     event: str | None = None
     others: OthersOnWire | None = None
     ignored: list[str] | None = None
+    key: str | None = None
 
     @property
     def is_legible(self) -> bool:
@@ -139,9 +141,15 @@ def mark_of(version: int, lasting: bool, account: str, publisher: str, seq: int)
 
 
 class Message(_Envelope, kw_only=True):
-    """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`."""
+    """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`.
+
+    Of messages that do not travel: revoked, positions of hits whose key had ended before they were accepted; strangers, how many hits
+    beside these belong to accounts that do not exist, where these were looked for.
+    """
 
     hits: Sequence[WireHit]
+    revoked: Sequence[int] = ()
+    strangers: int | None = None
 
     @property
     def name(self) -> tuple[str, int]:

@@ -26,6 +26,7 @@ Name = tuple[str, int]
 class Tally:
     """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
 
+    of: as whose it is kept, where that is not its publisher.
     Its name is remembered for ever where it is lasting, else for the age a spool may have, for `kept_s` where that is longer,
     and a day.
     """
@@ -36,10 +37,11 @@ class Tally:
     dropped: Mapping[str, int] = field(default_factory=dict)
     lasting: bool = False
     kept_s: float = 0.0
+    of: str = ""
 
     @property
     def publisher(self) -> str:
-        return self.mark[1]
+        return self.of or self.mark[1]
 
     @property
     def seq(self) -> int:

@@ -26,6 +26,7 @@ from hail.hit import (
     fields_of,
     parse_row,
     with_ignored,
+    with_key,
 )
 from hail.parameters import CALLBACK, accepted, names_shown, refuse_misspelt, refuse_unknown
 from hail.pixel import hit_of_pixel
@@ -143,6 +144,8 @@ class Address:
         ignored = names_shown(unknown, acceptor.masked)
         if ignored:
             row = with_ignored(row, ignored)
+        if not is_sealed:
+            row = with_key(row, caller.key)
         publisher = acceptor.publisher
         piece = publisher.form.piece_of(row)
         if shape:

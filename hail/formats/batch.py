@@ -17,7 +17,7 @@ from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
 from hail.body import json_of, read_body, readable_items
 from hail.formats.address import PARAMETERS
 from hail.formats.posted import hit_of_json
-from hail.hit import HitError, Parsed, Reason
+from hail.hit import HitError, Parsed, Reason, with_key
 from hail.packing import COLUMNS, Packed
 from hail.parameters import refuse_unknown
 from hail.usual import UNUSUAL, Usual
@@ -73,6 +73,12 @@ class Batch:
         unusual = 0
 
         def ask(number: int) -> Parsed | None:
+            if (found := own(number)) and caller.key:
+                row, cells, is_ahead = found
+                return with_key(row, caller.key), cells, is_ahead
+            return found
+
+        def own(number: int) -> Parsed | None:
             nonlocal unusual
             try:
                 if usual[number] is not None and unusual < UNUSUAL_AT_FIRST:
@@ -86,7 +92,7 @@ class Batch:
                 return None
 
         if hits.form is COLUMNS and len(usual) >= acceptor.bulk.many:
-            return hits, acceptor.bulk.put(usual, now, hits, ask), results
+            return hits, acceptor.bulk.put(usual, now, hits, ask, caller.key), results
         skewed = 0
         for number in range(len(usual)):
             if parsed := ask(number):

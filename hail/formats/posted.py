@@ -13,7 +13,7 @@ from hail.access import Caller, Environ
 from hail.answers import ACCEPTED, OK, HttpAnswer, refusal
 from hail.body import is_json, json_of, kind_of, read_body
 from hail.formats.address import PARAMETERS, ParseRow, hit_of
-from hail.hit import DECIDED_FIELDS, FIELDS, HitError, Parsed, Reason, parse_decided_row, parse_row
+from hail.hit import DECIDED_FIELDS, FIELDS, HitError, Parsed, Reason, parse_decided_row, parse_row, with_key
 from hail.parameters import refuse_unknown
 from hail.settings import Settings
 from hail.usual import UNUSUAL
@@ -70,7 +70,7 @@ class Posted:
             except HitError as error:
                 raise Refused.by(error) from None
             row, cells, is_ahead = found
-            acceptor.keep(caller, acceptor.publisher.pack((row, cells)), is_ahead)
+            acceptor.keep(caller, acceptor.publisher.pack((with_key(row, caller.key), cells)), is_ahead)
         except Refused as error:
             if body and not is_form:
                 acceptor.note(caller, error, *came_of_body(body))

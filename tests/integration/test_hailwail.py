@@ -14,6 +14,7 @@ from hail.message import encode_message
 from hail.settings import Settings, load
 from hail.spool import SpoolFolder, SpoolWriter
 from hail.web import make_app
+from tests.existing import make_accounts
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.wsgi import call
 from whale.store import connect
@@ -45,7 +46,8 @@ class Spool:
 
 
 @pytest.fixture
-def spool(tmp_path: Path, unique: str) -> Iterator[Spool]:
+def spool(tmp_path: Path, redis_server: RedisServer, unique: str) -> Iterator[Spool]:
+    make_accounts(connect(load({"HAILWHALE_REDIS_URL": redis_server.url})), unique)
     spool = Spool(tmp_path, unique)
     yield spool
     spool.seal()

@@ -23,6 +23,7 @@ from hail.message import ACCOUNT, decode_message, encode_message
 from hail.publish import Publisher
 from hail.spool import MAGIC, MARKED, SpoolFolder, SpoolWriter, start_of
 from tests.before import program_before
+from tests.existing import make_accounts
 from tests.farm import ROOT, Farm, Program
 from tests.integration.test_starts_with_redis import rights
 from tests.killing import Importing
@@ -362,6 +363,7 @@ def test_two_hails_that_disagree_close_the_audit_of_each_account(farm: Farm, uni
     """Hail has one account today, so more of them come by its publisher."""
     farm.worker.start()
     accounts = [f"{unique}-{i}" for i in range(16)]
+    make_accounts(connect(farm.settings), *accounts)
     row, cells, _ = parse_row({"pk": "shop", "dimensions": {"country": "US"}}, farm.settings, time.time())
     publishers = [Publisher(farm.settings.replace(message_version=version)) for version in (1, 2)]
 

@@ -14,6 +14,7 @@ from hail.columns import encode
 from hail.message import decode_message, encode_message
 from hail.settings import load
 from hail.spool import SpoolFolder, SpoolWriter
+from tests.existing import make_accounts
 from tests.farm import Farm
 from tests.integration.test_hailwail import run
 from tests.servers import RabbitMQ, RedisServer, wait_until
@@ -57,8 +58,10 @@ def send(farm: Farm, *bodies: bytes) -> None:
 
 
 @pytest.fixture
-def accounts(unique: str) -> dict[str, int]:
-    return {f"{unique}-a": 3, f"{unique}-b": 4}
+def accounts(redis_server: RedisServer, unique: str) -> dict[str, int]:
+    found = {f"{unique}-a": 3, f"{unique}-b": 4}
+    make_accounts(connect(load({"HAILWHALE_REDIS_URL": redis_server.url})), *found)
+    return found
 
 
 @pytest.fixture

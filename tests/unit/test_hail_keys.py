@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,30 @@ def test_of_a_batch_only_the_hits_of_its_site_count(node: Node, whale: Asked, ve
     codes = [result.get("code") for result in answer.json["results"]]
     assert codes == [None, "other_site", "other_site", "other_site", *[None] * count]
     assert hail.kept() == [(ANN.id, "web")] * (count + 1)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_hit_knows_its_key(node: Node, whale: Asked, version: int, count: int) -> None:
+    hail = Hail(node, message_version=version, **KEYS)
+    one, secret = whale.key()
+    other, of_site = whale.key("write", "web")
+    hail.learn()
+    for _ in range(2):  # the second is remembered
+        for each in (secret, of_site, b"w" * 16):
+            assert hail.get(each).status == 200
+    assert call(hail.app, "GET", "/count.gif", {"pk": "web", "x": "1", "key": secret.decode()}).status == 200
+    assert hail.post(secret, {"pk": "web"}, "/count").status == 202
+    assert hail.post(secret, {"pk": "web", "decision": "d", "option": "o"}, "/count_decision").status == 202
+    assert hail.post(secret, [{"pk": "web"}] * count + [{"pk": "web", "metrics": {"m": {"max": 1}}}]).status == 202
+    assert hail.post(of_site, [{"pk": "web"}, {"pk": 7}, {"pk": ["web", "x"]}] * count).status == 202
+    assert hail.post(b"w" * 16, [{"pk": "web"}] * count).status == 202
+    found = Counter((part.account, hit.key) for part in hail.messages() for hit in part.hits)
+    assert found == {
+        (ANN.id, one.id): 2 + 3 + count + 1,
+        (ANN.id, other.id): 2 + 2 * count,
+        (ACCOUNT, None): 2 + count,
+    }
 
 
 def test_what_is_remembered_of_one_key_is_not_that_of_another(hail: Hail, whale: Asked) -> None:

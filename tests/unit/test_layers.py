@@ -102,6 +102,7 @@ EDGES = {
     "whale/library/deciding.py": "the name of a decision",
     "whale/library/noting.py": "the id of a note",
     "whale/count/apply.py": "waiting for the store",
+    "whale/count/standing.py": "when the directory was looked at; its words",
     "whale/commands/agent.py": "the clock of its hits, and their names",
     "whale/health/audit.py": "waiting for what is in flight",
     "whale/health/probe.py": "when something was last looked at",
@@ -132,7 +133,7 @@ EDGES = {
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
-    "columns": "Hits NewerMessage check_version ids_of messages_of read_envelope runs",
+    "columns": "Hits NewerMessage check_version ids_of keys_of messages_of read_envelope runs",
     "access": (
         "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by "
         "methods_of Pages preflight right_of"
@@ -149,7 +150,7 @@ FROM_HAIL = {
     ),
     "meant": "did_you_mean near",
     "message": (
-        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message OthersOnWire UNREADABLE WireHit "
+        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message NOBODY OthersOnWire UNREADABLE WireHit "
         "decode_message encode_message"
     ),
     "metrics": "CONTENT_TYPE exposition tell_held",

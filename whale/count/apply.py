@@ -37,6 +37,7 @@ from whale.cells import Batch, Name, Settle
 from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
+from whale.count.standing import Standing
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Refused, Unavailable
 from whale.store.contract.accounts import Accounts
@@ -73,8 +74,9 @@ class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Protocol):
 class Applier:
     """Applies messages to one store. Not for several threads at once."""
 
-    def __init__(self, store: CountingStore, settings: Settings):
-        self._store, self._settings = store, settings
+    def __init__(self, store: CountingStore, settings: Settings, standing: Standing | None = None):
+        """standing: which accounts and keys there are; None: all that are named."""
+        self._store, self._settings, self._standing = store, settings, standing
         self.witness = Witness(store, spy=settings.spy)
         self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
@@ -119,6 +121,10 @@ class Applier:
             self._relief_at = at + RELIEF_PAUSE_S
             self._forget()
             give_back()
+
+    def judged(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """These as they are to be counted, once for all tries; raises Unavailable."""
+        return self._standing.judged(messages) if self._standing else messages
 
     def apply(self, messages: Sequence[Message], now: float) -> None:
         """Counts every message, merging as many as the bounds allow; raises Unavailable."""
@@ -287,6 +293,8 @@ class Applier:
             count += 1
             for message in whole:
                 places[message.part], undecodable = places_of(message.hits, self._branches_of(message.account))
+                if message.revoked:
+                    found[message.part] = dict.fromkeys(message.revoked, Reason.REVOKED_KEY)
                 for position in undecodable:
                     found.setdefault(message.part, {})[position] = Reason.UNDECODABLE_HIT
                     name = f"{message.publisher}-{message.seq}.{position}"
@@ -408,6 +416,13 @@ class MergingApplier:
     def _send(self, group: Sequence[_Handed], before: "_Sent | None") -> "_Sent | None":
         """Sends a group, and settles what was sent before. The last of it, which is not settled."""
         told: _Told = {}
+        try:
+            group = [(self._applier.judged(parts), done) for parts, done in group]
+        except Exception as error:  # of all of them
+            if before:
+                self._settle(before)
+            self._try_on(group, error)
+            return None
         for parts, done in group:
             told.setdefault(parts[0].mark, []).append((parts, done))
         try:
@@ -444,7 +459,7 @@ class MergingApplier:
                 break
             pause = min(pause * 2, 2.0)
             try:
-                self._applier.apply(messages, self._clock())
+                self._applier.apply(self._applier.judged(messages), self._clock())
             except Exception as again:  # tried on, or told
                 error = again
             else:

@@ -27,6 +27,7 @@ from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier, hits_of
+from whale.count.standing import Standing
 from whale.errors import SetupError, Unavailable
 from whale.held import keep_written
 from whale.store import connect
@@ -148,7 +149,7 @@ class Apply:
                 yield messages
                 self._hits += waiting
                 waiting, size, messages = 0, 0, []
-            messages += parts
+            messages += self._connected().judged(parts)
             waiting, size = waiting + hits, size + len(body)
         yield messages
         self._hits += waiting
@@ -158,7 +159,8 @@ class Apply:
 
     def _connected(self) -> Applier:
         if self._applier is None:
-            self._applier = Applier(connect(self._settings), self._settings)
+            store = connect(self._settings)
+            self._applier = Applier(store, self._settings, Standing(store))
         return self._applier
 
     def close(self) -> None:

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+from hail.hit import Reason
+from hail.message import NOBODY
 from hail.settings import Settings
 from whale.cells import Batch, Tally
 from whale.count.taken import Taken
@@ -16,6 +18,14 @@ class Tallies:
 
     def take(self, taken: Taken) -> None:
         message = taken.message
+        if message.strangers is not None:
+            if message.strangers:
+                nobody = {str(Reason.UNKNOWN_ACCOUNT): message.strangers}
+                self._tallies.append(
+                    Tally(message.mark, 0, message.strangers, nobody, message.lasting, message.kept_s, NOBODY)
+                )
+            if not message.total:  # it stands for parts of others alone
+                return
         dropped = Counter[str](taken.left_out.values())
         self._tallies.append(
             Tally(message.mark, message.total, len(message.hits), dropped, message.lasting, message.kept_s)

@@ -37,6 +37,7 @@ from hail.message import CONTENT_TYPE, BadMessage
 from hail.room import few_arenas
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
+from whale.count.standing import Standing
 from whale.errors import SetupError, Unavailable
 from whale.held import keep_written
 from whale.starts import store_says
@@ -146,7 +147,8 @@ def make_celery(settings: Settings) -> Celery:
         deadline, pause = time.monotonic() + PATIENCE_S, 0.1
         while True:
             try:
-                applier = Applier(connect(settings), settings)
+                store = connect(settings)
+                applier = Applier(store, settings, Standing(store))
                 return MergingApplier(applier, settings, patience_s=PATIENCE_S, ending=_ending)
             except (Unavailable, SetupError) as error:
                 if time.monotonic() > deadline:

@@ -6,7 +6,8 @@ accepted: the largest running total that a message of a publisher carries, of th
 this machine's spool and in the dead-letter queue. A message may be in several of these places at once, since each keeps
 it until the next has it: what the store has seen is counted, what else lies in the spool is spooled, the rest is dead.
 in flight: what is missing while the queue is not empty; RabbitMQ is not asked what is in it. So hits of a publisher of
-which nothing has arrived anywhere yet are not known here. Publishers are remembered for a week after their last hit.
+which nothing has arrived anywhere yet are not known here. Hits of accounts that do not exist are in the account `default` as those of a
+publisher NOBODY: they are known where they were dropped, and nowhere before. Publishers are remembered for a week after their last hit.
 
 It only reads. Dead messages are looked at and put back, which RabbitMQ counts as a delivery.
 """
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from hail.columns import read_envelope
 from hail.hit import Reason
-from hail.message import BadMessage, Envelope, Mark
+from hail.message import NOBODY, BadMessage, Envelope, Mark
 from hail.settings import Settings
 from hail.spool import SpoolFolder
 from whale.health.queues import Queues
@@ -133,7 +134,7 @@ def close(store: AuditStore, account: str, found: Found) -> Audit:
     lines = {publisher: Line(publisher, accepted) for publisher, accepted in totals.items()}
     for known in store.audit(account):
         line = lines.setdefault(known.publisher, Line(known.publisher))
-        line.accepted = max(line.accepted, known.total)
+        line.accepted = known.hits if known.publisher == NOBODY else max(line.accepted, known.total)
         line.dropped = dict(known.dropped)
         line.duplicate = line.dropped.pop(Reason.DUPLICATE, 0)
         line.counted = known.hits - sum(known.dropped.values())

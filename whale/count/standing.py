@@ -1,0 +1,124 @@
+"""Which accounts and keys there are, for whoever counts hits: what belongs to nobody is dropped, for a counted reason.
+
+    messages ── judged ──► the same messages, which say what of them is dropped ──► Applier
+
+A hit whose key was revoked GRACE_S before it was accepted is dropped as `revoked_key`, and so is one whose key is gone. Of an account that
+does not exist no message is left: its hits are dropped as `unknown_account` in the books of the account `default`.
+
+Promise: nothing is counted, noted or shown of an account that does not exist, so no key is written under it. A revoked key is judged by the
+time of the message: two deliveries are judged alike, and whatever a Hail could take before it heard of the end counts.
+Not promised: that two deliveries are judged alike where an account or a key was removed between them.
+
+What was read of an account is remembered until the directory says that it changed, which is asked each LOOK_S. What is not there is read
+anew each time. Of hits of the account `default` without such keys nothing is asked.
+"""
+
+import secrets
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from hail.columns import keys_of
+from hail.message import ACCOUNT, Mark, Message
+from hail.room import COST, MEGABYTE, Bounded
+from whale.store.contract.accounts import Accounts
+from whale.store.contract.directory import Directory, State
+
+LOOK_S = 1.0
+GRACE_S = 5
+"""More than Hail needs to hear of an end, and clocks differ."""
+MOST_MB = 8.0
+WORD_BYTES = 8
+
+Keys = Mapping[str, int | None]
+"""By its id, when a key was revoked, in epoch seconds; None: it was not."""
+
+
+class KnownStore(Accounts, Directory, Protocol):
+    """What is asked of a store."""
+
+
+class Standing:
+    """Not for several threads at once."""
+
+    def __init__(self, store: KnownStore):
+        self._store = store
+        self._known: Bounded[str, Keys] = Bounded(
+            "accounts of hits", MOST_MB * MEGABYTE, lambda account, keys: 2 * COST * (1 + len(keys))
+        )
+        self._state: State | None = None
+        self._looks_at = 0.0
+
+    def judged(self, messages: Sequence[Message]) -> list[Message]:
+        """As these are to be counted; raises Unavailable."""
+        found: list[Message] = []
+        strangers: dict[Mark, list[Message]] = {}
+        for message in messages:
+            ids = {id_ for _, id_ in keys_of(message.hits)}
+            known = self._keys_of(message.account, ids) if ids or message.account != ACCOUNT else {}
+            if known is None:
+                strangers.setdefault(message.mark, []).append(message)
+                continue
+            if ended := {id_ for id_ in ids if has_ended(known, id_, message.at)}:
+                revoked = [position for position, id_ in keys_of(message.hits) if id_ in ended]
+                message = msgspec.structs.replace(message, revoked=revoked)
+            found.append(message)
+        return with_strangers(found, strangers) if strangers else found
+
+    def _keys_of(self, account: str, ids: Collection[str]) -> Keys | None:
+        """Of an account, with these keys where they are there; None where it does not exist."""
+        self._look()
+        known = self._known.get(account)
+        if known is None or not all(id_ in known for id_ in ids):
+            if account != ACCOUNT and self._store.account_with(account) is None:
+                return None
+            known = {key.id: key.revoked_s for key in self._store.keys(account)}
+            self._known.keep(account, known)
+        return known
+
+    def _look(self) -> None:
+        """Forgets the accounts that have changed."""
+        if self._state and time.monotonic() < self._looks_at:
+            return
+        word = secrets.token_hex(WORD_BYTES)
+        changed = self._store.directory_since(self._state, word) if self._state else None
+        if changed is None:
+            self._known.clear()
+            self._state = self._store.directory_state(word)
+        else:
+            places = (*changed.gone_keys, *((key.account, key.id) for key in changed.keys))
+            for account in {*changed.gone_accounts, *(account for account, _ in places)}:
+                self._known.drop(account)
+            self._state = changed.state
+        self._looks_at = time.monotonic() + LOOK_S
+
+
+def has_ended(keys: Keys, id_: str, at_ms: int) -> bool:
+    """Whether a key had ended when a message was accepted."""
+    if id_ not in keys:
+        return True
+    revoked_s = keys[id_]
+    return revoked_s is not None and at_ms >= (revoked_s + GRACE_S) * 1000
+
+
+def with_strangers(messages: Sequence[Message], strangers: Mapping[Mark, Sequence[Message]]) -> list[Message]:
+    """These messages, and how many hits of others came with each of them.
+
+    A message that holds nothing else is one of the account `default` without hits.
+    """
+    found, left = [], dict(strangers)
+    for message in messages:
+        if message.account == ACCOUNT and (gone := left.pop(message.mark, None)):
+            message = msgspec.structs.replace(message, strangers=_hits_of(gone))
+        found.append(message)
+    for (one, *_), count in ((gone, _hits_of(gone)) for gone in left.values()):
+        found.append(
+            msgspec.structs.replace(one, account=ACCOUNT, total=0, refused=[], hits=[], revoked=(), strangers=count)
+        )
+    return found
+
+
+def _hits_of(messages: Sequence[Message]) -> int:
+    return sum(len(message.hits) for message in messages)
