@@ -27,6 +27,7 @@ SERIAL = {
 
 # Each on one worker, since its module starts servers of its own.
 TOGETHER = {
+    "integration/test_account_keys.py",
     "integration/test_agent.py",
     "integration/test_demo.py",
     "integration/test_doors.py",

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from hail.settings import DAY, load
 from tests.servers import wait_until
 from tests.up import UP, Up
+from whale.store import connect, with_redis
 
 AT_ONCE_S = 1.0  # and its start
 
@@ -53,6 +55,32 @@ def test_the_printed_lines_count_and_read(running: Up) -> None:
         return bool(answer.get("services")) and answer["services"]["dollars"][-1][1] == 200
 
     wait_until(dollars, what="200 dollars")
+
+
+def test_a_key_of_an_account_counts_for_it_and_all_else_for_the_default_one(running: Up) -> None:
+    name = running.pk.replace("_", "-")
+    for words in (["account", "add", name], ["key", "add", name, "--scope", "write"]):
+        done = subprocess.run([*UP[:-1], *words], env=running.environ, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    secret = done.stdout.strip()
+
+    def status(key: str) -> int:
+        return requests.get(f"http://{running.hail}/count", {"pk": running.pk, "key": key}, timeout=10).status_code
+
+    wait_until(lambda: status(secret) == 200, what="the key at Hail")
+    assert [status("hw_w_" + "x" * 43), status("")] == [401, 200]
+    store = connect(
+        with_redis(load({name: value for name, value in running.environ.items() if name.startswith("HAILWHALE_")}))
+    )
+    account = store.account_named(name)
+    assert account
+
+    def counted(of: str) -> int:
+        now = int(time.time())
+        days = list(range(now // DAY * DAY - DAY, now + 1, DAY))
+        return int(store.read(of, (running.pk,), [()], ["hits"], DAY, days).sum())
+
+    wait_until(lambda: [counted(account.id), counted("default")] == [1, 1], what="a hit of each account")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
