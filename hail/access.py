@@ -91,6 +91,7 @@ class Right:
 
     module: in which a user needs a right, to read where the key is `read`, and to write else; any: whatever a user's rights are.
     sealed: a sealed pixel needs no key.  probe: answers strangers too, where no key is set.
+    of_site: at Whale it opens to a key of one site, for pks of that site.  public: and to a browser key, for public decisions.
     """
 
     rule: str
@@ -100,6 +101,8 @@ class Right:
     module: str = COUNTS
     sealed: bool = False
     probe: bool = False
+    of_site: bool = False
+    public: bool = False
 
     @property
     def of_user(self) -> str:
@@ -114,39 +117,39 @@ RIGHTS = (
     Right("/count.gif", GET, WRITE, Pages.ANY, sealed=True),
     Right("/count.js", GET, WRITE, Pages.ANY, sealed=True),
     Right("/batch", POST, WRITE, Pages.ANY),
-    Right("/count_decision", BOTH, WRITE, Pages.ANY, DECISIONS),
-    Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True),
+    Right("/count_decision", BOTH, WRITE, Pages.ANY, DECISIONS, of_site=True),
+    Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True, of_site=True),
     # what changes more than a count
-    Right("/count_now", BOTH, WRITE, Pages.CHANGE),
-    Right("/reward", POST, WRITE, Pages.CHANGE, DECISIONS),
-    Right("/update_count_to", POST, WRITE, Pages.CHANGE),
+    Right("/count_now", BOTH, WRITE, Pages.CHANGE, of_site=True),
+    Right("/reward", POST, WRITE, Pages.CHANGE, DECISIONS, of_site=True, public=True),
+    Right("/update_count_to", POST, WRITE, Pages.CHANGE, of_site=True),
     Right("/flush_hail", BOTH, WRITE, Pages.CHANGE, ADMINISTRATION),
-    Right("/reset", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/reset", POST, ADMIN, Pages.CHANGE, ADMINISTRATION, of_site=True),
     Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE, DECISIONS),
     Right("/notes", POST, WRITE, Pages.CHANGE),
     Right("/notes/<id:path>", DELETE, ADMIN, Pages.CHANGE, ADMINISTRATION),
-    Right("/decide", BOTH, READ, Pages.CHANGE, DECISIONS),
-    Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE, DECISIONS),
-    Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE, DECISIONS),
+    Right("/decide", BOTH, READ, Pages.CHANGE, DECISIONS, of_site=True, public=True),
+    Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE, DECISIONS, public=True),
+    Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE, DECISIONS, public=True),
     # what reads
     Right("/decisions", GET, READ, Pages.READ, DECISIONS),
     Right("/decisions/<name:path>", GET, READ, Pages.READ, DECISIONS),
-    Right("/outcomes", BOTH, READ, Pages.READ, DECISIONS),
-    Right("/plotpoints", BOTH, READ, Pages.READ),
-    Right("/totals", BOTH, READ, Pages.READ),
-    Right("/total", BOTH, READ, Pages.READ),
-    Right("/rank", BOTH, READ, Pages.READ),
-    Right("/dataset", BOTH, READ, Pages.READ),
-    Right("/factors", BOTH, READ, Pages.READ),
-    Right("/shifts", BOTH, READ, Pages.READ),
-    Right("/subdimensions", BOTH, READ, Pages.READ),
-    Right("/pks", BOTH, READ, Pages.READ),
-    Right("/metrics_of", BOTH, READ, Pages.READ),
-    Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/outcomes", BOTH, READ, Pages.READ, DECISIONS, of_site=True),
+    Right("/plotpoints", BOTH, READ, Pages.READ, of_site=True),
+    Right("/totals", BOTH, READ, Pages.READ, of_site=True),
+    Right("/total", BOTH, READ, Pages.READ, of_site=True),
+    Right("/rank", BOTH, READ, Pages.READ, of_site=True),
+    Right("/dataset", BOTH, READ, Pages.READ, of_site=True),
+    Right("/factors", BOTH, READ, Pages.READ, of_site=True),
+    Right("/shifts", BOTH, READ, Pages.READ, of_site=True),
+    Right("/subdimensions", BOTH, READ, Pages.READ, of_site=True),
+    Right("/pks", BOTH, READ, Pages.READ, of_site=True),
+    Right("/metrics_of", BOTH, READ, Pages.READ, of_site=True),
+    Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION, of_site=True),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),
-    Right("/plot.svg", GET, READ, Pages.READ),
+    Right("/plot.svg", GET, READ, Pages.READ, of_site=True),
     Right("/", GET, READ, Pages.NONE, ANY_MODULE),
     Right("/static/<name:path>", GET, READ, Pages.NONE, ANY_MODULE),
     # who came
@@ -302,6 +305,8 @@ class Caller:
 
     def opens(self, right: Right) -> bool:
         """Whether the key, or the user, opens a route. What is internal opens to no user."""
+        if right.public and self.may(BROWSER):
+            return True
         return self.may(right.key) or (right.key != INTERNAL and right.of_user in self.rights)
 
 
@@ -342,6 +347,8 @@ class Access:
 
     def caller_at(self, right: Right, environ: Environ) -> Caller:
         """Who asks for a route: at one that is internal, by the internal key as a Bearer token, and by no other."""
+        if right.key is None:  # no key is looked up for what opens to all
+            return self._nobody if self.locked else self._anybody
         if right.key != INTERNAL:
             return self.caller(environ)
         scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -357,16 +364,27 @@ class Access:
         if not (self.locked or self._by_directory):
             return self._anybody
         key = self.secret(environ)
+        if found := self._of_settings(key):
+            return found
+        if self._by_directory and (found := self._by_directory(key, environ, self._nobody)):
+            return found
+        return self._nobody if self.locked else self._anybody
+
+    def caller_of_settings(self, environ: Environ) -> Caller:
+        """The same by the keys of the settings alone."""
+        if not self.locked:
+            return self._anybody
+        return self._of_settings(self.secret(environ)) or self._nobody
+
+    def _of_settings(self, key: bytes) -> Caller | None:
         rights = [
             right
             for right, expected in self._keys.items()
             if hmac.compare_digest(expected, key) and expected  # each is compared, whatever the others said
         ]
-        if rights:
-            return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
-        if self._by_directory and (found := self._by_directory(key, environ, self._nobody)):
-            return found
-        return self._nobody if self.locked else self._anybody
+        if not rights:
+            return None
+        return self._anybody if ADMIN in rights else Caller(self._nobody.account, frozenset(rights))
 
     def secret(self, environ: Environ) -> bytes:
         """The key that came, whether it opens anything or not.

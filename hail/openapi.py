@@ -3,13 +3,14 @@
 A hit is checked by hit.parse_hit, by hand, for speed; HitGiven is the same form as a msgspec type.
 """
 
+import re
 from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from hail import __version__
+from hail import __version__, access
 
 SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
@@ -205,6 +206,33 @@ def outcome_operations(statuses: tuple[int, int]) -> dict[str, Any]:
     return hit_operations("count_decision", summary, "OK", statuses, given=OutcomeGiven, asked=OutcomeAsked)
 
 
+KEYS: dict[str, dict[str, Any]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key."},
+    "basic": {"type": "http", "scheme": "basic", "description": "A key as the password, with any name."},
+    "address": {"type": "apiKey", "in": "query", "name": "key", "description": "A key, for images and scripts."},
+}
+"""Ways to show a key."""
+
+
+def components(**more: dict[str, Any]) -> dict[str, Any]:
+    """What all paths share. more: ways to show a key beside the usual ones."""
+    return {"schemas": {"Problem": schema_of(Problem)}, "securitySchemes": {**KEYS, **more}}
+
+
+def secured(paths: dict[str, Any], *ways: str) -> dict[str, Any]:
+    """The same paths, each operation with the ways to show the key that it needs, as the table of rights has it."""
+    keys = {
+        (re.sub(r"<(\w+)(:\w+)?>", r"{\1}", right.rule), method): right.key
+        for right in access.RIGHTS
+        for method in right.methods
+    }
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            needed = keys[path, method.upper()]
+            operation["security"] = [] if needed is None else [{way: []} for way in ways]
+    return paths
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -215,39 +243,40 @@ def document() -> dict[str, Any]:
         "properties": {"hits": {"type": "array", "items": schema_of(HitGiven)}},
         "required": ["hits"],
     }
+    paths = {
+        "/count": count,
+        "/count_decision": outcome_operations((200, 202)),
+        "/count.gif": {
+            "get": {
+                "operationId": "pixel",
+                "summary": f"Accept one hit and answer an image in every case. X-Hail names the outcome. {SEALED}",
+                "parameters": query,
+                "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
+            }
+        },
+        "/count.js": {
+            "get": {
+                "operationId": "script",
+                "summary": f"Accept one hit and answer a script in every case. X-Hail names the outcome. {SEALED}",
+                "parameters": parameters(HitAsked, callback=CALLBACK),
+                "responses": {"200": answer("A script.", None, "text/javascript"), **common(401)},
+            }
+        },
+        "/batch": {
+            "post": {
+                "operationId": "batch",
+                "summary": "Accept many hits, with one answer for each.",
+                "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
+                "responses": {
+                    "202": answer("One answer for each hit, in order.", Any),
+                    **common(400, 401, 413, 503),
+                },
+            }
+        },
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Hail", "version": __version__, "license": {"name": "MIT"}},
-        "paths": {
-            "/count": count,
-            "/count_decision": outcome_operations((200, 202)),
-            "/count.gif": {
-                "get": {
-                    "operationId": "pixel",
-                    "summary": f"Accept one hit and answer an image in every case. X-Hail names the outcome. {SEALED}",
-                    "parameters": query,
-                    "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
-                }
-            },
-            "/count.js": {
-                "get": {
-                    "operationId": "script",
-                    "summary": f"Accept one hit and answer a script in every case. X-Hail names the outcome. {SEALED}",
-                    "parameters": parameters(HitAsked, callback=CALLBACK),
-                    "responses": {"200": answer("A script.", None, "text/javascript"), **common(401)},
-                }
-            },
-            "/batch": {
-                "post": {
-                    "operationId": "batch",
-                    "summary": "Accept many hits, with one answer for each.",
-                    "requestBody": {"required": True, "content": {"application/json": {"schema": batch}}},
-                    "responses": {
-                        "202": answer("One answer for each hit, in order.", Any),
-                        **common(400, 401, 413, 503),
-                    },
-                }
-            },
-        },
-        "components": {"schemas": {"Problem": schema_of(Problem)}},
+        "paths": secured(paths, *KEYS),
+        "components": components(),
     }

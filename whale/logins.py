@@ -80,6 +80,17 @@ class Logins:
         user = self._by_password(name, password, environ) if name and colon else None
         return _caller(user) if user else None
 
+    def names_a_user(self, environ: Environ) -> bool:
+        """Whether the header `Authorization` names a user by Basic, whatever the password is."""
+        scheme, _, value = str(environ.get("HTTP_AUTHORIZATION", "")).partition(" ")
+        try:
+            text = base64.b64decode(value.strip(), validate=True).decode() if scheme.lower() == "basic" else ""
+        except (binascii.Error, ValueError):
+            return False
+        first, _, rest = text.partition(":")[0].partition("/")
+        account = self._account(first)
+        return account is not None and self._user(account.id, user_name(account, rest)) is not None
+
     def logged_in(self, name: str, password: str, environ: Environ) -> str | None:
         """The value of `Set-Cookie` for whom a form lets in. Raises SettingsError without a secret, TooSoon, Busy, Unavailable."""
         user = self._by_password(name, password, environ)

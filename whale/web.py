@@ -55,6 +55,7 @@ from hail.room import rest
 from hail.settings import Settings, load
 from whale.client import Whale
 from whale.errors import SetupError, Unavailable
+from whale.keys import Keys
 from whale.library.whales import Whales
 from whale.logins import Logins
 from whale.passwords import KEY_BYTES, Passwords
@@ -87,7 +88,7 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     """The WSGI application over a Whale, which knows the store, the account and the clock. passwords: that compares them."""
     passwords = passwords or Passwords.beside(settings.whale_threads, os.urandom)
     logins = Logins(whale.store, settings, whale.clock, os.urandom(KEY_BYTES), passwords)
-    door = Door(settings, Whales(whale), logins)
+    door = Door(settings, Whales(whale), logins, Keys(whale.store, whale.clock))
     app = Guarded(door.access, BELOW)
     # names may be of several lines, Bottle's own may not
     app.router.add_filter("path", lambda _: ("(?s:.+)", None, None))

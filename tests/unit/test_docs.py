@@ -234,6 +234,14 @@ def test_the_table_of_rights_is_the_one_in_the_code() -> None:
     assert shown == written
 
 
+def test_what_limited_keys_open_is_listed() -> None:
+    text = section("docs/http/access.md", "Keys of accounts").partition("### At Whale")[2]
+    browser = next(row[1] for row in rows(text) if row[0] == "`browser`")
+    site = next(line for line in text.splitlines() if line.startswith("- A key of one site opens"))
+    assert set(re.findall(r"`(/[^`]*)`", browser)) == {row.rule for row in RIGHTS if row.public}
+    assert set(re.findall(r"`(/[^`]*)`", site)) == {row.rule for row in RIGHTS if row.of_site}
+
+
 # Reasons
 
 

@@ -135,10 +135,11 @@ FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
     "columns": "Hits NewerMessage check_version ids_of keys_of messages_of read_envelope runs",
     "access": (
-        "ALLOW_ORIGIN ANY_MODULE Access Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted is_trusted_by "
-        "methods_of Pages preflight right_of"
+        "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted "
+        "is_trusted_by methods_of Pages preflight right_of"
     ),
     "binds": "address_of check_free url_of",
+    "callers": "Callers is_secret",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "connections": "peer_of",
@@ -155,7 +156,7 @@ FROM_HAIL = {
     ),
     "metrics": "CONTENT_TYPE exposition tell_held",
     "openapi": (
-        "Amounts FORMS Name Names Problem SEALED answer common hit_operations outcome_operations parameters schema_of"
+        "Amounts FORMS KEYS Name Names SEALED answer common components hit_operations outcome_operations parameters schema_of secured"
     ),
     "parameters": "CALLBACK not_here",
     "pixel": "fields_of_pixel token_of",

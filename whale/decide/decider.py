@@ -360,6 +360,13 @@ class Decider:
         self._slow.end_reward(self._account, decision_id, reward)
         return True
 
+    def pk_of(self, decision_id: str) -> Pk:
+        """What a decision was about; raises CallerError where there is no such one."""
+        kept = self._slow.decision(self._account, decision_id, self._clock())
+        if kept is None:
+            raise no_decision(decision_id)
+        return _decode(kept.text).pk
+
     def _rewarded(
         self, decision_id: str, id: str, record: Record, hit: Hit, before: Mapping[str, int] | None
     ) -> list[Hit]:

@@ -97,6 +97,10 @@ class DecisionGiven(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unk
         Meta(description="Top-level dimensions of the context to use and count. Use null for all."),
     ] = UNSET
     description: str | UnsetType = UNSET
+    public: Annotated[
+        bool | UnsetType,
+        Meta(description="true lets pages decide, and say what it earned, by a browser key. Default: false."),
+    ] = UNSET
     reshuffle: Annotated[
         bool, Meta(description="true reassigns all visitors at random, instead of as few as possible.")
     ] = False
@@ -150,6 +154,7 @@ class Definition(msgspec.Struct, kw_only=True, frozen=True):
     runs: list[tuple[str, int]]
     phases: list[Phase]
     half_life_s: float | None = None
+    public: bool = False
 
     @property
     def phase(self) -> Phase:
@@ -210,6 +215,7 @@ class Shown(msgspec.Struct, kw_only=True):
     winner: str | None
     dimensions: list[str] | None
     description: str
+    public: bool
     created: str
     changed: str
     phases: list[PhaseShown]
@@ -391,6 +397,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
         runs=runs,
         phases=old.phases if old else [],
         half_life_s=half_life_s,
+        public=_kept(given.public, old and old.public, False),
     )
     if old is not None and _same(new, old, "revision", "changed"):
         return old
@@ -402,7 +409,7 @@ def changed(name: str, old: Definition | None, given: DecisionGiven, settings: S
     return new
 
 
-NO_PHASE = ("revision", "changed", "paused", "winner", "archived", "dimensions", "description")
+NO_PHASE = ("revision", "changed", "paused", "winner", "archived", "dimensions", "description", "public")
 """What may change within a phase."""
 
 

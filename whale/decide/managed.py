@@ -23,6 +23,7 @@ from whale.decide.decider import Asked, Decider, Decision
 from whale.decide.definition import (
     SPLIT,
     SPLIT_VERSION,
+    TOP,
     Definition,
     changed,
     definition_of,
@@ -33,7 +34,9 @@ from whale.decide.definition import (
 )
 from whale.decide.outcomes import ratio_of
 from whale.decide.policy import Choice
+from whale.dimension import Pk
 from whale.errors import Conflict, NotFound, Unavailable
+from whale.store.contract.decisions import no_decision
 from whale.store.contract.definitions import Defined, Definitions
 
 HOLDOUT_VERSION = "holdout-1"
@@ -130,6 +133,21 @@ class Managed:
         """One that decides, at most `decide_snapshot_s` old."""
         found = self._read(name).get(name)
         return None if found is None or found.archived else found
+
+    def public(self, name: str) -> Definition | None:
+        """One that decides for pages too."""
+        found = self.find(name)
+        return found if found and found.public else None
+
+    def pk_of(self, decision_id: str) -> Pk:
+        """What a decision was about; raises CallerError where there is no such one."""
+        return self._decider().pk_of(decision_id)
+
+    def check_public(self, decision_id: str) -> None:
+        """Raises CallerError, in the same words, where there is no such decision and where it is not public."""
+        top, *names = self.pk_of(decision_id)
+        if top != TOP or not names or self.public(names[0]) is None:
+            raise no_decision(decision_id)
 
     def unknown(self, name: str) -> str:
         """A sentence about a name of which no decision runs, with the one that it is near to."""

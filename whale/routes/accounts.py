@@ -48,7 +48,8 @@ class AccountRoutes(OfCaller):
         caller = self._door.caller
         managing = Managing(self._whale.store, self._whale.clock(), self._draw)
         account = managing.account_with(caller.account)
-        managing.who = f"{'an admin key' if caller.user is None else full_name(account, caller.user)} over HTTP"
+        key = f"key {caller.key}" if caller.key else "an admin key"
+        managing.who = f"{key if caller.user is None else full_name(account, caller.user)} over HTTP"
         return managing, account
 
     def _given(self, kind: type[Given]) -> Given:
@@ -95,6 +96,8 @@ class AccountRoutes(OfCaller):
 
     def keys(self) -> Any:
         managing, account = self._begun()
+        if self._door.keys:
+            self._door.keys.write_uses()  # so that what was used here is seen
         return json_answer(managing.keys_shown(account), headers=PRIVATE)
 
     def add_key(self) -> Any:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import bottle
@@ -16,7 +17,7 @@ from whale.decide.exploration import PARAMETERS
 from whale.decide.outcomes import ratio_of
 from whale.decide.policy import Row
 from whale.dimension import path_text, pk_asked
-from whale.errors import CallerError, NotFound, PathError, Unavailable
+from whale.errors import CallerError, NotAllowed, NotFound, PathError, Unavailable
 from whale.routes import ofrep
 from whale.routes.asked import DecideAsked, Decided, DecisionAsked, DecisionsAsked, Evidence, OutcomesAsked
 from whale.routes.door import OfCaller, problem_of
@@ -50,6 +51,8 @@ class DecisionRoutes(OfCaller):
     # which option, and what it earned
 
     def decide(self, asked: DecideAsked) -> Any:
+        if self._door.is_page:
+            self._check_public(asked)
         if not asked.options:
             return self._decide_defined(asked)
         context, by = typed("dimensions", asked.dimensions or asked.dimension), asked.by_metric or "value/hits"
@@ -86,6 +89,16 @@ class DecisionRoutes(OfCaller):
             return unknown_header(Unknowns([row for row in rows if row.kind == "metric"]))
         return {}
 
+    def _check_public(self, asked: DecideAsked) -> None:
+        """Of a browser key. Raises NotAllowed of a decision with options; NotFound where it is not public, or not there."""
+        if asked.options:
+            raise NotAllowed("a browser key opens public decisions alone, without options")
+        managed = self._door.whale_of_account.managed
+        name = managed.named(lenient("pk", asked.pk))
+        if managed.public(name) is None:
+            raise NotFound(f"no public decision {ascii(name)[:60]} is defined", "pk")
+        self._door.clear()
+
     def _decide_defined(self, asked: DecideAsked) -> Any:
         for name in DecideAsked.__struct_fields__:
             given = getattr(asked, name)
@@ -100,8 +113,12 @@ class DecisionRoutes(OfCaller):
             said = managed.unknown(managed.named(name))
             hint = "" if said.endswith("?") else "; expected at least one option, or a managed decision as pk"
             raise PathError(f"{said}{hint}", "options") from None
-        because = _because_defined(found.why, found.decision, found.definition.by_metric)
-        return _decided(found.decision, because, found.value)
+        made = found.decision
+        if self._door.is_page:  # no numbers for all the world
+            because = "the policy chose this option" if found.why == "policy" and made.reason == "chosen" else ""
+            because = because or _because_defined(found.why, made, "")
+            return _decided(replace(made, evidence=()), because, found.value)
+        return _decided(made, _because_defined(found.why, made, found.definition.by_metric), found.value)
 
     def count_decision(self) -> Any:
         given = self._door.given(*DECIDED_FIELDS)
@@ -115,7 +132,17 @@ class DecisionRoutes(OfCaller):
             raise CallerError("is not a field here: expected decision_id, metrics, id", ascii(field)[1:-1])
         if not given.get("decision_id"):
             raise CallerError("expected the decision_id of an answer of /decide, got nothing", "decision_id")
+        self._check_reward(str(given["decision_id"]))
         return json_answer({"counted": self._whale.reward(**given)})
+
+    def _check_reward(self, decision_id: str) -> None:
+        """Of a limited key. Raises CallerError of a decision that is not there; of a browser key also of one that is not public."""
+        door = self._door
+        if door.is_page:
+            door.whale_of_account.managed.check_public(decision_id)
+            door.clear()
+        elif door.caller.site is not None:
+            door.check_pk(door.whale_of_account.managed.pk_of(decision_id))
 
     def outcomes(self, asked: OutcomesAsked) -> Any:
         path = typed("dimensions", asked.dimensions or asked.dimension)
@@ -146,10 +173,12 @@ class DecisionRoutes(OfCaller):
         """One flag, or all; what is refused has the body that the protocol says."""
         try:
             asked = ofrep.request_of(self._door.body(), self._door.settings)
+            if public := self._door.is_page:
+                self._door.clear()
             managed = self._whale.managed
             if key is not None:
-                return json_answer(ofrep.evaluate(managed, key, asked), headers={"Cache-Control": "no-store"})
-            found = msgspec.json.encode(ofrep.evaluate_all(managed, asked))
+                return json_answer(ofrep.evaluate(managed, key, asked, public), headers={"Cache-Control": "no-store"})
+            found = msgspec.json.encode(ofrep.evaluate_all(managed, asked, public))
             tag = f'"{hashlib.blake2b(found, digest_size=12).hexdigest()}"'
             return json_answer(msgspec.Raw(found), headers={"ETag": tag})
         except (Problem, HitError) as error:

@@ -7,6 +7,9 @@ Which key a route asks for, which right a user needs, and which pages may send a
 without a row there stops the start. A user comes by Basic, or by the cookie of a session. Browsers send a cookie by themselves, so it
 opens what changes something to own pages alone.
 
+A key of one site and a browser key are limited: there is no Whale for them until it was found that the request is about what they open.
+So a route that forgets to say what it is about answers 403.
+
 The methods of Door are about the request that is being answered, which Bottle keeps for each thread.
 """
 
@@ -19,14 +22,17 @@ import msgspec
 from prometheus_client import Histogram
 
 from hail import access
-from hail.hit import HitError, Reason
+from hail.callers import Callers, is_secret
+from hail.hit import HitError, Reason, lenient
 from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.decide.definition import Definition, decision_shown
 from whale.errors import CallerError, Conflict, Gone, NotAllowed, NotFound, TooSoon, Unavailable
+from whale.keys import Keys
 from whale.logins import Logins
+from whale.routes.asked import DecideAsked, Subject
 from whale.routes.negotiation import negotiated, vary
-from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, query_of
+from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, pks_of, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
 from whale.sessions import from_own_page, scheme_of
 
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from whale.client import Whale
     from whale.library.whales import Whales
 
-ASKED, CALLER = "hailwhale.asked", "hailwhale.caller"
+ASKED, CALLER, CLEARED = "hailwhale.asked", "hailwhale.caller", "hailwhale.cleared"
 CREDENTIALS = ("Authorization", "Cookie", "X-API-Key")
 """Headers by which one asker gets another answer than the next one."""
 PREFLIGHT = access.preflight("If-None-Match", "X-API-Key")
@@ -73,12 +79,22 @@ def _with(start_response: Any, headers: Mapping[str, str]) -> Any:
 
 
 class Door:
-    """In front of every route. For many threads. whales: None where nothing is answered.  logins: None where nobody can log in."""
+    """In front of every route. For many threads.
 
-    def __init__(self, settings: Settings, whales: "Whales | None" = None, logins: Logins | None = None):
-        self.settings, self._whales, self.logins = settings, whales, logins
+    whales: None where nothing is answered.  logins: None where nobody can log in.  keys: None where the directory has none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        whales: "Whales | None" = None,
+        logins: Logins | None = None,
+        keys: Keys | None = None,
+    ):
+        self.settings, self._whales, self.logins, self.keys = settings, whales, logins, keys
         self.account = whales.own.account if whales else ACCOUNT
-        self.access = access.Access(settings, settings.whale_bind, self.account, "HTTP_X_API_KEY")
+        by_directory = Callers(keys.key_of, keys.site_of, lambda: True).caller if keys else None
+        self.access = access.Access(settings, settings.whale_bind, self.account, "HTTP_X_API_KEY", by_directory)
 
     def add(
         self,
@@ -112,7 +128,7 @@ class Door:
     def readable(self, found: Any, right: access.Right) -> Any:
         """The answer as the asker takes it, with the headers that say which pages may read it."""
         environ = bottle.request.environ
-        for name, value in self.access.readers(right, environ).items():
+        for name, value in self._readers(right, environ).items():
             if name == "Vary":
                 vary(found, value)
             else:
@@ -121,6 +137,16 @@ class Door:
             for value in CREDENTIALS:
                 vary(found, value)
         return negotiated(found, environ)
+
+    def _readers(self, right: access.Right, environ: Mapping[str, Any]) -> Mapping[str, str]:
+        """A page with a browser key may read the answer, whatever the settings list. Before it asks it shows no key."""
+        caller: access.Caller | None = environ.get(CALLER)
+        origin = environ.get("HTTP_ORIGIN")
+        if origin and caller and caller.may(access.BROWSER) and not caller.foreign:
+            return {"Vary": "Origin", access.ALLOW_ORIGIN: origin}
+        if right.public and environ["REQUEST_METHOD"] == "OPTIONS":
+            return {access.ALLOW_ORIGIN: access.ANY_ORIGIN}
+        return self.access.readers(right, environ)
 
     def _answering(
         self, right: access.Right, answer: Callable[..., Any], kind: type[msgspec.Struct] | None
@@ -132,7 +158,11 @@ class Door:
                 with seconds.time():
                     self._check(right)
                     question = (self.asked(kind),) if kind else ()
+                    if kind and self.caller.site is not None and not self.is_page:
+                        self._check_pks(*question)
                     found = answer(*question, **named)
+                    if self.caller.site is not None:
+                        found.headers.pop("X-Whale-Unknown", None)  # it names what is near, also of other pks
             except Elsewhere as elsewhere:
                 return bottle.HTTPResponse("", 303, {"Location": str(elsewhere), "Cache-Control": "no-store"})
             except (Problem, CallerError, HitError, Unavailable) as error:
@@ -148,8 +178,16 @@ class Door:
         """
         environ = bottle.request.environ
         caller = environ[CALLER] = self.access.caller_at(right, environ)
-        if not caller.opens(right) and not (right.sealed and self.is_sealed()):
-            user = None if caller.rights or right.key == access.INTERNAL else self._user(right, environ)
+        if (
+            right.key is not None
+            and not self.access.locked
+            and not caller.key
+            and (user := self._named(right, environ))
+        ):
+            environ[CALLER] = user
+        elif not caller.opens(right) and not (right.sealed and self.is_sealed()):
+            is_key = bool(caller.rights) or is_secret(self.access.secret(environ))
+            user = None if is_key or right.key == access.INTERNAL else self._user(right, environ)
             if user is None:
                 if right.rule == "/" and self._asks_for_a_page(environ):
                     raise Elsewhere(
@@ -161,8 +199,25 @@ class Door:
             environ[CALLER] = user
         if right.pages is access.Pages.OWN:
             self._check_own_page()
-        if said := self.access.foreign_page(right, environ):
+        said = caller.foreign if self.is_page else self.access.foreign_page(right, environ)
+        if said:
             raise Problem(403, Reason.FOREIGN_ORIGIN, said)
+        if caller.site is not None and not right.of_site and not self.is_page:
+            raise self._not_of_site()
+
+    def _named(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
+        """Where no key is set: the user whom a cookie names, or a name of Basic. Other names are of a proxy, and mean nothing.
+
+        Raises as `_check`; Problem 401 where the password of a user is wrong.
+        """
+        if self.logins is None or not (environ.get("HTTP_AUTHORIZATION") or environ.get("HTTP_COOKIE")):
+            return None
+        if environ.get("HTTP_AUTHORIZATION") and not self.logins.names_a_user(environ):
+            return None
+        user = self._user(right, environ)
+        if user is None and environ.get("HTTP_AUTHORIZATION"):
+            raise Problem(401, Reason.UNAUTHORIZED, "the name or the password is wrong")
+        return user
 
     def user_at(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
         """The user who asks for a route, whatever they may; None where none came."""
@@ -209,11 +264,49 @@ class Door:
         return self._whales is not None and self._whales.has(account)
 
     @property
+    def is_page(self) -> bool:
+        """Whether a page asks by a browser key."""
+        return self.caller.may(access.BROWSER)
+
+    @property
     def whale(self) -> "Whale":
-        """That answers about the caller's account."""
+        """That answers about the caller's account. Raises NotAllowed of a limited key, until it is clear that it may."""
+        if self.caller.site is not None and CLEARED not in bottle.request.environ:
+            raise self._not_of_site()
+        return self.whale_of_account
+
+    @property
+    def whale_of_account(self) -> "Whale":
+        """The same for whoever finds out what a limited key may."""
         if self._whales is None:
             raise LookupError("nothing is answered here")
         return self._whales.of(self.caller)
+
+    def clear(self) -> None:
+        """The request is about what its key opens."""
+        bottle.request.environ[CLEARED] = True
+
+    def check_pk(self, pk: Any) -> None:
+        """Of a key of one site: raises NotAllowed where a pk, as it came, is none of the site."""
+        if self.caller.site is None or self.is_page:
+            return
+        first = pk[0] if isinstance(pk, list | tuple) and pk else pk
+        if not isinstance(first, str) or first != self.caller.site:
+            raise self._not_of_site()
+        self.clear()
+
+    def _check_pks(self, question: Any) -> None:
+        """The same of a question. One about everything, or about a managed decision, is not about the site."""
+        if isinstance(question, DecideAsked) and not question.options:
+            raise self._not_of_site()
+        for pk in pks_of(question) if isinstance(question, Subject) else [lenient("pk", getattr(question, "pk", ""))]:
+            self.check_pk(pk)
+
+    def _not_of_site(self) -> NotAllowed:
+        what = (
+            "public decisions" if self.is_page else f"pks that begin with {ascii(self.caller.site)[: access.MAX_SHOWN]}"
+        )
+        return NotAllowed(f"this key opens {what} alone")
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -226,7 +319,7 @@ class Door:
     def is_known(self) -> bool:
         """Whether the request came from somebody who stands in the directory of accounts."""
         caller: access.Caller | None = bottle.request.environ.get(CALLER)
-        return caller is not None and caller.user is not None
+        return caller is not None and (caller.user is not None or bool(caller.key))
 
     @property
     def has_session(self) -> bool:
@@ -253,8 +346,11 @@ class Door:
         return asked
 
     def given(self, *more: str) -> dict[str, Any]:
-        """The fields of the hit in the request. more: names beside a hit's.  Raises CallerError, HitError, Problem."""
-        return hit_fields(bottle.request.environ, self.settings, more)
+        """The fields of the hit in the request. more: names beside a hit's.  Raises CallerError, HitError, Problem, NotAllowed."""
+        given = hit_fields(bottle.request.environ, self.settings, more)
+        if "pk" in given:
+            self.check_pk(given["pk"])
+        return given
 
     def body(self) -> bytes:
         """Raises HitError, Problem."""

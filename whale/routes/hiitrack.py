@@ -198,7 +198,7 @@ class HiiTrackRoutes:
         """
         environ, door = bottle.request.environ, self._door.access
         shown = {"QUERY_STRING": environ["QUERY_STRING"]} if is_script else environ
-        caller, is_key = door.caller(shown), False
+        caller, is_key = door.caller_of_settings(shown), False
         if door.locked or not is_script:
             if account and caller.account == account.id and caller.opens(right):
                 return caller

@@ -92,9 +92,9 @@ def _is_empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value == {}
 
 
-def evaluate(managed: Managed, key: str, asked: Request) -> Evaluated:
-    """One flag; raises Refused, Unavailable."""
-    definition = managed.find(key)
+def evaluate(managed: Managed, key: str, asked: Request, public: bool = False) -> Evaluated:
+    """One flag; raises Refused, Unavailable. public: no other than those that pages may ask for."""
+    definition = managed.public(key) if public else managed.find(key)
     if definition is None:
         raise Refused(404, "FLAG_NOT_FOUND", f"no decision {ascii(key)[:60]} is defined")
     if _needs_visitor(definition, asked):
@@ -102,9 +102,9 @@ def evaluate(managed: Managed, key: str, asked: Request) -> Evaluated:
     return _evaluated(managed, [definition], asked)[0]
 
 
-def evaluate_all(managed: Managed, asked: Request) -> Flags:
+def evaluate_all(managed: Managed, asked: Request, public: bool = False) -> Flags:
     """All flags, in as many round trips as one; raises Refused where the context fits none of them, Unavailable."""
-    definitions = managed.running()
+    definitions = [each for each in managed.running() if each.public or not public]
     refusals = {each.name: _nobody().said(each.name) for each in definitions if _needs_visitor(each, asked)}
     waiting = [each for each in definitions if each.name not in refusals]
     try:

@@ -5,7 +5,18 @@ from typing import Any
 
 import msgspec
 
-from hail.openapi import SEALED, Problem, answer, common, hit_operations, outcome_operations, parameters, schema_of
+from hail.openapi import (
+    KEYS,
+    SEALED,
+    answer,
+    common,
+    components,
+    hit_operations,
+    outcome_operations,
+    parameters,
+    schema_of,
+    secured,
+)
 from whale import __version__
 from whale.answer.measures import Measure
 from whale.decide.definition import DecisionGiven, Reporting, Shown
@@ -365,6 +376,8 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Whale", "version": __version__, "license": {"name": "MIT"}},
-        "paths": paths,
-        "components": {"schemas": {"Problem": schema_of(Problem)}},
+        "paths": secured(paths, *KEYS, "header"),
+        "components": components(
+            header={"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "A key."}
+        ),
     }

@@ -270,6 +270,7 @@ class QuestionRoutes(OfCaller):
         given = object_of(self._door.body(), "a pk and its metrics")
         for field in sorted(given.keys() - {"pk", "metrics"}):
             raise CallerError("is not a field here: expected pk, metrics", ascii(field)[1:-1])
+        self._door.check_pk(given.get("pk"))
         found = self._whale.declare_metrics(given.get("pk"), given.get("metrics"))
         rows = self._asking.unknown(pk_asked(given["pk"]), metrics=list(given["metrics"]))
         return json_answer(found, headers=unknown_header(Unknowns(rows)))

@@ -107,11 +107,9 @@ class Accounts:
     @reachable
     def key_hashed(self, hash: str) -> Key | None:
         found = self._client.hget(DirectoryKeys.HASHES, hash)
-        if found is None:
-            return None
-        account, _, id_ = found.decode().partition(" ")
+        account, _, id_ = (found or ACCOUNT.encode()).decode().partition(" ")  # as many reads where there is none
         text = self._client.hget(DirectoryKeys.entries(account), f"k:{id_}")
-        return key_from(text) if text else None
+        return key_from(text) if found and text else None
 
     @reachable
     def add_entry(self, entry: Entry, act: Act) -> None:
