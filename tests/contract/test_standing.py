@@ -99,6 +99,14 @@ def test_a_hit_by_a_key_that_had_ended_is_dropped(world: World, columns: bool) -
     )
 
 
+def test_the_last_use_of_a_key_is_noted(world: World) -> None:
+    one, other, _ = world.key(), world.key(), world.key()
+    for seq, (key, at) in enumerate(((one, NOW + 7), (one, NOW + 5), (other, NOW))):
+        world.apply([world.part([key.id, "", "ffffffff"], seq=seq, total=3 * seq + 3, at=at)], True)
+    world.applier.sweep(NOW)
+    assert world.store.last_uses(world.account) == {one.id: int(NOW + 7), other.id: int(NOW)}
+
+
 def test_a_dropped_hit_claims_no_id(world: World) -> None:
     world.apply([world.part(["ffffffff"])], False)
     again = world.part([world.key().id], seq=1, total=2)

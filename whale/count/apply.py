@@ -90,7 +90,7 @@ class Applier:
     def sweep(self, now: float) -> float:
         """Frees some of what resets and removed accounts left, when it is time for that: a small step. Seconds until the next one.
 
-        Where nothing was applied for REST_S, also forgets all that the next hits will tell again.
+        It also notes which keys were used. Where nothing was applied for REST_S, also forgets all that the next hits will tell again.
         """
         if time.monotonic() >= self._rests_at:
             self._rests_at = math.inf
@@ -99,6 +99,8 @@ class Applier:
             give_back()
         if time.monotonic() >= self._sweep_at:
             try:
+                if self._standing:
+                    self._standing.note_uses()
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
                 busy |= self._store.free_accounts(now)
             except Unavailable:

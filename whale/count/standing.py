@@ -7,7 +7,8 @@ does not exist no message is left: its hits are dropped as `unknown_account` in 
 
 Promise: nothing is counted, noted or shown of an account that does not exist, so no key is written under it. A revoked key is judged by the
 time of the message: two deliveries are judged alike, and whatever a Hail could take before it heard of the end counts.
-Not promised: that two deliveries are judged alike where an account or a key was removed between them.
+Not promised: that two deliveries are judged alike where an account or a key was removed between them; that the last use of a key is
+noted, where the process ends before.
 
 What was read of an account is remembered until the directory says that it changed, which is asked each LOOK_S. What is not there is read
 anew each time. Of hits of the account `default` without such keys nothing is asked.
@@ -26,7 +27,9 @@ from hail.room import COST, MEGABYTE, Bounded
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.directory import Directory, State
 
-LOOK_S = 1.0
+LOOK_S, NOTE_S = 1.0, 10.0
+MOST_USES = 10_000
+"""Keys whose use waits to be noted; of more the use is not."""
 GRACE_S = 5
 """More than Hail needs to hear of an end, and clocks differ."""
 MOST_MB = 8.0
@@ -49,7 +52,8 @@ class Standing:
             "accounts of hits", MOST_MB * MEGABYTE, lambda account, keys: 2 * COST * (1 + len(keys))
         )
         self._state: State | None = None
-        self._looks_at = 0.0
+        self._looks_at = self._notes_at = 0.0
+        self._used: dict[tuple[str, str], int] = {}
 
     def judged(self, messages: Sequence[Message]) -> list[Message]:
         """As these are to be counted; raises Unavailable."""
@@ -61,11 +65,26 @@ class Standing:
             if known is None:
                 strangers.setdefault(message.mark, []).append(message)
                 continue
-            if ended := {id_ for id_ in ids if has_ended(known, id_, message.at)}:
+            ended = {id_ for id_ in ids if has_ended(known, id_, message.at)}
+            self._use(message, ids - ended)
+            if ended:
                 revoked = [position for position, id_ in keys_of(message.hits) if id_ in ended]
                 message = msgspec.structs.replace(message, revoked=revoked)
             found.append(message)
         return with_strangers(found, strangers) if strangers else found
+
+    def _use(self, message: Message, ids: Collection[str]) -> None:
+        at_s = message.at // 1000
+        for place in ((message.account, id_) for id_ in ids):
+            if place in self._used or len(self._used) < MOST_USES:
+                self._used[place] = max(at_s, self._used.get(place, at_s))
+
+    def note_uses(self) -> None:
+        """Tells the store which keys were used, where it is time for that; raises Unavailable."""
+        if self._used and time.monotonic() >= self._notes_at:
+            self._notes_at = time.monotonic() + NOTE_S
+            self._store.note_uses(self._used)
+            self._used = {}
 
     def _keys_of(self, account: str, ids: Collection[str]) -> Keys | None:
         """Of an account, with these keys where they are there; None where it does not exist."""
