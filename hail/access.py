@@ -208,14 +208,17 @@ def right_of(rule: str, *methods: str) -> Right:
 
 
 def has_directory(settings: Settings) -> bool:
-    """Whether Hail is told where to ask for keys of accounts."""
+    """Whether Hail and Whale open to keys of accounts, and to nobody without a key."""
     return bool(settings.internal_key and settings.whale_url)
 
 
-def check_bind(bind: str, settings: Settings, is_hail: bool = False) -> None:
-    """Raises SettingsError when a service would listen beyond this machine without all three keys. Hail may have others instead."""
+def check_bind(bind: str, settings: Settings, knows_keys: bool = False) -> None:
+    """Raises SettingsError when a service would listen beyond this machine without all three keys.
+
+    knows_keys: whether it opens to keys of accounts, which may take their place.
+    """
     missing = [PREFIX + name for name in KEYS if not getattr(settings, name.lower())]
-    if is_hail and has_directory(settings):
+    if knows_keys and has_directory(settings):
         return
     if missing and not (bind.startswith("localhost:") or is_loopback(_host_of(bind))):
         raise SettingsError(

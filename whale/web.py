@@ -137,7 +137,8 @@ class Application:
             app = self._app or self.load()
         except (Unavailable, SetupError) as error:
             self._away = error
-            app = Guarded(Door(load(os.environ)).access, BELOW)
+            settings = load(os.environ)
+            app = Guarded(access.Access(settings, settings.whale_bind, by_directory=lambda *_: None), BELOW)
             app.route(HEALTH, "GET", lambda: text_answer("OK\n"))
             app.route("<:re:(?s:.*)>", "ANY", lambda error=error: unavailable(error).response())
         return app(environ, start_response)
@@ -147,7 +148,7 @@ class Application:
         with self._lock:
             if self._app is None:
                 settings = load(os.environ)
-                access.check_bind(settings.whale_bind, settings)
+                access.check_bind(settings.whale_bind, settings, knows_keys=True)
                 settings = with_redis(settings)
                 threading.Thread(target=_keep_house, name="housekeeping", daemon=True).start()
                 self._app = make_app(settings, Whale.connect(settings, timeout_s=STORE_TIMEOUT_S))

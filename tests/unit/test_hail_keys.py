@@ -309,11 +309,11 @@ def test_no_refusal_shows_the_secret_of_a_key(hail: Hail, whale: Asked) -> None:
     assert masked(f"a {text} b") == "a hw_w_***"
 
 
-def test_a_hail_with_an_address_of_whale_may_be_reached_from_elsewhere() -> None:
+def test_a_service_that_opens_to_keys_of_accounts_may_be_reached_from_elsewhere() -> None:
     given = load({"HAILWHALE_INTERNAL_KEY": "i" * 32, "HAILWHALE_WHALE_URL": "http://10.0.0.7:8086"})
-    check_bind("0.0.0.0:8085", given, is_hail=True)
+    check_bind("0.0.0.0:8085", given, knows_keys=True)
     for bad in (given.replace(whale_url=""), given.replace(internal_key="")):
         with pytest.raises(SettingsError):
-            check_bind("0.0.0.0:8085", bad, is_hail=True)
+            check_bind("0.0.0.0:8085", bad, knows_keys=True)
     with pytest.raises(SettingsError):
-        check_bind("0.0.0.0:8086", given)
+        check_bind("0.0.0.0:8087", given)

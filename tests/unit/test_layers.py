@@ -135,8 +135,8 @@ FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
     "columns": "Hits NewerMessage check_version ids_of keys_of messages_of read_envelope runs",
     "access": (
-        "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind is_locked is_trusted "
-        "is_trusted_by methods_of Pages preflight right_of"
+        "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind "
+        "has_directory is_locked is_trusted is_trusted_by methods_of Pages preflight right_of"
     ),
     "binds": "address_of check_free url_of",
     "callers": "Callers is_secret",

@@ -414,6 +414,26 @@ def test_a_page_may_ask_before_it_shows_its_key(server: Server) -> None:
 # without keys of the settings
 
 
+def test_where_hail_asks_for_keys_nobody_comes_in_without_one() -> None:
+    asks = {"INTERNAL_KEY": "i" * 32, "WHALE_URL": "http://10.0.0.7:8086", "WHALE_BIND": "0.0.0.0:8086"}
+    server = Server(WRITE_KEY="", READ_KEY="", ADMIN_KEY="", **asks)
+    server.whale.of(SHOP).count_now("web")
+    far = {"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "counts.example"}
+    asked = {"pk": "web", "period": "today"}
+    assert server.ask("read", "GET", "/total", asked, **far).text == "1"
+    assert server.ask("", "GET", "/total", asked, **far, **basic("shop", PASSWORD)).text == "1"
+    for key in ("", "write"):
+        assert server.ask(key, "GET", "/total", asked, **far).status == 401
+    assert server.ask("", "GET", "/total", asked).status == 401
+    assert server.ask("", "POST", "/new", {"password": PASSWORD}, **far).status == 403
+
+
+def test_a_tag_of_a_graph_of_another_account_has_a_share() -> None:
+    server = Server(WRITE_KEY="", READ_KEY="", ADMIN_KEY="")
+    assert "share=" in server.whale.of(SHOP).graph_tag("web")
+    assert "share=" not in server.whale.graph_tag("web")
+
+
 def test_without_keys_this_machine_asks_about_default_and_a_key_about_its_account() -> None:
     server = Server(WRITE_KEY="", READ_KEY="", ADMIN_KEY="")
     for account, times in (("default", 1), (SHOP, 2), (CAFE, 3)):

@@ -16,7 +16,7 @@ import redis
 from redis.cluster import RedisCluster
 from rich.console import Console
 
-from hail.access import check_bind, is_locked
+from hail.access import check_bind, has_directory, is_locked
 from hail.broker import dead_name
 from hail.hit import Reason
 from hail.message import ACCOUNT
@@ -59,14 +59,14 @@ def version_of(text: str) -> tuple[int, ...]:
 
 
 def settings_findings(settings: Settings) -> Findings:
-    for bind, is_hail in ((settings.hail_bind, True), (settings.whale_bind, False)):
+    for bind in (settings.hail_bind, settings.whale_bind):
         try:
-            check_bind(bind, settings, is_hail)
+            check_bind(bind, settings, knows_keys=True)
         except SettingsError as error:
             yield Finding(WRONG, "settings", str(error))
     if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):
         yield Finding(ADVICE, "settings", "HAILWHALE_PERIODS keeps neither days nor months forever: old counts expire")
-    if settings.trusted_proxies and not is_locked(settings):
+    if settings.trusted_proxies and not (is_locked(settings) or has_directory(settings)):
         text = "HAILWHALE_TRUSTED_PROXIES is set without keys: every request through these proxies may do everything; set keys"
         yield Finding(WRONG, "settings", text)
     yield Finding(FINE, "settings", "every HAILWHALE_ variable is a setting with a valid value")

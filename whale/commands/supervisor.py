@@ -173,7 +173,7 @@ def up(settings: Settings, environ: Mapping[str, str], is_demo: bool = False) ->
     binds = {"HAIL_BIND": settings.hail_bind, "WHALE_BIND": settings.whale_bind, "LIVE_BIND": settings.live_bind}
     binds = {name: bind for name, bind in binds.items() if bind}
     for name, bind in binds.items():
-        check_bind(bind, settings, is_hail=name == "HAIL_BIND")
+        check_bind(bind, settings, knows_keys=name != "LIVE_BIND")
     make_folder(Path(settings.data_dir))
     embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
     with ExitStack() as stack:

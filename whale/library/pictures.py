@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from hail.access import is_locked
+from hail.message import ACCOUNT
 from whale.answer.asking import Period, period_text
 from whale.answer.explain import iso
 from whale.answer.pictured import look_of, pictured
@@ -125,7 +126,7 @@ class Pictures(Questions):
             raise CallerError(f"expected options of a graph ({expected}), got {ascii(unknown[0])[:60]}", "extra")
         base = host.rstrip("/") or f"http://{self.settings.whale_bind}"
         paths, names = one(dimensions, dimension), one(metrics, metric)
-        if is_locked(self.settings):
+        if is_locked(self.settings) or self.account != ACCOUNT:  # without a key a page is answered about `default`
             if "compare" in given:
                 raise CallerError("expected no compare: a share answers no period but its own", "extra")
             drills, period, zone = str(given["depth"]) != "0", given.pop("period", None), given.pop("tz", "")
