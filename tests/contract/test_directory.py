@@ -202,6 +202,19 @@ def test_a_key_is_found_by_the_hash_of_its_secret(store: Store, anna: Account) -
         store.add_entry(replace(made_key(anna.id), hash=first.hash), ACT)
 
 
+def test_a_key_that_is_not_there_costs_as_many_reads_as_one_that_has_ended(
+    store: Store, anna: Account, trips: list[str]
+) -> None:
+    ended = revoked(made_key(anna.id), NOW)
+    store.add_entry(ended, ACT)
+    costs = []
+    for hash_ in (ended.hash, "0" * 64):
+        trips.clear()
+        store.key_hashed(hash_)
+        costs.append(len(trips))
+    assert costs[0] == costs[1]
+
+
 def test_entries_of_an_account_are_bounded(store: Store, anna: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("whale.store.accounts", "whale.store.redis.accounts"):
         monkeypatch.setattr(f"{module}.MOST_OF_A_KIND", 2)
