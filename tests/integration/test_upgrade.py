@@ -360,8 +360,9 @@ def test_versions_that_take_turns_and_are_killed_at_random_count_each_hit_once(
 
 
 def test_two_hails_that_disagree_close_the_audit_of_each_account(farm: Farm, unique: str) -> None:
-    """Hail has one account today, so more of them come by its publisher."""
+    """Many accounts come by one publisher of each version. A slow broker sends some by the spool."""
     farm.worker.start()
+    farm.hailwail.start()
     accounts = [f"{unique}-{i}" for i in range(16)]
     make_accounts(connect(farm.settings), *accounts)
     row, cells, _ = parse_row({"pk": "shop", "dimensions": {"country": "US"}}, farm.settings, time.time())
