@@ -200,6 +200,7 @@ def wrk(
     different: bool = False,
     batches: Sequence[bytes] = (),
     requests: str = "",
+    headers: Sequence[str] = (),
 ) -> Asked:
     """GETs from so many clients, each as soon as it has its answer. different: no two of 194,000 hits are alike, on 2,000 pages.
 
@@ -217,6 +218,7 @@ def wrk(
             f"-d{seconds:.0f}s",
             "--latency",
             *["-s", script.name] * (different or bool(requests)),
+            *(word for header in headers for word in ("-H", header)),
             url,
         ]
         said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
