@@ -130,6 +130,7 @@ def test_a_wrong_password_stops_the_start(starts: Any, own_redis: RedisServer) -
     ("without", "named"),
     [
         ("-hincrby", "it may not run HINCRBY"),
+        ("-time", "it may not run TIME"),
         ("-exists", "this user has no permissions to run the 'exists' command"),
         ("-info", "this user has no permissions to run the 'info' command"),
         ("-eval", "this user has no permissions to run the 'eval' command"),
@@ -192,6 +193,8 @@ def test_a_user_with_the_rights_of_the_docs_can_do_all(
     assert changed.gone_accounts == [account.id]
     assert store.journal()[0] == act
     store.check_writable()
+    store.look(unique, [("t",)], 6.0)
+    assert store.looked(unique) == {("t",)}
     assert store.audit(unique)
     assert store.spied(unique) is not None
 

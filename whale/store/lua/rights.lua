@@ -31,4 +31,5 @@ for _, kind in ipairs({
   try('DEL', key)
 end
 try('SCAN', 0, 'COUNT', 1)
+try('TIME')
 return lacks
