@@ -1,7 +1,9 @@
 """The library, on the memory store."""
 
+import gc
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,6 +14,7 @@ import whale
 from hail.hit import HitError
 from hail.room import COST
 from hail.settings import load
+from tests.servers import wait_until
 from whale import HailWhale, Whale, client
 from whale.answer.cache import Cache, bytes_of
 from whale.errors import CallerError, FormulaError, PathError, PeriodError
@@ -260,3 +263,15 @@ def test_the_library_remembers_as_much_as_it_may() -> None:
         made.count_now("a")
     assert sum(made.cached_plotpoints("a", period="seven")["a"]["hits"].values()) == 1
     assert sum(made.cached_plotpoints("a", **long)["a"]["hits"].values()) == 3
+
+
+def test_a_whale_that_nobody_holds_any_more_leaves_no_thread() -> None:
+    settings, before = load({}), set(threading.enumerate())
+    for number in range(3):
+        whale = Whale(MemoryStore(settings), settings)
+        whale.count_now("shop", metrics={"hits": number})
+    del whale
+    gc.collect()
+    wait_until(
+        lambda: not {each for each in threading.enumerate() if each.name == "applier"} - before, what="no thread"
+    )

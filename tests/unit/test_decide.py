@@ -19,6 +19,7 @@ from hail.message import Message
 from hail.settings import load
 from tests.doors import NOW, DecisionDoor
 from tests.laws import law
+from tests.servers import wait_until
 from tests.wsgi import Answer, call
 from whale.decide import policy
 from whale.decide.decider import AWAY_S
@@ -627,6 +628,19 @@ def test_trials_that_came_before_the_store_was_away_are_counted_afterwards(door:
     door.store.is_away = False
     door.whale.decision("page", None, ["a"], visitor="cid")
     assert door.totals("a", "hits", DECIDED, EXPECTED) == [3, 3, 3]
+
+
+def test_where_nothing_waits_the_thread_of_trials_ends_and_another_counts_what_comes_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("whale.decide.trials.PAUSE_S", 0.01)
+    monkeypatch.setattr("whale.decide.trials.IDLE_S", 0.05)
+    counted: list[Message] = []
+    trials = Trials(counted.append, load({}), lambda: NOW)
+    for times in (1, 2):
+        trials.add("default", ("p",), "a", {}, NOW, {"a": 1.0}, False, None)
+        wait_until(lambda: trials._thread is None, what="the end of the thread")
+        assert sum(hit.metrics.get(DECIDED, 0) for message in counted for hit in message.hits) == times * MILLION
 
 
 def test_trials_that_wait_are_bounded_and_told(caplog: pytest.LogCaptureFixture) -> None:

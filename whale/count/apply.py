@@ -22,6 +22,7 @@ import math
 import queue
 import threading
 import time
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -367,6 +368,8 @@ class MergingApplier:
 
     While the store is away it tries again with backoff, up to `patience_s` for a message, or until its process is `ending`; then
     its caller gets Unavailable. Where the store says why, the log has it once.
+
+    The thread ends once nobody holds this any more: a program may make many, one after the other.
     """
 
     def __init__(
@@ -377,11 +380,10 @@ class MergingApplier:
         patience_s: float = 1200.0,
         ending: threading.Event | None = None,
     ):
-        self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
-        self._ending = ending or threading.Event()
-        self._waiting: queue.SimpleQueue[_Handed] = queue.SimpleQueue()
-        self._kept: list[_Handed] = []
-        threading.Thread(target=self._work, name="applier", daemon=True).start()
+        merging = _Merging(applier, settings, clock, patience_s, ending or threading.Event())
+        self._waiting = merging.waiting
+        weakref.finalize(self, self._waiting.put, None).atexit = False
+        threading.Thread(target=merging.work, name="applier", daemon=True).start()
 
     def apply(self, parts: Sequence[Message]) -> None:
         """All that one message holds. Returns when it is counted; raises Unavailable."""
@@ -389,11 +391,29 @@ class MergingApplier:
         self._waiting.put((parts, done))
         done.result()
 
-    def _work(self) -> None:
+
+class _Merging:
+    """What the thread of a MergingApplier does. waiting: a None, after all else, ends it."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        settings: Settings,
+        clock: Callable[[], float],
+        patience_s: float,
+        ending: threading.Event,
+    ):
+        self._applier, self._settings, self._clock, self._patience_s = applier, settings, clock, patience_s
+        self._ending = ending
+        self.waiting: queue.SimpleQueue[_Handed | None] = queue.SimpleQueue()
+        self._kept: list[_Handed] = []
+        self._is_over = False
+
+    def work(self) -> None:
         before: _Sent | None = None
-        while True:
+        while before or self._kept or not self._is_over:
             rest_s = self._applier.sweep(self._clock()) + 0.001
-            if before and 2 * (len(self._kept) + self._waiting.qsize()) < len(before[1]):
+            if before and 2 * (len(self._kept) + self.waiting.qsize()) < len(before[1]):
                 self._settle(before)
                 before = None
             elif group := self._next(0.0 if before else rest_s):
@@ -406,8 +426,11 @@ class MergingApplier:
         hits = sum(hits_of(parts) for parts, _ in group)
         while True:
             try:
-                handed = self._waiting.get(block=wait_s > 0 and not group, timeout=wait_s)
+                handed = self.waiting.get(block=wait_s > 0 and not group, timeout=wait_s)
             except queue.Empty:
+                return group
+            if handed is None:
+                self._is_over = True
                 return group
             hits += hits_of(handed[0])
             if group and hits > self._settings.apply_max_hits:

@@ -23,7 +23,7 @@ from hail.settings import Settings
 from whale.dimension import Pk, paths_of
 from whale.errors import Unavailable
 
-PAUSE_S = 1.0
+PAUSE_S, IDLE_S = 1.0, 10.0
 MOST = 50_000
 MOST_ACCOUNTS = 1000  # whose publishers are kept for what they decide next
 HIT_BYTES, PATH_BYTES, EXPECTED_BYTES = 700, 500, 400  # about what each costs in memory
@@ -73,18 +73,14 @@ class Trials:
                 if key not in self._expected:
                     self._room.held += EXPECTED_BYTES
                 self._expected[key] = self._expected.get(key, 0.0) + share
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
-                self._thread.start()
-                atexit.register(self._leave)
-        self._wake.set()
+            self._call()
 
     def add_hit(self, account: str, hit: Hit) -> None:
         """What a decision counts beside its trial, without a promise."""
         with self._lock:
             if self._has_room():
                 self._wait(account, hit)
-        self._wake.set()
+                self._call()
 
     def _has_room(self) -> bool:
         return len(self._waiting) < MOST and not self._room.is_full
@@ -92,6 +88,14 @@ class Trials:
     def _wait(self, account: str, hit: Hit) -> None:
         self._waiting.append((account, hit))
         self._room.held += HIT_BYTES + PATH_BYTES * len(paths_of(hit.dimensions))
+
+    def _call(self) -> None:
+        """Lets the thread count what waits. Holding the lock."""
+        self._wake.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="trials", daemon=True)
+            self._thread.start()
+            atexit.register(self._leave)
 
     def flush(self) -> None:
         """Counts what waits, now; raises Unavailable."""
@@ -141,8 +145,7 @@ class Trials:
 
     def _work(self) -> None:
         pause = threading.Event()
-        while True:
-            self._wake.wait()
+        while self._is_needed():
             pause.wait(PAUSE_S)
             self._wake.clear()
             try:
@@ -153,6 +156,17 @@ class Trials:
                 log.exception("decisions were not counted")
                 with self._sending:
                     self._unsent.clear()
+
+    def _is_needed(self) -> bool:
+        """Whether something waits, now or within IDLE_S; else the thread ends, and holds nothing of a program that is done."""
+        if self._wake.wait(IDLE_S):
+            return True
+        with self._lock:
+            if self._wake.is_set():
+                return True
+            self._thread = None
+            atexit.unregister(self._leave)
+            return False
 
     def _leave(self) -> None:
         try:
