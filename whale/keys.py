@@ -115,13 +115,9 @@ class Keys:
     # when they were used
 
     def _note(self, key: Key, now: float) -> None:
-        self._used[key.account, key.id] = int(now)
-        if not self._wake.is_set():
-            self._wake.set()
-            self._start()
-
-    def _start(self) -> None:
         with self._lock:
+            self._used[key.account, key.id] = int(now)
+            self._wake.set()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._write, name="keys", daemon=True)
                 self._thread.start()
@@ -133,11 +129,15 @@ class Keys:
             self._wake.wait()
             pause.wait(PAUSE_S)
             self._wake.clear()
-            self.write_uses()
+            try:
+                self.write_uses()
+            except Exception:  # those of the next seconds are written
+                log.exception("the last uses of keys were not written")
 
     def write_uses(self) -> None:
         """Now. Where the store is away they are lost: a key that is in use is used again."""
-        used, self._used = self._used, {}
+        with self._lock:
+            used, self._used = self._used, {}
         try:
             if used:
                 self._slow.note_uses(used)

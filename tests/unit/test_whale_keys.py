@@ -2,12 +2,15 @@
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping
 from itertools import count
+from threading import Event
 from typing import Any
 
 import pytest
 
 from hail.settings import load
+from tests.servers import wait_until
 from tests.wsgi import Answer, call
 from whale.accounts import ALL, Account, Act, Key, Site, User, new_key
 from whale.client import Whale
@@ -295,6 +298,23 @@ def test_what_was_used_is_written_once_for_all_and_shown(server: Server) -> None
     assert [shown[server.keys[name].id] for name in ("read", "browser")] == [1_795_000_000_000, None]
     assert len(written) == 1
     assert {place[1] for place in written[0]} == {server.keys[name].id for name in ("read", "write", "admin")}
+
+
+def test_uses_are_written_after_some_could_not_be(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the fault was."""
+    monkeypatch.setattr("whale.keys.PAUSE_S", 0.01)
+    write, came = server.store.note_uses, Event()
+
+    def fails(_: Mapping[tuple[str, str], int]) -> None:
+        came.set()
+        raise RuntimeError
+
+    monkeypatch.setattr(server.store, "note_uses", fails)
+    server.ask("read", "GET", "/pks")
+    assert came.wait(60)
+    monkeypatch.setattr(server.store, "note_uses", write)
+    server.ask("read", "GET", "/pks")
+    wait_until(lambda: server.store.last_uses(SHOP), what="the use")
 
 
 def test_keys_that_are_known_stay_while_the_store_is_away(server: Server) -> None:
