@@ -209,7 +209,7 @@ def test_it_is_used_by_keys_alone(page: Page, shopped: str) -> None:
     page.keyboard.press(".")
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     page.keyboard.press("?")
-    page.get_by_label("Keys are on").uncheck()
+    page.get_by_label("Shortcuts are on").uncheck()
     page.keyboard.press("Escape")
     page.keyboard.press("t")
     assert "period=today" not in page.url
@@ -238,8 +238,8 @@ def test_each_view_has_its_key_and_none_works_with_ctrl_or_in_a_field(page: Page
 def test_keys_that_were_switched_off_are_switched_on_again(page: Page, shopped: str) -> None:
     opened(page, shopped)
     for box in ("uncheck", "check"):
-        page.get_by_role("button", name="Keys", exact=True).click()
-        getattr(page.get_by_label("Keys are on"), box)()
+        page.get_by_role("button", name="Shortcuts", exact=True).click()
+        getattr(page.get_by_label("Shortcuts are on"), box)()
         page.get_by_role("button", name="Close").click()
         page.keyboard.press("k")
         expect(page.get_by_role("dialog")).to_have_count(int(box == "check"))

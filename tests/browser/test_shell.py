@@ -270,7 +270,7 @@ def test_the_parts_of_the_service_fit_on_a_small_phone(page: Page, address: str)
 def test_a_phone_shows_the_keys_and_whole_words_in_dialogs(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     opened(page, address)
-    page.get_by_role("button", name="Keys", exact=True).click()
+    page.get_by_role("button", name="Shortcuts", exact=True).click()
     expect(page.get_by_role("dialog").locator("kbd").first).to_be_visible()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Edit totals").click()

@@ -35,8 +35,8 @@ export class Keys {
     const lines = Map.groupBy(this.#known, ([, { says }]) => says)
     const rows = [...lines].map(([says, keys]) => h('div', {}, h('dt', {}, keys.map(([name]) => h('kbd', {}, WRITTEN[name] ?? name))), h('dd', {}, says)))
     const box = h('input', { type: 'checkbox', id: 'keys-on', checked: isOn(), onchange: () => kept.set('keys', box.checked ? 'on' : 'off') })
-    openDialog({ 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Keys'), h('dl', { class: 'keys' }, rows),
-      h('form', { method: 'dialog' }, h('label', {}, box, ' Keys are on'), h('button', {}, 'Close')))
+    openDialog({ 'aria-labelledby': 'keys-title' }, h('h2', { id: 'keys-title' }, 'Shortcuts'), h('dl', { class: 'keys' }, rows),
+      h('form', { method: 'dialog' }, h('label', {}, box, ' Shortcuts are on'), h('button', {}, 'Close')))
   }
 }
 const WRITTEN = { ArrowLeft: '←', ArrowRight: '→' }
