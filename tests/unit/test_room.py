@@ -124,15 +124,19 @@ def test_hits_that_are_remembered_say_at_least_the_memory_that_they_take(
         for number in range(first, first + hits):
             address.count(caller, {"QUERY_STRING": (query % number).replace(" ", "")})
 
+    def measured(first: int) -> tuple[int, int]:
+        """What 300 more take, with what other threads of this process hold at that moment; and what is said of them."""
+        taken.hits.clear()
+        gc.collect()  # others of before, too
+        before, _ = held()["known hits"]
+        tracemalloc.start()
+        count(first, 300)
+        taken.hits.clear()
+        gc.collect()
+        took, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return took, held()["known hits"][0] - before
+
     count(0, 100)
-    taken.hits.clear()
-    gc.collect()  # others of before, too
-    before, _ = held()["known hits"]
-    tracemalloc.start()
-    count(1000, 300)
-    taken.hits.clear()
-    gc.collect()
-    took, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    said = held()["known hits"][0] - before
+    took, said = min(measured(first) for first in (1000, 2000, 3000))
     assert took < said < 4 * took
