@@ -4,7 +4,7 @@ from whale.accounts import Account, Act
 from whale.store.contract.accounts import Accounts
 
 
-def make_accounts(store: Accounts, *ids: str) -> None:
-    """Named as their ids."""
+def make_accounts(store: Accounts, *ids: str, zone: str = "UTC") -> None:
+    """Named as their ids. zone: of their days."""
     for id_ in ids:
-        store.add_entry(Account(id_, id_, "UTC", 0), Act(0, "a test", "add account", id_, id_))
+        store.add_entry(Account(id_, id_, zone, 0), Act(0, "a test", "add account", id_, id_))

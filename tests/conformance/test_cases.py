@@ -6,7 +6,8 @@ the `values` of all points, the `last` value, or how many `points` each series h
 are `important`; of a ranking of the seed its `scores`, and which are important; of /factors the `factors`, without what is
 told of chance. The order of paths counts. Steps between the asks: `count` counts more hits (one with an `option` is
 an outcome of a decision); `set` (with what was `added`), `reset` and `declare` do what /update_count_to, /reset and PUT /metrics_of do.
-`settings` of a case are beside the usual ones. An ask may name `headers` of the answer. An ask with a `problem` is
+`settings` of a case are beside the usual ones; `account`: of a case that is about this one. An ask may name `headers` of the answer. An
+ask with a `problem` is
 refused: its code and field; of a method of the library its field alone. Of a hit that is `refused` the `reason`.
 
 Of decisions: the same question so many `times`, and for each option the `shares` of the answers, from and to; of the library's
@@ -29,8 +30,11 @@ import pytest
 
 import hail.web
 from hail.hit import MILLION, HitError, parse_time
+from hail.message import ACCOUNT
 from hail.publish import Publisher
 from hail.settings import Settings, load
+from tests.existing import make_accounts
+from tests.servers import RedisServer
 from tests.wsgi import Answer, call
 from whale.client import Whale
 from whale.count.hailwail import Apply, Hailwail
@@ -40,6 +44,7 @@ from whale.store.memory import MemoryStore
 from whale.store.redis import connect
 from whale.web import make_app
 
+OWN_DB = 11
 CASES = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "cases").glob("*.json"))]
 
 
@@ -103,6 +108,8 @@ class OverHttp(InProcess):
 
     def __init__(self, store: Store, settings: Settings, account: str, now: float, closing: ExitStack):
         super().__init__(store, settings, account, now)
+        if account != ACCOUNT:
+            make_accounts(store, account, zone=str(settings.timezone))
         self.publisher = Publisher(settings, lambda: now)
         closing.callback(self.publisher.close)
         self.hail = hail.web.make_app(settings, self.publisher, lambda: now, account)
@@ -172,6 +179,14 @@ class ByGet(OverHttp):
         return str(answer.json["code"])
 
 
+def redis_of(server: RedisServer, account: str) -> str:
+    """Where nothing of the account is: for one that other tests have too, an empty database of its own."""
+    if account != ACCOUNT:
+        return server.url
+    server.client(db=OWN_DB).flushdb()
+    return f"{server.url.removesuffix('/0')}/{OWN_DB}"
+
+
 MakeStack = Callable[[dict[str, Any]], Stack]
 
 
@@ -189,14 +204,14 @@ def make_stack(request: pytest.FixtureRequest, unique: str, tmp_path: Path) -> I
             more = {f"HAILWHALE_{name}": value for name, value in case.get("settings", {}).items()}
             settings = load({"HAILWHALE_TIMEZONE": case["zone"], "HAILWHALE_DATA_DIR": str(tmp_path), **more})
             settings = settings.replace(decide_snapshot_s=0.0)
-            now = datetime.fromisoformat(case["now"]).timestamp()
+            now, account = datetime.fromisoformat(case["now"]).timestamp(), case.get("account", unique)
             if request.param == "memory":
-                return InProcess(MemoryStore(settings), settings, unique, now)
-            settings = settings.replace(redis_url=request.getfixturevalue("redis_server").url)
+                return InProcess(MemoryStore(settings), settings, account, now)
+            settings = settings.replace(redis_url=redis_of(request.getfixturevalue("redis_server"), account))
             if request.param == "redis":
-                return InProcess(connect(settings), settings, unique, now)
+                return InProcess(connect(settings), settings, account, now)
             over = ByGet if request.param == "get" else OverHttp
-            return over(connect(settings), settings, unique, now, closing)
+            return over(connect(settings), settings, account, now, closing)
 
         yield make
 

@@ -27,6 +27,7 @@ from hail.message import decode_message
 from hail.publish import Publisher
 from hail.settings import load
 from tests.asking import NO_TIMES, ZONES, changes, moment, question
+from tests.existing import make_accounts
 from tests.oracle import (
     CTIME,
     DAY,
@@ -151,6 +152,7 @@ class World:
         }
         self.oldest = now - (kept["1d"] or math.inf) + 2 * DAY
         self.store = connect(self.settings)
+        make_accounts(self.store, account, zone=self.zone)
         self.whale = Whale(self.store, self.settings, account, clock=lambda: now)
         self.app = make_app(self.settings, self.whale)
         self.hits = [self.hit(number) for number in range(random.randrange(2, 25))]
