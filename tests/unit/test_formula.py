@@ -2,6 +2,7 @@ import contextlib
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakSet
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -190,8 +191,11 @@ def test_metrics_are_asked_in_each_form() -> None:
     assert metrics_asked({"a": "b", "c": 1, "km/h": "hits"}) == ["a/b", "c", "`km/h`/hits"]
 
 
-def test_formulas_that_are_remembered_are_bounded_in_bytes() -> None:
+def test_formulas_that_are_remembered_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is as long as one that is kept, over metrics whose names hold operators; a dictionary is read anew for each."""
+    monkeypatch.setattr(
+        "hail.room._caches", WeakSet()
+    )  # threads that other tests left rest, and clear what was not asked
     tracemalloc.start()
     try:
         for number in range(600):

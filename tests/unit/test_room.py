@@ -107,7 +107,7 @@ HITS = {
 @pytest.mark.parametrize("version", MESSAGE_VERSIONS)
 @pytest.mark.parametrize("query", HITS.values(), ids=HITS.keys())
 def test_hits_that_are_remembered_say_at_least_the_memory_that_they_take(
-    query: str, version: int, tmp_path: Path
+    query: str, version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load(
         {
@@ -118,6 +118,9 @@ def test_hits_that_are_remembered_say_at_least_the_memory_that_they_take(
     )
     taken = Taken(settings)
     address = Address(Acceptor(settings, taken, lambda: 1_790_000_000.0))
+    monkeypatch.setattr(
+        "hail.room._caches", weakref.WeakSet()
+    )  # threads that other tests left rest, and clear what was not asked
     room = address._known._room  # `held` adds those of all in this process
     caller = Caller(ACCOUNT, ALL_RIGHTS)
 
