@@ -85,7 +85,8 @@ def test_four_kinds_of_strangers_at_both_services_keep_nobody_waiting(up: Up, ea
 
     def ask(name: str) -> Callable[[], None]:
         def asked() -> None:
-            assert get(ports[name], targets[name])[0] == 200
+            status, _, body = get(ports[name], targets[name])
+            assert status == 200, body
 
         return asked
 
