@@ -82,6 +82,10 @@ PURE = {
     "whale/store/dated.py",
     "whale/store/redis/keys.py",
     "whale/store/memory.py",
+    "whale/visitors/columns.py",
+    "whale/visitors/entries.py",
+    "whale/visitors/identity.py",
+    "whale/visitors/parts.py",
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
 EDGES = {

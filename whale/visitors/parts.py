@@ -1,0 +1,145 @@
+"""A part: records of one month of an account's zone, packed once and never changed. Its columns are found by a directory at its head.
+
+    u32 bytes of the directory, msgpack [[code, start, end, offset, bytes of visitors, bytes, records], …], columns
+
+code: of an event, or of a property without its value.  start, end: s, what the column covers. Offsets count from the first column.
+A column that has many records is cut at the account's days, so that a question about some days reads no more than these. What it
+covers is kept as instants: where the rules of a zone change later, its times are as right as before.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from hail.settings import DAY, MONTH
+from whale.period import month_start, next_start, starts
+from whale.visitors.columns import Rows, decode, encode, visitor_bytes
+from whale.visitors.entries import TICKS_A_MS
+
+TICKS_A_S = 1000 * TICKS_A_MS
+TICK_BITS = 37
+"""Of a tick within a month: 2^37 of them are 32 days."""
+MANY = 65_536
+"""Records of a column beyond which it is cut at days."""
+IS_PROPERTY, IS_OF_EVENT = 1 << 31, 1 << 30
+VALUE_BITS = 20
+VALUE = (1 << VALUE_BITS) - 1
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class Cut(NamedTuple):
+    """A row of the directory."""
+
+    code: int
+    start: int
+    end: int
+    offset: int
+    visitor_bytes: int
+    bytes: int
+    records: int
+
+
+_cuts = msgspec.msgpack.Decoder(list[Cut]).decode
+
+
+class Records(NamedTuple):
+    """As they wait: in no order. ticks: since 1970.  codes: as contract/events.py's names are numbered in their partition."""
+
+    visitors: NDArray[np.uint32]
+    ticks: NDArray[np.int64]
+    codes: NDArray[np.uint32]
+
+
+def column_of(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Of each code the column that it stands in: an event's own, or that of all values of the property."""
+    return np.where(codes & np.uint32(IS_PROPERTY), codes & ~np.uint32(VALUE), codes)
+
+
+def value_of(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return np.where(codes & np.uint32(IS_PROPERTY), codes & np.uint32(VALUE), np.uint32(0))
+
+
+def sort(records: Records) -> Iterator[tuple[int, Rows]]:
+    """Each column with its records, in order of their ticks since 1970."""
+    columns, values = column_of(records.codes), value_of(records.codes)
+    order = np.lexsort((values, records.ticks, records.visitors, columns))
+    columns = columns[order]
+    cuts = [0, *(np.flatnonzero(np.diff(columns)) + 1).tolist(), len(columns)] if len(columns) else []
+    for begin, end in itertools.pairwise(cuts):
+        which = order[begin:end]
+        yield int(columns[begin]), Rows(records.visitors[which], records.ticks[which], values[which])
+
+
+def months(ticks: NDArray[np.int64], zone: str) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The months that some records lie in, by their starts; and which of them lie there."""
+    if not len(ticks):
+        return
+    first, last = (int(tick) // TICKS_A_S for tick in (ticks.min(), ticks.max()))
+    begins = [month_start(first, zone)]
+    while (after := next_start(MONTH, begins[-1], zone)) <= last:
+        begins.append(after)
+    which = np.searchsorted(np.array(begins) * TICKS_A_S, ticks, "right") - 1
+    for place in np.unique(which).tolist():
+        yield begins[place], which == place
+
+
+def some_of(records: Records, which: NDArray[np.bool_]) -> Records:
+    return Records(records.visitors[which], records.ticks[which], records.codes[which])
+
+
+def merged(several: Sequence[Records]) -> Records:
+    visitors, ticks, codes = zip(*several, strict=True)
+    return Records(np.concatenate(visitors), np.concatenate(ticks), np.concatenate(codes))
+
+
+def make(records: Records, start: int, zone: str) -> bytes:
+    """The part of these records. start: of the month that they lie in."""
+    end = next_start(MONTH, start, zone)
+    cuts: list[Cut] = []
+    columns: list[bytes] = []
+    offset = 0
+    for code, rows in sort(records):
+        for from_, to, some in _cut(rows, start, end, zone):
+            column = encode(some._replace(ticks=some.ticks - from_ * TICKS_A_S))
+            cuts.append(Cut(code, from_, to, offset, visitor_bytes(column), len(column), len(some.ticks)))
+            columns.append(column)
+            offset += len(column)
+    directory = _pack(cuts)
+    return len(directory).to_bytes(4, "little") + directory + b"".join(columns)
+
+
+def _cut(rows: Rows, start: int, end: int, zone: str) -> Iterator[tuple[int, int, Rows]]:
+    if len(rows.ticks) <= MANY:
+        yield start, end, rows
+        return
+    days = list(starts(DAY, start, end, zone))
+    which = np.searchsorted(np.array(days) * TICKS_A_S, rows.ticks, "right") - 1
+    for place, (from_, to) in enumerate(zip(days, [*days[1:], end], strict=True)):
+        mine = which == place
+        if mine.any():
+            yield from_, to, Rows(rows.visitors[mine], rows.ticks[mine], rows.values[mine])
+
+
+def directory_of(part: bytes) -> tuple[list[Cut], int]:
+    """Its rows, and where its columns begin."""
+    first = 4 + int.from_bytes(part[:4], "little")
+    return _cuts(part[4:first]), first
+
+
+def rows_of(part: bytes, cut: Cut, first: int) -> Rows:
+    """A column with its ticks since 1970. first: where the columns begin."""
+    begin = first + cut.offset
+    rows = decode(part[begin : begin + cut.bytes])
+    return rows._replace(ticks=rows.ticks + cut.start * TICKS_A_S)
+
+
+def records_of(part: bytes) -> Records:
+    """All of it, in no order."""
+    cuts, first = directory_of(part)
+    columns = [(cut.code, rows_of(part, cut, first)) for cut in cuts]
+    return merged([Records(rows.visitors, rows.ticks, rows.values | np.uint32(code)) for code, rows in columns])
