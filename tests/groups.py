@@ -33,6 +33,7 @@ TOGETHER = {
     "integration/test_doors.py",
     "integration/test_flights.py",
     "integration/test_live.py",
+    "integration/test_log_moving.py",
     "integration/test_moving.py",
     "integration/test_newer_data.py",
     "integration/test_ofrep.py",

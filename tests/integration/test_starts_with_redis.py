@@ -20,6 +20,7 @@ from redis.crc import key_slot
 from hail.message import ACCOUNT
 from hail.settings import SettingsError, load
 from tests.contract.hits import NOW, in_columns, message, publisher_of, sums
+from tests.contract.logs import CAPS, logged, visit
 from tests.farm import ROOT
 from tests.servers import RabbitMQ, RedisCluster, RedisServer, find_redis, free_port, wait_until
 from tests.starts import CELERY, HAILWHALE, Part, ran
@@ -33,6 +34,8 @@ from whale.count.apply import Applier
 from whale.errors import SetupError
 from whale.store import connect
 from whale.store.redis.keys import Keys
+from whale.visitors.entries import SiteLog
+from whale.visitors.identity import JOINED, Person
 from whale.web import STORE_TIMEOUT_S, Application, make_app
 
 WHALE = "gunicorn --config python:hail.gunicorn_conf --worker-class gthread whale.web:application --bind"
@@ -131,6 +134,7 @@ def test_a_wrong_password_stops_the_start(starts: Any, own_redis: RedisServer) -
     [
         ("-hincrby", "it may not run HINCRBY"),
         ("-time", "it may not run TIME"),
+        ("-rename", "it may not run RENAME"),
         ("-exists", "this user has no permissions to run the 'exists' command"),
         ("-info", "this user has no permissions to run the 'info' command"),
         ("-eval", "this user has no permissions to run the 'eval' command"),
@@ -192,6 +196,11 @@ def test_a_user_with_the_rights_of_the_docs_can_do_all(
     assert changed is not None
     assert changed.gone_accounts == [account.id]
     assert store.journal()[0] == act
+    log = SiteLog(unique, "shop")
+    assert store.identify(log, Person(b"a" * 16, b"ann"), Person(b"b" * 16, b"bob")) == JOINED
+    store.add_to_log([visit(log, 0, "ann")], CAPS)
+    assert store.compact_log(log, 0)
+    assert [record[0] for record in logged(store, log)] == ["ann"]
     store.check_writable()
     store.look(unique, [("t",)], 6.0)
     assert store.looked(unique) == {("t",)}

@@ -23,7 +23,9 @@ from whale.store.contract.decisions import Decisions
 from whale.store.contract.declared import Declarations
 from whale.store.contract.definitions import Definitions
 from whale.store.contract.directory import Directory
+from whale.store.contract.events import Events
 from whale.store.contract.faults import Faults
+from whale.store.contract.identities import Identities
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
@@ -50,6 +52,8 @@ class Store(
     Timeline,
     Accounts,
     Directory,
+    Events,
+    Identities,
     Server,
     Protocol,
 ):

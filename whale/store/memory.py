@@ -55,6 +55,7 @@ from whale.store.contract.rollups import (
 )
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.contract.timeline import MOST_NOTES, Note, other_note
+from whale.store.events import MemoryEvents
 
 INT64 = range(-(2**63), 2**63)
 _Key = tuple[str, Pk, Path, Interval, int, str]
@@ -234,9 +235,14 @@ class MemoryStore:
         self.directory_since = book.directory_since
         self.note_uses, self.last_uses = book.note_uses, book.last_uses
         self.write_act, self.journal = book.write_act, book.journal
+        events = self.events = MemoryEvents(self.zone)
+        self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
+        self.compact_log, self.read_log = events.compact_log, events.read_log
+        self.identify, self.aliases = events.identify, events.aliases
 
     def _free(self, account: str) -> None:
         """All that an account has counted; of messages alone it stays known that they were."""
+        self.events.forget(account)
         with self._lock:
             for kept in vars(self).values():
                 if isinstance(kept, dict):

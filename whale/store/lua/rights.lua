@@ -18,7 +18,7 @@ end
 for _, kind in ipairs({
   {{'SET', key, '0', 'EX', 60}, {'GET', key}, {'INCR', key}, {'INCRBY', key, 1}, {'DECRBY', key, 1}, {'STRLEN', key},
    {'SETBIT', key, 0, 0}, {'GETBIT', key, 0}, {'BITPOS', key, 1}, {'BITFIELD', key, 'GET', 'i64', '#0'}, {'SETRANGE', key, 0, ''},
-   {'GETRANGE', key, 0, 0}, {'MGET', key}, {'EXPIRE', key, 60}, {'PERSIST', key}, {'TYPE', key}, {'EXISTS', key}},
+   {'GETRANGE', key, 0, 0}, {'MGET', key}, {'EXPIRE', key, 60}, {'EXPIREAT', key, 9e9}, {'APPEND', key, ''}, {'RENAME', key, key}, {'PERSIST', key}, {'TYPE', key}, {'EXISTS', key}},
   {{'HSET', key, 'a', 1}, {'HSETNX', key, 'b', 1}, {'HINCRBY', key, 'a', 1}, {'HGET', key, 'a'}, {'HMGET', key, 'a'}, {'HGETALL', key},
    {'HKEYS', key}, {'HVALS', key}, {'HLEN', key}, {'HEXISTS', key, 'a'}, {'HDEL', key, 'a'}, {'HSCAN', key, 0}},
   {{'LPUSH', key, 'a'}, {'RPUSH', key, 'a'}, {'LRANGE', key, 0, 0}, {'LTRIM', key, 0, 9}},

@@ -4,7 +4,7 @@
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
                             └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep,
-                                  accounts, directory
+                                  accounts, directory, events, identities, compaction, log_reader
 
 A part holds those that it needs; none is another one.
 """
@@ -21,17 +21,21 @@ from whale.store.redis.accounts import Accounts
 from whale.store.redis.aside import Aside
 from whale.store.redis.below import Below
 from whale.store.redis.changes import Changer
+from whale.store.redis.compaction import Compaction
 from whale.store.redis.connection import TOGETHER, Connection, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.decisions import Decisions
 from whale.store.redis.declared import Declarations
 from whale.store.redis.definitions import Definitions
 from whale.store.redis.directory import Directory
+from whale.store.redis.events import Events
 from whale.store.redis.faults import Faults
+from whale.store.redis.identities import Identities
 from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
 from whale.store.redis.live import Live
+from whale.store.redis.log_reader import LogReader
 from whale.store.redis.marker import Marker
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
@@ -139,6 +143,13 @@ class RedisStore:
         self.directory_since = directory.directory_since
         self.note_uses, self.last_uses = directory.note_uses, directory.last_uses
         self.write_act, self.journal = directory.write_act, directory.journal
+
+        events = Events(database)
+        self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
+        self.compact_log = Compaction(database).compact_log
+        self.read_log = LogReader(database).read_log
+        identities = Identities(database)
+        self.identify, self.aliases = identities.identify, identities.aliases
 
     @reachable
     def check(self) -> None:

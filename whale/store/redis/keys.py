@@ -55,9 +55,21 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
 | A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
 | A:{s}:notes:times | zset | their ids by ms | none |
+| W = A:{s}:w:SITE:p | hash | a partition of a visitor log: see lua/log.lua | none |
+| W:f:G:i | hash | of period G: 8 bytes of a visitor's hash -> u32 number, u16 chunk of W:i where it is kept | a period after G |
+| W:i:G:j | string | chunk j: ids of 960 of G's visitors as they came: u32 number, length, id | as W:f |
+| W:a:G | hash | 8 bytes of a hash -> who that id stands for, since when; or which aliases stand for it: see lua/alias.lua | as W:f |
+| W:c | hash | codes of names, and how many there are | none |
+| W:t, W:z | string | the tail: u32 visitor, u16 UTC day, u32 tick of it, u32 code a record; one that is being compacted | none |
+| W:o:E | string | a tail that has become parts, for who follows by position | 60 s |
+| W:x | hash | part -> where it lies in time: see whale/store/redis/compaction.py | none |
+| W:b:ID | string | a part: see whale/visitors/parts.py | an hour until it is in W:x, then none |
+| A:{s}:wseen:PUB:N | string | a bit for each of 65,536 messages, of logs; hailwhale for A: of all | as A:{s}:seen |
+| A:{s}:wlog:PUB | hash | what became of a publisher's hits in logs: logged, their records, and reasons | a week |
 | A:{s}:reset_at | hash | when each pk and path was last reset: JSON -> ms; not those below a later one; on the same shard | none |
 
 What is told of these pks goes through the Pub/Sub channel `A:{s}:live`.
+Of a visitor log: SITE: its pk as PK, p: partition, s: (shard of the pk + p) mod shards, G: a period, d before it: a day, E: word of a tail.
 ID, A: account's id, s: shard, I: interval, B: block, P: page of 1,024 nodes, V: hash of a visitor.
 Of whale.fasttrack: P: prefix, percent-encoded; U, M, E, W: hashes of an id, a metric, an event, a user; Q: year * 4 + 0 to 3.
 In a block's hash a field is bucket * 65,536 + metric * 1,024 + node.
@@ -116,10 +128,10 @@ def column(block: str, offset: int, metric: int) -> str:
     return f"{block}:{offset}:{metric}"
 
 
-def seen(shard: int, mark: Mark) -> str:
-    """Where a shard remembers a message, and those of its publisher around it."""
+def seen(shard: int, mark: Mark, kind: str = "seen") -> str:
+    """Where a shard remembers a message, and those of its publisher around it. kind: `wseen` for visitor logs."""
     account, publisher, seq = mark
-    return f"{account or PROGRAM}:{{{shard}}}:seen:{publisher}:{seq // SEEN_BITS}"
+    return f"{account or PROGRAM}:{{{shard}}}:{kind}:{publisher}:{seq // SEEN_BITS}"
 
 
 class Keys:
@@ -246,6 +258,15 @@ class Keys:
         """Notes by id, and their ids by time."""
         shard, _ = self.pk(())
         return self._at(shard, "notes"), self._at(shard, "notes:times")
+
+    def log(self, site: str, generation_: str, partition: int) -> tuple[int, str]:
+        """Shard of a partition of a site's visitor log, and what its keys begin with. Partitions lie on shards in turn."""
+        first, pk_id = self.pk((site,))
+        shard = (first + partition) % self.shards
+        return shard, self._at(shard, f"w:{generation(pk_id, generation_)}:{partition}")
+
+    def log_tally(self, shard: int, publisher: str) -> str:
+        return self._at(shard, f"wlog:{publisher}")
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")

@@ -1,0 +1,88 @@
+"""The visitor log: who did what, each message once."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whale.visitors.entries import Entry, SiteLog
+
+VISITORS_FULL = "visitors_full"
+"""Why a hit is not logged whose visitor is new: as many as may be are known already."""
+MOST_NUMBERS = 2**27
+"""Visitors of a partition, ever: numbers are never given twice."""
+LATEST_S = 31 * 86_400
+"""How old a message may be that is logged: what it would have to be compared with is forgotten then."""
+
+Said = tuple[str, str]
+"""Kind and name: an event, or a property with all its values."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """Of a partition. visitors: known at a time.  values: of a property.
+
+    Hits of visitors beyond are not logged. Names and values beyond are logged as `__other__`; a property of that name has no values.
+    """
+
+    visitors: int = 16_000_000
+    events: int = 10_000
+    properties: int = 200
+    values: int = 10_000
+
+
+class Column(NamedTuple):
+    """Records of an event or a property, by visitor, then tick, then value.
+
+    visitors: their numbers in this partition.  ticks: since 1970.  values: places in `values_of`; of an event 0.
+    """
+
+    visitors: NDArray[np.uint32]
+    ticks: NDArray[np.int64]
+    values: NDArray[np.uint32]
+
+
+class Logged(NamedTuple):
+    """A partition at one moment. values_of: of a property its values as JSON; `__other__`, in no quotes, stands for those past a cap.
+
+    is_incomplete: some of it could not be read, and is missing here.
+    """
+
+    columns: Mapping[Said, Column]
+    values_of: Mapping[Said, Sequence[str]]
+    is_incomplete: bool = False
+
+
+class Events(Protocol):
+    """Writing is for the one thread that applies, the rest for many.
+
+    A log lies in partitions, each visitor wholly in one of them. There they have a number, the same for as long as they are known:
+    a period after their last event at least, two at most. Periods go by the store's own clock. Then the number stays with what was
+    logged, and who comes again gets another. Two ids with one hash are one visitor.
+    """
+
+    def add_to_log(self, entries: Sequence[Entry], caps: Caps) -> dict[tuple[SiteLog, int], int]:
+        """Adds what some messages say; on each shard all of a message or nothing, and each message once.
+
+        All entries of a message come in one call, and once in it. Where it raises Unavailable nothing is known: log the same
+        again. Gives how many records wait to be compacted, of each partition that was written to and has some.
+        """
+
+    def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
+        """Packs the records that wait, where they are at least so many. False where nothing was to do, or another one was first.
+
+        Safe against others who do the same, against whoever logs meanwhile, and against being killed anywhere.
+        """
+
+    def read_log(
+        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+    ) -> Logged:
+        """What was said in [start, end), all of one moment. said: None for everything."""
+
+    def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
+        """The ids of some visitors by their numbers, of those whose ids are kept and who are still known."""
+
+    def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
+        """What became of the hits of some publishers: `logged` hits, their `records`, and of the others a number by reason."""

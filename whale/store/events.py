@@ -1,0 +1,227 @@
+"""The reference of the visitor log: plain dicts, every rule of contract/events.py in its simplest form."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import numpy as np
+
+from hail.message import Mark
+from hail.settings import DAY
+from whale.period import day_of
+from whale.store.contract.events import (
+    LATEST_S,
+    MOST_NUMBERS,
+    VISITORS_FULL,
+    Caps,
+    Column,
+    Logged,
+    Said,
+)
+from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
+from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
+from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
+
+Place = tuple[str, str, str, int]
+"""Account, site, generation, partition."""
+
+
+def place_of(log: SiteLog, partition: int) -> Place:
+    return log.account, log.site, log.generation, partition
+
+
+class MemoryEvents:
+    """For many threads. zone: of an account.  clock: the store's own."""
+
+    def __init__(self, zone: Callable[[str], str], clock: Callable[[], float] = time.time):
+        self._zone, self._clock = zone, clock
+        self._lock = threading.RLock()
+        self._partitions: dict[Place, _Partition] = {}
+        self._seen: set[Mark] = set()
+        self._tallies: dict[tuple[str, str], Counter[str]] = {}  # by account and publisher
+
+    def add_to_log(self, entries: Sequence[Entry], caps: Caps) -> dict[tuple[SiteLog, int], int]:
+        with self._lock:
+            now, new = self._clock(), {entry.mark for entry in entries} - self._seen
+            for entry in entries:
+                if entry.mark in new:
+                    self._log(entry, caps, now)
+            self._seen |= new
+        return {}
+
+    def forget(self, account: str) -> None:
+        """All that its logs hold; of messages alone it stays known that they were."""
+        with self._lock:
+            self._partitions = {place: each for place, each in self._partitions.items() if place[0] != account}
+            self._tallies = {key: tally for key, tally in self._tallies.items() if key[0] != account}
+
+    def _log(self, entry: Entry, caps: Caps, now: float) -> None:
+        log = entry.log
+        tally = self._tallies.setdefault((log.account, entry.mark[1]), Counter())
+        day = day_of(int(now), self._zone(log.account))
+        numbers: list[int | str] = []
+        for visitor in entry.visitors:
+            tally.update(visitor.dropped)
+            known = self.partition(log, log.partition_of(visitor.hash))
+            number = known.number(visitor, entry.at_ms, log.period_s, day, caps, now) if visitor.hits else ""
+            numbers.append(number)
+            tally["logged" if isinstance(number, int) else number] += visitor.hits
+        for record in entry.records:
+            number = numbers[record.visitor]
+            if isinstance(number, int):
+                known = self.partition(log, log.partition_of(entry.visitors[record.visitor].hash))
+                known.records.append((number, record.tick, known.folded(record.what, caps)))
+                tally["records"] += 1
+
+    def partition(self, log: SiteLog, partition: int) -> "_Partition":
+        return self._partitions.setdefault(place_of(log, partition), _Partition())
+
+    def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
+        return False
+
+    def read_log(
+        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+    ) -> Logged:
+        with self._lock:
+            found = self.partition(log, partition)
+            start, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+            rows: dict[Said, list[tuple[int, int, int]]] = {}
+            for number, tick, name in found.records:
+                kind, text, value = name
+                if start <= tick < end and (said is None or (kind, text) in said):
+                    place = 0 if kind == EVENT else found.values[kind, text].index(value)
+                    rows.setdefault((kind, text), []).append((number, tick, place))
+            columns = {each: _column(sorted(of)) for each, of in rows.items()}
+            return Logged(columns, {each: tuple(found.values[each]) for each in columns if each[0] != EVENT})
+
+    def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
+        with self._lock:
+            periods = self.partition(log, partition).periods[False]
+            ids = {number: id_ for period in periods for number, id_ in period.ids.items()}
+            return {number: ids[number] for number in numbers if number in ids}
+
+    def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
+        with self._lock:
+            found = to_join(anonymous, self._standing(log, anonymous.hash), known, self._standing(log, known.hash))
+            if isinstance(found, str):
+                return found
+            visitor, alias = found
+            aliases = self._standing(log, visitor.hash).aliases | {alias.hash}
+            if len(aliases) > MOST_ALIASES:
+                return OTHER_KNOWN
+            since_ms = int(self._clock() * 1000) + HOLDS_AFTER_MS
+            for hash_, standing in (
+                (visitor.hash, Standing(aliases=aliases)),
+                (alias.hash, Standing(Alias(*visitor, since_ms))),
+            ):
+                self.partition(log, log.partition_of(hash_)).periods[False][0].standings[hash_[:8]] = standing
+            return JOINED
+
+    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Alias]:
+        with self._lock:
+            return {hash_: alias for hash_ in hashes if (alias := self._standing(log, hash_).alias)}
+
+    def _standing(self, log: SiteLog, hash_: bytes) -> Standing:
+        return self.partition(log, log.partition_of(hash_)).standing(hash_, log.period_s, self._clock())
+
+    def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
+        with self._lock:
+            tallies = {each: self._tallies.get((account, each), Counter[str]()) for each in publishers}
+            return {
+                publisher: {word: count for word, count in tally.items() if count}
+                for publisher, tally in tallies.items()
+            }
+
+
+class _Period:
+    """The visitors that were first met in a period, or met again. number: which one it is.  until: None for ever."""
+
+    def __init__(self, number: int, until: float | None):
+        self.number, self.until = number, until
+        self.numbers: dict[bytes, int] = {}
+        self.ids: dict[int, bytes] = {}
+        self.standings: dict[bytes, Standing] = {}
+
+
+class _Partition:
+    def __init__(self) -> None:
+        self.next = 0
+        self.periods: dict[bool, list[_Period]] = {False: [], True: []}  # daily or not: this one, and the one before
+        self.names: dict[Said, None] = {}
+        self.values: dict[Said, list[str]] = {}
+        self.records: list[tuple[int, int, Name]] = []
+
+    def number(self, visitor: Visitor, at_ms: int, period_s: int | None, day: int, caps: Caps, now: float) -> int | str:
+        """Of a visitor who is known, or becomes so; or why their hits are not logged."""
+        if at_ms < (now - LATEST_S) * 1000:
+            return TOO_OLD
+        periods = self.periods[visitor.is_daily]
+        _move(periods, *((day, now + 2 * DAY) if visitor.is_daily else _now(periods, period_s, now)))
+        name = visitor.hash[:8]
+        number = next((each.numbers[name] for each in periods if name in each.numbers), None)
+        if number is None:
+            known = sum(len(each.numbers) for some in self.periods.values() for each in some)
+            if known >= caps.visitors or self.next >= MOST_NUMBERS:
+                return VISITORS_FULL
+            number, self.next = self.next, self.next + 1
+        if name not in periods[0].numbers:
+            periods[0].numbers[name] = number
+            if visitor.id:
+                periods[0].ids[number] = visitor.id
+            if not visitor.is_daily:
+                self.standing(visitor.hash, period_s, now)
+        return number
+
+    def standing(self, hash_: bytes, period_s: int | None, now: float) -> Standing:
+        """Who it stands for, or who for it; taken over from the period before."""
+        periods, name = self.periods[False], hash_[:8]
+        _move(periods, *_now(periods, period_s, now))
+        found = next((each.standings[name] for each in periods if name in each.standings), Standing())
+        if found != Standing():
+            periods[0].standings[name] = found
+        return found
+
+    def folded(self, name: Name, caps: Caps) -> Name:
+        """The name that it is logged under."""
+        said = name.kind, name.name
+        if said not in self.names:
+            most = caps.events if name.kind == EVENT else caps.properties
+            if sum(kind == name.kind and text != OTHER for kind, text in self.names) >= most:
+                said = name.kind, OTHER
+            self.names[said] = None
+        if name.kind == EVENT:
+            return Name(*said)
+        values = self.values.setdefault(said, [])
+        value = OTHER if said[1] == OTHER else name.value
+        if value not in values:
+            if len(values) - (OTHER in values) >= caps.values:
+                value = OTHER
+            if value not in values:
+                values.append(value)
+        return Name(*said, value)
+
+
+def _now(periods: Sequence[_Period], period_s: int | None, now: float) -> tuple[int, float | None]:
+    """The number of the period that it is now, and its end. Another length begins with the next one."""
+    if not periods:
+        return 1, None if period_s is None else now + period_s
+    last = periods[0]
+    if last.until is None or now < last.until:
+        return last.number, last.until
+    if period_s is None:
+        return last.number + 1, None
+    more = int((now - last.until) // period_s) + 1
+    return last.number + more, last.until + more * period_s
+
+
+def _move(periods: list[_Period], number: int, until: float | None) -> None:
+    """Begins a period, where it is a later one, and forgets those before the one before it."""
+    if not periods or number > periods[0].number:
+        periods.insert(0, _Period(number, until))
+    periods[:] = [each for each in periods if each.number >= periods[0].number - 1]
+
+
+def _column(rows: Sequence[tuple[int, int, int]]) -> Column:
+    visitors, ticks, values = zip(*rows, strict=True)
+    return Column(np.array(visitors, np.uint32), np.array(ticks, np.int64), np.array(values, np.uint32))

@@ -1,0 +1,244 @@
+-- Adds what some messages say to partitions of the visitor log on one shard: all or nothing, and each message once.
+--
+-- KEYS     M seen bitmaps, one a message; T tallies, one a publisher; then the partitions W
+-- ARGV[1]  msgpack [messages, T, tally ttl, caps, word, latest, [[period, [kind, name, value, ...], day, its start, its end], ...]]
+--          a message: [bit, ttl (0: for ever), ms when it was accepted, which of T, [reason, hits, ...]]: the caller's own reasons
+--          caps: visitors, events, properties, values of a property; word: random, of tails that begin; latest: s after which a message is
+--          too old; a partition: s of a period (0: for ever), the names that its records speak of, and the account's day: all 0 where it has
+--          no visitors who are known for a day
+-- ARGV[2i], ARGV[2i+1]  of partition i:
+--          records, 10 bytes each: u16 row, u16 name, u16 day, u32 tick (places from 0)
+--          rows, one a visitor of a message: 8 bytes of hash, u16 message, u16 hits, u8 daily, u8 length, id
+-- Returns  {"seen", i, ...}: these messages (the first 1,000) were logged before, nothing is written
+--          {"day", s}: the day that was given is not the one of this server's clock, nothing is written
+--          {"ok", bytes of each tail}
+-- Cost     a HGET a row, 5 calls a new visitor, a HGET a name, one APPEND a partition.
+--
+-- W and what is appended to it: see whale/store/redis/keys.py.
+--
+-- Visitors of a period lie in b buckets, small hashes that stay packed, by linear hashing: where a level of 2^k buckets has grown by
+-- some, those are split already, so a visitor lies in h mod 2^(k+1) where that bucket is there, else in h mod 2^k. Each time there are LOAD
+-- visitors more than buckets hold on average, the next one in turn is split. So no bucket is large and no growth takes long.
+local LOAD, CHUNK, MOST_NUMBERS, DAILY_KEPT = 64, 960, 134217728, 93600 -- the last: s that a day is kept after its end
+local OTHER, OF_PROPERTY, OF_EVENT, VALUES = '__other__', 2147483648, 1073741824, 1048576
+local sub, pack, u = string.sub, struct.pack, struct.unpack
+
+local head = cmsgpack.unpack(ARGV[1])
+local messages, T, tally_ttl, caps = head[1], head[2], head[3], head[4]
+local word, latest, parts = head[5], head[6], head[7]
+local M = #messages
+
+local refused = {}
+for i = 1, M do
+  if call('GETBIT', KEYS[i], messages[i][1]) == 1 then refused[#refused + 1] = i - 1 end
+end
+if #refused > 0 then return {'seen', unpack(refused, 1, math.min(#refused, 1000))} end
+for _, part in ipairs(parts) do
+  if part[5] > 0 and (now < part[4] or now >= part[5]) then return {'day', now} end
+end
+
+for i = 1, M do
+  call('SETBIT', KEYS[i], messages[i][1], 1)
+  if messages[i][2] > 0 then call('EXPIRE', KEYS[i], messages[i][2]) else call('PERSIST', KEYS[i]) end
+end
+
+local told = {} -- of each tally: what -> how many
+for i = 1, T do told[i] = {} end
+local function tell(tally, what, count)
+  local mine = told[tally]
+  mine[what] = (mine[what] or 0) + count
+end
+local tally_of, is_late = {}, {} -- of messages, from 0
+for i = 1, M do
+  local reasons = messages[i][5]
+  tally_of[i - 1], is_late[i - 1] = messages[i][4], messages[i][3] < (now - latest) * 1000
+  for j = 1, #reasons, 2 do tell(messages[i][4], reasons[j], reasons[j + 1]) end
+end
+
+-- The codes of names: each has one number for ever; past a cap all new ones have that of OTHER.
+local function number(names, field, counter, most, other)
+  local known = call('HGET', names, field)
+  if known then return tonumber(known), field end
+  local count = tonumber(call('HGET', names, counter) or 0)
+  if field ~= other and count - call('HEXISTS', names, other) >= most then
+    field = other
+    known = call('HGET', names, field)
+    if known then return tonumber(known), field end
+  end
+  call('HSET', names, field, count, counter, count + 1)
+  return count, field
+end
+
+local function code_of(names, kind, name, value)
+  if kind == 'e' then return (number(names, 'e' .. name, 'ne', caps[2], 'e' .. OTHER)) end
+  local property, field = number(names, kind .. name, 'n' .. kind, caps[3], kind .. OTHER)
+  if field == kind .. OTHER then value = OTHER end
+  local above = OF_PROPERTY + (kind == 'q' and OF_EVENT or 0) + property * VALUES
+  local of = kind .. property .. ','
+  return above + number(names, 'v' .. of .. value, 'nv' .. of, caps[4], 'v' .. of .. OTHER)
+end
+
+-- A period with its buckets and visitors, and the one before it. prefix: '' or 'd' for those who are known for a day.
+local function period(W, prefix, length, day, day_until)
+  local g, ends = present(W, prefix, length, day, day_until)
+  local now_, last = prefix .. g, prefix .. g - 1
+  local counts = call('HMGET', W, 'b:' .. now_, 'm:' .. now_, 'b:' .. last, 'm:' .. last, 'l:' .. now_)
+  local function level(buckets)
+    local low = 1
+    while low * 2 <= buckets do low = low * 2 end
+    return low
+  end
+  local found = {
+    name = now_, number = g, buckets = tonumber(counts[1] or 1), count = tonumber(counts[2] or 0),
+    old_buckets = tonumber(counts[3] or 0), old_count = tonumber(counts[4] or 0), has_lone = counts[5],
+    hashes = W .. ':f:' .. now_ .. ':', old_hashes = W .. ':f:' .. last .. ':', ids = W .. ':i:' .. now_ .. ':', fresh = {}, chunk_end = 0,
+  }
+  found.low, found.old_low = level(found.buckets), level(math.max(1, found.old_buckets))
+  if ends > 0 then found.expires = ends + (day and DAILY_KEPT or length) end
+  return found
+end
+
+local function bucket(h, buckets, low)
+  local at = h % (2 * low)
+  if at >= buckets then at = h % low end
+  return at
+end
+
+local function split(W, p)
+  local from, to, moved, gone = p.hashes .. p.buckets - p.low, p.hashes .. p.buckets, {}, {}
+  local all = call('HGETALL', from)
+  for j = 1, #all, 2 do
+    if u('<I4', all[j]) % (2 * p.low) == p.buckets then
+      moved[#moved + 1] = all[j]; moved[#moved + 1] = all[j + 1]; gone[#gone + 1] = all[j]
+    end
+  end
+  if #moved > 0 then
+    call('HSET', to, unpack(moved))
+    call('HDEL', from, unpack(gone))
+    expire(to, p.expires)
+  end
+  if not p.has_lone and (#moved == 0 or #moved == #all) then -- an empty bucket, which is made anew when a visitor comes
+    p.has_lone = '1'
+    call('HSET', W, 'l:' .. p.name, 1)
+  end
+  p.buckets = p.buckets + 1
+  if p.buckets == 2 * p.low then p.low = p.buckets end
+end
+
+-- Makes a visitor known in a period under a number that they have, and keeps their id. id: its length, then it; or nothing.
+local function add(W, p, hash, h, known, id)
+  local key = p.hashes .. bucket(h, p.buckets, p.low)
+  if id == '' then call('HSET', key, hash, known)
+  else
+    if p.count >= p.chunk_end then
+      local chunk = floor(p.count / CHUNK)
+      p.chunk_end, p.chunk_name, p.chunk_ids = (chunk + 1) * CHUNK, pack('<I2', chunk), {}
+      p.fresh[chunk] = p.chunk_ids
+    end
+    p.chunk_ids[#p.chunk_ids + 1] = known .. id
+    call('HSET', key, hash, known .. p.chunk_name)
+  end
+  if p.expires and (p.has_lone or p.count == 0) and call('HLEN', key) == 1 then expire(key, p.expires) end
+  p.count = p.count + 1
+  if p.count > p.buckets * LOAD then split(W, p) end
+end
+
+local function keep_ids(p)
+  for chunk, ids in pairs(p.fresh) do
+    local key = p.ids .. chunk
+    call('APPEND', key, table.concat(ids))
+    if p.count >= (chunk + 1) * CHUNK then call('SET', key, call('GET', key)) end -- it grows no more: gives back its reserve
+    expire(key, p.expires)
+  end
+end
+
+local function write(W, part, records, rows)
+  local length, spoken, day, day_until = part[1], part[2], part[3], part[5]
+  local state = call('HMGET', W, 'n', 'e', 'dg')
+  local n = tonumber(state[1] or 0)
+  local lasting, daily, beside = period(W, '', length), nil, 0
+  if day_until > 0 then daily = period(W, 'd', 0, day, day_until)
+  elseif state[3] then
+    local counts = call('HMGET', W, 'm:d' .. state[3], 'm:d' .. state[3] - 1)
+    beside = (counts[1] or 0) + (counts[2] or 0)
+  end
+  local function has_room()
+    local held = beside + lasting.count + lasting.old_count
+    if daily then held = held + daily.count + daily.old_count end
+    return n < MOST_NUMBERS and held < caps[1]
+  end
+  local function number_of_new(p, hash, h, id) -- in this period
+    local known
+    if p.old_buckets > 0 then known = call('HGET', p.old_hashes .. bucket(h, p.old_buckets, p.old_low), hash) end
+    if known then
+      known = sub(known, 1, 4)
+      if p == lasting then keep_aliases(W, hash, p.number, p.expires) end
+    elseif has_room() then
+      known = pack('<I4', n)
+      n = n + 1
+    end
+    if known then add(W, p, hash, h, known, id) end
+    return known
+  end
+
+  local numbers, tallies, row, at = {}, {}, 0, 1 -- of each row: the visitor's, or false where nothing is logged; and its publisher's
+  while at <= #rows do
+    local hash = sub(rows, at, at + 7)
+    local h, _, message, hits, is_daily, size = u('<I4I4I2I2BB', rows, at)
+    local tally, known, reason = tally_of[message], false, 'logged'
+    if is_late[message] then reason = 'too_old'
+    else
+      local p = is_daily == 1 and daily or lasting
+      known = call('HGET', p.hashes .. bucket(h, p.buckets, p.low), hash)
+      if known then known = sub(known, 1, 4)
+      else
+        known = number_of_new(p, hash, h, size > 0 and sub(rows, at + 13, at + 13 + size) or '') or false
+        if not known then reason = 'visitors_full' end
+      end
+    end
+    row = row + 1
+    numbers[row], tallies[row] = known, tally
+    tell(tally, reason, hits)
+    at = at + 14 + size
+  end
+
+  local codes, out, counts, k = {}, {}, {}, 0
+  for j = 1, #records, 10 do
+    local row, name = u('<I2I2', records, j)
+    local who, tally = numbers[row + 1], tallies[row + 1]
+    if who then
+      local code = codes[name]
+      if not code then
+        code = pack('<I4', code_of(W .. ':c', spoken[3 * name + 1], spoken[3 * name + 2], spoken[3 * name + 3]))
+        codes[name] = code
+      end
+      out[k + 1] = who; out[k + 2] = sub(records, j + 4, j + 9); out[k + 3] = code
+      k = k + 3
+      counts[tally] = (counts[tally] or 0) + 1
+    end
+  end
+  for tally, count in pairs(counts) do tell(tally, 'records', count) end
+  local size = k > 0 and call('APPEND', W .. ':t', table.concat(out)) or call('STRLEN', W .. ':t')
+
+  local state_now = {'n', n, 't', now}
+  if not state[2] then state_now[5], state_now[6] = 'e', word end
+  for _, p in ipairs({lasting, daily}) do
+    keep_ids(p)
+    for field, value in pairs({['b:' .. p.name] = p.buckets, ['m:' .. p.name] = p.count}) do
+      state_now[#state_now + 1] = field
+      state_now[#state_now + 1] = value
+    end
+  end
+  call('HSET', W, unpack(state_now))
+  return size
+end
+
+local sizes = {'ok'}
+for i = 1, #parts do
+  sizes[i + 1] = write(KEYS[M + T + i], parts[i], ARGV[2 * i], ARGV[2 * i + 1])
+end
+for i = 1, T do
+  for what, count in pairs(told[i]) do call('HINCRBY', KEYS[M + i], what, count) end
+  call('EXPIRE', KEYS[M + i], tally_ttl)
+end
+return sizes

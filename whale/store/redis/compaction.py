@@ -1,0 +1,91 @@
+"""Compaction: what waits in the tail of a partition of a visitor log becomes parts, packed once and never changed.
+
+    tail ── freeze ──► frozen tail ──┐
+    small parts of the same months ──┴─ sort, pack ──► new parts, which expire ── commit ──► in the index
+
+Killed anywhere, nothing is lost and nothing is there twice: the frozen tail stays, parts that nobody committed expire, and the next one
+begins at the frozen tail. Of two at once one commits. Who logs meanwhile writes to a new tail. All this needs no lock.
+
+In the index a part is msgpack [start of its month, bytes, records, first tick, last tick].
+"""
+
+import secrets
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from whale.store.redis.connection import pack, reachable
+from whale.store.redis.database import Database
+from whale.visitors import parts
+from whale.visitors.entries import DAY_TICKS, SiteLog
+from whale.visitors.parts import Records
+
+UNCOMMITTED_S, FOLLOWED_S = 3600, 60
+SMALL_BYTES = 1 << 20
+"""Parts below are packed anew together with later records of their month."""
+TAIL = np.dtype([("visitor", "<u4"), ("day", "<u2"), ("tick", "<u4"), ("code", "<u4")])
+
+
+class Indexed(NamedTuple):
+    """A row of the index."""
+
+    start: int
+    bytes: int
+    records: int
+    first: int
+    last: int
+
+
+_indexed = msgspec.msgpack.Decoder(Indexed).decode
+
+
+def index_of(raw: Mapping[bytes, bytes]) -> dict[str, Indexed]:
+    """Parts by their ids."""
+    return {id_.decode(): _indexed(row) for id_, row in raw.items()}
+
+
+def tail_of(raw: bytes) -> Records:
+    tail = np.frombuffer(raw, TAIL)
+    return Records(tail["visitor"], tail["day"].astype(np.int64) * DAY_TICKS + tail["tick"], tail["code"])
+
+
+class Compaction:
+    """For many threads."""
+
+    def __init__(self, database: Database):
+        self._database, self._client = database, database.client
+        self._freeze, self._commit = database.script("freeze"), database.script("commit")
+
+    @reachable
+    def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
+        keys, zone = self._database.keys(log.account), self._database.zone(log.account)
+        _, key = keys.log(log.site, log.generation, partition)
+        frozen = self._freeze([key], [least * TAIL.itemsize, secrets.token_hex(4)])
+        raw = self._client.get(f"{key}:z") if frozen else None
+        if raw is None:
+            return False
+        index = index_of(self._client.hgetall(f"{key}:x"))
+        records, dead, made = tail_of(raw), list[str](), list[str | bytes]()
+        for start, mine in parts.months(records.ticks, zone):
+            together = [parts.some_of(records, mine)]
+            for id_, part in index.items():
+                if part.start == start and part.bytes < SMALL_BYTES:
+                    small = self._client.get(f"{key}:b:{id_}")
+                    if (
+                        small is None
+                    ):  # another one was first, and then the commit fails; or it is lost, and stays in the index
+                        continue
+                    together.append(parts.records_of(small))
+                    dead.append(id_)
+            made += self._made(key, parts.merged(together), start, zone)
+        answer = self._commit([key], [frozen[0], secrets.token_hex(4), FOLLOWED_S, pack(dead), *made])
+        return bool(answer)
+
+    def _made(self, key: str, records: Records, start: int, zone: str) -> tuple[str, bytes]:
+        """A part that is there, but in no index: its id and its row."""
+        id_, part = secrets.token_hex(6), parts.make(records, start, zone)
+        self._client.set(f"{key}:b:{id_}", part, ex=UNCOMMITTED_S)
+        row = Indexed(start, len(part), len(records.ticks), int(records.ticks.min()), int(records.ticks.max()))
+        return id_, pack(row)

@@ -1,0 +1,79 @@
+"""Which ids are one visitor's: a row for each in the id's own partition, by alias.lua.
+
+To join two, the visitor's row gets the alias first, then the alias gets its own. Cut off between, the alias is none yet.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
+from whale.store.redis.connection import reachable
+from whale.store.redis.database import Database
+from whale.store.redis.log_calls import HASH
+from whale.visitors.entries import HASH_BYTES, SiteLog
+from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
+
+TRIES = 3
+_ALIAS = re.compile(rb"(\d+) \d+ ", re.ASCII)
+
+
+class Identities:
+    """For many threads."""
+
+    def __init__(self, database: Database):
+        self._database = database
+        self._script = database.script("period", "alias")
+
+    @reachable
+    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Alias]:
+        return {hash_: each.alias for hash_, each in self._standings(log, [*hashes]).items() if each.alias}
+
+    @reachable
+    def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
+        for _ in range(TRIES):
+            standing = self._standings(log, [anonymous.hash, known.hash])
+            found = to_join(anonymous, standing[anonymous.hash], known, standing[known.hash])
+            if isinstance(found, str):
+                return found
+            visitor, alias = found
+            name = visitor.hash, visitor.hash[:HASH], alias.hash, MOST_ALIASES
+            if not self._ask(log, "name", *name):
+                continue  # it has become an alias, or has too many
+            if self._ask(log, "join", alias.hash, alias.hash[:HASH], visitor.hash + visitor.id, HOLDS_AFTER_MS):
+                return JOINED
+            self._ask(log, "undo", *name)
+        return OTHER_KNOWN
+
+    def _standings(self, log: SiteLog, hashes: Sequence[bytes]) -> dict[bytes, Standing]:
+        """Of each id; all partitions are asked at once."""
+        mine: dict[int, list[bytes]] = {}
+        for hash_ in dict.fromkeys(hashes):
+            mine.setdefault(log.partition_of(hash_), []).append(hash_)
+        calls = [
+            ([self._key(log, partition)], ["find", log.period_s or 0, *(hash_[:HASH] for hash_ in some)])
+            for partition, some in mine.items()
+        ]
+        answers = self._script.many(calls)
+        return {
+            hash_: _standing(row)
+            for some, rows in zip(mine.values(), answers, strict=True)
+            for hash_, row in zip(some, rows, strict=True)
+        }
+
+    def _ask(self, log: SiteLog, what: str, whose: bytes, *more: Any) -> bool:
+        key = self._key(log, log.partition_of(whose))
+        return bool(self._script([key], [what, log.period_s or 0, *more]))
+
+    def _key(self, log: SiteLog, partition: int) -> str:
+        return self._database.keys(log.account).log(log.site, log.generation, partition)[1]
+
+
+def _standing(row: bytes) -> Standing:
+    if row[:1] == b"=":
+        return Standing(aliases=frozenset(row[at : at + HASH_BYTES] for at in range(1, len(row), HASH_BYTES)))
+    found = _ALIAS.match(row)
+    if not found:
+        return Standing()
+    who = row[found.end() :]
+    return Standing(Alias(who[:HASH_BYTES], who[HASH_BYTES:], int(found[1])))

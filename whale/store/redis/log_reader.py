@@ -1,0 +1,114 @@
+"""Reading the visitor log: tail, frozen tail, index and names in one transaction, so that they are of one moment; then parts, which never
+change. A part that was packed anew meanwhile is gone: then all is read once more.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import redis
+
+from whale.errors import Unavailable
+from whale.store.contract.events import Column, Logged, Said
+from whale.store.redis.compaction import Indexed, index_of, tail_of
+from whale.store.redis.connection import reachable, settled
+from whale.store.redis.database import Database
+from whale.visitors import parts
+from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY, TICKS_A_MS, SiteLog
+from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, VALUE_BITS, Records
+
+TRIES = 20
+
+
+class LogReader:
+    """For many threads."""
+
+    def __init__(self, database: Database):
+        self._database, self._client = database, database.client
+        self._words = database.script("words")
+
+    @reachable
+    def read_log(
+        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+    ) -> Logged:
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
+        first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+        lacking: set[str] = set()
+        for _ in range(TRIES):
+            tails, index, names = self._snapshot(key)
+            wanted = {id_: part for id_, part in index.items() if part.first < end and part.last >= first}
+            found, gone = self._parts(key, wanted)
+            if gone <= lacking:  # it is no compaction: nobody has them
+                return _logged([*tails, *found], names, first, end, said, is_incomplete=bool(gone))
+            lacking = gone
+        raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
+
+    def _snapshot(self, key: str) -> tuple[list[Records], dict[str, Indexed], "Names"]:
+        with self._client.pipeline(transaction=True) as pipe:
+            self._words.queue(pipe, [key], [])
+            pipe.execute_command("GET", f"{key}:t")
+            pipe.execute_command("GET", f"{key}:z")
+            pipe.execute_command("HGETALL", f"{key}:x")
+            pipe.execute_command("HGETALL", f"{key}:c")
+            try:
+                words, tail, frozen, index, names = pipe.execute()
+            except redis.exceptions.NoScriptError:
+                self._words([key], [])
+                return self._snapshot(key)
+        settled(words)
+        return [tail_of(raw) for raw in (frozen, tail) if raw], index_of(_pairs(index)), Names(_pairs(names))
+
+    def _parts(self, key: str, wanted: Collection[str]) -> tuple[list[Records], set[str]]:
+        """And the ids of those that are gone."""
+        blobs = {id_: self._client.get(f"{key}:b:{id_}") for id_ in wanted}
+        return [parts.records_of(blob) for blob in blobs.values() if blob], {
+            id_ for id_, blob in blobs.items() if not blob
+        }
+
+
+class Names:
+    """What the codes of a partition stand for. raw: the hash of its names, see log.lua."""
+
+    def __init__(self, raw: dict[bytes, bytes]):
+        self.columns: dict[int, Said] = {}
+        self.values_of: dict[int, list[str]] = {}
+        values: dict[int, dict[int, str]] = {}
+        for field, number in raw.items():
+            kind, text = field[:1].decode(), field[1:].decode("utf-8", "surrogatepass")
+            if kind == EVENT:
+                self.columns[int(number)] = EVENT, text
+            elif kind in (PROPERTY, EVENT_PROPERTY):
+                self.columns[_column(kind, int(number))] = kind, text
+            elif kind == "v":
+                of, _, value = text.partition(",")
+                values.setdefault(_column(of[0], int(of[1:])), {})[int(number)] = value
+        for code, known in values.items():
+            self.values_of[code] = [known[number] for number in sorted(known)]
+
+
+def _column(kind: str, number: int) -> int:
+    return IS_PROPERTY | (IS_OF_EVENT if kind == EVENT_PROPERTY else 0) | number << VALUE_BITS
+
+
+def _pairs(answer: Any) -> dict[bytes, bytes]:
+    """Of a hash, also where a transaction gave it flat."""
+    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+
+
+def _logged(
+    some: list[Records], names: Names, first: int, end: int, said: Collection[Said] | None, is_incomplete: bool
+) -> Logged:
+    columns: dict[Said, Column] = {}
+    values_of: dict[Said, list[str]] = {}
+    if some:
+        records = parts.merged(some)
+        wanted = (records.ticks >= first) & (records.ticks < end)
+        if said is not None:
+            codes = [code for code, name in names.columns.items() if name in said]
+            wanted &= np.isin(parts.column_of(records.codes), np.array(codes, np.uint32))
+        for code, rows in parts.sort(parts.some_of(records, wanted)):
+            name = names.columns[code]
+            columns[name] = Column(*rows)
+            if code & IS_PROPERTY:
+                values_of[name] = names.values_of[code]
+    return Logged(columns, values_of, is_incomplete)
