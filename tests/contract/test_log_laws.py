@@ -1,8 +1,12 @@
 """Laws of the visitor log: any split into messages, any order, any redelivery and any packing give the same log, in any partitions."""
 
 import itertools
+from datetime import date, datetime, timedelta
+from secrets import token_bytes
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
@@ -10,6 +14,7 @@ from hail.settings import DAY
 from tests import log_oracle
 from tests.contract.logs import CAPS, NOW_MS, entry, logged
 from tests.laws import law
+from whale.accounts import Account, Act, account_id
 from whale.store.base import Store
 from whale.visitors.entries import DAY_MS, SiteLog
 
@@ -77,6 +82,49 @@ def test_a_range_is_the_sum_of_its_parts(store: Store, unique: str, some: list[d
         assert len(set(visitors)) == log_oracle.distinct(expected, "visit", first, last)
         counts.append(len(visitors))
     assert counts[0] + counts[1] == counts[2]
+
+
+def edges_of(zone: str) -> list[int]:
+    """Where the months of a year of this zone begin, and the days around its changes of clocks, in ms."""
+    days = [date(2026, month, 1) for month in range(1, 12)]
+    days += [day + timedelta(more) for day in CHANGES[zone] for more in (0, 1)]
+    return [int(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone)).timestamp() * 1000) for day in days]
+
+
+CHANGES = {
+    "UTC": [date(2026, 3, 29)],
+    "America/New_York": [date(2026, 3, 8), date(2026, 11, 1)],
+    "Australia/Lord_Howe": [date(2026, 4, 5), date(2026, 10, 4)],  # by half an hour
+}
+
+
+@pytest.mark.parametrize("zone", CHANGES)
+@law(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_months_and_days_are_those_of_the_account(store: Store, unique: str, zone: str, data: st.DataObject) -> None:
+    account = account_id(token_bytes(16))
+    store.add_entry(
+        Account(account, f"{unique}-{next(SITES)}", zone, 0), Act(0, "test", "add account", account, unique)
+    )
+    log, edges = SiteLog(account, "shop", keep_days=3_000), sorted(edges_of(zone))
+    near = st.sampled_from(edges).flatmap(lambda edge: st.integers(edge - 2, edge + 2))
+    visits = st.fixed_dictionaries(
+        {"visitor": st.sampled_from("abc"), "event": st.just("visit"), "properties": st.just({}), "at": near}
+    )
+    some = [
+        {"name": seq, "at": NOW_MS, "hits": each}
+        for seq, each in enumerate(data.draw(st.lists(st.lists(visits, min_size=1, max_size=9), max_size=4)))
+    ]
+    for message in some:
+        store.add_to_log([entry(log, message, "ab" * 8)], CAPS)
+        if data.draw(st.booleans()):
+            store.compact_log(log, 0)
+    expected = log_oracle.log(some, 3_000 * DAY_MS)
+    assert logged(store, log) == expected
+    for first, last in itertools.pairwise(edges):
+        columns = store.read_log(log, 0, first, last).columns
+        visitors = columns["e", "visit"].visitors.tolist() if columns else []
+        assert len(set(visitors)) == log_oracle.distinct(expected, "visit", first, last)
 
 
 def test_the_oracle_itself_says_what_the_words_mean() -> None:

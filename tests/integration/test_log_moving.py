@@ -7,13 +7,14 @@ import pytest
 from redis.crc import key_slot
 
 from hail.settings import DAY, load
-from tests.contract.logs import CAPS, FOR_EVER_MS, logged, pass_by, visit
+from tests.contract.logs import CAPS, FOR_EVER_MS, hash_in, logged, pass_by, visit
 from tests.servers import RedisCluster, SlotMove
 from whale.store.redis import RedisStore
 from whale.store.redis.connection import Connection, Script, pack
 from whale.store.redis.keys import Keys
 from whale.store.redis.refusals import SlotMoving
 from whale.visitors.entries import SiteLog
+from whale.visitors.identity import JOINED, Person
 
 SLOT = key_slot(b"{0}")
 PEOPLE = [f"v{number}" for number in range(300)]
@@ -54,6 +55,7 @@ def test_each_script_writes_all_or_nothing_and_nobody_reads_half(
     cluster: RedisCluster, store: RedisStore, unique: str, which: str
 ) -> None:
     filled = Filled(store, unique)
+    people = [Person(hash_in(filled.log)(name), name.encode()) for name in ("v1", "v2")]
     move = SlotMove(cluster, SLOT)
     try:
         mine = sorted(key for key in move.left() if key.startswith(f"{unique}:"))
@@ -75,6 +77,10 @@ def test_each_script_writes_all_or_nothing_and_nobody_reads_half(
             store.compact_log(filled.log, 0)
         with pytest.raises(SlotMoving):
             Script(store.client, "commit")([filled.key], [filled.word, "x", 60, pack([])])
+        with pytest.raises(SlotMoving):
+            store.identify(filled.log, *people)
+        with pytest.raises(SlotMoving):
+            store.erase_visitor(filled.log, people[0].hash)
         with suppress(SlotMoving):
             assert filled.visits() == 600
         assert move.dumped() == before
@@ -86,3 +92,8 @@ def test_each_script_writes_all_or_nothing_and_nobody_reads_half(
     while store.compact_log(filled.log, 0):
         assert filled.visits() == 901
     assert {record[0] for record in logged(store, filled.log)} == {*PEOPLE, "new"}
+    assert store.identify(filled.log, *people) == JOINED
+    store.erase_visitor(filled.log, people[1].hash)
+    while store.purge_log(filled.log, 0):
+        pass
+    assert {record[0] for record in logged(store, filled.log)} == {*PEOPLE, "new"} - {"v1", "v2"}

@@ -6,11 +6,11 @@ from whale.visitors.identity import ALREADY, OTHER_KNOWN, Alias, Join, Person, S
 
 PHONE, LAPTOP, TABLET = (Person(name.encode() * 16, name.encode()) for name in "plt")
 ANNA, BERT = (Person(name.encode() * 16, name.encode()) for name in "ab")
-NOBODY = Standing()
+NOBODY, ERASED = Standing(), Standing((Alias(PHONE.hash, b"", 5, 7),))
 
 
 def stands_for(person: Person) -> Standing:
-    return Standing(Alias(person.hash, person.id, 5))
+    return Standing((Alias(person.hash, person.id, 5),))
 
 
 def known_as(*people: Person) -> Standing:
@@ -33,6 +33,7 @@ def known_as(*people: Person) -> Standing:
         (LAPTOP, NOBODY, PHONE, known_as(ANNA), Join(PHONE, LAPTOP)),
         (TABLET, known_as(BERT), PHONE, known_as(ANNA), OTHER_KNOWN),
         (PHONE, known_as(ANNA), ANNA, NOBODY, Join(PHONE, ANNA)),  # it was cut off
+        (LAPTOP, ERASED, ANNA, ERASED, Join(LAPTOP, ANNA)),
     ],
 )
 def test_two_ids_become_one_person_and_two_known_ones_never(

@@ -19,7 +19,7 @@ from whale.store.contract.events import (
     Logged,
     Said,
 )
-from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
+from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 
@@ -111,16 +111,26 @@ class MemoryEvents:
             if len(aliases) > MOST_ALIASES:
                 return OTHER_KNOWN
             since_ms = int(self._clock() * 1000) + HOLDS_AFTER_MS
-            for hash_, standing in (
-                (visitor.hash, Standing(aliases=aliases)),
-                (alias.hash, Standing(Alias(*visitor, since_ms))),
-            ):
+            spans = (*self._standing(log, alias.hash).spans, Alias(*visitor, since_ms))
+            for hash_, standing in ((visitor.hash, Standing(aliases=aliases)), (alias.hash, Standing(spans))):
                 self.partition(log, log.partition_of(hash_)).periods[False][0].standings[hash_[:8]] = standing
             return JOINED
 
-    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Alias]:
+    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Sequence[Alias]]:
         with self._lock:
-            return {hash_: alias for hash_ in hashes if (alias := self._standing(log, hash_).alias)}
+            return {hash_: spans for hash_ in hashes if (spans := self._standing(log, hash_).spans)}
+
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
+        with self._lock:
+            alias = self._standing(log, hash_).alias
+            visitor = alias.hash if alias else hash_
+            until_ms = int(self._clock() * 1000) + HOLDS_AFTER_MS
+            for each in {visitor, *self._standing(log, visitor).aliases}:
+                self._standing(log, each)
+                self.partition(log, log.partition_of(each)).erase(each[:8], until_ms)
+
+    def purge_log(self, log: SiteLog, partition: int) -> bool:
+        return False
 
     def _standing(self, log: SiteLog, hash_: bytes) -> Standing:
         return self.partition(log, log.partition_of(hash_)).standing(hash_, log.period_s, self._clock())
@@ -151,11 +161,14 @@ class _Partition:
         self.names: dict[Said, None] = {}
         self.values: dict[Said, list[str]] = {}
         self.records: list[tuple[int, int, Name]] = []
+        self.erased: dict[bytes, int] = {}  # ms until which what was accepted is not logged
 
     def number(self, visitor: Visitor, at_ms: int, period_s: int | None, day: int, caps: Caps, now: float) -> int | str:
         """Of a visitor who is known, or becomes so; or why their hits are not logged."""
         if at_ms < (now - LATEST_S) * 1000:
             return TOO_OLD
+        if at_ms < self.erased.get(visitor.hash[:8], 0):
+            return ERASED
         periods = self.periods[visitor.is_daily]
         _move(periods, *((day, now + 2 * DAY) if visitor.is_daily else _now(periods, period_s, now)))
         name = visitor.hash[:8]
@@ -181,6 +194,18 @@ class _Partition:
         if found != Standing():
             periods[0].standings[name] = found
         return found
+
+    def erase(self, name: bytes, until_ms: int) -> None:
+        self.erased[name] = until_ms
+        for period in self.periods[False]:
+            number = period.numbers.pop(name, None)
+            self.records = [record for record in self.records if record[0] != number]
+            period.ids = {each: id_ for each, id_ in period.ids.items() if each != number}
+            spans = period.standings.pop(name, Standing()).spans
+            if period is self.periods[False][0] and spans:
+                if spans[-1].until_ms is None:
+                    spans = (*spans[:-1], Alias(spans[-1].hash, b"", spans[-1].since_ms, until_ms))
+                period.standings[name] = Standing(spans)
 
     def folded(self, name: Name, caps: Caps) -> Name:
         """The name that it is logged under."""

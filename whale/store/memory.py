@@ -239,6 +239,7 @@ class MemoryStore:
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.identify, self.aliases = events.identify, events.aliases
+        self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
 
     def _free(self, account: str) -> None:
         """All that an account has counted; of messages alone it stays known that they were."""

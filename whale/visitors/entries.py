@@ -131,7 +131,7 @@ def entry_of(
     at_ms: int,
     hits: Sequence[Done],
     hash_of: Hasher,
-    aliases: Mapping[bytes, Alias] | None = None,
+    aliases: Mapping[bytes, Sequence[Alias]] | None = None,
     kept_s: float | None = 0.0,
 ) -> Entry:
     """What these hits of one message add. A hit without a visitor, or that says nothing, belongs in no log and is left out.
@@ -141,7 +141,7 @@ def entry_of(
     """
     said = [hit for hit in hits if hit.visitor and (hit.event or hit.properties)]
     own = {visitor: hash_of(visitor) for visitor in {hit.visitor for hit in said}}
-    held = {hash_: alias for hash_, alias in (aliases or {}).items() if at_ms >= alias.since_ms}
+    held = {hash_: alias for hash_, spans in (aliases or {}).items() for alias in spans if alias.holds(at_ms)}
     hashes = [held[own[hit.visitor]].hash if own[hit.visitor] in held else own[hit.visitor] for hit in said]
     ids = {alias.hash: alias.id for alias in held.values()}
     ticks = ticks_of((hash_, hit.at_ms * TICKS_A_MS + hit.sub) for hash_, hit in zip(hashes, said, strict=True))

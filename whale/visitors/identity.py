@@ -17,18 +17,30 @@ class Person(NamedTuple):
 
 
 class Alias(NamedTuple):
-    """Who stands behind an id, for messages that are accepted at since_ms or later. id: theirs as it is kept, or nothing."""
+    """Who stands behind an id, for messages that are accepted from since_ms on, and before until_ms.
+
+    id: theirs as it is kept, or nothing.  until_ms: None where it has no end; else they were erased.
+    """
 
     hash: bytes
     id: bytes
     since_ms: int
+    until_ms: int | None = None
+
+    def holds(self, at_ms: int) -> bool:
+        return self.since_ms <= at_ms and (self.until_ms is None or at_ms < self.until_ms)
 
 
 class Standing(NamedTuple):
-    """Of an id: who it stands for, or the hashes of the aliases that stand for it; neither where nobody said so."""
+    """Of an id: who it has stood for, the last one last; or the hashes of the aliases that stand for it."""
 
-    alias: Alias | None = None
+    spans: tuple[Alias, ...] = ()
     aliases: frozenset[bytes] = frozenset()
+
+    @property
+    def alias(self) -> Alias | None:
+        """Who it stands for."""
+        return self.spans[-1] if self.spans and self.spans[-1].until_ms is None else None
 
 
 class Join(NamedTuple):

@@ -1,6 +1,6 @@
 """Which ids are one visitor's."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from whale.visitors.entries import SiteLog
@@ -9,7 +9,9 @@ from whale.visitors.identity import Alias, Person
 MOST_ALIASES = 100
 """Of a visitor. Who has so many is somebody else."""
 HOLDS_AFTER_MS = 5_000
-"""From when on an alias holds, after it was written: for as long may whoever logs remember that there is none, and clocks differ."""
+"""From when on an alias or an erasure holds, after it was written. Meanwhile whoever logs may not know of it, and clocks may differ."""
+ERASED = "erased"
+"""Why a hit is not logged: its visitor was erased."""
 
 
 class Identities(Protocol):
@@ -22,5 +24,15 @@ class Identities(Protocol):
         ends it. Of two that cross both may be refused.
         """
 
-    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Alias]:
-        """Those of these ids that are aliases. One is known for a period after it was asked for last, as a visitor is."""
+    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Sequence[Alias]]:
+        """Those of these ids that are or were aliases. One is known for a period after it was asked for last, as a visitor is."""
+
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
+        """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more.
+
+        Hits of messages that were accepted before, or within HOLDS_AFTER_MS, are not logged: `erased`. Who comes later is new.
+        Where it was cut off, the same again ends it.
+        """
+
+    def purge_log(self, log: SiteLog, partition: int) -> bool:
+        """A step of removing the records of who was erased. False where there is nothing to do now."""

@@ -1,5 +1,6 @@
 -- Who is whom, in one partition of a visitor log. A row of W:a is a visitor's, by 8 bytes of hash:
---          an alias: "since length " and so many bytes: the hash of who it stands for, 16 bytes, and their id where ids are kept
+--          an alias: one time after the other "since until length " and so many bytes: the hash of who it stands for then, 16 bytes, and
+--          their id where ids are kept. Times are ms; until is 0 where it has no end, and is the last one then
 --          one whom aliases stand for: "=" and the hashes of these
 --
 -- KEYS[1]  W   ARGV[1]  what   ARGV[2]  s of a period (0: for ever)   ARGV[3], ...:
@@ -22,12 +23,16 @@ end
 local hash, other = ARGV[3], ARGV[4]
 local row = keep_aliases(W, hash, g, expires)
 if what == 'join' then
-  if row then return row:sub(-#other - 1) == ' ' .. other and 1 or 0 end
+  if row and row:sub(1, 1) == '=' then return 0 end
+  if row and is_open(row) then return row:sub(-#other - 1) == ' ' .. other and 1 or 0 end
   local time = call('TIME')
   local since = string.format('%d', time[1] * 1000 + floor(time[2] / 1000) + ARGV[5])
-  call('HSET', names, hash, since .. ' ' .. #other .. ' ' .. other)
+  call('HSET', names, hash, (row or '') .. since .. ' 0 ' .. #other .. ' ' .. other)
 else
-  if row and row:sub(1, 1) ~= '=' then return 0 end
+  if row and row:sub(1, 1) ~= '=' then
+    if is_open(row) then return 0 end
+    row = nil
+  end
   local known, at = row and row:sub(2) or '', nil
   for i = 1, #known, 16 do
     if known:sub(i, i + 15) == other then at = i end

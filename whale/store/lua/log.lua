@@ -16,9 +16,8 @@
 --
 -- W and what is appended to it: see whale/store/redis/keys.py.
 --
--- Visitors of a period lie in b buckets, small hashes that stay packed, by linear hashing: where a level of 2^k buckets has grown by
--- some, those are split already, so a visitor lies in h mod 2^(k+1) where that bucket is there, else in h mod 2^k. Each time there are LOAD
--- visitors more than buckets hold on average, the next one in turn is split. So no bucket is large and no growth takes long.
+-- Each time there are LOAD visitors more than buckets hold on average, the next one in turn is split, see period.lua. So no bucket is large
+-- and no growth takes long.
 local LOAD, CHUNK, MOST_NUMBERS, DAILY_KEPT = 64, 960, 134217728, 93600 -- the last: s that a day is kept after its end
 local OTHER, OF_PROPERTY, OF_EVENT, VALUES = '__other__', 2147483648, 1073741824, 1048576
 local sub, pack, u = string.sub, struct.pack, struct.unpack
@@ -83,11 +82,6 @@ local function period(W, prefix, length, day, day_until)
   local g, ends = present(W, prefix, length, day, day_until)
   local now_, last = prefix .. g, prefix .. g - 1
   local counts = call('HMGET', W, 'b:' .. now_, 'm:' .. now_, 'b:' .. last, 'm:' .. last, 'l:' .. now_)
-  local function level(buckets)
-    local low = 1
-    while low * 2 <= buckets do low = low * 2 end
-    return low
-  end
   local found = {
     name = now_, number = g, buckets = tonumber(counts[1] or 1), count = tonumber(counts[2] or 0),
     old_buckets = tonumber(counts[3] or 0), old_count = tonumber(counts[4] or 0), has_lone = counts[5],
@@ -96,12 +90,6 @@ local function period(W, prefix, length, day, day_until)
   found.low, found.old_low = level(found.buckets), level(math.max(1, found.old_buckets))
   if ends > 0 then found.expires = ends + (day and DAILY_KEPT or length) end
   return found
-end
-
-local function bucket(h, buckets, low)
-  local at = h % (2 * low)
-  if at >= buckets then at = h % low end
-  return at
 end
 
 local function split(W, p)
@@ -155,7 +143,7 @@ end
 local function write(W, part, records, rows)
   local length, spoken, day, day_until = part[1], part[2], part[3], part[5]
   local state = call('HMGET', W, 'n', 'e', 'dg')
-  local n = tonumber(state[1] or 0)
+  local n, is_any_erased = tonumber(state[1] or 0), call('EXISTS', W .. ':g') == 1
   local lasting, daily, beside = period(W, '', length), nil, 0
   if day_until > 0 then daily = period(W, 'd', 0, day, day_until)
   elseif state[3] then
@@ -187,6 +175,7 @@ local function write(W, part, records, rows)
     local h, _, message, hits, is_daily, size = u('<I4I4I2I2BB', rows, at)
     local tally, known, reason = tally_of[message], false, 'logged'
     if is_late[message] then reason = 'too_old'
+    elseif is_any_erased and messages[message + 1][3] < tonumber(call('HGET', W .. ':g', hash) or 0) then reason = 'erased'
     else
       local p = is_daily == 1 and daily or lasting
       known = call('HGET', p.hashes .. bucket(h, p.buckets, p.low), hash)

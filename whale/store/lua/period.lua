@@ -32,6 +32,20 @@ local function present(W, prefix, length, day, day_until)
   return g, ends
 end
 
+-- Visitors of a period lie in buckets, small hashes that stay packed, by linear hashing: where the level of 2^k buckets has grown by some,
+-- that many are split already, so a visitor lies in h mod 2^(k+1) where that bucket is there, else in h mod 2^k.
+local function level(buckets)
+  local low = 1
+  while low * 2 <= buckets do low = low * 2 end
+  return low
+end
+
+local function bucket(h, buckets, low)
+  local at = h % (2 * low)
+  if at >= buckets then at = h % low end
+  return at
+end
+
 -- The row of a visitor in W:a of a period, see alias.lua; taken over from the one before where it lies there.
 local function keep_aliases(W, hash, g, expires)
   local names = W .. ':a:' .. g

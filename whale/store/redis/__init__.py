@@ -146,10 +146,12 @@ class RedisStore:
 
         events = Events(database)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
-        self.compact_log = Compaction(database).compact_log
+        compaction = Compaction(database)
+        self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         self.read_log = LogReader(database).read_log
         identities = Identities(database)
         self.identify, self.aliases = identities.identify, identities.aliases
+        self.erase_visitor = identities.erase_visitor
 
     @reachable
     def check(self) -> None:

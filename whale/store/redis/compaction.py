@@ -10,11 +10,12 @@ In the index a part is msgpack [start of its month, bytes, records, first tick, 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
@@ -66,7 +67,7 @@ class Compaction:
         raw = self._client.get(f"{key}:z") if frozen else None
         if raw is None:
             return False
-        index = index_of(self._client.hgetall(f"{key}:x"))
+        index, gone = index_of(self._client.hgetall(f"{key}:x")), self._gone(key)
         records, dead, made = tail_of(raw), list[str](), list[str | bytes]()
         for start, mine in parts.months(records.ticks, zone):
             together = [parts.some_of(records, mine)]
@@ -79,12 +80,52 @@ class Compaction:
                         continue
                     together.append(parts.records_of(small))
                     dead.append(id_)
-            made += self._made(key, parts.merged(together), start, zone)
-        answer = self._commit([key], [frozen[0], secrets.token_hex(4), FOLLOWED_S, pack(dead), *made])
-        return bool(answer)
+            made += self._made(key, parts.merged(together), gone, start, zone)
+        return self._replace(key, frozen[0], dead, made)
 
-    def _made(self, key: str, records: Records, start: int, zone: str) -> tuple[str, bytes]:
-        """A part that is there, but in no index: its id and its row."""
+    @reachable
+    def purge_log(self, log: SiteLog, partition: int) -> bool:
+        """First the tails, then the parts, as records go; a part that has some of who was erased is made anew without them.
+
+        Where none has, there are none: nobody logs for a number that was erased. A compaction that began before the erasure may still
+        hold some, but it cannot end: its frozen tail was taken, or an old part of it is gone.
+        """
+        keys, zone = self._database.keys(log.account), self._database.zone(log.account)
+        _, key = keys.log(log.site, log.generation, partition)
+        gone = self._gone(key)
+        if not len(gone):
+            return False
+        for name in ("t", "z"):
+            if np.isin(tail_of(self._client.get(f"{key}:{name}") or b"").visitors, gone).any():
+                self.compact_log(log, partition)
+                return True
+        for id_, part in index_of(self._client.hgetall(f"{key}:x")).items():
+            raw = self._client.get(f"{key}:b:{id_}")
+            if raw is None:
+                if self._client.hexists(f"{key}:x", id_):  # it is lost, and nobody reads it
+                    continue
+                return True
+            records = parts.records_of(raw)
+            if np.isin(records.visitors, gone).any():
+                self._replace(key, b"", [id_], self._made(key, records, gone, part.start, zone))
+                return True
+        self._client.srem(f"{key}:r", *gone.tolist())
+        return True
+
+    def _gone(self, key: str) -> NDArray[np.uint32]:
+        """The numbers of visitors who were erased, and of whom there may be records."""
+        return np.array(sorted(map(int, self._client.smembers(f"{key}:r"))), np.uint32)
+
+    def _replace(self, key: str, frozen: bytes, dead: Sequence[str], made: Sequence[str | bytes]) -> bool:
+        return bool(self._commit([key], [frozen, secrets.token_hex(4), FOLLOWED_S, pack(dead), *made]))
+
+    def _made(
+        self, key: str, records: Records, gone: NDArray[np.uint32], start: int, zone: str
+    ) -> tuple[()] | tuple[str, bytes]:
+        """A part that is there, but in no index: its id and its row; none where all its visitors were erased."""
+        records = parts.some_of(records, ~np.isin(records.visitors, gone))
+        if not len(records.ticks):
+            return ()
         id_, part = secrets.token_hex(6), parts.make(records, start, zone)
         self._client.set(f"{key}:b:{id_}", part, ex=UNCOMMITTED_S)
         row = Indexed(start, len(part), len(records.ticks), int(records.ticks.min()), int(records.ticks.max()))

@@ -88,7 +88,7 @@ class Events:
             count = int(self._client.hget(key, f"m:{period}") or 0)
             for chunk in range(-(-count // CHUNK)):
                 for number, id_ in _ids(self._client.get(f"{key}:i:{period}:{chunk}") or b""):
-                    if number in wanted:
+                    if number in wanted and id_.strip(b"\0"):  # else it was erased
                         found[number] = id_
         return found
 

@@ -15,7 +15,7 @@ from whale.visitors.entries import HASH_BYTES, SiteLog
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 
 TRIES = 3
-_ALIAS = re.compile(rb"(\d+) \d+ ", re.ASCII)
+_SPAN = re.compile(rb"(\d+) (\d+) (\d+) ")
 
 
 class Identities:
@@ -23,11 +23,37 @@ class Identities:
 
     def __init__(self, database: Database):
         self._database = database
-        self._script = database.script("period", "alias")
+        self._script = database.script("period", "spans", "alias")
+        self._erase = database.script("period", "spans", "erase")
 
     @reachable
-    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Alias]:
-        return {hash_: each.alias for hash_, each in self._standings(log, [*hashes]).items() if each.alias}
+    def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Sequence[Alias]]:
+        return {hash_: each.spans for hash_, each in self._standings(log, [*hashes]).items() if each.spans}
+
+    @reachable
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
+        """Aliases first: while the visitor's row names them, the same again finds all."""
+        visitor, seen_to = self._visitor(log, hash_), list[bytes]()
+        while others := self._forget(log, visitor, seen_to):
+            for each in others:
+                while more := self._forget(log, each, others):
+                    others += more
+            seen_to += others
+
+    def _visitor(self, log: SiteLog, hash_: bytes) -> bytes:
+        """Whose id it is; also where an erasure that was cut off has ended what it stood for."""
+        spans = self._standings(log, [hash_])[hash_].spans
+        if not spans:
+            return hash_
+        visitor = spans[-1].hash
+        return visitor if hash_ in self._standings(log, [visitor])[visitor].aliases else hash_
+
+    def _forget(self, log: SiteLog, hash_: bytes, seen_to: Sequence[bytes]) -> list[bytes]:
+        """Forgets one id; or gives aliases of it that are not seen to."""
+        key = self._key(log, log.partition_of(hash_))
+        args = [log.period_s or 0, hash_[:HASH], HOLDS_AFTER_MS, b"".join(seen_to)]
+        is_done, *others = self._erase([key], args)
+        return [] if is_done else others
 
     @reachable
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
@@ -72,8 +98,10 @@ class Identities:
 def _standing(row: bytes) -> Standing:
     if row[:1] == b"=":
         return Standing(aliases=frozenset(row[at : at + HASH_BYTES] for at in range(1, len(row), HASH_BYTES)))
-    found = _ALIAS.match(row)
-    if not found:
-        return Standing()
-    who = row[found.end() :]
-    return Standing(Alias(who[:HASH_BYTES], who[HASH_BYTES:], int(found[1])))
+    spans, at = list[Alias](), 0
+    while found := _SPAN.match(row, at):
+        since_ms, until_ms, size = map(int, found.groups())
+        at = found.end() + size
+        who = row[found.end() : at]
+        spans.append(Alias(who[:HASH_BYTES], who[HASH_BYTES:], since_ms, until_ms or None))
+    return Standing(tuple(spans))

@@ -3,7 +3,7 @@ change. A part that was packed anew meanwhile is gone: then all is read once mor
 """
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import redis
@@ -35,28 +35,30 @@ class LogReader:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
         lacking: set[str] = set()
         for _ in range(TRIES):
-            tails, index, names = self._snapshot(key)
-            wanted = {id_: part for id_, part in index.items() if part.first < end and part.last >= first}
+            at = self._snapshot(key)
+            wanted = {id_: part for id_, part in at.parts.items() if part.first < end and part.last >= first}
             found, gone = self._parts(key, wanted)
             if gone <= lacking:  # it is no compaction: nobody has them
-                return _logged([*tails, *found], names, first, end, said, is_incomplete=bool(gone))
+                return _logged([*at.tails, *found], at, first, end, said, is_incomplete=bool(gone))
             lacking = gone
         raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
 
-    def _snapshot(self, key: str) -> tuple[list[Records], dict[str, Indexed], "Names"]:
+    def _snapshot(self, key: str) -> "_Snapshot":
         with self._client.pipeline(transaction=True) as pipe:
             self._words.queue(pipe, [key], [])
             pipe.execute_command("GET", f"{key}:t")
             pipe.execute_command("GET", f"{key}:z")
             pipe.execute_command("HGETALL", f"{key}:x")
             pipe.execute_command("HGETALL", f"{key}:c")
+            pipe.execute_command("SMEMBERS", f"{key}:r")
             try:
-                words, tail, frozen, index, names = pipe.execute()
+                words, tail, frozen, index, names, gone = pipe.execute()
             except redis.exceptions.NoScriptError:
                 self._words([key], [])
                 return self._snapshot(key)
         settled(words)
-        return [tail_of(raw) for raw in (frozen, tail) if raw], index_of(_pairs(index)), Names(_pairs(names))
+        tails = [tail_of(raw) for raw in (frozen, tail) if raw]
+        return _Snapshot(tails, index_of(_pairs(index)), Names(_pairs(names)), sorted(map(int, gone)))
 
     def _parts(self, key: str, wanted: Collection[str]) -> tuple[list[Records], set[str]]:
         """And the ids of those that are gone."""
@@ -86,6 +88,15 @@ class Names:
             self.values_of[code] = [known[number] for number in sorted(known)]
 
 
+class _Snapshot(NamedTuple):
+    """Of a partition, at one moment. parts: of the index, by their ids.  gone: numbers of visitors who were erased."""
+
+    tails: list[Records]
+    parts: dict[str, Indexed]
+    names: Names
+    gone: list[int]
+
+
 def _column(kind: str, number: int) -> int:
     return IS_PROPERTY | (IS_OF_EVENT if kind == EVENT_PROPERTY else 0) | number << VALUE_BITS
 
@@ -96,13 +107,14 @@ def _pairs(answer: Any) -> dict[bytes, bytes]:
 
 
 def _logged(
-    some: list[Records], names: Names, first: int, end: int, said: Collection[Said] | None, is_incomplete: bool
+    some: list[Records], at: _Snapshot, first: int, end: int, said: Collection[Said] | None, is_incomplete: bool
 ) -> Logged:
     columns: dict[Said, Column] = {}
     values_of: dict[Said, list[str]] = {}
     if some:
         records = parts.merged(some)
-        wanted = (records.ticks >= first) & (records.ticks < end)
+        names, gone = at.names, np.array(at.gone, np.uint32)
+        wanted = (records.ticks >= first) & (records.ticks < end) & ~np.isin(records.visitors, gone)
         if said is not None:
             codes = [code for code, name in names.columns.items() if name in said]
             wanted &= np.isin(parts.column_of(records.codes), np.array(codes, np.uint32))
