@@ -277,6 +277,37 @@ class Settings:
         "sums",
         "cells and names of one interval in one apply. Above the limit, messages are applied one by one",
     )
+    # the log of visitors
+    visitor_log: bool = setting(
+        "0",
+        "0 or 1",
+        "1 logs each hit of a site that has a visitor and an event: who, which event and when. Nothing shows the log yet",
+    )
+    site_partitions: int = setting(
+        1, "partitions", "partitions of a new site's log, 1 to 64. More than 1 spreads a large site over several shards"
+    )
+    visitor_kept_days: int = setting(
+        180, "days", "days for which a visitor of a new site is known at least after the last visit, 31 to 3650"
+    )
+    max_visitors: int = setting(
+        16_000_000,
+        "visitors",
+        "visitors known at a time in each partition of a log (at most 60,000,000); hits of further ones are counted, not logged",
+    )
+    max_event_names: int = setting(
+        10_000, "names", "names of events in each partition of a log; further ones are logged as __other__"
+    )
+    max_properties: int = setting(
+        200,
+        "properties",
+        "properties of visitors in each partition of a log (at most 1023); further ones are __other__",
+    )
+    max_property_values: int = setting(
+        10_000, "values", "values of one property in a partition (at most 1,048,574); further ones are __other__"
+    )
+    log_tail_records: int = setting(
+        65_536, "records", "records of a partition that wait before a worker packs them (at most 65,536)"
+    )
     # imports
     max_imports: int = setting(
         10_000, "imports", "imports that an account remembers, so that no row counts twice; further ones are refused"
@@ -443,10 +474,10 @@ def _one_of(name: str, *words: str) -> Callable[[str], str]:
     return read
 
 
-def _up_to(most: int, name: str) -> Callable[[int], int]:
+def _up_to(most: int, name: str, least: int = 1) -> Callable[[int], int]:
     def read(number: int) -> int:
-        if not 1 <= number <= most:
-            raise SettingsError(f"{PREFIX}{name}: expected 1 to {most}, got {number}")
+        if not least <= number <= most:
+            raise SettingsError(f"{PREFIX}{name}: expected {least} to {most}, got {number}")
         return number
 
     return read
@@ -642,6 +673,13 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "SECRET": _secret("SECRET", MOST_SECRETS),
     "OPEN_REGISTRATION": lambda text: _one_of("OPEN_REGISTRATION", "0", "1")(text) == "1",
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
+    "VISITOR_LOG": lambda text: _one_of("VISITOR_LOG", "0", "1")(text) == "1",
+    "SITE_PARTITIONS": _up_to(64, "SITE_PARTITIONS"),
+    "VISITOR_KEPT_DAYS": _up_to(3650, "VISITOR_KEPT_DAYS", least=31),
+    "MAX_VISITORS": _up_to(60_000_000, "MAX_VISITORS"),
+    "MAX_PROPERTIES": _up_to(1023, "MAX_PROPERTIES"),
+    "MAX_PROPERTY_VALUES": _up_to(1_048_574, "MAX_PROPERTY_VALUES"),
+    "LOG_TAIL_RECORDS": _up_to(65_536, "LOG_TAIL_RECORDS"),
     "IGNORED_PARAMETERS": _names_passed_over,
     "ALLOWED_ORIGINS": _origins,
     "TRUSTED_PROXIES": _networks,

@@ -26,6 +26,7 @@ from hail.settings import load as load_settings
 from hail.spool import SpoolFolder
 from tests.load import ACCOUNT, Load
 from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
+from whale.accounts import Site
 from whale.commands.embedded import dying_with_parent
 from whale.health.audit import Look, audit
 from whale.store.redis import connect
@@ -187,7 +188,10 @@ class Farm:
         return state if state["ready"] else {}
 
     def load(self, pk: str) -> Load:
-        self.loads.append(Load(self.url, pk))
+        """In a farm that keeps logs of visitors the pk is a site, whose log holds at once."""
+        if self.settings.visitor_log:
+            connect(self.settings).begin_log(Site(ACCOUNT, pk), after_ms=0)
+        self.loads.append(Load(self.url, pk, site=self.settings.visitor_log))
         return self.loads[-1]
 
     def settle(self, load: Load, dead: int = 0) -> None:
@@ -223,11 +227,8 @@ class Farm:
         store = connect(self.settings)
         rows = store.audit(ACCOUNT)
         each_once = all((row.hits, row.messages) == (row.total, row.last_seq + 1) for row in rows)
-        return (
-            each_once
-            and audit(store, ACCOUNT, Look(self.settings), wait_s=0).closes
-            and store.faults(ACCOUNT).keys() <= {*bounds}
-        )
+        done = audit(store, ACCOUNT, Look(self.settings), wait_s=0)
+        return each_once and done.closes and done.log_closes and store.faults(ACCOUNT).keys() <= {*bounds}
 
     def finish(self) -> None:
         """Stops all in the order of the data: then nothing may be left, and all that was ever sent still be right."""
@@ -248,4 +249,6 @@ class Farm:
         everything = json.loads(done.stdout)["all"]
         assert everything["counted"] == sum(load.total(store) for load in self.loads)
         assert everything["duplicate"] >= sum(load.twice for load in self.loads) > 0
+        if self.settings.visitor_log:
+            assert everything["logged"] == everything["to_log"] == everything["counted"]
         assert (everything["in_flight"], everything["spooled"], everything["dead_lettered"]) == (0, 0, 0)

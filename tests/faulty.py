@@ -4,6 +4,9 @@ before-apply    kill -9 of itself before the n-th apply of a group of messages
 between-shards  kill -9 when the n-th apply that touches several shards has done its first
 in-flight       kill -9 when the n-th group of messages was sent, and nobody has read the answers
 after-apply     kill -9 after the n-th apply was settled: all is in the store, nobody has been told
+before-log      kill -9 before what the n-th group says of visitors is logged; its cells are in the store
+among-logs      kill -9 when the n-th group that is logged on several shards has been logged on its first
+before-pack     kill -9 before the n-th packing of a log is committed
 before-ack      kill -9 before the n-th message is acknowledged; some of its group may have been
 before-send     kill -9 before hailwail sends its n-th group to RabbitMQ
 before-note     kill -9 before an import writes into its record for the n-th time: it is begun, or all was sent
@@ -21,6 +24,8 @@ import kombu.message
 
 from whale.count.apply import Applier
 from whale.count.hailwail import Ship
+from whale.store.redis.compaction import Compaction
+from whale.store.redis.events import Events
 from whale.store.redis.imports import Imports
 from whale.store.redis.writer import Writer
 
@@ -63,6 +68,21 @@ def between_shards(at: int) -> None:
     Writer._send = sent
 
 
+def among_logs(at: int) -> None:
+    """As between_shards, of what is logged."""
+    send, groups = Events._send, 0
+
+    def sent(self: Events, calls: Any, *more: Any) -> Any:
+        nonlocal groups
+        groups += len(calls) > 1
+        if len(calls) > 1 and groups == at:
+            send(self, calls[:1], *more)
+            die()
+        return send(self, calls, *more)
+
+    Events._send = sent
+
+
 def apply_twice() -> None:
     settle = Applier.settle
 
@@ -88,6 +108,12 @@ def install(fault: str, at: int) -> None:
             wrap(Writer, "_send", after=kill)
         case "after-apply":
             wrap(Applier, "settle", after=kill)
+        case "before-log":
+            wrap(Events, "add_to_log", before=kill)
+        case "among-logs":
+            among_logs(at)
+        case "before-pack":
+            wrap(Compaction, "_replace", before=kill)
         case "before-ack":
             wrap(kombu.message.Message, "ack", before=kill)
         case "before-send":

@@ -30,6 +30,8 @@ from whale.store.base import Store
 
 ACCOUNT = "default"
 PKS, GROUP, BATCH = 8, 50, 20
+EVENTS = 3  # of each visitor of a site
+FOR_EVER_MS = 2**42
 SINGLE_PAUSE_S, BATCH_PAUSE_S = 0.006, 0.025
 ANSWER_S = 20.0
 WEIGHT = 0.25
@@ -47,8 +49,9 @@ class Request(NamedTuple):
 class Load:
     """Threads that send hits until the block ends. `accepted`, `unanswered`, `refused` are hits by their number."""
 
-    def __init__(self, url: str, pk: str, singles: int = 3, batches: int = 1):
-        self.pk = pk
+    def __init__(self, url: str, pk: str, singles: int = 3, batches: int = 1, site: bool = False):
+        """site: whether its pk is a site with a log; then each hit has a visitor and an event, and must be logged as it is counted."""
+        self.pk, self._is_site = pk, site
         self._host = urlsplit(url).netloc
         self.accepted: set[int] = set()
         self.unanswered: set[int] = set()
@@ -134,6 +137,8 @@ class Load:
             "dimensions": {"n": {str(number // GROUP): str(number)}},
             "metrics": {"weight": WEIGHT},
         }
+        if self._is_site:
+            hit |= {"visitor": str(number // EVENTS), "event": str(number % EVENTS)}
         return {**hit, "id": f"{self.pk}-{number}"} if number % 5 == 0 else hit
 
     def _send(
@@ -199,6 +204,10 @@ class Load:
         missing = self.accepted.difference(counts, lost)
         said = f"{len(missing)} of {len(self.accepted)} accepted hits are not counted: {sorted(missing)[:5]}"
         assert not missing, said
+        if self._is_site:
+            logged = self.logged(store)
+            differing = {number for number in counts.keys() | logged.keys() if counts[number] != logged[number]}
+            assert not differing.difference(lost), f"log and counts differ in {len(differing)}: {sorted(differing)[:5]}"
         surplus = set(counts).difference(self.accepted, self.unanswered, lost)
         assert not surplus, f"{len(surplus)} hits are counted that were refused or never sent: {sorted(surplus)[:5]}"
 
@@ -215,6 +224,18 @@ class Load:
         differing = {number for number in top.keys() | below.keys() if top[number] != below[number]}
         assert not differing.difference(lost), f"a pk and its child pks differ in {len(differing)} hits"
         return top | below
+
+    def logged(self, store: Store) -> Counter[int]:
+        """How often each hit is in the log of the load's site."""
+        record, found = store.log_records(ACCOUNT, [self.pk])[self.pk], Counter[int]()
+        for log in (record.log(ACCOUNT, self.pk, generation) for generation in record.generations):
+            for partition in range(log.partitions):
+                read = store.read_log(log, partition, 0, FOR_EVER_MS)
+                assert not read.is_incomplete
+                for (_, event), column in read.columns.items():
+                    ids = store.ids_in_log(log, partition, set(column.visitors.tolist()))
+                    found.update(EVENTS * int(ids[visitor]) + int(event) for visitor in column.visitors.tolist())
+        return found
 
     def _below(self, store: Store) -> list[str]:
         return store.pks(ACCOUNT, (self.pk,))

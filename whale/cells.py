@@ -26,7 +26,7 @@ Name = tuple[str, int]
 class Tally:
     """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
 
-    of: as whose it is kept, where that is not its publisher.
+    of: as whose it is kept, where that is not its publisher.  to_log: how many of the hits belong in logs of visitors.
     Its name is remembered for ever where it is lasting, else for the age a spool may have, for `kept_s` where that is longer,
     and a day.
     """
@@ -38,6 +38,7 @@ class Tally:
     lasting: bool = False
     kept_s: float = 0.0
     of: str = ""
+    to_log: int = 0
 
     @property
     def publisher(self) -> str:

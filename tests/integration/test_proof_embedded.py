@@ -23,6 +23,8 @@ from tests.servers import RedisServer, find_redis_62, wait_until
 from whale.store.redis import connect
 
 SHARDS = 4
+LOGS = {"visitor_log": 1, "site_partitions": 3, "log_tail_records": 64}
+"""Each hit is one of a site, so that it is logged, too; tails are packed every few seconds."""
 
 
 @pytest.fixture(
@@ -37,7 +39,7 @@ def running(
     folder, version = tmp_path_factory.mktemp("embedded"), request.param
     with (
         RedisServer(find_redis_62()) as redis,
-        Farm(folder, redis, None, shards=SHARDS, message_version=version) as farm,
+        Farm(folder, redis, None, shards=SHARDS, message_version=version, **LOGS) as farm,
     ):
         yield farm
 
@@ -58,7 +60,9 @@ def test_hailwail_killed_at_random_moments(farm: Farm, unique: str) -> None:
     kill_at_random_moments(farm, farm.hailwail, unique)
 
 
-@pytest.mark.parametrize("fault", ["before-apply:3", "between-shards:3", "after-apply:3"])
+@pytest.mark.parametrize(
+    "fault", ["before-apply:3", "between-shards:3", "before-log:3", "among-logs:3", "before-pack:2", "after-apply:3"]
+)
 def test_hailwail_killed_at_an_exact_place(farm: Farm, unique: str, fault: str) -> None:
     kill_at_an_exact_place(farm, farm.hailwail, fault, unique)
 
@@ -162,7 +166,7 @@ def numbers_in(body: bytes, pk: str) -> list[int]:
 
 
 def test_an_older_aof_under_a_running_hailwail(redis_62: RedisServer, unique: str, tmp_path: Path) -> None:
-    with RedisServer(find_redis_62()) as redis, Farm(tmp_path, redis, None, shards=SHARDS) as farm:
+    with RedisServer(find_redis_62()) as redis, Farm(tmp_path, redis, None, shards=SHARDS, **LOGS) as farm:
         put_back_an_older_aof(farm, farm.hailwail, unique)
 
 

@@ -26,6 +26,8 @@ from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 
 ANSWERED_S = 1.0  # promised are 0.25 s, beside the work of a busy test machine
 SHARDS = 4
+LOGS = {"visitor_log": 1, "site_partitions": 3, "log_tail_records": 64}
+"""Each hit is one of a site, so that it is logged, too; tails are packed every few seconds."""
 
 
 @pytest.fixture(
@@ -42,7 +44,8 @@ def running(
     """One farm for all scenarios, on a Redis of its own."""
     folder, queue = tmp_path_factory.mktemp("farm"), f"proof-{secrets.token_hex(4)}"
     version = request.param
-    with RedisServer() as redis, Farm(folder, redis, rabbitmq, queue, shards=SHARDS, message_version=version) as farm:
+    settings = {"shards": SHARDS, "message_version": version, **LOGS}
+    with RedisServer() as redis, Farm(folder, redis, rabbitmq, queue, **settings) as farm:
         yield farm
 
 
@@ -84,7 +87,16 @@ def test_a_worker_killed_at_random_moments(farm: Farm, unique: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", ["before-apply:2", "between-shards:2", "in-flight:2", "after-apply:2", "before-ack:9"]
+    "fault",
+    [
+        "before-apply:2",
+        "between-shards:2",
+        "in-flight:2",
+        "before-log:2",
+        "among-logs:2",
+        "after-apply:2",
+        "before-ack:9",
+    ],
 )
 def test_a_worker_killed_at_an_exact_place(farm: Farm, unique: str, fault: str) -> None:
     kill_at_an_exact_place(farm, farm.worker, fault, unique)
@@ -302,7 +314,7 @@ def test_undecodable_messages_are_set_aside_and_their_neighbours_counted(
 
 
 def test_an_older_aof_under_a_running_worker(rabbitmq: RabbitMQ, unique: str, tmp_path: Path) -> None:
-    with RedisServer() as redis, Farm(tmp_path, redis, rabbitmq, unique, shards=SHARDS) as farm:
+    with RedisServer() as redis, Farm(tmp_path, redis, rabbitmq, unique, shards=SHARDS, **LOGS) as farm:
         put_back_an_older_aof(farm, farm.worker, unique)
         rabbitmq.delete(unique, f"{unique}.dead")
 

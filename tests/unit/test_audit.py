@@ -165,6 +165,10 @@ def test_json_has_every_number(store: MemoryStore, settings: Settings) -> None:
         "spooled": 0,
         "dead_lettered": 0,
         "missing": 0,
+        "to_log": 0,
+        "logged": 0,
+        "not_logged": {},
+        "missing_in_log": 0,
     }
     assert json.loads(json.dumps(as_json(close(store, "default", Found())))) == {
         "closes": True,

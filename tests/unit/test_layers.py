@@ -63,6 +63,7 @@ PURE = {
     "whale/commands/mapping.py",
     "whale/commands/shop.py",
     "whale/count/resets.py",
+    "whale/count/said.py",
     "whale/count/sections.py",
     "whale/count/taken.py",
     "whale/count/tallies.py",
@@ -86,6 +87,7 @@ PURE = {
     "whale/visitors/entries.py",
     "whale/visitors/identity.py",
     "whale/visitors/parts.py",
+    "whale/visitors/record.py",
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
 EDGES = {
@@ -115,6 +117,7 @@ EDGES = {
     "whale/count/direct.py": "the name of a publisher",
     "whale/count/hailwail.py": "waiting for files; how old they are",
     "whale/commands/importer.py": "how fast it goes; waiting for the other side",
+    "whale/count/visitor_log.py": "how long records of sites are remembered",
     "whale/count/witness.py": "how often the spy is told",
     "whale/count/worker.py": "waiting for the store",
     "whale/decide/trials.py": "the name of a publisher",
@@ -127,9 +130,10 @@ EDGES = {
     "whale/live/web.py": "how long a stream lasts; the clock of tokens; the name of a process",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
-    "whale/store/events.py": "the store's own clock, as Redis has one",
+    "whale/store/events.py": "the store's own clock, as Redis has one; names and secrets of logs",
     "whale/store/redis/compaction.py": "words of tails and indexes; names of parts",
     "whale/store/redis/events.py": "words of tails",
+    "whale/store/redis/site_logs.py": "names and secrets of logs",
     "whale/store/redis/changes.py": "tokens and generations of dictionaries",
     "whale/store/redis/numbers.py": "tokens of dictionaries",
     "whale/store/redis/sweep.py": "tokens of dictionaries",

@@ -52,7 +52,9 @@ class Opened:
         self.settings: Settings = with_redis(load(os.environ))
         self.store: AccountStore = connect(self.settings)
         self.now = time.time()
-        self.managing = Managing(self.store, self.now, secrets.token_bytes, _who())
+        self.managing = Managing(
+            self.store, self.now, secrets.token_bytes, _who(), keeps_logs=self.settings.visitor_log
+        )
 
 
 def _who() -> str:

@@ -218,7 +218,7 @@ class ToStore:
     verb = "counted"
 
     def __init__(self, store: BlocksStore, settings: Settings):
-        self._store = store
+        self._store, self._keeps_log = store, settings.visitor_log
         self._applier = Applier(self._store, settings)
         self.known = 0
 
@@ -226,7 +226,7 @@ class ToStore:
         messages = [decode_message(body) for body in bodies]
         known = known_of(self._store, messages)
         names = {message.name for message in known}
-        if self._store.shards == 1:  # else another shard may still be due
+        if self._store.shards == 1 and not self._keeps_log:  # else another shard, or the log, may still be due
             messages = [message for message in messages if message.name not in names]
         self._applier.apply(messages, now)
         self.known += sum(len(message.hits) for message in known)

@@ -3,7 +3,7 @@
 Promise: when `apply` returns, every hit of these messages is counted, or dropped for a counted reason, exactly once, however often
 and in whatever company the messages come again. When it raises Unavailable nothing is known: apply the same messages again.
 
-    claim(ids) → gather: coalesce(hits) → denormalize → store.send(batches) → settle
+    claim(ids) → gather: coalesce(hits) → denormalize → store.send(batches) → settle → log of visitors (visitor_log.py)
 
 The store works on a group of messages while the next one is made ready: each is settled after the next was sent, or at once where
 none waits.
@@ -38,14 +38,19 @@ from whale.cells import Batch, Name, Settle
 from whale.count.denormalize import Branches, Placed
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
+from whale.count.said import ToLog
 from whale.count.standing import Standing
+from whale.count.visitor_log import VisitorLog
 from whale.count.witness import Witness
 from whale.errors import Interrupted, Refused, Unavailable
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.aside import Aside, Illegible
 from whale.store.contract.batches import Batches
+from whale.store.contract.events import Events
+from whale.store.contract.identities import Identities
 from whale.store.contract.ids import Ids
 from whale.store.contract.live import Live
+from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
 
 MAX_MESSAGES = 2000
@@ -66,9 +71,11 @@ _Places = dict[_Part, Sequence[Placed]]
 """Of each message the branches of its hits."""
 _LeftOut = dict[_Part, dict[int, Reason]]
 """Of each message the positions of hits that do not count, and why."""
+_ToLog = Mapping[_Part, Sequence[ToLog]]
+"""Of each message what belongs in logs of visitors."""
 
 
-class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Protocol):
+class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Events, Identities, SiteLogs, Protocol):
     """All that an applier asks of a store."""
 
 
@@ -79,6 +86,7 @@ class Applier:
         """standing: which accounts and keys there are; None: all that are named."""
         self._store, self._settings, self._standing = store, settings, standing
         self.witness = Witness(store, spy=settings.spy)
+        self._log = VisitorLog(store, settings) if settings.visitor_log else None
         self._room = Room("branches", settings.branches_mb * MEGABYTE)
         self._branches: dict[str, Branches] = {}  # by account: a store notes on a branch where its cells are
         self._most_bytes = settings.apply_max_mb * MEGABYTE
@@ -89,7 +97,8 @@ class Applier:
         self._relief_at = 0.0
 
     def sweep(self, now: float) -> float:
-        """Frees some of what resets and removed accounts left, when it is time for that: a small step. Seconds until the next one.
+        """Frees some of what resets and removed accounts left, and packs what was logged, when it is time for that: a small step.
+        Seconds until the next one.
 
         It also notes which keys were used. Where nothing was applied for REST_S, also forgets all that the next hits will tell again.
         """
@@ -104,6 +113,7 @@ class Applier:
                     self._standing.note_uses()
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
                 busy |= self._store.free_accounts(now)
+                busy |= bool(self._log and self._log.pack())
             except Unavailable:
                 busy = False
             except Exception:  # applying goes on
@@ -192,11 +202,15 @@ class Applier:
                 count, places, left_out = self._placed(wholes, now)
                 some, wholes = wholes[:count], wholes[count:]
                 self._leave_out_duplicates(some, left_out, now)
+                to_log = self._to_log(some, left_out)
             while some:
                 with steady:
-                    going = self._send_some(some, places, left_out, now, steady)
+                    going = self._send_some(some, places, left_out, to_log, now, steady)
                 some = some[len(going.wholes) :]
                 yield going
+
+    def _to_log(self, wholes: Sequence[_Whole], left_out: _LeftOut) -> _ToLog:
+        return self._log.to_log([message for whole in wholes for message in whole], left_out) if self._log else {}
 
     def _branches_of(self, account: str) -> Branches:
         found = self._branches.get(account)
@@ -209,14 +223,15 @@ class Applier:
         wholes: Sequence[_Whole],
         places: _Places,
         left_out: _LeftOut,
+        to_log: _ToLog,
         now: float,
         steady: AbstractContextManager[None],
     ) -> "Going":
         """Sends the first of the messages, as many as one apply may hold."""
-        count, gatherings = self._gatherings(wholes, places, left_out, is_bounded=True)
+        count, gatherings = self._gatherings(wholes, places, left_out, to_log, is_bounded=True)
         lost = {account: gathering.left_out for account, gathering in gatherings.items()}
         self._sent = self._store.send(self._batches(gatherings, now), now)
-        return Going(wholes[:count], places, left_out, now, steady, lost, self._sent)
+        return Going(wholes[:count], places, left_out, to_log, now, steady, lost, self._sent)
 
     def settle(self, going: "Going") -> None:
         """Returns when they are counted; raises Unavailable. Once."""
@@ -241,7 +256,7 @@ class Applier:
                     raise Unavailable(
                         f"the store: numbers or resets changed {MOST_CHANGES} times while some hits were applied"
                     )
-                _, gatherings = self._gatherings(wholes, places, left_out)
+                _, gatherings = self._gatherings(wholes, places, left_out, going.to_log)
                 for account, gathering in gatherings.items():
                     lost[account] |= gathering.left_out
                 more = self._store.send(self._batches(gatherings, now, {shard}), now)().get(shard)
@@ -249,6 +264,8 @@ class Applier:
                     break
                 seen = more
                 wholes = [whole for whole in wholes if whole[0].mark not in seen]
+        if self._log and going.to_log:
+            self._log.add([message for whole in going.wholes for message in whole], going.to_log)
         told: dict[str, list[Message]] = {}
         for message in (message for whole in going.wholes for message in whole):
             told.setdefault(message.account, []).append(message)
@@ -256,7 +273,12 @@ class Applier:
             self.witness.saw(account, messages, lost[account], now)
 
     def _gatherings(
-        self, wholes: Sequence[_Whole], places: _Places, left_out: _LeftOut, is_bounded: bool = False
+        self,
+        wholes: Sequence[_Whole],
+        places: _Places,
+        left_out: _LeftOut,
+        to_log: _ToLog,
+        is_bounded: bool = False,
     ) -> tuple[int, dict[str, Gathering]]:
         """How many messages were gathered, by account. is_bounded: the first ones only, as many as fit."""
         found: dict[str, Gathering] = {}
@@ -267,7 +289,8 @@ class Applier:
                 account = message.account
                 if account not in found:
                     found[account] = Gathering(self._settings, self._branches_of(account), self._store.resets(account))
-                found[account].take(message, places[message.part], left_out.get(message.part, {}))
+                hits_to_log = sum(len(each.hits) for each in to_log.get(message.part, ()))
+                found[account].take(message, places[message.part], left_out.get(message.part, {}), hits_to_log)
             if is_bounded:
                 cells = sum(gathering.cells for gathering in found.values())
                 held = cells * periods * CELL_BYTES + self._room.held - held_before
@@ -344,6 +367,7 @@ class Going:
     wholes: Sequence[_Whole]
     places: _Places
     left_out: _LeftOut
+    to_log: _ToLog
     now: float
     steady: AbstractContextManager[None]
     lost: dict[str, dict[Name, Mapping[int, Reason]]]

@@ -37,7 +37,7 @@ class Gathering:
     def size(self) -> int:
         return sum(gatherer.size for gatherer in self._gatherers)
 
-    def take(self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason]) -> None:
+    def take(self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason], to_log: int = 0) -> None:
         later = tuple(reset for reset in self._resets if message.at < reset.at_ms) if message.at < self._newest else ()
         older = self._older.setdefault(later, Older(self._branches, later)) if later else None
         if older:
@@ -46,7 +46,7 @@ class Gathering:
             left_out = {**left_out, **dict.fromkeys(gone, Reason.RESET)}
         if left_out:
             self.left_out[message.name] = left_out
-        taken = Taken(message, places, older or self._branches, left_out)
+        taken = Taken(message, places, older or self._branches, left_out, to_log)
         for gatherer in self._gatherers:
             gatherer.take(taken)
 

@@ -12,12 +12,16 @@ from whale.count.denormalize import BranchesBelow, Placed
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """places: of each hit its branches.  branches: gives those below them.  left_out: positions of hits that do not count, and why."""
+    """places: of each hit its branches.  branches: gives those below them.  left_out: positions of hits that do not count, and why.
+
+    to_log: how many of its hits belong in logs of visitors.
+    """
 
     message: Message
     places: Sequence[Placed]
     branches: BranchesBelow
     left_out: Mapping[int, Reason]
+    to_log: int = 0
 
 
 class Gatherer(Protocol):

@@ -28,7 +28,15 @@ class Tallies:
                 return
         dropped = Counter[str](taken.left_out.values())
         self._tallies.append(
-            Tally(message.mark, message.total, len(message.hits), dropped, message.lasting, message.kept_s)
+            Tally(
+                message.mark,
+                message.total,
+                len(message.hits),
+                dropped,
+                message.lasting,
+                message.kept_s,
+                to_log=taken.to_log,
+            )
         )
 
     def fill(self, batch: Batch, zone: str, now: float) -> Batch:

@@ -1,6 +1,7 @@
 """Closing the sums: says of every accepted hit where it is, for `hailwhale audit` and GET /health.json.
 
     accepted = counted + duplicate + dropped + in flight + spooled + dead-lettered
+    to log   = logged + not logged
 
 accepted: the largest running total that a message of a publisher carries, of those that the store counted, that lie in
 this machine's spool and in the dead-letter queue. A message may be in several of these places at once, since each keeps
@@ -8,6 +9,9 @@ it until the next has it: what the store has seen is counted, what else lies in 
 in flight: what is missing while the queue is not empty; RabbitMQ is not asked what is in it. So hits of a publisher of
 which nothing has arrived anywhere yet are not known here. Hits of accounts that do not exist are in the account `default` as those of a
 publisher NOBODY: they are known where they were dropped, and nowhere before. Publishers are remembered for a week after their last hit.
+
+to log: hits that belong in logs of visitors, as they were counted. Each is logged after it was counted, or not, for a counted reason. Of a
+message that was cut off between, before its site's log began anew, a hit may be on both sides: then less was to be logged.
 
 It only reads. Dead messages are looked at and put back, which RabbitMQ counts as a delivery.
 """
@@ -23,6 +27,7 @@ from hail.message import NOBODY, BadMessage, Envelope, Mark
 from hail.settings import Settings
 from hail.spool import SpoolFolder
 from whale.health.queues import Queues
+from whale.store.contract.events import LOGGED, RECORDS, Events
 from whale.store.contract.faults import Faults
 from whale.store.contract.tallies import Tallies
 
@@ -32,7 +37,10 @@ STILL_S = 1.5
 
 @dataclass
 class Line:
-    """One publisher, or all: where its hits are. dropped: by reason, without duplicates."""
+    """One publisher, or all: where its hits are. dropped: by reason, without duplicates.
+
+    to_log: those that belong in logs of visitors.  not_logged: of these, by reason.
+    """
 
     publisher: str
     accepted: int = 0
@@ -42,6 +50,14 @@ class Line:
     in_flight: int = 0
     spooled: int = 0
     dead_lettered: int = 0
+    to_log: int = 0
+    logged: int = 0
+    not_logged: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def missing_in_log(self) -> int:
+        """0 when it closes."""
+        return max(0, self.to_log - self.logged - sum(self.not_logged.values()))
 
     @property
     def missing(self) -> int:
@@ -98,6 +114,10 @@ class Audit:
             sums.in_flight += line.in_flight
             sums.spooled += line.spooled
             sums.dead_lettered += line.dead_lettered
+            sums.to_log += line.to_log
+            sums.logged += line.logged
+            for reason, count in line.not_logged.items():
+                sums.not_logged[reason] = sums.not_logged.get(reason, 0) + count
         return sums
 
     @property
@@ -110,8 +130,13 @@ class Audit:
     def closes(self) -> bool:
         return not (self.evicted or self.lacking or any(line.missing for line in self.lines))
 
+    @property
+    def log_closes(self) -> bool:
+        """For a moment it does not, while what was counted is logged."""
+        return not any(line.missing_in_log for line in self.lines)
 
-class AuditStore(Tallies, Faults, Protocol):
+
+class AuditStore(Tallies, Faults, Events, Protocol):
     """All that an audit asks of a store."""
 
 
@@ -138,6 +163,11 @@ def close(store: AuditStore, account: str, found: Found) -> Audit:
         line.dropped = dict(known.dropped)
         line.duplicate = line.dropped.pop(Reason.DUPLICATE, 0)
         line.counted = known.hits - sum(known.dropped.values())
+        line.to_log = known.to_log
+    for publisher, tally in store.log_tallies(account, [each for each in lines if lines[each].to_log]).items():
+        line = lines[publisher]
+        line.logged = tally.get(LOGGED, 0)
+        line.not_logged = {reason: count for reason, count in tally.items() if reason not in (LOGGED, RECORDS)}
     for publisher, line in lines.items():
         line.spooled, line.dead_lettered = spooled.get(publisher, 0), dead.get(publisher, 0)
         if found.queued:
@@ -204,7 +234,7 @@ def audit(store: AuditStore, account: str, look: Callable[[], Found], wait_s: fl
             before, since = done.whole, time.monotonic()
         # RabbitMQ does not count what workers hold: with it, the sums must stand still for a while
         still = done.queued is None or time.monotonic() - since >= STILL_S
-        settled = done.closes and still and not done.queued and not done.whole.in_flight
+        settled = done.closes and done.log_closes and still and not done.queued and not done.whole.in_flight
         if settled or time.monotonic() > deadline:
             return done
         time.sleep(POLL_S)
@@ -212,10 +242,10 @@ def audit(store: AuditStore, account: str, look: Callable[[], Found], wait_s: fl
 
 def as_json(done: Audit) -> dict[str, Any]:
     def row(line: Line) -> dict[str, Any]:
-        return {**asdict(line), "missing": line.missing}
+        return {**asdict(line), "missing": line.missing, "missing_in_log": line.missing_in_log}
 
     return {
-        "closes": done.closes,
+        "closes": done.closes and done.log_closes,
         "all": row(done.whole),
         "publishers": [row(line) for line in done.lines],
         "queued_messages": done.queued,

@@ -26,6 +26,7 @@ from whale.health.audit import Audit, Look, close
 from whale.health.lag import Pace, spool_lag_s
 from whale.health.probe import Probe, Unknown
 from whale.health.queues import Queues
+from whale.store.contract.events import Events
 from whale.store.contract.faults import Faults
 from whale.store.contract.server import Server
 from whale.store.contract.tallies import Tallies
@@ -34,7 +35,7 @@ WAIT_S = 2.0
 MOST_SPOOLED = 16 * MEGABYTE  # bytes of a spool that is read for the audit, some ten times that in memory
 
 
-class HealthStore(Tallies, Faults, Server, Protocol):
+class HealthStore(Tallies, Faults, Events, Server, Protocol):
     """All that is asked of a store."""
 
 

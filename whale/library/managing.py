@@ -37,20 +37,31 @@ from whale.accounts import (
 from whale.errors import CallerError, Conflict, NotFound
 from whale.store.contract.accounts import KINDS, Accounts, Entry, account_of, name_of
 from whale.store.contract.directory import MOST_ACTS, Directory
+from whale.store.contract.site_logs import SiteLogs
 
 TRIES = 10
 """How often a random id is drawn anew where it is taken."""
 
 
-class AccountStore(Accounts, Directory, Protocol):
+class AccountStore(Accounts, Directory, SiteLogs, Protocol):
     """All that managing asks of a store."""
 
 
 class Managing:
-    """For one admin at one time. now: seconds.  draw: gives that many random bytes.  who: for the journal."""
+    """For one admin at one time. now: seconds.  draw: gives that many random bytes.  who: for the journal.
 
-    def __init__(self, store: AccountStore, now: float, draw: Callable[[int], bytes], who: str = ""):
-        self._store, self._now, self._draw, self.who = store, now, draw, who
+    keeps_logs: whether sites have logs of visitors.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        now: float,
+        draw: Callable[[int], bytes],
+        who: str = "",
+        keeps_logs: bool = False,
+    ):
+        self._store, self._now, self._draw, self.who, self._keeps_logs = store, now, draw, who, keeps_logs
 
     # Accounts
 
@@ -138,11 +149,13 @@ class Managing:
     def add_site(self, site: Site, max_name_bytes: int) -> Site:
         checked = check_site(site, max_name_bytes)
         self._add(checked)
+        self._log(checked)
         return checked
 
     def change_site(self, site: Site, new: Site, max_name_bytes: int) -> Site:
         checked = check_site(new, max_name_bytes)
         self._change(site, checked)
+        self._log(checked)
         return checked
 
     def remove_site(self, account: Account, site: Site) -> None:
@@ -150,7 +163,13 @@ class Managing:
         for key in self._store.keys(account.id):
             if key.site == site.pk and key.standing(self._now) == "good":
                 raise Conflict(f"key {key.id} opens the site {shown(site.pk)}: remove the key first", "site")
+        self._store.end_log(account.id, site.pk)
         self._remove(site)
+        self._store.end_log(account.id, site.pk)  # who logs may have begun another one meanwhile
+
+    def _log(self, site: Site) -> None:
+        if self._keeps_logs:
+            self._store.begin_log(site)
 
     # Keys
 

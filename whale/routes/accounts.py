@@ -46,7 +46,8 @@ class AccountRoutes(OfCaller):
     def _begun(self) -> tuple[Managing, Account]:
         """Managing, and the caller's account; raises NotFound where it is gone."""
         caller = self._door.caller
-        managing = Managing(self._whale.store, self._whale.clock(), self._draw)
+        keeps_logs = self._door.settings.visitor_log
+        managing = Managing(self._whale.store, self._whale.clock(), self._draw, keeps_logs=keeps_logs)
         account = managing.account_with(caller.account)
         key = f"key {caller.key}" if caller.key else "an admin key"
         managing.who = f"{key if caller.user is None else full_name(account, caller.user)} over HTTP"

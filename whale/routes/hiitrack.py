@@ -175,7 +175,8 @@ class HiiTrackRoutes:
         """What answers those alone who may. names: of its fields."""
 
         def admitted(said: Said, body: bytes, user: str, bucket: str = "") -> Any:
-            managing = Managing(self._whale.store, self._whale.clock(), self._draw)
+            keeps_logs = self._door.settings.visitor_log
+            managing = Managing(self._whale.store, self._whale.clock(), self._draw, keeps_logs=keeps_logs)
             account = self._logins.account_now(user)
             is_script = bool(said.callback) and right.methods == access.GET
             caller = self._by_key(right, managing, account, bucket, is_script)

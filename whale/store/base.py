@@ -30,6 +30,7 @@ from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
 from whale.store.contract.server import Server
+from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
 from whale.store.contract.tallies import Tallies
 from whale.store.contract.timeline import Timeline
@@ -54,6 +55,7 @@ class Store(
     Directory,
     Events,
     Identities,
+    SiteLogs,
     Server,
     Protocol,
 ):

@@ -1,14 +1,16 @@
 """The reference of the visitor log: plain dicts, every rule of contract/events.py in its simplest form."""
 
+import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from hail.message import Mark
-from hail.settings import DAY
+from hail.settings import DAY, Settings
+from whale.accounts import Site
 from whale.period import day_of
 from whale.store.contract.events import (
     LATEST_S,
@@ -20,8 +22,10 @@ from whale.store.contract.events import (
     Said,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
+from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
+from whale.visitors.record import LogRecord, begun, ended
 
 Place = tuple[str, str, str, int]
 """Account, site, generation, partition."""
@@ -34,8 +38,9 @@ def place_of(log: SiteLog, partition: int) -> Place:
 class MemoryEvents:
     """For many threads. zone: of an account.  clock: the store's own."""
 
-    def __init__(self, zone: Callable[[str], str], clock: Callable[[], float] = time.time):
-        self._zone, self._clock = zone, clock
+    def __init__(self, settings: Settings, zone: Callable[[str], str], clock: Callable[[], float] = time.time):
+        self._settings, self._zone, self._clock = settings, zone, clock
+        self._records: dict[tuple[str, str], LogRecord] = {}  # by account and site
         self._lock = threading.RLock()
         self._partitions: dict[Place, _Partition] = {}
         self._seen: set[Mark] = set()
@@ -54,6 +59,7 @@ class MemoryEvents:
         """All that its logs hold; of messages alone it stays known that they were."""
         with self._lock:
             self._partitions = {place: each for place, each in self._partitions.items() if place[0] != account}
+            self._records = {place: each for place, each in self._records.items() if place[0] != account}
             self._tallies = {key: tally for key, tally in self._tallies.items() if key[0] != account}
 
     def _log(self, entry: Entry, caps: Caps, now: float) -> None:
@@ -131,6 +137,26 @@ class MemoryEvents:
 
     def purge_log(self, log: SiteLog, partition: int) -> bool:
         return False
+
+    def log_records(self, account: str, sites: Collection[str]) -> dict[str, LogRecord]:
+        with self._lock:
+            return {site: self._records[account, site] for site in sites if (account, site) in self._records}
+
+    def begin_log(self, site: Site, after_ms: int = HOLDS_AFTER_MS) -> LogRecord:
+        with self._lock:
+            place, since_ms = (site.account, site.pk), int(self._clock() * 1000) + after_ms
+            partitions, days = self._settings.site_partitions, self._settings.visitor_kept_days
+            name, secret = secrets.token_hex(NAME_BYTES), secrets.token_hex(SECRET_BYTES)
+            self._records[place] = begun(self._records.get(place), site, partitions, days, since_ms, name, secret)
+            return self._records[place]
+
+    def end_log(self, account: str, site: str, after_ms: int = HOLDS_AFTER_MS) -> None:
+        with self._lock:
+            if record := self._records.get((account, site)):
+                self._records[account, site] = ended(record, int(self._clock() * 1000) + after_ms)
+
+    def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
+        return {log: self.aliases(log, hashes) for log, hashes in asked.items()}
 
     def _standing(self, log: SiteLog, hash_: bytes) -> Standing:
         return self.partition(log, log.partition_of(hash_)).standing(hash_, log.period_s, self._clock())

@@ -235,11 +235,12 @@ class MemoryStore:
         self.directory_since = book.directory_since
         self.note_uses, self.last_uses = book.note_uses, book.last_uses
         self.write_act, self.journal = book.write_act, book.journal
-        events = self.events = MemoryEvents(self.zone)
+        events = self.events = MemoryEvents(settings, self.zone)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
         self.compact_log, self.read_log = events.compact_log, events.read_log
-        self.identify, self.aliases = events.identify, events.aliases
+        self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
+        self.log_records, self.begin_log, self.end_log = events.log_records, events.begin_log, events.end_log
 
     def _free(self, account: str) -> None:
         """All that an account has counted; of messages alone it stays known that they were."""
@@ -639,7 +640,8 @@ class MemoryStore:
                 for reason, count in tally.dropped.items():
                     dropped[reason] = dropped.get(reason, 0) + count
             hits = sum(tally.hits for tally in mine)
-            found.append(PublisherAudit(publisher, len(mine), hits, last.seq, last.total, dropped))
+            to_log = sum(tally.to_log for tally in mine)
+            found.append(PublisherAudit(publisher, len(mine), hits, last.seq, last.total, dropped, to_log))
         return found
 
     def faults(self, account: str) -> dict[str, int]:

@@ -16,6 +16,9 @@ MOST_NUMBERS = 2**27
 LATEST_S = 31 * 86_400
 """How old a message may be that is logged: what it would have to be compared with is forgotten then."""
 
+LOGGED, RECORDS = "logged", "records"
+"""Words of a tally, beside reasons."""
+
 Said = tuple[str, str]
 """Kind and name: an event, or a property with all its values."""
 

@@ -1,6 +1,6 @@
 """Which ids are one visitor's."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from whale.visitors.entries import SiteLog
@@ -26,6 +26,9 @@ class Identities(Protocol):
 
     def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Sequence[Alias]]:
         """Those of these ids that are or were aliases. One is known for a period after it was asked for last, as a visitor is."""
+
+    def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
+        """`aliases` of several logs, in one round trip."""
 
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
         """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more.

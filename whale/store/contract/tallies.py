@@ -11,7 +11,8 @@ from hail.message import Mark
 class PublisherAudit:
     """Sums over the messages of one publisher that a store has counted.
 
-    total: the running total that its message `last_seq`, the latest seen, carried: hits accepted up to then.
+    total: the running total that its message `last_seq`, the latest seen, carried: hits accepted up to then.  to_log: of the hits
+    those that belong in logs of visitors.
     """
 
     publisher: str
@@ -20,6 +21,7 @@ class PublisherAudit:
     last_seq: int
     total: int
     dropped: Mapping[str, int]
+    to_log: int = 0
 
 
 class Tallies(Protocol):

@@ -4,7 +4,7 @@
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
                             └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep,
-                                  accounts, directory, events, identities, compaction, log_reader
+                                  accounts, directory, events, identities, compaction, log_reader, site_logs
 
 A part holds those that it needs; none is another one.
 """
@@ -41,6 +41,7 @@ from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
 from whale.store.redis.reader import Reader
 from whale.store.redis.refusals import lacks_right
+from whale.store.redis.site_logs import SiteLogs
 from whale.store.redis.spy import Spy
 from whale.store.redis.sweep import Sweepers
 from whale.store.redis.tallies import Tallies
@@ -150,8 +151,10 @@ class RedisStore:
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         self.read_log = LogReader(database).read_log
         identities = Identities(database)
-        self.identify, self.aliases = identities.identify, identities.aliases
+        self.identify, self.aliases, self.aliases_of = identities.identify, identities.aliases, identities.aliases_of
         self.erase_visitor = identities.erase_visitor
+        site_logs = SiteLogs(database)
+        self.log_records, self.begin_log, self.end_log = site_logs.log_records, site_logs.begin_log, site_logs.end_log
 
     @reachable
     def check(self) -> None:

@@ -15,6 +15,7 @@ from whale.store.redis.log_calls import NO_DAY, Day, ShardCall, groups
 from whale.visitors.entries import Entry, SiteLog
 
 RECORD_BYTES, CHUNK = 14, 960
+AT_ONCE = 1000  # reads of one packet
 
 
 class Events:
@@ -94,16 +95,19 @@ class Events:
 
     @reachable
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
-        keys, found = self._database.keys(account), dict[str, dict[str, int]]()
-        for publisher in publishers:
-            tally: dict[str, int] = {}
+        keys, shards = self._database.keys(account), range(self._database.shards)
+        found: dict[str, dict[str, int]] = {publisher: {} for publisher in publishers}
+        places = [(publisher, keys.log_tally(shard, publisher)) for publisher in found for shard in shards]
+        for first in range(0, len(places), AT_ONCE):
+            some = places[first : first + AT_ONCE]
             with self._client.pipeline(transaction=False) as pipe:
-                for shard in range(self._database.shards):
-                    pipe.hgetall(keys.log_tally(shard, publisher))
-                for of_shard in pipe.execute():
-                    for word, count in of_shard.items():
-                        tally[word.decode()] = tally.get(word.decode(), 0) + int(count)
-            found[publisher] = tally
+                for _, key in some:
+                    pipe.hgetall(key)
+                answers = pipe.execute()
+            for (publisher, _), of_shard in zip(some, answers, strict=True):
+                tally = found[publisher]
+                for word, count in of_shard.items():
+                    tally[word.decode()] = tally.get(word.decode(), 0) + int(count)
         return found
 
 

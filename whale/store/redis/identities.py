@@ -4,7 +4,7 @@ To join two, the visitor's row gets the alias first, then the alias gets its own
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
@@ -28,7 +28,14 @@ class Identities:
 
     @reachable
     def aliases(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, Sequence[Alias]]:
-        return {hash_: each.spans for hash_, each in self._standings(log, [*hashes]).items() if each.spans}
+        return self.aliases_of({log: hashes})[log]
+
+    @reachable
+    def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
+        return {
+            log: {hash_: each.spans for hash_, each in standings.items() if each.spans}
+            for log, standings in self._standings_of(asked).items()
+        }
 
     @reachable
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
@@ -72,20 +79,22 @@ class Identities:
         return OTHER_KNOWN
 
     def _standings(self, log: SiteLog, hashes: Sequence[bytes]) -> dict[bytes, Standing]:
+        return self._standings_of({log: hashes})[log]
+
+    def _standings_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Standing]]:
         """Of each id; all partitions are asked at once."""
-        mine: dict[int, list[bytes]] = {}
-        for hash_ in dict.fromkeys(hashes):
-            mine.setdefault(log.partition_of(hash_), []).append(hash_)
+        mine: dict[tuple[SiteLog, int], list[bytes]] = {}
+        for log, hashes in asked.items():
+            for hash_ in dict.fromkeys(hashes):
+                mine.setdefault((log, log.partition_of(hash_)), []).append(hash_)
         calls = [
             ([self._key(log, partition)], ["find", log.period_s or 0, *(hash_[:HASH] for hash_ in some)])
-            for partition, some in mine.items()
+            for (log, partition), some in mine.items()
         ]
-        answers = self._script.many(calls)
-        return {
-            hash_: _standing(row)
-            for some, rows in zip(mine.values(), answers, strict=True)
-            for hash_, row in zip(some, rows, strict=True)
-        }
+        found: dict[SiteLog, dict[bytes, Standing]] = {log: {} for log in asked}
+        for ((log, _), some), rows in zip(mine.items(), self._script.many(calls), strict=True):
+            found[log].update((hash_, _standing(row)) for hash_, row in zip(some, rows, strict=True))
+        return found
 
     def _ask(self, log: SiteLog, what: str, whose: bytes, *more: Any) -> bool:
         key = self._key(log, log.partition_of(whose))

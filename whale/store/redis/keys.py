@@ -55,6 +55,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
 | A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
 | A:{s}:notes:times | zset | their ids by ms | none |
+| A:{s}:sites | hash | records of the logs of sites: pk -> JSON, see whale/visitors/record.py; on the shard of the empty pk | none |
 | W = A:{s}:w:SITE:p | hash | a partition of a visitor log: see lua/log.lua | none |
 | W:f:G:i | hash | of period G: 8 bytes of a visitor's hash -> u32 number, u16 chunk of W:i where it is kept | a period after G |
 | W:i:G:j | string | chunk j: ids of 960 of G's visitors as they came: u32 number, length, id | as W:f |
@@ -260,6 +261,11 @@ class Keys:
         """Notes by id, and their ids by time."""
         shard, _ = self.pk(())
         return self._at(shard, "notes"), self._at(shard, "notes:times")
+
+    def site_logs(self) -> str:
+        """The records of the logs of sites."""
+        shard, _ = self.pk(())
+        return self._at(shard, "sites")
 
     def log(self, site: str, generation_: str, partition: int) -> tuple[int, str]:
         """Shard of a partition of a site's visitor log, and what its keys begin with. Partitions lie on shards in turn."""

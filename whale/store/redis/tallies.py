@@ -34,6 +34,14 @@ class Tallies:
                 }
                 if row:
                     found.append(
-                        PublisherAudit(publisher, row["messages"], row["hits"], row["seq"], row["total"], dropped)
+                        PublisherAudit(
+                            publisher,
+                            row["messages"],
+                            row["hits"],
+                            row["seq"],
+                            row["total"],
+                            dropped,
+                            row.get("to_log", 0),
+                        )
                     )
         return found

@@ -153,6 +153,8 @@ class Writer:
                 fields = ["messages", 1, "hits", tally.hits]
                 for reason, count in tally.dropped.items():
                     fields += (f"dropped.{reason}", count)
+                if tally.to_log:
+                    fields += ("to_log", tally.to_log)
                 homed.append((tally.publisher, tally.seq, tally.total, fields))
         names += (keys.publisher(publisher) for publisher, *_ in homed)
         names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))

@@ -1,0 +1,81 @@
+"""The record of a site's log: since when it is kept, under which secret, and how. Values and rules alone.
+
+A log has generations, one after the other: the first begins with the site, and another one where the site is made anew. Which one a hit
+belongs to follows from the time at which its message was accepted, so two deliveries of a message agree. A generation holds from a
+while after it was written, since whoever logs may not know of it before.
+"""
+
+from dataclasses import dataclass, replace
+
+from hail.settings import DAY
+from whale.accounts import Site
+from whale.visitors.entries import Hasher, SiteLog, hasher
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Of messages that were accepted from since_ms on, and before until_ms, if that is not None.
+
+    name: as it stands in keys, "" of the first.  secret: hex, under which ids of visitors become hashes.
+    """
+
+    name: str
+    secret: str
+    since_ms: int
+    until_ms: int | None = None
+
+    def holds(self, at_ms: int) -> bool:
+        return self.since_ms <= at_ms and (self.until_ms is None or at_ms < self.until_ms)
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """Of a site. partitions: never changes.  period_days: for how long at least a visitor is known."""
+
+    partitions: int
+    period_days: int
+    keep_days: int
+    keep_ids: bool
+    generations: tuple[Generation, ...]
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.generations) and self.generations[-1].until_ms is None
+
+    def generation(self, at_ms: int) -> Generation | None:
+        """The one that a message belongs to."""
+        return next((each for each in self.generations if each.holds(at_ms)), None)
+
+    def log(self, account: str, site: str, generation: Generation) -> SiteLog:
+        return SiteLog(
+            account,
+            site,
+            self.partitions,
+            self.period_days * DAY,
+            self.keep_days,
+            self.keep_ids,
+            generation=generation.name,
+        )
+
+
+def hasher_of(account: str, site: str, generation: Generation) -> Hasher:
+    return hasher(bytes.fromhex(generation.secret), account, site)
+
+
+def begun(
+    seen: LogRecord | None, site: Site, partitions: int, period_days: int, since_ms: int, name: str, secret: str
+) -> LogRecord:
+    """The record of a site that is there. name, secret: random, of the generation that begins where none is open."""
+    record = seen or LogRecord(partitions, period_days, site.keep_days, site.keep_ids, ())
+    if not record.is_open:
+        name = name if record.generations else ""
+        record = replace(record, generations=(*record.generations, Generation(name, secret, since_ms)))
+    return replace(record, keep_days=site.keep_days, keep_ids=site.keep_ids)
+
+
+def ended(record: LogRecord, until_ms: int) -> LogRecord:
+    """The record of a site that is gone."""
+    if not record.is_open:
+        return record
+    *before, last = record.generations
+    return replace(record, generations=(*before, replace(last, until_ms=max(until_ms, last.since_ms))))
