@@ -305,6 +305,9 @@ class Settings:
     max_property_values: int = setting(
         10_000, "values", "values of one property in a partition (at most 1,048,574); further ones are __other__"
     )
+    events_max_mb: float = setting(
+        1000.0, "MB", "memory that the logs of one account may take; hits of further events are counted, not logged"
+    )
     log_tail_records: int = setting(
         65_536, "records", "records of a partition that wait before a worker packs them (at most 65,536)"
     )

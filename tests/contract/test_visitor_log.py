@@ -66,6 +66,11 @@ class World:
     def apply(self, *messages: Message) -> None:
         self.applier.apply(messages, self.now_ms / 1000)
 
+    def later(self) -> None:
+        """As REMEMBERED_S later."""
+        assert self.applier._log
+        self.applier._log._known.clear()
+
     def logged(self, site: str = "shop") -> list[Record]:
         """Of all generations."""
         return logged_of(self.store, self.account, site)

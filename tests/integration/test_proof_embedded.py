@@ -5,7 +5,6 @@ scenario the load's book is compared with the store value by value and the audit
 """
 
 import json
-import os
 import shutil
 import subprocess
 from collections import Counter
@@ -86,23 +85,29 @@ def test_every_message_twice(farm: Farm, unique: str) -> None:
     farm.hailwail.start("twice")
     with farm.load(unique) as load:
         load.more(200)
-        copied = copy_spool(farm, f"{unique}-1")
+        copied = put_back(farm, kept_spool(farm), f"{unique}-1")
         load.more(200)
+    kept = kept_spool(farm)
     farm.settle(load)
-    copied |= copy_spool(farm, f"{unique}-2")  # all of it is counted
+    copied |= put_back(farm, kept, f"{unique}-2")  # all of it is counted
     wait_until(lambda: not copied & set(farm.spool.names()), what="the copies to be applied")
     farm.settle(load)
     farm.hailwail.kill9()
 
 
-def copy_spool(farm: Farm, name: str) -> set[str]:
-    """Copies of all files under other names, as if somebody had put a backup back; these names."""
-    made = set()
-    for each in farm.spool.names():
-        shutil.copy(farm.spool.path / each, farm.folder / "copy")
-        made.add(os.path.basename(shutil.move(farm.folder / "copy", farm.spool.path / f"{each}-{name}.spool")))
-    assert made
-    return made
+def kept_spool(farm: Farm) -> list[Path]:
+    """Copies of all files, outside of the spool."""
+    kept = [Path(shutil.copy(farm.spool.path / each, farm.folder / f"{each}.kept")) for each in farm.spool.names()]
+    assert kept
+    return kept
+
+
+def put_back(farm: Farm, kept: list[Path], name: str) -> set[str]:
+    """Puts them into the spool under other names, as if somebody had put a backup back; these names."""
+    names = {each: f"{each.stem}-{name}.spool" for each in kept}
+    for each, other in names.items():
+        shutil.move(each, farm.spool.path / other)
+    return set(names.values())
 
 
 def test_redis_killed_and_started_again(farm: Farm, unique: str) -> None:

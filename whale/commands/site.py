@@ -119,7 +119,7 @@ def change(account: str, pk: str, json_: bool, **given: Any) -> None:
 @yes_option
 @json_option
 def remove(account: str, pk: str, yes: bool, json_: bool) -> None:
-    """Remove the settings of a site. The counts of its pk stay."""
+    """Remove the settings of a site, and its visitor log. The counts of its pk stay."""
     opened = Opened()
     whose = opened.managing.account(account)
     site = opened.managing.site(whose, pk)

@@ -50,6 +50,7 @@ from whale.store.contract.events import Events
 from whale.store.contract.identities import Identities
 from whale.store.contract.ids import Ids
 from whale.store.contract.live import Live
+from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
 
@@ -75,7 +76,7 @@ _ToLog = Mapping[_Part, Sequence[ToLog]]
 """Of each message what belongs in logs of visitors."""
 
 
-class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Events, Identities, SiteLogs, Protocol):
+class CountingStore(Batches, Ids, Aside, Spy, Live, Accounts, Events, Identities, SiteLogs, LogSweep, Protocol):
     """All that an applier asks of a store."""
 
 
@@ -113,7 +114,7 @@ class Applier:
                     self._standing.note_uses()
                 busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
                 busy |= self._store.free_accounts(now)
-                busy |= bool(self._log and self._log.pack())
+                busy |= bool(self._log and self._log.sweep())
             except Unavailable:
                 busy = False
             except Exception:  # applying goes on

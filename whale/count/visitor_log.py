@@ -22,6 +22,7 @@ from whale.count.said import ToLog, entry, said_by, to_log
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.events import Caps, Events
 from whale.store.contract.identities import Identities
+from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.site_logs import SiteLogs
 from whale.visitors.entries import SiteLog
 from whale.visitors.record import LogRecord
@@ -35,7 +36,7 @@ Part = tuple[str, str, int]
 """Account, publisher, seq of a message."""
 
 
-class LogStore(Accounts, Events, Identities, SiteLogs, Protocol):
+class LogStore(Accounts, Events, Identities, SiteLogs, LogSweep, Protocol):
     """All that is asked of a store."""
 
 
@@ -87,10 +88,10 @@ class VisitorLog:
             elif records >= self._tail and place not in self._waiting:
                 self._waiting.append(place)
 
-    def pack(self) -> bool:
-        """Packs what waits in one partition, if there is one that is due; raises Unavailable."""
+    def sweep(self) -> bool:
+        """A step of packing what was logged, or of what is due for logs; False where there is nothing to do. Raises Unavailable."""
         if not self._waiting:
-            return False
+            return self._store.sweep_logs()
         self._store.compact_log(*self._waiting.popleft(), least=self._tail)
         return True
 

@@ -209,6 +209,8 @@ class Counting(Questions):
         self.store.kinds_of(self.account, [names])  # so that names are those of now, not those of a question before
         unknown = self.asking.unknown(names, [path])
         self.store.reset(self.account, names, path or None, now)
+        if len(names) == 1 and not path:
+            self.store.restart_log(self.account, names[0])
         self._direct_now()  # its thread frees the memory, where no worker does
         return unknown
 

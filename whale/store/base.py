@@ -29,6 +29,7 @@ from whale.store.contract.identities import Identities
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
+from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.server import Server
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
@@ -56,6 +57,7 @@ class Store(
     Events,
     Identities,
     SiteLogs,
+    LogSweep,
     Server,
     Protocol,
 ):

@@ -1,5 +1,6 @@
 """The reference of the visitor log: plain dicts, every rule of contract/events.py in its simplest form."""
 
+import math
 import secrets
 import threading
 import time
@@ -22,10 +23,13 @@ from whale.store.contract.events import (
     Said,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
+from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, VISITOR_BYTES
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
-from whale.visitors.record import LogRecord, begun, ended
+from whale.visitors.record import LogRecord, begun, ended, restarted, without
+
+RECORD_BYTES = 14
 
 Place = tuple[str, str, str, int]
 """Account, site, generation, partition."""
@@ -36,10 +40,16 @@ def place_of(log: SiteLog, partition: int) -> Place:
 
 
 class MemoryEvents:
-    """For many threads. zone: of an account.  clock: the store's own."""
+    """For many threads. zone, sites: of an account.  clock: the store's own."""
 
-    def __init__(self, settings: Settings, zone: Callable[[str], str], clock: Callable[[], float] = time.time):
-        self._settings, self._zone, self._clock = settings, zone, clock
+    def __init__(
+        self,
+        settings: Settings,
+        zone: Callable[[str], str],
+        sites: Callable[[str], list[Site]],
+        clock: Callable[[], float] = time.time,
+    ):
+        self._settings, self._zone, self._sites, self._clock = settings, zone, sites, clock
         self._records: dict[tuple[str, str], LogRecord] = {}  # by account and site
         self._lock = threading.RLock()
         self._partitions: dict[Place, _Partition] = {}
@@ -155,6 +165,47 @@ class MemoryEvents:
             if record := self._records.get((account, site)):
                 self._records[account, site] = ended(record, int(self._clock() * 1000) + after_ms)
 
+    def restart_log(self, account: str, site: str, after_ms: int = HOLDS_AFTER_MS) -> None:
+        with self._lock:
+            if record := self._records.get((account, site)):
+                name, secret = secrets.token_hex(NAME_BYTES), secrets.token_hex(SECRET_BYTES)
+                at_ms = int(self._clock() * 1000) + after_ms
+                self._records[account, site] = restarted(record, at_ms, name, secret)
+
+    def sweep_logs(self, later_s: float = 0.0) -> bool:
+        with self._lock:
+            now = self._clock() + later_s
+            for place in [*self._records]:
+                self._see_to(*place, now)
+            for account in {account for account, _ in self._records}:
+                mine = [each for place, each in self._partitions.items() if place[0] == account]
+                is_full = sum(each.size for each in mine) > self._settings.events_max_mb * 1_000_000
+                for each in mine:
+                    each.is_full = is_full
+        return False
+
+    def _see_to(self, account: str, site: str, now: float) -> None:
+        if self._settings.visitor_log and self._records[account, site].is_open:
+            entry = next((each for each in self._sites(account) if each.pk == site), None)
+            if entry:
+                self.begin_log(entry)
+            else:
+                self.end_log(account, site)
+        seen: LogRecord = self._records.pop((account, site))
+        record: LogRecord | None = seen
+        for generation in seen.generations:
+            end_s = math.inf if generation.until_ms is None else generation.until_ms / 1000 + ENDED_S
+            log = seen.log(account, site, generation)
+            for partition in range(log.partitions):
+                if now >= end_s:
+                    self._partitions.pop(place_of(log, partition), None)
+                else:
+                    self.partition(log, partition).forget_before(now - log.keep_days * DAY, now - LATEST_S)
+            if now >= end_s + LATEST_S:
+                record = record and without(record, generation)
+        if record:
+            self._records[account, site] = record
+
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
         return {log: self.aliases(log, hashes) for log, hashes in asked.items()}
 
@@ -188,6 +239,16 @@ class _Partition:
         self.values: dict[Said, list[str]] = {}
         self.records: list[tuple[int, int, Name]] = []
         self.erased: dict[bytes, int] = {}  # ms until which what was accepted is not logged
+        self.is_full = False
+
+    @property
+    def size(self) -> int:
+        visitors = sum(len(period.numbers) for some in self.periods.values() for period in some)
+        return RECORD_BYTES * len(self.records) + VISITOR_BYTES * visitors
+
+    def forget_before(self, said_s: float, erased_s: float) -> None:
+        self.records = [record for record in self.records if record[1] >= said_s * 1000 * TICKS_A_MS]
+        self.erased = {name: until_ms for name, until_ms in self.erased.items() if until_ms >= erased_s * 1000}
 
     def number(self, visitor: Visitor, at_ms: int, period_s: int | None, day: int, caps: Caps, now: float) -> int | str:
         """Of a visitor who is known, or becomes so; or why their hits are not logged."""
@@ -195,6 +256,8 @@ class _Partition:
             return TOO_OLD
         if at_ms < self.erased.get(visitor.hash[:8], 0):
             return ERASED
+        if self.is_full:
+            return EVENTS_FULL
         periods = self.periods[visitor.is_daily]
         _move(periods, *((day, now + 2 * DAY) if visitor.is_daily else _now(periods, period_s, now)))
         name = visitor.hash[:8]

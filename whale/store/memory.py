@@ -235,12 +235,13 @@ class MemoryStore:
         self.directory_since = book.directory_since
         self.note_uses, self.last_uses = book.note_uses, book.last_uses
         self.write_act, self.journal = book.write_act, book.journal
-        events = self.events = MemoryEvents(settings, self.zone)
+        events = self.events = MemoryEvents(settings, self.zone, book.sites)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
         self.log_records, self.begin_log, self.end_log = events.log_records, events.begin_log, events.end_log
+        self.restart_log, self.sweep_logs = events.restart_log, events.sweep_logs
 
     def _free(self, account: str) -> None:
         """All that an account has counted; of messages alone it stays known that they were."""

@@ -73,6 +73,21 @@ def begun(
     return replace(record, keep_days=site.keep_days, keep_ids=site.keep_ids)
 
 
+def restarted(record: LogRecord, at_ms: int, name: str, secret: str) -> LogRecord:
+    """The record of a site whose log was reset: from then on there is another one."""
+    if not record.is_open:
+        return record
+    before = ended(record, at_ms)
+    end_ms = before.generations[-1].until_ms or at_ms
+    return replace(record, generations=(*before.generations, Generation(name, secret, end_ms)))
+
+
+def without(record: LogRecord, generation: Generation) -> LogRecord | None:
+    """The record when a generation is forgotten; None where none is left."""
+    left = tuple(each for each in record.generations if each != generation)
+    return replace(record, generations=left) if left else None
+
+
 def ended(record: LogRecord, until_ms: int) -> LogRecord:
     """The record of a site that is gone."""
     if not record.is_open:

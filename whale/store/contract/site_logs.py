@@ -24,3 +24,6 @@ class SiteLogs(Protocol):
 
     def end_log(self, account: str, site: str, after_ms: int = HOLDS_AFTER_MS) -> None:
         """Messages that are accepted after_ms from now on are not logged any more."""
+
+    def restart_log(self, account: str, site: str, after_ms: int = HOLDS_AFTER_MS) -> None:
+        """Ends a log, and begins another one for the same site, if it has one. What was logged goes a while later, by `sweep_logs`."""

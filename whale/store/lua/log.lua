@@ -142,7 +142,7 @@ end
 
 local function write(W, part, records, rows)
   local length, spoken, day, day_until = part[1], part[2], part[3], part[5]
-  local state = call('HMGET', W, 'n', 'e', 'dg')
+  local state = call('HMGET', W, 'n', 'e', 'dg', 'full')
   local n, is_any_erased = tonumber(state[1] or 0), call('EXISTS', W .. ':g') == 1
   local lasting, daily, beside = period(W, '', length), nil, 0
   if day_until > 0 then daily = period(W, 'd', 0, day, day_until)
@@ -176,6 +176,7 @@ local function write(W, part, records, rows)
     local tally, known, reason = tally_of[message], false, 'logged'
     if is_late[message] then reason = 'too_old'
     elseif is_any_erased and messages[message + 1][3] < tonumber(call('HGET', W .. ':g', hash) or 0) then reason = 'erased'
+    elseif state[4] then reason = 'events_full'
     else
       local p = is_daily == 1 and daily or lasting
       known = call('HGET', p.hashes .. bucket(h, p.buckets, p.low), hash)

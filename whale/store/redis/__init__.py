@@ -4,7 +4,8 @@
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
                             └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep,
-                                  accounts, directory, events, identities, compaction, log_reader, site_logs
+                                  accounts, directory, events, identities, compaction, log_reader, site_logs,
+                                  log_sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -36,6 +37,7 @@ from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
 from whale.store.redis.live import Live
 from whale.store.redis.log_reader import LogReader
+from whale.store.redis.log_sweep import LogSweeper
 from whale.store.redis.marker import Marker
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
@@ -155,6 +157,8 @@ class RedisStore:
         self.erase_visitor = identities.erase_visitor
         site_logs = SiteLogs(database)
         self.log_records, self.begin_log, self.end_log = site_logs.log_records, site_logs.begin_log, site_logs.end_log
+        self.restart_log = site_logs.restart_log
+        self.sweep_logs = LogSweeper(database, accounts, site_logs, compaction).sweep_logs
 
     @reachable
     def check(self) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
 from whale.visitors import parts
-from whale.visitors.entries import DAY_TICKS, SiteLog
+from whale.visitors.entries import DAY_TICKS, TICKS_A_MS, SiteLog
 from whale.visitors.parts import Records
 
 UNCOMMITTED_S, FOLLOWED_S = 3600, 60
@@ -82,6 +82,14 @@ class Compaction:
                     dead.append(id_)
             made += self._made(key, parts.merged(together), gone, start, zone)
         return self._replace(key, frozen[0], dead, made)
+
+    @reachable
+    def drop_before(self, log: SiteLog, partition: int, before_ms: int) -> bool:
+        """Drops the parts of which all was said before a time. False where there is none, or another one was first."""
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
+        index = index_of(self._client.hgetall(f"{key}:x"))
+        dead = [id_ for id_, part in index.items() if part.last < before_ms * TICKS_A_MS]
+        return bool(dead) and self._replace(key, b"", dead, ())
 
     @reachable
     def purge_log(self, log: SiteLog, partition: int) -> bool:

@@ -15,6 +15,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | hailwhale:{accounts}:retired | set | IDs of accounts that were removed | none |
 | hailwhale:{accounts}:trash | zset | IDs of which something may be left: 0, and once it was freed when to look again | none |
 | hailwhale:{accounts}:freeing | string | who frees it | 10 s |
+| hailwhale:{logs}:due | zset | logs of visitors, [ID, site] as JSON, by when they are to be seen to, s | none |
 | A:{0}:account | hash | zone | none |
 | A:{s}:n:PK | hash | dictionary of a pk, see lua/intern.lua; of the empty pk: the directory of all pks | none |
 | A:{s}:r:PK:I:B:P | hash, or string | one block of buckets of page P; once split: one bit a dense bucket | I's retention after it |
@@ -56,6 +57,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
 | A:{s}:notes:times | zset | their ids by ms | none |
 | A:{s}:sites | hash | records of the logs of sites: pk -> JSON, see whale/visitors/record.py; on the shard of the empty pk | none |
+| A:{s}:wbytes | hash | site -> bytes that its log takes, about; on the same shard | none |
 | W = A:{s}:w:SITE:p | hash | a partition of a visitor log: see lua/log.lua | none |
 | W:f:G:i | hash | of period G: 8 bytes of a visitor's hash -> u32 number, u16 chunk of W:i where it is kept | a period after G |
 | W:i:G:j | string | chunk j: ids of 960 of G's visitors as they came: u32 number, length, id | as W:f |
@@ -267,6 +269,10 @@ class Keys:
         shard, _ = self.pk(())
         return self._at(shard, "sites")
 
+    def log_bytes(self) -> str:
+        shard, _ = self.pk(())
+        return self._at(shard, "wbytes")
+
     def log(self, site: str, generation_: str, partition: int) -> tuple[int, str]:
         """Shard of a partition of a site's visitor log, and what its keys begin with. Partitions lie on shards in turn."""
         first, pk_id = self.pk((site,))
@@ -278,6 +284,12 @@ class Keys:
 
     def ids(self, shard: int, slice_: int) -> str:
         return self._at(shard, f"id:{slice_}")
+
+
+class LogKeys:
+    """Of the logs of visitors of all accounts."""
+
+    DUE, NONE = f"{PROGRAM}:{{logs}}:due", f"{PROGRAM}:{{logs}}:none"
 
 
 class DirectoryKeys:
