@@ -119,6 +119,7 @@ class Reason(StrEnum):
     WRONG_TYPE = "wrong_type"
     MIXED_KINDS = "mixed_kinds"
     UNKNOWN_ACCOUNT = "unknown_account"
+    UNKNOWN_SITE = "unknown_site"
     REVOKED_KEY = "revoked_key"
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from hail.hit import MAX_AMOUNT
+from hail.hit import MAX_AMOUNT, Reason
 
 VERSION = 1
 CONTENT_TYPE = "application/x-hailwhale"
@@ -143,12 +143,12 @@ def mark_of(version: int, lasting: bool, account: str, publisher: str, seq: int)
 class Message(_Envelope, kw_only=True):
     """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`.
 
-    Of messages that do not travel: revoked, positions of hits whose key had ended before they were accepted; strangers, how many hits
-    beside these belong to accounts that do not exist, where these were looked for.
+    Of messages that do not travel: judged, positions of hits that do not count, and why; strangers, how many hits beside these belong
+    to accounts that do not exist, where these were looked for.
     """
 
     hits: Sequence[WireHit]
-    revoked: Sequence[int] = ()
+    judged: dict[int, Reason] = {}
     strangers: int | None = None
 
     @property

@@ -316,6 +316,66 @@ def test_an_applier_frees_what_removed_accounts_counted(settings: Settings, stor
     assert deadline
 
 
+def test_a_removed_key_and_a_removed_site_are_known_for_a_while(
+    settings: Settings, store: Store, anna: Account
+) -> None:
+    key, other, site = made_key(anna.id), made_key(anna.id, "write", "shop"), Site(anna.id, "shop")
+    for entry in (key, other, site, User(anna.id, "bob", "hash", ALL, 1)):
+        store.add_entry(entry, ACT)
+    assert store.doors(new_id()) is None
+    doors = store.doors(anna.id)
+    assert doors is not None
+    assert ({each.id for each in doors.keys}, doors.sites) == ({key.id, other.id}, {"shop"})
+    assert (doors.removed_keys, doors.removed_sites) == ([], {})
+
+    ended, first = revoked(other, NOW), replace(ACT, at_ms=1000)
+    store.change_entry(other, ended, ACT)
+    for entry, act in ((ended, first), (site, replace(ACT, at_ms=2000))):
+        store.remove_entry(entry, act)
+    store.remove_entry(User(anna.id, "bob", "hash", ALL, 1), ACT)
+    doors = store.doors(anna.id)
+    assert doors is not None
+    assert (doors.keys, doors.sites) == ([key], set())
+    assert (doors.removed_keys, doors.removed_sites) == ([(ended, 1000)], {"shop": 2000})
+    assert (store.keys(anna.id), store.key_hashed(other.hash)) == ([key], None)
+
+    store.add_entry(site, ACT)  # what is made again was not removed
+    doors = store.doors(anna.id)
+    assert doors is not None
+    assert (doors.sites, doors.removed_sites) == ({"shop"}, {})
+    known_ms = 1000 * contract.known_s(settings)
+    for at_ms, left in ((1000 + known_ms, {other.id, key.id}), (1001 + known_ms, {key.id})):  # the older one goes
+        store.remove_entry(key, replace(ACT, at_ms=at_ms))
+        store.add_entry(key, ACT)
+        store.remove_entry(key, replace(ACT, at_ms=at_ms))
+        doors = store.doors(anna.id)
+        assert doors is not None
+        assert {each.id for each, _ in doors.removed_keys} == left
+        store.add_entry(key, ACT)
+    store.remove_entry(anna, ACT)
+    assert store.doors(anna.id) is None
+    if isinstance(store, RedisStore):
+        assert not store.client.exists(f"hailwhale:{{accounts}}:removed:{anna.id}")
+        assert not store.client.exists(f"hailwhale:{{accounts}}:was:{key.hash}")
+
+
+def test_of_many_that_were_removed_the_first_go(store: Store, anna: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("whale.store.accounts", "whale.store.redis.accounts"):
+        monkeypatch.setattr(f"{module}.MOST_REMOVED", 2)
+    keys = [made_key(anna.id) for _ in range(3)]
+    for number, key in enumerate(keys):
+        store.add_entry(key, ACT)
+        store.remove_entry(key, replace(ACT, at_ms=number))
+    doors = store.doors(anna.id)
+    assert doors is not None
+    assert sorted(at_ms for _, at_ms in doors.removed_keys) == [1, 2]
+    if isinstance(store, RedisStore):
+        was = [store.client.get(f"hailwhale:{{accounts}}:was:{key.hash}") for key in keys]
+        assert was == [None, *(f"{anna.id} {key.id}".encode() for key in keys[1:])]
+        assert 0 < store.client.ttl(f"hailwhale:{{accounts}}:removed:{anna.id}") <= 3 * 86_400
+    assert contract.MOST_REMOVED == 1_000
+
+
 def test_the_directory_holds_all_but_users(store: Store, anna: Account) -> None:
     site, key = Site(anna.id, "shop"), made_key(anna.id, "browser", "shop")
     for entry in (site, key, User(anna.id, "bob", "hash", ALL, 1)):

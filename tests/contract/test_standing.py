@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,9 +12,9 @@ from hail.hit import Reason, encode_row, parse_hit, row_of_hit, with_key
 from hail.message import ACCOUNT, NOBODY, Message, decode_message, encode_message
 from hail.settings import Settings
 from tests.contract.hits import NOW, in_columns, publisher_of, sums
-from whale.accounts import Account, Act, Key, new_key, revoked
+from whale.accounts import Account, Act, Key, Site, new_key, revoked
 from whale.count.apply import Applier
-from whale.count.standing import GRACE_S, LOOK_S, Standing
+from whale.count.standing import GRACE_S, LOOK_S, Ends, Standing, why_not
 from whale.health.audit import Found, close
 from whale.store.base import Store
 from whale.store.redis import RedisStore
@@ -32,10 +33,10 @@ class World:
         self.standing = Standing(store)
         self.applier = Applier(store, settings, self.standing)
 
-    def key(self) -> Key:
+    def key(self, site: str | None = None) -> Key:
         self.made += 1
         raw = bytes([self.made]) * 4 + hashlib.sha256(f"{self.account} {self.made}".encode()).digest()
-        key, _ = new_key(self.account, "write", None, raw, 0)
+        key, _ = new_key(self.account, "write", site, raw, 0)
         self.store.add_entry(key, ACT)
         return key
 
@@ -97,6 +98,51 @@ def test_a_hit_by_a_key_that_had_ended_is_dropped(world: World, columns: bool) -
         6,
         {Reason.REVOKED_KEY: 2},
     )
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_key_that_was_removed_is_judged_by_the_time_of_the_message(world: World, columns: bool) -> None:
+    removed, site = world.key(), Site(world.account, "web")
+    world.store.add_entry(site, ACT)
+    of_site = world.key("web")
+    before = world.part([removed.id, of_site.id], at=NOW + GRACE_S - 0.001)
+    after = world.part([removed.id, of_site.id], seq=1, total=4, at=NOW + GRACE_S)
+    for entry in (removed, of_site, site):
+        world.store.remove_entry(entry, replace(ACT, at_ms=int(NOW * 1000)))
+    world.apply([before], columns)
+    assert world.counted() == 2
+    world.apply([after], columns)
+    dropped = {Reason.REVOKED_KEY: 1, Reason.UNKNOWN_SITE: 1}
+    assert (world.counted(), world.books()) == (2, {"hits": 4, **dropped})
+    audit = close(world.store, world.account, Found())
+    assert (audit.closes, audit.whole.counted, audit.whole.dropped) == (True, 2, dropped)
+
+
+def test_what_is_removed_between_two_deliveries_is_judged_alike(world: World) -> None:
+    key, site = world.key(), Site(world.account, "web")
+    world.store.add_entry(site, ACT)
+    part = world.part([key.id, world.key("web").id])
+    assert world.applier.judged([part]) == [part]
+    for entry in (*world.store.keys(world.account), site):
+        world.store.remove_entry(entry, replace(ACT, at_ms=int((NOW + 1) * 1000)))
+    assert world.applier.judged([part]) == [part]
+    world.later()
+    assert world.applier.judged([part]) == [part]
+    late = world.part([key.id], at=NOW + 1 + GRACE_S)
+    assert [message.judged for message in world.applier.judged([late])] == [{0: Reason.REVOKED_KEY}]
+
+
+def test_a_site_that_was_removed_is_heard_of(world: World) -> None:
+    site = Site(world.account, "web")
+    world.store.add_entry(site, ACT)
+    key = world.key("web")
+    part = world.part([key.id], at=NOW + GRACE_S)
+    assert world.applier.judged([part]) == [part]
+    world.store.remove_entry(site, replace(ACT, at_ms=int(NOW * 1000)))
+    world.later()
+    assert [message.judged for message in world.applier.judged([part])] == [{0: Reason.UNKNOWN_SITE}]
+    assert not why_not(Ends(None, None), 0)
+    assert why_not(Ends(0, 0), GRACE_S * 1000) is Reason.UNKNOWN_SITE
 
 
 def test_the_last_use_of_a_key_is_noted(world: World) -> None:

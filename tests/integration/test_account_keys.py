@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from hail.hit import Reason
 from hail.settings import DAY
 from tests.farm import PROCFILE, Farm, Program
 from tests.servers import RedisServer, free_port, wait_until
-from whale.accounts import Account, Act, Key, new_key, revoked
-from whale.health.audit import Look, close
+from whale.accounts import Account, Act, Key, Site, new_key, revoked
+from whale.health.audit import Line, Look, close
 from whale.store.redis import RedisStore, connect
 
 ACT = Act(0, "a test", "did", "default", "it")
@@ -37,8 +38,8 @@ class Keys:
         for url in self.urls:
             wait_until(lambda url=url: self.age(url) is not None, 60, "a directory")
 
-    def key(self, **given: Any) -> tuple[Key, str]:
-        key, secret = new_key(SHOP.id, "write", None, os.urandom(36), time.time(), **given)
+    def key(self, site: str | None = None) -> tuple[Key, str]:
+        key, secret = new_key(SHOP.id, "write", site, os.urandom(36), time.time())
         self.store.add_entry(key, ACT)
         return key, secret
 
@@ -115,6 +116,32 @@ def test_while_whale_is_away_keys_stay_as_last_known_and_the_worker_drops_what_e
     keys.farm.start_whale()
     keys.wait_for(401, secret)
     keys.wait_for(200, later)
+
+
+def test_hits_of_a_site_that_is_removed_count_until_then_and_are_dropped_after(keys: Keys) -> None:
+    site = Site(SHOP.id, "web")
+    keys.store.add_entry(site, ACT)
+    key, secret = keys.key(site="web")
+    keys.wait_for(200, secret)
+
+    def books() -> Line:
+        return close(keys.store, SHOP.id, Look(keys.farm.settings)()).whole
+
+    wait_until(lambda: 0 < books().accepted == books().counted, 60, "the first hits")
+    keys.farm.hailwail.kill9()
+    hits = keys.counted()
+    assert keys.count(keys.farm.url, secret) == 200  # waits in the spool while its site goes
+    keys.farm.whale.kill9()
+    for entry in (key, site):
+        keys.store.remove_entry(entry, replace(ACT, at_ms=int(time.time() * 1000)))
+    keys.farm.hailwail.start()
+    wait_until(lambda: keys.counted() > hits and not books().spooled, 60, "the hit that came before")
+    assert (keys.counted(), books().dropped) == (hits + 1, {})
+    wait_until(
+        lambda: keys.count(keys.farm.url, secret) == 200 and Reason.UNKNOWN_SITE in books().dropped, 60, "a drop"
+    )
+    wait_until(lambda: close(keys.store, SHOP.id, Look(keys.farm.settings)()).closes, 60, "the audit", pause_s=0.2)
+    assert {*books().dropped} == {Reason.UNKNOWN_SITE}
 
 
 def test_an_older_copy_of_redis_is_followed(keys: Keys) -> None:

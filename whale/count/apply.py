@@ -320,8 +320,8 @@ class Applier:
             count += 1
             for message in whole:
                 places[message.part], undecodable = places_of(message.hits, self._branches_of(message.account))
-                if message.revoked:
-                    found[message.part] = dict.fromkeys(message.revoked, Reason.REVOKED_KEY)
+                if message.judged:
+                    found[message.part] = dict(message.judged)
                 for position in undecodable:
                     found.setdefault(message.part, {})[position] = Reason.UNDECODABLE_HIT
                     name = f"{message.publisher}-{message.seq}.{position}"

@@ -2,13 +2,15 @@
 
     messages ── judged ──► the same messages, which say what of them is dropped ──► Applier
 
-A hit whose key was revoked GRACE_S before it was accepted is dropped as `revoked_key`, and so is one whose key is gone. Of an account that
-does not exist no message is left: its hits are dropped as `unknown_account` in the books of the account `default`.
+A hit whose key was revoked or removed GRACE_S before it was accepted is dropped as `revoked_key`, and one whose key is of a site that was
+removed then as `unknown_site`. So is what names a key or a site of which nothing is known. Of an account that does not exist no message is
+left: its hits are dropped as `unknown_account` in the books of the account `default`.
 
-Promise: nothing is counted, noted or shown of an account that does not exist, so no key is written under it. A revoked key is judged by the
-time of the message: two deliveries are judged alike, and whatever a Hail could take before it heard of the end counts.
-Not promised: that two deliveries are judged alike where an account or a key was removed between them; that the last use of a key is
-noted, where the process ends before.
+Promise: nothing is counted, noted or shown of an account that does not exist, so no key is written under it. Keys and sites are judged by
+the time of the message. So two deliveries are judged alike, also where a key or a site was removed between the two, and whatever a Hail
+could take before it heard of the end counts.
+Not promised: that two deliveries are judged alike where an account was removed between them; that the last use of a key is noted, where
+the process ends before.
 
 What was read of an account is remembered until the directory says that it changed, which is asked each LOOK_S. What is not there is read
 anew each time. Of hits of the account `default` without such keys nothing is asked.
@@ -17,15 +19,16 @@ anew each time. Of hits of the account `default` without such keys nothing is as
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from hail.columns import keys_of
+from hail.hit import Reason
 from hail.message import ACCOUNT, Mark, Message
 from hail.room import COST, MEGABYTE, Bounded
-from whale.store.contract.accounts import Accounts
-from whale.store.contract.directory import Directory, State
+from whale.store.contract.accounts import Accounts, Doors
+from whale.store.contract.directory import Changed, Directory, State
 
 LOOK_S, NOTE_S = 1.0, 10.0
 MOST_USES = 10_000
@@ -35,8 +38,18 @@ GRACE_S = 5
 MOST_MB = 8.0
 WORD_BYTES = 8
 
-Keys = Mapping[str, int | None]
-"""By its id, when a key was revoked, in epoch seconds; None: it was not."""
+LONG_AGO = -(2**62)
+
+
+class Ends(NamedTuple):
+    """When a key ended, and when its site did, in ms since the epoch; None: they have not."""
+
+    key_ms: int | None
+    site_ms: int | None
+
+
+Keys = Mapping[str, Ends]
+"""By their ids."""
 
 
 class KnownStore(Accounts, Directory, Protocol):
@@ -65,11 +78,11 @@ class Standing:
             if known is None:
                 strangers.setdefault(message.mark, []).append(message)
                 continue
-            ended = {id_ for id_ in ids if has_ended(known, id_, message.at)}
-            self._use(message, ids - ended)
+            ended = {id_: reason for id_ in ids if (reason := why_not(known.get(id_), message.at))}
+            self._use(message, ids - ended.keys())
             if ended:
-                revoked = [position for position, id_ in keys_of(message.hits) if id_ in ended]
-                message = msgspec.structs.replace(message, revoked=revoked)
+                judged = {position: ended[id_] for position, id_ in keys_of(message.hits) if id_ in ended}
+                message = msgspec.structs.replace(message, judged=judged)
             found.append(message)
         return with_strangers(found, strangers) if strangers else found
 
@@ -87,13 +100,14 @@ class Standing:
             self._used = {}
 
     def _keys_of(self, account: str, ids: Collection[str]) -> Keys | None:
-        """Of an account, with these keys where they are there; None where it does not exist."""
+        """Of an account, with these keys where they are there, or were; None where it does not exist."""
         self._look()
         known = self._known.get(account)
         if known is None or not all(id_ in known for id_ in ids):
-            if account != ACCOUNT and self._store.account_with(account) is None:
+            doors = self._store.doors(account)
+            if doors is None:
                 return None
-            known = {key.id: key.revoked_s for key in self._store.keys(account)}
+            known = ends_of(doors)
             self._known.keep(account, known)
         return known
 
@@ -107,19 +121,41 @@ class Standing:
             self._known.clear()
             self._state = self._store.directory_state(word)
         else:
-            places = (*changed.gone_keys, *((key.account, key.id) for key in changed.keys))
-            for account in {*changed.gone_accounts, *(account for account, _ in places)}:
+            for account in changed_accounts(changed):
                 self._known.drop(account)
             self._state = changed.state
         self._looks_at = time.monotonic() + LOOK_S
 
 
-def has_ended(keys: Keys, id_: str, at_ms: int) -> bool:
-    """Whether a key had ended when a message was accepted."""
-    if id_ not in keys:
-        return True
-    revoked_s = keys[id_]
-    return revoked_s is not None and at_ms >= (revoked_s + GRACE_S) * 1000
+def changed_accounts(changed: Changed) -> set[str]:
+    """Those of which something has changed, or is gone."""
+    gone = (account for account, _ in (*changed.gone_keys, *changed.gone_sites))
+    there = (*(key.account for key in changed.keys), *(site.account for site in changed.sites))
+    return {*changed.gone_accounts, *gone, *there}
+
+
+def ends_of(doors: Doors) -> Keys:
+    """Of the keys of an account, those that were removed too."""
+
+    def site_ms(pk: str | None) -> int | None:
+        return None if pk is None or pk in doors.sites else doors.removed_sites.get(pk, LONG_AGO)
+
+    rows = [(key, ()) for key in doors.keys] + [(key, (at_ms,)) for key, at_ms in doors.removed_keys]
+    found = {}
+    for key, removed in rows:
+        ends = removed if key.revoked_s is None else (*removed, key.revoked_s * 1000)
+        found[key.id] = Ends(min(ends, default=None), site_ms(key.site))
+    return found
+
+
+def why_not(key: Ends | None, at_ms: int) -> Reason | None:
+    """Why a hit by a key does not count, if its message was accepted then."""
+    if key is None:
+        return Reason.REVOKED_KEY
+    latest = at_ms - GRACE_S * 1000
+    if key.site_ms is not None and key.site_ms <= latest:
+        return Reason.UNKNOWN_SITE
+    return Reason.REVOKED_KEY if key.key_ms is not None and key.key_ms <= latest else None
 
 
 def with_strangers(messages: Sequence[Message], strangers: Mapping[Mark, Sequence[Message]]) -> list[Message]:
@@ -134,7 +170,7 @@ def with_strangers(messages: Sequence[Message], strangers: Mapping[Mark, Sequenc
         found.append(message)
     for (one, *_), count in ((gone, _hits_of(gone)) for gone in left.values()):
         found.append(
-            msgspec.structs.replace(one, account=ACCOUNT, total=0, refused=[], hits=[], revoked=(), strangers=count)
+            msgspec.structs.replace(one, account=ACCOUNT, total=0, refused=[], hits=[], judged={}, strangers=count)
         )
     return found
 

@@ -10,6 +10,8 @@ from whale.store.contract.accounts import (
     FREED_AGAIN_S,
     MOST_ACCOUNTS,
     MOST_OF_A_KIND,
+    MOST_REMOVED,
+    Doors,
     Entry,
     account_of,
     changed_meanwhile,
@@ -29,12 +31,14 @@ Place = tuple[str, str]
 
 
 class MemoryAccounts:
-    """For many threads. zone: of the account `default`.  forget: frees all that an account has counted."""
+    """For many threads. zone: of the account `default`.  known_s: see contract.  forget: frees all that an account has counted."""
 
-    def __init__(self, zone: str, forget: Callable[[str], None]):
+    def __init__(self, zone: str, known_s: int, forget: Callable[[str], None]):
         self._default, self._forget = Account(ACCOUNT, ACCOUNT, zone, 0), forget
         self._lock = threading.RLock()
         self._entries: dict[Place, Entry] = {(ACCOUNT, "a"): self._default}
+        self._known_s = known_s
+        self._removed: dict[Place, tuple[Entry, int]] = {}
         self._retired: set[str] = set()
         self._trash: dict[str, float] = {}  # by id: 0, and once it was freed when that is done again
         self._word, self._version, self._known_since = "", 0, 0
@@ -61,6 +65,18 @@ class MemoryAccounts:
 
     def keys(self, account: str) -> list[Key]:
         return [entry for entry in self._of(account) if isinstance(entry, Key)]
+
+    def doors(self, account: str) -> Doors | None:
+        with self._lock:
+            if (account, "a") not in self._entries:
+                return None
+            removed = [(entry, at_ms) for (whose, _), (entry, at_ms) in self._removed.items() if whose == account]
+            return Doors(
+                self.keys(account),
+                {site.pk for site in self.sites(account)},
+                [(entry, at_ms) for entry, at_ms in removed if isinstance(entry, Key)],
+                {entry.pk: at_ms for entry, at_ms in removed if isinstance(entry, Site)},
+            )
 
     def key_hashed(self, hash: str) -> Key | None:
         with self._lock:
@@ -89,6 +105,7 @@ class MemoryAccounts:
             if full:
                 raise too_many(entry)
             self._entries[place] = entry
+            self._removed.pop(place, None)
             self._noted(entry, act)
 
     def change_entry(self, seen: Entry, new: Entry, act: Act) -> None:
@@ -113,6 +130,8 @@ class MemoryAccounts:
                 raise not_there(entry)
             if place == (ACCOUNT, "a"):
                 raise default_stays()
+            if isinstance(entry, Key | Site):
+                self._remember(place, act.at_ms)
             self._noted(self._entries[place], act, is_gone=True)
             gone = [each for each in self._entries if each == place or (each[0] == place[0] and place[1] == "a")]
             for each in gone:
@@ -120,8 +139,19 @@ class MemoryAccounts:
                 self._changes.pop(each, None)
                 self._uses.pop(each, None)
             if isinstance(entry, Account):
+                self._removed = {each: row for each, row in self._removed.items() if each[0] != entry.id}
                 self._retired.add(entry.id)
                 self._trash[entry.id] = 0.0
+
+    def _remember(self, place: Place, at_ms: int) -> None:
+        """What is about to be removed."""
+        mine = {each: at for each, (_, at) in self._removed.items() if each[0] == place[0]}
+        old = [each for each, at in mine.items() if at + 1000 * self._known_s < at_ms]
+        if len(mine) - len(old) >= MOST_REMOVED:
+            old.append(min(mine.keys() - old, key=lambda each: mine[each]))
+        for each in old:
+            del self._removed[each]
+        self._removed[place] = self._entries[place], at_ms
 
     def _noted(self, entry: Entry, act: Act, is_gone: bool = False) -> None:
         self._journal.appendleft(act)

@@ -22,6 +22,7 @@ from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.accounts import MemoryAccounts
+from whale.store.contract.accounts import known_s
 from whale.store.contract.aside import Illegible, last_within
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.contract.decisions import (
@@ -225,9 +226,10 @@ class MemoryStore:
         self._sticky: dict[tuple[str, Pk, str], tuple[float, str]] = {}
         self._timeline: dict[str, dict[str, Note]] = {}  # by account and id
 
-        book = MemoryAccounts(str(settings.timezone), self._free)
+        book = MemoryAccounts(str(settings.timezone), known_s(settings), self._free)
         self.accounts, self.account_named, self.key_hashed = book.accounts, book.account_named, book.key_hashed
         self.account_with = book.account_with
+        self.doors = book.doors
         self.users, self.sites, self.keys = book.users, book.sites, book.keys
         self.add_entry, self.change_entry, self.remove_entry = book.add_entry, book.change_entry, book.remove_entry
         self.free_accounts = book.free_accounts

@@ -134,6 +134,7 @@ class RedisStore:
             accounts.key_hashed,
         )
         self.account_with = accounts.account_with
+        self.doors = accounts.doors
         self.users, self.sites, self.keys = accounts.users, accounts.sites, accounts.keys
         self.add_entry, self.change_entry, self.remove_entry = (
             accounts.add_entry,

@@ -13,12 +13,15 @@ from whale.store.contract.accounts import (
     FREED_AGAIN_S,
     MOST_ACCOUNTS,
     MOST_OF_A_KIND,
+    MOST_REMOVED,
+    Doors,
     Entry,
     account_of,
     changed_meanwhile,
     check_same,
     default_stays,
     field_of,
+    known_s,
     no_account,
     not_there,
     retired,
@@ -105,6 +108,28 @@ class Accounts:
         return [text for field, text in entries.items() if field.startswith(kind)]
 
     @reachable
+    def doors(self, account: str) -> Doors | None:
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.hgetall(DirectoryKeys.entries(account))
+            pipe.hgetall(DirectoryKeys.removed(account))
+            entries, removed = pipe.execute()
+        if account != ACCOUNT and b"a" not in entries:
+            return None
+        found = Doors([], set(), [], {})
+        for field, text in entries.items():
+            if field.startswith(b"k:"):
+                found.keys.append(key_from(text))
+            elif field.startswith(b"s:"):
+                found.sites.add(field[2:].decode())
+        for field, row in removed.items():
+            at_ms, _, text = row.partition(b" ")
+            if field.startswith(b"k:"):
+                found.removed_keys.append((key_from(text), int(at_ms)))
+            else:
+                found.removed_sites[field[2:].decode()] = int(at_ms)
+        return found
+
+    @reachable
     def key_hashed(self, hash: str) -> Key | None:
         found = self._client.hget(DirectoryKeys.HASHES, hash)
         account, _, id_ = (found or ACCOUNT.encode()).decode().partition(" ")  # as many reads where there is none
@@ -134,11 +159,11 @@ class Accounts:
         said = self._entry(
             [
                 *(keys.STATE, keys.NAMES, keys.ENTRIES, keys.HASHES, keys.CHANGES, keys.GONE, keys.JOURNAL),
-                *(keys.RETIRED, keys.TRASH),
+                *(keys.RETIRED, keys.TRASH, keys.REMOVED, keys.WAS),
             ],
             [
                 *(op, account_of(entry), field_of(entry), new, seen, _encode(act), most, word, ACCOUNT),
-                *(MOST_GONE, MOST_ACTS),
+                *(MOST_GONE, MOST_ACTS, act.at_ms, known_s(self._database.settings), MOST_REMOVED),
             ],
         )
         if said in SAYS:

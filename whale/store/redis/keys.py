@@ -12,6 +12,8 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | hailwhale:{accounts}:hashes | hash | SHA-256 of a key's secret -> ID, a space, KEY | none |
 | hailwhale:{accounts}:changes, hailwhale:{accounts}:gone | zset | ID, a space, such a field: by version | none; gone: 10,000 |
 | hailwhale:{accounts}:journal | list | the last 10,000 acts of admins, JSON, the newest first | none |
+| hailwhale:{accounts}:removed:ID | hash | 1,000 that are gone: k:KEY -> ms, a space, JSON; s:PK -> ms | longest spool age + a day |
+| hailwhale:{accounts}:was:HASH | string | such a key by the SHA-256 of its secret: ID, a space, KEY | as that |
 | hailwhale:{accounts}:retired | set | IDs of accounts that were removed | none |
 | hailwhale:{accounts}:trash | zset | IDs of which something may be left: 0, and once it was freed when to look again | none |
 | hailwhale:{accounts}:freeing | string | who frees it | 10 s |
@@ -299,10 +301,15 @@ class DirectoryKeys:
     STATE, NAMES, ENTRIES, HASHES = HEAD + "state", HEAD + "names", HEAD + "a", HEAD + "hashes"
     CHANGES, GONE, JOURNAL = HEAD + "changes", HEAD + "gone", HEAD + "journal"
     RETIRED, TRASH, FREEING = HEAD + "retired", HEAD + "trash", HEAD + "freeing"
+    REMOVED, WAS = HEAD + "removed", HEAD + "was"
 
     @classmethod
     def entries(cls, account: str) -> str:
         return f"{cls.ENTRIES}:{account}"
+
+    @classmethod
+    def removed(cls, account: str) -> str:
+        return f"{cls.REMOVED}:{account}"
 
 
 class DatedKeys:
