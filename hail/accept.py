@@ -4,8 +4,11 @@
                  └── Refused      └── Refused ── note ──> /spy
 
 Promise: `keep` returns after the publisher has made the hits durable, and raises else. Every Refused is counted under its reason.
+Of keys that nobody could look up a process takes at most EARLY of the hits that may wait, in all, and notes no refusal: it cannot say
+to whom it would show them.
 """
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
@@ -27,6 +30,8 @@ from hail.usual import Usual
 
 LONG_BODY = 10_000
 RETRY_AFTER_S = 2
+EARLY = 0.1
+ENOUGH = "no directory of accounts has come from Whale yet, and no more hits are taken before; try again in 2 s"
 
 _decode = msgspec.json.Decoder(strict=True).decode
 
@@ -49,6 +54,26 @@ class Refused(Exception):
         return "unconfirmed" if self.reason is Reason.UNCONFIRMED else f"dropped; reason={self.reason}"
 
 
+class Early:
+    """How many hits may still be taken by keys that nobody could look up. For many threads."""
+
+    def __init__(self, most: int):
+        self.left, self._lock = most, threading.Lock()
+
+    def take(self, hits: int) -> bool:
+        """Whether so many more may be taken: then they are."""
+        with self._lock:
+            if hits > self.left:
+                return False
+            self.left -= hits
+        return True
+
+    def give_back(self, hits: int) -> None:
+        """Of those that were not kept."""
+        with self._lock:
+            self.left += hits
+
+
 class Acceptor:
     """For many threads. clock: epoch seconds."""
 
@@ -57,6 +82,7 @@ class Acceptor:
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)
+        self._early = Early(int(settings.waiting_max_hits * EARLY))
 
     def may_hit(self, caller: Caller) -> bool:
         """Whether the caller may send hits, or those of a site."""
@@ -66,6 +92,8 @@ class Acceptor:
         """Raises Refused where the caller may not write. with_hits: nothing else, so that pages may send them, too."""
         if caller.unready:
             raise Refused(Reason.NO_DIRECTORY, caller.unready, retry_after_s=RETRY_AFTER_S)
+        if caller.hash and not self._early.left:
+            raise Refused(Reason.NO_DIRECTORY, ENOUGH, retry_after_s=RETRY_AFTER_S)
         if with_hits and caller.foreign:
             raise Refused(Reason.FOREIGN_ORIGIN, caller.foreign)
         if not (self.may_hit(caller) if with_hits else caller.may(WRITE)):
@@ -88,10 +116,16 @@ class Acceptor:
 
     def keep(self, caller: Caller, hits: Packed, skewed: int = 0) -> None:
         """Makes hits durable; raises Refused."""
+        if caller.hash and not self._early.take(hits.hits):
+            raise Refused(Reason.NO_DIRECTORY, ENOUGH, None, hits.hits, RETRY_AFTER_S)
         try:
             self.publisher.publish(caller.account, hits)
         except NotAccepted as error:
+            if caller.hash and error.reason is not Reason.UNCONFIRMED:
+                self._early.give_back(hits.hits)
             raise Refused(error.reason, str(error), None, hits.hits, error.retry_after_s) from None
+        if caller.hash:
+            counters.EARLY.inc(hits.hits)
         if skewed:
             counters.SKEWED.inc(skewed)
 
@@ -101,7 +135,7 @@ class Acceptor:
 
     def note(self, caller: Caller, error: HitError | Refused, came: str, visitor: Any = None) -> None:
         """Remembers what was refused, for those who ask where their hit went."""
-        if self.settings.spy:
+        if self.settings.spy and not caller.hash:
             known = visitor if isinstance(visitor, str) and 0 < len(visitor) <= self.settings.max_name_bytes else None
             if known and self.masked(known) != known:
                 known = None

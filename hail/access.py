@@ -291,6 +291,7 @@ class Caller:
 
     rights: of a key `write`, `read`, `admin`, `browser`; of a user `counts:read`, `decisions:write`, ….
     user: their name there; None for a key.  key: its id, where it is one of the directory.  site: the only first-level pk that it is for.
+    hash: of a secret that may be one of the directory, where nobody can say now whose it is, and hits are taken all the same.
     foreign: why the page may not use its browser key, as a sentence.  unready: why nobody can say now who it is.
     """
 
@@ -301,6 +302,7 @@ class Caller:
     site: str | None = None
     foreign: str = ""
     unready: str = ""
+    hash: str = ""
 
     def may(self, right: str | None) -> bool:
         """Whether a door opens that asks for this right; None asks for nothing."""

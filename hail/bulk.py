@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.columns import KEY, Ints
+from hail.columns import HASH, KEY, Ints
 from hail.draft import (
     Columns,
     Metrics,
@@ -73,16 +73,17 @@ class Bulk:
         self._bands = frozenset(settings.bands)
         self._no_sums = RESERVED.union(settings.kinds)
 
-    def put(self, hits: Sequence[Any], now: float, packed: Packed, ask: Ask, key: str = "") -> int:
+    def put(self, hits: Sequence[Any], now: float, packed: Packed, ask: Ask, key: str = "", hash: str = "") -> int:
         """Adds hits; how many were ahead of the clock. hits: usual ones, or None for those that must be asked.
 
-        key: the id of the one by which they came, if any; what `ask` gives has it already.
+        key, hash: as of `with_key`; what `ask` gives has it already.
         """
         is_usual = np.fromiter((hit is not None for hit in hits), bool, len(hits))
         must = np.ones(len(hits), bool)
         columns, cells, must[is_usual], ahead = self._found(hits if is_usual.all() else list(filter(None, hits)), now)
-        if key:
-            columns = replace(columns, fields={**columns.fields, KEY: (np.arange(columns.hits), [key] * columns.hits)})
+        if found := hash or key:
+            of_all = np.arange(columns.hits), [found] * columns.hits
+            columns = replace(columns, fields={**columns.fields, HASH if hash else KEY: of_all})
         more = [(number, parsed) for number in np.flatnonzero(must).tolist() if (parsed := ask(number))]
         if more:
             others = columns_of([pieces_of(row) for _, (row, _, _) in more])

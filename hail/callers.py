@@ -1,17 +1,22 @@
 """Whom a key of the directory of accounts stands for, at Hail.
 
     secret ── the directory ──> its key ──> the Caller of its account, with what the key may
-                  └─ None: nobody        └─ a browser key: from which page?
+                  ├─ None: nobody        └─ a browser key: from which page?
+                  └─ there is none yet: a Caller by the form of the secret
 
 Promise: a key that is unknown, revoked or expired makes nobody. A browser key opens to pages of its site's list alone; a GET that names
-no page only where the site says so, and what a person typed never. A Hail that never had a directory knows nobody, and says so.
+no page only where the site says so, and what a person typed never. A Hail that never had a directory takes hits by what looks like the
+secret of a `write` or `admin` key: as hits of the account `default` that know its hash, of which workers find out whose they are. It
+lets nobody else in.
 """
 
+import hashlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from hail import directory
 from hail.access import ADMIN, ALL_RIGHTS, BROWSER, MAX_SHOWN, READ, WRITE, Caller, Environ
+from hail.message import ACCOUNT
 
 RIGHTS_OF = {
     WRITE: frozenset((WRITE,)),
@@ -20,6 +25,7 @@ RIGHTS_OF = {
     BROWSER: frozenset((BROWSER,)),
 }
 """What a key of each scope may, as whale/accounts.py has it."""
+SCOPE_OF = {scope[0].encode(): scope for scope in RIGHTS_OF}
 NOT_YET = "no directory of accounts has come from Whale yet, so the key cannot be checked; try again in 2 s"
 
 KeyOf = Callable[[bytes], directory.Key | None]
@@ -33,11 +39,11 @@ def is_secret(secret: bytes) -> bool:
 
 class Callers:
     """For many threads. key_of: the key of a secret, if it is good now.  site_of: of an account and a pk.  is_known: whether there is
-    a directory.
+    a directory.  takes_early: whether hits are taken before.
     """
 
-    def __init__(self, key_of: KeyOf, site_of: SiteOf, is_known: Callable[[], bool]):
-        self._key_of, self._site_of, self._is_known = key_of, site_of, is_known
+    def __init__(self, key_of: KeyOf, site_of: SiteOf, is_known: Callable[[], bool], takes_early: bool = False):
+        self._key_of, self._site_of, self._is_known, self._takes_early = key_of, site_of, is_known, takes_early
 
     def caller(self, secret: bytes, environ: Environ, nobody: Caller) -> Caller | None:
         """Who shows this secret; None where it has not the form of one. nobody: who has no key."""
@@ -45,11 +51,20 @@ class Callers:
             return None
         key = self._key_of(secret)
         if key is None:
-            return nobody if self._is_known() else Caller(nobody.account, unready=NOT_YET)
+            return nobody if self._is_known() else self._early(secret, nobody)
         foreign = ""
         if key.scope == BROWSER:
             foreign = foreign_page(self._site_of(key.account, key.site) if key.site else None, environ)
         return Caller(key.account, RIGHTS_OF[key.scope], None, key.id, key.site, foreign)
+
+    def _early(self, secret: bytes, nobody: Caller) -> Caller:
+        """Who shows this before there is a directory. The third letter of a secret says its scope."""
+        scope = SCOPE_OF[secret[3:4]]
+        if scope == READ:
+            return nobody
+        if scope == BROWSER or not self._takes_early:
+            return Caller(nobody.account, unready=NOT_YET)
+        return Caller(ACCOUNT, RIGHTS_OF[WRITE], hash=hashlib.sha256(secret).hexdigest())
 
 
 def foreign_page(site: directory.Site | None, environ: Environ) -> str:

@@ -28,8 +28,8 @@ places     column: the numbers of these branches, hit by hit
 pk, shape  columns: of each hit the number of its pk, and of its shape
 at         column: ms since the epoch
 amounts    of each metric a column: what the hits whose shape has it say of it, in their order
-fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored, and key: 4 bytes of the id of
-           a key of the directory); positions count from 0
+fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored; key: 4 bytes of the id of
+           a key of the directory; hash: 32 bytes of the hash of a secret that Hail could not look up); positions count from 0
 refused    of this account what Hail refused lately, as in version 1
 
 A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
@@ -74,8 +74,9 @@ UNITS = (10**6, 10**4)  # whole amounts, and cents
 MANY = 100  # hits of a section from which on it costs less to add them up in columns than one by one
 TOGETHER = 256  # hits that are made when one of them is looked at
 EARLIEST, LATEST = -(2**43), 2**43 - 1
-KEY = "key"
-FIELDS = frozenset(("event", "id", "ignored", KEY, "others", "visitor"))
+KEY, HASH = "key", "hash"
+IN_HEX = frozenset((KEY, HASH))
+FIELDS = frozenset(("event", HASH, "id", "ignored", KEY, "others", "visitor"))
 """What hits may carry that this program knows."""
 
 Ints = NDArray[np.int64]
@@ -169,7 +170,10 @@ _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
 _NONE, _ZERO = np.zeros(0, np.int64), np.zeros(1, np.int64)
-_decode_keys = msgspec.msgpack.Decoder(list[Annotated[bytes, msgspec.Meta(min_length=4, max_length=4)]]).decode
+_decode_keys, _decode_hashes = (
+    msgspec.msgpack.Decoder(list[Annotated[bytes, msgspec.Meta(min_length=size, max_length=size)]]).decode
+    for size in (4, 32)
+)
 _DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
     "id": msgspec.msgpack.Decoder(list[str]).decode,
     "visitor": msgspec.msgpack.Decoder(list[str]).decode,
@@ -177,6 +181,7 @@ _DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
     "others": msgspec.msgpack.Decoder(list[OthersOnWire]).decode,
     "ignored": msgspec.msgpack.Decoder(list[list[str]]).decode,
     KEY: lambda raw: [id_.hex() for id_ in _decode_keys(raw)],
+    HASH: lambda raw: [hash_.hex() for hash_ in _decode_hashes(raw)],
 }
 
 
@@ -199,7 +204,7 @@ def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], la
 
 def _written(section: Section) -> _Section:
     fields = [
-        _Field(name, _column(at), msgspec.Raw(_encode(list(map(bytes.fromhex, values) if name == KEY else values))))
+        _Field(name, _column(at), msgspec.Raw(_encode(list(map(bytes.fromhex, values) if name in IN_HEX else values))))
         for name, (at, values) in sorted(section.fields.items())
     ]
     return _Section(
@@ -476,6 +481,13 @@ def keys_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     if isinstance(hits, Hits):
         return hits.values(KEY)
     return ((position, hit.key) for position, hit in enumerate(hits) if hit.key is not None)
+
+
+def hashes_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
+    """Positions of hits whose key Hail could not look up, and the hash of its secret."""
+    if isinstance(hits, Hits):
+        return hits.values(HASH)
+    return ((position, hit.hash) for position, hit in enumerate(hits) if hit.hash is not None)
 
 
 def runs(begins: Ints, lengths: Ints) -> Ints:

@@ -8,6 +8,9 @@ ACCEPTED = Counter("hailwhale_hits_accepted", "Hits confirmed by the broker or f
 REFUSED = Counter("hailwhale_hits_refused", "Hits refused, by reason", ["reason"])
 UNCONFIRMED = Counter("hailwhale_hits_unconfirmed", "Hits answered with 503 unconfirmed, which may still be counted")
 SKEWED = Counter("hailwhale_hits_skewed", "Accepted hits whose time was in the future and was set to now")
+EARLY = Counter(
+    "hailwhale_hits_early", "Hits that came by keys before a directory of accounts did, to be looked up later"
+)
 PARAMETERS_IGNORED = Counter(
     "hailwhale_parameters_ignored", "Unknown parameters of accepted image and script requests, ignored"
 )

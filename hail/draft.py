@@ -29,7 +29,7 @@ NAME_BYTES, ESCAPED, WIDEST = 7, 2, 6  # beside a name as JSON; of one of its le
 # in memory: of a draft; of columns; of a text in them; of a hit in pieces, and of each of its top dimensions
 DRAFT_COST, COLUMNS_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 1500, 250, 400, 130
 _PLAIN_PARTS = 4
-_RARE = ("id", "visitor", "event", "others", "ignored", "key")
+_RARE = ("id", "visitor", "event", "others", "ignored", "key", "hash")
 _encode_value = msgspec.msgpack.Encoder().encode
 
 Top = tuple[str, bytes] | tuple[str, ...]

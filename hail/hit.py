@@ -4,7 +4,7 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key]
+    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key, hash]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
@@ -16,6 +16,7 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
                  or, where it adds to rewards of the same outcome, their sums so far: ["moments", {"value": 5000000}]
     ignored      names of parameters beside it that no field has, to be shown and not counted; or left out
     key          id of the key of the directory of accounts by which it came, 8 hex letters; or left out
+    hash         in place of it the SHA-256 of the secret, 64 hex letters, where Hail could not look it up; in no message of version 1
 """
 
 import ast
@@ -65,7 +66,7 @@ RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 MOST_MOMENTS = 4
 """Metrics of an outcome, the first by name, whose squares and products are counted."""
 
-_ALL_BUT_IGNORED, _ALL_BUT_KEY = 8, 9  # parts of a row
+_ALL_BUT_IGNORED, _ALL_BUT_KEY, _ALL_BUT_HASH = 8, 9, 10  # parts of a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
@@ -171,8 +172,10 @@ def with_ignored(row: Row, names: Sequence[str]) -> Row:
     return [*row, *[None] * (_ALL_BUT_IGNORED - len(row)), names]
 
 
-def with_key(row: Row, key: str) -> Row:
-    """The same row, with the id of its key, if it came by one of the directory."""
+def with_key(row: Row, key: str, hash: str = "") -> Row:
+    """The same row, with the id of its key, or the hash of what may be the secret of one, if it came by such."""
+    if hash:
+        return [*row, *[None] * (_ALL_BUT_HASH - len(row)), hash]
     return [*row, *[None] * (_ALL_BUT_KEY - len(row)), key] if key else row
 
 

@@ -25,7 +25,9 @@ CAME_BYTES = 200
 MOST_HEAD_BYTES = 400  # of a message: all but its hits and what was refused
 _BETWEEN = b",\n"  # two hits
 _OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
-NOBODY = "0" * 16  # in place of a publisher, for hits of accounts that do not exist
+NOBODY = (
+    "0" * 16
+)  # in place of a publisher, for hits of which it does not know that they are in the books of this account
 ACCOUNT = "default"  # of whoever comes with a key of the settings, or with none: the one place that names it
 
 
@@ -58,6 +60,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     others: OthersOnWire | None = None
     ignored: list[str] | None = None
     key: str | None = None
+    hash: str | None = None
 
     @property
     def is_legible(self) -> bool:
@@ -144,12 +147,18 @@ class Message(_Envelope, kw_only=True):
     """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`.
 
     Of messages that do not travel: judged, positions of hits that do not count, and why; strangers, how many hits beside these belong
-    to accounts that do not exist, where these were looked for.
+    to accounts that do not exist, where these were looked for. Where Hail could not say whose hits these are, it sent them as those of
+    the account `default`: there, handed and unknown are how many were found to be of another account, and of none, and early_here
+    says whether some stay; and early is how many came so to the other account, the last of its hits.
     """
 
     hits: Sequence[WireHit]
     judged: dict[int, Reason] = {}
     strangers: int | None = None
+    handed: int = 0
+    unknown: int = 0
+    early: int = 0
+    early_here: bool = False
 
     @property
     def name(self) -> tuple[str, int]:

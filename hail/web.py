@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import bottle
 
-from hail import access, openapi
+from hail import access, message, openapi
 from hail.accept import Acceptor, Refused
 from hail.access import Caller, Environ
 from hail.answers import CORS, EXPOSED, HttpAnswer, answer, json_answer, refusal, text_answer
@@ -56,7 +56,9 @@ class Hail(bottle.Bottle):
         super().__init__()
         self.acceptor, self.informed = acceptor, informed
         settings = acceptor.settings
-        self.access = access.Access(settings, settings.hail_bind, account, by_directory=_by_directory(informed))
+        self.access = access.Access(
+            settings, settings.hail_bind, account, by_directory=_by_directory(informed, settings)
+        )
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
@@ -136,7 +138,9 @@ class Hail(bottle.Bottle):
         """Ships what is spooled, now."""
         try:
             self.acceptor.parameters(environ.get("QUERY_STRING", ""), PARAMETERS)
-            self.acceptor.let_in(access.Caller(caller.account) if caller.key else caller)  # it is about all accounts
+            self.acceptor.let_in(
+                access.Caller(caller.account) if caller.key or caller.hash else caller
+            )  # it is about all accounts
             right = access.right_of(environ["PATH_INFO"], environ["REQUEST_METHOD"])
             if said := self.access.foreign_page(right, environ):
                 raise Refused(Reason.FOREIGN_ORIGIN, said, hits=0)
@@ -182,10 +186,13 @@ class Hail(bottle.Bottle):
         return answer(200, exposition(), CONTENT_TYPE, {})
 
 
-def _by_directory(informed: "Informed | None") -> "access.ByDirectory | None":
+def _by_directory(informed: "Informed | None", settings: Settings) -> "access.ByDirectory | None":
     if informed is None:
         return None
-    return Callers(informed.key_of, informed.directory.site, lambda: informed.is_known).caller
+    takes_early = (
+        settings.message_version > message.VERSION
+    )  # readers of that version would count them for the account default
+    return Callers(informed.key_of, informed.directory.site, lambda: informed.is_known, takes_early).caller
 
 
 def make_app(

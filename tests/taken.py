@@ -26,7 +26,7 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
     """The columns of these hits, all legible."""
     draft = Draft()
     for hit in hits:
-        rare = hit.id, hit.visitor, hit.event, hit.others, hit.ignored, hit.key
+        rare = hit.id, hit.visitor, hit.event, hit.others, hit.ignored, hit.key, hit.hash
         draft.put(
             pieces_of([json.loads(bytes(hit.pk)), json.loads(bytes(hit.dimensions)), hit.metrics, hit.at_ms, *rare])
         )

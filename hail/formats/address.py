@@ -120,7 +120,7 @@ class Address:
         acceptor = self._acceptor
         now, settings = acceptor.clock(), acceptor.settings
         shape = _shape(query, settings.ignored_parameters) if acceptor.may_hit(caller) else ""
-        whose = caller.account, caller.key, caller.site, shape
+        whose = caller.account, caller.key or caller.hash, caller.site, shape
         known = self._known.get(whose) if shape else None
         if known and (is_shown or not known.ignored):
             acceptor.keep(caller, acceptor.publisher.pack_piece(known.at(now), known.cells))
@@ -144,8 +144,10 @@ class Address:
         ignored = names_shown(unknown, acceptor.masked)
         if ignored:
             row = with_ignored(row, ignored)
-        if not is_sealed:
-            row = with_key(row, caller.key)
+        if is_sealed:
+            caller = Caller(caller.account)  # whose key does not matter
+        else:
+            row = with_key(row, caller.key, caller.hash)
         publisher = acceptor.publisher
         piece = publisher.form.piece_of(row)
         if shape:

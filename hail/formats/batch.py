@@ -73,9 +73,9 @@ class Batch:
         unusual = 0
 
         def ask(number: int) -> Parsed | None:
-            if (found := own(number)) and caller.key:
+            if (found := own(number)) and (caller.key or caller.hash):
                 row, cells, is_ahead = found
-                return with_key(row, caller.key), cells, is_ahead
+                return with_key(row, caller.key, caller.hash), cells, is_ahead
             return found
 
         def own(number: int) -> Parsed | None:
@@ -92,7 +92,7 @@ class Batch:
                 return None
 
         if hits.form is COLUMNS and len(usual) >= acceptor.bulk.many:
-            return hits, acceptor.bulk.put(usual, now, hits, ask, caller.key), results
+            return hits, acceptor.bulk.put(usual, now, hits, ask, caller.key, caller.hash), results
         skewed = 0
         for number in range(len(usual)):
             if parsed := ask(number):

@@ -70,7 +70,7 @@ class Posted:
             except HitError as error:
                 raise Refused.by(error) from None
             row, cells, is_ahead = found
-            acceptor.keep(caller, acceptor.publisher.pack((with_key(row, caller.key), cells)), is_ahead)
+            acceptor.keep(caller, acceptor.publisher.pack((with_key(row, caller.key, caller.hash), cells)), is_ahead)
         except Refused as error:
             if body and not is_form:
                 acceptor.note(caller, error, *came_of_body(body))

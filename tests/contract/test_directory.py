@@ -21,6 +21,7 @@ from whale.errors import CallerError, Conflict, NotFound
 from whale.store.base import Store
 from whale.store.contract import accounts as contract
 from whale.store.contract import directory as bounds
+from whale.store.contract import owners
 from whale.store.contract.directory import State
 from whale.store.redis import RedisStore
 
@@ -338,12 +339,14 @@ def test_a_removed_key_and_a_removed_site_are_known_for_a_while(
     assert (doors.keys, doors.sites) == ([key], set())
     assert (doors.removed_keys, doors.removed_sites) == ([(ended, 1000)], {"shop": 2000})
     assert (store.keys(anna.id), store.key_hashed(other.hash)) == ([key], None)
+    found = store.owners({key.hash, other.hash, "0" * 64})
+    assert found == {key.hash: (anna.id, key.id), other.hash: (anna.id, other.id)}
 
     store.add_entry(site, ACT)  # what is made again was not removed
     doors = store.doors(anna.id)
     assert doors is not None
     assert (doors.sites, doors.removed_sites) == ({"shop"}, {})
-    known_ms = 1000 * contract.known_s(settings)
+    known_ms = 1000 * owners.known_s(settings)
     for at_ms, left in ((1000 + known_ms, {other.id, key.id}), (1001 + known_ms, {key.id})):  # the older one goes
         store.remove_entry(key, replace(ACT, at_ms=at_ms))
         store.add_entry(key, ACT)
@@ -352,8 +355,13 @@ def test_a_removed_key_and_a_removed_site_are_known_for_a_while(
         assert doors is not None
         assert {each.id for each, _ in doors.removed_keys} == left
         store.add_entry(key, ACT)
+    store.remove_entry(key, ACT)
+    taken = replace(made_key(anna.id), id=key.id)  # whose place another one takes
+    store.add_entry(taken, ACT)
+    assert store.owners({key.hash, taken.hash}) == {taken.hash: (anna.id, key.id)}
     store.remove_entry(anna, ACT)
     assert store.doors(anna.id) is None
+    assert store.owners({taken.hash, other.hash}) == {}
     if isinstance(store, RedisStore):
         assert not store.client.exists(f"hailwhale:{{accounts}}:removed:{anna.id}")
         assert not store.client.exists(f"hailwhale:{{accounts}}:was:{key.hash}")
@@ -373,7 +381,7 @@ def test_of_many_that_were_removed_the_first_go(store: Store, anna: Account, mon
         was = [store.client.get(f"hailwhale:{{accounts}}:was:{key.hash}") for key in keys]
         assert was == [None, *(f"{anna.id} {key.id}".encode() for key in keys[1:])]
         assert 0 < store.client.ttl(f"hailwhale:{{accounts}}:removed:{anna.id}") <= 3 * 86_400
-    assert contract.MOST_REMOVED == 1_000
+    assert owners.MOST_REMOVED == 1_000
 
 
 def test_the_directory_holds_all_but_users(store: Store, anna: Account) -> None:

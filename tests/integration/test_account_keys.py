@@ -12,11 +12,12 @@ import pytest
 import requests
 
 from hail.hit import Reason
+from hail.message import ACCOUNT
 from hail.settings import DAY
 from tests.farm import PROCFILE, Farm, Program
 from tests.servers import RedisServer, free_port, wait_until
 from whale.accounts import Account, Act, Key, Site, new_key, revoked
-from whale.health.audit import Line, Look, close
+from whale.health.audit import Audit, Line, Look, close
 from whale.store.redis import RedisStore, connect
 
 ACT = Act(0, "a test", "did", "default", "it")
@@ -142,6 +143,47 @@ def test_hits_of_a_site_that_is_removed_count_until_then_and_are_dropped_after(k
     )
     wait_until(lambda: close(keys.store, SHOP.id, Look(keys.farm.settings)()).closes, 60, "the audit", pause_s=0.2)
     assert {*books().dropped} == {Reason.UNKNOWN_SITE}
+
+
+def test_hits_that_come_before_whale_ever_answered_find_their_account(tmp_path: Path, own_redis: RedisServer) -> None:
+    stranger = f"hw_w_{'x' * 43}"
+    with Farm(tmp_path, own_redis, None, internal_key="i" * 32, message_version=2) as farm:
+        store = connect(farm.settings)
+        store.add_entry(SHOP, ACT)
+        key, secret = new_key(SHOP.id, "write", None, os.urandom(36), time.time())
+        store.add_entry(key, ACT)
+
+        def count(secret: str, number: int = 1) -> list[int]:
+            hits = [{"pk": "web"}] * number
+            answer = requests.post(f"{farm.url}/batch", json=hits, params={"key": secret}, timeout=20)
+            return [answer.status_code, answer.json().get("accepted", 0)]
+
+        def books(account: str) -> Audit:
+            return close(store, account, Look(farm.settings)())
+
+        farm.hailwail.kill9()
+        assert [count(secret, 3), count(stranger, 2), count(secret, 40)] == [[202, 3], [202, 2], [202, 40]]
+        store.change_entry(key, revoked(key, int(time.time())), ACT)
+        farm.hailwail.start()
+        wait_until(lambda: books(SHOP.id).whole.counted == 43, 60, "the hits of the account")
+        farm.hailwail.kill9()
+        assert count(secret, 2) == [202, 2]
+        farm.hail.kill9()
+        farm.start()
+        wait_until(lambda: not books(ACCOUNT).whole.spooled, 60, "what a killed Hail left")
+        assert (books(ACCOUNT).closes, books(SHOP.id).closes) == (True, True)
+        everything, mine = books(ACCOUNT).whole, books(SHOP.id).whole
+        assert (everything.accepted, everything.dropped) == (47, {Reason.UNKNOWN_ACCOUNT: 2})
+        assert mine.accepted == mine.counted + sum(mine.dropped.values()) == 45
+        assert mine.dropped.keys() <= {Reason.REVOKED_KEY}
+        farm.start_whale()
+        wait_until(lambda: [count(each)[0] for each in (secret, stranger)] == [401, 401], 60, "the directory")
+        later, new = new_key(SHOP.id, "write", None, os.urandom(36), time.time())
+        store.add_entry(later, ACT)
+        wait_until(lambda: count(new)[0] == 202, 60, "a new key")
+        wait_until(lambda: later.id in store.last_uses(SHOP.id), 60, "its use")
+        for account in (ACCOUNT, SHOP.id):
+            wait_until(lambda account=account: books(account).closes, 60, "the audit", pause_s=0.2)
 
 
 def test_an_older_copy_of_redis_is_followed(keys: Keys) -> None:

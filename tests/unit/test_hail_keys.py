@@ -1,6 +1,7 @@
 """Hits that come with a key of the directory: whose they are, and which are refused with what words."""
 
 import base64
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.nodes import ACT, ANN, Asked, Node
 from tests.wsgi import Answer, call, serving
 from whale.accounts import revoked
 
+ORIGIN, REFERER, SENT = "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"
 SHOP, EVIL = "https://shop.example", "https://evil.example"
 UNKNOWN = b"hw_w_" + b"x" * 43
 KEYS = {"write_key": "w" * 16, "read_key": "r" * 16, "admin_key": "a" * 16}
@@ -218,9 +220,6 @@ def test_what_is_remembered_of_one_key_is_not_that_of_another(hail: Hail, whale:
     assert is_refused(hail.get(of_site), 403, "other_site")
 
 
-ORIGIN, REFERER, SENT = "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"
-
-
 @pytest.mark.parametrize(
     ("site", "headers", "is_let_in"),
     [
@@ -296,6 +295,56 @@ def test_without_a_directory_nobody_can_say_who_it_is(node: Node, whale: Asked) 
     assert answer.headers["Retry-After"] == "2"
     assert hail.get(secret, "/count.gif").headers["X-Hail"] == "dropped; reason=no_directory"
     assert is_refused(hail.get(b"anything"), 401, "unauthorized")
+
+
+@pytest.mark.parametrize("count", [3, 40])
+def test_without_a_directory_hits_are_taken_by_the_form_of_their_key(node: Node, whale: Asked, count: int) -> None:
+    hail = Hail(node, message_version=2, whale_url="http://127.0.0.1:1")
+    _, secret = whale.key()
+    _, admin = whale.key("admin")
+    for each in (secret, UNKNOWN, secret, UNKNOWN):  # the last two are remembered
+        assert hail.get(each).status == 200
+    assert hail.get(secret, "/count.gif").headers["X-Hail"] == "accepted"
+    assert hail.post(admin, [{"pk": "web"}] * count + [{"pk": 7}, {"pk": {}}]).json["accepted"] == count + 1
+    assert hail.post(secret, {"pk": "web", "decision": "d", "option": "o"}, "/count_decision").status == 202
+    _, read = whale.key("read")
+    _, browser = whale.key("browser", "web")
+    assert is_refused(hail.get(read), 401, "unauthorized")
+    assert is_refused(hail.get(browser, **{ORIGIN: SHOP}), 503, "no_directory")
+    assert is_refused(call(hail.app, "GET", "/flush_hail", {"key": admin.decode()}), 401, "unauthorized")
+    messages = hail.messages()
+    found = Counter((part.account, hit.key, hit.hash) for part in messages for hit in part.hits)
+    hashes = [hashlib.sha256(each).hexdigest() for each in (secret, UNKNOWN, admin)]
+    assert found == dict(zip([(ACCOUNT, None, hash_) for hash_ in hashes], (4, 2, count + 1), strict=True))
+    told = [refusal.code for part in messages for refusal in part.refused]
+    assert told == ["unauthorized", "no_directory"]  # nothing of the batch, which is somebody's own
+
+
+def test_without_a_directory_a_process_takes_few_hits(node: Node, whale: Asked) -> None:
+    hail = Hail(node, message_version=2, waiting_max_hits=100, **KEYS)
+    hail.informed._whale.address = "127.0.0.1:1"
+    _, secret = whale.key()
+    assert is_refused(hail.post(secret, [{"pk": "web"}] * 11), 503, "no_directory")
+    assert hail.post(secret, [{"pk": "web"}] * 9).status == 202
+    for path in ("/batch", "/count"):
+        assert hail.get(b"w" * 16).status == 200
+        assert hail.post(secret, {"pk": "web"}, path).status == (202 if path == "/batch" else 503)
+    answer = hail.get(secret)
+    assert is_refused(answer, 503, "no_directory")
+    assert answer.headers["Retry-After"] == "2"
+    hail.informed._whale.address = node.settings.whale_url.removeprefix("http://")
+    hail.learn()
+    assert hail.get(secret).status == 200
+    assert is_refused(hail.get(UNKNOWN), 401, "unauthorized")
+    accounts = Counter(part.account for part in hail.messages() for hit in part.hits)
+    assert accounts == {ACCOUNT: 10 + 2, ANN.id: 1}
+
+
+def test_hits_that_were_not_kept_leave_room_for_others(node: Node, whale: Asked) -> None:
+    hail = Hail(node, message_version=2, waiting_max_hits=10, spool_max_mb=0, whale_url="http://127.0.0.1:1")
+    _, secret = whale.key()
+    for _ in range(3):
+        assert is_refused(hail.get(secret), 503, "spool_full")
 
 
 def test_no_refusal_shows_the_secret_of_a_key(hail: Hail, whale: Asked) -> None:

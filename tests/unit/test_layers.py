@@ -144,7 +144,7 @@ EDGES = {
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
-    "columns": "Hits NewerMessage check_version ids_of keys_of messages_of read_envelope runs",
+    "columns": "Hits NewerMessage check_version hashes_of ids_of keys_of messages_of read_envelope runs",
     "access": (
         "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind "
         "has_directory is_locked is_trusted is_trusted_by methods_of Pages preflight right_of"
@@ -162,8 +162,8 @@ FROM_HAIL = {
     ),
     "meant": "did_you_mean near",
     "message": (
-        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message NOBODY OthersOnWire UNREADABLE WireHit "
-        "decode_message encode_message"
+        "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message NOBODY OthersOnWire UNREADABLE VERSION "
+        "WireHit decode_message encode_message"
     ),
     "metrics": "CONTENT_TYPE exposition tell_held",
     "openapi": (

@@ -6,11 +6,15 @@ A hit whose key was revoked or removed GRACE_S before it was accepted is dropped
 removed then as `unknown_site`. So is what names a key or a site of which nothing is known. Of an account that does not exist no message is
 left: its hits are dropped as `unknown_account` in the books of the account `default`.
 
+A Hail without a directory sends hits by keys as those of the account `default`, with the hash of the secret in place of the key. Here they
+go to the account of the key, where they are judged like all others, and as Hail would have: by the end of the key and by its site. They
+are in two books: those of `default` say that they were handed on, or are `unknown_account`, and those of their account what became of them.
+
 Promise: nothing is counted, noted or shown of an account that does not exist, so no key is written under it. Keys and sites are judged by
 the time of the message. So two deliveries are judged alike, also where a key or a site was removed between the two, and whatever a Hail
 could take before it heard of the end counts.
-Not promised: that two deliveries are judged alike where an account was removed between them; that the last use of a key is noted, where
-the process ends before.
+Not promised: that two deliveries are judged alike where an account was removed between them, or where a key that had expired was given
+another end; that the last use of a key is noted, where the process ends before.
 
 What was read of an account is remembered until the directory says that it changed, which is asked each LOOK_S. What is not there is read
 anew each time. Of hits of the account `default` without such keys nothing is asked.
@@ -23,12 +27,12 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from hail.columns import keys_of
+from hail.columns import hashes_of, keys_of
 from hail.hit import Reason
-from hail.message import ACCOUNT, Mark, Message
+from hail.message import ACCOUNT, UNREADABLE, VERSION, Mark, Message, WireHit
 from hail.room import COST, MEGABYTE, Bounded
-from whale.store.contract.accounts import Accounts, Doors
 from whale.store.contract.directory import Changed, Directory, State
+from whale.store.contract.owners import Doors, Owners
 
 LOOK_S, NOTE_S = 1.0, 10.0
 MOST_USES = 10_000
@@ -42,17 +46,23 @@ LONG_AGO = -(2**62)
 
 
 class Ends(NamedTuple):
-    """When a key ended, and when its site did, in ms since the epoch; None: they have not."""
+    """When a key was revoked or removed, and when its site was removed, in ms since the epoch; None: they were not.
+
+    expires_ms: when it ends by itself.  site: the only first-level pk that it opens.
+    """
 
     key_ms: int | None
     site_ms: int | None
+    expires_ms: int | None = None
+    site: str | None = None
 
 
 Keys = Mapping[str, Ends]
 """By their ids."""
+_pk = msgspec.json.Decoder(list[str]).decode
 
 
-class KnownStore(Accounts, Directory, Protocol):
+class KnownStore(Owners, Directory, Protocol):
     """What is asked of a store."""
 
 
@@ -72,7 +82,7 @@ class Standing:
         """As these are to be counted; raises Unavailable."""
         found: list[Message] = []
         strangers: dict[Mark, list[Message]] = {}
-        for message in messages:
+        for message in self._at_home(messages):
             ids = {id_ for _, id_ in keys_of(message.hits)}
             known = self._keys_of(message.account, ids) if ids or message.account != ACCOUNT else {}
             if known is None:
@@ -80,11 +90,30 @@ class Standing:
                 continue
             ended = {id_: reason for id_ in ids if (reason := why_not(known.get(id_), message.at))}
             self._use(message, ids - ended.keys())
-            if ended:
-                judged = {position: ended[id_] for position, id_ in keys_of(message.hits) if id_ in ended}
-                message = msgspec.structs.replace(message, judged=judged)
-            found.append(message)
+            judged = {position: ended[id_] for position, id_ in keys_of(message.hits) if id_ in ended} if ended else {}
+            if message.early or message.early_here:
+                judged = early_judged(message, known) | judged
+            found.append(msgspec.structs.replace(message, judged=judged) if judged else message)
         return with_strangers(found, strangers) if strangers else found
+
+    def _at_home(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The same, with each hit in the account of its key, where Hail could not look that up."""
+        hashes = [{hash_ for _, hash_ in hashes_of(each.hits)} if may_be_early(each) else set() for each in messages]
+        shown = set().union(*hashes)
+        if not shown:
+            return messages
+        owners = self._store.owners(shown)
+        found: dict[tuple[Mark, str], Message] = {}
+        others: list[Message] = []
+        for message, mine in zip(messages, hashes, strict=True):
+            place = message.mark, message.account
+            if place not in found:  # else it came twice
+                found[place], more = parted(message, owners) if mine else (message, [])
+                others += more
+        for part in others:
+            place = part.mark, part.account
+            found[place] = joined(found[place], part) if place in found else part
+        return [*found.values()]
 
     def _use(self, message: Message, ids: Collection[str]) -> None:
         at_s = message.at // 1000
@@ -144,7 +173,8 @@ def ends_of(doors: Doors) -> Keys:
     found = {}
     for key, removed in rows:
         ends = removed if key.revoked_s is None else (*removed, key.revoked_s * 1000)
-        found[key.id] = Ends(min(ends, default=None), site_ms(key.site))
+        expires_ms = None if key.expires_s is None else key.expires_s * 1000
+        found[key.id] = Ends(min(ends, default=None), site_ms(key.site), expires_ms, key.site)
     return found
 
 
@@ -156,6 +186,68 @@ def why_not(key: Ends | None, at_ms: int) -> Reason | None:
     if key.site_ms is not None and key.site_ms <= latest:
         return Reason.UNKNOWN_SITE
     return Reason.REVOKED_KEY if key.key_ms is not None and key.key_ms <= latest else None
+
+
+def may_be_early(message: Message) -> bool:
+    """Whether it may hold hits of which Hail could not say whose they are. It writes none in version 1."""
+    return message.account == ACCOUNT and message.v > VERSION and not message.lasting
+
+
+def parted(message: Message, owners: Mapping[str, tuple[str, str]]) -> tuple[Message, list[Message]]:
+    """The message with those of its hits that are not of another account; and those of each other one, as a message of its own.
+
+    owners: by hash, account and id of a key.  Hits that are known to have come so keep their hash.
+    """
+    own: list[WireHit] = []
+    others: dict[str, list[WireHit]] = {}
+    handed = unknown = here = 0
+    for hit in message.hits:
+        if hit.hash is None:
+            own.append(hit)
+        elif hit.hash not in owners:
+            unknown += 1
+        else:
+            account, id_ = owners[hit.hash]
+            is_other = account != message.account
+            handed, here = handed + is_other, here + (not is_other)
+            (others.setdefault(account, []) if is_other else own).append(msgspec.structs.replace(hit, key=id_))
+    replace = msgspec.structs.replace
+    left = replace(
+        message, hits=own, handed=message.handed + handed, unknown=message.unknown + unknown, early_here=here > 0
+    )
+    parts = [
+        replace(message, account=account, total=0, refused=[], hits=hits, handed=0, unknown=0, early=len(hits))
+        for account, hits in others.items()
+    ]
+    return left, parts
+
+
+def joined(message: Message, part: Message) -> Message:
+    """One message of both, which are of one account; part: hits that came early."""
+    return msgspec.structs.replace(message, hits=[*message.hits, *part.hits], early=message.early + part.early)
+
+
+def early_judged(message: Message, keys: Keys) -> dict[int, Reason]:
+    """Hits that Hail would not have taken, had it known their keys, and why."""
+    found = {}
+    for position, _ in hashes_of(message.hits):
+        hit = message.hits[position]
+        key = keys.get(hit.key or "")
+        if key is None:
+            continue
+        if key.expires_ms is not None and message.at >= key.expires_ms:
+            found[position] = Reason.REVOKED_KEY
+        elif key.site is not None and first_pk(hit) not in (None, key.site):
+            found[position] = Reason.OTHER_SITE
+    return found
+
+
+def first_pk(hit: WireHit) -> str | None:
+    """None where it cannot be read."""
+    try:
+        return _pk(hit.pk)[0]
+    except (*UNREADABLE, IndexError):
+        return None
 
 
 def with_strangers(messages: Sequence[Message], strangers: Mapping[Mark, Sequence[Message]]) -> list[Message]:
@@ -170,7 +262,9 @@ def with_strangers(messages: Sequence[Message], strangers: Mapping[Mark, Sequenc
         found.append(message)
     for (one, *_), count in ((gone, _hits_of(gone)) for gone in left.values()):
         found.append(
-            msgspec.structs.replace(one, account=ACCOUNT, total=0, refused=[], hits=[], judged={}, strangers=count)
+            msgspec.structs.replace(
+                one, account=ACCOUNT, total=0, refused=[], hits=[], judged={}, early=0, strangers=count
+            )
         )
     return found
 

@@ -26,12 +26,23 @@ class Tallies:
                 )
             if not message.total:  # it stands for parts of others alone
                 return
-        dropped = Counter[str](taken.left_out.values())
+        hits = len(message.hits) - message.early
+        if message.early:
+            reasons = Counter[str](reason for position, reason in taken.left_out.items() if position >= hits)
+            self._tallies.append(
+                Tally(message.mark, 0, message.early, reasons, message.lasting, message.kept_s, NOBODY)
+            )
+            if not message.total and not taken.to_log:  # it stands for hits of the account default alone
+                return
+        dropped = Counter[str](reason for position, reason in taken.left_out.items() if position < hits)
+        if message.unknown:
+            dropped[Reason.UNKNOWN_ACCOUNT] += message.unknown
+        hits += message.handed + message.unknown
         self._tallies.append(
             Tally(
                 message.mark,
                 message.total,
-                len(message.hits),
+                hits,
                 dropped,
                 message.lasting,
                 message.kept_s,

@@ -1,8 +1,8 @@
-"""The reference of accounts and their directory: plain dicts, every rule of contract/accounts.py and contract/directory.py."""
+"""The reference of accounts and their directory: plain dicts, every rule of contract/accounts.py, directory.py and owners.py."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from hail.message import ACCOUNT
 from whale.accounts import Account, Act, Key, Site, User
@@ -10,8 +10,6 @@ from whale.store.contract.accounts import (
     FREED_AGAIN_S,
     MOST_ACCOUNTS,
     MOST_OF_A_KIND,
-    MOST_REMOVED,
-    Doors,
     Entry,
     account_of,
     changed_meanwhile,
@@ -25,13 +23,14 @@ from whale.store.contract.accounts import (
     too_many,
 )
 from whale.store.contract.directory import MOST_ACTS, MOST_CHANGES, MOST_GONE, Changed, State, Whole
+from whale.store.contract.owners import MOST_REMOVED, Doors
 
 Place = tuple[str, str]
 """An account's id, and the field of an entry."""
 
 
 class MemoryAccounts:
-    """For many threads. zone: of the account `default`.  known_s: see contract.  forget: frees all that an account has counted."""
+    """For many threads. zone: of the account `default`.  known_s: of contract/owners.py.  forget: frees all that an account has counted."""
 
     def __init__(self, zone: str, known_s: int, forget: Callable[[str], None]):
         self._default, self._forget = Account(ACCOUNT, ACCOUNT, zone, 0), forget
@@ -82,6 +81,12 @@ class MemoryAccounts:
         with self._lock:
             keys = (entry for entry in self._entries.values() if isinstance(entry, Key))
             return next((key for key in keys if key.hash == hash), None)
+
+    def owners(self, hashes: Collection[str]) -> dict[str, tuple[str, str]]:
+        with self._lock:
+            entries = (*(entry for entry, _ in self._removed.values()), *self._entries.values())
+            keys = (entry for entry in entries if isinstance(entry, Key))
+            return {key.hash: (key.account, key.id) for key in keys if key.hash in hashes}
 
     def _of(self, account: str) -> list[Entry]:
         with self._lock:

@@ -30,6 +30,7 @@ from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
 from whale.store.contract.log_sweep import LogSweep
+from whale.store.contract.owners import Owners
 from whale.store.contract.server import Server
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
@@ -53,6 +54,7 @@ class Store(
     Imports,
     Timeline,
     Accounts,
+    Owners,
     Directory,
     Events,
     Identities,

@@ -22,7 +22,6 @@ from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
 from whale.spy import KEPT, KEPT_S, Traces
 from whale.store.accounts import MemoryAccounts
-from whale.store.contract.accounts import known_s
 from whale.store.contract.aside import Illegible, last_within
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
 from whale.store.contract.decisions import (
@@ -43,6 +42,7 @@ from whale.store.contract.faults import MAX_NOTED, FaultyMetric
 from whale.store.contract.imports import too_many_imports
 from whale.store.contract.live import MOST_LOOKED, Heard
 from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
+from whale.store.contract.owners import known_s
 from whale.store.contract.rollups import (
     Adjustment,
     Buckets,
@@ -229,7 +229,7 @@ class MemoryStore:
         book = MemoryAccounts(str(settings.timezone), known_s(settings), self._free)
         self.accounts, self.account_named, self.key_hashed = book.accounts, book.account_named, book.key_hashed
         self.account_with = book.account_with
-        self.doors = book.doors
+        self.doors, self.owners = book.doors, book.owners
         self.users, self.sites, self.keys = book.users, book.sites, book.keys
         self.add_entry, self.change_entry, self.remove_entry = book.add_entry, book.change_entry, book.remove_entry
         self.free_accounts = book.free_accounts

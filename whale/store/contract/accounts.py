@@ -1,10 +1,9 @@
 """Accounts, and the users, sites and keys of each."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from hail.message import ACCOUNT
-from hail.settings import DAY, Settings
 from whale.accounts import Account, Act, Key, Site, User
 from whale.errors import CallerError, Conflict, NotFound
 
@@ -12,27 +11,10 @@ Entry = Account | User | Site | Key
 MOST_ACCOUNTS = 100_000
 MOST_OF_A_KIND = 1_000
 """Users, sites and keys that an account may have, of each."""
-MOST_REMOVED = 1_000
-"""Keys and sites that were removed of which an account still knows."""
 FREED_AGAIN_S = 3600.0
 """How long after its deletion what an account has is looked for once more: a worker may have held hits of it."""
 KINDS = {Account: "account", User: "user", Site: "site", Key: "key"}
 LETTER = {User: "u", Site: "s", Key: "k"}
-
-
-@dataclass(frozen=True)
-class Doors:
-    """What the hits of an account came through: its keys and its sites, and those that were removed, as they were, and when in ms."""
-
-    keys: list[Key]
-    sites: set[str]
-    removed_keys: list[tuple[Key, int]]
-    removed_sites: dict[str, int]
-
-
-def known_s(settings: Settings) -> int:
-    """How long a key or a site is known after it was removed: as long as a message may come again."""
-    return int(settings.spool_max_age_s) + DAY
 
 
 def field_of(entry: Entry) -> str:
@@ -137,9 +119,6 @@ class Accounts(Protocol):
     def keys(self, account: str) -> list[Key]:
         """As `users`: those that have ended too, until they are removed."""
 
-    def doors(self, account: str) -> Doors | None:
-        """Of an account; None where it is not there. One read."""
-
     def key_hashed(self, hash: str) -> Key | None:
         """The key whose secret has this hash, whether it has ended or not. Two reads."""
 
@@ -156,8 +135,7 @@ class Accounts(Protocol):
 
     def remove_entry(self, entry: Entry, act: Act) -> None:
         """By its name, whatever it is by now. An account goes with its users, sites and keys at once; what it counted is freed by
-        `free_accounts`. Its name is free at once, its id never again. A key or a site alone stays in `doors` for `known_s` from the
-        time of the act on; of more than MOST_REMOVED the first go.
+        `free_accounts`. Its name is free at once, its id never again. A key or a site stays in `Owners.doors` for a while.
 
         Raises NotFound where it is not there, CallerError of the account `default`.
         """

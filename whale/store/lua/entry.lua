@@ -59,7 +59,8 @@ if op == 'add' then
   end
   if count >= tonumber(most) then return 'full' end
   redis.call('HSET', key, field, new)
-  redis.call('HDEL', removed, field)
+  local before = redis.call('HGET', removed, field)
+  if before then forget(field, before) end
   if kind == 'a' then redis.call('HSET', KEYS[2], word, id) end
   if kind == 'k' then redis.call('HSET', KEYS[4], word, id .. ' ' .. field:sub(3)) end
 elseif not found then

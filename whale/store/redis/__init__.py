@@ -41,6 +41,7 @@ from whale.store.redis.log_sweep import LogSweeper
 from whale.store.redis.marker import Marker
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
+from whale.store.redis.owners import Owners
 from whale.store.redis.reader import Reader
 from whale.store.redis.refusals import lacks_right
 from whale.store.redis.site_logs import SiteLogs
@@ -134,7 +135,8 @@ class RedisStore:
             accounts.key_hashed,
         )
         self.account_with = accounts.account_with
-        self.doors = accounts.doors
+        owners = Owners(database)
+        self.doors, self.owners = owners.doors, owners.owners
         self.users, self.sites, self.keys = accounts.users, accounts.sites, accounts.keys
         self.add_entry, self.change_entry, self.remove_entry = (
             accounts.add_entry,

@@ -13,15 +13,12 @@ from whale.store.contract.accounts import (
     FREED_AGAIN_S,
     MOST_ACCOUNTS,
     MOST_OF_A_KIND,
-    MOST_REMOVED,
-    Doors,
     Entry,
     account_of,
     changed_meanwhile,
     check_same,
     default_stays,
     field_of,
-    known_s,
     no_account,
     not_there,
     retired,
@@ -29,6 +26,7 @@ from whale.store.contract.accounts import (
     too_many,
 )
 from whale.store.contract.directory import MOST_ACTS, MOST_GONE
+from whale.store.contract.owners import MOST_REMOVED, known_s
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.keys import DirectoryKeys
@@ -106,28 +104,6 @@ class Accounts:
     def _of(self, account: str, kind: bytes) -> list[bytes]:
         entries = self._client.hgetall(DirectoryKeys.entries(account))
         return [text for field, text in entries.items() if field.startswith(kind)]
-
-    @reachable
-    def doors(self, account: str) -> Doors | None:
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.hgetall(DirectoryKeys.entries(account))
-            pipe.hgetall(DirectoryKeys.removed(account))
-            entries, removed = pipe.execute()
-        if account != ACCOUNT and b"a" not in entries:
-            return None
-        found = Doors([], set(), [], {})
-        for field, text in entries.items():
-            if field.startswith(b"k:"):
-                found.keys.append(key_from(text))
-            elif field.startswith(b"s:"):
-                found.sites.add(field[2:].decode())
-        for field, row in removed.items():
-            at_ms, _, text = row.partition(b" ")
-            if field.startswith(b"k:"):
-                found.removed_keys.append((key_from(text), int(at_ms)))
-            else:
-                found.removed_sites[field[2:].decode()] = int(at_ms)
-        return found
 
     @reachable
     def key_hashed(self, hash: str) -> Key | None:

@@ -308,6 +308,10 @@ class DirectoryKeys:
         return f"{cls.ENTRIES}:{account}"
 
     @classmethod
+    def was(cls, hash: str) -> str:
+        return f"{cls.WAS}:{hash}"
+
+    @classmethod
     def removed(cls, account: str) -> str:
         return f"{cls.REMOVED}:{account}"
 
