@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hail.settings import load
+from tests.servers import wait_until
 from tests.wsgi import Answer, call
 from whale.accounts import READ, Account, Act, Rights, User, new_key
 from whale.client import Whale
@@ -270,6 +271,15 @@ def test_a_bucket_goes_with_what_it_counted_and_with_its_token(server: Server) -
     assert whale.totals("home", periods=["today"])["today"]["_"]["hits"] == 0
     found = [server.ask("GET", "/ann/home", "x", password=each).status for each in (token, new)]
     assert found == [401, 200]
+
+
+def test_the_last_use_of_a_token_is_noted(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whale.keys.PAUSE_S", 0.01)
+    token, account = server.bucket("ann", "home"), server.store.account_named("ann")
+    assert account is not None
+    (key,) = server.store.keys(account.id)
+    assert server.ask("GET", "/ann/home", query=f"key={token}").status == 200
+    wait_until(lambda: server.store.last_uses(account.id) == {key.id: int(NOW)}, what="the use")
 
 
 def test_where_making_a_token_fails_no_bucket_stays(server: Server) -> None:

@@ -14,7 +14,6 @@ from whale.accounts import (
     KEY_ID_BYTES,
     NAME,
     OWNER,
-    SECRET,
     SECRET_BYTES,
     Account,
     Act,
@@ -27,7 +26,6 @@ from whale.accounts import (
     check_site,
     check_user_name,
     check_zone,
-    hash_of,
     new_key,
     revoked,
     rotated,
@@ -182,11 +180,6 @@ class Managing:
     def keys_of(self, account: Account, site: Site) -> list[Key]:
         """Those that open this site and no other."""
         return [key for key in self._store.keys(account.id) if key.site == site.pk]
-
-    def key_of(self, secret: str) -> Key | None:
-        """The key that has this secret, if it has not ended."""
-        key = self._store.key_hashed(hash_of(secret)) if SECRET.fullmatch(secret) else None
-        return key if key and key.standing(self._now) == "good" else None
 
     def add_key(self, account: Account, scope: str, site: str | None, lasts_s: int | None) -> tuple[Key, str]:
         """The key and its secret. lasts_s: seconds from now; None: for ever."""

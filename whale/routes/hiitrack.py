@@ -26,6 +26,7 @@ import msgspec
 
 from hail import access
 from hail.body import is_json, kind_of
+from hail.callers import is_secret
 from hail.hit import HitError, Reason
 from hail.parameters import CALLBACK, not_here
 from hail.settings import PREFIX
@@ -179,7 +180,7 @@ class HiiTrackRoutes:
             managing = Managing(self._whale.store, self._whale.clock(), self._draw, keeps_logs=keeps_logs)
             account = self._logins.account_now(user)
             is_script = bool(said.callback) and right.methods == access.GET
-            caller = self._by_key(right, managing, account, bucket, is_script)
+            caller = self._by_key(right, account, bucket, is_script)
             if caller is None and not is_script:
                 caller = self._by_password(right, account)
             if account is None or caller is None:
@@ -191,7 +192,7 @@ class HiiTrackRoutes:
         return admitted
 
     def _by_key(
-        self, right: access.Right, managing: Managing, account: Account | None, bucket: str, is_script: bool
+        self, right: access.Right, account: Account | None, bucket: str, is_script: bool
     ) -> access.Caller | None:
         """Whom a key lets in. A script shows it in the address, and what a browser sends by itself does not count.
 
@@ -204,9 +205,11 @@ class HiiTrackRoutes:
             if account and caller.account == account.id and caller.opens(right):
                 return caller
             is_key = door.locked and bool(caller.rights)
-        if not is_key and (key := managing.key_of(door.secret(shown).decode("utf-8", "replace"))):
-            if account and key.account == account.id and key.may(str(right.key), bucket or None, self._whale.clock()):
-                return access.Caller(account.id, RIGHTS_OF[key.scope])
+        keys, secret = self._door.keys, door.secret(shown)
+        if not is_key and keys and is_secret(secret) and (key := keys.key_of(secret)):
+            is_its_own = account and key.account == account.id and key.site in (None, bucket or None)
+            if account and is_its_own and right.key in RIGHTS_OF[key.scope]:
+                return access.Caller(account.id, RIGHTS_OF[key.scope], key=key.id)
             is_key = True
         if account is None and (is_key or environ.get("HTTP_AUTHORIZATION", "")[:5].lower() != "basic"):
             raise NoUser
