@@ -143,8 +143,10 @@ def answer(description: str, kind: Any = None, content_type: str = "application/
 
 REFUSALS = {
     400: "The request is wrong. `field` names the parameter to correct.",
-    401: "The route requires a key: as a Bearer token, as the Basic password, or as the parameter `key`.",
-    403: "No key is set and the request came from another machine; or the page of another site may not use this route.",
+    401: "The route requires a key, of an account or of the settings: as a Bearer token, as the Basic password, or as the "
+    "parameter `key`. A key that is unknown, revoked or expired, or of another scope, opens nothing.",
+    403: "No key is set and the request came from another machine; or the page of another site may not use this route; or "
+    "the key is for one site and the request is about something else.",
     404: "Not found.",
     409: "Someone else changed it first. `current` shows the present state.",
     413: "The body is too large.",
