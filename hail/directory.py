@@ -16,6 +16,8 @@ An answer of Whale, and each record of the copy on disk, is
 A row may grow at its end: fields that this version does not know are passed over. A key that was revoked is gone. Whoever makes an answer
 has checked names, pks and origins; here they are only compared, so that no rule of theirs makes all of an answer unsound.
 
+A large one is read and taken in steps of AT_ONCE rows, and between two of them `pause` is called: it may let others work.
+
 Promise: `Directory.take` takes all of an answer or, where it raises, nothing of it. Nothing is taken that no holder of the internal key
 has signed. A secret that was found was made by Whale, was not revoked, has not expired, and its account exists.
 Not promised: that an answer is the newest one. Whoever can repeat an old answer of another word to Hail is believed; so let Hail ask Whale
@@ -25,8 +27,9 @@ over https, or in a network of your own.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import islice
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -49,6 +52,9 @@ KEY_ID = re.compile(r"[0-9a-f]{8}")
 HASH = re.compile(r"[0-9a-f]{64}")
 WORD = re.compile(r"[A-Za-z0-9_-]{8,64}")
 STATE = re.compile(r"([A-Za-z0-9_-]{8,64})\.(0|[1-9][0-9]{0,15})")
+AT_ONCE = 1000
+"""Rows of a step: about 3 ms."""
+PIECE_BYTES = 1 << 20
 ANY_ORIGIN = "*"
 NO_ORIGINS = ("", "null")
 """What no site can list: a page that has no origin, or keeps it to itself."""
@@ -151,26 +157,63 @@ class Answer(msgspec.Struct, frozen=True):
     gone: Gone = Gone()
 
 
-_decode = msgspec.json.Decoder(Answer, strict=True).decode
+class _Unread(msgspec.Struct):
+    """An Answer, whose rows are not read yet."""
+
+    state: tuple[Short, Number]
+    since: Number | None = None
+    accounts: list[msgspec.Raw] = []
+    keys: list[msgspec.Raw] = []
+    sites: list[msgspec.Raw] = []
+    gone: Gone = Gone()
+
+
+Pause = Callable[[], None]
+T = TypeVar("T")
+_decode = msgspec.json.Decoder(_Unread, strict=True).decode
+_decode_account = msgspec.json.Decoder(Account, strict=True).decode
+_decode_key = msgspec.json.Decoder(Key, strict=True).decode
+_decode_site = msgspec.json.Decoder(Site, strict=True).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def record_of(answer: Answer, internal_key: str) -> bytes:
+def no_pause() -> None:
+    """Where nobody else has to work meanwhile."""
+
+
+def record_of(answer: Answer, internal_key: str, pause: Pause = no_pause) -> bytes:
     """An answer as it travels and lies on disk."""
-    body = _encode(answer)
+    names = ("accounts", "keys", "sites")
+    lists = [b'"%b":[%b]' % (name.encode(), _encoded(getattr(answer, name), pause)) for name in names]
+    head = b'"state":%b,"since":%b' % (_encode(answer.state), _encode(answer.since))
+    body = b"{%b}" % b",".join((head, *lists, b'"gone":%b' % _encode(answer.gone)))
     start = b"%b %d" % (FORM, len(body))
-    return b"%b %b\n%b" % (start, _signed(start, body, internal_key), body)
+    return b"%b %b\n%b" % (start, _signed(start, body, internal_key, pause), body)
 
 
-def answer_of(record: bytes, internal_key: str) -> Answer:
+def _encoded(rows: Collection[Any], pause: Pause) -> bytes:
+    """Rows as JSON, without the brackets around them."""
+    return b",".join(_encode(some)[1:-1] for some in _steps(rows, pause))
+
+
+def _steps(rows: Iterable[T], pause: Pause) -> Iterator[list[T]]:
+    """The rows, AT_ONCE of them at a time; between two of these it pauses."""
+    left = iter(rows)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
+        if len(some) == AT_ONCE:
+            pause()
+
+
+def answer_of(record: bytes, internal_key: str, pause: Pause = no_pause) -> Answer:
     """What one whole record says; raises Unsound."""
-    found, end = read_record(record, 0, internal_key)
+    found, end = read_record(record, 0, internal_key, pause)
     if end != len(record):
         raise Unsound(f"expected one record of {end} bytes, got {len(record)}")
     return found
 
 
-def read_record(data: bytes, at: int, internal_key: str) -> tuple[Answer, int]:
+def read_record(data: bytes, at: int, internal_key: str, pause: Pause = no_pause) -> tuple[Answer, int]:
     """The answer that begins there, and where it ends; raises Unsound."""
     head = HEAD.match(data, at, at + LONGEST_HEAD)
     if not head:
@@ -179,35 +222,55 @@ def read_record(data: bytes, at: int, internal_key: str) -> tuple[Answer, int]:
     if end > len(data):
         raise Unsound(f"expected {length} bytes, got {len(data) - head.end()}: it was cut off")
     body = data[head.end() : end]
-    if not hmac.compare_digest(_signed(b"%b %b" % (FORM, head[1]), body, internal_key), head[2]):
+    if not hmac.compare_digest(_signed(b"%b %b" % (FORM, head[1]), body, internal_key, pause), head[2]):
         raise Unsound("the signature is wrong: is the internal key of Hail that of Whale?")
     try:
-        answer = _decode(body)
+        answer = _read(_decode(body), pause)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         where = str(error).rpartition(" - at ")[2] if isinstance(error, msgspec.ValidationError) else "all of it"
         raise Unsound(f"it cannot be read: expected a directory, got something else at {where[:100]}") from None
-    _check(answer)
+    _check(answer, pause)
     return answer, end
 
 
-def _signed(start: bytes, body: bytes, internal_key: str) -> bytes:
+def _read(unread: _Unread, pause: Pause) -> Answer:
+    """The rows, too; raises msgspec.ValidationError."""
+    pause()
+
+    def rows(raw: list[msgspec.Raw], decode: Callable[[msgspec.Raw], T]) -> list[T]:
+        return [decode(row) for some in _steps(raw, pause) for row in some]
+
+    return Answer(
+        unread.state,
+        unread.since,
+        rows(unread.accounts, _decode_account),
+        rows(unread.keys, _decode_key),
+        rows(unread.sites, _decode_site),
+        unread.gone,
+    )
+
+
+def _signed(start: bytes, body: bytes, internal_key: str, pause: Pause = no_pause) -> bytes:
     own = hmac.digest(internal_key.encode("utf-8", "surrogateescape"), PURPOSE, hashlib.sha256)
     mac = hmac.new(own, start, hashlib.sha256)
     mac.update(b"\n")
-    mac.update(body)
+    for at in range(0, len(body), PIECE_BYTES):
+        if at:
+            pause()
+        mac.update(body[at : at + PIECE_BYTES])
     return mac.hexdigest().encode()
 
 
-def _check(answer: Answer) -> None:
+def _check(answer: Answer, pause: Pause) -> None:
     """What the types of the rows do not say. Raises Unsound."""
-    _all(WORD, (answer.state[0],), "the word of the state")
-    _all(ACCOUNT_ID, (row.id for row in answer.accounts), "the id of an account")
-    _all(HASH, (row.hash for row in answer.keys), "the hash of a key")
-    _all(KEY_ID, (row.id for row in answer.keys), "the id of a key")
-    _once((row.id for row in answer.accounts), len(answer.accounts), "id of an account")
-    _once((row.hash for row in answer.keys), len(answer.keys), "hash of a key")
-    _once(((row.account, row.id) for row in answer.keys), len(answer.keys), "key of an account")
-    _once(((row.account, row.pk) for row in answer.sites), len(answer.sites), "site")
+    _all(WORD, (answer.state[0],), "the word of the state", pause)
+    _all(ACCOUNT_ID, (row.id for row in answer.accounts), "the id of an account", pause)
+    _all(HASH, (row.hash for row in answer.keys), "the hash of a key", pause)
+    _all(KEY_ID, (row.id for row in answer.keys), "the id of a key", pause)
+    _once((row.id for row in answer.accounts), len(answer.accounts), "id of an account", pause)
+    _once((row.hash for row in answer.keys), len(answer.keys), "hash of a key", pause)
+    _once(((row.account, row.id) for row in answer.keys), len(answer.keys), "key of an account", pause)
+    _once(((row.account, row.pk) for row in answer.sites), len(answer.sites), "site", pause)
     if answer.since is None:
         if answer.gone != Gone():
             raise Unsound("gone: expected nothing where the answer is all there is")
@@ -215,14 +278,17 @@ def _check(answer: Answer) -> None:
         raise Unsound("since: expected no later version than that of the state")
 
 
-def _all(pattern: re.Pattern[str], texts: Iterable[str], what: str) -> None:
-    matches = pattern.fullmatch
-    if not all(matches(text) for text in texts):
-        raise Unsound(f"{what}: expected {pattern.pattern}, got something else")
+def _all(pattern: re.Pattern[str], texts: Iterable[str], what: str, pause: Pause) -> None:
+    for some in _steps(texts, pause):
+        if not all(map(pattern.fullmatch, some)):
+            raise Unsound(f"{what}: expected {pattern.pattern}, got something else")
 
 
-def _once(values: Iterable[object], count: int, what: str) -> None:
-    if len(set(values)) != count:
+def _once(values: Iterable[object], count: int, what: str, pause: Pause) -> None:
+    found: set[object] = set()
+    for some in _steps(values, pause):
+        found.update(some)
+    if len(found) != count:
         raise Unsound(f"the {what} came twice")
 
 
@@ -253,28 +319,36 @@ class Directory:
         self._hashes: dict[tuple[str, str], bytes] = {}  # by account and id of a key
         self._sites: dict[tuple[str, str], Site] = {}
 
-    def take(self, answer: Answer) -> None:
+    def take(self, answer: Answer, pause: Pause = no_pause) -> None:
         """Raises DoesNotFit, Stale or TooLarge, and nothing has changed.
 
-        A delta costs its rows, and all keys and sites once where accounts are gone; the whole costs about 2 us a row.
+        A delta costs its rows, and all keys and sites once where accounts are gone; the whole costs about 2 us a row. All of it counts
+        from one moment on, after the last pause.
         """
         state = State(*answer.state)
         if answer.since is None:
-            self._take_whole(answer, state)
+            self._take_whole(answer, state, pause)
         else:
             self._take_delta(answer, state)
 
-    def _take_whole(self, answer: Answer, state: State) -> None:
+    def _take_whole(self, answer: Answer, state: State, pause: Pause) -> None:
         if self.state and state.word == self.state.word and state.version < self.state.version:
             raise Stale(f"expected version {self.state.version} or later, got {state.version}")
-        size = _size_of(answer)
+        size = _size_of(answer, pause)
         if size > self._room.most:
             raise TooLarge(f"expected at most {self._room.most} bytes in memory, got about {size}")
-        accounts = {row.id: row for row in answer.accounts}
-        ids = {row.name: row.id for row in answer.accounts}
-        keys = {bytes.fromhex(row.hash): row for row in answer.keys}
-        hashes = {(row.account, row.id): hash_ for hash_, row in keys.items()}
-        sites = {(row.account, row.pk): row for row in answer.sites}
+        accounts, ids = dict[str, Account](), dict[str, str]()
+        keys, hashes = dict[bytes, Key](), dict[tuple[str, str], bytes]()
+        sites = dict[tuple[str, str], Site]()
+        for some_accounts in _steps(answer.accounts, pause):
+            accounts |= {row.id: row for row in some_accounts}
+            ids |= {row.name: row.id for row in some_accounts}
+        for some_keys in _steps(answer.keys, pause):
+            of_hash = {bytes.fromhex(row.hash): row for row in some_keys}
+            keys |= of_hash
+            hashes |= {(row.account, row.id): hash_ for hash_, row in of_hash.items()}
+        for some_sites in _steps(answer.sites, pause):
+            sites |= {(row.account, row.pk): row for row in some_sites}
         self._accounts, self._ids, self._keys, self._hashes, self._sites = accounts, ids, keys, hashes, sites
         self._room.held, self.state = size, state
 
@@ -375,10 +449,10 @@ class Directory:
         return len(self._accounts) + len(self._keys) + len(self._sites)
 
 
-def _size_of(answer: Answer) -> int:
+def _size_of(answer: Answer, pause: Pause = no_pause) -> int:
     """Bytes of memory that its rows take, about."""
     return (
-        sum(map(_size_of_account, answer.accounts))
-        + sum(map(_size_of_key, answer.keys))
-        + sum(map(_size_of_site, answer.sites))
+        sum(sum(map(_size_of_account, some)) for some in _steps(answer.accounts, pause))
+        + sum(sum(map(_size_of_key, some)) for some in _steps(answer.keys, pause))
+        + sum(sum(map(_size_of_site, some)) for some in _steps(answer.sites, pause))
     )

@@ -10,7 +10,8 @@
 
 Promise: while Whale is away, what was known stays in force, over restarts too. An answer or a copy that is cut off, forged, older, or
 too large changes nothing. A key that nobody knows is asked for once more, at most each AT_ONCE_S a node, before `key_of` gives none.
-No request waits longer than WAIT_S for that, and none waits while Whale fails: it is the thread that asks.
+No request waits longer than WAIT_S for that, and none waits while Whale fails: it is the thread that asks. A large directory is read in
+steps of some milliseconds, since the thread may be a greenlet of the loop that answers all requests.
 Not promised: that the copy can be written. Without it each process asks for itself.
 """
 
@@ -52,6 +53,7 @@ log = logging.getLogger("hail.informed")
 FOLDER, COPY, TURN = "directory", "copy", "turn"
 ROUTE = "/internal/directory"
 LOOK_S, ASK_S, AT_ONCE_S, WAIT_S = 0.5, 0.9, 0.2, 0.5  # so that one of them asks at each second look
+PAUSE_S = 0.001  # between two steps
 TIMEOUT_S, LONGEST_S = 2.0, 10.0
 """For each step of an answer, and for all of it."""
 PIECE_BYTES = 1 << 16
@@ -277,17 +279,17 @@ class Informed:
 
     def _take(self, record: bytes) -> None:
         """Raises NotTaken and Away."""
-        answer = answer_of(record, self._internal_key)
+        answer = answer_of(record, self._internal_key, _let_others_work)
         try:
             self._take_answer(answer, record)
         except DoesNotFit:
             whole = self._whale.ask(None)
             if whole is None:
                 raise Unsound("expected all there is, got nothing") from None
-            self._take_answer(answer_of(whole, self._internal_key), whole)
+            self._take_answer(answer_of(whole, self._internal_key, _let_others_work), whole)
 
     def _take_answer(self, answer: Answer, record: bytes) -> None:
-        self.directory.take(answer)
+        self.directory.take(answer, _let_others_work)
         try:
             self._keep(answer, record)
         except OSError as error:
@@ -331,12 +333,12 @@ class Informed:
         at, self._is_damaged = 0, False
         while at < len(data):
             try:
-                answer, end = read_record(data, at, self._internal_key)
+                answer, end = read_record(data, at, self._internal_key, _let_others_work)
             except Unsound:
                 self._is_damaged = True  # or its end is being written
                 break
             with suppress(NotTaken):  # of a state that this process has left behind
-                self.directory.take(answer)
+                self.directory.take(answer, _let_others_work)
             if answer.since is None:
                 self._whole_bytes = end - at
             at = end
@@ -345,8 +347,11 @@ class Informed:
     def _keep(self, answer: Answer, record: bytes) -> None:
         """Adds what was taken to the copy, or writes it anew. Raises OSError."""
         most = 2 * self._whole_bytes + ROOM_FOR_CHANGES
-        if answer.since is None or not self._copy or self._is_damaged or self._offset + len(record) > most:
-            self._write()
+        if answer.since is None:
+            self._write(record)
+            return
+        if not self._copy or self._is_damaged or self._offset + len(record) > most:
+            self._write_all()
             return
         copy = os.open(self._folder / COPY, os.O_WRONLY | os.O_APPEND)
         try:
@@ -361,11 +366,14 @@ class Informed:
                 return
         finally:
             os.close(copy)
-        self._write()
+        self._write_all()
 
-    def _write(self) -> None:
-        """All there is, in a new file. Raises OSError."""
-        record = record_of(self.directory.answer(), self._internal_key)
+    def _write_all(self) -> None:
+        """All there is. Raises OSError."""
+        self._write(record_of(self.directory.answer(), self._internal_key, _let_others_work))
+
+    def _write(self, record: bytes) -> None:
+        """A record with all there is, in a new file. Raises OSError."""
         new = self._folder / f"{COPY}.new"
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -380,6 +388,10 @@ class Informed:
         finally:
             os.close(folder)
         self._whole_bytes, self._is_damaged = len(record), False
+
+
+def _let_others_work() -> None:
+    time.sleep(PAUSE_S)
 
 
 _all: "weakref.WeakSet[Informed]" = weakref.WeakSet()

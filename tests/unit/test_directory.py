@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hail.directory import (
+    AT_ONCE,
     Account,
     Answer,
     Directory,
@@ -89,6 +90,39 @@ def test_the_form_is_the_one_of_the_docs() -> None:
     }
     assert answer_of(signed(body), INTERNAL) == WHOLE
     assert json.loads(record_of(WHOLE, INTERNAL).partition(b"\n")[2]) == body
+
+
+def many(version: int, accounts: int = 2 * AT_ONCE + 1) -> Answer:
+    """Accounts with a key and a site each, whose hashes depend on the version."""
+    rows = [Account(f"a{number:09d}", f"name{number}") for number in range(accounts)]
+    hashes = [hashlib.sha256(b"%d %d" % (version, number)).hexdigest() for number in range(accounts)]
+    keys = [Key(hash_, "00000001", row.id, "write") for hash_, row in zip(hashes, rows, strict=True)]
+    return Answer(State(WORD, version), None, rows, keys, [Site(row.id, "web") for row in rows])
+
+
+def test_others_work_between_the_steps_of_a_large_one_and_see_all_or_nothing() -> None:
+    first, second = many(1), many(2)
+    pauses: list[str] = []
+    record = record_of(second, INTERNAL, lambda: pauses.append("written"))
+    assert record == record_of(second, INTERNAL)
+    directory = Directory(10)
+    directory.take(first)
+    read = answer_of(record, INTERNAL, lambda: pauses.append("read"))
+    assert read == second
+    seen = set()
+    directory.take(read, lambda: seen.add((directory.state, directory.answer() == first)))
+    assert seen == {(State(WORD, 1), True)}
+    assert directory.answer() == second
+    assert {"written", "read"} <= set(pauses)
+
+
+@pytest.mark.parametrize("rows", ["accounts", "keys", "sites"])
+def test_a_row_that_is_none_makes_all_of_a_large_one_unsound(rows: str) -> None:
+    body = json.loads(record_of(many(1), INTERNAL).partition(b"\n")[2])
+    for bad in (None, [], [1, 2, 3, 4], {}, body[rows][0]):
+        worse = {**body, rows: [*body[rows], bad]}
+        with pytest.raises(Unsound):
+            answer_of(signed(worse), INTERNAL)
 
 
 def test_fields_that_a_later_version_adds_are_passed_over() -> None:
