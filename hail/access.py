@@ -37,7 +37,7 @@ WRITE, READ, ADMIN, BROWSER = "write", "read", "admin", "browser"
 ALL_RIGHTS = frozenset((WRITE, READ, ADMIN))
 INTERNAL = "internal"
 """What a service of HailWhale itself may, by HAILWHALE_INTERNAL_KEY; no other key has this right."""
-ANY_MODULE, COUNTS, DECISIONS, ADMINISTRATION = "any", "counts", "decisions", "admin"
+ANY_MODULE, COUNTS, VISITORS, DECISIONS, ADMINISTRATION = "any", "counts", "visitors", "decisions", "admin"
 
 # What proxies add to a request; beside these, all that is of the kind of X-Forwarded-For.
 OF_PROXIES = frozenset(
@@ -128,6 +128,8 @@ RIGHTS = (
     Right("/decisions/<name:path>", POST, ADMIN, Pages.CHANGE, DECISIONS),
     Right("/notes", POST, WRITE, Pages.CHANGE),
     Right("/notes/<id:path>", DELETE, ADMIN, Pages.CHANGE, ADMINISTRATION),
+    Right("/identify", POST, WRITE, Pages.CHANGE, VISITORS, of_site=True),
+    Right("/visitor/<visitor:path>", DELETE, ADMIN, Pages.CHANGE, VISITORS, of_site=True),
     Right("/decide", BOTH, READ, Pages.CHANGE, DECISIONS, of_site=True, public=True),
     Right("/ofrep/v1/evaluate/flags", POST, READ, Pages.CHANGE, DECISIONS, public=True),
     Right("/ofrep/v1/evaluate/flags/<key:path>", POST, READ, Pages.CHANGE, DECISIONS, public=True),
@@ -146,6 +148,9 @@ RIGHTS = (
     Right("/pks", BOTH, READ, Pages.READ, of_site=True),
     Right("/metrics_of", BOTH, READ, Pages.READ, of_site=True),
     Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION, of_site=True),
+    Right("/visitors", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/events", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/visitor/<visitor:path>", GET, READ, Pages.READ, VISITORS, of_site=True),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),
     Right("/spy", BOTH, READ, Pages.READ),

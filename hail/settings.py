@@ -281,7 +281,7 @@ class Settings:
     visitor_log: bool = setting(
         "0",
         "0 or 1",
-        "1 logs each hit of a site that has a visitor and an event: who, which event and when. Nothing shows the log yet",
+        "1 logs each hit of a site that has a visitor and an event: who, which event and when",
     )
     site_partitions: int = setting(
         1, "partitions", "partitions of a new site's log, 1 to 64. More than 1 spreads a large site over several shards"

@@ -185,6 +185,7 @@ for _name, _help in (
     ("user", "Make, list, change and remove users and their rights."),
     ("key", "Make, list, rotate and revoke keys of programs and pages."),
     ("site", "Make, list, change and remove sites and their settings."),
+    ("erase", "Erase a visitor of a site."),
     ("journal", "Show who changed accounts, users, sites and keys."),
 ):
     main.add_command(_Elsewhere(_name, f"whale.commands.{_name}", _help))

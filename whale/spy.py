@@ -65,6 +65,12 @@ class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
     cut: bool = False
 
 
+class _Named(msgspec.Struct):
+    visitor: str | None = None
+    came: str | None = None
+
+
+_named = msgspec.json.Decoder(_Named).decode
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -190,3 +196,14 @@ def _shared_out(newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]
     room = limit - len(sure)
     more = [position for position in range(len(newest)) if position not in sure][:room]
     return [newest[position] for position in sorted({*sure, *more})]
+
+
+def visitor_in(trace: bytes) -> str | None:
+    """Who a trace is of."""
+    return _named(trace).visitor
+
+
+def names_one_of(trace: bytes, visitors: Collection[str]) -> bool:
+    """Whether a trace is of one of these visitors, or shows their id in what came."""
+    found = _named(trace)
+    return found.visitor in visitors or (found.came is not None and any(each in found.came for each in visitors))

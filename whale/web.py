@@ -12,6 +12,9 @@
     GET  /spy            [{at, outcome, ...}, ...]: the last hits
     GET  /health.json    {redis, queue, hails, lag_s, audit, dead, versions, why}: the state of all parts
     GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   {"id"}
+    GET  /visitors       {visitors, new, returning, points, ...}: of a site
+    GET  /events         {"events": [{event, times, visitors, last}, ...]}: of a site
+    GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
     GET  /decide         {option, probability, decision_id, ...}: which option to show
     GET  /count_decision OK: an outcome was counted (also POST)       POST /reward   {"counted": true}
@@ -74,6 +77,7 @@ from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import text_answer, unavailable
 from whale.routes.service import ServiceRoutes
 from whale.routes.shares import BELOW, ShareRoutes
+from whale.routes.visitors import VisitorRoutes
 from whale.store import with_redis
 from whale.tries import Tries
 
@@ -100,7 +104,7 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     InternalRoutes(door, whale, os.urandom).add_to(app)
     registrations = Tries(os.urandom(KEY_BYTES))
     HiiTrackRoutes(door, whale, logins, passwords, os.urandom, registrations).add_to(app)
-    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, LiveRoutes, DashboardRoutes, GraphRoutes):
+    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, VisitorRoutes, LiveRoutes, DashboardRoutes, GraphRoutes):
         routes(door).add_to(app)
     ServiceRoutes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

@@ -28,8 +28,10 @@ def person(log: SiteLog, name: str) -> Person:
     return Person(hash_in(log)(name), name.encode())
 
 
-def erase(store: Store, log: SiteLog, name: str) -> None:
-    store.erase_visitor(log, person(log, name).hash)
+def erase(store: Store, log: SiteLog, name: str, *others: str) -> None:
+    """others: their further ids, if they are looked at."""
+    erased = store.erase_visitor(log, person(log, name).hash)
+    assert erased >= {person(log, each).hash for each in (name, *others)}
     for partition in range(log.partitions):
         while store.purge_log(log, partition):
             pass
@@ -77,7 +79,7 @@ def test_a_visitor_is_erased_by_any_of_their_ids(store: Store, log: SiteLog, by:
     held = max(span.since_ms for span in spans(store, log))
     store.add_to_log([said(store, log, 1, held + 1, *names)], CAPS)
     assert sorted(who(store, log)) == sorted([*names, "phone", "phone", "phone", "bob"])
-    erase(store, log, by)
+    erase(store, log, by, "phone", "anna", "laptop")
     assert who(store, log) == ["bob", "bob"]
     assert {span.id for span in spans(store, log)} == {b""}
     until = min(span.until_ms or 0 for span in spans(store, log))

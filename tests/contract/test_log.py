@@ -177,8 +177,28 @@ def test_a_removed_account_leaves_nothing_of_its_logs(store: Store, unique: str)
     assert store.log_tallies(log.account, [PUBLISHER]) == {PUBLISHER: {}}
 
 
+def test_the_number_of_a_visitor_is_found_by_their_hash(store: Store, log: SiteLog) -> None:
+    people = [f"visitor {number}" for number in range(1_000)]
+    for seq in range(4):
+        store.add_to_log([visit(log, seq, *people[250 * seq : 250 * seq + 250])], CAPS)
+    hash_of = hash_in(log)
+    numbers_ = [store.number_in_log(log, hash_of(name)) for name in people]
+    assert sorted(number for number in numbers_ if number is not None) == list(range(1_000))
+    ids = store.ids_in_log(log, 0, range(1_000))
+    assert [ids[number] for number in numbers_ if number is not None] == [name.encode() for name in people]
+    assert store.number_in_log(log, hash_of("nobody")) is None
+    pass_by(store, log, 180 * DAY)
+    store.add_to_log([visit(log, 4, "visitor 7")], CAPS)
+    assert store.number_in_log(log, hash_of("visitor 7")) == numbers_[7]
+    assert store.number_in_log(log, hash_of("visitor 8")) == numbers_[8]
+    pass_by(store, log, 180 * DAY)
+    store.add_to_log([visit(log, 5, "visitor 7")], CAPS)
+    assert [store.number_in_log(log, hash_of(f"visitor {n}")) for n in (7, 8)] == [numbers_[7], None]
+
+
 def test_a_log_that_nobody_wrote_to_is_empty(store: Store, unique: str) -> None:
     log = SiteLog(unique, "never seen")
     assert logged(store, log) == []
     assert store.ids_in_log(log, 0, [0]) == {}
+    assert store.number_in_log(log, hash_in(log)("ann")) is None
     assert not store.compact_log(log, 0)

@@ -71,6 +71,23 @@ def test_what_became_of_each_hit_is_shown_by_visitor(settings: Settings, store: 
     assert store.audit(unique) == [PublisherAudit(PUBLISHER, 2, 3, 1, 3, {"duplicate": 1})]
 
 
+def test_a_visitor_is_forgotten_in_every_list(settings: Settings, store: Store, unique: str) -> None:
+    hits: list[dict[str, Any]] = [{"pk": "t", "visitor": visitor} for visitor in ("Ann", "bob", "ann")]
+    refusals = [
+        Refusal(int(NOW * 1000) + 1, "bad_pk", "pk", came, who) for came, who in (("x", "Ann"), ("v=Ann", None))
+    ]
+    refused = encode_message(PUBLISHER, 1, unique, 3, int(NOW * 1000), [], refused=list(map(encode_refusal, refusals)))
+    applier = Applier(store, settings)
+    applier.apply([message(hits, settings, unique), decode_message(refused)], NOW)
+    applier.witness.tell()
+    assert store.spied_visitors(unique) == {"Ann", "ann", "bob"}
+    store.spy_forget(unique, ["Ann", "never seen"])
+    assert store.spied_visitors(unique) == {"ann", "bob"}
+    assert [trace.get("visitor") for trace in shown(store.spied(unique))] == ["ann", "bob"]
+    assert store.spied(unique, "Ann") == []
+    assert [trace["visitor"] for trace in shown(store.spied(unique, "bob"), visitor="bob")] == ["bob"]
+
+
 def test_refused_hits_push_out_no_accepted_one_and_no_visitor(settings: Settings, unique: str) -> None:
     store = open_store(settings.replace(max_spied_visitors=3))
     applier = Applier(store, settings)

@@ -187,6 +187,19 @@ def test_a_site_is_made_changed_and_removed(run: Run, done: Callable[..., Any]) 
     assert done("site", "list", "default") == []
 
 
+def test_a_visitor_of_a_site_is_erased(run: Run, done: Callable[..., Any], store: MemoryStore) -> None:
+    done("account", "add", "shop")
+    done("site", "add", "shop", "web")
+    ran = run("erase", "shop", "web", "ann", "--yes")
+    assert (ran.exit_code, ran.stderr) == (2, "hailwhale: pk: there is no log of the visitors of 'web'\n")
+    (site,) = store.sites(done("account", "show", "shop")["id"])
+    store.begin_log(site)
+    assert run("erase", "shop", "web", "ann").stderr == "hailwhale: this cannot be undone: add --yes\n"
+    assert run("erase", "shop", "web", "ann", "--yes").stdout == "the visitor ann is erased\n"
+    assert done("erase", "shop", "web", "ann", "--yes") == {"purged": True}
+    assert run("erase", "nobody", "web", "ann", "--yes").exit_code == 2
+
+
 def test_the_journal_shows_who_did_what(run: Run, done: Callable[..., Any]) -> None:
     done("account", "add", "shop")
     done("site", "add", "shop", "web")

@@ -41,6 +41,7 @@ PURE = {
     "whale/sums.py",
     "whale/tries.py",
     "whale/answer/rank_details.py",
+    "whale/answer/visited.py",
     "whale/answer/change.py",
     "whale/formatting.py",
     "whale/answer/confidence.py",
@@ -392,6 +393,7 @@ def test_routes_of_one_subject_know_nothing_of_another() -> None:
         "questions",
         "service",
         "shares",
+        "visitors",
     )
     assert offences("whale/routes/", *(f"whale.routes.{subject}" for subject in subjects)) == []
 

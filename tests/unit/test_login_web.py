@@ -268,6 +268,11 @@ NEEDS = {
     "/decisions/<name:path>": "decisions.read",
     "/outcomes": "decisions.read",
     "PUT /metrics_of": "admin.write",
+    "/visitors": "visitors.read",
+    "/events": "visitors.read",
+    "GET /visitor/<visitor:path>": "visitors.read",
+    "DELETE /visitor/<visitor:path>": "visitors.write",
+    "/identify": "visitors.write",
     "/users": "admin.write",
     "/users/<name:path>": "admin.write",
     "/keys": "admin.write",
@@ -341,7 +346,7 @@ def test_a_page_of_another_site_changes_nothing_by_a_cookie(site: Site, environ:
     for method, rule in changing:
         answer = site.call(method, address_of(rule), **cookie, **environ)
         assert (answer.status, answer.json["code"]) == (403, "foreign_origin"), (method, rule)
-    assert len(changing) == 30
+    assert len(changing) == 32
     assert site.store.pks("default") == []
     answer = site.call("GET", "/pks", **cookie, **environ)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"  # which lets no page read what a cookie opened

@@ -71,6 +71,13 @@ OF_WHALE = {
     "GET /metrics_of": SITE_READ,
     "POST /metrics_of": SITE_READ,
     "PUT /metrics_of": SITE_ADMIN,
+    "GET /visitors": SITE_READ,
+    "POST /visitors": SITE_READ,
+    "GET /events": SITE_READ,
+    "POST /events": SITE_READ,
+    "GET /visitor/<visitor:path>": SITE_READ,
+    "DELETE /visitor/<visitor:path>": SITE_ADMIN,
+    "POST /identify": SITE_WRITE,
     "GET /notes": READ,
     "GET /health.json": "r a",  # the service is that of `default`
     "GET /spy": READ,

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import click
 
 from hail.settings import Settings, load
 from whale.accounts import MOST_DAYS, MOST_S
 from whale.errors import CallerError, SetupError, visible
+from whale.library.erasing import ErasingStore
 from whale.library.managing import AccountStore, Managing
 from whale.passwords import MOST_BYTES, SALT_BYTES, check_new, hash_of
 from whale.store import connect, with_redis
@@ -45,12 +46,16 @@ def refuse(error: CallerError) -> NoReturn:
     sys.exit(2)
 
 
+class CommandStore(AccountStore, ErasingStore, Protocol):
+    """All that these commands ask of a store."""
+
+
 class Opened:
     """The store that the settings name, and the admin at this terminal."""
 
     def __init__(self) -> None:
         self.settings: Settings = with_redis(load(os.environ))
-        self.store: AccountStore = connect(self.settings)
+        self.store: CommandStore = connect(self.settings)
         self.now = time.time()
         self.managing = Managing(
             self.store, self.now, secrets.token_bytes, _who(), keeps_logs=self.settings.visitor_log

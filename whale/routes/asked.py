@@ -24,6 +24,7 @@ Dimensions = Annotated[
         "several paths, and is refused if hits counted it as one path. Omit, or send `_`, for the root."
     ),
 ]
+Site = Annotated[str, Meta(description="The site: a pk of one level.", examples=["shop"])]
 Metrics = Annotated[str, Meta(description="Metrics or formulas: one, a list, or {'a': 'b'} for a/b. Default: hits.")]
 Pk = Annotated[str, Meta(description="The pk: a name, or a list of names.", examples=["shop"])]
 Period = Annotated[
@@ -503,6 +504,93 @@ class NotesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
     week: Week = ""
     format: Format = "json"
+
+
+class VisitorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Site
+    period: Period = ""
+    start: Start = ""
+    finish: Finish = ""
+    interval: Width = ""
+    buckets: Buckets = None
+    tz: Zone = ""
+    tzoffset: Offset = ""
+
+
+class EventsAsked(VisitorsAsked):
+    pass
+
+
+class VisitorAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Site
+    limit: Annotated[int, Meta(description="Number of events, the newest first: 1 to 10,000.")] = 100
+    tz: Zone = ""
+    tzoffset: Offset = ""
+
+
+class EraseAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Site
+
+
+class Identified(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /identify."""
+
+    pk: Site
+    anonymous: Annotated[Name, Meta(description="The id under which the visitor came so far.")]
+    known: Annotated[Name, Meta(description="The id under which they are known, such as a user's.")]
+
+
+class Joined(msgspec.Struct):
+    joined: Annotated[bool, Meta(description="Whether both ids are one visitor's.")]
+    why: Literal["joined", "already", "other_known"]
+
+
+class Purged(msgspec.Struct):
+    purged: Annotated[
+        bool, Meta(description="Whether all records are gone from Redis's memory; else they go within an hour.")
+    ]
+
+
+class VisitsPoint(msgspec.Struct):
+    at: str
+    visitors: int
+    new: int
+    returning: int
+
+
+class Visitors(msgspec.Struct):
+    visitors: Annotated[int, Meta(description="Visitors with an event in the period, each once.")]
+    new: Annotated[int, Meta(description="Those of them who had no event before, since the log is kept.")]
+    returning: int
+    since: Annotated[str, Meta(description="From when on the log is whole.")]
+    is_incomplete: Annotated[bool, Meta(description="Some of the log could not be read, and is missing here.")]
+    points: list[VisitsPoint]
+
+
+class EventRow(msgspec.Struct):
+    event: str
+    times: int
+    visitors: int
+    last: str
+
+
+class Events(msgspec.Struct):
+    events: Annotated[list[EventRow], Meta(description="The most frequent first.")]
+    since: str
+    is_incomplete: bool
+
+
+class EventAt(msgspec.Struct):
+    at: str
+    event: str
+
+
+class VisitorShown(msgspec.Struct):
+    visitor: Annotated[str, Meta(description="The id under which they came first.")]
+    since: str
+    is_incomplete: bool
+    events: Annotated[list[EventAt], Meta(description="The newest first.")]
+    more: Annotated[int, Meta(description="How many earlier events there are.")]
 
 
 class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):

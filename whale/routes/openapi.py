@@ -154,6 +154,48 @@ def _notes() -> dict[str, Any]:
     return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
 
 
+def _visitors() -> dict[str, Any]:
+    """Visitors of sites."""
+
+    def question(name: str, summary: str, kind: type[msgspec.Struct], said: Any) -> dict[str, Any]:
+        responses = {"200": answer("The answer.", said), **common(400, 401, 404, 503)}
+        form = {
+            "required": True,
+            "content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}},
+        }
+        got = {"operationId": name, "summary": summary, "parameters": parameters(kind), "responses": responses}
+        posted = {
+            "operationId": f"{name}_by_form",
+            "summary": f"{summary} Use POST if the address would be too long.",
+            "requestBody": form,
+            "responses": {**responses, **common(413)},
+        }
+        return {"get": got, "post": posted}
+
+    identified = _posted("identify", "Say that two ids are one visitor's.", asked.Identified, asked.Joined)
+    identified["post"]["responses"] |= common(404)
+    one = {
+        "get": {
+            "operationId": "visitor",
+            "summary": "List the last events of a visitor.",
+            "parameters": [_named("visitor"), *parameters(asked.VisitorAsked)],
+            "responses": {"200": answer("The visitor.", asked.VisitorShown), **common(400, 401, 404, 503)},
+        },
+        "delete": {
+            "operationId": "erase_visitor",
+            "summary": "Erase a visitor.",
+            "parameters": [_named("visitor"), *parameters(asked.EraseAsked)],
+            "responses": {"200": answer("The visitor is erased.", asked.Purged), **common(400, 401, 404, 503)},
+        },
+    }
+    return {
+        "/visitors": question("visitors", "Count the visitors of a site.", asked.VisitorsAsked, asked.Visitors),
+        "/events": question("events", "List the events of a site.", asked.EventsAsked, asked.Events),
+        "/visitor/{visitor}": one,
+        "/identify": identified,
+    }
+
+
 def _accounts() -> dict[str, Any]:
     """Users, keys and sites of an account, and its journal."""
     paths: dict[str, Any] = {
@@ -358,7 +400,7 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes() | _shares() | _accounts() | _hiitrack()
+    paths |= _decisions() | _notes() | _visitors() | _shares() | _accounts() | _hiitrack()
     paths["/health.json"] = {
         "get": {
             "operationId": "health",

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hail.message import Mark
 from hail.settings import DAY, Settings
@@ -111,11 +112,24 @@ class MemoryEvents:
             columns = {each: _column(sorted(of)) for each, of in rows.items()}
             return Logged(columns, {each: tuple(found.values[each]) for each in columns if each[0] != EVENT})
 
+    def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
+        with self._lock:
+            start, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+            records = self.partition(log, partition).records
+            return np.array(
+                sorted({who for who, tick, name in records if name.kind == EVENT and start <= tick < end}), np.uint32
+            )
+
     def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
         with self._lock:
             periods = self.partition(log, partition).periods[False]
             ids = {number: id_ for period in periods for number, id_ in period.ids.items()}
             return {number: ids[number] for number in numbers if number in ids}
+
+    def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
+        with self._lock:
+            periods = self.partition(log, log.partition_of(hash_)).periods[False]
+            return next((each.numbers[hash_[:8]] for each in periods if hash_[:8] in each.numbers), None)
 
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
         with self._lock:
@@ -136,14 +150,16 @@ class MemoryEvents:
         with self._lock:
             return {hash_: spans for hash_ in hashes if (spans := self._standing(log, hash_).spans)}
 
-    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
         with self._lock:
             alias = self._standing(log, hash_).alias
             visitor = alias.hash if alias else hash_
             until_ms = int(self._clock() * 1000) + HOLDS_AFTER_MS
-            for each in {visitor, *self._standing(log, visitor).aliases}:
+            erased = {visitor, *self._standing(log, visitor).aliases}
+            for each in erased:
                 self._standing(log, each)
                 self.partition(log, log.partition_of(each)).erase(each[:8], until_ms)
+            return erased
 
     def purge_log(self, log: SiteLog, partition: int) -> bool:
         return False

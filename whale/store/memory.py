@@ -20,7 +20,7 @@ from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
 from whale.period import Interval
-from whale.spy import KEPT, KEPT_S, Traces
+from whale.spy import KEPT, KEPT_S, Traces, names_one_of, visitor_in
 from whale.store.accounts import MemoryAccounts
 from whale.store.contract.aside import Illegible, last_within
 from whale.store.contract.changes import MAX_RESETS, RESET_KEPT_S, Change, is_below, not_a_sum
@@ -239,6 +239,7 @@ class MemoryStore:
         self.write_act, self.journal = book.write_act, book.journal
         events = self.events = MemoryEvents(settings, self.zone, book.sites)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
+        self.number_in_log, self.visitors_in_log = events.number_in_log, events.visitors_in_log
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
@@ -683,6 +684,19 @@ class MemoryStore:
             del self._spied[key]
         for key in [key for key, (heard, _) in self._spied.items() if heard <= now - KEPT_S]:
             del self._spied[key]
+
+    def spied_visitors(self, account: str) -> frozenset[str]:
+        texts = chain.from_iterable(kept for (whose, _), (_, kept) in self._spied.items() if whose == account)
+        return frozenset(visitor for text in texts if (visitor := visitor_in(text)))
+
+    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
+        for key in [key for key in self._spied if key[0] == account]:
+            if key[1] in visitors:
+                del self._spied[key]
+            else:
+                heard, kept = self._spied[key]
+                left = deque((text for text in kept if not names_one_of(text, visitors)), maxlen=KEPT)
+                self._spied[key] = heard, left
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         lists: tuple[str | bool | None, ...] = (True, False, None) if visitor is None else (visitor, None)

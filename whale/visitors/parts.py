@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hail.settings import DAY, MONTH
 from whale.period import month_start, next_start, starts
-from whale.visitors.columns import Rows, decode, encode, visitor_bytes
+from whale.visitors.columns import Rows, decode, decode_visitors, encode, visitor_bytes
 from whale.visitors.entries import TICKS_A_MS
 
 TICKS_A_S = 1000 * TICKS_A_MS
@@ -136,6 +136,15 @@ def rows_of(part: bytes, cut: Cut, first: int) -> Rows:
     begin = first + cut.offset
     rows = decode(part[begin : begin + cut.bytes])
     return rows._replace(ticks=rows.ticks + cut.start * TICKS_A_S)
+
+
+def visitors_of(part: bytes) -> list[NDArray[np.uint32]]:
+    """Who had the events of each of its columns; reads no times."""
+    cuts, first = directory_of(part)
+    planes = [
+        part[first + cut.offset : first + cut.offset + cut.visitor_bytes] for cut in cuts if not cut.code & IS_PROPERTY
+    ]
+    return [decode_visitors(plane) for plane in planes]
 
 
 def records_of(part: bytes) -> Records:

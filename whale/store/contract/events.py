@@ -84,8 +84,14 @@ class Events(Protocol):
     ) -> Logged:
         """What was said in [start, end), all of one moment. said: None for everything."""
 
+    def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
+        """The numbers of visitors who had an event in [start, end), in order, each once."""
+
     def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
         """The ids of some visitors by their numbers, of those whose ids are kept and who are still known."""
+
+    def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
+        """The number of a visitor in their partition; None of one who is not known."""
 
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
         """What became of the hits of some publishers: `logged` hits, their `records`, and of the others a number by reason."""

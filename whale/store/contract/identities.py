@@ -30,8 +30,9 @@ class Identities(Protocol):
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
         """`aliases` of several logs, in one round trip."""
 
-    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
-        """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more.
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
+        """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more. Gives the hashes
+        of all of their ids.
 
         Hits of messages that were accepted before, or within HOLDS_AFTER_MS, are not logged: `erased`. Who comes later is new.
         Where it was cut off, the same again ends it.

@@ -1,5 +1,6 @@
 """Traces of the last hits, for people to look at."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from whale.spy import Traces
@@ -10,6 +11,12 @@ class Spy(Protocol):
 
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
         """Keeps the newest `spy.KEPT` traces of each list for a day, of at most `max_spied_visitors` visitors, the newest."""
+
+    def spied_visitors(self, account: str) -> frozenset[str]:
+        """Who stands in traces."""
+
+    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
+        """Forgets the traces of some visitors, and those of refused hits that name one of them."""
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         """Traces of a visitor; of None, of the account: what counted, then what did not. Then what was refused, of whomever.

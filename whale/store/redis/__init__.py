@@ -112,6 +112,7 @@ class RedisStore:
         self.aside, self.set_aside = aside.aside, aside.set_aside
         spy = Spy(database)
         self.spy_add, self.spied = spy.spy_add, spy.spied
+        self.spied_visitors, self.spy_forget = spy.spied_visitors, spy.spy_forget
 
         live = Live(database)
         self.look, self.looked, self.publish, self.hear = live.look, live.looked, live.publish, live.hear
@@ -152,9 +153,11 @@ class RedisStore:
 
         events = Events(database)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
+        self.number_in_log = events.number_in_log
         compaction = Compaction(database)
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
-        self.read_log = LogReader(database).read_log
+        log_reader = LogReader(database)
+        self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
         identities = Identities(database)
         self.identify, self.aliases, self.aliases_of = identities.identify, identities.aliases, identities.aliases_of
         self.erase_visitor = identities.erase_visitor

@@ -11,7 +11,7 @@ from whale.period import day_of, midnight
 from whale.store.contract.events import Caps
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
-from whale.store.redis.log_calls import NO_DAY, Day, ShardCall, groups
+from whale.store.redis.log_calls import HASH, NO_DAY, Day, ShardCall, groups
 from whale.visitors.entries import Entry, SiteLog
 
 RECORD_BYTES, CHUNK = 14, 960
@@ -23,7 +23,7 @@ class Events:
 
     def __init__(self, database: Database):
         self._database, self._client = database, database.client
-        self._log = database.script("period", "log")
+        self._log, self._number = database.script("period", "log"), database.script("number")
         self._days: dict[str, Day] = {}
 
     @reachable
@@ -92,6 +92,12 @@ class Events:
                     if number in wanted and id_.strip(b"\0"):  # else it was erased
                         found[number] = id_
         return found
+
+    @reachable
+    def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
+        _, key = self._database.keys(log.account).log(log.site, log.generation, log.partition_of(hash_))
+        found = self._number([key], [hash_[:HASH]])
+        return None if found is None else int(found)
 
     @reachable
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:

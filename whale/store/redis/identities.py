@@ -15,6 +15,7 @@ from whale.visitors.entries import HASH_BYTES, SiteLog
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 
 TRIES = 3
+MOST_FOUND = 2_000  # by one call, which holds Redis meanwhile
 _SPAN = re.compile(rb"(\d+) (\d+) (\d+) ")
 
 
@@ -38,7 +39,7 @@ class Identities:
         }
 
     @reachable
-    def erase_visitor(self, log: SiteLog, hash_: bytes) -> None:
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
         """Aliases first: while the visitor's row names them, the same again finds all."""
         visitor, seen_to = self._visitor(log, hash_), list[bytes]()
         while others := self._forget(log, visitor, seen_to):
@@ -46,6 +47,7 @@ class Identities:
                 while more := self._forget(log, each, others):
                     others += more
             seen_to += others
+        return {visitor, *seen_to}
 
     def _visitor(self, log: SiteLog, hash_: bytes) -> bytes:
         """Whose id it is; also where an erasure that was cut off has ended what it stood for."""
@@ -87,12 +89,17 @@ class Identities:
         for log, hashes in asked.items():
             for hash_ in dict.fromkeys(hashes):
                 mine.setdefault((log, log.partition_of(hash_)), []).append(hash_)
+        parts = [
+            (place, some[first : first + MOST_FOUND])
+            for place, some in mine.items()
+            for first in range(0, len(some), MOST_FOUND)
+        ]
         calls = [
             ([self._key(log, partition)], ["find", log.period_s or 0, *(hash_[:HASH] for hash_ in some)])
-            for (log, partition), some in mine.items()
+            for (log, partition), some in parts
         ]
         found: dict[SiteLog, dict[bytes, Standing]] = {log: {} for log in asked}
-        for ((log, _), some), rows in zip(mine.items(), self._script.many(calls), strict=True):
+        for ((log, _), some), rows in zip(parts, self._script.many(calls), strict=True):
             found[log].update((hash_, _standing(row)) for hash_, row in zip(some, rows, strict=True))
         return found
 

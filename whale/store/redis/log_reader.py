@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from whale.errors import Unavailable
 from whale.store.contract.events import Column, Logged, Said
@@ -31,15 +32,34 @@ class LogReader:
     def read_log(
         self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
     ) -> Logged:
-        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+        at, blobs, is_incomplete = self._read(log, partition, first, end)
+        return _logged([*at.tails, *map(parts.records_of, blobs.values())], at, first, end, said, is_incomplete)
+
+    @reachable
+    def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
+        """Of parts that lie within all of the range the planes of visitors alone are unpacked."""
+        first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+        at, blobs, _ = self._read(log, partition, first, end)
+        found = [_in_range(tail, first, end) for tail in at.tails]
+        for id_, blob in blobs.items():
+            if at.parts[id_].first >= first and at.parts[id_].last < end:
+                found += parts.visitors_of(blob)
+            else:
+                found.append(_in_range(parts.records_of(blob), first, end))
+        known = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint32)
+        return known[~np.isin(known, np.array(at.gone, np.uint32))]
+
+    def _read(self, log: SiteLog, partition: int, first: int, end: int) -> tuple["_Snapshot", dict[str, bytes], bool]:
+        """A partition at one moment, with its parts that touch [first, end); and whether some of these are lost."""
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         lacking: set[str] = set()
         for _ in range(TRIES):
             at = self._snapshot(key)
             wanted = {id_: part for id_, part in at.parts.items() if part.first < end and part.last >= first}
-            found, gone = self._parts(key, wanted)
+            blobs, gone = self._parts(key, wanted)
             if gone <= lacking:  # it is no compaction: nobody has them
-                return _logged([*at.tails, *found], at, first, end, said, is_incomplete=bool(gone))
+                return at, blobs, bool(gone)
             lacking = gone
         raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
 
@@ -60,12 +80,10 @@ class LogReader:
         tails = [tail_of(raw) for raw in (frozen, tail) if raw]
         return _Snapshot(tails, index_of(_pairs(index)), Names(_pairs(names)), sorted(map(int, gone)))
 
-    def _parts(self, key: str, wanted: Collection[str]) -> tuple[list[Records], set[str]]:
+    def _parts(self, key: str, wanted: Collection[str]) -> tuple[dict[str, bytes], set[str]]:
         """And the ids of those that are gone."""
         blobs = {id_: self._client.get(f"{key}:b:{id_}") for id_ in wanted}
-        return [parts.records_of(blob) for blob in blobs.values() if blob], {
-            id_ for id_, blob in blobs.items() if not blob
-        }
+        return {id_: blob for id_, blob in blobs.items() if blob}, {id_ for id_, blob in blobs.items() if not blob}
 
 
 class Names:
@@ -95,6 +113,12 @@ class _Snapshot(NamedTuple):
     parts: dict[str, Indexed]
     names: Names
     gone: list[int]
+
+
+def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
+    """Who had an event there."""
+    is_event = records.codes & np.uint32(IS_PROPERTY) == 0
+    return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
 
 
 def _column(kind: str, number: int) -> int:

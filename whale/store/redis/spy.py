@@ -1,11 +1,12 @@
 """Traces of the last hits, for people to look at."""
 
+from collections.abc import Collection
 from typing import Any
 
 import redis
 
 from whale.errors import Unavailable
-from whale.spy import KEPT, KEPT_S, Traces
+from whale.spy import KEPT, KEPT_S, Traces, names_one_of, visitor_in
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
@@ -28,6 +29,30 @@ class Spy:
             self._spy(keys.spy(), [pack(ask)])
         except redis.ResponseError as error:
             raise Unavailable(f"Redis: {error}") from error
+
+    @reachable
+    def spied_visitors(self, account: str) -> frozenset[str]:
+        keys = self._database.keys(account)
+        counted, others, visitors, refused = keys.spy()
+        texts = [text for key in (counted, others, refused) for text in self._client.lrange(key, 0, -1)]
+        names = self._client.zrange(visitors, 0, -1)
+        with self._client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.lindex(f"{visitors}:{name.decode()}", -1)
+            texts += filter(None, pipe.execute())
+        return frozenset(visitor for text in texts if (visitor := visitor_in(text)))
+
+    @reachable
+    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
+        keys = self._database.keys(account)
+        counted, others, known, refused = keys.spy()
+        for visitor in visitors:
+            self._client.unlink(keys.spied_visitor(visitor))
+            self._client.zrem(known, layout.visitor_id(visitor))
+        for key in (counted, others, refused):
+            for text in self._client.lrange(key, 0, -1):
+                if names_one_of(text, visitors):
+                    self._client.lrem(key, 0, text)
 
     @reachable
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:

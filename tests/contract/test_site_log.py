@@ -1,0 +1,110 @@
+"""Questions about the visitors of a site: the same as the oracle says, in every store, in any partitions and whatever was packed."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import strategies as st
+
+from hail.settings import DAY, Settings
+from tests import log_oracle
+from tests.contract.test_visitor_log import World
+from tests.laws import law
+from whale.answer.site_log import Log, generations
+from whale.errors import NotFound
+from whale.period import Range
+from whale.store.base import Store
+from whale.store.contract.identities import HOLDS_AFTER_MS
+
+ACCOUNTS = itertools.count()
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.replace(visitor_log=True)
+
+
+hits = st.fixed_dictionaries(
+    {
+        "pk": st.just("shop"),
+        "visitor": st.sampled_from(["ann", "bob", "cy", "dée"]),
+        "event": st.sampled_from(["visit", "buy", "é"]),
+        "back": st.integers(0, 6 * 24).map(lambda hours: hours * 3_600_000),
+    }
+)
+
+
+@law(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(some=st.lists(st.lists(hits, max_size=9), min_size=1, max_size=4), data=st.data())
+def test_answers_are_those_of_the_oracle(
+    store: Store, settings: Settings, unique: str, some: list[list[dict[str, Any]]], data: st.DataObject
+) -> None:
+    world = World(store, settings.replace(site_partitions=3), f"{unique}-{next(ACCOUNTS)}")
+    log = Log.of(store, world.account, "shop")
+    said = []
+    for seq, of in enumerate(some):
+        given_ = [{**hit, "at": world.now_ms - hit["back"], "properties": {}} for hit in of]
+        said.append({"name": seq, "at": world.now_ms, "hits": given_})
+        names = "pk", "visitor", "event", "at"
+        world.apply(world.message([{name: hit[name] for name in names} for hit in given_]))
+        if data.draw(st.booleans()):
+            store.compact_log(log.log, data.draw(st.integers(0, 2)))
+    records = log_oracle.log(said, 400 * DAY * 1000)
+    today = world.now_ms // 1000 // DAY * DAY
+    asked = Range(DAY, today - data.draw(st.integers(0, 4)) * DAY, today + DAY)
+    found = log.visitors(asked, world.now_ms / 1000)
+    starts = [*asked.starts, asked.end]
+    for point, (start, end) in zip(found["points"], itertools.pairwise(starts), strict=True):
+        assert (point["visitors"], point["new"]) == _of(records, start, end)
+    assert (found["visitors"], found["new"]) == _of(records, asked.start, asked.end)
+    assert not found["is_incomplete"]
+    within = [record for record in records if asked.start * 49_000 <= record[1] < asked.end * 49_000]
+    assert {row["event"]: (row["times"], row["visitors"]) for row in log.events(asked, 0)["events"]} == {
+        name: (
+            sum(record[3] == name for record in within),
+            log_oracle.distinct(records, name, asked.start * 1000, asked.end * 1000),
+        )
+        for name in {record[3] for record in within}
+    }
+    for visitor in {record[0] for record in records}:
+        mine = sorted((record[1], record[3]) for record in records if record[0] == visitor)
+        history = log.history(visitor, 100, 0, "UTC")
+        assert [each["event"] for each in history["events"]] == [event for _, event in reversed(mine)]
+        assert (history["visitor"], history["more"]) == (visitor, 0)
+
+
+def _of(records: list[log_oracle.Record], start: int, end: int) -> tuple[int, int]:
+    """Visitors of [start, end), and those of them who had no event before."""
+    came = {record[0] for record in records if start * 49_000 <= record[1] < end * 49_000}
+    return len(came), len(came - {record[0] for record in records if record[1] < start * 49_000})
+
+
+def test_a_visitor_is_found_and_erased_by_any_of_their_ids(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings, unique)
+    log = Log.of(store, unique, "shop")
+    assert store.identify(log.log, log.person("phone"), log.person("anna")) == "joined"
+    later = world.now_ms + 3 * HOLDS_AFTER_MS
+    world.apply(world.message([{"pk": "shop", "visitor": "phone", "event": "visit"}]))
+    world.apply(world.message([{"pk": "shop", "visitor": "anna", "event": "buy"}], at_ms=later))
+    for visitor in ("phone", "anna"):
+        found = log.history(visitor, 1, 0, "UTC")
+        assert (found["visitor"], found["more"], found["events"][0]["event"]) == ("phone", 1, "buy")
+    erased = store.erase_visitor(log.log, log.person("anna").hash)
+    assert log.named(erased, ["phone", "anna", "bob"]) == {"phone", "anna"}
+    for visitor in ("phone", "anna", "bob"):
+        with pytest.raises(NotFound):
+            log.history(visitor, 1, 0, "UTC")
+
+
+def test_a_log_that_was_reset_begins_anew(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings, unique)
+    store.restart_log(unique, "shop")
+    before, now = generations(store, unique, "shop")
+    assert (before.generation.until_ms, Log.of(store, unique, "shop")) == (now.generation.since_ms, now)
+    store.end_log(unique, "shop")
+    for site in ("shop", "blog"):
+        with pytest.raises(NotFound):
+            Log.of(store, unique, site)
+    assert list(generations(store, unique, "blog")) == []
+    assert world.logged() == []

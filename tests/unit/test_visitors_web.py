@@ -1,0 +1,162 @@
+"""Visitors of sites over HTTP and in the library: who came, what happened, what one did; ids are joined, and a visitor is erased."""
+
+import json
+from typing import Any
+
+import pytest
+
+from hail.hit import HitError
+from hail.settings import DAY
+from tests.servers import wait_until
+from tests.unit.test_whale_web import Door
+from tests.wsgi import Answer
+from whale.accounts import Act, Site
+from whale.errors import CallerError, NotFound
+from whale.store.contract.identities import HOLDS_AFTER_MS
+
+ADMIN, WRITE, READ = "a" * 16, "w" * 16, "r" * 16
+KEYS = {"write_key": WRITE, "read_key": READ, "admin_key": ADMIN}
+ODD = "é/ü ?{}"
+
+
+def door_with(**settings: str) -> Door:
+    """A site `shop` whose log holds since 100 days. Its clock is that of the store."""
+    door = Door(visitor_log="1", **settings)
+    store = door.store
+    store.events._clock = lambda: door.now
+    site = Site("default", "shop")
+    store.add_entry(site, Act(0, "a test", "add site", "default", "shop"))
+    store.begin_log(site, after_ms=-100 * DAY * 1000)
+    return door
+
+
+@pytest.fixture
+def door() -> Door:
+    return door_with()
+
+
+def count(door: Door, visitor: str, event: str, days_ago: float = 0) -> None:
+    door.whale.count_hit({"pk": "shop", "visitor": visitor, "event": event, "at": door.now - days_ago * DAY})
+
+
+def erase(door: Door, visitor: str, **headers: str) -> Answer:
+    path = f"/visitor/{visitor}".encode().decode("latin-1")
+    return door.call("DELETE", path, query="pk=shop", headers=headers)
+
+
+def test_visitors_are_counted_once_in_a_period_and_once_in_each_bucket(door: Door) -> None:
+    for visitor, days_ago in (("ann", 20), ("ann", 2), ("bob", 2), ("bob", 1), ("bob", 1), ("cy", 0)):
+        count(door, visitor, "visit", days_ago)
+    found = door.get("/visitors", pk="shop", period="1d:2d").json
+    assert {name: found[name] for name in ("visitors", "new", "returning", "is_incomplete")} == {
+        "visitors": 3,
+        "new": 2,
+        "returning": 1,
+        "is_incomplete": False,
+    }
+    assert found["points"] == [
+        {"at": "2015-06-15T00:00:00+00:00", "visitors": 2, "new": 1, "returning": 1},
+        {"at": "2015-06-16T00:00:00+00:00", "visitors": 1, "new": 0, "returning": 1},
+        {"at": "2015-06-17T00:00:00+00:00", "visitors": 1, "new": 1, "returning": 0},
+    ]
+    assert found["since"].startswith("2015-03-09T")
+    assert door.get("/visitors", pk="shop", period="1d:40d").json["new"] == 3
+    assert door.whale.visitors("shop", "1d:2d") == found
+
+
+def test_days_are_those_of_the_zone_that_is_asked(door: Door) -> None:
+    count(door, "ann", "visit", 0.5)
+    in_tokyo = door.get("/visitors", pk="shop", period="today", tz="Asia/Tokyo").json
+    assert (in_tokyo["visitors"], in_tokyo["points"][0]["at"]) == (1, "2015-06-17T00:00:00+09:00")
+
+
+def test_events_are_listed_with_how_often_and_by_how_many(door: Door) -> None:
+    for visitor, event in (("ann", "visit"), ("ann", "visit"), ("bob", "visit"), ("bob", "buy"), ("bob", "é")):
+        count(door, visitor, event)
+    found = door.get("/events", pk="shop", period="today").json
+    assert [(row["event"], row["times"], row["visitors"]) for row in found["events"]] == [
+        ("visit", 3, 2),
+        ("buy", 1, 1),
+        ("é", 1, 1),
+    ]
+    assert found["events"][0]["last"] == "2015-06-17T14:35:20+00:00"
+    assert door.get("/events", pk="shop", period="yesterday").json["events"] == []
+    assert door.whale.events("shop", "today") == found
+
+
+def test_a_visitor_has_a_history(door: Door) -> None:
+    for event, days_ago in (("visit", 3), ("buy", 1), ("visit", 0)):
+        count(door, ODD, event, days_ago)
+    found = door.get(f"/visitor/{ODD}".encode().decode("latin-1"), pk="shop", limit="2").json
+    assert (found["visitor"], found["more"]) == (ODD, 1)
+    assert found["events"] == [
+        {"at": "2015-06-17T14:35:20+00:00", "event": "visit"},
+        {"at": "2015-06-16T14:35:20+00:00", "event": "buy"},
+    ]
+    nobody = door.get("/visitor/nobody", pk="shop")
+    assert (nobody.status, nobody.json["field"]) == (404, "visitor")
+    assert door.whale.visitor("shop", ODD, 2) == found
+
+
+def identify(door: Door, fields: Any, **headers: str) -> Answer:
+    kind = {"CONTENT_TYPE": "application/json"}
+    return door.call("POST", "/identify", json.dumps(fields).encode(), headers={**kind, **headers})
+
+
+def test_two_ids_become_one_visitor_for_what_comes_later(door: Door) -> None:
+    count(door, "phone", "visit")
+    answer = identify(door, {"pk": "shop", "anonymous": "phone", "known": "anna"})
+    assert (answer.status, answer.json) == (200, {"joined": True, "why": "joined"})
+    assert door.whale.identify("shop", "phone", "anna") == {"joined": True, "why": "already"}
+    assert door.whale.identify("shop", "phone", "bert") == {"joined": False, "why": "other_known"}
+    door.now += HOLDS_AFTER_MS / 1000 + 1
+    count(door, "anna", "buy")
+    found = door.whale.visitor("shop", "anna")
+    assert (found["visitor"], [each["event"] for each in found["events"]]) == ("phone", ["buy", "visit"])
+
+
+def test_an_erased_visitor_is_nowhere_any_more(door: Door) -> None:
+    for visitor in ("phone", "Anna", "bob"):
+        count(door, visitor, "visit")
+    door.whale.identify("shop", "phone", "Anna")
+    wait_until(lambda: len(door.get("/spy").json) == 3, what="the spy")
+    answer = erase(door, "Anna")
+    assert (answer.status, answer.json) == (200, {"purged": True})
+    assert door.get("/visitor/Anna", pk="shop").status == door.get("/visitor/phone", pk="shop").status == 404
+    assert door.get("/visitors", pk="shop", period="today").json["visitors"] == 1
+    assert {trace.get("visitor") for trace in door.get("/spy").json} == {"bob"}
+    count(door, "Anna", "late")  # accepted within the next 5 s
+    assert door.get("/visitor/Anna", pk="shop").status == 404
+    assert erase(door, "never seen").json == {"purged": True}
+
+
+def test_what_cannot_be_answered_says_why(door: Door) -> None:
+    assert door.get("/visitors").json["field"] == "pk"
+    unknown = door.get("/visitors", pk="blog")
+    assert (unknown.status, unknown.json["field"]) == (404, "pk")
+    assert door.get("/visitors", pk='["shop","shoes"]').status == 400
+    assert door.get("/visitors", pk="shop", period="soon").json["field"] == "period"
+    assert door.get("/visitor/ann", pk="shop", limit="10001").json["field"] == "limit"
+    assert door.call("DELETE", "/visitor/ann").json["field"] == "pk"
+    assert erase(door, "v" * 10_000).json["field"] == "visitor"
+    assert identify(door, {"pk": "shop", "anonymous": "phone"}).json["field"] == "known"
+    assert identify(door, {"pk": "shop", "anonymous": "", "known": "anna"}).json["field"] == "anonymous"
+    assert identify(door, ["shop"]).status == 400
+    with pytest.raises(NotFound):
+        door.whale.events("blog")
+    with pytest.raises(CallerError):
+        door.whale.visitor("shop", "ann", 0)
+    with pytest.raises(HitError):
+        door.whale.erase_visitor("shop", "")
+
+
+def test_each_route_asks_for_its_key() -> None:
+    door = door_with(**KEYS)
+    bearer = {key: {"HTTP_AUTHORIZATION": f"Bearer {key}"} for key in (ADMIN, WRITE, READ)}
+    ids = {"pk": "shop", "anonymous": "phone", "known": "anna"}
+    assert [identify(door, ids, **bearer[key]).status for key in (READ, WRITE)] == [401, 200]
+    assert [erase(door, "ann", **bearer[key]).status for key in (READ, WRITE, ADMIN)] == [401, 401, 200]
+    for path in ("/visitors", "/events", "/visitor/phone"):
+        found = [door.call("GET", path, query="pk=shop", headers=bearer[key]).status for key in (WRITE, READ)]
+        assert found[0] == 401
+        assert found[1] in (200, 404)

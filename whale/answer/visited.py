@@ -1,0 +1,100 @@
+"""Who came: visitors of a range and of each of its buckets, the events that happened, and the history of one visitor. Pure.
+
+A visitor is one number in one partition, so partitions add up. New is who had no event before, as far back as the log is kept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whale.store.contract.events import Column, Logged
+from whale.visitors.entries import EVENT, TICKS_A_MS
+
+Numbers = NDArray[np.uint32]
+
+
+class Visits(NamedTuple):
+    """new: of the visitors those who had no event before."""
+
+    visitors: int
+    new: int
+
+    @property
+    def returning(self) -> int:
+        return self.visitors - self.new
+
+
+@dataclass(frozen=True)
+class Partition:
+    """before: the visitors who had an event before the range.  during: what was said in it."""
+
+    before: Numbers
+    during: Logged
+
+
+class Happened(NamedTuple):
+    """An event of a range. last_ms: when it happened last."""
+
+    event: str
+    times: int
+    visitors: int
+    last_ms: int
+
+
+def visits(partitions: Iterable[Partition], starts: Sequence[int]) -> tuple[Visits, list[Visits]]:
+    """Of a whole range, and of each of its buckets. starts: of these, in epoch seconds, the first one that of the range."""
+    edges = np.array(starts, np.int64) * 1000 * TICKS_A_MS
+    whole, buckets = np.zeros(2, np.int64), np.zeros((len(starts), 2), np.int64)
+    for each in partitions:
+        who, at = _visitors_and_buckets(each.during, edges)
+        if not len(who):
+            continue
+        pairs = np.unique(who.astype(np.int64) * len(edges) + at)
+        people, first = np.unique(
+            pairs // len(edges), return_index=True
+        )  # the first pair of each is the earliest bucket
+        is_new = ~np.isin(people, each.before)
+        whole += len(people), is_new.sum()
+        buckets[:, 0] += np.bincount(pairs % len(edges), minlength=len(edges))
+        buckets[:, 1] += np.bincount(pairs[first][is_new] % len(edges), minlength=len(edges))
+    return Visits(*whole.tolist()), [Visits(*row) for row in buckets.tolist()]
+
+
+def happened(partitions: Iterable[Logged]) -> list[Happened]:
+    """The events of a range, the most frequent first."""
+    found: dict[str, Happened] = {}
+    for logged in partitions:
+        for (kind, name), column in logged.columns.items():
+            if kind == EVENT:
+                times, visitors, last_ms = (found.get(name) or Happened(name, 0, 0, 0))[1:]
+                last_ms = max(last_ms, int(column.ticks.max()) // TICKS_A_MS)
+                found[name] = Happened(
+                    name, times + len(column.ticks), visitors + len(np.unique(column.visitors)), last_ms
+                )
+    return sorted(found.values(), key=lambda each: (-each.times, each.event))
+
+
+def history(logged: Logged, number: int) -> list[tuple[int, str]]:
+    """What a visitor of a partition did: ms and event, in order."""
+    found: list[tuple[int, str]] = []
+    for (kind, name), column in logged.columns.items():
+        if kind == EVENT:
+            first, last = np.searchsorted(column.visitors, [number, number + 1]).tolist()
+            found += ((tick, name) for tick in column.ticks[first:last].tolist())
+    return [(tick // TICKS_A_MS, name) for tick, name in sorted(found)]
+
+
+def _events(logged: Logged) -> Iterable[Column]:
+    return (column for (kind, _), column in logged.columns.items() if kind == EVENT)
+
+
+def _visitors_and_buckets(logged: Logged, edges: NDArray[np.int64]) -> tuple[Numbers, NDArray[np.intp]]:
+    columns = list(_events(logged))
+    if not columns:
+        return np.zeros(0, np.uint32), np.zeros(0, np.intp)
+    ticks = np.concatenate([column.ticks for column in columns])
+    who = np.concatenate([column.visitors for column in columns])
+    return who, np.searchsorted(edges, ticks, "right") - 1
