@@ -58,6 +58,7 @@ PURE = {
     "whale/answer/change_points.py",
     "whale/count/amounts.py",
     "whale/count/denormalize.py",
+    "whale/count/event_paths.py",
     "whale/count/extras.py",
     "whale/count/gather.py",
     "whale/commands/imports.py",

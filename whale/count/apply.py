@@ -36,9 +36,10 @@ from hail.room import MEGABYTE, Room, give_back, look_for_garbage, resident_byte
 from hail.settings import Settings
 from whale.cells import Batch, Name, Settle
 from whale.count.denormalize import Branches, Placed
+from whale.count.event_paths import with_events
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
-from whale.count.said import ToLog
+from whale.count.said import ToLog, events_of
 from whale.count.standing import Standing
 from whale.count.visitor_log import VisitorLog
 from whale.count.witness import Witness
@@ -204,6 +205,7 @@ class Applier:
                 some, wholes = wholes[:count], wholes[count:]
                 self._leave_out_duplicates(some, left_out, now)
                 to_log = self._to_log(some, left_out)
+                self._add_events(some, places)
             while some:
                 with steady:
                     going = self._send_some(some, places, left_out, to_log, now, steady)
@@ -212,6 +214,15 @@ class Applier:
 
     def _to_log(self, wholes: Sequence[_Whole], left_out: _LeftOut) -> _ToLog:
         return self._log.to_log([message for whole in wholes for message in whole], left_out) if self._log else {}
+
+    def _add_events(self, wholes: Sequence[_Whole], places: _Places) -> None:
+        """Events of sites are paths of theirs too."""
+        messages = [message for whole in wholes for message in whole]
+        sites = self._log.sites(messages) if self._log else {}
+        for message in messages:
+            if message.part in sites:
+                events, branches = [*events_of(message.hits)], self._branches_of(message.account)
+                places[message.part] = with_events(places[message.part], events, sites[message.part], branches)
 
     def _branches_of(self, account: str) -> Branches:
         found = self._branches.get(account)

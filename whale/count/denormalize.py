@@ -35,6 +35,8 @@ Held = TypeVar("Held")
 BRANCHES_BYTES = 64_000_000
 HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 750, 150, 250
 """What one costs in memory beside its text, with its place in a dict; of a branch with the plan that a store makes of it."""
+EVENT = "event"
+"""The dimension of events, at the level of their site."""
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
 
@@ -74,6 +76,7 @@ class Branches:
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
         self._below: dict[tuple[Branch, Path, str], Branch] = {}
         self._pks: dict[bytes, Pk] = {}
+        self._events: dict[tuple[str, str, Branch | None], Branch | None] = {}
         self._of_hit_bytes = self._bytes = 0
 
     def trim(self) -> None:
@@ -86,7 +89,7 @@ class Branches:
                 self.clear()
 
     def clear(self) -> None:
-        for kept in (self._of_hit, self._single, self._below, self._pks):
+        for kept in (self._of_hit, self._single, self._below, self._pks, self._events):
             kept.clear()
         self._room.held -= self._of_hit_bytes + self._bytes
         self._of_hit_bytes = self._bytes = 0
@@ -99,6 +102,17 @@ class Branches:
             found = self._below[key] = branch_below(branch, reserved, bin_)
             self._take(found, 0)
         return found
+
+    def event(self, site: str, event: str, own: Branch | None) -> Branch | None:
+        """The paths of an event at the level of a site; but for those of its own branch `event`, if a hit has one. None: all of them."""
+        key = site, event, own
+        if key not in self._events:
+            has = own.paths if own else ()
+            paths = tuple(path for path in ((EVENT,), (EVENT, event)) if path not in has)
+            branch = self._events[key] = Branch((site,), paths) if paths else None
+            if branch:
+                self._take(branch, WIDE * (len(site) + len(event)))
+        return self._events[key]
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """pk, dimensions: their JSON in a message; raises one of message.UNREADABLE where they are not of the wire form."""

@@ -33,6 +33,30 @@ class ToLog(NamedTuple):
         return hasher_of(self.log.account, self.log.site, self.generation)
 
 
+class Event(NamedTuple):
+    """Of a hit: its position, the first level of its pk, and the event."""
+
+    position: int
+    pk: str
+    event: str
+
+
+def events_of(hits: Sequence[WireHit]) -> Iterator[Event]:
+    """Of hits that have one."""
+    if isinstance(hits, Hits):
+        section = hits.section
+        firsts: dict[int, str] = {}
+        for position, event in hits.values("event"):
+            pk = int(section.pk[position])
+            if pk not in firsts:
+                firsts[pk] = _first_of(section.pks[pk].encode())
+            yield Event(position, firsts[pk], event)
+    else:
+        for position, hit in enumerate(hits):
+            if hit.event and hit.is_legible:
+                yield Event(position, _first_of(bytes(hit.pk)), hit.event)
+
+
 def said_by(message: Message, left_out: Collection[int]) -> dict[str, list[Done]]:
     """By first-level pk what visitors did, of hits that count. left_out: positions of the others."""
     found: dict[str, list[Done]] = {}
@@ -43,19 +67,14 @@ def said_by(message: Message, left_out: Collection[int]) -> dict[str, list[Done]
 
 
 def _all_said(hits: Sequence[WireHit]) -> Iterator[tuple[int, str, Done]]:
-    if isinstance(hits, Hits):
-        visitors, section = dict(hits.values("visitor")), hits.section
-        firsts: dict[int, str] = {}
-        for position, event in hits.values("event"):
-            if visitor := visitors.get(position):
-                pk = int(section.pk[position])
-                if pk not in firsts:
-                    firsts[pk] = _first_of(section.pks[pk].encode())
-                yield position, firsts[pk], Done(visitor, int(section.at[position]), event)
-    else:
-        for position, hit in enumerate(hits):
-            if hit.event and hit.visitor and hit.is_legible:
-                yield position, _first_of(bytes(hit.pk)), Done(hit.visitor, hit.at_ms, hit.event)
+    visitors = dict(hits.values("visitor")) if isinstance(hits, Hits) else {}
+    for position, pk, event in events_of(hits):
+        if isinstance(hits, Hits):
+            visitor, at_ms = visitors.get(position), int(hits.section.at[position])
+        else:
+            visitor, at_ms = hits[position].visitor, hits[position].at_ms
+        if visitor:
+            yield position, pk, Done(visitor, at_ms, event)
 
 
 def _first_of(pk: bytes) -> str:
@@ -65,6 +84,11 @@ def _first_of(pk: bytes) -> str:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ""
     return names[0] if names else ""
+
+
+def sites_at(message: Message, records: Mapping[str, LogRecord]) -> frozenset[str]:
+    """The sites whose logs hold a message. records: of sites of its account."""
+    return frozenset(site for site, record in records.items() if record.generation(message.at))
 
 
 def to_log(message: Message, said: Mapping[str, Sequence[Done]], records: Mapping[str, LogRecord]) -> list[ToLog]:
