@@ -96,7 +96,7 @@ def counted(farm: Farm, looked: tuple[str, ...] | None, runs: int = 5) -> list[f
             for seq in range(80)
         ]
         if looked is not None:
-            store.look(ACCOUNT, [looked], 60)
+            store.look({ACCOUNT: [looked]}, 60)
         began = time.perf_counter()
         for some in range(0, len(messages), 4):
             applier.apply(messages[some : some + 4], NOW)

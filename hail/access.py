@@ -174,7 +174,7 @@ RIGHTS = (
     Right("/s/<token>/metrics_of", GET, None, Pages.ANY),
     # what is live
     Right("/live_token", GET, READ, Pages.NONE),
-    Right("/live", GET, READ, Pages.WHALE),
+    Right("/live", GET, READ, Pages.WHALE, of_site=True),
     # who has an account, and what opens it
     Right("/users", GET, ADMIN, Pages.NONE, ADMINISTRATION),
     Right("/users", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
@@ -213,17 +213,14 @@ def right_of(rule: str, *methods: str) -> Right:
 
 
 def has_directory(settings: Settings) -> bool:
-    """Whether Hail and Whale open to keys of accounts, and to nobody without a key."""
+    """Whether Hail, Whale and live open to keys of accounts, and to nobody without a key."""
     return bool(settings.internal_key and settings.whale_url)
 
 
-def check_bind(bind: str, settings: Settings, knows_keys: bool = False) -> None:
-    """Raises SettingsError when a service would listen beyond this machine without all three keys.
-
-    knows_keys: whether it opens to keys of accounts, which may take their place.
-    """
+def check_bind(bind: str, settings: Settings) -> None:
+    """Raises SettingsError when a service would listen beyond this machine without all three keys. Keys of accounts take their place."""
     missing = [PREFIX + name for name in KEYS if not getattr(settings, name.lower())]
-    if knows_keys and has_directory(settings):
+    if has_directory(settings):
         return
     if missing and not (bind.startswith("localhost:") or is_loopback(_host_of(bind))):
         raise SettingsError(

@@ -42,7 +42,7 @@ def on_starting(server: Any) -> None:
     try:
         settings = load(os.environ)
         for bind in server.cfg.bind:
-            check_bind(bind, settings, knows_keys=service != "live")
+            check_bind(bind, settings)
         if service == "whale":  # asks for its store; by name, for hail imports nothing of whale
             import_module("whale.starts").check(settings)
     except SettingsError as error:

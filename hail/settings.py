@@ -182,6 +182,9 @@ class Settings:
     live_max_viewers: int = setting(
         1000, "viewers", "streams that are open at once. Above the limit a viewer gets 503 and asks again"
     )
+    live_account_viewers: int = setting(
+        100, "viewers", "of these, streams that one account may have open at once; the account default may have all"
+    )
     live_viewer_kb: int = setting(
         256, "kB", "events that wait for one viewer to read them. Above the limit the viewer is disconnected"
     )

@@ -214,7 +214,7 @@ def __getattr__(name: str) -> Any:
     if name != "application":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     settings = load(os.environ)
-    access.check_bind(settings.hail_bind, settings, knows_keys=True)
+    access.check_bind(settings.hail_bind, settings)
     sys.setswitchinterval(TURN_S)
     publisher = Publisher(settings)
     atexit.register(publisher.close)

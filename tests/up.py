@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import redis
 import requests
 
 from tests.servers import free_port, wait_until
 from whale.commands.demo import State, state_in
 
+ROOT = Path(__file__).parents[1]
 PATIENCE_S = 120.0
 UP = [sys.executable, "-c", "from whale.cli import main; main()", "up"]
 
@@ -46,6 +49,20 @@ class Up:
     @property
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def command_line(self, *words: str, given: str = "") -> str:
+        """What `hailwhale` says to these words. given: on stdin."""
+        command = [sys.executable, "-m", "whale.cli", *words]
+        found = subprocess.run(
+            command, env=self.environ, input=given, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+        )
+        assert found.returncode == 0, found.stderr
+        return found.stdout.strip()
+
+    def redis(self) -> Any:
+        """A client of the Redis that it started."""
+        folder = Path(self.environ["HAILWHALE_DATA_DIR"]) / "redis"
+        return redis.Redis(unix_socket_path=(folder / "socket").read_text())
 
     def stop(self, how: signal.Signals) -> int:
         assert self.process

@@ -145,7 +145,7 @@ def _with(**options: Any) -> Settings:
 
 def _check_bind(name: str, settings: Settings) -> None:
     bind = getattr(settings, name.lower())
-    access.check_bind(bind, settings, knows_keys=name != "LIVE_BIND")
+    access.check_bind(bind, settings)
     if not bind.startswith(("unix:", ":")):  # forms that gunicorn alone knows
         check_free(**{name: bind})
 

@@ -13,17 +13,22 @@ second longer.
 
 import base64
 import binascii
+import logging
 from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any, Protocol
 
+import msgspec
+
 from hail.access import ANY_MODULE, Caller
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.accounts import MODULES, NAME, READ, WRITE, Account, Rights, User, user_name
-from whale.errors import TooSoon
+from whale.accounts import MODULES, NAME, OWNER, READ, WRITE, Account, Rights, User, user_name
+from whale.errors import TooSoon, Unavailable
+from whale.live.admission import CONNECT_S, Looker
 from whale.passwords import Passwords
 from whale.sessions import (
+    SESSION_S,
     Session,
     cleared,
     cookie_name,
@@ -36,6 +41,8 @@ from whale.sessions import (
 )
 from whale.tries import Tries, address_of
 
+log = logging.getLogger(__name__)
+
 KNOWN_AGAIN_S = 1.0
 KNOWN_BYTES = MEGABYTE
 ENTRY_BYTES = 10 * COST  # names have at most 64 letters, a hash 97
@@ -43,11 +50,17 @@ Environ = Mapping[str, Any]
 
 
 class Users(Protocol):
-    """What of `Accounts` of the store is needed here."""
+    """What of `Accounts` and `Live` of the store is needed here."""
 
     def account_named(self, name: str) -> Account | None: ...
 
     def users(self, account: str) -> list[User]: ...
+
+    def user_named(self, account: str, name: str) -> User | None: ...
+
+    def log_out(self, account: str, session: str, kept_s: float) -> None: ...
+
+    def logged_out(self, account: str) -> frozenset[str]: ...
 
 
 def rights_of(rights: Rights) -> frozenset[str]:
@@ -96,24 +109,45 @@ class Logins:
         user = self._by_password(name, password, environ)
         if user is None:
             return None
-        session = Session(user.account, user.name, int(self._clock()), mark_of(user.password))
+        session = self._new_session(user)
         scheme = scheme_of(environ, self._settings.trusted_proxies)
         return cookie_of(_cookie_name(environ, scheme), token_of(session, self._settings), scheme)
 
+    def _new_session(self, user: User) -> Session:
+        """None that was logged out within this second."""
+        session = Session(user.account, user.name, int(self._clock()), mark_of(user.password))
+        over = self._users.logged_out(user.account)
+        while session.word in over:
+            session = msgspec.structs.replace(session, issued=session.issued + 1)
+        return session
+
     def logged_out(self, environ: Environ) -> str:
-        """The value of `Set-Cookie` that ends it in this browser."""
+        """The value of `Set-Cookie` that ends it in this browser. Its live streams end too, where the store can be told."""
+        session = self._session(environ)
+        try:
+            if session and self._holds(session):
+                kept_s = CONNECT_S + self._settings.live_stream_s
+                self._users.log_out(session.account, session.word, kept_s)
+        except Unavailable as error:
+            log.warning("the live streams of a session that was logged out end later: %s", error)
         scheme = scheme_of(environ, self._settings.trusted_proxies)
         return cleared(_cookie_name(environ, scheme), scheme)
 
     def by_cookie(self, environ: Environ) -> Caller | None:
         """Whom the cookie lets in. Whoever asks must see to it that an own page sent it, where it changes anything."""
         session = self._session(environ)
+        user = self._holds(session) if session else None
+        return _caller(user) if user else None
+
+    def looker(self, caller: Caller, environ: Environ) -> Looker:
+        """A user who was just let in, as who looks at what is live."""
+        name = caller.user or OWNER
+        user = self._user(caller.account, name)
+        mark = mark_of(user.password) if user else ""
+        session = None if environ.get("HTTP_AUTHORIZATION") else self._session(environ)
         if session is None:
-            return None
-        user = self._user(session.account, session.user)
-        if user is None or not session.holds(user.password, self._clock()):
-            return None
-        return _caller(user)
+            return Looker(caller.account, user=name, mark=mark)
+        return Looker(caller.account, "", name, mark, session.word, session.issued + SESSION_S)
 
     def account_now(self, name: str) -> Account | None:
         """The account that has this name, read anew: one that was removed, or made again, is known at once in this process."""
@@ -156,10 +190,15 @@ class Logins:
         found = self._known.get((account, name))
         if found and 0 <= self._clock() - found[1] < KNOWN_AGAIN_S:
             return found[0]
-        user = next((each for each in self._users.users(account) if each.name == name), None)
+        user = self._users.user_named(account, name)
         if user:
             self._known.keep((account, name), (user, self._clock()))
         return user
+
+    def _holds(self, session: Session) -> User | None:
+        """Whose session it is, if it holds."""
+        user = self._user(session.account, session.user)
+        return user if user and session.holds(user.password, self._clock()) else None
 
     def _session(self, environ: Environ) -> Session | None:
         header = environ.get("HTTP_COOKIE")

@@ -9,7 +9,8 @@ A session holds for 14 days. The cookie stays 90 days, since it also says that t
 Cookies know no port, so each port has a cookie of its own name, and every other service on the host gets to see it. A page of another
 port is of the same site, so SameSite does not keep it away: whatever a cookie lets in must come from an own page (`from_own_page`).
 
-Not promised: to log out makes the browser forget its cookie, and takes back no copy of it. Change the password for that.
+Not promised: to log out makes the browser forget its cookie, and takes back no copy of it. Change the password for that. The live streams
+that the session opened end.
 
 Pure: time is an argument.
 """
@@ -49,6 +50,11 @@ class Session(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
         """Whether it lets in still. stored: the hash of the user's password now; None where there is no such user."""
         same = stored is not None and hmac.compare_digest(mark_of(stored), self.mark)
         return same and -AHEAD_S <= now - self.issued < SESSION_S
+
+    @property
+    def word(self) -> str:
+        """Which session it is, for whoever keeps that it is over; it opens nothing."""
+        return hashlib.sha256(b"hailwhale session over " + msgspec.json.encode(self)).hexdigest()[:MARK_LETTERS]
 
 
 def mark_of(stored: str) -> str:

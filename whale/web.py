@@ -152,7 +152,7 @@ class Application:
         with self._lock:
             if self._app is None:
                 settings = load(os.environ)
-                access.check_bind(settings.whale_bind, settings, knows_keys=True)
+                access.check_bind(settings.whale_bind, settings)
                 settings = with_redis(settings)
                 threading.Thread(target=_keep_house, name="housekeeping", daemon=True).start()
                 self._app = make_app(settings, Whale.connect(settings, timeout_s=STORE_TIMEOUT_S))

@@ -26,6 +26,7 @@ class Site(NamedTuple):
     hail: str
     whale: str
     live: str = ""
+    write_key: str = ""
 
 
 def whale_with(**settings: str) -> Whale:
@@ -73,15 +74,20 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     up.stop(signal.SIGTERM)
 
 
+CUSTOMER = ("cafe/anna", "correct horse")
 LOCKED = {"write_key": "w" * 20, "read_key": "r" * 20, "admin_key": "a" * 20}
 
 
 @pytest.fixture(scope="session")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """`hailwhale up` with the keys LOCKED."""
+    """`hailwhale up` with the keys LOCKED, and the user CUSTOMER; write_key: of their account."""
     up = Up(tmp_path_factory.mktemp("locked") / "var", **LOCKED)
     up.start()
-    yield Site(f"http://{up.hail}", f"http://{up.whale}", f"http://{up.live}")
+    name, password = CUSTOMER
+    up.command_line("account", "add", name.partition("/")[0])
+    up.command_line("user", "add", name, "--right", "counts=read", given=f"{password}\n")
+    key = up.command_line("key", "add", name.partition("/")[0], "--scope", "write")
+    yield Site(f"http://{up.hail}", f"http://{up.whale}", f"http://{up.live}", key)
     up.stop(signal.SIGTERM)
 
 

@@ -9,7 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LOCKED, Site
+from tests.browser.conftest import CUSTOMER, LOCKED, Site
 from tests.browser.visits import check_looks
 from tests.farm import Farm
 from tests.servers import RedisServer, wait_until
@@ -171,6 +171,36 @@ def test_where_keys_are_set_the_page_gets_a_token(page: Page, locked: Site) -> N
     expect(page.get_by_text(OPEN)).to_be_visible()
     requests.get(f"{locked.hail}/count", {"pk": "locked", "key": LOCKED["write_key"]}, timeout=20)
     expect(page.locator(".tail")).to_contain_text("locked")
+
+
+def test_a_user_of_another_account_sees_their_own_hits_until_they_log_out(
+    page: Page, locked: Site, faults: list[str]
+) -> None:
+    page.goto(f"{locked.whale}/login?next=%2F%3Fview%3Dlive")
+    for label, text in zip(("Name", "Password"), CUSTOMER, strict=True):
+        page.get_by_label(label).fill(text)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_text(OPEN)).to_be_visible()
+    with Stream(locked.live, key=LOCKED["read_key"]) as default:
+        default.next("ping")
+        for key, pk in ((LOCKED["write_key"], "theirs"), (locked.write_key, "ours")):
+            requests.get(f"{locked.hail}/count", {"pk": pk, "key": key}, timeout=20)
+        assert default.next("hit").data["pk"] == ["theirs"]
+    expect(page.locator(".tail")).to_contain_text("ours")
+    expect(page.locator(".tail tbody tr")).to_have_count(1)
+    requests.get(
+        f"{locked.hail}/count", {"pk": "ours", "metrics": '{"revenue": "no"}', "key": locked.write_key}, timeout=20
+    )
+    expect(page.locator(".tail tbody tr").first).to_contain_text("bad_metrics")
+    other = page.context.new_page()
+    other.goto(locked.whale)
+    other.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("heading", name="Log in")).to_be_visible()
+    expect(page.get_by_text("Whale no longer lets you in")).to_be_visible()
+    requests.get(f"{locked.hail}/count", {"pk": "ours", "key": locked.write_key}, timeout=20)
+    expect(page.locator(".tail tbody tr")).to_have_count(2)
+    other.close()
+    faults[:] = [fault for fault in faults if "401" not in fault and "/health.json" not in fault]
 
 
 def test_names_stay_text(page: Page, site: Site, unique: str, faults: list[str]) -> None:

@@ -1,14 +1,19 @@
 """Hits in a browser while they are counted: real servers, and what goes wrong with them."""
 
 import json
+import os
+import random
 import resource
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 from click.testing import CliRunner
@@ -19,13 +24,16 @@ from tests.contract.hits import NOW, message, sums
 from tests.farm import Farm
 from tests.servers import RedisServer, wait_until
 from tests.streams import Stream
+from whale.accounts import ALL, Account, Act, Key, Rights, User, new_key, revoked
 from whale.cli import main
 from whale.count.apply import Applier
 from whale.events import Event, encode
-from whale.live.admission import token_of
+from whale.live.admission import Looker, token_of
+from whale.passwords import hash_of
 from whale.store import connect
 from whale.store.base import Store
 
+ACT = Act(0, "a test", "did", "default", "it")
 KEYS = {"write_key": "w" * 16, "read_key": "r" * 16, "admin_key": "a" * 16}
 HIT = {"pk": ["shop", "berlin"], "dimensions": '{"country": {"US": "CA"}}', "metrics": '{"revenue": 9.5}', "id": "o1"}
 PLACES = [[], ["country"], ["country", "US"], ["country", "US", "CA"]]
@@ -54,11 +62,11 @@ def store(farm: Farm) -> Store:
     return connect(farm.settings)
 
 
-def tell(store: Store, kind: str = "hit", pk: tuple[str, ...] | None = ("shop",), size: int = 10) -> None:
+def tell(
+    store: Store, kind: str = "hit", pk: tuple[str, ...] | None = ("shop",), size: int = 10, account: str = ACCOUNT
+) -> None:
     """As an applier does."""
-    import msgspec
-
-    store.publish(ACCOUNT, encode([Event(kind, pk, msgspec.Raw(json.dumps({"text": "x" * size}).encode()))]))
+    store.publish(account, encode([Event(kind, pk, msgspec.Raw(json.dumps({"text": "x" * size}).encode()))]))
 
 
 def metric(farm: Farm, name: str) -> float:
@@ -106,22 +114,23 @@ def test_what_nobody_looks_at_is_not_published(farm: Farm, store: Store) -> None
         applier.apply([message([{"pk": "shop"}], farm.settings, ACCOUNT, seq)], NOW)
         applier.witness.tell()
 
-    with store.hear(ACCOUNT) as heard:
+    with store.hearing() as hearing:
+        hearing.hear(ACCOUNT)
         count(0)
         with Stream(farm.live_url, pk="other") as other:
             other.next("ping")
             assert store.looked(ACCOUNT) == {("other",)}
             count(1)
-        assert heard(0.05) is None
+        assert hearing.next(0.05) is None
         with Stream(farm.live_url, pk="shop") as shop:
             shop.next("ping")
             count(2)
             assert shop.next("hit").data["pk"] == ["shop"]
-        wait_until(lambda: heard(0.05) is None, what="the rest")
-        store.look(ACCOUNT, [], 0.1)  # its time ends, seconds sooner
+        wait_until(lambda: hearing.next(0.05) is None, what="the rest")
+        store.look({ACCOUNT: []}, 0.1)  # its time ends, seconds sooner
         wait_until(lambda: not store.looked(ACCOUNT), what="nobody to look")
         count(3)
-        assert heard(0.05) is None
+        assert hearing.next(0.05) is None
 
 
 def test_whoever_comes_back_gets_what_came_meanwhile(farm: Farm, store: Store) -> None:
@@ -284,7 +293,7 @@ def test_it_stops_at_once_with_streams_open(farm: Farm) -> None:
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory, module_redis: RedisServer) -> Iterator[Farm]:
     module_redis.start()
-    farm = Farm(tmp_path_factory.mktemp("locked"), module_redis, None, **KEYS)
+    farm = Farm(tmp_path_factory.mktemp("locked"), module_redis, None, **KEYS, secret="s" * 32)
     try:
         farm.start_live()
         farm.start_whale()
@@ -294,7 +303,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory, module_redis: RedisServer) 
 
 
 def token(settings: Settings, at: float, host: str) -> str:
-    return token_of(settings, ACCOUNT, host, at)
+    return token_of(settings, Looker(ACCOUNT), host, at)
 
 
 def test_with_keys_a_stream_opens_to_the_read_key_or_a_token(locked: Farm) -> None:
@@ -337,6 +346,152 @@ def test_a_forged_or_expired_token_or_none_opens_nothing(locked: Farm) -> None:
         assert why in requests.get(f"{locked.live_url}/live", {"token": one}, timeout=20).json()["detail"]
     with Stream(locked.live_url, {"Authorization": f"Bearer {KEYS['write_key']}"}) as stream:
         assert stream.status == 401
+
+
+PASSWORD = "correct horse"
+
+
+class Cafe:
+    """An account on the farm whose services want keys: its owner, a user who reads counts, and one who does not."""
+
+    def __init__(self, locked: Farm):
+        self.farm, self.store = locked, connect(locked.settings)
+        id_ = "".join(random.choices("abcdefghij", k=10))
+        self.name = f"cafe-{id_}"  # a name is remembered for a second
+        self.account = Account(id_, self.name, "UTC", 0)
+        self.store.add_entry(self.account, ACT)
+        for name, rights in (("", ALL), ("anna", Rights(counts="read")), ("ben", Rights(decisions="write"))):
+            self.user(name, rights)
+
+    def user(self, name: str, rights: Rights) -> None:
+        hashed = hash_of(PASSWORD, os.urandom(16))
+        self.store.add_entry(User(self.account.id, name, hashed, rights, 0), ACT)
+
+    def key(self, scope: str = "read") -> tuple[Key, str]:
+        key, secret = new_key(self.account.id, scope, None, os.urandom(36), time.time())
+        self.store.add_entry(key, ACT)
+        return key, secret
+
+    def log_in(self, name: str) -> requests.Session:
+        session = requests.Session()
+        session.headers["Origin"] = self.farm.whale_url
+        form = {"name": f"{self.name}/{name}", "password": PASSWORD}
+        answer = session.post(f"{self.farm.whale_url}/login", form, allow_redirects=False, timeout=20)
+        assert answer.status_code == 303
+        return session
+
+    def stream(self, session: requests.Session) -> Stream:
+        """As the page opens it."""
+        said = session.get(f"{self.farm.whale_url}/live_token", timeout=20).json()
+        return Stream(self.farm.live_url, {"Origin": self.farm.whale_url}, token=said["token"])
+
+    def change(self, name: str, **given: Any) -> None:
+        user = self.store.user_named(self.account.id, name)
+        assert user
+        self.store.change_entry(user, replace(user, **given), ACT)
+
+
+@pytest.fixture
+def cafe(locked: Farm) -> Cafe:
+    return Cafe(locked)
+
+
+def test_a_stream_by_curl_shows_the_account_of_the_user_alone(cafe: Cafe) -> None:
+    curl = ["curl", "-sN", "-u", f"{cafe.name}/anna:{PASSWORD}", f"{cafe.farm.live_url}/live"]
+    with subprocess.Popen(curl, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = iter(process.stdout.readline, "")
+        assert next(line for line in lines if line.startswith("data: "))  # the ping
+        tell(cafe.store, size=11)
+        tell(cafe.store, "refused", None, size=12)
+        tell(cafe.store, size=13, account=cafe.account.id)
+        told = next(line for line in lines if line.startswith("data: "))
+        assert json.loads(told.removeprefix("data: ")) == {"text": "x" * 13}
+        process.terminate()
+    refused = ["curl", "-s", "-u", f"{cafe.name}/ben:{PASSWORD}", f"{cafe.farm.live_url}/live"]
+    assert json.loads(subprocess.run(refused, capture_output=True, check=True).stdout)["code"] == "not_allowed"
+
+
+def test_each_hears_their_own_account_while_all_look(cafe: Cafe) -> None:
+    read = {"Authorization": f"Bearer {KEYS['read_key']}"}
+    with (
+        Stream(cafe.farm.live_url, read) as default,
+        Stream(cafe.farm.live_url, key=cafe.key()[1]) as key,
+        cafe.stream(cafe.log_in("anna")) as page,
+    ):
+        for stream in (default, key, page):
+            assert stream.next("ping").data["redis"] == "up"
+        assert cafe.store.looked(cafe.account.id) == {()}
+        tell(cafe.store, size=20)
+        tell(cafe.store, size=21, account=cafe.account.id)
+        tell(cafe.store, size=22, account="nobodyever")
+        for stream, size, account in ((default, 20, None), (key, 21, cafe.account), (page, 21, cafe.account)):
+            told = stream.next("hit")
+            assert len(told.data["text"]) == size
+            assert account is None or told.id.endswith("-1")
+        cafe.farm.redis.kill9()
+        assert page.next("ping").data["redis"] == "away"
+        cafe.farm.redis.start()
+        assert page.next("ping").data["redis"] == "up"  # its account is heard again
+        tell(cafe.store, size=23, account=cafe.account.id)
+        assert len(page.next("hit").data["text"]) == 23
+
+
+@pytest.mark.parametrize("way", ["logout", "password", "right", "user", "account"])
+def test_a_session_that_ends_ends_its_streams_and_no_others(cafe: Cafe, way: str) -> None:
+    session = cafe.log_in("anna")
+    early = session.get(f"{cafe.farm.whale_url}/live_token", timeout=20).json()["token"]
+    read = {"Authorization": f"Bearer {KEYS['read_key']}"}
+    with cafe.stream(session) as first, cafe.stream(session) as second, Stream(cafe.farm.live_url, read) as other:
+        for stream in (first, second, other):
+            stream.next("ping")
+        match way:
+            case "logout":
+                session.post(f"{cafe.farm.whale_url}/logout", allow_redirects=False, timeout=20)
+            case "password":
+                cafe.change("anna", password=hash_of("another horse", os.urandom(16)))
+            case "right":
+                cafe.change("anna", rights=Rights(decisions="write"))
+            case "user":
+                user = cafe.store.user_named(cafe.account.id, "anna")
+                assert user
+                cafe.store.remove_entry(user, ACT)
+            case "account":
+                cafe.store.remove_entry(cafe.account, ACT)
+        first.rest()
+        second.rest()
+        tell(cafe.store)
+        assert other.next("hit")
+    with Stream(cafe.farm.live_url, {"Origin": cafe.farm.whale_url}, token=early) as late:
+        assert (late.status, late.json()["detail"].partition(";")[0]) == (
+            401,
+            "token: whoever it was made for may look no more",
+        )
+
+
+def test_a_revoked_key_ends_its_stream(cafe: Cafe) -> None:
+    key, secret = cafe.key()
+    ended = metric(cafe.farm, 'hailwhale_live_streams_ended_total{why="ended"}')
+    with Stream(cafe.farm.live_url, key=secret) as stream:
+        stream.next("ping")
+        cafe.store.change_entry(key, revoked(key, int(time.time())), ACT)
+        stream.rest()
+    assert metric(cafe.farm, 'hailwhale_live_streams_ended_total{why="ended"}') == ended + 1
+    with Stream(cafe.farm.live_url, key=secret) as stream:
+        assert stream.status == 401
+
+
+def test_wrong_passwords_hold_up_no_stream_and_are_slowed_down(cafe: Cafe) -> None:
+    with Stream(cafe.farm.live_url, key=cafe.key()[1]) as stream:
+        stream.next("ping")
+        who, wrong = f"{cafe.name}/anna", list[int]()
+        while 429 not in wrong and len(wrong) < 50:
+            answer = requests.get(f"{cafe.farm.live_url}/live", auth=(who, f"wrong {len(wrong)}"), timeout=20)
+            wrong.append(answer.status_code)
+        assert wrong[:10] == [401] * 10  # the wait after it is a second
+        assert wrong[-1] == 429
+        tell(cafe.store, account=cafe.account.id)
+        assert stream.next("hit")
 
 
 def test_pages_of_other_sites_may_not_look(locked: Farm, farm: Farm) -> None:

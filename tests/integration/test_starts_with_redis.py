@@ -202,7 +202,7 @@ def test_a_user_with_the_rights_of_the_docs_can_do_all(
     assert store.compact_log(log, 0)
     assert [record[0] for record in logged(store, log)] == ["ann"]
     store.check_writable()
-    store.look(unique, [("t",)], 6.0)
+    store.look({unique: [("t",)]}, 6.0)
     assert store.looked(unique) == {("t",)}
     assert store.audit(unique)
     assert store.spied(unique) is not None

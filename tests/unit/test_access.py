@@ -94,9 +94,9 @@ def with_settings(services: Services, **settings: Any) -> Services:
 def live_of(settings: Settings, store: MemoryStore) -> bottle.Bottle:
     """Whose streams end as soon as they have begun."""
     settings = settings.replace(live_stream_s=0.0)
-    viewers = Viewers(settings, "run")
-    relay = Relay(settings, viewers, ACCOUNT, lambda: store)
-    relay._hears = relay._looks = True
+    viewers = Viewers(settings, lambda: "run")
+    relay = Relay(settings, viewers, lambda: store)
+    relay._store, relay._hears, relay._looks, relay._heard = store, True, True, frozenset((ACCOUNT,))
     return whale.live.web.make_app(settings, viewers, relay)
 
 

@@ -98,8 +98,8 @@ def first_words(app: bottle.Bottle) -> set[str]:
 
 
 def test_the_reserved_names_are_the_first_words_of_the_routes_of_all_services() -> None:
-    viewers = Viewers(SETTINGS, "run")
-    relay = Relay(SETTINGS, viewers, "default", lambda: MemoryStore(SETTINGS))
+    viewers = Viewers(SETTINGS, lambda: "run")
+    relay = Relay(SETTINGS, viewers, lambda: MemoryStore(SETTINGS))
     apps = [
         hail.web.make_app(SETTINGS, Publisher(SETTINGS)),
         whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTINGS)),

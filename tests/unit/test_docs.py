@@ -93,10 +93,8 @@ def routes(app: bottle.Bottle) -> set[str]:
 
 HAIL = routes(hail.web.make_app(SETTINGS, Publisher(SETTINGS)))
 WHALE = routes(whale.web.make_app(SETTINGS, Whale(MemoryStore(SETTINGS), SETTINGS)))
-VIEWERS = Viewers(SETTINGS, "run")
-LIVE = routes(
-    whale.live.web.make_app(SETTINGS, VIEWERS, Relay(SETTINGS, VIEWERS, "default", lambda: MemoryStore(SETTINGS)))
-)
+VIEWERS = Viewers(SETTINGS, lambda: "run")
+LIVE = routes(whale.live.web.make_app(SETTINGS, VIEWERS, Relay(SETTINGS, VIEWERS, lambda: MemoryStore(SETTINGS))))
 
 
 def routes_in(text: str) -> list[str]:
@@ -221,7 +219,7 @@ def test_each_header_of_ours_is_in_the_table_of_headers() -> None:
 
 def user_of(row: access.Right) -> str:
     """The right that a user needs, as people read it; Hail knows no users."""
-    if row.key in (None, access.INTERNAL) or f"{row.methods[0]} {row.rule}" not in WHALE:
+    if row.key in (None, access.INTERNAL) or f"{row.methods[0]} {row.rule}" not in WHALE | LIVE:
         return "none" if row.key is None else "no user"
     return row.of_user.replace(":", " ") if row.module != access.ANY_MODULE else "any"
 

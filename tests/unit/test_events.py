@@ -38,7 +38,7 @@ class Told(MemoryStore):
         super().__init__(settings)
         self.said: list[list[Event]] = []
         self.looks = 0
-        self.look("a", looked, 100)
+        self.look({"a": looked}, 100)
 
     def looked(self, account: str) -> frozenset[Pk]:
         self.looks += 1
@@ -181,7 +181,7 @@ def test_at_most_so_many_hits_a_second_and_all_of_them_in_the_sums() -> None:
 def test_sums_that_nobody_waits_for_are_forgotten() -> None:
     store = Told(SETTINGS, ("shop",))
     applier = applied(store, SETTINGS, message([shop()], SETTINGS, "a"))
-    store.look("a", [], 100)
+    store.look({"a": []}, 100)
     applier.apply([message([shop()], SETTINGS, "a", 1)], NOW)
     applier.witness.tell()
     assert applier.witness._live.waiting() == []

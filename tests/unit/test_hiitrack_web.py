@@ -125,10 +125,10 @@ def test_the_account_that_is_always_there_stays() -> None:
 def test_who_removes_a_user_removes_no_other_who_has_that_name_by_then(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users = server.store.users
+    user_named = server.store.user_named
 
-    def made_anew_meanwhile(account: str) -> list[User]:
-        found = users(account)
+    def made_anew_meanwhile(account: str, name: str) -> User | None:
+        found = user_named(account, name)
         old = server.store.account_named("ann")
         if old is not None and old.id == account:
             server.store.remove_entry(old, ACT)
@@ -136,7 +136,7 @@ def test_who_removes_a_user_removes_no_other_who_has_that_name_by_then(
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(server.store, "users", made_anew_meanwhile)
+        patched.setattr(server.store, "user_named", made_anew_meanwhile)
         assert server.ask("DELETE", "/ann", "ann").status == 404
     assert server.store.account_named("ann") == Account("abcdefghij", "ann", "UTC", 1)
 

@@ -61,7 +61,7 @@ def version_of(text: str) -> tuple[int, ...]:
 def settings_findings(settings: Settings) -> Findings:
     for bind in (settings.hail_bind, settings.whale_bind):
         try:
-            check_bind(bind, settings, knows_keys=True)
+            check_bind(bind, settings)
         except SettingsError as error:
             yield Finding(WRONG, "settings", str(error))
     if not any(kept is None and interval in (86_400, MONTH) for interval, kept in settings.periods):

@@ -172,8 +172,8 @@ def up(settings: Settings, environ: Mapping[str, str], is_demo: bool = False) ->
     is_demo: also run the shop of the demo, whose folder is prepared."""
     binds = {"HAIL_BIND": settings.hail_bind, "WHALE_BIND": settings.whale_bind, "LIVE_BIND": settings.live_bind}
     binds = {name: bind for name, bind in binds.items() if bind}
-    for name, bind in binds.items():
-        check_bind(bind, settings, knows_keys=name != "LIVE_BIND")
+    for bind in binds.values():
+        check_bind(bind, settings)
     make_folder(Path(settings.data_dir))
     embedded = None if settings.redis_url else EmbeddedRedis(settings.data_dir)
     with ExitStack() as stack:

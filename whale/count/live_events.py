@@ -68,11 +68,14 @@ class LiveEvents:
         now: float,
         now_s: float,
     ) -> None:
-        """What became of messages, to whoever looks."""
-        known = self._accounts.setdefault(account, _Account())
+        """What became of messages, to whoever looks. Of an account at which nobody looks nothing is kept."""
         try:
             looked = self._store.looked(account)
             with self._lock:
+                if not looked:
+                    self._accounts.pop(account, None)
+                    return
+                known = self._accounts.setdefault(account, _Account())
                 known.looked = looked
                 events = self._events(known, messages, dropped, traces, now, now_s)
             if events:
@@ -84,7 +87,8 @@ class LiveEvents:
                 log.warning("those who look at hits miss some: %s", error)
         except Exception:  # as above, whatever it is
             log.exception("those who look at hits miss some")
-        known.sums = {}
+        if known_before := self._accounts.get(account):
+            known_before.sums = {}
 
     def waiting(self) -> list[str]:
         """Accounts with sums that were not told yet."""
@@ -99,9 +103,6 @@ class LiveEvents:
         now: float,
         now_s: float,
     ) -> list[Event]:
-        if not known.looked:
-            known.sums = {}
-            return []
         watched = Watched(known.looked)
         events: list[Event] = []
         if self._shows_hits:

@@ -4,9 +4,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hail.access import is_locked
 from hail.hit import Hit, HitError, Reason, name_of, parse_decided, parse_hit, row_of_hit
-from hail.message import ACCOUNT
 from hail.pixel import token_of
 from hail.problem import HOST
 from hail.settings import DAY
@@ -253,16 +251,8 @@ class Counting(Questions):
         """
         if not isinstance(host, str) or (host and not HOST.fullmatch(host)):
             raise CallerError(f"expected a host such as 127.0.0.1:8086, got {ascii(host)[:60]}", "host")
-        host, token, expires = host or self.settings.whale_bind, None, None
-        origin = (
-            admission.live_origin(self.settings, host) if self.account == ACCOUNT else ""
-        )  # streams know one account
-        if origin and is_locked(self.settings):
-            now = self.clock()
-            token = admission.token_of(self.settings, self.account, host, now)
-            expires = int(now) + admission.CONNECT_S
-        url = origin + admission.PATH if origin else None
-        return {"url": url, "token": token, "expires": expires, "spy": self.settings.spy}
+        looker = admission.Looker(self.account)
+        return admission.way_in(self.settings, looker, host or self.settings.whale_bind, self.clock())
 
     # the way into the store
 

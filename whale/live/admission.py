@@ -1,8 +1,12 @@
 """Where a page finds the live service, and the token that lets it in. Pure.
 
-An EventSource sends no header, so the key of Whale's page cannot come along. The page gets a token instead: base64url of JSON
-[account, host of Whale, epoch seconds until which a stream may be opened], a dot, and its HMAC-SHA256. Its secret is derived from
-all keys, so that it ends when one of them changes.
+An EventSource sends no header, so neither key nor password of Whale's page can come along, and from another port no cookie. The page gets
+a token instead: base64url of JSON [who looks, host of Whale, epoch seconds until which a stream may be opened], a dot, and its
+HMAC-SHA256. Who looks is the account alone, or an array as `Looker` below. Its secret is derived from the keys of the settings, so that
+it ends when one of them changes.
+
+Who looks stands in the token as what is looked up again while they do (whale/live/standing.py): a key by the hash of its secret, a user by
+the mark of their password (whale/sessions.py). Neither opens anything by itself.
 """
 
 import base64
@@ -10,23 +14,40 @@ import binascii
 import hashlib
 import hmac
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from hail.access import has_directory, is_locked
+from hail.message import ACCOUNT
 from hail.problem import HOST
-from hail.secret import derived
+from hail.secret import derived, signing_keys
 from hail.settings import Settings
 
 CONNECT_S = 60
-MAX_TOKEN = 1000
+MAX_TOKEN = 1500
 PATH = "/live"
+
+
+class Looker(NamedTuple):
+    """Who looks at an account. By a key of the settings, or of this machine where none is set: the account alone.
+
+    key: hash of the secret of a key.  user: their name.  mark: of their password.  session: a word for it, where they logged in; empty
+    of who shows the password itself.  until: when it ends by itself, epoch seconds, or 0.
+    """
+
+    account: str
+    key: str = ""
+    user: str | None = None
+    mark: str = ""
+    session: str = ""
+    until: int = 0
 
 
 class Admitted(NamedTuple):
     """Whom a token lets in. host: of the page that may read, with its port."""
 
-    account: str
+    looker: Looker
     host: str
 
 
@@ -47,9 +68,21 @@ def with_port_of(bind: str, host: str) -> str:
     return f"{re.sub(':[0-9]*$', '', host)}:{bind.rpartition(':')[2]}"
 
 
-def token_of(settings: Settings, account: str, host: str, now: float) -> str:
-    """For CONNECT_S. Raises ValueError where no key is set."""
-    said = msgspec.json.encode([account, host, int(now) + CONNECT_S])
+def way_in(settings: Settings, looker: Looker, host: str, now: float) -> dict[str, Any]:
+    """The answer of /live_token: where to look, and the token where one is needed; nothing where one would be, and no secret is set."""
+    origin, token, expires = live_origin(settings, host), None, None
+    if origin and (is_locked(settings) or has_directory(settings) or looker != Looker(ACCOUNT)):
+        if not _secret(settings):
+            origin = ""
+        else:
+            token, expires = token_of(settings, looker, host, now), int(now) + CONNECT_S
+    return {"url": origin + PATH if origin else None, "token": token, "expires": expires, "spy": settings.spy}
+
+
+def token_of(settings: Settings, looker: Looker, host: str, now: float) -> str:
+    """For CONNECT_S. Raises ValueError where no secret is set."""
+    who = looker.account if looker == Looker(looker.account) else looker
+    said = msgspec.json.encode((who, host, int(now) + CONNECT_S))
     return f"{_text(said)}.{_text(_mac(settings, said))}"
 
 
@@ -64,14 +97,28 @@ def admitted(token: str, settings: Settings, now: float) -> Admitted:
         raise ValueError("it is no token") from None
     if not hmac.compare_digest(_mac(settings, said), given):
         raise ValueError("it was not made with the keys of this service")
-    account, host, until = msgspec.json.decode(said)
+    try:
+        who, host, until = msgspec.json.decode(said, type=tuple[str | Looker, str, int])
+    except msgspec.DecodeError:
+        raise ValueError("it was made by another version") from None
     if now >= until:
         raise ValueError(f"it has expired: a stream opens within {CONNECT_S} s")
-    return Admitted(account, host)
+    return Admitted(Looker(who) if isinstance(who, str) else who, host)
+
+
+def _secret(settings: Settings) -> bytes:
+    """Of the three keys; where none is set, of the internal key, else of what signs sessions. Empty where there is nothing."""
+    if is_locked(settings):
+        return derived(settings, "live")
+    raw = settings.internal_key or (signing_keys(settings) or [""])[-1]
+    return hmac.digest(raw.encode("utf-8", "surrogateescape"), b"hailwhale:live", hashlib.sha256) if raw else b""
 
 
 def _mac(settings: Settings, said: bytes) -> bytes:
-    return hmac.digest(derived(settings, "live"), said, hashlib.sha256)
+    secret = _secret(settings)
+    if not secret:
+        raise ValueError("no key is set")
+    return hmac.digest(secret, said, hashlib.sha256)
 
 
 def _text(raw: bytes) -> str:

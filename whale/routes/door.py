@@ -82,6 +82,7 @@ class Door:
     """In front of every route. For many threads.
 
     whales: None where nothing is answered.  logins: None where nobody can log in.  keys: None where the directory has none.
+    bind: where the service listens, if it is not Whale.
     """
 
     def __init__(
@@ -90,11 +91,12 @@ class Door:
         whales: "Whales | None" = None,
         logins: Logins | None = None,
         keys: Keys | None = None,
+        bind: str = "",
     ):
         self.settings, self._whales, self.logins, self.keys = settings, whales, logins, keys
         self.account = whales.own.account if whales else ACCOUNT
         by_directory = Callers(keys.key_of, keys.site_of, lambda: True).caller if keys else None
-        self.access = access.Access(settings, settings.whale_bind, self.account, "HTTP_X_API_KEY", by_directory)
+        self.access = access.Access(settings, bind or settings.whale_bind, self.account, "HTTP_X_API_KEY", by_directory)
 
     def add(
         self,
@@ -156,7 +158,7 @@ class Door:
         def answered(**named: str) -> Any:
             try:
                 with seconds.time():
-                    self._check(right)
+                    self.check(right)
                     question = (self.asked(kind),) if kind else ()
                     if kind and self.caller.site is not None and not self.is_page:
                         self._check_pks(*question)
@@ -171,9 +173,10 @@ class Door:
 
         return answered
 
-    def _check(self, right: access.Right) -> None:
-        """Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so.
+    def check(self, right: access.Right) -> None:
+        """Finds out who the caller is.
 
+        Raises Problem 401 where the key is missing, and 403 where the page that sent the request may not do so.
         Where a user came: NotAllowed, TooSoon, Busy, Unavailable.
         """
         environ = bottle.request.environ
@@ -208,7 +211,7 @@ class Door:
     def _named(self, right: access.Right, environ: dict[str, Any]) -> access.Caller | None:
         """Where no key is set: the user whom a cookie names, or a name of Basic. Other names are of a proxy, and mean nothing.
 
-        Raises as `_check`; Problem 401 where the password of a user is wrong.
+        Raises as `check`; Problem 401 where the password of a user is wrong.
         """
         if self.logins is None or not (environ.get("HTTP_AUTHORIZATION") or environ.get("HTTP_COOKIE")):
             return None
@@ -251,6 +254,10 @@ class Door:
             said = "no Origin" if came is None else f"the Origin {came[: access.MAX_SHOWN]!a}"
             host = ascii(environ.get("HTTP_HOST", "")[: access.MAX_SHOWN])
             raise Problem(403, Reason.FOREIGN_ORIGIN, f"expected a page of this service, {host}, got {said}")
+
+    def let_in(self, caller: access.Caller) -> None:
+        """Who sent the request, as something else than a key or a password says."""
+        bottle.request.environ[CALLER] = caller
 
     @property
     def caller(self) -> access.Caller:

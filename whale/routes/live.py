@@ -5,7 +5,9 @@ from typing import Any
 import bottle
 
 from hail.problem import HOST
-from whale.routes.door import OfCaller
+from whale.accounts import hash_of
+from whale.live.admission import Looker, way_in
+from whale.routes.door import Door, OfCaller
 from whale.routes.responses import json_answer
 
 
@@ -16,6 +18,17 @@ class LiveRoutes(OfCaller):
         self._door.add(app, "/live_token", ["GET"], self.live_token)
 
     def live_token(self) -> Any:
-        host = bottle.request.environ.get("HTTP_HOST", "")
-        said = self._whale.live_token(host if HOST.fullmatch(host) else "")
+        host, settings = bottle.request.environ.get("HTTP_HOST", ""), self._door.settings
+        host = host if HOST.fullmatch(host) else settings.whale_bind
+        said = way_in(settings, looker_of(self._door), host, self._door.clock())
         return json_answer(said, headers={"Cache-Control": "no-store"})
+
+
+def looker_of(door: Door) -> Looker:
+    """Who sent the request that was let in, as who looks at what is live. Raises Unavailable."""
+    caller, environ = door.caller, bottle.request.environ
+    if caller.key:
+        return Looker(caller.account, key=hash_of(door.access.secret(environ).decode("latin-1")))
+    if caller.user is not None and door.logins:
+        return door.logins.looker(caller, environ)
+    return Looker(caller.account)

@@ -59,6 +59,9 @@ class MemoryAccounts:
     def users(self, account: str) -> list[User]:
         return [entry for entry in self._of(account) if isinstance(entry, User)]
 
+    def user_named(self, account: str, name: str) -> User | None:
+        return next((user for user in self.users(account) if user.name == name), None)
+
     def sites(self, account: str) -> list[Site]:
         return [entry for entry in self._of(account) if isinstance(entry, Site)]
 

@@ -40,7 +40,7 @@ from whale.store.contract.declared import Metric, too_many_declared
 from whale.store.contract.definitions import Defined, too_many_definitions
 from whale.store.contract.faults import MAX_NOTED, FaultyMetric
 from whale.store.contract.imports import too_many_imports
-from whale.store.contract.live import MOST_LOOKED, Heard
+from whale.store.contract.live import MOST_LOGGED_OUT, MOST_LOOKED, Hearing
 from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
 from whale.store.contract.owners import known_s
 from whale.store.contract.rollups import (
@@ -159,11 +159,28 @@ def _changed(
     return new
 
 
-def _next(told: "queue.SimpleQueue[bytes]", wait_s: float) -> bytes | None:
-    try:
-        return told.get(timeout=wait_s)
-    except queue.Empty:
-        return None
+class _Hearing(Hearing):
+    """Told from any thread, heard by one."""
+
+    def __init__(self) -> None:
+        self.accounts = set[str]()
+        self._told: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
+
+    def hear(self, account: str) -> None:
+        self.accounts.add(account)
+
+    def leave(self, account: str) -> None:
+        self.accounts.discard(account)
+
+    def tell(self, account: str, said: bytes) -> None:
+        if account in self.accounts:
+            self._told.put((account, said))
+
+    def next(self, wait_s: float) -> tuple[str, bytes] | None:
+        try:
+            return self._told.get(timeout=wait_s)
+        except queue.Empty:
+            return None
 
 
 def _one_at_a_time(store: type["MemoryStore"]) -> type["MemoryStore"]:
@@ -209,7 +226,8 @@ class MemoryStore:
         self._unions: dict[tuple[str, Pk, Path, Interval, int, str], set[str]] = {}
         self._aside: dict[str, list[Illegible]] = {}
         self._looked: dict[str, dict[Pk, None]] = {}
-        self._hearing: dict[str, list[queue.SimpleQueue[bytes]]] = {}
+        self._hearing: list[_Hearing] = []
+        self._logged_out: dict[str, dict[str, None]] = {}
         self._spied: dict[
             tuple[str, str | bool | None], tuple[float, deque[bytes]]
         ] = {}  # a bool: the account's, did they count
@@ -230,7 +248,7 @@ class MemoryStore:
         self.accounts, self.account_named, self.key_hashed = book.accounts, book.account_named, book.key_hashed
         self.account_with = book.account_with
         self.doors, self.owners = book.doors, book.owners
-        self.users, self.sites, self.keys = book.users, book.sites, book.keys
+        self.users, self.user_named, self.sites, self.keys = book.users, book.user_named, book.sites, book.keys
         self.add_entry, self.change_entry, self.remove_entry = book.add_entry, book.change_entry, book.remove_entry
         self.free_accounts = book.free_accounts
         self.directory_state, self.directory = book.directory_state, book.directory
@@ -702,26 +720,37 @@ class MemoryStore:
         lists: tuple[str | bool | None, ...] = (True, False, None) if visitor is None else (visitor, None)
         return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]
 
-    def look(self, account: str, pks: Collection[Pk], kept_s: float) -> None:
+    def look(self, looked: Mapping[str, Collection[Pk]], kept_s: float) -> None:
         """Without a clock: until the next one looks."""
-        self._looked[account] = dict.fromkeys([*pks][-MOST_LOOKED:])
+        for account, pks in looked.items():
+            self._looked[account] = dict.fromkeys([*pks][-MOST_LOOKED:])
 
     def looked(self, account: str) -> frozenset[Pk]:
         return frozenset(self._looked.get(account, ()))
 
     def publish(self, account: str, said: bytes) -> None:
-        for told in self._hearing.get(account, ()):
-            told.put(said)
+        for hearing in self._hearing:
+            hearing.tell(account, said)
 
     @contextmanager
-    def hear(self, account: str) -> Iterator[Heard]:
-        told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        everybody = self._hearing.setdefault(account, [])
-        everybody.append(told)
+    def hearing(self) -> Iterator[_Hearing]:
+        hearing = _Hearing()
+        self._hearing.append(hearing)
         try:
-            yield lambda wait_s: _next(told, wait_s)
+            yield hearing
         finally:
-            everybody.remove(told)
+            self._hearing.remove(hearing)
+
+    def log_out(self, account: str, session: str, kept_s: float) -> None:
+        """Without a clock: the newest."""
+        known = self._logged_out.setdefault(account, {})
+        known.pop(session, None)
+        known[session] = None
+        while len(known) > MOST_LOGGED_OUT:
+            del known[next(iter(known))]
+
+    def logged_out(self, account: str) -> frozenset[str]:
+        return frozenset(self._logged_out.get(account, ()))
 
     def decision_of(self, account: str, pk: Pk, visitor: str, now: float) -> Kept | None:
         until, id_ = self._sticky.get((account, pk, visitor), (0.0, ""))

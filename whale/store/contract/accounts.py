@@ -113,6 +113,9 @@ class Accounts(Protocol):
     def users(self, account: str) -> list[User]:
         """Of an account, by its id; none where there is no such account."""
 
+    def user_named(self, account: str, name: str) -> User | None:
+        """One user of an account, by its id. One read."""
+
     def sites(self, account: str) -> list[Site]:
         """As `users`."""
 

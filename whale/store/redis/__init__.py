@@ -115,7 +115,8 @@ class RedisStore:
         self.spied_visitors, self.spy_forget = spy.spied_visitors, spy.spy_forget
 
         live = Live(database)
-        self.look, self.looked, self.publish, self.hear = live.look, live.looked, live.publish, live.hear
+        self.look, self.looked, self.publish, self.hearing = live.look, live.looked, live.publish, live.hearing
+        self.log_out, self.logged_out = live.log_out, live.logged_out
 
         decisions = Decisions(database)
         self.decision = decisions.decision
@@ -138,7 +139,8 @@ class RedisStore:
         self.account_with = accounts.account_with
         owners = Owners(database)
         self.doors, self.owners = owners.doors, owners.owners
-        self.users, self.sites, self.keys = accounts.users, accounts.sites, accounts.keys
+        self.users, self.user_named = accounts.users, accounts.user_named
+        self.sites, self.keys = accounts.sites, accounts.keys
         self.add_entry, self.change_entry, self.remove_entry = (
             accounts.add_entry,
             accounts.change_entry,

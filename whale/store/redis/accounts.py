@@ -8,7 +8,7 @@ import msgspec
 from redis.cluster import RedisCluster
 
 from hail.message import ACCOUNT
-from whale.accounts import Account, Act, Key, Site, User
+from whale.accounts import NAME, OWNER, Account, Act, Key, Site, User
 from whale.store.contract.accounts import (
     FREED_AGAIN_S,
     MOST_ACCOUNTS,
@@ -92,6 +92,13 @@ class Accounts:
     @reachable
     def users(self, account: str) -> list[User]:
         return [user_from(text) for text in self._of(account, b"u:")]
+
+    @reachable
+    def user_named(self, account: str, name: str) -> User | None:
+        if name != OWNER and not NAME.fullmatch(name):  # such a name may have letters that are no UTF-8
+            return None
+        text = self._client.hget(DirectoryKeys.entries(account), f"u:{name}")
+        return user_from(text) if text else None
 
     @reachable
     def sites(self, account: str) -> list[Site]:

@@ -46,6 +46,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
 | ...:V | list | the last 100 accepted hits of a visitor | a day |
 | A:{s}:looked | zset | pks that somebody watches, JSON, by when that ends; on the shard of the empty pk | 6 s |
+| A:{s}:logged_out | zset | hashes of sessions that were logged out, by when no stream of them is open | LIVE_STREAM_S and 60 s |
 | A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
 | A:ft:P:{E}:d | hash | details of an event: user -> how many records; "" -> of all users | none |
@@ -238,6 +239,11 @@ class Keys:
         """The pks that somebody watches, and the channel on which it is told, on one shard of the account."""
         shard, _ = self.pk(())
         return self._at(shard, "looked"), self._at(shard, "live")
+
+    def logged_out(self) -> str:
+        """Sessions that are over, on the shard of the empty pk."""
+        shard, _ = self.pk(())
+        return self._at(shard, "logged_out")
 
     def decisions(self, shard: int) -> tuple[str, str, str]:
         """When each came; and what the decisions, and those of visitors, begin with."""
