@@ -1000,6 +1000,10 @@ def test_reading_asks_for_the_read_key_and_counting_for_the_write_key(locked: Do
             assert locked.get(path, headers=headers, pk="t").status == write
     assert locked.get("/pks", key="r").status == 200
     assert locked.get("/pks").headers["Www-Authenticate"] == 'Bearer, Basic realm="whale"'
+    by_script = locked.get(
+        "/pks", headers={"HTTP_SEC_FETCH_DEST": "empty"}
+    )  # a browser would ask for a password by itself
+    assert (by_script.status, by_script.headers["Www-Authenticate"]) == (401, "Bearer")
     assert locked.get("/healthz").status == 200
 
 

@@ -1,7 +1,7 @@
 """What Whale answers over HTTP: JSON, text, and RFC 9457 problems."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bottle
@@ -55,9 +55,17 @@ class Problem(Exception):
         if self.current is not None:
             body["current"] = self.current
         answer = json_answer(body, self.status, self.headers, "application/problem+json")
-        for challenge in CHALLENGES if self.status == 401 else ():
+        for challenge in challenges_for(bottle.request.environ) if self.status == 401 else ():
             answer.add_header("WWW-Authenticate", challenge)
         return answer
+
+
+def challenges_for(environ: Mapping[str, Any]) -> Sequence[str]:
+    """Ways to come in. A script of a page is not told of Basic: its browser would ask for a password in a dialog of its own, and the script
+    would wait for that.
+    """
+    by_script = environ.get("HTTP_SEC_FETCH_DEST") == "empty"
+    return [each for each in CHALLENGES if not (by_script and each.startswith("Basic"))]
 
 
 def json_answer(
