@@ -15,10 +15,12 @@ from rich.table import Table
 from hail.hit import Reason
 from hail.message import ACCOUNT
 from hail.settings import load
+from whale.accounts import NAME
 from whale.errors import Unavailable
-from whale.health.audit import Audit, Line, Look, as_json, audit
+from whale.health.audit import Audit, Line, Look, as_json, audits
 from whale.options import NumberBetween
 from whale.store import connect, with_redis
+from whale.store.contract.accounts import Accounts
 
 WAIT_S = 5.0
 WIDEST = 1000  # columns of a table that would cut no number
@@ -93,6 +95,8 @@ def show(done: Audit, console: Console) -> None:
 
 
 @click.command("audit", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("account", default=ACCOUNT)
+@click.option("--all", "all_", is_flag=True, help="The sums of each account, on a line.")
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 @click.option(
     "--wait",
@@ -103,19 +107,51 @@ def show(done: Audit, console: Console) -> None:
     metavar="S",
     help="Seconds to wait for hits in flight.",
 )
-def main(json_: bool, wait_s: float) -> None:
-    """Show where every accepted hit is; exit 1 if the sums do not add up.
+def main(account: str, all_: bool, json_: bool, wait_s: float) -> None:
+    """Show where every accepted hit of ACCOUNT is; exit 1 if the sums do not add up.
+
+    ACCOUNT is `default` if you name none.
 
     For each publisher (a process of Hail, an import) and in total: accepted = counted + duplicate + dropped + in flight +
     spooled + dead-lettered. Where a log of visitors is kept, each hit that belongs there is logged, or was not for a counted reason.
     """
     settings = with_redis(load(os.environ))
     try:
-        done = audit(connect(settings), ACCOUNT, Look(settings), wait_s)
+        store = connect(settings)
+        chosen = named(store, None if all_ else account)
+        found = audits(store, list(chosen), Look(settings), wait_s)
     except OSError as error:
         raise Unavailable(f"the spool in {settings.data_dir}: {error.strerror}") from None
     if json_:
-        click.echo(json.dumps(as_json(done)))
+        shown = [{"account": chosen[id_], **as_json(done)} for id_, done in found.items()]
+        click.echo(json.dumps(shown if all_ else as_json(next(iter(found.values())))))
+    elif all_:
+        for id_, done in found.items():
+            show_briefly(chosen[id_], done)
     else:
-        show(done, Console())
-    sys.exit(0 if done.closes and done.log_closes else 1)
+        show(next(iter(found.values())), Console())
+    sys.exit(0 if all(adds_up(done) for done in found.values()) else 1)
+
+
+def named(store: Accounts, name: str | None) -> dict[str, str]:
+    """Ids and names: of one account, or of all, `default` first. Raises UsageError where there is none of that name."""
+    if name is None:
+        accounts = sorted(store.accounts(), key=lambda each: (each.id != ACCOUNT, each.name))
+    elif found := store.account_named(name) if NAME.fullmatch(name) else None:
+        accounts = [found]
+    else:
+        raise click.UsageError(f"there is no account {ascii(name)[1:-1][:64]}")
+    return {each.id: each.name for each in accounts}
+
+
+def adds_up(done: Audit) -> bool:
+    """Hits, and what is logged of them."""
+    return done.closes and done.log_closes
+
+
+def show_briefly(name: str, done: Audit) -> None:
+    """One line, and where it does not close the sentences that say why."""
+    _, _, sums = equation(done.whole).partition(": ")
+    click.echo(f"{name}: {sums}")
+    for sentence in [] if adds_up(done) else sentences(done):
+        click.echo(f"  {sentence}")

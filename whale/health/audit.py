@@ -225,17 +225,23 @@ class Look:
 
 
 def audit(store: AuditStore, account: str, look: Callable[[], Found], wait_s: float) -> Audit:
-    """Asks until it closes with nothing in flight, at most `wait_s`: hits that are on their way arrive meanwhile."""
+    """Of one account, as `audits`."""
+    return audits(store, [account], look, wait_s)[account]
+
+
+def audits(store: AuditStore, accounts: Sequence[str], look: Callable[[], Found], wait_s: float) -> dict[str, Audit]:
+    """Asks until all close with nothing in flight, at most `wait_s`: hits that are on their way arrive meanwhile."""
     deadline = time.monotonic() + wait_s
-    before, since = Line("all"), time.monotonic()
+    before, since = list[Line](), time.monotonic()
     while True:
-        done = close(store, account, look())
-        if done.whole != before:
-            before, since = done.whole, time.monotonic()
+        found = look()
+        done = {account: close(store, account, found) for account in accounts}
+        if (sums := [each.whole for each in done.values()]) != before:
+            before, since = sums, time.monotonic()
         # RabbitMQ does not count what workers hold: with it, the sums must stand still for a while
-        still = done.queued is None or time.monotonic() - since >= STILL_S
-        settled = done.closes and done.log_closes and still and not done.queued and not done.whole.in_flight
-        if settled or time.monotonic() > deadline:
+        still = found.queued is None or time.monotonic() - since >= STILL_S
+        closed = all(each.closes and each.log_closes and not each.whole.in_flight for each in done.values())
+        if (closed and still and not found.queued) or time.monotonic() > deadline:
             return done
         time.sleep(POLL_S)
 
