@@ -14,6 +14,7 @@ import redis
 from hail.access import RIGHTS
 from hail.room import Bounded
 from hail.settings import load
+from tests.kept import SHARED, kept
 from tests.servers import RedisServer, wait_until
 from tests.wsgi import Answer, call
 from whale.accounts import ALL, Account, Act, Site, User, new_key
@@ -154,7 +155,7 @@ class Farm:
 
     def kept(self) -> dict[bytes, bytes]:
         """All keys of Redis, with all that they hold as it is read."""
-        return {key: self._read(key) for key in self.redis.scan_iter("*")}
+        return kept(self.redis)
 
     def settled(self) -> dict[bytes, bytes]:
         """The same, once the spy has heard of all hits, a moment after they counted."""
@@ -167,21 +168,7 @@ class Farm:
         found: dict[bytes, bytes] = wait_until(unchanged, what="the spy")
         return found
 
-    def _read(self, key: bytes) -> bytes:
-        match self.redis.type(key):
-            case b"hash":
-                return repr(self.redis.hgetall(key)).encode()
-            case b"list":
-                return repr(self.redis.lrange(key, 0, -1)).encode()
-            case b"set":
-                return repr(self.redis.smembers(key)).encode()
-            case b"zset":
-                return repr(self.redis.zrange(key, 0, -1, withscores=True)).encode()
-        return repr(self.redis.get(key)).encode()
 
-
-SHARED = b"hailwhale:"
-"""How keys of the program begin: the directory, and the names of messages."""
 NEITHER = {
     *("GET /login", "POST /login", "POST /logout", "GET /hail-whale-graph.js", "GET /graph.js", "GET /table_graph.js"),
     *("GET /jquery.hailwhale.js", "GET /static/<name:path>", "GET /health.json", "GET /openapi.json", "GET /metrics"),

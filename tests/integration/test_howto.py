@@ -1,19 +1,17 @@
 """The recipes of docs/howto: their commands are run on one real `hailwhale up`, and answer what is printed below them."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.integration.test_readme import ROOT, Shell, answers_what_is_printed, running
-from tests.servers import RabbitMQ, RedisServer, free_port, missing, wait_until
+from tests.nginx import SITE, nginx
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.streams import Stream
 
 RECIPES = sorted(path.name for path in (ROOT / "docs/howto").glob("*.md") if path.name != "README.md")
@@ -84,51 +82,6 @@ def test_what_was_backed_up_is_there_after_it_was_restored(tmp_path: Path) -> No
     with running(shell):
         assert '"revenue":5}' in shell.run(ask)
         assert "every accepted hit is accounted for" in shell.run(".venv/bin/hailwhale audit")
-
-
-SITE = "count.example.org"
-
-
-@contextmanager
-def nginx(folder: Path, hail: str, whale: str, live: str) -> Iterator[int]:
-    """With deploy/nginx.conf, on another port and with a certificate of its own; the port."""
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
-        missing("no nginx: install the package nginx-light")
-    port = free_port()
-    subject = ["-subj", f"/CN={SITE}", "-addext", f"subjectAltName=DNS:{SITE}"]
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
-    subprocess.run(
-        [*made, "-keyout", f"{folder}/key.pem", "-out", f"{folder}/cert.pem"], check=True, capture_output=True
-    )
-    site = (ROOT / "deploy/nginx.conf").read_text()
-    for printed, real in (
-        ("127.0.0.1:8085", hail),
-        ("127.0.0.1:8086", whale),
-        ("127.0.0.1:8087", live),
-        ("listen 443", f"listen 127.0.0.1:{port}"),
-        (f"/etc/ssl/certs/{SITE}.pem", f"{folder}/cert.pem"),
-        (f"/etc/ssl/private/{SITE}.key", f"{folder}/key.pem"),
-    ):
-        assert printed in site
-        site = site.replace(printed, real)
-    user = "user root;" if os.geteuid() == 0 else ""
-    temporary = " ".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = f"{user} daemon off; pid {folder}/nginx.pid; events {{}} http {{ {temporary} {site} }}"
-    (folder / "nginx.conf").write_text(main)
-    log = folder / "nginx.log"
-    with log.open("wb") as stream:
-        command = [program, "-e", str(log), "-c", str(folder / "nginx.conf")]
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
-    try:
-        wait_until(lambda: (folder / "nginx.pid").exists() or process.poll() is not None, 30, "nginx")
-        assert process.poll() is None, log.read_text()
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def page_behind_nginx_sees_hits(shell: Shell, port: int, read_key: str) -> None:

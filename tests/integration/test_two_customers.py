@@ -1,131 +1,117 @@
-"""Two customers on one `hailwhale up`, as they are told to begin: counted and asked by their own keys and users."""
+"""Two customers on one `hailwhale up`, and on one farm behind nginx, as docs/accounts.md and docs/deploy.md tell."""
 
-import json
+import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import pytest
 import requests
 
-from tests.farm import ROOT
-from tests.servers import wait_until
+from tests.customers import CUSTOMERS, Customer, Service, two_customers
+from tests.farm import PROCFILE, ROOT, Farm, Program
+from tests.nginx import nginx
+from tests.servers import RabbitMQ, RedisServer, free_port, wait_until
 from tests.up import Up
 
-CUSTOMERS = ("shop", "cafe")
-PASSWORD = "correct horse"
-PAGE = "https://{}.example"
+SECRETS = {"internal_key": "i" * 32, "secret": "s" * 32}
 
 
-class Served(Up):
-    """With two customers: each with an owner, two users, a site and a key of each scope."""
-
-    def command_line(self, *words: str, given: str = "") -> str:
-        command = [sys.executable, "-m", "whale.cli", *words]
-        found = subprocess.run(
-            command, env=self.environ, input=given, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
-        )
-        assert found.returncode == 0, found.stderr
-        return found.stdout.strip()
-
-    def customer(self, name: str) -> dict[str, str]:
-        """The secrets of the keys by scope."""
-        self.command_line("account", "add", name, "--zone", "Europe/Berlin")
-        self.command_line("user", "add", name, given=f"{PASSWORD}\n")
-        admin = self.command_line("key", "add", name, "--scope", "admin")
-
-        def make(route: str, **given: Any) -> Any:
-            answer = requests.post(f"http://{self.whale}/{route}", json=given, headers=bearer(admin), timeout=20)
-            assert answer.status_code == 201, answer.text
-            return answer.json()
-
-        make("users", name="anna", password=PASSWORD, rights={"counts": "read"})
-        make("users", name="ben", password=PASSWORD, rights={"decisions": "write"})
-        make("sites", pk="web", open=True, origins=[PAGE.format(name)])
-        scopes = {"write": None, "read": None, "browser": "web"}
-        secrets = {scope: make("keys", scope=scope, site=site)["secret"] for scope, site in scopes.items()}
-        return {**secrets, "admin": admin}
-
-    def total(self, **shown: Any) -> Any:
-        asked = {"pk": "web", "period": "today"}
-        answer = requests.get(f"http://{self.whale}/total", asked, timeout=20, **shown)
-        return answer.json() if answer.status_code == 200 else answer.status_code
-
-    def has(self, hits: int, **shown: Any) -> bool:
-        return bool(self.total(**shown) == hits)
-
-
-def bearer(secret: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {secret}"}
-
-
-@pytest.fixture
-def up(tmp_path: Path) -> Iterator[Served]:
-    up = Served(tmp_path / "var")
+def test_two_customers_share_one_server_and_see_nothing_of_each_other(tmp_path: Path) -> None:
+    up = Up(tmp_path / "var")
     up.start()
-    yield up
-    up.stop(signal.SIGTERM)
+    try:
+        urls = [f"http://{each}" for each in (up.hail, up.whale, up.live)]
+        service = Service([urls[0]], urls[1], urls[2], up.environ, up.redis(), is_open=True)
+        two_customers(service, [Customer(service, name) for name in CUSTOMERS])
+        assert service.total() == 0  # `default`, by this machine
+    finally:
+        up.stop(signal.SIGTERM)
 
 
-def test_two_customers_share_one_server_and_see_nothing_of_each_other(up: Served) -> None:
-    secrets = {name: up.customer(name) for name in CUSTOMERS}
-    times = {"shop": 2, "cafe": 3}
-    for name, hits in times.items():
-        for _ in range(hits):
-            sent = requests.get(f"http://{up.hail}/count", {"pk": "web", "key": secrets[name]["write"]}, timeout=20)
-            assert (sent.status_code, sent.text.strip()) == (200, "OK")
-    page = {"Origin": PAGE.format("shop"), "Content-Type": "application/json"}
-    hit = requests.post(
-        f"http://{up.hail}/count",
-        json.dumps({"pk": "web"}),
-        headers={**page, **bearer(secrets["shop"]["browser"])},
-        timeout=20,
-    )
-    assert hit.status_code == 202
-    times["shop"] += 1
-    for name, hits in times.items():
-        shown = bearer(secrets[name]["read"])
-        wait_until(partial(up.has, hits, headers=shown), 20, f"the hits of {name}")
-    assert up.total() == 0  # `default`, by this machine
+def written(beginning: str) -> list[str]:
+    """A command of docs/deploy.md for redis-cli."""
+    text = (ROOT / "docs/deploy.md").read_text()
+    return next(line.split() for line in text.splitlines() if line.startswith(f"    {beginning}"))
 
-    for name, hits in times.items():
-        assert up.total(auth=(name, PASSWORD)) == up.total(auth=(f"{name}/anna", PASSWORD)) == hits
-        assert up.total(auth=(f"{name}/ben", PASSWORD)) == 403
-        assert up.total(auth=(name, "wrong horse")) == 401
-        assert up.total(headers=bearer(secrets[name]["admin"])) == hits
-        for scope in ("write", "browser"):
-            assert up.total(headers=bearer(secrets[name][scope])) == 401
 
-    flag = {"options": {"old": 1, "new": 2}, "weights": {"old": 0, "new": 1}, "public": True}
-    defined = requests.post(
-        f"http://{up.whale}/decisions/banner", json.dumps(flag), headers=bearer(secrets["shop"]["admin"]), timeout=20
-    )
-    assert defined.status_code == 200
-    found = {}
-    for name in CUSTOMERS:
-        for origin in CUSTOMERS:
-            headers = {**page, **bearer(secrets[name]["browser"]), "Origin": PAGE.format(origin)}
-            url = f"http://{up.whale}/ofrep/v1/evaluate/flags/banner"
-            found[name, origin] = requests.post(
-                url, '{"context": {"targetingKey": "ann"}}', headers=headers, timeout=20
-            )
-    assert {each: answer.status_code for each, answer in found.items()} == {
-        ("shop", "shop"): 200,
-        ("shop", "cafe"): 403,
-        ("cafe", "shop"): 403,
-        ("cafe", "cafe"): 404,
-    }
-    assert found["shop", "shop"].json()["value"] == 2
+class Nodes:
+    """Two nodes with a Hail and a hailwail each, and one with worker, Whale and live: each part with what it needs, and no more.
 
-    keys = requests.get(f"http://{up.whale}/keys", headers=bearer(secrets["shop"]["admin"]), timeout=20).json()
-    read = next(key for key in keys if key["scope"] == "read")
-    assert read["last_used_at"] is not None
-    up.command_line("key", "revoke", "shop", read["id"])
-    wait_until(partial(up.has, 401, headers=bearer(secrets["shop"]["read"])), 3, "the key to be refused")
-    up.command_line("account", "remove", "cafe", "--yes")
-    wait_until(partial(up.has, 401, headers=bearer(secrets["cafe"]["admin"])), 3, "the account to be gone")
-    assert up.total(headers=bearer(secrets["shop"]["admin"])) == times["shop"]
+    Redis knows a user with the rights that docs/deploy.md lists. Nobody may come in by a key of the settings, since none is set.
+    """
+
+    def __init__(self, folder: Path, redis: RedisServer, rabbitmq: RabbitMQ, queue: str, **settings: object):
+        for command in (written("ACL SETUSER hailwhale on"), written("ACL SETUSER hailwhale ~*")):
+            redis.client().execute_command(*command)
+        redis.client().execute_command("ACL", "SETUSER", "hailwhale", ">pw")
+        (folder / "0").mkdir()
+        url = re.sub("//(.*@)?", "//hailwhale:pw@", redis.url)
+        self.farm = Farm(folder / "0", redis, rabbitmq, queue, **{**SECRETS, "redis_url": url, **settings})
+        whale = self.farm.whale_url
+        self.environ = {**self.farm.whale.environ, "HAILWHALE_WHALE_URL": whale}
+        self.hails = [self.farm.url, f"http://127.0.0.1:{free_port()}"]
+        self.parts: list[Program] = []
+        for number, hail in enumerate(self.hails):
+            node = folder / str(number)
+            node.mkdir(exist_ok=True)
+            bind = hail.removeprefix("http://")
+            for name, settings_of in (
+                ("hail", {"HAIL_BIND": bind, "WHALE_URL": whale, "INTERNAL_KEY": SECRETS["internal_key"]}),
+                ("hailwail", {}),
+            ):
+                self._part(name, node, {"QUEUE": queue, "BROKER_URL": rabbitmq.url, **settings_of})
+        for name in ("worker", "whale", "live"):
+            self._part(name, folder / "0", {}, self.environ)
+
+    def _part(self, name: str, node: Path, more: dict[str, str], environ: dict[str, str] | None = None) -> None:
+        """environ: of a part that needs Redis."""
+        own = {key: text for key, text in self.environ.items() if not key.startswith("HAILWHALE_")}
+        given = {f"HAILWHALE_{key}": text for key, text in {**more, "DATA_DIR": str(node)}.items()}
+        self.parts.append(Program(name, PROCFILE[name], {**(environ or own), **given}, node))
+
+    def start(self) -> None:
+        for part in self.parts:
+            part.start()
+        farm = self.farm
+        for url in (*self.hails, farm.whale_url, farm.live_url):
+            wait_until(lambda url=url: is_ready(url), 60, url)
+        for hail in self.hails:
+            wait_until(lambda hail=hail: state(hail)["directory_age_s"] is not None, 60, "a directory")
+
+    def close(self) -> None:
+        for part in self.parts:
+            part.kill9()
+
+
+def state(url: str) -> dict[str, object]:
+    found: dict[str, object] = requests.get(f"{url}/readyz", timeout=20).json()
+    return found
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return bool(state(url)["ready"])
+    except (requests.RequestException, ValueError):
+        return False
+
+
+def test_two_customers_share_one_farm_behind_nginx_and_see_nothing_of_each_other(
+    tmp_path: Path, own_redis: RedisServer, rabbitmq: RabbitMQ, unique: str
+) -> None:
+    """One Hail stands behind nginx, and one on its node takes what is sent there."""
+    with ExitStack() as stack:
+        port = free_port()
+        address = f"https://localhost:{port}"
+        behind = {"live_url": address, "trusted_proxies": "127.0.0.1/32"}
+        nodes = Nodes(tmp_path, own_redis, rabbitmq, unique, **behind)
+        stack.callback(rabbitmq.delete, unique, f"{unique}.dead")
+        stack.callback(nodes.close)
+        hosts = [each.removeprefix("http://") for each in (nodes.hails[0], nodes.farm.whale_url, nodes.farm.live_url)]
+        stack.enter_context(nginx(tmp_path, *hosts, port=port))
+        hails, certificate = [address, nodes.hails[1]], tmp_path / "cert.pem"
+        service = Service(hails, address, address, nodes.environ, own_redis.client(), certificate)
+        customers = [Customer(service, name) for name in CUSTOMERS]  # against Redis, before anything runs
+        nodes.start()
+        two_customers(service, customers)
+        assert service.total() == service.total(headers={"Authorization": "Bearer x"}) == 401
+        assert [part.said() for part in nodes.parts if "Traceback" in part.said()] == []

@@ -59,7 +59,7 @@ def test_the_map_has_every_folder() -> None:
 SERVERS = {  # how a test asks for one
     "Redis": r"\bRedis(?:Server|Cluster)\b|\b(?:redis_server|redis_62|redis_cluster|own_redis)\b",
     "RabbitMQ": r"\brabbitmq: RabbitMQ\b|\bRabbitMQ\(",
-    "nginx": r'which\("nginx"',
+    "nginx": r"\bnginx\(",
     "Chromium": r"\bChromium\b",
 }
 
