@@ -91,6 +91,7 @@ class Right:
 
     module: in which a user needs a right, to read where the key is `read`, and to write else; any: whatever a user's rights are.
     sealed: a sealed pixel needs no key.  probe: answers strangers too, where no key is set.
+    shows: what the admin key opens and changes nothing, so a user needs the right to read.
     of_site: at Whale it opens to a key of one site, for pks of that site.  public: and to a browser key, for public decisions.
     """
 
@@ -99,6 +100,7 @@ class Right:
     key: str | None
     pages: Pages
     module: str = COUNTS
+    shows: bool = False
     sealed: bool = False
     probe: bool = False
     of_site: bool = False
@@ -107,7 +109,7 @@ class Right:
     @property
     def of_user(self) -> str:
         """The right that a user needs, as `counts:read`."""
-        return f"{self.module}:{READ if self.key == READ else WRITE}"
+        return f"{self.module}:{READ if self.key == READ or self.shows else WRITE}"
 
 
 GET, POST, BOTH, PUT, DELETE = ("GET",), ("POST",), ("GET", "POST"), ("PUT",), ("DELETE",)
@@ -176,16 +178,16 @@ RIGHTS = (
     Right("/live_token", GET, READ, Pages.NONE),
     Right("/live", GET, READ, Pages.WHALE, of_site=True),
     # who has an account, and what opens it
-    Right("/users", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/users", GET, ADMIN, Pages.NONE, ADMINISTRATION, shows=True),
     Right("/users", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/users/<name:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
-    Right("/keys", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/keys", GET, ADMIN, Pages.NONE, ADMINISTRATION, shows=True),
     Right("/keys", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/keys/<id:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
-    Right("/sites", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/sites", GET, ADMIN, Pages.NONE, ADMINISTRATION, shows=True),
     Right("/sites", POST, ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/sites/<pk:path>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
-    Right("/journal", GET, ADMIN, Pages.NONE, ADMINISTRATION),
+    Right("/journal", GET, ADMIN, Pages.NONE, ADMINISTRATION, shows=True),
     # what the services tell each other
     Right("/internal/directory", GET, INTERNAL, Pages.NONE, ADMINISTRATION),
     # what is about the service

@@ -22,6 +22,7 @@ from whale.store.memory import MemoryStore
 from whale.web import make_app
 
 PASSWORD = "korrekt pferd"
+LOOKS = Rights("write", "write", "write", "write", "read")
 NASTY = "<img src=x onerror=alert(1)>\u202eabc 'q' ‚\"q\""
 SECRET = re.compile(r"hw_[wrab]_[\w-]{43}")
 
@@ -42,10 +43,10 @@ def address(page: Page) -> Iterator[str]:
 
 @pytest.fixture
 def locked(page: Page) -> Iterator[str]:
-    """With keys, the admin `boss`, and `anna`, who may do all but that."""
+    """With keys, the admin `boss`, `anna`, who may do all else and look at what admins do, and `carl`, who may not."""
     keys = {name.upper(): value for name, value in LOCKED.items()}
     whale, app, passwords = whale_app(**keys, SECRET="s" * 32)
-    for name, rights in (("boss", ALL), ("anna", Rights("write", "write", "write", "write", "read"))):
+    for name, rights in (("boss", ALL), ("anna", LOOKS), ("carl", Rights("write", "write", "write", "write"))):
         user = User("default", name, passwords.hash(PASSWORD), rights, 1)
         whale.store.add_entry(user, Act(1, "test", "add user", "default", name))
     with serving(app) as found:
@@ -280,21 +281,33 @@ def test_hostile_names_are_text_and_what_is_done_is_done_to_them(page: Page, add
     assert page.locator("#main img, #main script").count() == 0
 
 
-def test_a_user_without_admin_sees_one_sentence_and_an_admin_all(page: Page, faults: list[str], locked: str) -> None:
+def test_a_user_without_admin_sees_one_sentence_one_who_reads_all_and_an_admin_changes_it(
+    page: Page, faults: list[str], locked: str
+) -> None:
     def log_in(name: str) -> None:
         page.goto(f"{locked}/login?next=/?view=access")
         page.get_by_label("Name").fill(f"default/{name}")
         page.get_by_label("Password").fill(PASSWORD)
         press(page, "Log in")
 
-    log_in("anna")
-    sentence = "You need the right to write in admin, or the admin key, to see and change users, keys and sites."
+    log_in("carl")
+    sentence = (
+        "You need the right to read in admin, or the admin key, to see users, keys and sites, "
+        "and the right to write to change them."
+    )
     expect(page.locator("#main")).to_have_text(f"Access{sentence}")
     refused = {f"answered with 403: {locked}/{route}" for route in ("users", "keys", "sites", "journal")}
     page.wait_for_load_state("networkidle")  # the first one is enough for the sentence
     assert {fault.split("?")[0] for fault in faults} == refused
     faults.clear()
     page.context.clear_cookies()
+    log_in("anna")
+    expect(row(page, "default/boss")).to_contain_text("all")
+    press(page, "Remove default/boss")
+    form(page).get_by_role("button", name="Remove", exact=True).click()
+    expect(form(page)).to_contain_text("you need the right admin write")
+    page.context.clear_cookies()
+    faults[:] = [fault for fault in faults if "answered with 403" not in fault]
     log_in("boss")
     expect(row(page, "default/anna")).to_contain_text("counts write")
     press(page, "Change default/anna")

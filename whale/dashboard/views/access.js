@@ -59,7 +59,7 @@ async function draw(view) {
 
 /** For whom it is not. */
 const closed = ({ problem }, page) => h('section', { class: 'card' }, h('h1', {}, 'Access'),
-  h('p', {}, 'You need the right to write in admin, or the admin key, to see and change users, keys and sites.'),
+  h('p', {}, 'You need the right to read in admin, or the admin key, to see users, keys and sites, and the right to write to change them.'),
   problem.status === 401 && keyField(() => page.go({}, { step: false }), 'admin'))
 
 function build(view) {
