@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import served, whale_with
 from whale.client import Whale
@@ -204,11 +204,27 @@ def test_hours_that_are_no_longer_kept_for_last_year_are_said_once_and_all_cards
         expect(page.locator("#dates")).to_contain_text("beside")
         expect(page.locator("#compare")).to_have_value("previous")
     page.locator("#compare").select_option("last_year")
-    expect(page.locator("[aria-busy]")).to_have_count(0)  # before, the view that comes knows no keys
+    expect(page.locator("[aria-busy]")).to_have_count(0)
     expect(page.locator("#notice")).to_be_visible()
     page.keyboard.press("w")
     expect(page.locator("#notice")).to_be_hidden()
     refused(faults, "last_year")
+
+
+def test_keys_that_are_pressed_while_a_view_loads_wait_for_it(page: Page, address: str) -> None:
+    held, is_held = list[Route](), True
+    page.route("**/metrics_of*", lambda route: held.append(route) if is_held else route.continue_())
+    with page.expect_request("**/metrics_of*"):
+        page.goto(f"{address}/?pk=shop", wait_until="commit")
+    expect(page.locator("#main [aria-busy=true]")).to_have_count(1)
+    for key in ("q", "c"):
+        page.keyboard.press(key)
+    is_held = False
+    for route in held:
+        route.continue_()
+    expect(page.locator("#period-q")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#compare")).to_have_value("last_year")
+    settled(page)
 
 
 # what changed

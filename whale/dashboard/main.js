@@ -75,6 +75,7 @@ async function show() {
   if (place?.dataset.view !== view.name) fill(main, (place = h('div', { 'data-view': view.name })))
   const into = place
   into.setAttribute('aria-busy', true)
+  keys.loading()
   try {
     if (state.pk.length || view.without || (await chosePk(mine, into))) {
       shell.header(mine, VIEWS)
@@ -90,6 +91,7 @@ async function show() {
   }
   if (mine.signal.aborted) return
   into.removeAttribute('aria-busy')
+  keys.loaded()
   shell.notice(mine.said)
 }
 
