@@ -1,5 +1,6 @@
 """While Redis Cluster moves a slot, the visitor log takes all of a message or nothing, and no answer lacks a part of it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -8,6 +9,7 @@ from redis.crc import key_slot
 
 from hail.settings import DAY, load
 from tests.contract.logs import CAPS, FOR_EVER_MS, hash_in, logged, pass_by, visit
+from tests.contract.test_visitor_log import World
 from tests.servers import RedisCluster, SlotMove
 from whale.store.redis import RedisStore
 from whale.store.redis.connection import Connection, Script, pack
@@ -97,3 +99,34 @@ def test_each_script_writes_all_or_nothing_and_nobody_reads_half(
     while store.purge_log(filled.log, 0):
         pass
     assert {record[0] for record in logged(store, filled.log)} == {*PEOPLE, "new"} - {"v1", "v2"}
+
+
+SHARDS, PARTITIONS, TOGETHER = 4, 3, 120
+
+
+def test_messages_that_meet_a_moving_slot_are_counted_and_logged_once(cluster: RedisCluster, unique: str) -> None:
+    """The slot of one partition moves: where it is not that of the cells, these are counted, and the message comes again for its log."""
+    environ = {"SHARDS": SHARDS, "VISITOR_LOG": 1, "SITE_PARTITIONS": PARTITIONS, "SPY": 0}
+    url = cluster.url.replace("redis://", "redis+cluster://")
+    settings = load({"HAILWHALE_REDIS_URL": url, **{f"HAILWHALE_{name}": str(each) for name, each in environ.items()}})
+    world = World(RedisStore(Connection(url, 10.0), settings), settings, unique)
+    hits = [{"pk": "shop", "visitor": name, "event": "visit"} for name in PEOPLE[:TOGETHER]]
+    world.apply(world.message(hits))
+    torn = 0
+    for partition in range(PARTITIONS):
+        shard, _ = Keys(unique, SHARDS).log("shop", "", partition)
+        move, message = SlotMove(cluster, key_slot(b"{%d}" % shard)), world.message(hits)
+        try:
+            for _ in range(2):
+                with pytest.raises(SlotMoving):
+                    world.apply(message)
+                torn += world.audit().whole.missing_in_log > 0
+                mine = [key for key in move.left() if key.startswith(f"{unique}:")]
+                move.named(*mine[::2])
+        finally:
+            move.end()
+        for _ in range(2):
+            world.apply(message)
+        assert (world.closes(), world.audit().whole.logged) == (True, (partition + 2) * TOGETHER)
+    assert torn > 0
+    assert Counter(record[0] for record in world.logged()) == dict.fromkeys(PEOPLE[:TOGETHER], PARTITIONS + 1)
