@@ -27,10 +27,7 @@ class ToLog(NamedTuple):
     log: SiteLog
     generation: Generation
     hits: Sequence[Done]
-
-    @property
-    def hash_of(self) -> Hasher:
-        return hasher_of(self.log.account, self.log.site, self.generation)
+    hash_of: Hasher
 
 
 class Event(NamedTuple):
@@ -98,7 +95,8 @@ def to_log(message: Message, said: Mapping[str, Sequence[Done]], records: Mappin
         record = records.get(site)
         generation = record.generation(message.at) if record else None
         if record and generation:
-            found.append(ToLog(record.log(message.account, site, generation), generation, hits))
+            hash_of = hasher_of(message.account, site, generation)
+            found.append(ToLog(record.log(message.account, site, generation), generation, hits, hash_of))
     return found
 
 

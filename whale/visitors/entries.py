@@ -11,7 +11,6 @@ A tick is 1/49 ms. Two hits of a visitor in one message never have the same: the
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from hail.message import Mark
@@ -72,6 +71,8 @@ class SiteLog:
 
     def partition_of(self, hash_: bytes) -> int:
         """Where all that is known of a visitor lies; by other bits than those that name them there."""
+        if self.partitions == 1:
+            return 0
         return int.from_bytes(hash_[8:HASH_BYTES], "little") % self.partitions
 
 
@@ -103,16 +104,28 @@ Hasher = Callable[[str], bytes]
 
 
 def hasher(secret: bytes, account: str, site: str) -> Hasher:
-    """Gives a visitor's id the hash that stands in keys: of that site alone, and none that others could work out."""
-    return partial(_hash, secret, account, site)
+    """Gives a visitor's id the hash that stands in keys: of that site alone, and none that others could work out.
+
+    It remembers those that it gave: it is for some messages, not for a process.
+    """
+    state, known = hashlib.blake2b(key=secret, digest_size=HASH_BYTES), dict[str, bytes]()
+    for part in (account, site):
+        state.update(_with_length(part))
+
+    def hash_of(visitor: str) -> bytes:
+        found = known.get(visitor)
+        if found is None:
+            own = state.copy()
+            own.update(_with_length(visitor))
+            found = known[visitor] = own.digest()
+        return found
+
+    return hash_of
 
 
-def _hash(secret: bytes, *parts: str) -> bytes:
-    state = hashlib.blake2b(key=secret, digest_size=HASH_BYTES)
-    for part in parts:
-        raw = _raw(part)
-        state.update(len(raw).to_bytes(4, "big") + raw)
-    return state.digest()
+def _with_length(text: str) -> bytes:
+    raw = _raw(text)
+    return len(raw).to_bytes(4, "big") + raw
 
 
 def ticks_of(hits: Iterable[tuple[bytes, int]]) -> list[int]:

@@ -28,7 +28,7 @@ class Identities(Protocol):
         """Those of these ids that are or were aliases. One is known for a period after it was asked for last, as a visitor is."""
 
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
-        """`aliases` of several logs, in one round trip."""
+        """`aliases` of several logs, in one round trip where these have none."""
 
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
         """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more. Gives the hashes

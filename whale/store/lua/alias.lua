@@ -4,20 +4,20 @@
 --          one whom aliases stand for: "=" and the hashes of these
 --
 -- KEYS[1]  W   ARGV[1]  what   ARGV[2]  s of a period (0: for ever)   ARGV[3], ...:
---          find  hashes (8 bytes each): the rows of these, "" where there is none
+--          any   whether there are rows at all; find  hashes (8 bytes each): the rows of these, "" where there is none
 --          name  hash, hash of an alias (16), the most: notes it as one of theirs; undo  the same: takes that back
 --          join  hash of an alias (8), who it stands for, ms from now until that holds: makes it one
--- Returns  find: rows. Else 1, also where it was so; 0, with nothing written: it is an alias itself, has too many, or is somebody already
--- Cost     a HGET a hash; two where it was not met in this period; none where the partition has no aliases.
+-- Returns  find: rows; any: 0 or more. Else 1, also where it was so; 0, with nothing written: it is an alias itself, has too many, or is somebody already
+-- Cost     a HGET a hash; two where it was not met in this period.
 local W, what, length = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local g, ends = present(W, '', length)
 local expires = ends > 0 and ends + length or nil
 local names = W .. ':a:' .. g
 
+if what == 'any' then return call('EXISTS', names, W .. ':a:' .. g - 1) end
 if what == 'find' then
   local rows = {}
-  local is_any = call('EXISTS', names, W .. ':a:' .. g - 1) > 0
-  for i = 3, #ARGV do rows[i - 2] = is_any and keep_aliases(W, ARGV[i], g, expires) or '' end
+  for i = 3, #ARGV do rows[i - 2] = keep_aliases(W, ARGV[i], g, expires) or '' end
   return rows
 end
 

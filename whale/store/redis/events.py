@@ -33,6 +33,8 @@ class Events:
             left: dict[int, set[Mark]] = {}
             while calls := self._calls(group, left):
                 waiting |= self._send(calls, left, caps)
+                if all(left[call.shard].issuperset(call.marks) for call in calls):
+                    break
             if group:
                 keys = self._database.keys(group[0].log.account)
                 for shard in left:

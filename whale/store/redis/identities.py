@@ -33,10 +33,18 @@ class Identities:
 
     @reachable
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
-        return {
-            log: {hash_: each.spans for hash_, each in standings.items() if each.spans}
-            for log, standings in self._standings_of(asked).items()
-        }
+        places = {(log, log.partition_of(hash_)) for log, hashes in asked.items() for hash_ in hashes}
+        calls = [([self._key(log, partition)], ["any", log.period_s or 0]) for log, partition in places]
+        some = {place for place, count in zip(places, self._script.many(calls), strict=True) if count}
+        found: dict[SiteLog, dict[bytes, Sequence[Alias]]] = {log: {} for log in asked}
+        if some:
+            left = {
+                log: [hash_ for hash_ in hashes if (log, log.partition_of(hash_)) in some]
+                for log, hashes in asked.items()
+            }
+            for log, standings in self._standings_of(left).items():
+                found[log] = {hash_: each.spans for hash_, each in standings.items() if each.spans}
+        return found
 
     @reachable
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
