@@ -35,12 +35,14 @@ refused    of this account what Hail refused lately, as in version 1
 A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
 """
 
+import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
-from typing import Annotated, Any, NamedTuple
+from itertools import chain, islice, pairwise
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -80,6 +82,7 @@ FIELDS = frozenset(("event", HASH, "id", "ignored", KEY, "others", "visitor"))
 """What hits may carry that this program knows."""
 
 Ints = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class NewerMessage(BadMessage):
@@ -169,6 +172,9 @@ _decode_head = msgspec.msgpack.Decoder(_Head).decode
 _decode_body = msgspec.msgpack.Decoder(list[_Section]).decode
 _encode_text = msgspec.json.Encoder().encode
 _TYPES = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+_LETTERS = {1: "B", 2: "H", 4: "I", 8: "q"}  # the same for struct
+_UP, _UP_BYTES = [*range(256)], bytes(range(256))  # numbers of names, in the order in which they come
+_NOTHING, Raw = msgspec.Raw(b"{}"), msgspec.Raw
 _NONE, _ZERO = np.zeros(0, np.int64), np.zeros(1, np.int64)
 _decode_keys, _decode_hashes = (
     msgspec.msgpack.Decoder(list[Annotated[bytes, msgspec.Meta(min_length=size, max_length=size)]]).decode
@@ -248,18 +254,24 @@ def read_envelope(message: bytes) -> Envelope:
 
 def decode(message: bytes) -> ColumnMessage:
     """Raises BadMessage where anything is not as it was made, NewerMessage where only a later program can read it."""
+    envelope, sections = _decoded(message, _read)
+    return ColumnMessage(envelope, sections)
+
+
+def _decoded(message: bytes, read: Callable[[Share, _Section], T]) -> tuple[Envelope, list[T]]:
+    """The envelope, and what `read` makes of each section; raises as `decode` does."""
     envelope, rest = _opened(message)
     _check(envelope)
     try:
         sections = _decode_body(rest)
         if len(sections) != len(envelope.shares):
             raise BadMessage(f"{len(sections)} sections, but {len(envelope.shares)} accounts")
-        read = [_read(share, section) for share, section in zip(envelope.shares, sections, strict=True)]
+        found = [read(share, section) for share, section in zip(envelope.shares, sections, strict=True)]
     except UNREADABLE as error:
         raise BadMessage(f"message of {len(message)} bytes: {error}") from None
-    if not {name for section in read for name in section.fields} <= set(envelope.fields):
+    if not {field.name for section in sections for field in section.fields} <= set(envelope.fields):
         raise BadMessage("a field that its envelope does not name")
-    return ColumnMessage(envelope, read)
+    return envelope, found
 
 
 def check_version(message: bytes) -> None:
@@ -350,13 +362,17 @@ def _values(column: _Column, length: int, least: int, most: int) -> Ints:
 
 
 def _field(field: _Field, hits: int) -> tuple[Ints, list[Any]]:
-    if field.name not in FIELDS:
-        raise BadMessage(f"a field {field.name[:40]!r}")
-    values = _DECODE_VALUES[field.name](field.values)
+    values = _values_of(field)
     positions = _values(field.positions, len(values), 0, hits - 1)
     if (np.diff(positions) <= 0).any():
         raise BadMessage(f"positions of {field.name} that do not rise")
     return positions, values
+
+
+def _values_of(field: _Field) -> list[Any]:
+    if field.name not in FIELDS:
+        raise BadMessage(f"a field {field.name[:40]!r}")
+    return _DECODE_VALUES[field.name](field.values)
 
 
 # from and to hits, one by one
@@ -366,27 +382,139 @@ def messages_of(body: bytes) -> list[Message]:
     """What a message of any version holds of each account; raises BadMessage, NewerMessage."""
     if not is_columns(body):
         return [decode_message(body)]
-    found = decode(body)
-    version, publisher, seq, at, lasting, *_ = found.envelope
+    envelope, sections = _decoded(body, _hits_and_refused)
+    version, publisher, seq, at, lasting, *_ = envelope
     return [
         Message(
             v=version,
             publisher=publisher,
             seq=seq,
-            account=section.account,
-            total=section.total,
+            account=share.account,
+            total=share.total,
             at=at,
             lasting=lasting,
-            refused=list(section.refused),
-            hits=Hits(section) if section.hits >= MANY else hits_of(section),
+            refused=refused,
+            hits=hits,
         )
-        for section in found.sections
+        for share, (hits, refused) in zip(envelope.shares, sections, strict=True)
     ]
+
+
+def _hits_and_refused(share: Share, section: _Section) -> tuple[Sequence[WireHit], list[Refusal]]:
+    hits = Hits(_read(share, section)) if share.hits >= MANY else _few(share, section)
+    return hits, section.refused
 
 
 def hits_of(section: Section) -> list[WireHit]:
     """All of them at once."""
     return list(Hits(section))
+
+
+def _few(share: Share, section: _Section) -> list[WireHit]:
+    """The hits of a section, one by one: the same as Hits gives, and the same is refused. To begin with numpy takes longer."""
+    hits = share.hits
+    if hits == 1 and (plain := _plain(section)):
+        return [plain]
+    counts = _numbers(section.counts, hits, 0, MOST_PLACES)
+    all_counts = sum(counts)
+    if all_counts > MOST_PLACES:
+        raise BadMessage(f"{all_counts} branches in a section")
+    shape, metrics = _numbers(section.shape, hits, 0, len(section.shapes) - 1), section.metrics
+    having = _having(section.shapes, shape, len(metrics))
+    if len(section.amounts) != len(having):
+        raise BadMessage(f"{len(section.amounts)} columns of amounts for {len(having)} metrics")
+    places = iter(_numbers(section.places, all_counts, 0, len(section.branches) - 1))
+    pk, at = _numbers(section.pk, hits, 0, len(section.pks) - 1), _numbers(section.at, hits, EARLIEST, LATEST)
+    pairs = zip(section.amounts, having, strict=True)
+    amounts = [iter(_numbers(column, length, -MAX_AMOUNT, MAX_AMOUNT)) for column, length in pairs]
+    texts = [b"%b:%b" % (_encode_text(name), below.encode()) for name, below in section.branches]
+    pks = [Raw(text.encode()) for text in section.pks]
+    of_shapes = [[(metrics[number], amounts[number]) for number in names] for names in section.shapes]
+    found = [
+        WireHit(
+            pks[pk_of],
+            Raw(b"{%b}" % b",".join([texts[place] for place in islice(places, count)])) if count else _NOTHING,
+            {name: next(amount) for name, amount in of_shapes[shape_of]},
+            at_ms,
+        )
+        for pk_of, count, shape_of, at_ms in zip(pk, counts, shape, at, strict=True)
+    ]
+    for field in section.fields:
+        values = _values_of(field)
+        positions = _numbers(field.positions, len(values), 0, hits - 1)
+        if any(one >= other for one, other in pairwise(positions)):
+            raise BadMessage(f"positions of {field.name} that do not rise")
+        for position, value in zip(positions, values, strict=True):
+            setattr(found[position], field.name, value)
+    return found
+
+
+def _plain(section: _Section) -> WireHit | None:
+    """The one hit of a section as most are written: of one pk and one shape, without numbers that differ. None: `_few` looks at it."""
+    counts, places, pk, at, shape = section.counts, section.places, section.pk, section.at, section.shape
+    branches, metrics, amounts = section.branches, section.metrics, section.amounts
+    count = counts.base
+    if counts.data or pk.data or at.data or shape.data or counts.width or pk.width or at.width or shape.width:
+        return None
+    if pk.base or shape.base or len(section.pks) != 1 or len(section.shapes) != 1 or count != len(branches):
+        return None
+    if not EARLIEST <= at.base <= LATEST or section.shapes[0] != _UP[: len(metrics)] or len(amounts) != len(metrics):
+        return None
+    if count > 1:
+        if places.width != 1 or places.base or places.unit != 1 or places.data != _UP_BYTES[:count]:
+            return None
+    elif places.data or places.width or (count and places.base):
+        return None
+    sums: dict[str, int] = {}
+    for name, column in zip(metrics, amounts, strict=True):
+        amount = column.base
+        if column.data or column.width or not -MAX_AMOUNT <= amount <= MAX_AMOUNT:
+            return None
+        sums[name] = amount
+    dimensions = _NOTHING
+    if count:
+        dimensions = Raw(
+            b"{%b}" % b",".join([b"%b:%b" % (_encode_text(name), below.encode()) for name, below in branches])
+        )
+    hit = WireHit(Raw(section.pks[0].encode()), dimensions, sums, at.base)
+    for field in section.fields:
+        positions, values = field.positions, _values_of(field)
+        if len(values) != 1 or positions.data or positions.width or positions.base:
+            return None
+        setattr(hit, field.name, values[0])
+    return hit
+
+
+def _having(shapes: Sequence[Sequence[int]], shape: Sequence[int], metrics: int) -> list[int]:
+    """How many hits have each metric. shape: of each hit."""
+    for names in shapes:
+        if names and (len(set(names)) != len(names) or min(names) < 0 or max(names) >= metrics):
+            raise BadMessage("a shape of metrics that are not there")
+    having = [0] * metrics
+    for number, times in Counter(shape).items():
+        for name in shapes[number]:
+            having[name] += times
+    if sum(having) > MOST_AMOUNTS:
+        raise BadMessage(f"{sum(having)} amounts in a section")
+    return having
+
+
+def _numbers(column: _Column, length: int, least: int, most: int) -> Sequence[int]:
+    """As `_values`, without numpy."""
+    width, base, data = column.width, column.base, column.data
+    if len(data) != width * length:
+        raise BadMessage(f"a column of {len(data)} bytes for {length} numbers")
+    if width == 0:
+        if length and not least <= base <= most:
+            raise BadMessage(f"a column from {base} to {base}, expected {least} to {most}")
+        return [base] * length
+    if width not in _LETTERS:
+        raise BadMessage(f"a column of numbers of {width} bytes")
+    unit = column.unit
+    values = [base + unit * number for number in struct.unpack(f"<{length}{_LETTERS[width]}", data)]
+    if values and not least <= min(values) <= max(values) <= most:
+        raise BadMessage(f"a column from {min(values)} to {max(values)}, expected {least} to {most}")
+    return values
 
 
 class Hits(Sequence[WireHit]):
@@ -473,14 +601,14 @@ def ids_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     """Positions of hits that have an id, and these."""
     if isinstance(hits, Hits):
         return hits.values("id")
-    return ((position, hit.id) for position, hit in enumerate(hits) if hit.id is not None)
+    return [(position, hit.id) for position, hit in enumerate(hits) if hit.id is not None]
 
 
 def keys_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     """Positions of hits that came by a key of the directory, and its id."""
     if isinstance(hits, Hits):
         return hits.values(KEY)
-    return ((position, hit.key) for position, hit in enumerate(hits) if hit.key is not None)
+    return [(position, hit.key) for position, hit in enumerate(hits) if hit.key is not None]
 
 
 def hashes_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:

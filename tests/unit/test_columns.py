@@ -70,6 +70,7 @@ def test_the_same_hits_come_out(accounts: dict[str, list[WireHit]], refused: lis
     message = message_of(accounts, refused, lasting)
     found = messages_of(message)
     assert {each.account: list(each.hits) for each in found} == accounts
+    assert {section.account: hits_of(section) for section in decode(message).sections} == accounts
     for each in found:
         assert (each.v, each.name, each.at, each.lasting) == (2, ("0" * 16, 3), 1_795_300_800_250, lasting)
         assert (each.total, each.refused) == (7 + len(each.hits), refused)
@@ -116,6 +117,51 @@ def outcome(message: bytes) -> ColumnMessage | None:
     for section in found.sections:
         assert len(hits_of(section)) == section.hits
     return found
+
+
+def assert_read_alike(message: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by one and in columns: the same hits, or the same refusal."""
+    found: list[Any] = []
+    for many in (0, 2**30):
+        monkeypatch.setattr(columns, "MANY", many)
+        try:
+            found.append([(each, list(each.hits)) for each in messages_of(message)])
+        except BadMessage as error:
+            found.append(str(error))
+    one, other = found
+    if isinstance(one, str):
+        assert one == other
+        return
+    assert [hits for _, hits in one] == [hits for _, hits in other]
+    assert [msgspec.structs.replace(each, hits=[]) for each, _ in one] == [
+        msgspec.structs.replace(each, hits=[]) for each, _ in other
+    ]
+
+
+def test_few_hits_are_read_as_many_are_whatever_the_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = usual(20)
+    for position, hit in enumerate(given):
+        hit.id = f"id{position}" if position % 3 else None
+        hit.visitor = "v" if position == 4 else None
+        hit.key = f"{position:08x}" if position > 12 else None
+        hit.others = {"peak": ("max", position)} if position % 7 == 0 else None
+    alone = {f"alone{position}": [given[position]] for position in (0, 1, 4, 13)}
+    alone["rare"] = [WireHit(given[0].pk, msgspec.Raw(b"{}"), {}, 5, event="e"), *usual(2)[1:]]
+    alone["pairs"] = [WireHit(given[0].pk, msgspec.Raw(b'{"a":{}}'), {"b": 1, "a": 2}, 5, key="00000001")]
+    message = message_of({"default": given, "other": given[:2], "none": [], **alone}, [Refusal(1, "bad_pk", "pk", "x")])
+    assert_read_alike(message, monkeypatch)
+    chance = random.Random(6)
+    for _ in range(5000):
+        changed = bytearray(message)
+        for _ in range(chance.randint(1, 3)):
+            kind, at = chance.randrange(3), chance.randrange(10, len(changed))
+            if kind == 0:
+                changed[at] = chance.randrange(256)
+            elif kind == 1:
+                del changed[at : at + chance.randint(1, 9)]
+            else:
+                changed[at:at] = chance.randbytes(chance.randint(1, 9))
+        assert_read_alike(sealed(bytes(changed[6:])), monkeypatch)
 
 
 @pytest.mark.parametrize("seal", [bytes, lambda message: sealed(message[6:])], ids=["as they are", "with their sum"])
