@@ -98,3 +98,36 @@ def test_an_id_is_of_its_account(settings: Settings, store: Store, accounts: lis
     for account in accounts:
         assert sums(store, account, ("t0",), [()]) == [1]
         assert store.audit(account) == [PublisherAudit(publisher, 1, 2, 0, 2, {"duplicate": 1})]
+
+
+def test_an_account_is_looked_at_where_it_has_something_alone(
+    settings: Settings, store: Store, accounts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each apply would look at each account on each shard."""
+    publisher, called = publisher_of(accounts[0]), list[Any]()
+    parts = [
+        message([{"pk": f"t{number}"}], settings, account, publisher=publisher)
+        for number, account in enumerate(accounts)
+    ]
+    if settings.redis_url:
+        send = store.writer._send
+        monkeypatch.setattr(store.writer, "_send", lambda calls: called.extend(calls) or send(calls))
+    Applier(store, settings).apply(in_columns(parts), NOW)
+    for number, account in enumerate(accounts):
+        assert sums(store, account, (f"t{number}",), [()]) == [1]
+        assert [row.messages for row in store.audit(account)] == [1]
+    for call in called:
+        of_blocks = {key.partition(":")[0] for key in call.keys if ":r:" in key}
+        of_tallies = {key.partition(":")[0] for key in call.keys if ":pub:" in key}
+        looked = {key.partition(":")[0] for key in call.keys} - {"hailwhale"}
+        assert looked == of_blocks | of_tallies
+
+
+def test_what_a_publisher_sent_in_one_apply_is_told_at_once(settings: Settings, store: Store, unique: str) -> None:
+    publisher = publisher_of(unique)
+    hits = [{"pk": "t0", "id": "a"}, {"pk": "t0"}]
+    parts = [
+        msgspec.structs.replace(message(hits, settings, unique, seq, 2 * seq + 2, publisher), v=2) for seq in (2, 0, 1)
+    ]
+    Applier(store, settings).apply(parts, NOW)
+    assert store.audit(unique) == [PublisherAudit(publisher, 3, 6, 2, 6, {"duplicate": 2})]

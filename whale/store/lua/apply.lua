@@ -1,6 +1,6 @@
 -- Adds the cells of some messages on one shard: all or nothing, and each message once.
 --
--- KEYS     M seen bitmaps, one a message; D dictionaries, one a pk; then of each account: tallies, one a message homed here; the
+-- KEYS     M seen bitmaps, one a message; D dictionaries, one a pk; then of each account: tallies, one a publisher homed here; the
 --          shard's pubs, faults and aside; one block a (pk, interval, block, page)
 -- ARGV[1]  msgpack [[bit, ttl, ...], [token, ...], now, tally ttl, account, ...], an account: [[[publisher, seq, total, [field, n, ...]],
 --          ...], [reason, n, ...], blocks]

@@ -32,6 +32,7 @@ from whale.store.redis.keys import PAGE, PAGE_BITS, Keys
 log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))
 NAME_BYTES, DICTIONARY_BYTES = 650, 1400  # what one costs in memory beside its text
+LOG_BYTES, RESET_BYTES = 800, 600
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001
@@ -62,13 +63,14 @@ class Dictionary:
 class ResetLog:
     """What this process knows of the resets on one shard: right while Redis knows its token."""
 
-    __slots__ = ("key", "resets", "token")
+    __slots__ = ("key", "resets", "size", "token")
 
     def __init__(self, key: str, fields: dict[bytes, bytes]):
         self.key, self.token = key, fields[b"g"]
         self.resets = frozenset(
             Reset(*_reset_of(name[1:]), int(at_ms)) for name, at_ms in fields.items() if name != b"g"
         )
+        self.size = LOG_BYTES + RESET_BYTES * len(self.resets)
 
 
 _reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
@@ -99,26 +101,28 @@ class Numbers:
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._page_numbers: dict[tuple[Dictionary, int], int] = {}
         self.pages: list[tuple[Dictionary, int]] = []  # those that slots of plans name
-        self._reset_logs: dict[tuple[str, int], ResetLog] = {}
+        self._reset_logs: dict[str, dict[int, ResetLog]] = {}  # by account and shard
         self.drops = 0  # what was made ready before the last one may rest on numbers that Redis does not know
 
     @reachable
     def resets(self, account: str) -> frozenset[Reset]:
-        logs = [log.resets for (name, _), log in self._reset_logs.items() if name == account]
-        return frozenset().union(*logs)
+        return frozenset().union(*(log.resets for log in self._reset_logs.get(account, {}).values()))
 
     def resets_on(self, account: str, keys: Keys, shard: int) -> ResetLog:
-        found = self._reset_logs.get((account, shard))
+        known = self._reset_logs.setdefault(account, {})
+        found = known.get(shard)
         if found is None:
             key = keys.resets(shard)
             self._client.hsetnx(key, "g", secrets.token_hex(4))
-            found = self._reset_logs[account, shard] = ResetLog(key, self._client.hgetall(key))
+            found = known[shard] = ResetLog(key, self._client.hgetall(key))
+            self.room.held += found.size
         return found
 
     def drop_resets(self, account: str, shard: int, log_of: ResetLog) -> None:
         """Where Redis knows of others; and the directory with them. Nothing, where others are known meanwhile."""
-        if self._reset_logs.get((account, shard)) is log_of:
-            del self._reset_logs[account, shard]
+        if self._reset_logs.get(account, {}).get(shard) is log_of:
+            del self._reset_logs[account][shard]
+            self.room.held -= log_of.size
             self._dropped()
 
     def resolve(self, account: str, keys: Keys, cells: Cells, table: Table) -> bool:
@@ -360,6 +364,7 @@ class Numbers:
         for dictionary in self._dictionaries.values():  # plans of branches may hold on to it
             dictionary.nodes, dictionary.metrics = {}, {}
         self._dictionaries.clear()
+        self._reset_logs.clear()
         self.forget_directory()
         self.room.held = 0
 

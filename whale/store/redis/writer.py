@@ -23,19 +23,21 @@ from whale.store.redis.slots import Packed, pack_rows, pack_sums
 
 TALLY_TTL_S = 7 * DAY
 
+_Told = tuple[str, int, int, list[Any]]  # publisher, its last seq, the total then, [field, n, ...]
 _ShardPages = dict[tuple[Dictionary, Interval, int, int], list[Any]]  # (..., block, page) -> [bucket, slots, ...]
 _Pages = dict[int, _ShardPages]
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What one account adds in an apply."""
+    """What one account adds in an apply. homed: by shard, of each publisher that is at home there all that its messages tell."""
 
     account: str
     keys: Keys
     batch: Batch
     pages: _Pages
     lost: Lost
+    homed: Mapping[int, Sequence[_Told]]
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,15 @@ class Writer:
 
         tallies: one a message, also where it has hits of several accounts.
         """
-        homes = {
-            part.keys.home(tally.publisher)
-            for part in parts
-            for tally in part.batch.tallies
-            if part.batch.shards is None or part.keys.home(tally.publisher) in part.batch.shards
-        }
+        there: dict[int, list[_Part]] = {}
+        for part in parts:
+            for shard in part.pages.keys() | part.homed.keys():
+                there.setdefault(shard, []).append(part)
         calls, refused = [], dict[int, set[Mark]]()
-        for shard in sorted({shard for part in parts for shard in part.pages} | homes):
-            logs = [(part.account, self._numbers.resets_on(part.account, part.keys, shard)) for part in parts]
-            if all(log.resets <= part.batch.resets for part, (_, log) in zip(parts, logs, strict=True)):
-                calls.append(self._call(shard, tallies, parts, logs, now))
+        for shard, mine in sorted(there.items()):
+            logs = [(part.account, self._numbers.resets_on(part.account, part.keys, shard)) for part in mine]
+            if all(log.resets <= part.batch.resets for part, (_, log) in zip(mine, logs, strict=True)):
+                calls.append(self._call(shard, tallies, mine, logs, now))
             else:
                 refused[shard] = set()
         return calls, refused
@@ -115,7 +115,7 @@ class Writer:
             pages, lost = self._pages(account, batch)
             if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
                 return None
-            parts.append(_Part(account, keys, batch, pages, lost))
+            parts.append(_Part(account, keys, batch, pages, lost, _homed(keys, batch)))
         return parts
 
     def _call(
@@ -147,15 +147,7 @@ class Writer:
 
     def _told(self, shard: int, part: _Part, names: list[str], flat: list[list[Any]], now: float) -> list[Any]:
         """Adds the keys and the blocks of an account on a shard, and gives its part of the head: see apply.lua."""
-        keys, homed = part.keys, []
-        for tally in part.batch.tallies:
-            if keys.home(tally.publisher) == shard:
-                fields = ["messages", 1, "hits", tally.hits]
-                for reason, count in tally.dropped.items():
-                    fields += (f"dropped.{reason}", count)
-                if tally.to_log:
-                    fields += ("to_log", tally.to_log)
-                homed.append((tally.publisher, tally.seq, tally.total, fields))
+        keys, homed = part.keys, part.homed.get(shard, ())
         names += (keys.publisher(publisher) for publisher, *_ in homed)
         names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))
         pages = part.pages.get(shard, {})
@@ -191,6 +183,32 @@ class Writer:
             for start, found in zip(starts, tables[id(rows)], strict=True):
                 add(interval, *place(interval, start, zone), found)
         return grouped, lost
+
+
+def _homed(keys: Keys, batch: Batch) -> dict[int, list[_Told]]:
+    told: dict[str, tuple[dict[str, int], Tally]] = {}
+    for tally in batch.tallies:
+        known = told.get(tally.publisher)
+        if known is None:
+            told[tally.publisher] = fields, _ = {"messages": 1, "hits": tally.hits}, tally
+        else:
+            fields, last = known
+            fields["messages"] += 1
+            fields["hits"] += tally.hits
+            if tally.seq > last.seq:
+                told[tally.publisher] = fields, tally
+        more = {f"dropped.{reason}": count for reason, count in tally.dropped.items()}
+        if tally.to_log:
+            more["to_log"] = tally.to_log
+        for field, count in more.items():
+            fields[field] = fields.get(field, 0) + count
+    found: dict[int, list[_Told]] = {}
+    for publisher, (fields, last) in told.items():
+        shard = keys.home(publisher)
+        if batch.shards is None or shard in batch.shards:
+            row = publisher, last.seq, last.total, [word for pair in fields.items() for word in pair]
+            found.setdefault(shard, []).append(row)
+    return found
 
 
 class _InFlight:
