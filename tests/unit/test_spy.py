@@ -149,8 +149,9 @@ def test_what_was_seen_is_bounded_while_telling_takes_long() -> None:
         witness.saw("a", [message([{"pk": "t"}] * 100, SETTINGS, "a", seq)], {(PUBLISHER, seq): {0: Reason.RESET}}, NOW)
     assert witness._timer
     witness._timer.cancel()
-    messages, reasons = witness._seen["a"]
-    assert [message.seq for message in messages] == list(range(280, 300)) == [seq for _, seq in reasons]
+    seen = witness._seen["a"]
+    assert [message.seq for message in seen.messages] == list(range(280, 300)) == [seq for _, seq in seen.dropped]
+    assert seen.hits == 2000
 
 
 def test_while_a_timer_is_to_tell_nobody_else_does_however_late_it_is() -> None:
@@ -163,6 +164,47 @@ def test_while_a_timer_is_to_tell_nobody_else_does_however_late_it_is() -> None:
             applier.witness._free_at = time.monotonic() + 2 * EVERY_S
     assert store.told == [1]
     wait_until(lambda: store.told == [1, 2], what="the timer")
+
+
+def test_after_a_long_word_comes_a_rest_and_what_is_seen_meanwhile_is_told_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [1000.0]
+
+    class Slow(MemoryStore):
+        def spy_add(self, account: str, traces: Traces, now: float) -> None:
+            super().spy_add(account, traces, now)
+            clock[0] += 0.25
+            if account == "b":
+                witness.saw("c", [message([{"pk": "t"}], SETTINGS, "c")], {}, NOW)
+                assert witness._timer is None
+
+    monkeypatch.setattr("whale.count.witness.time.monotonic", lambda: clock[0])
+    witness = Witness(Slow(SETTINGS))
+    witness._free_at = 2000.0
+    for account in "ab":
+        witness.saw(account, [message([{"pk": "t"}], SETTINGS, account)], {}, NOW)
+    assert witness._timer
+    witness._timer.cancel()
+    witness.tell()
+    assert witness._timer
+    witness._timer.cancel()
+    assert (witness._timer.interval, list(witness._seen)) == (2.0, ["c"])
+
+
+def test_where_the_store_is_away_a_word_ends(caplog: pytest.LogCaptureFixture) -> None:
+    class Away(MemoryStore):
+        def spy_add(self, account: str, traces: Traces, now: float) -> None:
+            raise Unavailable("Redis: away")
+
+    witness = Witness(Away(SETTINGS))
+    witness._free_at = time.monotonic() + 1000
+    for account in "abcde":
+        witness.saw(account, [message([{"pk": "t"}], SETTINGS, account)], {}, NOW)
+    assert witness._timer
+    witness._timer.cancel()
+    witness.tell()
+    assert caplog.messages == ["the spy misses some hits: Redis: away"]
 
 
 def test_spy_is_0_or_1() -> None:

@@ -1,7 +1,8 @@
 """The witness: tells the spy, and those who look, what became of the hits of an apply. By the way: nothing is counted from it.
 
 The first word goes at once; while applies come faster than EVERY_S, what they saw is told together, by a timer. So it costs the
-same however many applies there are. A process that ends first tells what it saw; one that is killed does not.
+same however many applies there are. A word takes two round trips for each account in it: after a long one comes a rest REST times as
+long, so that many accounts do not hold up who counts. A process that ends first tells what it saw; one that is killed does not.
 
 What Whale itself refuses is told the same way, the newest MAX_REFUSALS of it: a write to Redis may be a fsync, which no stranger
 shall have for the asking.
@@ -11,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from hail.hit import Reason
@@ -27,9 +28,21 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
 EVERY_REFUSED_S = 1.0
+REST, MOST_REST_S = 4, 2.0
 MOST_HITS = 20 * KEPT  # of those seen, the newest, where telling takes long
 
 Dropped = Mapping[Name, Mapping[int, Reason]]
+
+
+class _Seen:
+    """Of an account, since the last word."""
+
+    __slots__ = ("dropped", "hits", "messages")
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self.dropped: dict[Name, Mapping[int, Reason]] = {}
+        self.hits = 0
 
 
 class Watching(Spy, Live, Protocol):
@@ -43,24 +56,26 @@ class Witness:
         self._store, self._every_s, self._spy = store, every_s, spy
         self._live = LiveEvents(store, spy)
         self._lock = threading.Lock()
-        self._seen: dict[str, tuple[deque[Message], dict[Name, Mapping[int, Reason]]]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._refused: dict[str, deque[str]] = {}
-        self._free_at = 0.0
+        self._free_at, self._telling = 0.0, 0
         self._timer: threading.Timer | None = None
         self._now = 0.0
 
     def saw(self, account: str, messages: Sequence[Message], dropped: Dropped, now: float) -> None:
         """Messages that were applied, and which of their hits did not count."""
         with self._lock:
-            waiting, reasons = self._seen.setdefault(account, (deque(), {}))
-            waiting += messages
-            reasons.update(dropped)
-            hits = sum(len(message.hits) for message in waiting)
-            while hits - len(waiting[0].hits) >= MOST_HITS:
-                gone = waiting.popleft()
-                self._live.missed(account, gone, reasons)
-                reasons.pop(gone.name, None)
-                hits -= len(gone.hits)
+            seen = self._seen.get(account)
+            if seen is None:
+                seen = self._seen[account] = _Seen()
+            seen.messages += messages
+            seen.dropped.update(dropped)
+            seen.hits += sum([len(message.hits) for message in messages])
+            while seen.hits - len(seen.messages[0].hits) >= MOST_HITS:
+                gone = seen.messages.popleft()
+                self._live.missed(account, gone, seen.dropped)
+                seen.dropped.pop(gone.name, None)
+                seen.hits -= len(gone.hits)
         self._tell_soon(now)
 
     def refused(self, account: str, trace: str, now: float) -> None:
@@ -72,7 +87,7 @@ class Witness:
     def _tell_soon(self, now: float) -> None:
         with self._lock:
             self._now = now
-            if self._timer is not None:  # it tells this, too, however late it is
+            if self._timer is not None or self._telling:  # this is told then, too, however late it is
                 return
             now_s = time.monotonic()
             if now_s < self._free_at:
@@ -90,26 +105,41 @@ class Witness:
         with self._lock:
             seen, self._seen = self._seen, {}
             refused, self._refused = self._refused, {}
-            self._timer, self._free_at, now = None, time.monotonic() + self._every_s, self._now
+            self._timer, self._telling, now = None, self._telling + 1, self._now
+            began = time.monotonic()
+        try:
+            self._tell(seen, refused, now)
+        finally:
+            with self._lock:
+                ended = time.monotonic()
+                self._telling -= 1
+                self._free_at = max(began + self._every_s, ended + min(REST * (ended - began), MOST_REST_S))
+                waiting = self._free_at - ended if self._seen or self._refused else TOTALS_S
+                if self._timer is None and (self._seen or self._refused or self._live.waiting()):
+                    self._tell_in(waiting)
+
+    def _tell(self, seen: Mapping[str, _Seen], refused: Mapping[str, Iterable[str]], now: float) -> None:
         for account in dict.fromkeys((*seen, *refused, *self._live.waiting())):
-            messages, dropped = seen.get(account, ((), {}))
+            mine = seen.get(account) or _Seen()
+            messages, dropped = mine.messages, mine.dropped
             traces = traces_of(messages, dropped) if self._spy else Traces([], [], {})
             traces.refused.extend(refused.get(account, ()))
-            if self._kept(account, traces, now):
+            try:
+                is_kept = self._kept(account, traces, now)
+            except Unavailable as error:  # the hits are counted: what is shown of them and of further accounts is lost
+                log.warning("the spy misses some hits: %s", error)
+                return
+            if is_kept:
                 self._live.tell(account, messages, dropped, traces, now, time.monotonic())
-        if self._live.waiting():
-            with self._lock:
-                if self._timer is None:
-                    self._tell_in(TOTALS_S)
 
     def _kept(self, account: str, traces: Traces, now: float) -> bool:
-        """Whether the store took them: then it is there."""
+        """Whether the store took them; raises Unavailable where it is away."""
         try:
             if traces:
                 self._store.spy_add(account, traces, now)
             return True
-        except Unavailable as error:  # the hits are counted: only what is shown of them is lost
-            log.warning("the spy misses some hits: %s", error)
-        except Exception:  # as above, whatever it is
+        except Unavailable:
+            raise
+        except Exception:  # as where it is away, whatever it is
             log.exception("the spy misses some hits")
         return False
