@@ -1,10 +1,11 @@
 """Gathers what hits amount to, by metrics of every kind: cells, and the extras beside them."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from typing import Any
 
 from hail.columns import Hits
 from hail.settings import Settings
-from whale.cells import Batch, Level
+from whale.cells import Level
 from whale.count.denormalize import coalesce, denormalize, finest_of
 from whale.count.extras import Gathered
 from whale.count.sections import Places, Usual
@@ -17,29 +18,29 @@ class Amounts:
         self._level: Level = {}
         self._usual = Usual(settings.periods)
         self._extras = Gathered(settings.periods)
-        self.cells = 0
 
     @property
     def size(self) -> int:
         """Sums: what one apply makes Redis add in each interval, give or take the paths of a branch; and names."""
         return sum(map(len, self._level.values())) + self._usual.size + self._extras.names
 
-    def take(self, taken: Taken) -> None:
+    def take(self, taken: Taken) -> int:
         others = self._extras.of(taken.message, taken.branches, self._level)
         hits, places, left_out = taken.message.hits, taken.places, taken.left_out
         if isinstance(hits, Hits) and isinstance(places, Places):
             cells = self._usual.take(hits, places, left_out)
             if cells is not None:
-                self.cells += cells
                 for position, at_ms, values in hits.others():
                     if position not in left_out:
                         found, targeted = places[position]
                         others(position, at_ms, values, found)
-                        self.cells += targeted * len(values)
-                return
-        self.cells += coalesce(hits, places, self._finest, self._level, left_out, others)
+                        cells += targeted * len(values)
+                return cells
+        return coalesce(hits, places, self._finest, self._level, left_out, others)
 
-    def fill(self, batch: Batch, zone: str, now: float) -> Batch:
-        cells = denormalize(self._level, self._finest, self._periods, zone, now)
-        table, extras = self._usual.table(zone, now), self._extras.extras(zone, now)
-        return replace(batch, cells=cells, table=table, extras=extras)
+    def fields(self, zone: str, now: float) -> Mapping[str, Any]:
+        return {
+            "cells": denormalize(self._level, self._finest, self._periods, zone, now),
+            "table": self._usual.table(zone, now),
+            "extras": self._extras.extras(zone, now),
+        }

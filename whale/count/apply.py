@@ -27,6 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from hail.columns import ids_of
@@ -58,10 +59,12 @@ from whale.store.contract.spy import Spy
 MAX_MESSAGES = 2000
 CELL_BYTES = 60  # of a cell before it is added up, on its whole way into Redis, as measured with the worst hits
 REST_S = 20.0
+ACCOUNT_BYTES = 1000  # of one of which no branch is remembered
 RELIEF_PAUSE_S = 1.0  # between two reliefs, where forgetting does not help
-MAX_ACCOUNTS = 1000
 MOST_CHANGES = 20  # of numbers and resets, while one group is applied
 SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
+
+NONE: Mapping[int, Reason] = MappingProxyType({})
 
 log = logging.getLogger(__name__)
 
@@ -192,13 +195,8 @@ class Applier:
                 return
 
     def _send_steadily(self, wholes: Sequence[_Whole], now: float) -> Iterator["Going"]:
-        if len(self._branches) > MAX_ACCOUNTS:
-            for branches in self._branches.values():
-                branches.clear()
-            self._branches.clear()
         while wholes:
-            for branches in self._branches.values():
-                branches.trim()
+            self._make_room()
             steady = self._store.steady()
             with steady:
                 count, places, left_out = self._placed(wholes, now)
@@ -224,10 +222,21 @@ class Applier:
                 events, branches = [*events_of(message.hits)], self._branches_of(message.account)
                 places[message.part] = with_events(places[message.part], events, sites[message.part], branches)
 
+    def _make_room(self) -> None:
+        """Where too much is remembered, forgets accounts, those first that have been known for longest."""
+        for account in [*self._branches] if self._room.is_full else ():
+            self._branches[account].trim()
+            if not self._branches[account].held:
+                del self._branches[account]
+                self._room.held -= ACCOUNT_BYTES
+            if not self._room.is_full:
+                break
+
     def _branches_of(self, account: str) -> Branches:
         found = self._branches.get(account)
         if found is None:
             found = self._branches[account] = Branches(self._room)
+            self._room.held += ACCOUNT_BYTES
         return found
 
     def _send_some(
@@ -294,6 +303,7 @@ class Applier:
     ) -> tuple[int, dict[str, Gathering]]:
         """How many messages were gathered, by account. is_bounded: the first ones only, as many as fit."""
         found: dict[str, Gathering] = {}
+        cells = size = 0
         most_size, periods, held_before = self._settings.apply_max_cells, len(self._settings.periods), self._room.held
         most_bytes = self._most_bytes - (self._sent.held if self._sent else 0)
         for count, whole in enumerate(wholes, 1):
@@ -301,13 +311,13 @@ class Applier:
                 account = message.account
                 if account not in found:
                     found[account] = Gathering(self._settings, self._branches_of(account), self._store.resets(account))
-                hits_to_log = sum(len(each.hits) for each in to_log.get(message.part, ()))
-                found[account].take(message, places[message.part], left_out.get(message.part, {}), hits_to_log)
-            if is_bounded:
-                cells = sum(gathering.cells for gathering in found.values())
-                held = cells * periods * CELL_BYTES + self._room.held - held_before
-                if held > most_bytes or sum(gathering.size for gathering in found.values()) > most_size:
-                    return count, found
+                part = message.part
+                hits_to_log = sum([len(each.hits) for each in to_log[part]]) if part in to_log else 0
+                more, grown = found[account].take(message, places[part], left_out.get(part, NONE), hits_to_log)
+                cells, size = cells + more, size + grown
+            held = cells * periods * CELL_BYTES + self._room.held - held_before
+            if is_bounded and (held > most_bytes or size > most_size):
+                return count, found
         return len(wholes), found
 
     def _batches(
@@ -330,11 +340,12 @@ class Applier:
         for whole in wholes:
             count += 1
             for message in whole:
-                places[message.part], undecodable = places_of(message.hits, self._branches_of(message.account))
+                part = message.part
+                places[part], undecodable = places_of(message.hits, self._branches_of(message.account))
                 if message.judged:
-                    found[message.part] = dict(message.judged)
+                    found[part] = dict(message.judged)
                 for position in undecodable:
-                    found.setdefault(message.part, {})[position] = Reason.UNDECODABLE_HIT
+                    found.setdefault(part, {})[position] = Reason.UNDECODABLE_HIT
                     name = f"{message.publisher}-{message.seq}.{position}"
                     raw = message.hits[position].raw
                     aside.setdefault(message.account, []).append(Illegible(name, message.at, raw))
@@ -350,11 +361,14 @@ class Applier:
         asked: dict[str, list[tuple[str, Name]]] = {}
         places: dict[str, list[tuple[_Part, int]]] = {}
         for message in (message for whole in wholes for message in whole):
+            found = ids_of(message.hits)
+            if not found:
+                continue
             mine: set[str] = set()
             name, part = message.name, message.part
-            unread = left_out.get(part, {})
+            unread = left_out.get(part, NONE)
             ids, at = asked.setdefault(message.account, []), places.setdefault(message.account, [])
-            for position, hit_id in ids_of(message.hits):
+            for position, hit_id in found:
                 if position in unread:
                     continue
                 if hit_id in mine:

@@ -79,6 +79,11 @@ class Branches:
         self._events: dict[tuple[str, str, Branch | None], Branch | None] = {}
         self._of_hit_bytes = self._bytes = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes, of what is in it."""
+        return self._of_hit_bytes + self._bytes
+
     def trim(self) -> None:
         """Where the room is full: forgets whole hits, which are soon made of their branches; and these, where they are too many."""
         if self._room.is_full:
@@ -257,7 +262,7 @@ def coalesce(
     return cells
 
 
-def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: str, now: float) -> Cells:
+def denormalize(level: Level, finest: int, periods: Collection[Retention], zone: str, now: float) -> Cells:
     """The same sums for each interval that still keeps them, by epoch seconds of the bucket's start; level: of `coalesce`."""
     return by_interval(level, finest, periods, zone, now, _added)
 
@@ -265,7 +270,7 @@ def denormalize(level: Level, finest: int, periods: Iterable[Retention], zone: s
 def by_interval(
     level: dict[int, Held],
     finest: int,
-    periods: Iterable[Retention],
+    periods: Collection[Retention],
     zone: str,
     now: float,
     added: Callable[[list[Held]], Held],
@@ -275,7 +280,9 @@ def by_interval(
     added: what several finer buckets make together.  Each interval is made from the widest finer one that it is made of: a day from
     hours where no hour is cut by the zone's midnight, else from quarters.
     """
-    found: dict[Interval, dict[int, Held]] = {}
+    found: dict[Interval, dict[int, Held]] = {interval: {} for interval, _ in periods}
+    if not level:
+        return found
     days: dict[int, Held] = {}
     finer = [(finest, {bucket * finest: sums for bucket, sums in level.items()})]
     newest = max(finer[0][1], default=0)
@@ -283,7 +290,6 @@ def by_interval(
         width = interval if isinstance(interval, int) else 31 * DAY
         oldest = -math.inf if kept is None else now - kept - width
         if newest <= oldest:
-            found[interval] = {}
             continue
         if isinstance(interval, int) and interval < DAY:
             source = next(fitting for fine, fitting in reversed(finer) if interval % fine == 0)

@@ -3,7 +3,7 @@
 hits ── gather ──► finest: bucket -> branch -> {metric: names, or the value that stays} ── extras ──► the same for each interval
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from hail.columns import Hits
 from hail.hit import MOMENTS_KIND
@@ -23,7 +23,7 @@ class Gathered:
     names: how many there are, of each branch and bucket.
     """
 
-    def __init__(self, periods: Iterable[Retention]):
+    def __init__(self, periods: Collection[Retention]):
         self._periods = tuple(periods)
         self._finest = finest_of(self._periods)
         self._narrow = distinct_periods(self._periods)
@@ -101,6 +101,8 @@ class Gathered:
 
     def extras(self, zone: str, now: float) -> Extras:
         """For each interval that still keeps them: a coarser bucket is made of finer ones, as sums are."""
+        if not self._names and not self._values:
+            return Extras()
         return Extras(
             by_interval(self._names, self._narrow_finest, self._narrow.items(), zone, now, _united),
             by_interval(self._values, self._finest, self._periods, zone, now, _staying),

@@ -1,10 +1,11 @@
-"""Messages become a Batch: each gatherer takes every message, and then fills its field.
+"""Messages become a Batch: each gatherer takes every message, and then fills its fields.
 
 A further kind of stored fact is a gatherer in a file of its own and a line in GATHERERS, a field of Batch, and a contract with a part
 of each store that keeps it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from hail.hit import Reason
 from hail.message import Message
@@ -28,16 +29,12 @@ class Gathering:
         self._newest = max((reset.at_ms for reset in resets), default=0)
         self._older: dict[tuple[Reset, ...], Older] = {}
         self.left_out: dict[Name, Mapping[int, Reason]] = {}
+        self._size = 0
 
-    @property
-    def cells(self) -> int:
-        return sum(gatherer.cells for gatherer in self._gatherers)
-
-    @property
-    def size(self) -> int:
-        return sum(gatherer.size for gatherer in self._gatherers)
-
-    def take(self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason], to_log: int = 0) -> None:
+    def take(
+        self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason], to_log: int = 0
+    ) -> tuple[int, int]:
+        """How many cells of one interval its hits have, before they are added up; and by how many sums, names or values this grows."""
         later = tuple(reset for reset in self._resets if message.at < reset.at_ms) if message.at < self._newest else ()
         older = self._older.setdefault(later, Older(self._branches, later)) if later else None
         if older:
@@ -47,11 +44,12 @@ class Gathering:
         if left_out:
             self.left_out[message.name] = left_out
         taken = Taken(message, places, older or self._branches, left_out, to_log)
-        for gatherer in self._gatherers:
-            gatherer.take(taken)
+        cells, size = sum([gatherer.take(taken) for gatherer in self._gatherers]), self._size
+        self._size = sum([gatherer.size for gatherer in self._gatherers])
+        return cells, self._size - size
 
     def batch(self, zone: str, now: float, shards: Collection[int] | None = None) -> Batch:
-        batch = Batch(resets=self._resets, shards=shards)
+        found: dict[str, Any] = {}
         for gatherer in self._gatherers:
-            batch = gatherer.fill(batch, zone, now)
-        return batch
+            found |= gatherer.fields(zone, now)
+        return Batch(**found, resets=self._resets, shards=shards)

@@ -98,6 +98,8 @@ class Numbers:
         self.room = Room("dictionaries", database.settings.dictionaries_mb * MEGABYTE)
         self._folded_bytes = 0
         self._directory_until = 0.0
+        kept_for_ever = (interval for interval, kept in reversed(database.settings.periods) if kept is None)
+        self._whole = next(kept_for_ever, None)  # it has every branch
         self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._page_numbers: dict[tuple[Dictionary, int], int] = {}
         self.pages: list[tuple[Dictionary, int]] = []  # those that slots of plans name
@@ -132,13 +134,14 @@ class Numbers:
         """
         wanted: dict[Branch, dict[str | Kinded, int]] = {}
         stamp = self._stamp
-        whole = next((interval for interval, kept in reversed(self._settings.periods) if kept is None), None)
-        intervals = [*reversed(cells)] if whole is None else [whole]
+        intervals = [*reversed(cells)] if self._whole is None else [self._whole]
         needs = (item for interval in intervals for sums in cells[interval].values() for item in sums.items())
         for branch, amounts in chain(needs, *map(table.needs, intervals if table else ())):
             plan = branch.plan
             if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
                 wanted.setdefault(branch, {}).update(amounts)
+        if not wanted:
+            return True
         fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
         if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
             return False
