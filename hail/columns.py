@@ -122,6 +122,29 @@ class Section:
         return len(self.at)
 
 
+class Few(NamedTuple):
+    """A Section of few hits on its way out, with lists of numbers: to begin with numpy would take longer."""
+
+    account: str
+    total: int
+    pks: Sequence[str]
+    branches: Sequence[tuple[str, str]]
+    metrics: Sequence[str]
+    shapes: Sequence[Sequence[int]]
+    counts: list[int]
+    places: list[int]
+    pk: list[int]
+    at: list[int]
+    shape: list[int]
+    amounts: Sequence[list[int]]
+    fields: Mapping[str, tuple[list[int], Sequence[Any]]]
+    refused: Sequence[Refusal] = ()
+
+    @property
+    def hits(self) -> int:
+        return len(self.at)
+
+
 class ColumnMessage(NamedTuple):
     """One message, decoded."""
 
@@ -199,7 +222,7 @@ def is_columns(body: bytes) -> bool:
 # to bytes
 
 
-def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], lasting: bool = False) -> bytes:
+def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section | Few], lasting: bool = False) -> bytes:
     shares = [(section.account, section.hits, section.total) for section in sections]
     fields = sorted({name for section in sections for name in section.fields})
     head = _encode([VERSION, publisher, seq, at_ms, lasting, shares, fields])
@@ -208,9 +231,10 @@ def encode(publisher: str, seq: int, at_ms: int, sections: Sequence[Section], la
     return MAGIC + zlib.crc32(told).to_bytes(4, "big") + told
 
 
-def _written(section: Section) -> _Section:
+def _written(section: Section | Few) -> _Section:
+    column: Callable[..., _Column] = _column_of_few if isinstance(section, Few) else _column_of_many
     fields = [
-        _Field(name, _column(at), msgspec.Raw(_encode(list(map(bytes.fromhex, values) if name in IN_HEX else values))))
+        _Field(name, column(at), Raw(_encode(list(map(bytes.fromhex, values) if name in IN_HEX else values))))
         for name, (at, values) in sorted(section.fields.items())
     ]
     return _Section(
@@ -218,18 +242,35 @@ def _written(section: Section) -> _Section:
         list(section.branches),
         list(section.metrics),
         [list(shape) for shape in section.shapes],
-        _column(section.counts),
-        _column(section.places),
-        _column(section.pk),
-        _column(section.at),
-        _column(section.shape),
-        [_column(amounts, UNITS) for amounts in section.amounts],
+        column(section.counts),
+        column(section.places),
+        column(section.pk),
+        column(section.at),
+        column(section.shape),
+        [column(amounts, UNITS) for amounts in section.amounts],
         fields,
         list(section.refused),
     )
 
 
-def _column(values: Ints, units: Sequence[int] = ()) -> _Column:
+def _column_of_few(values: list[int], units: Sequence[int] = ()) -> _Column:
+    """As `_column_of_many`."""
+    if not values:
+        return _Column(0, 0, 1, b"")
+    if values.count(values[0]) == len(values):
+        return _Column(0, values[0], 1, b"")
+    least, most = min(values), max(values)
+    if most - least >= 2**63:
+        return _Column(8, 0, 1, struct.pack(f"<{len(values)}q", *values))
+    above = [value - least for value in values]
+    unit = next((unit for unit in units if not any(value % unit for value in above)), 1)
+    span = (most - least) // unit
+    width = next(width for width in (1, 2, 4, 8) if span < 2 ** (8 * width))
+    numbers = [value // unit for value in above]
+    return _Column(width, least, unit, struct.pack(f"<{len(values)}{_LETTERS[width]}", *numbers))
+
+
+def _column_of_many(values: Ints, units: Sequence[int] = ()) -> _Column:
     if not len(values):
         return _Column(0, 0, 1, b"")
     least, most = int(values.min()), int(values.max())

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from hail.columns import Ints, Section
+from hail.columns import Few, Ints, Section
 from hail.hit import Dimensions, Row, encode_row
 from hail.message import Refusal
 
@@ -28,6 +28,7 @@ TEXT_BYTES, BRANCH_BYTES, SHAPE_BYTES, METRIC_BYTES, FIELD_BYTES = 5, 11, 5, 45,
 NAME_BYTES, ESCAPED, WIDEST = 7, 2, 6  # beside a name as JSON; of one of its letters
 # in memory: of a draft; of columns; of a text in them; of a hit in pieces, and of each of its top dimensions
 DRAFT_COST, COLUMNS_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 1500, 250, 400, 130
+MANY = 32  # hits from which on it takes less time to write them by numpy
 _PLAIN_PARTS = 4
 _RARE = ("id", "visitor", "event", "others", "ignored", "key", "hash")
 _encode_value = msgspec.msgpack.Encoder().encode
@@ -186,6 +187,52 @@ def columns_of(some: Sequence[Pieces]) -> Columns:
     )
 
 
+def few_of(some: Sequence[Pieces], account: str, total: int, refused: Sequence[Refusal]) -> Few:
+    """As `columns_of` and `Columns.section`, of few hits."""
+    pks: dict[bytes, int] = {}
+    branches: dict[Top, int] = {}
+    shapes: dict[Metrics, int] = {}
+    metrics: dict[str, int] = {}
+    fields: dict[str, tuple[list[int], list[Any]]] = {}
+    counts: list[int] = []
+    places: list[int] = []
+    pk: list[int] = []
+    at: list[int] = []
+    shape: list[int] = []
+    for position, (of_pk, tops, names, _, at_ms, rare, _) in enumerate(some):
+        pk.append(pks.setdefault(of_pk, len(pks)))
+        places += [branches.setdefault(top, len(branches)) for top in tops]
+        counts.append(len(tops))
+        at.append(at_ms)
+        shape.append(shapes.setdefault(names, len(shapes)))
+        for name, value in zip(_RARE, rare, strict=False) if rare else ():
+            if value is not None:
+                positions, values = fields.setdefault(name, ([], []))
+                positions.append(position)
+                values.append(value)
+    in_order = [[metrics.setdefault(name, len(metrics)) for name in sorted(names)] for names in shapes]
+    amounts: list[list[int]] = [[] for _ in metrics]
+    for _, _, names, given, *_ in some:
+        for name, amount in zip(names, given, strict=True):
+            amounts[metrics[name]].append(amount)
+    return Few(
+        account,
+        total,
+        [str(text, "utf-8") for text in pks],
+        [(top[0], _below(top)) for top in branches],
+        list(metrics),
+        in_order,
+        counts,
+        places,
+        pk,
+        at,
+        shape,
+        amounts,
+        fields,
+        refused,
+    )
+
+
 def joined(parts: Sequence[Columns]) -> Columns:
     """The hits of all, in this order."""
     if len(parts) == 1:
@@ -259,6 +306,12 @@ class Draft:
             self._few += other._few
             self._few_size += other._few_size
             self._many += other._many
+
+    def shortest(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section | Few:
+        """`section`, or the same in the form that takes less time to write."""
+        if self._many or len(self._few) >= MANY:
+            return self.section(account, total, refused)
+        return few_of(self._few, account, total, refused)
 
     def section(self, account: str, total: int, refused: Sequence[Refusal] = ()) -> Section:
         """All hits, those that came as columns first."""

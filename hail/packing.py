@@ -185,7 +185,7 @@ def _message_of_columns(
     for account, parts in shares.items():
         draft, *more = parts or (Draft(),)
         draft.take(more)
-        sections.append(draft.section(account, totals[account], refused.get(account, ())))
+        sections.append(draft.shortest(account, totals[account], refused.get(account, ())))
     return columns.encode(publisher, seq, at_ms, sections)
 
 

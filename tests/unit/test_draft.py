@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.bulk import Bulk
-from hail.columns import encode, hits_of
-from hail.draft import Draft, columns_of, joined, pieces_of
+from hail.columns import Few, Section, encode, hits_of
+from hail.draft import MANY, Draft, columns_of, few_of, joined, pieces_of
 from hail.formats.batch import Given
 from hail.formats.posted import hit_of_json
-from hail.hit import HitError, Row, encode_row
-from hail.message import MOST_HEAD_BYTES, WireHit, decode_message, encode_message
+from hail.hit import MAX_AMOUNT, HitError, Row, encode_row, with_key
+from hail.message import MOST_HEAD_BYTES, Refusal, WireHit, decode_message, encode_message
 from hail.packing import COLUMNS, LINES, Most, Packed
 from hail.settings import load
 from hail.usual import Usual
@@ -88,6 +88,23 @@ def test_columns_are_joined_and_taken_apart_without_a_change(seed: int) -> None:
     for said, numbers in names:
         assert [*dict.fromkeys(numbers.tolist())] == [*range(len(said))]
         assert len(set(said)) == len(said)
+
+
+@given(st.integers(0, 2**64))
+@law(150)
+def test_few_hits_are_written_as_many_are(seed: int) -> None:
+    rng = Random(seed)
+    given = [with_key(row, rng.choice(("", "0000beef"))) for row, _ in rows(rng, rng.choice((0, 1, 1, 2, 5, 70)))]
+    if given and rng.random() < 0.3:  # amounts too far apart for a column of what is above the least
+        given[0][2] = dict.fromkeys(given[0][2], -MAX_AMOUNT)
+        given[-1][2] = dict.fromkeys(given[-1][2], MAX_AMOUNT)
+    some, told = [pieces_of(row) for row in given], [Refusal(1, "bad_pk", "pk", "x")] * rng.randrange(2)
+    draft = Draft()
+    for pieces in some:
+        draft.put(pieces)
+    few, many = few_of(some, "a", 7, told), draft.section("a", 7, told)
+    assert encode("0" * 16, 0, 0, [few]) == encode("0" * 16, 0, 0, [many])
+    assert isinstance(draft.shortest("a", 7, told), Few if len(some) < MANY else Section)
 
 
 @given(st.integers(0, 2**64))
