@@ -62,7 +62,7 @@ REST_S = 20.0
 ACCOUNT_BYTES = 1000  # of one of which no branch is remembered
 RELIEF_PAUSE_S = 1.0  # between two reliefs, where forgetting does not help
 MOST_CHANGES = 20  # of numbers and resets, while one group is applied
-SWEEP_STEP_S, SWEEP_IDLE_S = 0.01, 5.0
+SWEEP_STEP_S, SWEEP_IDLE_S, SWEPT_AT_ONCE = 0.01, 5.0, 20
 
 NONE: Mapping[int, Reason] = MappingProxyType({})
 
@@ -97,6 +97,7 @@ class Applier:
         self._most_bytes = settings.apply_max_mb * MEGABYTE
         self._sent: Settle | None = None  # last
         self._sweep_at = 0.0
+        self._to_sweep: list[str] = []
         self._rests_at = math.inf
         self._most_resident = settings.forget_above_mb * MEGABYTE
         self._relief_at = 0.0
@@ -116,7 +117,7 @@ class Applier:
             try:
                 if self._standing:
                     self._standing.note_uses()
-                busy = any(self._store.sweep(account, now) for account in {ACCOUNT, *self._branches})
+                busy = self._sweep_some(now)
                 busy |= self._store.free_accounts(now)
                 busy |= bool(self._log and self._log.sweep())
             except Unavailable:
@@ -126,6 +127,17 @@ class Applier:
                 busy = False
             self._sweep_at = time.monotonic() + (SWEEP_STEP_S if busy else SWEEP_IDLE_S)
         return max(0.0, self._sweep_at - time.monotonic())
+
+    def _sweep_some(self, now: float) -> bool:
+        """Of a few accounts, and of the same ones until nothing is left to do there. False where all have had their turn."""
+        if not self._to_sweep:
+            self._to_sweep = [*{ACCOUNT, *self._branches}]
+        for _ in range(min(SWEPT_AT_ONCE, len(self._to_sweep))):
+            account = self._to_sweep.pop()
+            if self._store.sweep(account, now):
+                self._to_sweep.append(account)
+                return True
+        return bool(self._to_sweep)
 
     def _forget(self) -> None:
         for branches in self._branches.values():

@@ -22,7 +22,7 @@ anew each time. Of hits of the account `default` without such keys nothing is as
 
 import secrets
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -41,6 +41,7 @@ GRACE_S = 5
 """More than Hail needs to hear of an end, and clocks differ."""
 MOST_MB = 8.0
 WORD_BYTES = 8
+NONE: Set[str] = frozenset()
 
 LONG_AGO = -(2**62)
 
@@ -83,13 +84,19 @@ class Standing:
         found: list[Message] = []
         strangers: dict[Mark, list[Message]] = {}
         for message in self._at_home(messages):
-            ids = {id_ for _, id_ in keys_of(message.hits)}
-            known = self._keys_of(message.account, ids) if ids or message.account != ACCOUNT else {}
+            account, at_ms, keyed = message.account, message.at, keys_of(message.hits)
+            ids: Set[str] = {id_ for _, id_ in keyed} if keyed else NONE
+            if not ids and account == ACCOUNT:
+                found.append(message)
+                continue
+            known = self._keys_of(account, ids)
             if known is None:
                 strangers.setdefault(message.mark, []).append(message)
                 continue
-            ended = {id_: reason for id_ in ids if (reason := why_not(known.get(id_), message.at))}
-            self._use(message, ids - ended.keys())
+            ended = {id_: reason for id_ in ids if (reason := why_not(known.get(id_), at_ms))}
+            for id_ in ids:
+                if id_ not in ended:
+                    self._use((account, id_), at_ms // 1000)
             judged = {position: ended[id_] for position, id_ in keys_of(message.hits) if id_ in ended} if ended else {}
             if message.early or message.early_here:
                 judged = early_judged(message, known) | judged
@@ -115,11 +122,10 @@ class Standing:
             found[place] = joined(found[place], part) if place in found else part
         return [*found.values()]
 
-    def _use(self, message: Message, ids: Collection[str]) -> None:
-        at_s = message.at // 1000
-        for place in ((message.account, id_) for id_ in ids):
-            if place in self._used or len(self._used) < MOST_USES:
-                self._used[place] = max(at_s, self._used.get(place, at_s))
+    def _use(self, place: tuple[str, str], at_s: int) -> None:
+        before = self._used.get(place)
+        if at_s > before if before is not None else len(self._used) < MOST_USES:
+            self._used[place] = at_s
 
     def note_uses(self) -> None:
         """Tells the store which keys were used, where it is time for that; raises Unavailable."""
@@ -128,11 +134,11 @@ class Standing:
             self._store.note_uses(self._used)
             self._used = {}
 
-    def _keys_of(self, account: str, ids: Collection[str]) -> Keys | None:
+    def _keys_of(self, account: str, ids: Set[str]) -> Keys | None:
         """Of an account, with these keys where they are there, or were; None where it does not exist."""
         self._look()
         known = self._known.get(account)
-        if known is None or not all(id_ in known for id_ in ids):
+        if known is None or not known.keys() >= ids:
             doors = self._store.doors(account)
             if doors is None:
                 return None

@@ -34,13 +34,16 @@ class Sweepers:
 
     def __init__(self, database: Database):
         self._database, self._script = database, database.script("newer", "sweep")
-        self._of: dict[str, Sweeper] = {}
+        self._of: dict[str, Sweeper] = {}  # those that are at work
 
     @reachable
     def sweep(self, account: str, now: float) -> bool:
-        if account not in self._of:
-            self._of[account] = Sweeper(self._database.client, self._script, self._database.keys(account))
-        return self._of[account].step(now)
+        sweeper = self._of.pop(account, None)
+        if sweeper is None:
+            sweeper = Sweeper(self._database.client, self._script, self._database.keys(account))
+        if is_busy := sweeper.step(now):
+            self._of[account] = sweeper
+        return is_busy
 
 
 class Sweeper:
