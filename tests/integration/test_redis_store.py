@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from hail.hit import MILLION
+from hail.message import Message
 from hail.settings import DAY, HOUR, Settings, load
 from tests import cut
-from tests.contract.hits import NOW, PUBLISHER, message, sums
+from tests.contract.hits import NOW, PUBLISHER, message, publisher_of, sums
 from tests.servers import RedisServer, wait_until
 from whale.accounts import Act, Site
 from whale.count.apply import Applier
@@ -159,6 +160,53 @@ def test_the_caches_of_a_worker_are_bounded(settings: Settings, unique: str) -> 
         assert store.numbers.room.held <= 20_000 + 60_000
         assert applier._room.held <= 20_000 + 90_000
     assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
+
+
+def asked_for(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys of the dictionaries of which the store asks for numbers from now on."""
+    real, asked = store.numbers._intern, list[str]()
+
+    def counting(keys: Any, args: Any) -> Any:
+        asked.extend(keys)
+        return real(keys, args)
+
+    monkeypatch.setattr(store.numbers, "_intern", counting)
+    return asked
+
+
+def round_of(accounts: list[str], settings: Settings, step: int) -> list[Message]:
+    return [message([{"pk": "t"}], settings, account, step, publisher=publisher_of(account)) for account in accounts]
+
+
+def test_where_the_names_of_many_accounts_fill_the_memory_few_are_asked_for_again(
+    settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = connect(settings.replace(dictionaries_mb=0.2))
+    applier, accounts = Applier(store, settings), [f"{unique}-{number}" for number in range(40)]
+    for step in range(3):
+        applier.apply(round_of(accounts, settings, step), NOW)
+    asked = asked_for(store, monkeypatch)
+    applier.apply(round_of(accounts, settings, 3), NOW)
+    of = {key.partition(":")[0] for key in asked}
+    assert 0 < len(of) < 30
+    assert len(asked) == 2 * len(of)
+    assert store.numbers.room.held < 0.2e6 + 30 * 10_000
+    assert [sums(store, account, ("t",), [()]) for account in accounts] == [[4]] * 40
+    store.forget()
+    assert store.numbers.room.held == 0
+
+
+def test_a_reset_in_one_account_has_a_worker_ask_again_for_its_names_alone(
+    settings: Settings, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = connect(settings), connect(settings)
+    applier, accounts = Applier(store, settings), [f"{unique}-{number}" for number in range(5)]
+    applier.apply(round_of(accounts, settings, 0), NOW)
+    other.reset(accounts[2], ("t",), None, NOW + 1)
+    asked = asked_for(store, monkeypatch)
+    applier.apply(round_of(accounts, settings, 1), NOW + 2)
+    assert {key.partition(":")[0] for key in asked} == {accounts[2]}
+    assert [sums(store, account, ("t",), [()]) for account in accounts] == [[2], [2], [0], [2], [2]]
 
 
 def test_one_call_makes_a_bounded_number_of_marks(

@@ -39,7 +39,7 @@ MOST_USES = 10_000
 """Keys whose use waits to be noted; of more the use is not."""
 GRACE_S = 5
 """More than Hail needs to hear of an end, and clocks differ."""
-MOST_MB = 8.0
+MOST_MB = 24.0  # of 15,000 accounts with three keys each
 WORD_BYTES = 8
 NONE: Set[str] = frozenset()
 

@@ -14,7 +14,7 @@ from whale.store.redis.connection import Connection, Script, reachable
 from whale.store.redis.keys import DirectoryKeys, Keys, block_end
 
 REPLICA_TIMEOUT_MS = 1000
-ZONES_BYTES = MEGABYTE
+ZONES_BYTES = 8 * MEGABYTE  # of 13,000 accounts
 
 
 class _Zoned(msgspec.Struct):

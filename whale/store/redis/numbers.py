@@ -32,7 +32,8 @@ from whale.store.redis.keys import PAGE, PAGE_BITS, Keys
 log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))
 NAME_BYTES, DICTIONARY_BYTES = 650, 1400  # what one costs in memory beside its text
-LOG_BYTES, RESET_BYTES = 800, 600
+ACCOUNT_BYTES, PAGE_BYTES = 1000, 250
+LOG_BYTES = 800  # without its resets: an account with very many would have others forgotten at each apply, and be read again
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001
@@ -63,17 +64,32 @@ class Dictionary:
 class ResetLog:
     """What this process knows of the resets on one shard: right while Redis knows its token."""
 
-    __slots__ = ("key", "resets", "size", "token")
+    __slots__ = ("key", "resets", "token")
 
     def __init__(self, key: str, fields: dict[bytes, bytes]):
         self.key, self.token = key, fields[b"g"]
         self.resets = frozenset(
             Reset(*_reset_of(name[1:]), int(at_ms)) for name, at_ms in fields.items() if name != b"g"
         )
-        self.size = LOG_BYTES + RESET_BYTES * len(self.resets)
 
 
 _reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
+
+
+class _Known:
+    """What this process knows of an account. folded: as which pk each pk counts.  held: bytes of all of it.
+
+    stamp: plans of branches carry it, and are made anew when it changes.
+    """
+
+    __slots__ = ("dictionaries", "folded", "folded_bytes", "held", "logs", "stamp")
+
+    def __init__(self) -> None:
+        self.dictionaries: dict[Pk, Dictionary] = {}
+        self.folded: dict[Pk, Pk] = {}
+        self.logs: dict[int, ResetLog] = {}
+        self.stamp = object()
+        self.folded_bytes = self.held = 0
 
 
 # A branch's plan is (stamp, (rows, names, narrow, slots)): where its cells go, the metrics that all of these dictionaries know, where
@@ -93,39 +109,49 @@ class Numbers:
             database.settings,
             database.script("newer", "intern"),
         )
-        self._folded: dict[tuple[str, Pk], Pk] = {}
-        self._dictionaries: dict[tuple[str, Pk], Dictionary] = {}
+        self._accounts: dict[str, _Known] = {}
         self.room = Room("dictionaries", database.settings.dictionaries_mb * MEGABYTE)
-        self._folded_bytes = 0
         self._directory_until = 0.0
         kept_for_ever = (interval for interval, kept in reversed(database.settings.periods) if kept is None)
         self._whole = next(kept_for_ever, None)  # it has every branch
-        self._stamp = object()  # plans of branches carry it, and are made anew when it changes
         self._page_numbers: dict[tuple[Dictionary, int], int] = {}
         self.pages: list[tuple[Dictionary, int]] = []  # those that slots of plans name
-        self._reset_logs: dict[str, dict[int, ResetLog]] = {}  # by account and shard
         self.drops = 0  # what was made ready before the last one may rest on numbers that Redis does not know
 
     @reachable
     def resets(self, account: str) -> frozenset[Reset]:
-        return frozenset().union(*(log.resets for log in self._reset_logs.get(account, {}).values()))
+        known = self._accounts.get(account)
+        found: frozenset[Reset] = frozenset()
+        return found.union(*[log.resets for log in known.logs.values()]) if known else found
 
     def resets_on(self, account: str, keys: Keys, shard: int) -> ResetLog:
-        known = self._reset_logs.setdefault(account, {})
-        found = known.get(shard)
+        known = self._known(account)
+        found = known.logs.get(shard)
         if found is None:
             key = keys.resets(shard)
             self._client.hsetnx(key, "g", secrets.token_hex(4))
-            found = known[shard] = ResetLog(key, self._client.hgetall(key))
-            self.room.held += found.size
+            found = known.logs[shard] = ResetLog(key, self._client.hgetall(key))
+            self._hold(known, LOG_BYTES)
         return found
 
     def drop_resets(self, account: str, shard: int, log_of: ResetLog) -> None:
         """Where Redis knows of others; and the directory with them. Nothing, where others are known meanwhile."""
-        if self._reset_logs.get(account, {}).get(shard) is log_of:
-            del self._reset_logs[account][shard]
-            self.room.held -= log_of.size
-            self._dropped()
+        known = self._accounts.get(account)
+        if known and known.logs.get(shard) is log_of:
+            del known.logs[shard]
+            self._hold(known, -LOG_BYTES)
+            self._dropped(known)
+
+    def _known(self, account: str) -> _Known:
+        found = self._accounts.get(account)
+        if found is None:
+            found = self._accounts[account] = _Known()
+            self._hold(found, ACCOUNT_BYTES)
+        return found
+
+    def _hold(self, known: _Known, size: int) -> None:
+        known.held += size
+        self.room.held += size
 
     def resolve(self, account: str, keys: Keys, cells: Cells, table: Table) -> bool:
         """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
@@ -133,7 +159,7 @@ class Numbers:
         False where a dictionary turned out to be gone: it is forgotten, ask again.
         """
         wanted: dict[Branch, dict[str | Kinded, int]] = {}
-        stamp = self._stamp
+        stamp = self._known(account).stamp
         intervals = [*reversed(cells)] if self._whole is None else [self._whole]
         needs = (item for interval in intervals for sums in cells[interval].values() for item in sums.items())
         for branch, amounts in chain(needs, *map(table.needs, intervals if table else ())):
@@ -142,7 +168,8 @@ class Numbers:
                 wanted.setdefault(branch, {}).update(amounts)
         if not wanted:
             return True
-        fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not self._stamp]
+        fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not stamp]
+        known = self._known(account)
         if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
             return False
         where: dict[Branch, list[tuple[Dictionary, tuple[Path, ...]]]] = {}
@@ -151,7 +178,7 @@ class Numbers:
         for branch in fresh:
             if branch.paths and (bin_ := split_bin(branch.paths[0])):
                 wanted[branch][bin_[1], QUANTILE] = 0
-            targeted = kept_targets(self._folded[account, branch.pk], branch)
+            targeted = kept_targets(known.folded[branch.pk], branch)
             where[branch] = [(self._dictionary(account, keys, pk), paths) for pk, paths in targeted]
             for dictionary, paths in where[branch]:
                 paths_of.setdefault(dictionary, {}).update(
@@ -161,8 +188,8 @@ class Numbers:
             for dictionary in (
                 [row[0] for row in where[branch]] if branch in where else [row[0][0] for row in plan_of(branch)]
             ):
-                known = dictionary.metrics
-                metrics_of.setdefault(dictionary, {}).update((name, None) for name in needed if name not in known)
+                metrics = dictionary.metrics
+                metrics_of.setdefault(dictionary, {}).update((name, None) for name in needed if name not in metrics)
         for dictionary, names in metrics_of.items():
             new = paths_of.get(dictionary, {})
             if (new or names or not dictionary.token) and not self.learn(account, dictionary, new, names):
@@ -173,7 +200,7 @@ class Numbers:
             for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
                 lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
             rows, slots = self._plan(sound)
-            branch.plan = self._stamp if len(sound) == len(found) else None, (rows, set(), [], slots)
+            branch.plan = stamp if len(sound) == len(found) else None, (rows, set(), [], slots)
         for branch, needed in wanted.items():
             assert branch.plan is not None
             branch.plan[1][1].update(needed)
@@ -208,14 +235,22 @@ class Numbers:
         if number is None:
             number = self._page_numbers[where] = len(self.pages)
             self.pages.append(where)
+            self.room.held += PAGE_BYTES
         return number
+
+    def _forget_pages(self) -> None:
+        """And all plans, whose slots name them."""
+        self.room.held -= PAGE_BYTES * len(self.pages)
+        self._page_numbers, self.pages = {}, []
+        for known in self._accounts.values():
+            known.stamp = object()
 
     def narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
         """Where a branch that has a plan has its distinct counts."""
         assert branch.plan is not None
         found: Narrow = branch.plan[1][2]
         if not found:
-            for pk, paths in narrow_targets(self._folded[account, branch.pk], branch):
+            for pk, paths in narrow_targets(self._known(account).folded[branch.pk], branch):
                 dictionary = self._dictionary(account, keys, pk)
                 if not dictionary.broken:
                     found.append((dictionary, tuple(dict.fromkeys(dictionary.nodes[path][0] for path in paths))))
@@ -227,7 +262,7 @@ class Numbers:
         """The dictionary of a pk, which knows these; None where Redis no longer knows what this process knew: ask again."""
         if not self._fold(account, keys, [pk]):
             return None
-        dictionary = self._dictionary(account, keys, self._folded[account, pk])
+        dictionary = self._dictionary(account, keys, self._known(account).folded[pk])
         new = [path for path in paths if path not in dictionary.nodes]
         names = [name for name in metrics if name not in dictionary.metrics]
         if (new or names or not dictionary.token) and not self.learn(account, dictionary, new, names):
@@ -238,11 +273,15 @@ class Numbers:
 
     def list_pks(self, account: str, keys: Keys, pks: Iterable[Pk]) -> None:
         """Puts pks into the directory, whatever this process knows of it."""
-        self.learn(account, Dictionary((), keys), dict.fromkeys(pks), ())
+        directory = Dictionary((), keys)
+        size = directory.size
+        self.learn(account, directory, dict.fromkeys(pks), ())
+        self._hold(self._known(account), size - directory.size)  # it is not kept
 
     def _fold(self, account: str, keys: Keys, pks: Iterable[Pk]) -> bool:
         """Learns as which pk each pk counts: itself, or cut at the first name that the directory has folded."""
-        unknown = [pk for pk in pks if (account, pk) not in self._folded]
+        known = self._known(account)
+        unknown = [pk for pk in pks if pk not in known.folded]
         if not unknown:
             return True
         directory = self._dictionary(account, keys, ())
@@ -252,17 +291,18 @@ class Numbers:
             raise Unavailable(f"Redis: the key {directory.key} does not belong to HailWhale: remove it")
         for pk in unknown:
             depth = next((i for i in range(1, len(pk) + 1) if directory.nodes[pk[:i]][1]), None)
-            self._folded[account, pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
+            known.folded[pk] = pk if depth is None else (*pk[: depth - 1], OTHER)
             size = NAME_BYTES + sum(map(_bytes_of, pk))
-            self._folded_bytes += size
-            self.room.held += size
+            known.folded_bytes += size
+            self._hold(known, size)
         return True
 
     def _dictionary(self, account: str, keys: Keys, pk: Pk) -> Dictionary:
-        found = self._dictionaries.get((account, pk))
+        known = self._known(account)
+        found = known.dictionaries.get(pk)
         if found is None:
-            found = self._dictionaries[account, pk] = Dictionary(pk, keys)
-            self.room.held += found.size
+            found = known.dictionaries[pk] = Dictionary(pk, keys)
+            self._hold(known, found.size)
         return found
 
     def learn(
@@ -331,7 +371,7 @@ class Numbers:
         new = (*folded, *(part[-1] for part in asked), *(name if isinstance(name, str) else name[0] for name in names))
         size = sum(NAME_BYTES + 2 * _bytes_of(name) for name in new)
         dictionary.size += size
-        self.room.held += size
+        self._hold(self._known(account), size)
         return True
 
     def _note(self, account: str, dictionary: Dictionary, metric: str, reason: Reason) -> None:
@@ -341,43 +381,52 @@ class Numbers:
             self._client.hset(key, msgspec.json.encode((reason, dictionary.pk, metric)), 1)
 
     def drop(self, account: str, dictionary: Dictionary) -> None:
-        """Drops a dictionary that Redis does not know any more, and the directory with it, since it may have gone the same way.
+        """Drops a dictionary that Redis does not know any more, and its account's directory with it, since it may have gone the same way.
 
         Nothing, where another one has been learned in its place.
         """
-        if self._dictionaries.get((account, dictionary.pk)) is dictionary:
-            del self._dictionaries[account, dictionary.pk]
-            self.room.held -= dictionary.size
-            self._dropped()
+        known = self._accounts.get(account)
+        if known and known.dictionaries.get(dictionary.pk) is dictionary:
+            del known.dictionaries[dictionary.pk]
+            self._hold(known, -dictionary.size)
+            self._dropped(known)
 
-    def _dropped(self) -> None:
+    def _dropped(self, known: _Known) -> None:
         self.drops += 1
-        self.forget_directory()
+        self._forget_directory(known)
 
-    def forget_directory(self) -> None:
-        self._folded.clear()
-        self.room.held -= self._folded_bytes
-        self._folded_bytes = 0
-        for account, pk in [key for key in self._dictionaries if not key[1]]:
-            self.room.held -= self._dictionaries.pop((account, pk)).size
-        self._stamp = object()
-        self._page_numbers, self.pages = {}, []
+    def _forget_directory(self, known: _Known) -> None:
+        directory = known.dictionaries.pop((), None)
+        self._hold(known, -known.folded_bytes - (directory.size if directory else 0))
+        known.folded, known.folded_bytes, known.stamp = {}, 0, object()
 
     def forget(self) -> None:
-        for dictionary in self._dictionaries.values():  # plans of branches may hold on to it
+        for account in [*self._accounts]:
+            self._forget_account(account)
+        self._forget_pages()
+
+    def _forget_account(self, account: str) -> None:
+        known = self._accounts.pop(account)
+        self.room.held -= known.held
+        for dictionary in known.dictionaries.values():  # plans of branches may hold on to it
             dictionary.nodes, dictionary.metrics = {}, {}
-        self._dictionaries.clear()
-        self._reset_logs.clear()
-        self.forget_directory()
-        self.room.held = 0
 
     def trim(self, now: float) -> None:
-        """Bounds the cache; and asks for the directory anew each minute, as no shard checks its token."""
-        if self.room.is_full:
-            self.forget()
+        """Bounds the cache: those accounts go first that have been known for longest. It is for the time before plans are made.
+
+        It also asks for directories anew each minute, as no shard checks their tokens.
+        """
         if now >= self._directory_until:
-            self.forget_directory()
+            for known in self._accounts.values():
+                self._forget_directory(known)
             self._directory_until = now + DIRECTORY_S
+            self._forget_pages()
+        elif (
+            self.room.is_full and 4 * PAGE_BYTES * len(self.pages) > self.room.most
+        ):  # most of accounts that are forgotten
+            self._forget_pages()
+        while self.room.is_full and self._accounts:
+            self._forget_account(next(iter(self._accounts)))
 
 
 def _bytes_of(name: str | None) -> int:

@@ -67,20 +67,16 @@ class Writer:
         self._numbers.trim(now)
         tallies = list({tally.mark: tally for batch in batches.values() for tally in batch.tallies}.values())
         for _ in range(TRIES):
-            drops = self._numbers.drops
-            parts = self._parts(batches, now)
-            if parts is None:
-                continue
+            parts = [self._part(account, batch, now) for account, batch in batches.items()]
             calls, again = self._calls(tallies, parts, now)
+            drops = self._numbers.drops
             if self._sent:
                 self._sent.arrive()
             if self._numbers.drops == drops:  # else what is ready may be as old as what came back
                 marks = [tally.mark for tally in tallies]
                 self._sent = _InFlight(self._database, self._numbers, self._send(calls), calls, marks, again)
                 return self._sent
-        raise Unavailable(
-            f"Redis: dictionaries of {', '.join(batches)} changed {TRIES} times while hits were made ready"
-        )
+        raise Unavailable(f"Redis: dictionaries changed {TRIES} times while hits were made ready")
 
     def _send(self, calls: Sequence[_Call]) -> Sent:
         return Sent(self._database.connection, self._apply, [(call.keys, call.arguments) for call in calls])
@@ -105,18 +101,17 @@ class Writer:
                 refused[shard] = set()
         return calls, refused
 
-    def _parts(self, batches: Mapping[str, Batch], now: float) -> list[_Part] | None:
-        """What each account adds; None where a dictionary turned out to be gone."""
-        parts = []
-        for account, batch in batches.items():
-            keys = self._database.keys(account)
+    def _part(self, account: str, batch: Batch, now: float) -> _Part:
+        """What an account adds. Where a dictionary turns out to be gone, its names are asked for again."""
+        keys = self._database.keys(account)
+        for _ in range(TRIES):
             if not self._numbers.resolve(account, keys, batch.cells, batch.table):
-                return None
+                continue
             pages, lost = self._pages(account, batch)
             if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
-                return None
-            parts.append(_Part(account, keys, batch, pages, lost, _homed(keys, batch)))
-        return parts
+                continue
+            return _Part(account, keys, batch, pages, lost, _homed(keys, batch))
+        raise Unavailable(f"Redis: dictionaries of {account} changed {TRIES} times while hits were made ready")
 
     def _call(
         self,
