@@ -10,6 +10,9 @@ from hail.settings import Settings
 from tests import cut
 from tests.contract.conftest import open_store
 from tests.contract.hits import NOW, in_columns, message, publisher_of, sums
+from tests.existing import make_accounts
+from tests.servers import wait_until
+from whale.accounts import Act
 from whale.count.apply import Applier
 from whale.errors import Unavailable
 from whale.store.base import Store
@@ -98,6 +101,29 @@ def test_an_id_is_of_its_account(settings: Settings, store: Store, accounts: lis
     for account in accounts:
         assert sums(store, account, ("t0",), [()]) == [1]
         assert store.audit(account) == [PublisherAudit(publisher, 1, 2, 0, 2, {"duplicate": 1})]
+
+
+def test_a_removed_account_takes_its_tallies_along_and_no_bit_of_a_message(
+    settings: Settings, store: Store, accounts: list[str]
+) -> None:
+    make_accounts(store, *accounts)
+    quiet = settings.replace(redis_url=settings.redis_url, spy=False)  # the spy writes when it has time
+    parts = of_all(accounts, settings, 0)
+    Applier(store, quiet).apply(parts, NOW)
+    gone = store.account_with(accounts[0])
+    assert gone
+    store.remove_entry(gone, Act(0, "a test", "remove account", gone.id, gone.name))
+
+    def is_free() -> bool:
+        store.free_accounts(NOW)
+        return not store.audit(gone.id) and counted(store, gone.id) == {0}
+
+    wait_until(is_free, what="what the account had to be freed")
+    assert store.seen(parts[0].mark)
+    Applier(store, quiet).apply(parts[1:], NOW)
+    for count, account in [*enumerate(accounts, 1)][1:]:
+        assert counted(store, account) == {count}
+        assert [(row.messages, row.hits) for row in store.audit(account)] == [(1, 9 * count)]
 
 
 def test_an_account_is_looked_at_where_it_has_something_alone(

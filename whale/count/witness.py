@@ -1,8 +1,9 @@
 """The witness: tells the spy, and those who look, what became of the hits of an apply. By the way: nothing is counted from it.
 
 The first word goes at once; while applies come faster than EVERY_S, what they saw is told together, by a timer. So it costs the
-same however many applies there are. A word takes two round trips for each account in it: after a long one comes a rest REST times as
-long, so that many accounts do not hold up who counts. A process that ends first tells what it saw; one that is killed does not.
+same however many applies there are. A word takes a round trip for each account, to see who looks, and one for each TOGETHER of them.
+After a long one comes a rest REST times as long, so that many accounts do not hold up who counts. A process that ends first tells
+what it saw; one that is killed does not.
 
 What Whale itself refuses is told the same way, the newest MAX_REFUSALS of it: a write to Redis may be a fsync, which no stranger
 shall have for the asking.
@@ -12,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from hail.hit import Reason
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 EVERY_S = 0.2
 EVERY_REFUSED_S = 1.0
 REST, MOST_REST_S = 4, 2.0
+TOGETHER = 100  # accounts
 MOST_HITS = 20 * KEPT  # of those seen, the newest, where telling takes long
 
 Dropped = Mapping[Name, Mapping[int, Reason]]
@@ -119,27 +121,30 @@ class Witness:
                     self._tell_in(waiting)
 
     def _tell(self, seen: Mapping[str, _Seen], refused: Mapping[str, Iterable[str]], now: float) -> None:
-        for account in dict.fromkeys((*seen, *refused, *self._live.waiting())):
-            mine = seen.get(account) or _Seen()
-            messages, dropped = mine.messages, mine.dropped
-            traces = traces_of(messages, dropped) if self._spy else Traces([], [], {})
-            traces.refused.extend(refused.get(account, ()))
-            try:
-                is_kept = self._kept(account, traces, now)
-            except Unavailable as error:  # the hits are counted: what is shown of them and of further accounts is lost
-                log.warning("the spy misses some hits: %s", error)
+        accounts = [*dict.fromkeys((*seen, *refused, *self._live.waiting()))]
+        for first in range(0, len(accounts), TOGETHER):
+            some = {account: seen.get(account) or _Seen() for account in accounts[first : first + TOGETHER]}
+            traces: dict[str, Traces] = {}
+            for account, of in some.items():
+                traces[account] = traces_of(of.messages, of.dropped) if self._spy else Traces([], [], {})
+                traces[account].refused.extend(refused.get(account, ()))
+            lost = self._not_kept(traces, now)
+            if lost is None:
                 return
-            if is_kept:
-                self._live.tell(account, messages, dropped, traces, now, time.monotonic())
+            for account, of in some.items():
+                if account not in lost:
+                    self._live.tell(account, of.messages, of.dropped, traces[account], now, time.monotonic())
 
-    def _kept(self, account: str, traces: Traces, now: float) -> bool:
-        """Whether the store took them; raises Unavailable where it is away."""
+    def _not_kept(self, traces: Mapping[str, Traces], now: float) -> Collection[str] | None:
+        """The accounts whose traces the store did not take; None where it is away, so that there is no use in further ones."""
+        given = {account: of_account for account, of_account in traces.items() if of_account}
         try:
-            if traces:
-                self._store.spy_add(account, traces, now)
-            return True
-        except Unavailable:
-            raise
-        except Exception:  # as where it is away, whatever it is
+            return self._store.spy_add_each(given, now) if given else ()
+        except (
+            Unavailable
+        ) as error:  # the hits are counted: only what is shown of them, and of further accounts, is lost
+            log.warning("the spy misses some hits: %s", error)
+            return None
+        except Exception:  # as above, whatever it is
             log.exception("the spy misses some hits")
-        return False
+            return given

@@ -716,6 +716,11 @@ class MemoryStore:
                 left = deque((text for text in kept if not names_one_of(text, visitors)), maxlen=KEPT)
                 self._spied[key] = heard, left
 
+    def spy_add_each(self, traces: Mapping[str, Traces], now: float) -> Collection[str]:
+        for account, of_account in traces.items():
+            self.spy_add(account, of_account, now)
+        return ()
+
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         lists: tuple[str | bool | None, ...] = (True, False, None) if visitor is None else (visitor, None)
         return [text for whose in lists for text in self._spied.get((account, whose), (0, ()))[1]]

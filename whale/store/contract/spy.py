@@ -1,6 +1,6 @@
 """Traces of the last hits, for people to look at."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from whale.spy import Traces
@@ -17,6 +17,12 @@ class Spy(Protocol):
 
     def spy_forget(self, account: str, visitors: Collection[str]) -> None:
         """Forgets the traces of some visitors, and those of refused hits that name one of them."""
+
+    def spy_add_each(self, traces: Mapping[str, Traces], now: float) -> Collection[str]:
+        """`spy_add` of several accounts, in one round trip to each server. Gives those whose traces were not taken.
+
+        Raises Unavailable where that is so for all.
+        """
 
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
         """Traces of a visitor; of None, of the account: what counted, then what did not. Then what was refused, of whomever.

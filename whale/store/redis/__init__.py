@@ -111,7 +111,7 @@ class RedisStore:
         aside = Aside(database)
         self.aside, self.set_aside = aside.aside, aside.set_aside
         spy = Spy(database)
-        self.spy_add, self.spied = spy.spy_add, spy.spied
+        self.spy_add, self.spy_add_each, self.spied = spy.spy_add, spy.spy_add_each, spy.spied
         self.spied_visitors, self.spy_forget = spy.spied_visitors, spy.spy_forget
 
         live = Live(database)

@@ -217,6 +217,13 @@ def settled(answer: Any) -> Any:
     return answer
 
 
+def _settled_or_why_not(answer: Any) -> Any:
+    try:
+        return settled(answer)
+    except (SlotMoving, NewerData) as error:
+        return error
+
+
 _looked_at: set[bytes] = set()
 """Runs of servers that this process has looked at."""
 
@@ -261,6 +268,14 @@ class Script:
 
     def many(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], is_known: bool = True) -> list[Any]:
         """Several calls in one round trip (a round trip a server, all at once, where there are several); two after a restart."""
+        answers = self.each(calls, is_known)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def each(self, calls: Sequence[tuple[Sequence[str], Sequence[Any]]], is_known: bool = True) -> list[Any]:
+        """As `many`, with what it would raise for one call in place of its answer; raises where a server is away."""
         if not calls:
             return []
         with self._client.pipeline(transaction=False) as pipe:
@@ -270,13 +285,9 @@ class Script:
                 self.queue(pipe, keys, args, is_known, **where)
             answers = pipe.execute(raise_on_error=False)
         unknown = [i for i, answer in enumerate(answers) if isinstance(answer, redis.exceptions.NoScriptError)]
-        for i, answer in zip(unknown, self.many([calls[i] for i in unknown], is_known=False), strict=True):
+        for i, answer in zip(unknown, self.each([calls[i] for i in unknown], is_known=False), strict=True):
             answers[i] = answer
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
-            settled(answer)
-        return list(answers)
+        return [answer if isinstance(answer, Exception) else _settled_or_why_not(answer) for answer in answers]
 
 
 class Sent:

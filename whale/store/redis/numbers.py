@@ -33,7 +33,9 @@ log = logging.getLogger(__name__)
 NODE = tuple(f"#{node}" for node in range(PAGE))
 NAME_BYTES, DICTIONARY_BYTES = 650, 1400  # what one costs in memory beside its text
 ACCOUNT_BYTES, PAGE_BYTES = 1000, 250
-LOG_BYTES = 800  # without its resets: an account with very many would have others forgotten at each apply, and be read again
+LOG_BYTES = (
+    800  # without its resets: an account with very many would have others forgotten at each apply, and be read again
+)
 TRIES = 20
 DIRECTORY_S = 60
 MIXED, FULL = -100_000, -100_001

@@ -1,6 +1,7 @@
 """Traces of the last hits, for people to look at."""
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -10,6 +11,10 @@ from whale.spy import KEPT, KEPT_S, Traces, names_one_of, visitor_in
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
+from whale.store.redis.refusals import SlotMoving, unavailable_of
+
+SAID = 3  # names of accounts
+log = logging.getLogger(__name__)
 
 
 class Spy:
@@ -20,15 +25,31 @@ class Spy:
 
     @reachable
     def spy_add(self, account: str, traces: Traces, now: float) -> None:
+        try:
+            self._spy(*self._call(account, traces, now))
+        except redis.ResponseError as error:
+            raise Unavailable(f"Redis: {error}") from error
+
+    @reachable
+    def spy_add_each(self, traces: Mapping[str, Traces], now: float) -> set[str]:
+        answers = self._spy.each([self._call(account, of_account, now) for account, of_account in traces.items()])
+        found = {
+            account: answer for account, answer in zip(traces, answers, strict=True) if isinstance(answer, Exception)
+        }
+        for error in found.values():
+            if (meaning := unavailable_of(error)) and not isinstance(meaning, SlotMoving):  # it is so for all
+                raise meaning
+        if found:
+            log.warning("the spy misses some hits of %s: %s", ", ".join([*found][:SAID]), next(iter(found.values())))
+        return set(found)
+
+    def _call(self, account: str, traces: Traces, now: float) -> tuple[Sequence[str], Sequence[bytes]]:
         keys = self._database.keys(account)
         ask: list[Any] = [KEPT, KEPT_S, self._database.settings.max_spied_visitors, int(now)]
         ask += (traces.counted, traces.others, traces.refused)
         for visitor, texts in traces.visitors.items():
             ask += (layout.visitor_id(visitor), texts)
-        try:
-            self._spy(keys.spy(), [pack(ask)])
-        except redis.ResponseError as error:
-            raise Unavailable(f"Redis: {error}") from error
+        return keys.spy(), [pack(ask)]
 
     @reachable
     def spied_visitors(self, account: str) -> frozenset[str]:
