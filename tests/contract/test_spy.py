@@ -35,6 +35,15 @@ def test_no_more_visitors_are_kept_than_the_bound_the_newest(settings: Settings,
     assert [visitor for visitor in "abcde" if store.spied(unique, visitor)] == ["a", "d", "e"]
 
 
+def test_traces_of_several_accounts_are_kept_together(store: Store, unique: str) -> None:
+    accounts = [f"{unique}-{number}" for number in range(5)]
+    given = {account: traces(account, visitor="v") for account in accounts}
+    assert not store.spy_add_each(given, NOW)
+    assert not store.spy_add_each({}, NOW)
+    for account in accounts:
+        assert store.spied(account) == store.spied(account, "v") == [account.encode()]
+
+
 def test_what_became_of_each_hit_is_shown_by_visitor(settings: Settings, store: Store, unique: str) -> None:
     hits: list[dict[str, Any]] = [
         {"pk": ["p", "q"], "dimensions": {"c": "💥\0"}, "metrics": {"m": 0.5}, "visitor": "v", "id": "a", "event": "e"},

@@ -82,6 +82,19 @@ def test_a_message_finds_the_ids_it_claimed_before_it_died(settings: Settings, s
     assert store.claim(unique, [("a", name), ("a", (PUBLISHER, 8))], NOW) == {1}
 
 
+def test_ids_of_several_accounts_are_claimed_together(store: Store, unique: str) -> None:
+    one, other, third = f"{unique}-1", f"{unique}-2", f"{unique}-3"
+    mine = [(f"id{number}", (PUBLISHER, 1)) for number in range(20)]
+    assert store.claim_each({one: mine, other: mine[:3]}, NOW) == {one: set(), other: set()}
+    theirs = [(hit_id, (PUBLISHER, 2)) for hit_id, _ in mine[:5]]
+    assert store.claim_each({other: theirs, third: [], one: [*theirs, *mine]}, NOW) == {
+        one: {0, 1, 2, 3, 4},
+        other: {0, 1, 2},
+        third: set(),
+    }
+    assert store.claim_each({}, NOW) == {}
+
+
 NAMES = ("__other__", "_", "a:b", "{17}", "|", "/", '"', "[1]", "\0", "💥", "m:hits", "0:x", " ", "ß" * 100, "p")
 
 

@@ -53,7 +53,7 @@ def test_redis_is_killed_between_the_claim_of_a_group_and_the_settling_of_the_on
         if goes != "back":
             Applier(connect(settings), settings).apply(again, NOW)
 
-    monkeypatch.setattr(store, "claim", once(store.claim, 2, goes_away))
+    monkeypatch.setattr(store, "claim_each", once(store.claim_each, 2, goes_away))
     applier.apply_each([[of(1, settings, unique)], [of(2, settings, unique)]], NOW)
     Applier(connect(settings), settings).apply(again, NOW)
     assert counted(store, unique) == {3}
@@ -75,7 +75,7 @@ def test_another_thread_that_connects_anew_hides_no_restart(
         with ThreadPoolExecutor(1) as pool:
             pool.submit(store.client.ping).result()
 
-    monkeypatch.setattr(store, "claim", once(store.claim, 1, goes))
+    monkeypatch.setattr(store, "claim_each", once(store.claim_each, 1, goes))
     applier.apply([of(1, settings, unique)], NOW)
     assert counted(store, unique) == {2}
     assert dropped(store, unique) == {"duplicate": PKS}
@@ -140,7 +140,7 @@ def test_an_error_of_the_program_between_two_groups_leaves_no_answer_behind(
     def fails() -> None:
         raise ArithmeticError
 
-    for method in ("claim", "resets"):
+    for method in ("claim_each", "resets"):
         with monkeypatch.context() as patched:
             patched.setattr(store, method, before_call(getattr(store, method), 2, fails))
             with pytest.raises(ArithmeticError):
@@ -180,7 +180,7 @@ def test_connections_to_a_cluster_that_are_cut_are_made_again(
         for node in store.client.get_primaries():
             store.client.get_redis_connection(node).connection_pool.disconnect()
 
-    monkeypatch.setattr(store, "claim", once(store.claim, at, cut))
+    monkeypatch.setattr(store, "claim_each", once(store.claim_each, at, cut))
     Applier(store, settings).apply_each([[of(seq, settings, unique)] for seq in range(groups)], NOW)
     assert counted(store, unique) == {groups}
     for node in store.client.get_primaries():
@@ -212,7 +212,7 @@ def test_a_cluster_that_is_started_again_forgets_no_claim(unique: str, monkeypat
             cluster.stop()
             cluster.start()
 
-        monkeypatch.setattr(store, "claim", once(store.claim, 2, goes))
+        monkeypatch.setattr(store, "claim_each", once(store.claim_each, 2, goes))
         merging = MergingApplier(Applier(store, settings), settings, lambda: NOW)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda seq: merging.apply([of(seq, settings, unique)]), range(2)))

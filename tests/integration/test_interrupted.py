@@ -47,7 +47,7 @@ def once(method: Callable[..., Any], at: int, then: Callable[[], None]) -> Calla
     return called
 
 
-@pytest.mark.parametrize(("method", "at"), [("claim", 1), ("_send", 1), ("_send", 3)])
+@pytest.mark.parametrize(("method", "at"), [("claim_each", 1), ("_send", 1), ("_send", 3)])
 def test_what_was_claimed_or_applied_before_is_done_again(
     own_redis: RedisServer,
     settings: Settings,
@@ -61,8 +61,8 @@ def test_what_was_claimed_or_applied_before_is_done_again(
     applier = Applier(store, settings)
     applier.apply([message([{"pk": f"pk{i}"} for i in range(20)], settings, unique, 0)], NOW)
     shutil.copytree(own_redis.folder / "appendonlydir", tmp_path / "aof")
-    part = store if method == "claim" else store.writer
-    interrupted = (once if method == "claim" else cut.after)(
+    part = store if method == "claim_each" else store.writer
+    interrupted = (once if method == "claim_each" else cut.after)(
         getattr(part, method), at, lambda: goes_back(own_redis, tmp_path / "aof")
     )
     monkeypatch.setattr(part, method, interrupted)

@@ -162,6 +162,18 @@ def test_the_caches_of_a_worker_are_bounded(settings: Settings, unique: str) -> 
     assert sums(store, unique, ("t",), pages(30, 90)) == [3] * 60
 
 
+def test_a_key_that_belongs_to_somebody_else_keeps_traces_from_its_account_alone(
+    settings: Settings, store: RedisStore, unique: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = [f"{unique}-{number}" for number in range(3)]
+    store.client.set(Keys(accounts[1], 4).spy()[0], "other")
+    applier = Applier(store, settings)
+    applier.apply(round_of(accounts, settings, 0), NOW)
+    applier.witness.tell()
+    wait_until(lambda: all(store.spied(account) for account in (accounts[0], accounts[2])), what="the others' traces")
+    assert f"the spy misses some hits of {accounts[1]}: WRONGTYPE" in caplog.text
+
+
 def asked_for(store: RedisStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Keys of the dictionaries of which the store asks for numbers from now on."""
     real, asked = store.numbers._intern, list[str]()

@@ -25,7 +25,7 @@ from whale.store.redis.writer import Writer
 # of 256 shards four pks and a publisher seldom share one
 PLACES = [
     (Decisions, "begin_reward", 1),
-    (Ids, "claim", 1),
+    (Ids, "claim_each", 1),
     *((Writer, "_send", at) for at in (1, 2, 3)),
     (Decisions, "end_reward", 1),
 ]
@@ -82,7 +82,7 @@ def test_a_reward_counts_once_though_redis_is_killed(
 ) -> None:
     made = decided(settings, unique)
     for id_ in IDS:
-        if method == "claim" and id_:
+        if method == "claim_each" and id_:
             continue  # only what earlier versions noted is claimed
         with monkeypatch.context() as patched:
             patched.setattr(part, method, interrupted(part, method, at, module_redis.kill9))
@@ -110,7 +110,7 @@ for made, account, (part, method, at) in zip(sys.argv[1::2], sys.argv[2::2], PLA
             die = lambda: os.kill(os.getpid(), signal.SIGKILL)
             setattr(part, method, interrupted(part, method, at, die))
             Whale.connect(settings, account).reward(made, {"value": VALUES[id_]}, id_)
-            os._exit(method == "claim" and id_ is not None)
+            os._exit(method == "claim_each" and id_ is not None)
         _, status = os.waitpid(pid, 0)
         assert status == signal.SIGKILL or os.WEXITSTATUS(status) == 1, (method, at, status)
 """

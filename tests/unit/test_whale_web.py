@@ -1020,7 +1020,7 @@ def away(door: Door, monkeypatch: pytest.MonkeyPatch) -> Door:
     def refuse(*_: Any, **__: Any) -> Any:
         raise Unavailable("Redis: Connection refused to secret-host:6379")
 
-    for method in ("zone", "claim", "send", "read", "children", "descendants", "pks", "metrics"):
+    for method in ("zone", "claim_each", "send", "read", "children", "descendants", "pks", "metrics"):
         monkeypatch.setattr(door.store, method, refuse)
     return door
 

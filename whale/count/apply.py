@@ -389,9 +389,11 @@ class Applier:
                     mine.add(hit_id)
                     ids.append((hit_id, name))
                     at.append((part, position))
-        for account, ids in asked.items():
-            for taken in self._store.claim(account, ids, now) if ids else ():
-                part, position = places[account][taken]
+        if not any(asked.values()):
+            return
+        for account, taken in self._store.claim_each(asked, now).items():
+            for number in taken:
+                part, position = places[account][number]
                 left_out.setdefault(part, {})[position] = Reason.DUPLICATE
 
 

@@ -301,6 +301,9 @@ class MemoryStore:
                 taken.add(position)
         return taken
 
+    def claim_each(self, ids: Mapping[str, Sequence[tuple[str, Name]]], now: float) -> dict[str, set[int]]:
+        return {account: self.claim(account, of_account, now) for account, of_account in ids.items()}
+
     def resets(self, account: str) -> frozenset[Reset]:
         return frozenset(self._resets.get(account, {}).values())
 

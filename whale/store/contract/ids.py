@@ -1,6 +1,6 @@
 """Which message owns a hit id."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from whale.cells import Name
@@ -14,3 +14,6 @@ class Ids(Protocol):
 
         First wins, for `dedupe_window_s` and the age a spool may have. A message finds its own claims again.
         """
+
+    def claim_each(self, ids: Mapping[str, Sequence[tuple[str, Name]]], now: float) -> dict[str, set[int]]:
+        """`claim` of several accounts, in one round trip to each server."""

@@ -103,7 +103,8 @@ class RedisStore:
         self.children, self.descendants, self.descendants_of = names.children, names.descendants, names.descendants_of
         self.counted, self.uncounted = names.counted, names.uncounted
 
-        self.claim = Ids(database).claim
+        ids = Ids(database)
+        self.claim, self.claim_each = ids.claim, ids.claim_each
         tallies, faults = Tallies(database), Faults(database)
         self.seen, self.audit = tallies.seen, tallies.audit
         self.faults, self.faulty_metrics, self.evicted = faults.faults, faults.faulty_metrics, faults.evicted

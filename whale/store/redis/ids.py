@@ -1,7 +1,7 @@
 """Which message owns a hit id."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from whale.cells import Name
@@ -10,6 +10,7 @@ from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.keys import digest
 
+_Call = tuple[Sequence[str], Sequence[bytes]]
 FINGERPRINT = 6  # bytes of the hash that stands for a hit id, and for the message that owns it
 
 
@@ -19,14 +20,32 @@ class Ids:
     def __init__(self, database: Database):
         self._database, self._claim = database, database.script("claim")
 
-    @reachable
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
+        return self.claim_each({account: ids}, now)[account]
+
+    @reachable
+    def claim_each(self, ids: Mapping[str, Sequence[tuple[str, Name]]], now: float) -> dict[str, set[int]]:
+        owners: dict[Name, str] = {}
+        calls, asked = list[_Call](), list[tuple[str, list[int]]]()
+        for account, of_account in ids.items():
+            for positions, call in self._calls(account, of_account, owners, now):
+                calls.append(call)
+                asked.append((account, positions))
+        answers = self._claim.many(calls) if len(calls) > 1 else [self._claim(*call) for call in calls]
+        taken: dict[str, set[int]] = {account: set() for account in ids}
+        for (account, positions), found in zip(asked, answers, strict=True):
+            taken[account].update(positions[i] for i in found)
+        return taken
+
+    def _calls(
+        self, account: str, ids: Sequence[tuple[str, Name]], owners: dict[Name, str], now: float
+    ) -> Iterator[tuple[list[int], _Call]]:
+        """One a shard, with the positions of its ids. owners: how messages stand in them, as far as that is known."""
         keys, settings = self._database.keys(account), self._database.settings
         width = int(settings.dedupe_window_s + settings.spool_max_age_s) // 2
         slice_ = int(now) // width
         most = settings.max_ids // (3 * keys.shards)
-        owners: dict[Name, str] = {}
-        calls: dict[int, tuple[list[int], list[Any]]] = {}
+        shards: dict[int, tuple[list[int], list[Any]]] = {}
         for position, (hit_id, name) in enumerate(ids):
             owner = owners.get(name)
             if owner is None:
@@ -34,14 +53,11 @@ class Ids:
             raw = digest(hit_id, size=FINGERPRINT + 4)
             bucket = int.from_bytes(raw[:2], "big") % layout.ID_BUCKETS
             shard = int.from_bytes(raw[2:4], "big") % keys.shards
-            positions, ask = calls.setdefault(shard, ([], [3 * width, most]))
+            positions, ask = shards.setdefault(shard, ([], [3 * width, most]))
             positions.append(position)
             ask += (bucket, _text(raw[4:]), owner)
-        taken: set[int] = set()
-        for shard, (positions, ask) in calls.items():
-            found = self._claim([keys.ids(shard, slice_ - back) for back in range(3)], [pack(ask)])
-            taken.update(positions[i] for i in found)
-        return taken
+        for shard, (positions, ask) in shards.items():
+            yield positions, ([keys.ids(shard, slice_ - back) for back in range(3)], [pack(ask)])
 
 
 def _text(raw: bytes) -> str:
