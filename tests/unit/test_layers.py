@@ -175,7 +175,7 @@ FROM_HAIL = {
     "pixel": "fields_of_pixel token_of",
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
-    "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas give_back held look_for_garbage resident_bytes rest",
+    "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas few_collections give_back held look_for_garbage resident_bytes rest",
     "secret": "derived masked secrets_of signing_keys without_keys",
     "settings": (
         "DAY DISTINCT HOUR KINDS MINUTE MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"

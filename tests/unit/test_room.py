@@ -18,7 +18,7 @@ from hail.accept import Acceptor
 from hail.access import ALL_RIGHTS, Caller
 from hail.formats.address import Address
 from hail.message import ACCOUNT
-from hail.room import GARBAGE_S, Bounded, give_back, held, look_for_garbage, rest
+from hail.room import GARBAGE_S, NEW_OBJECTS, Bounded, few_collections, give_back, held, look_for_garbage, rest
 from hail.settings import MESSAGE_VERSIONS, load
 from tests.taken import Taken
 
@@ -95,6 +95,21 @@ def test_garbage_is_looked_for_once_in_a_while_however_many_ask(monkeypatch: pyt
     finally:
         gc.enable()
     assert left == [True, False, True, False]
+
+
+def test_what_refers_to_itself_goes_when_so_many_new_objects_are_there() -> None:
+    before = gc.get_threshold()
+    few_collections()
+    try:
+        gc.collect()
+        circle = weakref.ref(Circle())
+        some = [[number] for number in range(NEW_OBJECTS // 2)]
+        is_there = circle() is not None
+        some += [[number] for number in range(NEW_OBJECTS)]
+        assert (is_there, circle()) == (True, None)
+    finally:
+        gc.set_threshold(*before)
+    assert len(some) == NEW_OBJECTS // 2 + NEW_OBJECTS
 
 
 HITS = {

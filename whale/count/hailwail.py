@@ -23,7 +23,7 @@ from hail.broker import Broker, away
 from hail.columns import NewerMessage, check_version, messages_of, read_envelope
 from hail.hit import Reason
 from hail.message import BadMessage, Envelope, Message
-from hail.room import few_arenas
+from hail.room import few_arenas, few_collections
 from hail.settings import Settings, SettingsError, load
 from hail.spool import SpoolFile, SpoolFolder
 from whale.count.apply import Applier, hits_of
@@ -350,6 +350,7 @@ def check_readable(settings: Settings) -> None:
 def main(apply_: bool, follow_: bool, force: bool) -> None:
     """Hand on the hits in Hail's spool."""
     few_arenas()
+    few_collections()
     try:
         settings = load(os.environ)
         if not apply_ and not settings.broker_url:

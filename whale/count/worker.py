@@ -34,7 +34,7 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from hail import broker
 from hail.columns import NewerMessage, messages_of
 from hail.message import CONTENT_TYPE, BadMessage
-from hail.room import few_arenas
+from hail.room import few_arenas, few_collections
 from hail.settings import Settings, SettingsError, load
 from whale.count.apply import Applier, MergingApplier
 from whale.count.standing import Standing
@@ -192,6 +192,7 @@ def make_celery(settings: Settings) -> Celery:
 def _before_it_starts(**_: Any) -> None:
     warnings.filterwarnings("ignore", category=SecurityWarning)  # of root and pickle: nothing here reads pickle
     few_arenas()
+    few_collections()
     with _or_exit():
         settings = load(os.environ)
         for said in (broker.check_broker(settings), store_says(settings)):
