@@ -189,7 +189,7 @@ def test_after_a_long_word_comes_a_rest_and_what_is_seen_meanwhile_is_told_then(
     witness.tell()
     assert witness._timer
     witness._timer.cancel()
-    assert (witness._timer.interval, list(witness._seen)) == (2.0, ["c"])
+    assert (witness._timer.interval, list(witness._seen)) == (3.0, ["c"])
 
 
 def test_where_the_store_is_away_a_word_ends(caplog: pytest.LogCaptureFixture) -> None:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 0.2
 EVERY_REFUSED_S = 1.0
-REST, MOST_REST_S = 4, 2.0
+REST, MOST_REST_S = 9, 3.0
 TOGETHER = 100  # accounts
 MOST_HITS = 20 * KEPT  # of those seen, the newest, where telling takes long
 
