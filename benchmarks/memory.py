@@ -79,7 +79,7 @@ def non_zero_cells(settings: Settings, hits: int) -> int:
     finest = finest_of(settings.periods)
     for body in workload.messages(settings, 10_000, hits):
         for message in decoded([body]):
-            coalesce(message.hits, places_of(message.hits, Branches())[0], finest, level)
+            coalesce(message.hits, places_of(message.hits, Branches("a"))[0], finest, level)
     found: Counter[object] = Counter()
     for interval, added in denormalize(level, finest, settings.periods, "UTC", workload.NOW).items():
         for branch, start, amounts in ((b, start, a) for start, sums in added.items() for b, a in sums.items()):

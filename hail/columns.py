@@ -159,13 +159,13 @@ class _Column(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
     data: bytes
 
 
-class _Field(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+class _Field(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     name: str
     positions: _Column
     values: msgspec.Raw
 
 
-class _Section(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+class _Section(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
     pks: list[str]
     branches: list[tuple[str, str]]
     metrics: list[str]
@@ -640,14 +640,14 @@ class Hits(Sequence[WireHit]):
 
 def ids_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     """Positions of hits that have an id, and these."""
-    if isinstance(hits, Hits):
+    if type(hits) is Hits:
         return hits.values("id")
     return [(position, hit.id) for position, hit in enumerate(hits) if hit.id is not None]
 
 
 def keys_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     """Positions of hits that came by a key of the directory, and its id."""
-    if isinstance(hits, Hits):
+    if type(hits) is Hits:
         return hits.values(KEY)
     return [(position, hit.key) for position, hit in enumerate(hits) if hit.key is not None]
 

@@ -143,7 +143,7 @@ def mark_of(version: int, lasting: bool, account: str, publisher: str, seq: int)
     return account if version == VERSION or lasting else "", publisher, seq
 
 
-class Message(_Envelope, kw_only=True):
+class Message(_Envelope, kw_only=True, gc=False):
     """The hits of one account in one message, decoded. hits: of a message of columns, its `columns.Hits`.
 
     Of messages that do not travel: judged, positions of hits that do not count, and why; strangers, how many hits beside these belong

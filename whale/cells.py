@@ -10,6 +10,7 @@ a path takes the paths below it along, in that one pk. So what a reset leaves do
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from hail.message import Mark
@@ -22,8 +23,7 @@ Name = tuple[str, int]
 """A message's name: (publisher, seq)."""
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(NamedTuple):
     """What one message adds to the audit: of its `hits`, how many count and how many were dropped, by reason.
 
     of: as whose it is kept, where that is not its publisher.  to_log: how many of the hits belong in logs of visitors.
@@ -34,7 +34,7 @@ class Tally:
     mark: Mark
     total: int
     hits: int
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = MappingProxyType({})
     lasting: bool = False
     kept_s: float = 0.0
     of: str = ""
@@ -61,16 +61,17 @@ class Reset:
 class Branch:
     """One pk with some of a hit's paths: the root alone, or a top-level dimension with all below it.
 
-    Compared by identity: a Branches gives the same object for the same text. plan: a store's own note on where its cells are.
-    resets: these leave some of it out.  cells: how many each metric has in it, of one bucket.
+    Compared by identity: a Branches gives the same object for the same text. account: whose it is.
+    plan: a store's own note on where its cells are.  resets: these leave some of it out.  cells: how many each metric has in it, of
+    one bucket.
     """
 
-    __slots__ = ("cells", "paths", "pk", "plan", "resets")
+    __slots__ = ("account", "cells", "paths", "pk", "plan", "resets")
 
-    def __init__(self, pk: Pk, paths: tuple[Path, ...], resets: tuple[Reset, ...] = ()):
-        self.pk, self.paths, self.resets = pk, paths, resets
+    def __init__(self, account: str, pk: Pk, paths: tuple[Path, ...], resets: tuple[Reset, ...] = ()):
+        self.account, self.pk, self.paths, self.resets = account, pk, paths, resets
         self.cells = len(pk) * len(paths)
-        self.plan: tuple[object, Any] | None = None
+        self.plan: tuple[Any, Any] | None = None
 
 
 # Sums
@@ -79,6 +80,8 @@ Amounts = dict[str, int]
 Sums = dict[Branch, Amounts]
 Level = dict[int, Sums]  # by bucket
 Cells = dict[Interval, Level]  # levels may share their sums: read them, do not add to them
+Zoned = Mapping[str, Cells]
+"""By zone, of all accounts whose days are in it: what few hits of each of many accounts come to is added up at once."""
 
 
 class Rows(NamedTuple):
@@ -171,14 +174,13 @@ def stays(kind: str, one: Value | None, other: Value) -> Value:
 
 @dataclass(frozen=True)
 class Batch:
-    """What some messages add up to, for a store to apply.
+    """What some messages of an account add up to, for a store to apply, beside cells, which accounts share.
 
-    tallies: one a message.  cells, table, extras: of all of them together; what is in both cells and table is added up.
+    tallies: one a message.  table, extras: of all of them together; what is in both cells and table is added up.
     resets: those that were heeded.  shards: only these take it.
     """
 
     tallies: Sequence[Tally] = ()
-    cells: Cells = field(default_factory=dict)
     table: Table = field(default_factory=Table)
     extras: Extras = field(default_factory=Extras)
     resets: frozenset[Reset] = frozenset()

@@ -38,7 +38,7 @@ def in_columns(hits: Sequence[WireHit], *, account: str = "a") -> Hits:
 
 def table_of(some: Sequence[WireHit], table: Sequence[Retention], zone: str, left_out: Collection[int] = ()) -> Table:
     found, usual = in_columns(some), Usual(table)
-    assert usual.take(found, places_in(found, Branches())[0], left_out) is not None
+    assert usual.take(found, places_in(found, Branches("a"))[0], left_out) is not None
     return usual.table(zone, NOW)
 
 
@@ -124,7 +124,7 @@ def test_coalescing_equals_expanding_each_hit(
             expected[pk, path, interval, start, metric] += amount
     level: Level = {}
     wire = wire_hits(some)
-    coalesce(wire, places_of(wire, Branches())[0], finest_of(table), level)
+    coalesce(wire, places_of(wire, Branches("a"))[0], finest_of(table), level)
     sums = Counter({k: v for k, v in expected.items() if v})
     assert flat(denormalize(level, finest_of(table), table, zone, NOW)) == sums
     assert flat(table_of(wire, table, zone).cells) == sums
@@ -135,7 +135,7 @@ def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_no
     ages = (0, 3600 - 10, 3600, 3600 + 71)
     level: Level = {}
     wire = wire_hits([{"pk": "t", "at": NOW - age} for age in ages])
-    coalesce(wire, places_of(wire, Branches())[0], 60, level)
+    coalesce(wire, places_of(wire, Branches("a"))[0], 60, level)
     cells = flat(denormalize(level, 60, table, "UTC", NOW))
     assert sum(value for (_, _, interval, _, _), value in cells.items() if interval == 60) == 3
     assert sum(value for (_, _, interval, _, _), value in cells.items() if interval == DAY) == 4
@@ -143,7 +143,7 @@ def test_a_bucket_that_has_expired_is_left_out_and_one_that_is_partly_kept_is_no
 
 def test_branches_are_forgotten_only_between_batches() -> None:
     room = Room("branches", 5000)
-    branches = Branches(room)
+    branches = Branches("a", room)
     first = branches.of(b'["t"]', b'{"a":{}}')
     assert branches.of(b'["t"]', b'{"a":{}}') is first
     assert branches.of(b'["t"]', b'{"a":{},"b":{}}')[1] is first[1]

@@ -48,7 +48,7 @@ ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe"]
 
 
 def gathered(messages: list[list[dict[str, Any]]], table: tuple[Retention, ...], zone: str) -> Extras:
-    found, level, branches = Gathered(table), dict[Any, Any](), Branches()
+    found, level, branches = Gathered(table), dict[Any, Any](), Branches("a")
     for seq, some in enumerate(messages):
         wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
         message = decode_message(encode_message(PUBLISHERS[seq % 2], seq, "a", len(wire), 0, wire))
@@ -115,7 +115,7 @@ def test_bins_of_quantiles_are_added_up_with_the_sums() -> None:
     some = [{"pk": "t", "at": NOW, "dimensions": "c", "metrics": {"q": {"quantile": 5}}} for _ in range(7)]
     wire = [encode_hit(parse_hit(hit, SETTINGS, NOW)) for hit in some]
     message = decode_message(encode_message(PUBLISHERS[0], 0, "a", 7, 0, wire))
-    found, level, branches = Gathered(TABLES[0]), Level(), Branches()
+    found, level, branches = Gathered(TABLES[0]), Level(), Branches("a")
     places, _ = places_of(message.hits, branches)
     coalesce(message.hits, places, 60, level, (), found.of(message.name, branches, level))
     (sums,) = level.values()

@@ -15,6 +15,7 @@ from tests.taken import section_of
 from whale import sums
 from whale.cells import Batch
 from whale.count import sections
+from whale.count.amounts import Together
 from whale.count.denormalize import Branches
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
@@ -44,13 +45,13 @@ def named(hits: Sequence[WireHit], branches: Branches) -> tuple[list[set[Any]], 
 
 def sums_of(hits: Sequence[WireHit], left_out: dict[int, Reason] | None = None) -> tuple[dict[Any, int], Batch]:
     """What one day adds up to, by pk, paths and metric; and the batch."""
-    branches = Branches()
-    gathering = Gathering(SETTINGS, branches, frozenset())
+    branches, together = Branches("a"), Together(SETTINGS)
+    gathering = Gathering(branches, frozenset(), "UTC", together)
     message = Message(v=2, publisher="0" * 16, seq=0, account="a", total=0, at=0, hits=hits)
     gathering.take(message, places_of(hits, branches)[0], left_out or {})
-    batch = gathering.batch("UTC", NOW)
+    batch = gathering.batch(NOW)
     found: dict[Any, int] = {}
-    for cells in (batch.cells, batch.table.cells):
+    for cells in (together.cells("UTC", NOW), batch.table.cells):
         for by_branch in cells.get(86_400, {}).values():
             for branch, amounts in by_branch.items():
                 for metric, amount in amounts.items():
@@ -67,7 +68,7 @@ def test_a_name_that_stands_again_in_a_hit_counts_as_it_does_in_a_line() -> None
         [0, 1, 2, 2, 0, 1, 1],
         [0, 1, 0, 1],
     )
-    found, undecodable = named(hits, Branches())
+    found, undecodable = named(hits, Branches("a"))
     t, u = ("t",), ("u",)
     assert found == [
         {(t, ((),)), (t, (("a",), ("a", "y"))), (t, (("b",),))},
@@ -75,7 +76,7 @@ def test_a_name_that_stands_again_in_a_hit_counts_as_it_does_in_a_line() -> None
         {(t, ((),)), (t, (("a",), ("a", "x")))},
         {(u, ((),)), (u, (("b",),))},
     ]
-    assert (found, undecodable) == named(list(hits), Branches())
+    assert (found, undecodable) == named(list(hits), Branches("a"))
 
 
 def test_hits_with_a_text_that_is_not_of_the_wire_form_have_no_branches() -> None:
@@ -86,7 +87,7 @@ def test_hits_with_a_text_that_is_not_of_the_wire_form_have_no_branches() -> Non
         [0, 1, 2, 3],
         [0, 1, 2, 0, 0, 0, 0],
     )
-    found, undecodable = named(hits, Branches())
+    found, undecodable = named(hits, Branches("a"))
     assert undecodable == [1, 2, 4, 5, 6]
     assert [len(branches) for branches in found] == [1, 0, 0, 2, 0, 0, 0]
     assert sums_of(hits, dict.fromkeys(undecodable, Reason.UNDECODABLE_HIT))[0] == {

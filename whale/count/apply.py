@@ -28,14 +28,15 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hail.columns import ids_of
 from hail.hit import Reason
 from hail.message import ACCOUNT, Mark, Message
 from hail.room import MEGABYTE, Room, give_back, look_for_garbage, resident_bytes
 from hail.settings import Settings
-from whale.cells import Batch, Name, Settle
+from whale.cells import Batch, Name, Settle, Zoned
+from whale.count.amounts import Together
 from whale.count.denormalize import Branches, Placed
 from whale.count.event_paths import with_events
 from whale.count.extras import places_of
@@ -247,7 +248,7 @@ class Applier:
     def _branches_of(self, account: str) -> Branches:
         found = self._branches.get(account)
         if found is None:
-            found = self._branches[account] = Branches(self._room)
+            found = self._branches[account] = Branches(account, self._room)
             self._room.held += ACCOUNT_BYTES
         return found
 
@@ -261,9 +262,9 @@ class Applier:
         steady: AbstractContextManager[None],
     ) -> "Going":
         """Sends the first of the messages, as many as one apply may hold."""
-        count, gatherings = self._gatherings(wholes, places, left_out, to_log, is_bounded=True)
-        lost = {account: gathering.left_out for account, gathering in gatherings.items()}
-        self._sent = self._store.send(self._batches(gatherings, now), now)
+        count, gathered = self._gathered(wholes, places, left_out, to_log, is_bounded=True)
+        lost = {account: gathering.left_out for account, gathering in gathered.accounts.items()}
+        self._sent = self._store.send(*gathered.batches(now), now)
         return Going(wholes[:count], places, left_out, to_log, now, steady, lost, self._sent)
 
     def settle(self, going: "Going") -> None:
@@ -289,10 +290,10 @@ class Applier:
                     raise Unavailable(
                         f"the store: numbers or resets changed {MOST_CHANGES} times while some hits were applied"
                     )
-                _, gatherings = self._gatherings(wholes, places, left_out, going.to_log)
-                for account, gathering in gatherings.items():
+                _, gathered = self._gathered(wholes, places, left_out, going.to_log)
+                for account, gathering in gathered.accounts.items():
                     lost[account] |= gathering.left_out
-                more = self._store.send(self._batches(gatherings, now, {shard}), now)().get(shard)
+                more = self._store.send(*gathered.batches(now, {shard}), now)().get(shard)
                 if more is None:
                     break
                 seen = more
@@ -305,40 +306,40 @@ class Applier:
         for account, messages in told.items():
             self.witness.saw(account, messages, lost[account], now)
 
-    def _gatherings(
+    def _gathered(
         self,
         wholes: Sequence[_Whole],
         places: _Places,
         left_out: _LeftOut,
         to_log: _ToLog,
         is_bounded: bool = False,
-    ) -> tuple[int, dict[str, Gathering]]:
-        """How many messages were gathered, by account. is_bounded: the first ones only, as many as fit."""
-        found: dict[str, Gathering] = {}
-        cells = size = 0
+    ) -> tuple[int, "_Gathered"]:
+        """How many messages were gathered. is_bounded: the first ones only, as many as fit."""
+        gathered = _Gathered({}, {})
+        cells = beside = 0
         most_size, periods, held_before = self._settings.apply_max_cells, len(self._settings.periods), self._room.held
         most_bytes = self._most_bytes - (self._sent.held if self._sent else 0)
         for count, whole in enumerate(wholes, 1):
             for message in whole:
-                account = message.account
-                if account not in found:
-                    found[account] = Gathering(self._settings, self._branches_of(account), self._store.resets(account))
+                gathering = gathered.accounts.get(message.account) or self._gathering_of(message.account, gathered)
                 part = message.part
                 hits_to_log = sum([len(each.hits) for each in to_log[part]]) if part in to_log else 0
-                more, grown = found[account].take(message, places[part], left_out.get(part, NONE), hits_to_log)
-                cells, size = cells + more, size + grown
+                more, grown = gathering.take(message, places[part], left_out.get(part, NONE), hits_to_log)
+                cells, beside = cells + more, beside + grown
             held = cells * periods * CELL_BYTES + self._room.held - held_before
+            size = beside + sum(together.size for together in gathered.zones.values())
             if is_bounded and (held > most_bytes or size > most_size):
-                return count, found
-        return len(wholes), found
+                return count, gathered
+        return len(wholes), gathered
 
-    def _batches(
-        self, gatherings: Mapping[str, Gathering], now: float, shards: Collection[int] | None = None
-    ) -> dict[str, Batch]:
-        return {
-            account: gathering.batch(self._store.zone(account), now, shards)
-            for account, gathering in gatherings.items()
-        }
+    def _gathering_of(self, account: str, gathered: "_Gathered") -> Gathering:
+        zone = self._store.zone(account)
+        together = gathered.zones.get(zone)
+        if together is None:
+            together = gathered.zones[zone] = Together(self._settings)
+        made = Gathering(self._branches_of(account), self._store.resets(account), zone, together)
+        gathered.accounts[account] = made
+        return made
 
     def _placed(self, wholes: Sequence[_Whole], now: float) -> tuple[int, _Places, _LeftOut]:
         """The branches of the first messages, as many as may be remembered at once, and how many messages these are.
@@ -395,6 +396,17 @@ class Applier:
             for number in taken:
                 part, position = places[account][number]
                 left_out.setdefault(part, {})[position] = Reason.DUPLICATE
+
+
+class _Gathered(NamedTuple):
+    """Some messages, as a store takes them: of each account what is its own, of each zone what accounts have together."""
+
+    accounts: dict[str, Gathering]
+    zones: dict[str, Together]
+
+    def batches(self, now: float, shards: Collection[int] | None = None) -> tuple[dict[str, Batch], Zoned]:
+        own = {account: gathering.batch(now, shards) for account, gathering in self.accounts.items()}
+        return own, {zone: together.cells(zone, now) for zone, together in self.zones.items()}
 
 
 @dataclass(frozen=True)

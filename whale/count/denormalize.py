@@ -67,10 +67,10 @@ class BranchesBelow(Protocol):
 
 
 class Branches:
-    """Branches of hits by their wire text. What it holds is kept in `room`; it is trimmed between batches only."""
+    """Branches of an account's hits by their wire text. What it holds is kept in `room`; it is trimmed between batches only."""
 
-    def __init__(self, room: Room | None = None):
-        self._room = room or Room("branches", BRANCHES_BYTES)
+    def __init__(self, account: str, room: Room | None = None):
+        self._account, self._room = account, room or Room("branches", BRANCHES_BYTES)
         self._of_hit: dict[tuple[bytes, bytes], Placed] = {}
         self.known = self._of_hit.get
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
@@ -114,7 +114,7 @@ class Branches:
         if key not in self._events:
             has = own.paths if own else ()
             paths = tuple(path for path in ((EVENT,), (EVENT, event)) if path not in has)
-            branch = self._events[key] = Branch((site,), paths) if paths else None
+            branch = self._events[key] = Branch(self._account, (site,), paths) if paths else None
             if branch:
                 self._take(branch, WIDE * (len(site) + len(event)))
         return self._events[key]
@@ -161,7 +161,7 @@ class Branches:
         if names is None:
             names = self._pks[pk] = _decode_pk(pk)
         paths = tuple(paths_of({name: _decode_dimensions(below)})[1:]) if below else ((),)
-        branch = self._single[key] = Branch(names, paths)
+        branch = self._single[key] = Branch(self._account, names, paths)
         plain = pk.isascii() and name.isascii() and below.isascii()
         self._take(branch, (1 if plain else WIDE) * (len(pk) + len(name) + len(below)))
         return branch
@@ -176,7 +176,7 @@ class Branches:
 
 def branch_below(branch: Branch, reserved: Path, bin_: str) -> Branch:
     paths = tuple((*path, *reserved, bin_) for path in branch.paths if is_narrow(path))
-    return Branch(branch.pk, paths, branch.resets)
+    return Branch(branch.account, branch.pk, paths, branch.resets)
 
 
 _pk_decoder = msgspec.json.Decoder(tuple[str, ...])

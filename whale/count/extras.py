@@ -134,7 +134,7 @@ def places_of(hits: Sequence[WireHit], branches: Branches) -> tuple[Sequence[Pla
 
     Whether one is rests on its bytes alone, so two deliveries agree.
     """
-    if isinstance(hits, Hits):
+    if type(hits) is Hits:
         found, unread = places_in(hits, branches)
         unsound = [at for at, others in hits.values("others") if not _are_sound(others)]
         return found, sorted({*unread, *unsound})

@@ -1,30 +1,30 @@
-"""Messages become a Batch: each gatherer takes every message, and then fills its fields.
+"""Messages become a Batch for each account, and cells of all accounts together. Each gatherer takes every message, and fills its fields.
 
-A further kind of stored fact is a gatherer in a file of its own and a line in GATHERERS, a field of Batch, and a contract with a part
+A further kind of stored fact is a gatherer in a file of its own and its place in Gathering, a field of Batch, and a contract with a part
 of each store that keeps it.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from hail.hit import Reason
 from hail.message import Message
-from hail.settings import Settings
 from whale.cells import Batch, Name, Reset
-from whale.count.amounts import Amounts
+from whale.count.amounts import Amounts, Together
 from whale.count.denormalize import Branches, Placed
 from whale.count.resets import Older
-from whale.count.taken import Gatherer, Taken
+from whale.count.taken import Taken
 from whale.count.tallies import Tallies
-
-GATHERERS = (Tallies, Amounts)
 
 
 class Gathering:
-    """Some messages of one account. resets: those that are heeded.  left_out: of what was taken, hits that do not count, and why."""
+    """Some messages of one account. resets: those that are heeded.  left_out: of what was taken, hits that do not count, and why.
 
-    def __init__(self, settings: Settings, branches: Branches, resets: frozenset[Reset]):
-        self._gatherers: list[Gatherer] = [gatherer(settings) for gatherer in GATHERERS]
+    together: gets its cells.
+    """
+
+    def __init__(self, branches: Branches, resets: frozenset[Reset], zone: str, together: Together):
+        self._tallies, self._amounts = Tallies(), Amounts(together)
+        self._zone = zone
         self._branches, self._resets = branches, resets
         self._newest = max((reset.at_ms for reset in resets), default=0)
         self._older: dict[tuple[Reset, ...], Older] = {}
@@ -34,7 +34,10 @@ class Gathering:
     def take(
         self, message: Message, places: Sequence[Placed], left_out: Mapping[int, Reason], to_log: int = 0
     ) -> tuple[int, int]:
-        """How many cells of one interval its hits have, before they are added up; and by how many sums, names or values this grows."""
+        """How many cells of one interval its hits have, before they are added up; and by how many sums, names or values this grows.
+
+        Those of all accounts are not among the latter.
+        """
         later = tuple(reset for reset in self._resets if message.at < reset.at_ms) if message.at < self._newest else ()
         older = self._older.setdefault(later, Older(self._branches, later)) if later else None
         if older:
@@ -44,12 +47,11 @@ class Gathering:
         if left_out:
             self.left_out[message.name] = left_out
         taken = Taken(message, places, older or self._branches, left_out, to_log)
-        cells, size = sum([gatherer.take(taken) for gatherer in self._gatherers]), self._size
-        self._size = sum([gatherer.size for gatherer in self._gatherers])
+        self._tallies.take(taken)
+        cells, size = self._amounts.take(taken), self._size
+        self._size = self._amounts.size
         return cells, self._size - size
 
-    def batch(self, zone: str, now: float, shards: Collection[int] | None = None) -> Batch:
-        found: dict[str, Any] = {}
-        for gatherer in self._gatherers:
-            found |= gatherer.fields(zone, now)
-        return Batch(**found, resets=self._resets, shards=shards)
+    def batch(self, now: float, shards: Collection[int] | None = None) -> Batch:
+        amounts = self._amounts.fields(self._zone, now)
+        return Batch(self._tallies.found, **amounts, resets=self._resets, shards=shards)

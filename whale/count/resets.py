@@ -31,7 +31,7 @@ class Older:
 
     def _without(self, branch: Branch) -> Branch | None:
         if branch not in self._cut:
-            cut = Branch(branch.pk, branch.paths, self._resets)
+            cut = Branch(branch.account, branch.pk, branch.paths, self._resets)
             kept = list(kept_targets(branch.pk, cut))
             whole = kept == list(targets(branch.pk, branch.paths))
             self._cut[branch] = branch if whole else cut if kept else None

@@ -1,7 +1,7 @@
 """One message, as gatherers take it: with the branches of its hits, and without those that do not count."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from hail.hit import Reason
 from hail.message import Message
@@ -19,19 +19,3 @@ class Taken(NamedTuple):
     branches: BranchesBelow
     left_out: Mapping[int, Reason]
     to_log: int = 0
-
-
-class Gatherer(Protocol):
-    """Gathers one kind of stored fact from some messages of an account.
-
-    size: how many sums, names or values are left of the cells that it found. Both bound a batch.
-    """
-
-    @property
-    def size(self) -> int: ...
-
-    def take(self, taken: Taken) -> int:
-        """How many cells of one interval it found, before they are added up."""
-
-    def fields(self, zone: str, now: float) -> Mapping[str, Any]:
-        """Those of a Batch that it fills."""

@@ -15,7 +15,20 @@ from numpy.typing import NDArray
 from hail.hit import Reason
 from hail.message import Mark
 from hail.settings import DISTINCT, QUANTILE, SUM, Settings
-from whale.cells import Batch, Extras, Name, Reset, Settle, Tally, Value, kept_targets, narrow_targets, stays
+from whale.cells import (
+    Batch,
+    Cells,
+    Extras,
+    Name,
+    Reset,
+    Settle,
+    Tally,
+    Value,
+    Zoned,
+    kept_targets,
+    narrow_targets,
+    stays,
+)
 from whale.dimension import Path, Pk
 from whale.errors import CallerError
 from whale.metric import bins_of, is_narrow, split_bin
@@ -307,25 +320,28 @@ class MemoryStore:
     def resets(self, account: str) -> frozenset[Reset]:
         return frozenset(self._resets.get(account, {}).values())
 
-    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
-        return _Done(self._apply(batches))
+    def send(self, batches: Mapping[str, Batch], cells: Zoned, now: float) -> Settle:
+        return _Done(self._apply(batches, cells))
 
-    def _apply(self, batches: Mapping[str, Batch]) -> dict[int, set[Mark]]:
+    def _apply(self, batches: Mapping[str, Batch], cells: Zoned) -> dict[int, set[Mark]]:
         if any(not self.resets(account) <= batch.resets for account, batch in batches.items()):
             return {0: set()}
         marks = {tally.mark for batch in batches.values() for tally in batch.tallies}
         if seen := marks & self._seen:
             return {0: seen}
         self._seen |= marks
+        for of_zone in cells.values():
+            self._add_up(of_zone)
         for account, batch in batches.items():
-            self._add_up(account, batch)
+            self._tallies.setdefault(account, []).extend(batch.tallies)
+            self._add_up(batch.table.cells)
+            self._mark(account, batch.extras)
         return {}
 
-    def _add_up(self, account: str, batch: Batch) -> None:
-        self._tallies.setdefault(account, []).extend(batch.tallies)
-        both = chain(reversed(batch.cells.items()), reversed(batch.table.cells.items()))
-        for interval, level in both:  # the widest has every path, in the order they came
+    def _add_up(self, cells: Cells) -> None:
+        for interval, level in reversed(cells.items()):  # the widest has every path, in the order they came
             for branch, start, amounts in ((b, start, a) for start, sums in level.items() for b, a in sums.items()):
+                account = branch.account
                 for pk, paths in kept_targets(self._fold_pk(account, branch.pk), branch):
                     names = self._names.setdefault((account, pk), _PkNames(self._settings))
                     for path in dict.fromkeys(names.fold(path) for path in paths):
@@ -337,7 +353,6 @@ class MemoryStore:
                             else:
                                 key = account, pk, path, interval, start, metric if bin_ else known
                                 self._add(key, amount)
-        self._mark(account, batch.extras)
 
     def _mark(self, account: str, extras: Extras) -> None:
         for interval, level in extras.names.items():

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from whale.cells import Batch, Reset, Settle
+from whale.cells import Batch, Reset, Settle, Zoned
 from whale.store.contract.zones import Zones
 
 
@@ -26,8 +26,8 @@ class Batches(Zones, Protocol):
     def resets(self, account: str) -> frozenset[Reset]:
         """The resets that this process knows of; what `send` gives says where there are others."""
 
-    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
-        """Adds what some messages add up to, by account: on each shard all or nothing, and each message once.
+    def send(self, batches: Mapping[str, Batch], cells: Zoned, now: float) -> Settle:
+        """Adds what some messages add up to, by account and together: on each shard all or nothing, and each message once.
 
         It may return before that is done: whoever calls what it gives, once, waits. The two stand on one state of the store, as
         in `steady`. All that was sent before is done, or has failed, before anything of this is. Batches of one call have the

@@ -8,7 +8,7 @@ number.
 import logging
 import secrets
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -18,7 +18,7 @@ import redis
 from hail.hit import Reason
 from hail.room import MEGABYTE, WIDE, Room
 from hail.settings import QUANTILE
-from whale.cells import Branch, Cells, Reset, Table, kept_targets, narrow_targets
+from whale.cells import Amounts, Branch, Cells, Reset, Table, kept_targets, narrow_targets
 from whale.dimension import Path, Pk
 from whale.errors import Unavailable
 from whale.metric import split_bin
@@ -44,15 +44,17 @@ LOST = {MIXED: Reason.MIXED_KINDS, FULL: Reason.TOO_MANY_METRICS}
 
 Kinded = tuple[str, str]
 """A metric that is no sum, and its kind. Below 0 its number is why it does not count: MIXED, FULL."""
+Wanted = dict[Branch, dict[str | Kinded, int]]
+"""Branches, and of each the metrics that it has."""
 
 
 class Dictionary:
     """What this process knows of one pk's numbers. broken: its key holds something else, so its cells have no place."""
 
-    __slots__ = ("blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "size", "token")
+    __slots__ = ("account", "blocks", "broken", "id", "key", "metrics", "nodes", "pk", "shard", "size", "token")
 
     def __init__(self, pk: Pk, keys: Keys):
-        self.pk = pk
+        self.pk, self.account = pk, keys.account_name
         self.shard, self.id = keys.pk(pk)
         self.key = keys.dictionary(self.shard, self.id)
         self.blocks = self.id  # how it stands in keys of blocks
@@ -78,11 +80,20 @@ class ResetLog:
 _reset_of = msgspec.json.Decoder(tuple[Pk, tuple[str, ...] | None]).decode
 
 
-class _Known:
-    """What this process knows of an account. folded: as which pk each pk counts.  held: bytes of all of it.
+class _Stamp:
+    """Plans of branches carry it, and are made anew when it is no longer good."""
 
-    stamp: plans of branches carry it, and are made anew when it changes.
-    """
+    __slots__ = ("good",)
+
+    def __init__(self, good: bool = True):
+        self.good = good
+
+
+_BAD = _Stamp(False)
+
+
+class _Known:
+    """What this process knows of an account. folded: as which pk each pk counts.  held: bytes of all of it.  stamp: of its plans."""
 
     __slots__ = ("dictionaries", "folded", "folded_bytes", "held", "logs", "stamp")
 
@@ -90,8 +101,13 @@ class _Known:
         self.dictionaries: dict[Pk, Dictionary] = {}
         self.folded: dict[Pk, Pk] = {}
         self.logs: dict[int, ResetLog] = {}
-        self.stamp = object()
+        self.stamp = _Stamp()
         self.folded_bytes = self.held = 0
+
+    def renew(self) -> None:
+        """Has the plans of its branches made anew."""
+        self.stamp.good = False
+        self.stamp = _Stamp()
 
 
 # A branch's plan is (stamp, (rows, names, narrow, slots)): where its cells go, the metrics that all of these dictionaries know, where
@@ -155,23 +171,31 @@ class Numbers:
         known.held += size
         self.room.held += size
 
-    def resolve(self, account: str, keys: Keys, cells: Cells, table: Table) -> bool:
-        """Gives every branch a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
-
-        False where a dictionary turned out to be gone: it is forgotten, ask again.
-        """
-        wanted: dict[Branch, dict[str | Kinded, int]] = {}
-        stamp = self._known(account).stamp
-        intervals = [*reversed(cells)] if self._whole is None else [self._whole]
-        needs = (item for interval in intervals for sums in cells[interval].values() for item in sums.items())
-        for branch, amounts in chain(needs, *map(table.needs, intervals if table else ())):
+    def unplanned(self, cells: Iterable[Cells], tables: Iterable[Table]) -> dict[str, Wanted]:
+        """By account, branches without a plan, or whose dictionaries may lack a metric that they need."""
+        found: dict[str, Wanted] = {}
+        for branch, amounts in chain.from_iterable((*map(self._needs, cells), *map(self._needs_of, tables))):
             plan = branch.plan
-            if plan is None or plan[0] is not stamp or not amounts.keys() <= plan[1][1]:
-                wanted.setdefault(branch, {}).update(amounts)
-        if not wanted:
-            return True
-        fresh = [branch for branch in wanted if branch.plan is None or branch.plan[0] is not stamp]
+            if plan is None or not plan[0].good or not amounts.keys() <= plan[1][1]:
+                found.setdefault(branch.account, {}).setdefault(branch, {}).update(amounts)
+        return found
+
+    def _needs(self, cells: Cells) -> Iterator[tuple[Branch, Amounts]]:
+        intervals = [*reversed(cells)] if self._whole is None else [self._whole]
+        return (item for interval in intervals for sums in cells[interval].values() for item in sums.items())
+
+    def _needs_of(self, table: Table) -> Iterator[tuple[Branch, Amounts]]:
+        intervals = [*table.levels][::-1] if self._whole is None else [self._whole]
+        return chain.from_iterable([table.needs(interval) for interval in intervals])
+
+    def plan(self, account: str, keys: Keys, wanted: Wanted) -> bool:
+        """Gives branches of an account a plan, and every dictionary the metrics it needs, asking Redis for what is not in the cache.
+
+        False where a dictionary turned out to be gone: it is forgotten, and so are other plans of the account; ask again.
+        """
         known = self._known(account)
+        stamp = known.stamp
+        fresh = [branch for branch in wanted if branch.plan is None or not branch.plan[0].good]
         if not self._fold(account, keys, dict.fromkeys(branch.pk for branch in fresh)):
             return False
         where: dict[Branch, list[tuple[Dictionary, tuple[Path, ...]]]] = {}
@@ -202,7 +226,7 @@ class Numbers:
             for dictionary in {dictionary for dictionary, _ in found if dictionary.broken}:
                 lost[dictionary.shard] = lost.get(dictionary.shard, 0) + 1
             rows, slots = self._plan(sound)
-            branch.plan = stamp if len(sound) == len(found) else None, (rows, set(), [], slots)
+            branch.plan = stamp if len(sound) == len(found) else _BAD, (rows, set(), [], slots)
         for branch, needed in wanted.items():
             assert branch.plan is not None
             branch.plan[1][1].update(needed)
@@ -245,7 +269,7 @@ class Numbers:
         self.room.held -= PAGE_BYTES * len(self.pages)
         self._page_numbers, self.pages = {}, []
         for known in self._accounts.values():
-            known.stamp = object()
+            known.renew()
 
     def narrow(self, account: str, keys: Keys, branch: Branch) -> Narrow:
         """Where a branch that has a plan has its distinct counts."""
@@ -400,7 +424,8 @@ class Numbers:
     def _forget_directory(self, known: _Known) -> None:
         directory = known.dictionaries.pop((), None)
         self._hold(known, -known.folded_bytes - (directory.size if directory else 0))
-        known.folded, known.folded_bytes, known.stamp = {}, 0, object()
+        known.folded, known.folded_bytes = {}, 0
+        known.renew()
 
     def forget(self) -> None:
         for account in [*self._accounts]:
@@ -409,6 +434,7 @@ class Numbers:
 
     def _forget_account(self, account: str) -> None:
         known = self._accounts.pop(account)
+        known.stamp.good = False
         self.room.held -= known.held
         for dictionary in known.dictionaries.values():  # plans of branches may hold on to it
             dictionary.nodes, dictionary.metrics = {}, {}

@@ -3,59 +3,84 @@
 Of cells branch by branch; of a table by numpy, which takes all branches and buckets together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
+from msgspec import Raw
 
 from hail.columns import runs
-from whale.cells import Rows, Sums, Table
+from whale.cells import Amounts, Rows, Sums, Table
 from whale.store.redis.connection import pack
 from whale.store.redis.keys import PAGE
 from whale.store.redis.marker import LOST
 from whale.store.redis.numbers import NODE, Dictionary, plan_of, slots_of
 from whale.sums import numbered, summed
 
+_Where = tuple[Dictionary, int]  # a page
+_Columns = dict[int, dict[str, int]]  # by metric, by node
+
 
 class Packed(NamedTuple):
-    """What a bucket gets on each page; and what is lost: shard, reason, cells."""
+    """What a bucket gets on each page; and what is lost: a dictionary, reason, cells."""
 
-    pages: list[tuple[tuple[Dictionary, int], msgspec.Raw]]
-    lost: list[tuple[int, str, int]]
+    pages: list[tuple[tuple[Dictionary, int], Raw]]
+    lost: list[tuple[Dictionary, str, int]]
 
 
 def pack_sums(sums: Sums) -> Packed:
-    """The sums of one bucket."""
-    pages: dict[tuple[Dictionary, int], dict[int, dict[str, int]]] = {}
+    """The sums of one bucket, of whichever accounts."""
+    alone: dict[_Where, tuple[tuple[str, ...], Amounts]] = {}  # what one branch alone has on a page
+    pages: dict[_Where, _Columns] = {}
     for branch, amounts in sums.items():
         for where, nodes in plan_of(branch):
             slots = pages.get(where)
             if slots is None:
+                first = alone.pop(where, None)
+                if first is None:
+                    alone[where] = nodes, amounts
+                    continue
                 slots = pages[where] = {}
-            known = where[0].metrics
-            for name, amount in amounts.items():
-                metric = known[name]
-                column = slots.get(metric)
-                if column is None:
-                    slots[metric] = dict.fromkeys(nodes, amount)
-                else:
-                    for node in nodes:
-                        column[node] = column.get(node, 0) + amount
+                _add(slots, where[0].metrics, *first)
+            _add(slots, where[0].metrics, nodes, amounts)
     packed = Packed([], [])
+    for where, (nodes, amounts) in alone.items():
+        known, flat = where[0].metrics, list[Any]()
+        if len(amounts) > 1 and len({known[name] for name in amounts}) < len(amounts):
+            _add(pages.setdefault(where, {}), known, nodes, amounts)
+            continue
+        for name, amount in amounts.items():
+            metric, text = known[name], str(amount)
+            if metric < 0 or where[1] < 0:
+                packed.lost.append((where[0], LOST[min(metric, where[1])], len(nodes)))
+            else:
+                flat += (metric, [word for node in nodes for word in (node, text)])
+        if flat:
+            packed.pages.append((where, Raw(pack(flat))))
     for where, slots in pages.items():
-        flat: list[Any] = []
+        flat = []
         for metric, column in slots.items():
             if metric < 0 or where[1] < 0:
-                packed.lost.append((where[0].shard, LOST[min(metric, where[1])], len(column)))
+                packed.lost.append((where[0], LOST[min(metric, where[1])], len(column)))
                 continue
             cells = [""] * (2 * len(column))
             cells[::2] = column
             cells[1::2] = map(str, column.values())
             flat += (metric, cells)
         if flat:
-            packed.pages.append((where, msgspec.Raw(pack(flat))))
+            packed.pages.append((where, Raw(pack(flat))))
     return packed
+
+
+def _add(slots: _Columns, known: Mapping[Any, int], nodes: Sequence[str], amounts: Amounts) -> None:
+    for name, amount in amounts.items():
+        metric = known[name]
+        column = slots.get(metric)
+        if column is None:
+            slots[metric] = dict.fromkeys(nodes, amount)
+        else:
+            for node in nodes:
+                column[node] = column.get(node, 0) + amount
 
 
 def pack_rows(table: Table, rows: Rows, buckets: int, pages: Sequence[tuple[Dictionary, int]]) -> list[Packed]:
@@ -88,10 +113,10 @@ def pack_rows(table: Table, rows: Rows, buckets: int, pages: Sequence[tuple[Dict
             waiting.append((bucket, where, flat))
         number = where[0].metrics[table.metrics[metric]]
         if number < 0:
-            packed[bucket].lost.append((where[0].shard, LOST[number], end - begin))
+            packed[bucket].lost.append((where[0], LOST[number], end - begin))
         else:
             flat += (number, cells[2 * begin : 2 * end])
     for bucket, where, flat in waiting:
         if flat:
-            packed[bucket].pages.append((where, msgspec.Raw(pack(flat))))
+            packed[bucket].pages.append((where, Raw(pack(flat))))
     return packed

@@ -10,7 +10,7 @@ from typing import Any
 
 from hail.message import Mark
 from hail.settings import DAY
-from whale.cells import Batch, Settle, Tally
+from whale.cells import Batch, Settle, Tally, Zoned
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
@@ -61,13 +61,13 @@ class Writer:
         self._sent: _InFlight | None = None
 
     @reachable
-    def send(self, batches: Mapping[str, Batch], now: float) -> Settle:
+    def send(self, batches: Mapping[str, Batch], cells: Zoned, now: float) -> Settle:
         for account in batches:
             self._database.begin(account)
         self._numbers.trim(now)
         tallies = list({tally.mark: tally for batch in batches.values() for tally in batch.tallies}.values())
         for _ in range(TRIES):
-            parts = [self._part(account, batch, now) for account, batch in batches.items()]
+            parts = self._parts(batches, cells, now)
             calls, again = self._calls(tallies, parts, now)
             drops = self._numbers.drops
             if self._sent:
@@ -101,17 +101,27 @@ class Writer:
                 refused[shard] = set()
         return calls, refused
 
-    def _part(self, account: str, batch: Batch, now: float) -> _Part:
-        """What an account adds. Where a dictionary turns out to be gone, its names are asked for again."""
-        keys = self._database.keys(account)
+    def _parts(self, batches: Mapping[str, Batch], cells: Zoned, now: float) -> list[_Part]:
+        """What each account adds. Where dictionaries turn out to be gone, the names of their accounts are asked for again."""
+        keys = {account: self._database.keys(account) for account in batches}
+        tables = [batch.table for batch in batches.values() if batch.table]
         for _ in range(TRIES):
-            if not self._numbers.resolve(account, keys, batch.cells, batch.table):
+            wanted = self._numbers.unplanned(cells.values(), tables)
+            planned = [self._numbers.plan(account, keys[account], of) for account, of in wanted.items()]
+            if not all(planned):
                 continue
-            pages, lost = self._pages(account, batch)
-            if batch.extras and not self._marker.mark(account, keys, batch, now, lost):
-                continue
-            return _Part(account, keys, batch, pages, lost, _homed(keys, batch))
-        raise Unavailable(f"Redis: dictionaries of {account} changed {TRIES} times while hits were made ready")
+            pages, lost = self._pages(batches, cells)
+            marked = [
+                self._marker.mark(account, keys[account], batch, now, lost[account])
+                for account, batch in batches.items()
+                if batch.extras
+            ]
+            if all(marked):
+                return [
+                    _Part(account, keys[account], batch, pages[account], lost[account], _homed(keys[account], batch))
+                    for account, batch in batches.items()
+                ]
+        raise Unavailable(f"Redis: dictionaries changed {TRIES} times while hits were made ready")
 
     def _call(
         self,
@@ -152,31 +162,35 @@ class Writer:
         lost = [word for row in part.lost.get(shard, {}).items() for word in row]
         return [homed, lost, len(pages)]
 
-    def _pages(self, account: str, batch: Batch) -> tuple[_Pages, Lost]:
-        """Cells by shard, block and page, and bucket, those of a bucket packed as apply.lua takes them; and how many are lost."""
-        zone, shards = self._database.zone(account), batch.shards
-        packed: dict[int, Packed] = {}
-        grouped: _Pages = {}
-        lost: Lost = {}
+    def _pages(self, batches: Mapping[str, Batch], cells: Zoned) -> tuple[dict[str, _Pages], dict[str, Lost]]:
+        """Of each account cells by shard, block and page, and bucket, those of a bucket as apply.lua takes them; and what is lost."""
+        shards = next((batch.shards for batch in batches.values()), None)
+        grouped: dict[str, _Pages] = {account: {} for account in batches}
+        lost: dict[str, Lost] = {account: {} for account in batches}
 
         def add(interval: Interval, block: int, offset: int, found: Packed) -> None:
-            for shard, reason, count in found.lost:
-                lose(lost, shard, reason, count)
+            for dictionary, reason, count in found.lost:
+                lose(lost[dictionary.account], dictionary.shard, reason, count)
             for (dictionary, page), slots in found.pages:
                 if shards is None or dictionary.shard in shards:
-                    of_shard = grouped.setdefault(dictionary.shard, {})
+                    of_shard = grouped[dictionary.account].setdefault(dictionary.shard, {})
                     of_shard.setdefault((dictionary, interval, block, page), []).extend((offset, slots))
 
-        for interval, level in batch.cells.items():
-            for start, sums in level.items():
-                found = packed.get(id(sums)) or packed.setdefault(id(sums), pack_sums(sums))  # levels share their sums
-                add(interval, *place(interval, start, zone), found)
-        tables: dict[int, list[Packed]] = {}
-        for interval, (starts, rows) in batch.table.levels.items():
-            if id(rows) not in tables:  # levels share their rows, too
-                tables[id(rows)] = pack_rows(batch.table, rows, len(starts), self._numbers.pages)
-            for start, found in zip(starts, tables[id(rows)], strict=True):
-                add(interval, *place(interval, start, zone), found)
+        for zone, of_zone in cells.items():
+            packed: dict[int, Packed] = {}
+            for interval, level in of_zone.items():
+                for start, sums in level.items():
+                    known = packed.get(id(sums))  # levels share their sums
+                    if known is None:
+                        known = packed[id(sums)] = pack_sums(sums)
+                    add(interval, *place(interval, start, zone), known)
+        for account, batch in batches.items():
+            zone, tables = self._database.zone(account), dict[int, list[Packed]]()
+            for interval, (starts, rows) in batch.table.levels.items():
+                if id(rows) not in tables:  # levels share their rows, too
+                    tables[id(rows)] = pack_rows(batch.table, rows, len(starts), self._numbers.pages)
+                for start, found in zip(starts, tables[id(rows)], strict=True):
+                    add(interval, *place(interval, start, zone), found)
         return grouped, lost
 
 
