@@ -109,11 +109,11 @@ def measure(redis: RedisServer, bodies: list[bytes], size: int, hits: int, known
         settings = workload.settings(redis_url=redis.url)
         applier = Applier(connect(settings), settings)
         apply_each(applier, groups(known, size))
-        wall, mine, theirs = time.perf_counter(), time.process_time(), _redis_cpu(client)
+        wall, mine, theirs = time.perf_counter(), time.process_time(), redis_cpu(client)
         apply_each(applier, groups(bodies, size))
         wall = time.perf_counter() - wall
         worker = (time.process_time() - mine) / hits * 1e6
-        return Run(hits / wall, worker, (_redis_cpu(client) - theirs) / hits * 1e6)
+        return Run(hits / wall, worker, (redis_cpu(client) - theirs) / hits * 1e6)
 
 
 def groups(bodies: Sequence[bytes], size: int) -> Iterator[list[Message]]:
@@ -149,7 +149,7 @@ def profile(redis: RedisServer, bodies: list[bytes], size: int, hits: int) -> No
             print(f"{name.removeprefix('cmdstat_'):20} {row['calls']:9} calls {row['usec'] / hits:8.2f} us/hit")
 
 
-def _redis_cpu(client: object) -> float:
+def redis_cpu(client: object) -> float:
     used = client.info("cpu")
     return float(used["used_cpu_user"] + used["used_cpu_sys"])
 

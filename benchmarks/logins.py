@@ -33,14 +33,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=TRIES)
     options = parser.parse_args()
-    took = measure(options.tries)
+    report("logins", figures(measure(options.tries)))
+
+
+def figures(took: dict[str, list[float]]) -> list[Figure]:
     medians = {name: statistics.median(times) for name, times in took.items()}
-    figures = [Figure(f"wrong login, {name}, p50", [medians[name] * 1000], "ms") for name in NAMES]
+    found = [Figure(f"wrong login, {name}, p50", [medians[name] * 1000], "ms") for name in NAMES]
     for name in ("no user", "no account"):
         apart = abs(medians[name] / medians["user"] - 1)
-        figures.append(Figure(f"{name}, beside a user", [apart], "apart", ALIKE, less=True))
-    figures.append(Figure("right login, remembered, p50", [medians["remembered"] * 1000], "ms"))
-    report("logins", figures)
+        found.append(Figure(f"{name}, beside a user", [apart], "apart", ALIKE, less=True))
+    found.append(Figure("right login, remembered, p50", [medians["remembered"] * 1000], "ms"))
+    return found
 
 
 def measure(tries: int) -> dict[str, list[float]]:
