@@ -1,5 +1,6 @@
 """Hits on the dashboard while they are counted: the first minute of an empty server, the tail, and a page without the live service."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import CUSTOMER, LOCKED, Site
 from tests.browser.visits import check_looks
@@ -157,6 +158,24 @@ def test_a_hidden_tab_asks_nothing_and_once_when_it_is_back(page: Page, ours: Fa
     expect(page.locator("#seconds .at")).to_contain_text("1 hit, ")
     expect(page.get_by_text(OPEN)).to_be_visible()
     assert [asked.count(path) for path in ("/spy", "/totals", "/live", "/live_token")] == [1, 1, 1, 1], asked
+
+
+def test_a_hit_that_comes_while_an_answer_is_on_its_way_is_told_once(page: Page, ours: Farm) -> None:
+    """The stream tells it first, and the answer has it too."""
+    count(ours.url, pk="late", id="before")
+    total = {"pk": "late", "period": "today"}
+    wait_until(lambda: requests.get(f"{ours.whale_url}/total", total, timeout=20).json() == 1, what="the hit before")
+    held = list[Route]()
+    asked = itertools.count()
+    page.route("**/totals?*", lambda route: route.continue_() if next(asked) != 1 else held.append(route))
+    page.goto(f"{ours.whale_url}/?view=live&pk=late")
+    expect(page.get_by_text(OPEN)).to_be_visible()
+    count(ours.url, pk="late", id="meanwhile")
+    expect(page.locator("#seconds .at")).to_contain_text("1 hit, ")
+    with page.expect_response("**/totals?*"):
+        held[0].continue_()
+    count(ours.url, pk="late", id="after")
+    expect(page.locator("#seconds .at")).to_contain_text("2 hits, ")
 
 
 def test_where_keys_are_set_the_page_gets_a_token(page: Page, locked: Site) -> None:
