@@ -21,7 +21,7 @@ from hail.publish import Publisher
 from hail.settings import load
 from tests.laws import law
 from tests.servers import RedisServer
-from whale.accounts import Account, Act
+from whale.accounts import RESERVED, Account, Act
 from whale.client import Whale
 from whale.store.redis import connect
 from whale.web import make_app
@@ -52,10 +52,16 @@ def hail_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     publisher.close()
 
 
+def is_of_its_own(case: Any) -> bool:
+    """Whether no other route has this address: `users` is the name of no account."""
+    user = (case.path_parameters or {}).get("user")
+    return not isinstance(user, str) or user.lower() not in RESERVED
+
+
 def check(app: Any, path: str, method: str) -> None:
     operation = schemathesis.openapi.from_wsgi("/openapi.json", app)[path][method]
 
-    @given(case=operation.as_strategy())
+    @given(case=operation.as_strategy().filter(is_of_its_own))
     @law(EXAMPLES, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     def asked(case: Any) -> None:
         case.call_and_validate(checks=CHECKS, headers={"Accept-Encoding": "identity"})  # its client unpacks nothing
