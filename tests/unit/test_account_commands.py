@@ -13,6 +13,7 @@ from hail.settings import load
 from whale.accounts import hash_of
 from whale.cli import main
 from whale.commands import entries
+from whale.errors import NotFound
 from whale.library.managing import Managing
 from whale.passwords import matches
 from whale.store.memory import MemoryStore
@@ -138,6 +139,23 @@ def test_the_secret_of_a_key_is_printed_once_and_alone(run: Run, done: Callable[
     assert done("key", "list", "default") == []
 
 
+def test_an_account_never_takes_the_name_of_one_of_its_users(
+    run: Run, done: Callable[..., Any], store: MemoryStore
+) -> None:
+    """`anna/anna` would be the owner then, and nobody could name the user: a new password for anna would be the owner's."""
+    done("account", "add", "shop")
+    for user in ("shop", "shop/anna"):
+        done("user", "add", user, given="correct horse\n")
+    before = store.users(done("account", "show", "shop")["id"])
+    refused = run("account", "change", "shop", "--name", "anna")
+    said = "hailwhale: name: shop/anna would be called as the owner: remove this user first\n"
+    assert (refused.exit_code, refused.stderr) == (2, said)
+    assert store.users(done("account", "show", "shop")["id"]) == before
+    done("user", "remove", "shop/anna", "--yes")
+    assert done("account", "change", "shop", "--name", "anna")["name"] == "anna"
+    assert [user["name"] for user in done("user", "list", "anna")] == ["anna"]
+
+
 def test_a_rotated_key_works_beside_the_new_one_for_the_overlap(done: Callable[..., Any]) -> None:
     old = done("key", "add", "default", "--scope", "read")
     new = done("key", "rotate", "default", old["id"], "--overlap", "12h")
@@ -185,6 +203,62 @@ def test_a_site_is_made_changed_and_removed(run: Run, done: Callable[..., Any]) 
     done("key", "revoke", "default", key["id"])
     assert run("site", "remove", "default", "shop", "--yes").stdout == "site shop is removed\n"
     assert done("site", "list", "default") == []
+
+
+def test_a_key_that_ended_before_its_site_was_removed_never_opens_it_again(
+    run: Run, done: Callable[..., Any], store: MemoryStore
+) -> None:
+    done("site", "add", "default", "shop")
+    managing = Managing(store, NOW - 60, os.urandom, "test")
+    key, _ = managing.add_key(managing.account("default"), "read", "shop", 30)
+    done("site", "remove", "default", "shop", "--yes")
+    for end in (["--never-expires"], ["--expires", "1d"]):
+        changed = run("key", "change", "default", key.id, *end)
+        assert (changed.exit_code, changed.stderr) == (2, "hailwhale: site: account default has no site 'shop'\n")
+    assert done("key", "show", "default", key.id)["standing"] == "expired"
+
+
+def test_no_key_opens_a_site_that_is_removed_at_the_same_moment(
+    done: Callable[..., Any], store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    managing = Managing(store, NOW, os.urandom, "test")
+    account = managing.account("default")
+
+    def first(name: str, other: Callable[[], Any]) -> None:
+        """The next change of this kind comes after the other one."""
+        meant = getattr(store, name)
+
+        def changed(*entries: Any) -> None:
+            monkeypatch.setattr(store, name, meant)
+            other()
+            meant(*entries)
+
+        monkeypatch.setattr(store, name, changed)
+
+    def remove() -> None:
+        managing.remove_site(account, managing.site(account, "shop"))
+
+    def standings() -> list[str]:
+        return [key["standing"] for key in done("key", "list", "default")]
+
+    done("site", "add", "default", "shop")
+    first("add_entry", remove)
+    with pytest.raises(NotFound, match="account default has no site 'shop'"):
+        managing.add_key(account, "read", "shop", None)
+    assert standings() == []
+
+    done("site", "add", "default", "shop")
+    before = Managing(store, NOW - 60, os.urandom, "test")
+    key, _ = before.add_key(account, "read", "shop", 30)
+    first("change_entry", remove)
+    with pytest.raises(NotFound, match="account default has no site 'shop'"):
+        managing.change_key(key, None)
+    assert standings() == ["expired"]
+
+    done("site", "add", "default", "shop")
+    first("remove_entry", lambda: managing.add_key(account, "read", "shop", None))
+    remove()
+    assert sorted(standings()) == ["expired", "revoked"]
 
 
 def test_a_visitor_of_a_site_is_erased(run: Run, done: Callable[..., Any], store: MemoryStore) -> None:

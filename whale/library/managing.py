@@ -5,6 +5,7 @@ NotFound, Conflict, Unavailable. A secret is returned once and kept nowhere; has
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -93,8 +94,11 @@ class Managing:
         raise Conflict("found no id that is free: try again", "id")
 
     def rename_account(self, name: str, new: str) -> Account:
+        """Raises Conflict where a user has the new name, since `new/new` is the owner."""
         account = self.account(name)
         changed = replace(account, name=check_name(new))
+        if any(user.name == new for user in self._store.users(account.id)):
+            raise Conflict(f"{full_name(account, new)} would be called as the owner: remove this user first", "name")
         self._change(account, changed)
         return changed
 
@@ -157,13 +161,19 @@ class Managing:
         return checked
 
     def remove_site(self, account: Account, site: Site) -> None:
-        """Raises Conflict while a key opens it, since the same name may come again."""
-        for key in self._store.keys(account.id):
-            if key.site == site.pk and key.standing(self._now) == "good":
-                raise Conflict(f"key {key.id} opens the site {shown(site.pk)}: remove the key first", "site")
+        """Raises Conflict while a key opens it, since the same name may come again. One that was made at the same moment is revoked."""
+        for key in self._opening(account, site.pk):
+            raise Conflict(f"key {key.id} opens the site {shown(site.pk)}: remove the key first", "site")
         self._store.end_log(account.id, site.pk)
         self._remove(site)
         self._store.end_log(account.id, site.pk)  # who logs may have begun another one meanwhile
+        while opening := self._opening(account, site.pk):
+            for key in opening:
+                with suppress(Conflict, NotFound):  # somebody else changed it: it is looked at again
+                    self.revoke_key(key)
+
+    def _opening(self, account: Account, pk: str) -> list[Key]:
+        return [key for key in self._store.keys(account.id) if key.site == pk and key.standing(self._now) == "good"]
 
     def _log(self, site: Site) -> None:
         if self._keeps_logs:
@@ -182,10 +192,19 @@ class Managing:
         return [key for key in self._store.keys(account.id) if key.site == site.pk]
 
     def add_key(self, account: Account, scope: str, site: str | None, lasts_s: int | None) -> tuple[Key, str]:
-        """The key and its secret. lasts_s: seconds from now; None: for ever."""
+        """The key and its secret. lasts_s: seconds from now; None: for ever.
+
+        The site is looked for before and after: either this sees that it was removed meanwhile, or `remove_site` sees the key.
+        """
         if site is not None:
             self.site(account, site)
-        return self._drawn(lambda raw: new_key(account.id, scope, site, raw, self._now, self._end(lasts_s)))
+        key, secret = self._drawn(lambda raw: new_key(account.id, scope, site, raw, self._now, self._end(lasts_s)))
+        try:
+            self._check_site_of(key)
+        except NotFound:
+            self._remove(key)  # nobody has its secret
+            raise
+        return key, secret
 
     def rotate_key(self, key: Key, overlap_s: int, lasts_s: int | None) -> tuple[Key, Key, str]:
         """The old key, which ends after the overlap; the new one, and its secret."""
@@ -199,10 +218,21 @@ class Managing:
         return old, new, secret
 
     def change_key(self, key: Key, lasts_s: int | None) -> Key:
-        """Gives it another end, or none."""
+        """Gives it another end, or none. Raises NotFound where it would open a site that was removed after the key had ended."""
         changed = replace(key, expires_s=self._end(lasts_s))
+        self._check_site_of(changed)
         self._change(key, changed)
+        try:
+            self._check_site_of(changed)  # as in `add_key`
+        except NotFound:
+            self._change(changed, key)
+            raise
         return changed
+
+    def _check_site_of(self, key: Key) -> None:
+        """Raises NotFound of a key that opens a site which is not there."""
+        if key.site is not None and key.standing(self._now) == "good":
+            self.site(self.account_with(key.account), key.site)
 
     def revoke_key(self, key: Key) -> Key:
         changed = revoked(key, self._now)
