@@ -356,6 +356,24 @@ def test_a_page_of_another_site_changes_nothing_by_a_cookie(site: Site, environ:
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
+@pytest.mark.parametrize("environ", [{"HTTP_ORIGIN": EVIL}, {"HTTP_SEC_FETCH_SITE": "cross-site"}])
+def test_a_page_of_another_site_changes_nothing_by_a_password_that_the_browser_knows(
+    site: Site, environ: dict[str, str]
+) -> None:
+    for method, rule in routes(site):
+        if (method, rule) not in READING:
+            answer = site.call(method, address_of(rule), **basic("default"), **environ)
+            assert (answer.status, answer.json["code"]) == (403, "foreign_origin"), (method, rule)
+    assert site.store.pks("default") == []
+
+
+def test_a_listed_site_and_a_program_count_by_the_password_of_a_user() -> None:
+    site = Site(ALLOWED_ORIGINS="https://shop.example")
+    for environ in ({"HTTP_ORIGIN": "https://shop.example"}, {}):
+        answer = site.call("GET", "/tracker", "pk=a", **basic("default"), **environ)
+        assert answer.status == 200, answer.text
+
+
 @pytest.mark.parametrize("name", ["default", "default/falsch", "x", "/", "default/default/x"])
 def test_a_wrong_password_of_basic_is_a_wrong_key(site: Site, name: str) -> None:
     answer = site.call("GET", "/pks", **basic(name, "falsch"))

@@ -4,8 +4,8 @@
                                                    └─ raises ──> 400 | 401 | 403 | 404 | 409 | 413 | 429 | 503, as an RFC 9457 body
 
 Which key a route asks for, which right a user needs, and which pages may send and read, stands in the table of hail/access.py; a route
-without a row there stops the start. A user comes by Basic, or by the cookie of a session. Browsers send a cookie by themselves, so it
-opens what changes something to own pages alone.
+without a row there stops the start. A user comes by Basic, or by the cookie of a session. Browsers send both by themselves, so a cookie
+opens what changes something to own pages alone, and a password to those that are listed.
 
 A key of one site and a browser key are limited: there is no Whale for them until it was found that the request is about what they open.
 So a route that forgets to say what it is about answers 403.
@@ -14,6 +14,7 @@ The methods of Door are about the request that is being answered, which Bottle k
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
@@ -202,9 +203,10 @@ class Door:
             environ[CALLER] = user
         if right.pages is access.Pages.OWN:
             self._check_own_page()
-        said = caller.foreign if self.is_page else self.access.foreign_page(right, environ)
-        if said:
-            raise Problem(403, Reason.FOREIGN_ORIGIN, said)
+        if self.is_page and caller.foreign:
+            raise Problem(403, Reason.FOREIGN_ORIGIN, caller.foreign)
+        if not self.is_page:
+            self._check_page(right)
         if caller.site is not None and not right.of_site and not self.is_page:
             raise self._not_of_site()
 
@@ -227,7 +229,10 @@ class Door:
         if self.logins is None:
             return None
         if environ.get("HTTP_AUTHORIZATION"):
-            return self.logins.by_basic(environ)
+            user = self.logins.by_basic(environ)
+            if user and right.pages is access.Pages.ANY:  # no page needs to know the password of a user
+                self._check_page(replace(right, pages=access.Pages.CHANGE))
+            return user
         user = self.logins.by_cookie(environ)
         if user and right.pages in (access.Pages.ANY, access.Pages.CHANGE):
             self._check_own_page()
@@ -245,6 +250,11 @@ class Door:
         """Whether a person asks by a browser, without a key or a password, and could log in. Raises Unavailable."""
         is_person = "text/html" in environ.get("HTTP_ACCEPT", "") and not environ.get("HTTP_AUTHORIZATION")
         return bool(is_person and self.settings.secret and self.logins and self.logins.has_users(self.account))
+
+    def _check_page(self, right: access.Right) -> None:
+        """Raises Problem 403 where the page that sent the request may not do so."""
+        if said := self.access.foreign_page(right, bottle.request.environ):
+            raise Problem(403, Reason.FOREIGN_ORIGIN, said)
 
     def _check_own_page(self) -> None:
         """Raises Problem 403 where no page of this service sent the request."""
