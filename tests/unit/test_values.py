@@ -19,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hail.hit import HitError
+from hail.message import ACCOUNT
 from hail.settings import load
 from hail.times import time_of
 from tests.contract.hits import NOW
 from tests.laws import law
+from whale.accounts import Site
 from whale.client import HailWhale
 from whale.errors import CallerError
 from whale.fasttrack import Memory
@@ -356,6 +358,11 @@ VALID: dict[str, dict[str, Any]] = {
     "range_of": {},
     "ratio_plotpoints": {"pk": "a", "numerator": "m"},
     "rank_subdimensions_ratio": {"pk": "a", "numerator": "m"},
+    "visitors": {"pk": "site"},
+    "events": {"pk": "site"},
+    "visitor": {"pk": "site", "visitor": "v"},
+    "identify": {"pk": "site", "anonymous": "v", "known": "w"},
+    "erase_visitor": {"pk": "site", "visitor": "v"},
 }
 ASKING = (
     "plotpoints", "scalar_plotpoints", "totals", "total", "today", "yesterday", "cached_plotpoints", "cached_totals",
@@ -416,6 +423,7 @@ def whale(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HailWhale]:
     made.count_now("a", {"country": "US"}, {"m": 1})
     made.define_decision("managed", options={"a": 1, "b": 2})
     made.count_now(["decided", "a"])
+    made.store.begin_log(Site(ACCOUNT, "site"), after_ms=0)
     yield made
     if made._parts.publisher is not None:
         made._parts.publisher.close()
