@@ -15,6 +15,7 @@ from whale.visitors.entries import Done, Entry, Hasher, SiteLog, entry_of, hashe
 
 SECRET = b"secret of a site"
 NOW_MS = int(time.time() * 1000)
+LATER_MS = NOW_MS + 2 * 3_600_000  # after whatever a test of this run does
 FOR_EVER_MS = 2**42
 CAPS = Caps()
 

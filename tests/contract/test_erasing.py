@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests import log_oracle
-from tests.contract.logs import CAPS, NOW_MS, entry, hash_in, logged, visit
+from tests.contract.logs import CAPS, LATER_MS, NOW_MS, entry, hash_in, logged, visit
 from tests.laws import law
 from whale.store.base import Store
 from whale.visitors.entries import DAY_MS, Done, Entry, SiteLog, entry_of
@@ -16,7 +16,6 @@ from whale.visitors.identity import JOINED, Alias, Person
 
 SITES = itertools.count()
 PUBLISHER = "ab" * 8
-LATER_MS = NOW_MS + 600_000  # after any erasure of this test
 
 
 @pytest.fixture

@@ -24,12 +24,13 @@ from whale.passwords import Cost, Passwords
 from whale.store import connect
 from whale.web import make_app
 
-NOW = 1_795_000_000.0
+NOW = float(int(time.time()))  # a log takes nothing that is older than 31 days
 ACT = Act(1, "test", "add", "", "")
 IDS = {"alpha": "aaaaaaaaaa", "omega": "zzzzzzzzzz"}
 PASSWORD = "korrekt pferd"
 PAGE = "https://{}.example"
-KEYS = {"WRITE_KEY": "w" * 16, "READ_KEY": "r" * 16, "ADMIN_KEY": "a" * 16, "SECRET": "s" * 32}
+SINCE_MS = 10**12
+SETTINGS = {"VISITOR_LOG": "1", "WRITE_KEY": "w" * 16, "READ_KEY": "r" * 16, "ADMIN_KEY": "a" * 16, "SECRET": "s" * 32}
 
 
 class Farm:
@@ -37,7 +38,7 @@ class Farm:
 
     def __init__(self, server: RedisServer):
         self.settings = load(
-            {"HAILWHALE_REDIS_URL": server.url, **{f"HAILWHALE_{name}": value for name, value in KEYS.items()}}
+            {"HAILWHALE_REDIS_URL": server.url, **{f"HAILWHALE_{name}": value for name, value in SETTINGS.items()}}
         )
         self.store, self.redis = connect(self.settings), redis.Redis.from_url(server.url)
         self.whale = Whale(self.store, self.settings, clock=lambda: NOW)
@@ -47,7 +48,9 @@ class Farm:
         for number, (name, id_) in enumerate(IDS.items()):
             self.store.add_entry(Account(id_, name, "UTC", 1), ACT)
             self.store.add_entry(User(id_, "", passwords.hash(PASSWORD), ALL, 1), ACT)
-            self.store.add_entry(Site(id_, name, open=True, origins=(PAGE.format(name),)), ACT)
+            site = Site(id_, name, open=True, origins=(PAGE.format(name),))
+            self.store.add_entry(site, ACT)
+            self.store.begin_log(site, after_ms=-SINCE_MS)
             for kind, scope, site in ((name, "admin", None), (f"page {name}", "browser", name)):
                 raw = f"{number} {kind} ".ljust(36, "x").encode()
                 key, self.secrets[kind] = new_key(id_, scope, site, raw, NOW)
@@ -141,7 +144,15 @@ class Farm:
         cookie = call(self.app, "POST", "/login", body=form, **own).headers["Set-Cookie"].partition(";")[0]
         assert call(self.app, "GET", "/total", {"pk": name, "cached": "true"}, HTTP_COOKIE=cookie).status == 200
         self._remove(do, name, note)
+        self._visit(do, name)
         return done
+
+    def _visit(self, do: Any, name: str) -> None:
+        for rule in ("/visitors", "/events"):
+            do(rule, "GET", {"pk": name, "period": "day"})
+        do("/visitor/<visitor:path>", "GET", {"pk": name}, f"/visitor/{name}-ann")
+        do("/identify", "POST", {"pk": name, "anonymous": f"{name}-phone", "known": f"{name}-ann"})
+        do("/visitor/<visitor:path>", "DELETE", {}, f"/visitor/{name}-gone", QUERY_STRING=f"pk={name}")
 
     def _remove(self, do: Any, name: str, note: str) -> None:
         """Some of what was made, but for what is to be searched."""

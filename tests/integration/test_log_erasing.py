@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hail.settings import DAY, load
-from tests.contract.logs import CAPS, FOR_EVER_MS, NOW_MS, hash_in, logged, pass_by, visit
+from tests.contract.logs import CAPS, FOR_EVER_MS, LATER_MS, NOW_MS, hash_in, logged, pass_by, visit
 from tests.servers import RedisServer
 from whale.store.redis import RedisStore, connect
 from whale.store.redis.compaction import Compaction
@@ -48,11 +48,10 @@ def fill(store: RedisStore, log: SiteLog) -> None:
         store.compact_log(log, partition)
     pass_by(store, log, 180 * DAY)
     aliases = store.aliases(log, [person(log, name).hash for name in IDS])
-    late = NOW_MS + 100_000
     for seq in range(1, 4):
         hits = [Done(name, NOW_MS, "visit") for name in (*IDS, *people[:50])]
         mark = log.account, "ab" * 8, seq
-        store.add_to_log([entry_of(log, mark, late, hits, hash_in(log), aliases if seq > 1 else None)], CAPS)
+        store.add_to_log([entry_of(log, mark, LATER_MS, hits, hash_in(log), aliases if seq > 1 else None)], CAPS)
         if seq == 2:
             for partition in range(3):
                 Compaction(store._database)._freeze([key_of(store, log, partition)], [1, f"later {seq}"])
@@ -173,7 +172,7 @@ def test_an_erased_visitor_who_was_alone_comes_again_and_expires(store: RedisSto
     store.add_to_log([visit(log, 0, "ann")], CAPS)
     store.erase_visitor(log, person(log, "ann").hash)
     hits = [Done("ann", NOW_MS, "visit")]
-    store.add_to_log([entry_of(log, (log.account, "ab" * 8, 1), NOW_MS + 100_000, hits, hash_in(log))], CAPS)
+    store.add_to_log([entry_of(log, (log.account, "ab" * 8, 1), LATER_MS, hits, hash_in(log))], CAPS)
     (bucket,) = [*store.client.scan_iter(f"{log.account}:*:f:1:*", count=5_000)]
     assert store.client.ttl(bucket) > 180 * DAY
 

@@ -255,10 +255,11 @@ def test_redis_killed_and_started_again_under_the_same_worker(farm: Farm, unique
 def test_a_worker_that_begins_without_redis_gives_its_messages_back_when_it_is_told_to_end(
     farm: Farm, unique: str
 ) -> None:
+    load = farm.load(unique)
     farm.redis.kill9()
     farm.worker.kill9()
     farm.worker.start()
-    with farm.load(unique) as load:
+    with load:
         wait_until(
             lambda: re.search("WARNING.* waiting: Redis", farm.worker.said()), what="a worker that has a message"
         )
