@@ -166,8 +166,8 @@ class Stream(Connection):
         return len(data)
 
     def _send(self, data: bytes) -> None:
+        self._book.wait(self, Wait.READER, time.monotonic())  # first, so that it can be closed while it waits for room
         self._hold(len(data))
-        self._book.wait(self, Wait.READER, time.monotonic())
         try:
             self._socket.sendall(data)
         except OSError as error:
