@@ -8,9 +8,11 @@ import weakref
 from typing import Any
 
 import gevent
+import gevent.socket
 import pytest
 
-from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Greenlets, Threads, accepted_after
+from hail.connections import Bounds, Connections, Wait
+from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Greenlets, Stream, Threads, accepted_after
 
 
 def test_each_call_gets_its_own_result() -> None:
@@ -132,3 +134,24 @@ def test_a_greenlet_that_was_killed_while_it_waited_hinders_no_other() -> None:
 def test_the_workers_leave_the_folder_of_metrics_to_be_named_by_gunicorn() -> None:
     code = "import sys, hail.server; print([name for name in sys.modules if name.startswith('prometheus')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
+
+
+# answers and the memory of all connections
+
+
+def test_an_answer_that_waits_for_room_is_closed_to_make_some() -> None:
+    """One that was closed has not ended yet, so a large answer waits; another needs the room meanwhile."""
+    book = Connections(Bounds(10, 10, 100_000, dict.fromkeys(Wait, 30.0)), lambda why: None)
+    ours, theirs = gevent.socket.socketpair()
+    with ours, theirs:
+        stream, hit = Stream(ours, None, book), Stream(gevent.socket.socket(), None, book)
+        book.work(stream)
+        book.work(hit)
+        book.going = 50_000
+        sending = gevent.spawn(stream._send, b"x" * 90_000)
+        gevent.sleep(0)
+        assert book.held == 90_000
+        book.hold(hit, 20_000)
+        assert (book.held, book.overloaded) == (20_000, False)
+        with pytest.raises(BrokenPipeError):
+            sending.get(timeout=30)
