@@ -25,9 +25,8 @@ CAME_BYTES = 200
 MOST_HEAD_BYTES = 400  # of a message: all but its hits and what was refused
 _BETWEEN = b",\n"  # two hits
 _OPENED, _CLOSED = b'"hits":[\n', b"\n]}"
-NOBODY = (
-    "0" * 16
-)  # in place of a publisher, for hits of which it does not know that they are in the books of this account
+NOBODY = "0" * 16
+"""In place of a publisher, for hits of which it does not know that they are in the books of this account."""
 ACCOUNT = "default"  # of whoever comes with a key of the settings, or with none: the one place that names it
 
 

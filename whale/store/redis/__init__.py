@@ -138,8 +138,6 @@ class RedisStore:
             accounts.key_hashed,
         )
         self.account_with = accounts.account_with
-        owners = Owners(database)
-        self.doors, self.owners = owners.doors, owners.owners
         self.users, self.user_named = accounts.users, accounts.user_named
         self.sites, self.keys = accounts.sites, accounts.keys
         self.add_entry, self.change_entry, self.remove_entry = (
@@ -148,6 +146,8 @@ class RedisStore:
             accounts.remove_entry,
         )
         self.free_accounts = accounts.free_accounts
+        owners = Owners(database)
+        self.doors, self.owners = owners.doors, owners.owners
         directory = Directory(database, accounts.default)
         self.directory_state, self.directory = directory.directory_state, directory.directory
         self.directory_since = directory.directory_since
