@@ -143,7 +143,7 @@ class Informed:
         self._begin()
         self._copy: BinaryIO | None = None  # as it was read; while it is open, no other file has its number
         self._offset = self._whole_bytes = 0
-        self._is_damaged = False
+        self._is_damaged = self._is_gone = False
         self._answered_at: float | None = None
         self._failed = ""
         with self._lock:
@@ -267,6 +267,10 @@ class Informed:
             record = self._whale.ask(self.directory.state)
             if record is not None:
                 self._take(record)
+            elif self._is_gone:
+                self._is_gone = False
+                with suppress(OSError):
+                    self._write_all()
         except Away as error:
             self._tell(error.cause, str(error))
         except NotTaken as error:
@@ -319,7 +323,8 @@ class Informed:
                 self._copy.seek(self._offset)
                 self._take_records(self._copy.read())
         except OSError:
-            self._hold(None)  # whoever asks next writes it
+            self._is_gone = self._is_gone or self._copy is not None  # whoever asks next writes it
+            self._hold(None)
             return
         if self.is_known:
             self._answered_at = max(found.st_mtime, self._answered_at or 0.0)

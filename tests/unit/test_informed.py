@@ -152,6 +152,16 @@ def test_the_copy_is_for_its_user_alone(node: Node) -> None:
     assert {path.name: path.stat().st_mode & 0o777 for path in node.copy.parent.iterdir()} == {COPY: 0o600, TURN: 0o600}
 
 
+def test_a_copy_that_was_deleted_is_there_again_once_whale_answers(node: Node, whale: Asked) -> None:
+    _, secret = whale.key()
+    hail = node.process()
+    node.later(hail)
+    node.copy.unlink()
+    node.later(hail)
+    node.settings = node.settings.replace(whale_url="http://127.0.0.1:1")
+    assert node.process().key_of(secret)
+
+
 def test_a_directory_of_another_word_is_taken_whole(node: Node, whale: Asked) -> None:
     """As after an older copy of Redis was put back, whose versions are behind."""
     hail, other = node.process(), node.process()
