@@ -1,6 +1,7 @@
 """Which ids are one visitor's, in every store: from when on, for how long, and in whatever order it is said."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,18 @@ def test_a_visitor_has_a_number_of_aliases_at_most(store: Store, log: SiteLog) -
         assert join(store, log, f"device {device}", "anna") == JOINED
     assert join(store, log, "one more", "anna") == OTHER_KNOWN
     assert names_behind(store, log, "one more", "device 50", "anna") == {"device 50": "device 0", "anna": "device 0"}
+
+
+def test_aliases_are_found_among_many_ids(store: Store, log: SiteLog) -> None:
+    whole, ids = replace(log, partitions=1), [f"visitor {number}" for number in range(4_500)]
+    expected = {ids[number]: f"phone {number}" for number in (0, 999, 1_000, 2_001, 4_499)}
+    for known, anonymous in expected.items():
+        assert join(store, whole, anonymous, known) == JOINED
+    for _ in range(2):
+        aliases = store.aliases(whole, [person(whole, name).hash for name in ids])
+        behind = {name: aliases.get(person(whole, name).hash) for name in ids}
+        assert {name: spans[-1].id.decode() for name, spans in behind.items() if spans} == expected
+        pass_by(store, whole, 179 * DAY)
 
 
 def test_an_id_may_hold_any_bytes_and_none_where_none_is_kept(store: Store, log: SiteLog) -> None:

@@ -43,7 +43,8 @@ def test_a_hit_says_something_that_has_a_visitor_and_an_event_and_counts() -> No
     expected = {"shop": [Done("ann", AT, "buy"), Done("bob", AT - 5000, "visit")], "blog": [Done("ann", AT, "read")]}
     lines = message(*HITS)
     for each in (lines, *in_columns([lines])):
-        assert said_by(each, {5: Reason.DUPLICATE}) == expected
+        found = said_by(each, {5: Reason.DUPLICATE})
+        assert {site: done.rows for site, done in found.items()} == expected
 
 
 def test_hits_that_cannot_be_read_say_nothing() -> None:
@@ -68,7 +69,7 @@ def test_of_a_log_that_has_ended_since_each_hit_is_left_out_for_its_reason() -> 
     again = begun(ended(open_since(0), AT + 1), SITE, 1, 30, AT + 9, "cafe", "cd" * 16)
     (each,) = to_log(found, said_by(found, ()), {"shop": again})
     made = entry(found, each, {})
-    assert (made.log.generation, made.records) == ("", ())
+    assert (made.log.generation, made.records) == ("", [])
     assert [(visitor.hits, visitor.dropped) for visitor in made.visitors] == [
         (0, {"reset": 1}),
         (0, {"reset": 1}),

@@ -6,19 +6,22 @@ and every delivery of it finds the same hits.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from itertools import compress, repeat
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
 from hail.columns import Hits
 from hail.hit import Reason
 from hail.message import Message, WireHit
-from whale.visitors.entries import Done, Entry, Hasher, SiteLog, Visitor, entry_of
+from whale.visitors.deeds import Columns, Deeds, entry_in_columns
+from whale.visitors.entries import Done, Hasher, SiteLog
 from whale.visitors.identity import Alias
 from whale.visitors.record import Generation, LogRecord, hasher_of
 
 _first = msgspec.json.Decoder(tuple[str, ...]).decode
+_NONE = np.zeros(0, np.int64)
 
 
 class ToLog(NamedTuple):
@@ -26,7 +29,7 @@ class ToLog(NamedTuple):
 
     log: SiteLog
     generation: Generation
-    hits: Sequence[Done]
+    hits: Deeds
     hash_of: Hasher
 
 
@@ -54,24 +57,52 @@ def events_of(hits: Sequence[WireHit]) -> Iterator[Event]:
                 yield Event(position, _first_of(bytes(hit.pk)), hit.event)
 
 
-def said_by(message: Message, left_out: Collection[int]) -> dict[str, list[Done]]:
+def said_by(message: Message, left_out: Collection[int]) -> dict[str, Deeds]:
     """By first-level pk what visitors did, of hits that count. left_out: positions of the others."""
+    if isinstance(message.hits, Hits):
+        return _in_columns(message.hits, left_out)
     found: dict[str, list[Done]] = {}
-    for position, pk, done in _all_said(message.hits):
-        if position not in left_out:
-            found.setdefault(pk, []).append(done)
+    for position, pk, event in events_of(message.hits):
+        hit = message.hits[position]
+        if hit.visitor and position not in left_out:
+            found.setdefault(pk, []).append(Done(hit.visitor, hit.at_ms, event))
+    return {pk: Deeds.of(done) for pk, done in found.items()}
+
+
+def _in_columns(hits: Hits, left_out: Collection[int]) -> dict[str, Deeds]:
+    """As `said_by`, without an object for each hit."""
+    section = hits.section
+    positions, visitors = section.fields.get("visitor", (_NONE, ()))
+    places = positions.tolist()
+
+    def beside(field: str, otherwise: Any = None) -> list[Any]:
+        """What hits with a visitor carry; nothing where no hit carries it."""
+        found = dict(hits.values(field))
+        return list(map(found.get, places, repeat(otherwise))) if found else []
+
+    events, properties = beside("event", "") or [""] * len(places), beside("properties")
+    counts = np.array([*map(bool, events)], bool)
+    if properties:
+        counts |= np.array([*map(bool, properties)], bool)
+    counts &= np.array([*map(bool, visitors)], bool)
+    if left_out:
+        counts &= ~np.isin(positions, [*left_out])
+    subs, are_daily = np.array(beside("sub", 0), np.int64), np.array([*map(bool, beside("basis"))], bool)
+    pks = section.pk[positions]
+    firsts = {pk: _first_of(section.pks[pk].encode()) for pk in np.unique(pks[counts]).tolist()}
+    found: dict[str, Deeds] = {}
+    for first in dict.fromkeys(firsts.values()):
+        mine = counts & np.isin(pks, [pk for pk, name in firsts.items() if name == first])
+        some = mine.tolist()
+        found[first] = Deeds(
+            [*compress(visitors, some)],
+            section.at[positions[mine]],
+            [*compress(events, some)],
+            [*compress(properties, some)],
+            subs[mine] if len(subs) else subs,
+            are_daily[mine] if len(are_daily) else are_daily,
+        )
     return found
-
-
-def _all_said(hits: Sequence[WireHit]) -> Iterator[tuple[int, str, Done]]:
-    visitors = dict(hits.values("visitor")) if isinstance(hits, Hits) else {}
-    for position, pk, event in events_of(hits):
-        if isinstance(hits, Hits):
-            visitor, at_ms = visitors.get(position), int(hits.section.at[position])
-        else:
-            visitor, at_ms = hits[position].visitor, hits[position].at_ms
-        if visitor:
-            yield position, pk, Done(visitor, at_ms, event)
 
 
 def _first_of(pk: bytes) -> str:
@@ -88,7 +119,7 @@ def sites_at(message: Message, records: Mapping[str, LogRecord]) -> frozenset[st
     return frozenset(site for site, record in records.items() if record.generation(message.at))
 
 
-def to_log(message: Message, said: Mapping[str, Sequence[Done]], records: Mapping[str, LogRecord]) -> list[ToLog]:
+def to_log(message: Message, said: Mapping[str, Deeds], records: Mapping[str, LogRecord]) -> list[ToLog]:
     """records: of sites of the message's account."""
     found = []
     for site, hits in said.items():
@@ -100,14 +131,8 @@ def to_log(message: Message, said: Mapping[str, Sequence[Done]], records: Mappin
     return found
 
 
-def entry(message: Message, each: ToLog, aliases: Mapping[bytes, Sequence[Alias]]) -> Entry:
+def entry(message: Message, each: ToLog, aliases: Mapping[bytes, Sequence[Alias]]) -> Columns:
     """What a message adds to the log of a site. aliases: of its visitors. Nothing, but why, where that log has ended meanwhile."""
     kept_s = None if message.lasting else message.kept_s
-    found = entry_of(each.log, message.mark, message.at, each.hits, each.hash_of, aliases, kept_s)
-    if each.generation.until_ms is None:
-        return found
-    return replace(found, visitors=[_reset(visitor) for visitor in found.visitors], records=())
-
-
-def _reset(visitor: Visitor) -> Visitor:
-    return visitor._replace(id=b"", hits=0, dropped={Reason.RESET: visitor.hits + sum(visitor.dropped.values())})
+    found = entry_in_columns(each.log, message.mark, message.at, each.hits, each.hash_of, aliases, kept_s)
+    return found if each.generation.until_ms is None else found.all_dropped(Reason.RESET)

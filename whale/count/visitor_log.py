@@ -84,8 +84,7 @@ class VisitorLog:
         asked: dict[SiteLog, set[bytes]] = {}
         for message in messages:
             for each in found.get(message.part, ()):
-                hash_of = each.hash_of
-                asked.setdefault(each.log, set()).update(hash_of(hit.visitor) for hit in each.hits)
+                asked.setdefault(each.log, set()).update(map(each.hash_of, each.hits.people[0]))
         if not asked:
             return
         aliases = self._store.aliases_of(asked)

@@ -26,6 +26,7 @@ from whale.store.contract.events import (
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, VISITOR_BYTES
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
+from whale.visitors.deeds import Columns
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 from whale.visitors.record import LogRecord, begun, ended, restarted, without
@@ -57,7 +58,7 @@ class MemoryEvents:
         self._seen: set[Mark] = set()
         self._tallies: dict[tuple[str, str], Counter[str]] = {}  # by account and publisher
 
-    def add_to_log(self, entries: Sequence[Entry], caps: Caps) -> dict[tuple[SiteLog, int], int]:
+    def add_to_log(self, entries: Sequence[Entry | Columns], caps: Caps) -> dict[tuple[SiteLog, int], int]:
         with self._lock:
             now, new = self._clock(), {entry.mark for entry in entries} - self._seen
             for entry in entries:
@@ -73,7 +74,7 @@ class MemoryEvents:
             self._records = {place: each for place, each in self._records.items() if place[0] != account}
             self._tallies = {key: tally for key, tally in self._tallies.items() if key[0] != account}
 
-    def _log(self, entry: Entry, caps: Caps, now: float) -> None:
+    def _log(self, entry: Entry | Columns, caps: Caps, now: float) -> None:
         log = entry.log
         tally = self._tallies.setdefault((log.account, entry.mark[1]), Counter())
         day = day_of(int(now), self._zone(log.account))

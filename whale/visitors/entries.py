@@ -9,7 +9,7 @@ A tick is 1/49 ms. Two hits of a visitor in one message never have the same: the
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -124,14 +124,14 @@ def hasher(secret: bytes, account: str, site: str) -> Hasher:
 
 
 def _with_length(text: str) -> bytes:
-    raw = _raw(text)
+    raw = raw_id(text)
     return len(raw).to_bytes(4, "big") + raw
 
 
-def ticks_of(hits: Iterable[tuple[bytes, int]]) -> list[int]:
+def ticks_of(hits: Iterable[tuple[Hashable, int]]) -> list[int]:
     """Of hits of one message (whose, earliest tick), in their order there: each later than the one before of the same visitor."""
     given = list(hits)
-    found, last = [0] * len(given), dict[bytes, int]()
+    found, last = [0] * len(given), dict[Hashable, int]()
     for place in sorted(range(len(given)), key=lambda place: given[place][1]):
         whose, tick = given[place]
         found[place] = last[whose] = max(tick, last.get(whose, -1) + 1)
@@ -162,7 +162,7 @@ def entry_of(
     people: dict[tuple[bytes, bool], _Person] = {}
     records: list[Record] = []
     for hash_, tick, hit in zip(hashes, ticks, said, strict=True):
-        person = people.setdefault((hash_, hit.is_daily), _Person(len(people), ids.get(hash_, _raw(hit.visitor))))
+        person = people.setdefault((hash_, hit.is_daily), _Person(len(people), ids.get(hash_, raw_id(hit.visitor))))
         if hit.at_ms < oldest_ms:
             person.too_old += 1
         else:
@@ -190,7 +190,7 @@ class _Person:
     too_old: int = 0
 
 
-def _raw(text: str) -> bytes:
+def raw_id(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from whale.visitors.deeds import Columns
 from whale.visitors.entries import Entry, SiteLog
 
 VISITORS_FULL = "visitors_full"
@@ -66,7 +67,7 @@ class Events(Protocol):
     logged, and who comes again gets another. Two ids with one hash are one visitor.
     """
 
-    def add_to_log(self, entries: Sequence[Entry], caps: Caps) -> dict[tuple[SiteLog, int], int]:
+    def add_to_log(self, entries: Sequence[Entry | Columns], caps: Caps) -> dict[tuple[SiteLog, int], int]:
         """Adds what some messages say; on each shard all of a message or nothing, and each message once.
 
         All entries of a message come in one call, and once in it. Where it raises Unavailable nothing is known: log the same

@@ -4,17 +4,34 @@
 --          one whom aliases stand for: "=" and the hashes of these
 --
 -- KEYS[1]  W   ARGV[1]  what   ARGV[2]  s of a period (0: for ever)   ARGV[3], ...:
---          any   whether there are rows at all; find  hashes (8 bytes each): the rows of these, "" where there is none
+--          find  hashes (8 bytes each): the rows of these, "" where there is none; spans  many hashes as one string: those who are aliases
 --          name  hash, hash of an alias (16), the most: notes it as one of theirs; undo  the same: takes that back
 --          join  hash of an alias (8), who it stands for, ms from now until that holds: makes it one
--- Returns  find: rows; any: 0 or more. Else 1, also where it was so; 0, with nothing written: it is an alias itself, has too many, or is somebody already
--- Cost     a HGET a hash; two where it was not met in this period.
+-- Returns  find: rows; spans: place of the hash, row, ... Else 1, also where it was so; 0, with nothing written: it is an alias itself, has too many, or is somebody already
+-- Cost     a HGET a hash; two where it was not met in this period. Of spans a HMGET of SOME hashes, two where some are not met in this period.
+local SOME = 1000
 local W, what, length = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local g, ends = present(W, '', length)
 local expires = ends > 0 and ends + length or nil
 local names = W .. ':a:' .. g
 
-if what == 'any' then return call('EXISTS', names, W .. ':a:' .. g - 1) end
+if what == 'spans' then
+  local older, found = call('EXISTS', W .. ':a:' .. g - 1) == 1, {}
+  if not older and call('EXISTS', names) == 0 then return found end
+  for first = 1, #ARGV[3], 8 * SOME do
+    local hashes = {}
+    for at = first, math.min(first + 8 * SOME, #ARGV[3]) - 1, 8 do hashes[#hashes + 1] = ARGV[3]:sub(at, at + 7) end
+    local rows = call('HMGET', names, unpack(hashes))
+    for i = 1, #hashes do
+      local row = rows[i] or older and keep_aliases(W, hashes[i], g, expires)
+      if row and row:sub(1, 1) ~= '=' then
+        found[#found + 1] = (first - 1) / 8 + i - 1
+        found[#found + 1] = row
+      end
+    end
+  end
+  return found
+end
 if what == 'find' then
   local rows = {}
   for i = 3, #ARGV do rows[i - 2] = keep_aliases(W, ARGV[i], g, expires) or '' end

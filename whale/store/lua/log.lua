@@ -68,9 +68,15 @@ local function number(names, field, counter, most, other)
   return count, field
 end
 
-local function code_of(names, kind, name, value)
+-- known: properties that this call has met, and their numbers and fields.
+local function code_of(names, known, kind, name, value)
   if kind == 'e' then return (number(names, 'e' .. name, 'ne', caps[2], 'e' .. OTHER)) end
-  local property, field = number(names, kind .. name, 'n' .. kind, caps[3], kind .. OTHER)
+  local met = known[kind .. name]
+  if not met then
+    met = {number(names, kind .. name, 'n' .. kind, caps[3], kind .. OTHER)}
+    known[kind .. name] = met
+  end
+  local property, field = met[1], met[2]
   if field == kind .. OTHER then value = OTHER end
   local above = OF_PROPERTY + (kind == 'q' and OF_EVENT or 0) + property * VALUES
   local of = kind .. property .. ','
@@ -192,14 +198,14 @@ local function write(W, part, records, rows)
     at = at + 14 + size
   end
 
-  local codes, out, counts, k = {}, {}, {}, 0
+  local codes, known, out, counts, k = {}, {}, {}, {}, 0
   for j = 1, #records, 10 do
     local row, name = u('<I2I2', records, j)
     local who, tally = numbers[row + 1], tallies[row + 1]
     if who then
       local code = codes[name]
       if not code then
-        code = pack('<I4', code_of(W .. ':c', spoken[3 * name + 1], spoken[3 * name + 2], spoken[3 * name + 3]))
+        code = pack('<I4', code_of(W .. ':c', known, spoken[3 * name + 1], spoken[3 * name + 2], spoken[3 * name + 3]))
         codes[name] = code
       end
       out[k + 1] = who; out[k + 2] = sub(records, j + 4, j + 9); out[k + 3] = code

@@ -6,12 +6,15 @@ A message is logged on each shard by one call, which also sets its bit there. So
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 
+import numpy as np
+
 from hail.message import Mark
 from whale.period import day_of, midnight
 from whale.store.contract.events import Caps
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.log_calls import HASH, NO_DAY, Day, ShardCall, groups
+from whale.visitors.deeds import Columns
 from whale.visitors.entries import Entry, SiteLog
 
 RECORD_BYTES, CHUNK = 14, 960
@@ -27,9 +30,9 @@ class Events:
         self._days: dict[str, Day] = {}
 
     @reachable
-    def add_to_log(self, entries: Sequence[Entry], caps: Caps) -> dict[tuple[SiteLog, int], int]:
+    def add_to_log(self, entries: Sequence[Entry | Columns], caps: Caps) -> dict[tuple[SiteLog, int], int]:
         waiting: dict[tuple[SiteLog, int], int] = {}
-        for group in groups(entries):
+        for group in groups([Columns.of(entry) if isinstance(entry, Entry) else entry for entry in entries]):
             left: dict[int, set[Mark]] = {}
             while calls := self._calls(group, left):
                 waiting |= self._send(calls, left, caps)
@@ -41,23 +44,20 @@ class Events:
                     self._database.await_replicas(keys, shard)
         return {partition: size for partition, size in waiting.items() if size}
 
-    def _calls(self, entries: Sequence[Entry], done: dict[int, set[Mark]]) -> list[ShardCall]:
+    def _calls(self, entries: Sequence[Columns], done: dict[int, set[Mark]]) -> list[ShardCall]:
         """A call for each shard that lacks some of these. done: what each shard has."""
         calls: dict[int, ShardCall] = {}
         for entry in entries:
-            keys = self._database.keys(entry.log.account)
-            places = [
-                keys.log(entry.log.site, entry.log.generation, partition) for partition in range(entry.log.partitions)
-            ]
-            of_shard: dict[int, list[tuple[int, int, str]]] = {}
-            for place, visitor in enumerate(entry.visitors):
-                partition = entry.log.partition_of(visitor.hash)
-                shard, key = places[partition]
-                of_shard.setdefault(shard, []).append((place, partition, key))
-            for shard, visitors in of_shard.items():
+            log, keys = entry.log, self._database.keys(entry.log.account)
+            partition = np.fromiter(map(log.partition_of, entry.hashes), np.int64, len(entry.hashes))
+            here: dict[int, dict[int, str]] = {}
+            for number in np.unique(partition).tolist():
+                shard, key = keys.log(log.site, log.generation, number)
+                here.setdefault(shard, {})[number] = key
+            for shard, partitions in here.items():
                 if entry.mark not in done.get(shard, ()):
                     call = calls.setdefault(shard, ShardCall(shard, self._database.settings.spool_max_age_s))
-                    call.add(entry, keys, visitors)
+                    call.add(entry, keys, partition, partitions)
         return list(calls.values())
 
     def _send(

@@ -33,17 +33,13 @@ class Identities:
 
     @reachable
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
-        places = {(log, log.partition_of(hash_)) for log, hashes in asked.items() for hash_ in hashes}
-        calls = [([self._key(log, partition)], ["any", log.period_s or 0]) for log, partition in places]
-        some = {place for place, count in zip(places, self._script.many(calls), strict=True) if count}
         found: dict[SiteLog, dict[bytes, Sequence[Alias]]] = {log: {} for log in asked}
-        if some:
-            left = {
-                log: [hash_ for hash_ in hashes if (log, log.partition_of(hash_)) in some]
-                for log, hashes in asked.items()
-            }
-            for log, standings in self._standings_of(left).items():
-                found[log] = {hash_: each.spans for hash_, each in standings.items() if each.spans}
+        calls, parts = [], _parts(asked)
+        for log, partition, some in parts:
+            names = b"".join([hash_[:HASH] for hash_ in some])
+            calls.append(([self._key(log, partition)], ["spans", log.period_s or 0, names]))
+        for (log, _, some), answer in zip(parts, self._script.many(calls), strict=True):
+            found[log].update((some[place], _spans(row)) for place, row in zip(answer[::2], answer[1::2], strict=True))
         return found
 
     @reachable
@@ -93,21 +89,13 @@ class Identities:
 
     def _standings_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Standing]]:
         """Of each id; all partitions are asked at once."""
-        mine: dict[tuple[SiteLog, int], list[bytes]] = {}
-        for log, hashes in asked.items():
-            for hash_ in dict.fromkeys(hashes):
-                mine.setdefault((log, log.partition_of(hash_)), []).append(hash_)
-        parts = [
-            (place, some[first : first + MOST_FOUND])
-            for place, some in mine.items()
-            for first in range(0, len(some), MOST_FOUND)
-        ]
+        parts = _parts(asked)
         calls = [
             ([self._key(log, partition)], ["find", log.period_s or 0, *(hash_[:HASH] for hash_ in some)])
-            for (log, partition), some in parts
+            for log, partition, some in parts
         ]
         found: dict[SiteLog, dict[bytes, Standing]] = {log: {} for log in asked}
-        for ((log, _), some), rows in zip(parts, self._script.many(calls), strict=True):
+        for (log, _, some), rows in zip(parts, self._script.many(calls), strict=True):
             found[log].update((hash_, _standing(row)) for hash_, row in zip(some, rows, strict=True))
         return found
 
@@ -119,13 +107,33 @@ class Identities:
         return self._database.keys(log.account).log(log.site, log.generation, partition)[1]
 
 
+def _parts(asked: Mapping[SiteLog, Collection[bytes]]) -> list[tuple[SiteLog, int, list[bytes]]]:
+    """Some hashes of a partition each, as many as one call takes."""
+    mine: dict[tuple[SiteLog, int], list[bytes]] = {}
+    for log, hashes in asked.items():
+        if log.partitions == 1 and hashes:
+            mine[log, 0] = list(dict.fromkeys(hashes))
+        else:
+            for hash_ in dict.fromkeys(hashes):
+                mine.setdefault((log, log.partition_of(hash_)), []).append(hash_)
+    return [
+        (*place, some[first : first + MOST_FOUND])
+        for place, some in mine.items()
+        for first in range(0, len(some), MOST_FOUND)
+    ]
+
+
 def _standing(row: bytes) -> Standing:
     if row[:1] == b"=":
         return Standing(aliases=frozenset(row[at : at + HASH_BYTES] for at in range(1, len(row), HASH_BYTES)))
+    return Standing(_spans(row))
+
+
+def _spans(row: bytes) -> tuple[Alias, ...]:
     spans, at = list[Alias](), 0
     while found := _SPAN.match(row, at):
         since_ms, until_ms, size = map(int, found.groups())
         at = found.end() + size
         who = row[found.end() : at]
         spans.append(Alias(who[:HASH_BYTES], who[HASH_BYTES:], since_ms, until_ms or None))
-    return Standing(tuple(spans))
+    return tuple(spans)

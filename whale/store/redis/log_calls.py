@@ -1,9 +1,12 @@
 """What messages add to visitor logs, as calls of log.lua: a call a shard, with all that they add there."""
 
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hail.message import Mark
 from hail.settings import DAY
@@ -11,13 +14,16 @@ from whale.store.contract.events import LATEST_S, Caps
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack
 from whale.store.redis.keys import Keys
-from whale.visitors.entries import DAY_TICKS, MOST_PLACES, Entry, Name, SiteLog
+from whale.sums import Ints, numbered
+from whale.visitors.deeds import Columns
+from whale.visitors.entries import DAY_TICKS, HASH_BYTES, MOST_PLACES, SiteLog
 
 MOST_HITS = 2_000
 TALLY_TTL_S = 7 * DAY
 HASH = 8
 """Bytes of a visitor's hash that stand in keys."""
-_ROW, _RECORD = struct.Struct("<HHBB"), struct.Struct("<HHHI")
+_ROW = np.dtype([("hash", "u1", HASH), ("message", "<u2"), ("hits", "<u2"), ("daily", "u1"), ("size", "u1")])
+_RECORD = np.dtype([("row", "<u2"), ("name", "<u2"), ("day", "<u2"), ("tick", "<u4")])
 
 
 class Day(NamedTuple):
@@ -31,16 +37,16 @@ class Day(NamedTuple):
 NO_DAY = Day(0, 0, 0)
 
 
-def groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+def groups(entries: Sequence[Columns]) -> Iterator[list[Columns]]:
     """Entries that may go together, each message whole: a call of a store holds no longer than it must."""
-    messages: dict[Mark, list[Entry]] = {}
+    messages: dict[Mark, list[Columns]] = {}
     for entry in entries:
         messages.setdefault(entry.mark, []).append(entry)
-    group: list[Entry] = []
+    group: list[Columns] = []
     hits = records = 0
     for some in messages.values():
-        more_hits = sum(visitor.hits for entry in some for visitor in entry.visitors)
-        more_records = sum(len(entry.records) for entry in some)
+        more_hits = sum(int(entry.hits.sum()) for entry in some)
+        more_records = sum(len(entry.who) for entry in some)
         if group and (hits + more_hits > MOST_HITS or records + more_records > MOST_PLACES):
             yield group
             group, hits, records = [], 0, 0
@@ -55,9 +61,45 @@ class _Partition:
     log: SiteLog
     number: int
     has_daily: bool = False
+    count: int = 0
     rows: list[bytes] = field(default_factory=list)
     records: list[bytes] = field(default_factory=list)
-    names: dict[Name, int] = field(default_factory=dict)
+    names: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def add(self, entry: Columns, message: int, here: NDArray[np.bool_]) -> None:
+        """here: of each visitor, whether they are in this partition."""
+        places = np.flatnonzero(here & (entry.hits > 0))
+        count = len(places)
+        if max(self.count + count, int(entry.hits.max())) > MOST_PLACES:
+            raise ValueError(f"a message of more than {MOST_PLACES} visitors or hits")
+        row_of = np.full(len(here), -1)
+        row_of[places] = np.arange(self.count, self.count + count)
+        self._add_rows(entry, message, places)
+        rows = row_of[entry.who]
+        mine = rows >= 0
+        found, name = numbered(entry.what[mine], len(entry.names))
+        number = self.names.setdefault
+        names = [number(entry.names[each], len(self.names)) for each in found.tolist()]
+        records = np.empty(len(name), _RECORD)
+        records["row"], records["name"] = rows[mine], np.array(names, np.uint16)[name]
+        records["day"], records["tick"] = np.divmod(entry.ticks[mine], DAY_TICKS)
+        self.records.append(records.tobytes())
+        self.count += count
+
+    def _add_rows(self, entry: Columns, message: int, places: Ints) -> None:
+        chosen, count = places.tolist(), len(places)
+        hashes, ids = ([of[place] for place in chosen] for of in (entry.hashes, entry.ids))
+        rows = np.empty(count, _ROW)
+        rows["hash"] = np.frombuffer(b"".join(hashes), np.uint8).reshape(count, HASH_BYTES)[:, :HASH]
+        rows["message"], rows["hits"], rows["daily"] = message, entry.hits[places], entry.are_daily[places]
+        rows["size"] = np.fromiter(map(len, ids), np.uint8, count)
+        self.has_daily |= bool(rows["daily"].any())
+        heads = rows.tobytes()
+        if any(ids):
+            starts = range(0, len(heads), _ROW.itemsize)
+            pieces = [(heads[at : at + _ROW.itemsize], id_) for at, id_ in zip(starts, ids, strict=True)]
+            heads = b"".join(chain.from_iterable(pieces))
+        self.rows.append(heads)
 
 
 class _Message(NamedTuple):
@@ -78,27 +120,19 @@ class ShardCall:
         self._tallies: dict[str, int] = {}
         self._partitions: dict[str, _Partition] = {}
 
-    def add(self, entry: Entry, keys: Keys, visitors: Iterable[tuple[int, int, str]]) -> None:
-        """visitors: place in the entry, partition and its key, of those on this shard."""
+    def add(self, entry: Columns, keys: Keys, partition: Ints, here: Mapping[int, str]) -> None:
+        """partition: of each visitor.  here: the partitions on this shard that have some, and their keys."""
         message = self._message(entry, keys)
-        rows: dict[int, tuple[_Partition, int]] = {}
-        for place, number, key in visitors:
-            visitor = entry.visitors[place]
-            for reason, hits in visitor.dropped.items():
-                self._messages[message].reasons.extend((reason, hits))
-            if visitor.hits:
-                partition = self._partitions.setdefault(key, _Partition(entry.log, number))
-                partition.has_daily |= visitor.is_daily
-                rows[place] = partition, len(partition.rows)
-                said = _ROW.pack(message, visitor.hits, visitor.is_daily, len(visitor.id))
-                partition.rows.append(visitor.hash[:HASH] + said + visitor.id)
-        for record in entry.records:
-            if record.visitor in rows:
-                partition, row = rows[record.visitor]
-                name = partition.names.setdefault(record.what, len(partition.names))
-                partition.records.append(_RECORD.pack(row, name, *divmod(record.tick, DAY_TICKS)))
+        on_shard = np.isin(partition, [*here])
+        for reason, hits in entry.dropped.items():
+            if lost := int(hits[on_shard].sum()):
+                self._messages[message].reasons.extend((reason, lost))
+        for number, key in here.items():
+            mine = partition == number
+            if (entry.hits[mine] > 0).any():
+                self._partitions.setdefault(key, _Partition(entry.log, number)).add(entry, message, mine)
 
-    def _message(self, entry: Entry, keys: Keys) -> int:
+    def _message(self, entry: Columns, keys: Keys) -> int:
         """Its place; one that adds to several sites of an account has one, one of several accounts has one for each."""
         name = keys.log_tally(self.shard, entry.mark[1])
         tally = self._tallies.setdefault(name, len(self._tallies) + 1)
@@ -123,7 +157,7 @@ class ShardCall:
         strings: list[bytes] = []
         for partition in self._partitions.values():
             day = days[partition.log.account] if partition.has_daily else NO_DAY
-            parts.append([partition.log.period_s or 0, [word for name in partition.names for word in name], *day])
+            parts.append([partition.log.period_s or 0, [*chain.from_iterable(partition.names)], *day])
             strings += (b"".join(partition.records), b"".join(partition.rows))
         bounds = [caps.visitors, caps.events, caps.properties, caps.values]
         head = [self._messages, len(self._tallies), TALLY_TTL_S, bounds, word, LATEST_S, parts]
