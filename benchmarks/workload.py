@@ -98,14 +98,14 @@ def messages(
     return packed(in_force, size, islice(hits(of or count, ids, kinds), count))
 
 
-def packed(in_force: Settings, size: int, given: Iterable[dict[str, Any]]) -> list[bytes]:
-    """Messages of so many hits each, from the spool of a Hail that was sent them in batches of that size."""
+def packed(in_force: Settings, size: int, given: Iterable[dict[str, Any]], now: float = NOW) -> list[bytes]:
+    """Messages of so many hits each, from the spool of a Hail that was sent them in batches of that size. now: by its clock."""
     with TemporaryDirectory(prefix="hailwhale-benchmark-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         large = dict.fromkeys(("max_body_bytes", "message_max_bytes", "message_max_cells"), 10**9)
         large |= dict.fromkeys(("max_batch_hits", "message_max_hits", "waiting_max_hits"), size)
         own = in_force.replace(data_dir=folder, broker_url="", **large)
-        publisher = Publisher(own, lambda: NOW)
-        hail, waiting = make_app(own, publisher, lambda: NOW), iter(given)
+        publisher = Publisher(own, lambda: now)
+        hail, waiting = make_app(own, publisher, lambda: now), iter(given)
         while batch := list(islice(waiting, size)):
             body = json.dumps(batch).encode()
             answer = call(hail, "POST", "/batch", body=body, CONTENT_TYPE="application/json")
