@@ -152,6 +152,7 @@ RIGHTS = (
     Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION, of_site=True),
     Right("/visitors", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/events", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/properties", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/visitor/<visitor:path>", GET, READ, Pages.READ, VISITORS, of_site=True),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),

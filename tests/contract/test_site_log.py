@@ -1,16 +1,21 @@
 """Questions about the visitors of a site: the same as the oracle says, in every store, in any partitions and whatever was packed."""
 
 import itertools
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hail.settings import DAY, Settings
 from tests import log_oracle
+from tests.contract.logs import CAPS, entry
 from tests.contract.test_visitor_log import World
 from tests.laws import law
+from whale.answer.one_visitor import export, shown_visitor
 from whale.answer.site_log import Log, generations
 from whale.errors import NotFound
 from whale.period import Range
@@ -69,7 +74,7 @@ def test_answers_are_those_of_the_oracle(
     }
     for visitor in {record[0] for record in records}:
         mine = sorted((record[1], record[3]) for record in records if record[0] == visitor)
-        history = log.history(visitor, 100, 0, "UTC")
+        history = shown_visitor(log, visitor, 100, 0, "UTC")
         assert [each["event"] for each in history["events"]] == [event for _, event in reversed(mine)]
         assert (history["visitor"], history["more"]) == (visitor, 0)
 
@@ -80,6 +85,85 @@ def _of(records: list[log_oracle.Record], start: int, end: int) -> tuple[int, in
     return len(came), len(came - {record[0] for record in records if record[1] < start * 49_000})
 
 
+saying = st.fixed_dictionaries(
+    {
+        "visitor": st.sampled_from(["ann", "bob", "cy"]),
+        "event": st.sampled_from(["", "visit", "buy"]),
+        "properties": st.dictionaries(st.sampled_from(["plan", "price"]), st.sampled_from(["1", '"x"', "[2]"])),
+        "back": st.integers(0, 6 * 24).map(lambda hours: hours * 3_600_000),
+    }
+)
+
+
+@law(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(some=st.lists(st.lists(saying, max_size=7), min_size=1, max_size=4), data=st.data())
+def test_properties_are_those_of_the_oracle(
+    store: Store, settings: Settings, unique: str, some: list[list[dict[str, Any]]], data: st.DataObject
+) -> None:
+    world = World(store, settings.replace(site_partitions=3), f"{unique}-{next(ACCOUNTS)}")
+    log = Log.of(store, world.account, "shop")
+    said = [
+        {"name": seq, "at": world.now_ms, "hits": [{**hit, "at": world.now_ms - hit["back"]} for hit in of]}
+        for seq, of in enumerate(some)
+    ]
+    for message in said:
+        store.add_to_log(
+            [entry(replace(log.log, listed=frozenset(["price"])), message, world.publisher, log.hash_of)], CAPS
+        )
+        if data.draw(st.booleans()):
+            store.compact_log(log.log, data.draw(st.integers(0, 2)))
+    records = log_oracle.log(said, 400 * DAY * 1000, ["price"])
+    people = {
+        (of, name): {record[0] for record in records if record[2:4] == (kind, name)}
+        for kind, of in (("p", "visitor"), ("q", "event"))
+        for name in ("plan", "price")
+    }
+    listed = log.properties("", 0, "UTC")["properties"]
+    assert {(row["of"], row["property"]): row["visitors"] for row in listed} == {
+        said: len(who) for said, who in people.items() if who
+    }
+    for name in {name for (of, name), who in people.items() if of == "visitor" and who}:
+        last = {visitor: log_oracle.timeline(records, visitor, name)[-1][1] for visitor in people["visitor", name]}
+        counts = Counter(last.values())
+        found = log.property(name, "", "last", 100, "", 0, "UTC")
+        assert {msgspec.json.encode(row["value"]).decode(): row["visitors"] for row in found["rows"]} == counts
+        assert (found["of"], found["visitors"], found["values"]) == ("visitor", len(last), len(counts))
+        for event in ("visit", "buy"):
+            both = {record[0] for record in records if record[2:4] == ("e", event)} & last.keys()
+            assert sum(row["visitors"] for row in found["events"] if row["event"] == event) == len(both)
+    for visitor in {record[0] for record in records}:
+        mine = sorted(record[1:] for record in records if record[0] == visitor)
+        whole = export(log, visitor, 0, "UTC")
+        assert (whole.head["visitor"], whole.head["ids"]) == (visitor, [visitor])
+        assert [
+            (
+                row["event"],
+                {name: msgspec.json.encode(value).decode() for name, value in row.get("properties", {}).items()},
+            )
+            for row in whole.events
+        ] == [(name, {r[2]: r[3] for r in mine if r[:2] == (tick, "q")}) for tick, kind, name, _ in mine if kind == "e"]
+        assert [(row["property"], msgspec.json.encode(row["value"]).decode()) for row in whole.properties] == [
+            (name, value) for _, kind, name, value in mine if kind == "p"
+        ]
+
+
+def test_an_export_has_what_came_under_all_ids(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings, unique)
+    log = Log.of(store, unique, "shop")
+    world.apply(world.message([{"pk": "shop", "visitor": "anna", "event": "before"}]))
+    world.apply(world.message([{"pk": "shop", "visitor": "phone", "event": "visit"}]))
+    assert store.identify(log.log, log.person("phone"), log.person("anna")) == "joined"
+    later = world.now_ms + 3 * HOLDS_AFTER_MS
+    world.apply(world.message([{"pk": "shop", "visitor": "anna", "event": "after"}], at_ms=later))
+    for visitor in ("phone", "anna"):
+        whole = export(log, visitor, 0, "UTC")
+        assert (whole.head["visitor"], sorted(whole.head["ids"])) == ("phone", ["anna", "phone"])
+        assert sorted(row["event"] for row in whole.events) == ["after", "before", "visit"]
+        assert [row["event"] for row in shown_visitor(log, visitor, 9, 0, "UTC")["events"]] == ["after", "visit"]
+    with pytest.raises(NotFound):
+        export(log, "nobody", 0, "UTC")
+
+
 def test_a_visitor_is_found_and_erased_by_any_of_their_ids(store: Store, settings: Settings, unique: str) -> None:
     world = World(store, settings, unique)
     log = Log.of(store, unique, "shop")
@@ -88,13 +172,13 @@ def test_a_visitor_is_found_and_erased_by_any_of_their_ids(store: Store, setting
     world.apply(world.message([{"pk": "shop", "visitor": "phone", "event": "visit"}]))
     world.apply(world.message([{"pk": "shop", "visitor": "anna", "event": "buy"}], at_ms=later))
     for visitor in ("phone", "anna"):
-        found = log.history(visitor, 1, 0, "UTC")
+        found = shown_visitor(log, visitor, 1, 0, "UTC")
         assert (found["visitor"], found["more"], found["events"][0]["event"]) == ("phone", 1, "buy")
     erased = store.erase_visitor(log.log, log.person("anna").hash)
     assert log.named(erased, ["phone", "anna", "bob"]) == {"phone", "anna"}
     for visitor in ("phone", "anna", "bob"):
         with pytest.raises(NotFound):
-            log.history(visitor, 1, 0, "UTC")
+            shown_visitor(log, visitor, 1, 0, "UTC")
 
 
 def test_a_log_that_was_reset_begins_anew(store: Store, settings: Settings, unique: str) -> None:

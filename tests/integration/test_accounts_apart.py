@@ -150,6 +150,7 @@ class Farm:
     def _visit(self, do: Any, name: str) -> None:
         for rule in ("/visitors", "/events"):
             do(rule, "GET", {"pk": name, "period": "day"})
+        do("/properties", "GET", {"pk": name})
         do("/visitor/<visitor:path>", "GET", {"pk": name}, f"/visitor/{name}-ann")
         do("/identify", "POST", {"pk": name, "anonymous": f"{name}-phone", "known": f"{name}-ann"})
         do("/visitor/<visitor:path>", "DELETE", {}, f"/visitor/{name}-gone", QUERY_STRING=f"pk={name}")

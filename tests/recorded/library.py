@@ -71,6 +71,8 @@ BASE: dict[str, dict[str, Any]] = {
     "erase_visitor": {"pk": "shop", "visitor": "v1"},
     "events": {"pk": "shop", "period": "today"},
     "identify": {"pk": "shop", "anonymous": "v1", "known": "anna"},
+    "export_visitor": {"pk": "shop", "visitor": "v1"},
+    "properties": {"pk": "shop"},
     "visitor": {"pk": "shop", "visitor": "v1"},
     "visitors": {"pk": "shop", "period": "today"},
     "weighted_reasons": {"pk_base": "banner", "decision_name": "colour", "options": ["a", "b", "c"]},

@@ -270,6 +270,7 @@ NEEDS = {
     "PUT /metrics_of": "admin.write",
     "/visitors": "visitors.read",
     "/events": "visitors.read",
+    "/properties": "visitors.read",
     "GET /visitor/<visitor:path>": "visitors.read",
     "DELETE /visitor/<visitor:path>": "visitors.write",
     "/identify": "visitors.write",

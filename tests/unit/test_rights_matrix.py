@@ -75,6 +75,8 @@ OF_WHALE = {
     "POST /visitors": SITE_READ,
     "GET /events": SITE_READ,
     "POST /events": SITE_READ,
+    "GET /properties": SITE_READ,
+    "POST /properties": SITE_READ,
     "GET /visitor/<visitor:path>": SITE_READ,
     "DELETE /visitor/<visitor:path>": SITE_ADMIN,
     "POST /identify": SITE_WRITE,

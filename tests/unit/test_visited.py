@@ -43,8 +43,8 @@ def test_a_visitor_counts_once_and_is_new_in_the_first_bucket_alone() -> None:
 def test_events_add_up_over_partitions_and_properties_are_none() -> None:
     parts = [logged(visit=[(1, 5), (1, 6)], buy=[(1, 7)]), logged(visit=[(1, 9)]), logged()]
     assert happened(parts) == [Happened("visit", 3, 2, 9_000), Happened("buy", 1, 1, 7_000)]
-    assert history(parts[0], 1) == [(5_000, "visit"), (6_000, "visit"), (7_000, "buy")]
-    assert history(parts[0], 2) == []
+    assert history(parts[0]) == [(5_000 * 49, "visit"), (6_000 * 49, "visit"), (7_000 * 49, "buy")]
+    assert history(parts[2]) == []
 
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 59)), max_size=12)

@@ -1,18 +1,22 @@
 """Visitors of sites over HTTP and in the library: who came, what happened, what one did; ids are joined, and a visitor is erased."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from hail.hit import HitError
 from hail.settings import DAY
+from tests.contract.logs import CAPS
 from tests.servers import wait_until
 from tests.unit.test_whale_web import Door
 from tests.wsgi import Answer
 from whale.accounts import Act, Site
+from whale.answer.site_log import Log
 from whale.errors import CallerError, NotFound
 from whale.store.contract.identities import HOLDS_AFTER_MS
+from whale.visitors.entries import Done, entry_of
 
 ADMIN, WRITE, READ = "a" * 16, "w" * 16, "r" * 16
 KEYS = {"write_key": WRITE, "read_key": READ, "admin_key": ADMIN}
@@ -98,6 +102,97 @@ def test_a_visitor_has_a_history(door: Door) -> None:
     assert door.whale.visitor("shop", ODD, 2) == found
 
 
+def said(door: Door, seq: int, *hits: tuple[str, str, dict[str, str]]) -> None:
+    """A message that brings properties: of each hit the visitor, the event and JSON by name. `price` is listed."""
+    log = Log.of(door.store, "default", "shop")
+    now_ms = int(door.now * 1000)
+    done = [Done(visitor, now_ms + place, event, properties) for place, (visitor, event, properties) in enumerate(hits)]
+    listed = replace(log.log, listed=frozenset(["price"]))
+    door.store.add_to_log([entry_of(listed, ("default", "ab" * 8, seq), now_ms, done, log.hash_of)], CAPS)
+
+
+def test_properties_are_listed_and_their_values_counted(door: Door) -> None:
+    some = (
+        ("ann", "", {"plan": '"free"'}),
+        ("ann", "buy", {"plan": '"=pro"', "price": "5"}),
+        ("bob", "visit", {"plan": '{"a":1}'}),
+    )
+    said(door, 0, *some)
+    found = door.get("/properties", pk="shop").json
+    assert found["properties"] == [
+        {"property": "plan", "of": "visitor", "visitors": 2, "values": 3},
+        {"property": "price", "of": "event", "visitors": 1, "values": 1},
+    ]
+    assert (found["since"][:10], found["is_incomplete"]) == ("2015-03-09", False)
+    assert door.whale.properties("shop") == found
+    one = door.get("/properties", pk="shop", property="plan").json
+    assert one["rows"] == [{"value": "=pro", "visitors": 1}, {"value": {"a": 1}, "visitors": 1}]
+    assert one["events"] == [{"event": "buy", "visitors": 1}, {"event": "visit", "visitors": 1}]
+    assert (one["property"], one["of"], one["visitors"], one["values"]) == ("plan", "visitor", 2, 2)
+    assert door.whale.properties("shop", "plan") == one
+    few = door.get("/properties", pk="shop", property="plan", when="any", limit="1").json["rows"]
+    assert few == [{"value": "=pro", "visitors": 1}, {"value": "__other__", "visitors": 2}]
+    first = door.get("/properties", pk="shop", property="plan", when="first", event="buy").json["rows"]
+    assert first == [{"value": "free", "visitors": 1}]
+    assert door.get("/properties", pk="shop", event="visit").json["properties"] == [
+        {"property": "plan", "of": "visitor", "visitors": 1, "values": 1}
+    ]
+    assert door.get("/properties", pk="shop", property="price").json["of"] == "event"
+    assert door.get("/properties", pk="shop", format="csv").body == (
+        b"property,of,visitors,values\r\nplan,visitor,2,3\r\nprice,event,1,1\r\n"
+    )
+    table = door.get("/properties", pk="shop", property="plan", format="csv").body
+    assert table == b'value,visitors\r\n\'=pro,1\r\n"{""a"":1}",1\r\n'
+    for field, wrong in (("property", "none"), ("event", "none")):
+        assert (door.get("/properties", **{"pk": "shop", field: wrong}).status) == 404
+    for field, more in (
+        ("when", {"when": "any"}),
+        ("limit", {"limit": "5"}),
+        ("of", {"of": "event"}),
+        ("when", {"property": "plan", "when": "never"}),
+        ("of", {"property": "plan", "of": "nobody"}),
+        ("limit", {"property": "plan", "limit": "0"}),
+        ("event", {"event": "e" * 10_000}),
+    ):
+        wrong = door.get("/properties", **{"pk": "shop", **more})
+        assert (wrong.status, wrong.json["field"]) == (400, field)
+    assert door.get("/properties", pk="shop", property="price", of="visitor").status == 404
+    for more in ({"of": "nobody"}, {"when": "never"}):
+        with pytest.raises(CallerError):
+            door.whale.properties("shop", "plan", **more)
+
+
+def test_a_visitor_has_properties_and_is_exported(door: Door) -> None:
+    said(
+        door, 0, ("ann", "", {"plan": '"free"'}), ("ann", "buy", {"plan": '"pro"', "price": "[5]"}), ("bob", "buy", {})
+    )
+    found = door.get("/visitor/ann", pk="shop").json
+    assert found["properties"] == [{"property": "plan", "value": "pro", "since": "2015-06-17T14:35:20.001+00:00"}]
+    assert found["events"] == [{"at": "2015-06-17T14:35:20.001+00:00", "event": "buy", "properties": {"price": [5]}}]
+    count(door, "ann", "visit")
+    wait_until(lambda: len(door.get("/spy").json) == 1, what="the spy")
+    answer = door.get("/visitor/ann", pk="shop", export="true")
+    whole = answer.json
+    assert {name: whole[name] for name in ("site", "visitor", "ids", "is_incomplete")} == {
+        "site": "shop",
+        "visitor": "ann",
+        "ids": ["ann"],
+        "is_incomplete": False,
+    }
+    assert [row["event"] for row in whole["events"]] == ["visit", "buy"]
+    assert [(row["property"], row["value"]) for row in whole["properties"]] == [("plan", "free"), ("plan", "pro")]
+    assert [hit["event"] for hit in whole["last_hits"]] == ["visit"]
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert door.whale.export_visitor("shop", "ann") == whole
+    assert door.get("/visitor/nobody", pk="shop", export="true").status == 404
+
+
+def test_an_export_of_many_events_is_whole(door: Door) -> None:
+    said(door, 0, *(("ann", f"e{number % 7}", {"plan": str(number)}) for number in range(2_001)))
+    whole = door.get("/visitor/ann", pk="shop", export="true").json
+    assert (len(whole["events"]), [row["value"] for row in whole["properties"]]) == (2_001, [*range(2_001)])
+
+
 def identify(door: Door, fields: Any, **headers: str) -> Answer:
     kind = {"CONTENT_TYPE": "application/json"}
     return door.call("POST", "/identify", json.dumps(fields).encode(), headers={**kind, **headers})
@@ -156,7 +251,7 @@ def test_each_route_asks_for_its_key() -> None:
     ids = {"pk": "shop", "anonymous": "phone", "known": "anna"}
     assert [identify(door, ids, **bearer[key]).status for key in (READ, WRITE)] == [401, 200]
     assert [erase(door, "ann", **bearer[key]).status for key in (READ, WRITE, ADMIN)] == [401, 401, 200]
-    for path in ("/visitors", "/events", "/visitor/phone"):
+    for path in ("/visitors", "/events", "/properties", "/visitor/phone"):
         found = [door.call("GET", path, query="pk=shop", headers=bearer[key]).status for key in (WRITE, READ)]
         assert found[0] == 401
         assert found[1] in (200, 404)

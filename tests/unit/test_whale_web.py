@@ -920,6 +920,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/notes/{id}",
             "/visitors",
             "/events",
+            "/properties",
             "/visitor/{visitor}",
             "/identify",
             "/health.json",

@@ -6,24 +6,43 @@ An id may be one of several of the same visitor: whoever asks by any of them is 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
+
+import msgspec
 
 from hail.times import EPOCH
-from whale.answer.visited import Partition, happened, history, visits
+from whale.answer.properties import FOLDED, properties, values
+from whale.answer.visited import Partition, happened, visits
 from whale.errors import NotFound
 from whale.period import Range, tz
-from whale.store.contract.events import Events, Logged
+from whale.store.contract.events import Events, Logged, Said
 from whale.store.contract.identities import Identities
 from whale.store.contract.site_logs import SiteLogs
-from whale.visitors.entries import DAY_MS, SiteLog
+from whale.visitors.entries import DAY_MS, EVENT, EVENT_PROPERTY, OTHER, PROPERTY, Hasher, SiteLog
 from whale.visitors.identity import Person
 from whale.visitors.record import Generation, hasher_of
 
 FOR_EVER_MS = 2**42
+KINDS = {"visitor": PROPERTY, "event": EVENT_PROPERTY}
+"""Whose a property is."""
+_OF = {kind: of for of, kind in KINDS.items()}
 
 
 class LogReading(Events, Identities, SiteLogs, Protocol):
     """What is asked of a store."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """events, properties: names; None for all."""
+
+    events: Collection[str] | None = None
+    properties: Collection[str] | None = None
+
+    def __contains__(self, said: object) -> bool:
+        kind, name = cast(Said, said)
+        names = self.events if kind == EVENT else self.properties
+        return names is None or name in names
 
 
 @dataclass(frozen=True)
@@ -72,44 +91,73 @@ class Log:
         ]
         return {"events": rows, **self._about(asked, now, partitions)}
 
+    @property
+    def hash_of(self) -> Hasher:
+        """Of ids of visitors."""
+        return hasher_of(self.log.account, self.log.site, self.generation)
+
     def person(self, visitor: str) -> Person:
-        return Person(hasher_of(self.log.account, self.log.site, self.generation)(visitor), visitor.encode())
+        return Person(self.hash_of(visitor), visitor.encode())
 
     def named(self, hashes: Collection[bytes], ids: Iterable[str]) -> set[str]:
         """Those of some ids that have these hashes."""
-        hash_of = hasher_of(self.log.account, self.log.site, self.generation)
+        hash_of = self.hash_of
         return {id_ for id_ in ids if hash_of(id_) in hashes}
 
-    def history(self, visitor: str, limit: int, now: float, zone: str) -> dict[str, Any]:
-        """The last events of a visitor, the newest first; raises NotFound of one who is not known."""
-        hash_ = self.person(visitor).hash
-        spans = self.store.aliases(self.log, [hash_]).get(hash_, ())
-        found = next((alias.hash for alias in reversed(spans) if alias.until_ms is None), hash_)
-        partition = self.log.partition_of(found)
-        number = self.store.number_in_log(self.log, found)
-        if number is None:
-            raise NotFound(f"no visitor {ascii(visitor)[:60]} is known", "visitor")
-        logged = self._read(partition, 0, FOR_EVER_MS)
-        done = history(logged, number)
-        id_ = self.store.ids_in_log(self.log, partition, [number]).get(number)
-        last = [{"at": shown(ms, zone), "event": event} for ms, event in reversed(done[-limit:])]
+    def properties(self, event: str, now: float, zone: str) -> dict[str, Any]:
+        """All of them; or those of an event, or of who had it. Raises NotFound of an event that is not there."""
+        partitions = self._partitions(_Asked([event] if event else []))
+        if event and not any((EVENT, event) in each.columns for each in partitions):
+            raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
+        rows = [
+            {"property": each.name, "of": _OF[each.kind], "visitors": each.visitors, "values": each.values}
+            for each in properties(partitions, event)
+        ]
+        return {"properties": rows, **self._kept(now, zone, partitions)}
+
+    def property(self, name: str, of: str, when: str, limit: int, event: str, now: float, zone: str) -> dict[str, Any]:
+        """The values of a property. of: of KINDS, or "" for that of visitors, where there is one; raises NotFound."""
+        partitions = self._partitions(_Asked(None, [name]))
+        kinds = [KINDS[of]] if of else list(KINDS.values())
+        kind = next((kind for kind in kinds if any((kind, name) in each.columns for each in partitions)), None)
+        if kind is None:
+            raise NotFound(f"no property {ascii(name)[:60]} was logged", "property")
+        if event and not any((EVENT, event) in each.columns for each in partitions):
+            raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
+        found = values(partitions, (kind, name), when, limit, event)
+        rows = [{"value": value_of(text), "visitors": count} for text, count in found.rows]
+        if found.other:
+            rows.append({"value": OTHER, "visitors": found.other})
         return {
-            "visitor": id_.decode("utf-8", "replace") if id_ else visitor,
-            "since": shown(self.since_ms(now), zone),
-            "is_incomplete": logged.is_incomplete,
-            "events": last,
-            "more": len(done) - len(last),
+            "property": name,
+            "of": _OF[kind],
+            "visitors": found.visitors,
+            "values": found.values,
+            "rows": rows,
+            "events": [{"event": each, "visitors": count} for each, count in found.events],
+            **self._kept(now, zone, partitions),
         }
 
-    def _during(self, partition: int, asked: Range) -> Logged:
-        return self._read(partition, asked.start * 1000, asked.end * 1000)
+    def _partitions(self, said: _Asked) -> list[Logged]:
+        return [
+            self.store.read_log(self.log, partition, 0, FOR_EVER_MS, said) for partition in range(self.log.partitions)
+        ]
 
-    def _read(self, partition: int, start_ms: int, end_ms: int) -> Logged:
-        return self.store.read_log(self.log, partition, start_ms, end_ms)
+    def _during(self, partition: int, asked: Range) -> Logged:
+        return self.store.read_log(self.log, partition, asked.start * 1000, asked.end * 1000, _Asked(None, ()))
 
     def _about(self, asked: Range, now: float, partitions: list[Logged]) -> dict[str, Any]:
+        return self._kept(now, asked.zone, partitions)
+
+    def _kept(self, now: float, zone: str, partitions: list[Logged]) -> dict[str, Any]:
+        """From when on a log is whole, and whether all of it could be read."""
         is_incomplete = any(each.is_incomplete for each in partitions)
-        return {"since": shown(self.since_ms(now), asked.zone), "is_incomplete": is_incomplete}
+        return {"since": shown(self.since_ms(now), zone), "is_incomplete": is_incomplete}
+
+
+def value_of(text: str) -> Any:
+    """The value of a property: from its JSON, or OTHER of those past a cap."""
+    return OTHER if text in FOLDED else msgspec.json.decode(text)
 
 
 def _said(each: Any) -> dict[str, int]:

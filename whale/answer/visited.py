@@ -77,14 +77,13 @@ def happened(partitions: Iterable[Logged]) -> list[Happened]:
     return sorted(found.values(), key=lambda each: (-each.times, each.event))
 
 
-def history(logged: Logged, number: int) -> list[tuple[int, str]]:
-    """What a visitor of a partition did: ms and event, in order."""
+def history(logged: Logged) -> list[tuple[int, str]]:
+    """What the visitors of a partition did: tick and event, in order."""
     found: list[tuple[int, str]] = []
     for (kind, name), column in logged.columns.items():
         if kind == EVENT:
-            first, last = np.searchsorted(column.visitors, [number, number + 1]).tolist()
-            found += ((tick, name) for tick in column.ticks[first:last].tolist())
-    return [(tick // TICKS_A_MS, name) for tick, name in sorted(found)]
+            found += ((tick, name) for tick in column.ticks.tolist())
+    return sorted(found)
 
 
 def _events(logged: Logged) -> Iterable[Column]:

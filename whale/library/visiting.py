@@ -4,15 +4,18 @@ from typing import Any
 
 from hail.hit import Reason, name_of
 from whale.answer.asking import Period
-from whale.answer.site_log import Log
-from whale.dimension import pk_asked
+from whale.answer.one_visitor import shown_visitor
+from whale.answer.properties import ANY, FIRST, LAST
+from whale.answer.site_log import KINDS, Log
 from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.erasing import erase
+from whale.library.exporting import exported, now_in, site_asked
 from whale.library.noting import Noting
 
-MOST_EVENTS = 10_000
-"""Of one visitor, in one answer."""
+MOST_EVENTS = MOST_VALUES = 10_000
+"""Of one visitor, and of one property, in one answer."""
+FEW_VALUES = 100
 
 
 class Visiting(Noting):
@@ -40,14 +43,59 @@ class Visiting(Noting):
     def visitor(
         self, pk: Any, visitor: Any, limit: int = 100, *, tz: str | None = None, tzoffset: Any = None
     ) -> dict[str, Any]:
-        """{"visitor", "events": [{"at", "event"}, ...], "more", "since", "is_incomplete"}: the last events of a visitor of a site, the
-        newest first. Raises NotFound of one who is not known.
+        """{"visitor", "events": [{"at", "event"}, ...], "more", "properties": [{"property", "value", "since"}, ...], "since",
+        "is_incomplete"}: the last events of a visitor of a site, the newest first, and the last value of each of their properties. Raises
+        NotFound of one who is not known.
         """
-        if not 1 <= limit <= MOST_EVENTS:
-            raise CallerError(f"expected 1 to {MOST_EVENTS}, got {limit}", "limit")
-        asking = self.asking.now()
-        zone = asking.range_of("today", tz, tzoffset).zone
-        return self._log(pk).history(self._visitor(visitor), limit, asking.clock(), zone)
+        _within(limit, MOST_EVENTS)
+        return shown_visitor(self._log(pk), self._visitor(visitor), limit, *now_in(self, tz, tzoffset))
+
+    @on_default
+    def export_visitor(self, pk: Any, visitor: Any, *, tz: str | None = None, tzoffset: Any = None) -> dict[str, Any]:
+        """{"site", "visitor", "ids", "since", "is_incomplete", "last_hits", "events", "properties"}: all that is kept of a visitor of a
+        site, the oldest first, also under further ids of theirs. Raises NotFound of one who is not known.
+        """
+        found = exported(self, pk, visitor, tz, tzoffset)
+        return {**found.head, "events": list(found.events), "properties": list(found.properties)}
+
+    @on_default
+    def properties(
+        self,
+        pk: Any,
+        property: Any = None,
+        event: Any = None,
+        *,
+        of: str = "",
+        when: str | None = None,
+        limit: int | None = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
+        """{"properties": [{"property", "of", "visitors", "values"}, ...], "since", "is_incomplete"}: the properties of visitors of a site
+        and of their events. event: only those of this event, and of visitors who had it.
+
+        With a property, its values: {"property", "of", "visitors", "values", "rows": [{"value", "visitors"}, ...],
+        "events": [{"event", "visitors"}, ...], "since", "is_incomplete"}. of: `visitor` or `event`; default: the visitors' where they
+        have it.  when: the `last` value of each visitor (the default), the `first`, or `any` that they had.  limit: of rows, 100 by
+        default; the others are in `__other__`.
+        Raises NotFound of a property or an event that was not logged.
+        """
+        log, now = self._log(pk), now_in(self, tz, tzoffset)
+        wanted = name_of(event, "event", self.settings, Reason.BAD_ID) if event else ""
+        if not property:
+            for field, value in (("of", of), ("when", when), ("limit", limit)):
+                if value:
+                    raise CallerError("requires property", field)
+            return log.properties(wanted, *now)
+        if of and of not in KINDS:
+            raise CallerError(f"expected {' or '.join(KINDS)}, got {ascii(of)[:60]}", "of")
+        when = when or LAST
+        if when not in (ANY, LAST, FIRST):
+            raise CallerError(f"expected any, last or first, got {ascii(when)[:60]}", "when")
+        limit = FEW_VALUES if limit is None else limit
+        _within(limit, MOST_VALUES)
+        name = name_of(property, "property", self.settings, Reason.BAD_ID)
+        return log.property(name, of, when, limit, wanted, *now)
 
     @on_default
     def identify(self, pk: Any, anonymous: Any, known: Any) -> dict[str, Any]:
@@ -68,18 +116,16 @@ class Visiting(Noting):
         """{"purged"}: forgets a visitor of a site by any of their ids. Hits that were accepted before, and in the next 5 s, are counted
         and not logged. purged: whether all of their records are out of Redis's memory; else a worker packs them away within an hour.
         """
-        return erase(self.store, self.account, _site(pk), self._visitor(visitor))
+        return erase(self.store, self.account, site_asked(pk), self._visitor(visitor))
 
     def _log(self, pk: Any) -> Log:
         """Raises NotFound."""
-        return Log.of(self.store, self.account, _site(pk))
+        return Log.of(self.store, self.account, site_asked(pk))
 
     def _visitor(self, visitor: Any) -> str:
         return name_of(visitor, "visitor", self.settings, Reason.BAD_ID)
 
 
-def _site(pk: Any) -> str:
-    names = pk_asked(pk)
-    if len(names) > 1:
-        raise CallerError("expected a site, which is a pk of one level", "pk")
-    return names[0]
+def _within(limit: int, most: int) -> None:
+    if not 1 <= limit <= most:
+        raise CallerError(f"expected 1 to {most}, got {limit}", "limit")

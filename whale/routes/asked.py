@@ -521,9 +521,31 @@ class EventsAsked(VisitorsAsked):
     pass
 
 
+class PropertiesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    pk: Site
+    property: Annotated[str, Meta(description="Answer the values of this property. Default: list all properties.")] = ""
+    event: Annotated[str, Meta(description="Only what goes with this event, or visitors who had it.")] = ""
+    of: Annotated[
+        Literal["", "visitor", "event"],
+        Meta(description="Whose the property is. Default: the visitors' if they have it, otherwise the events'."),
+    ] = ""
+    when: Annotated[
+        Literal["", "any", "last", "first"],
+        Meta(description="The value of a visitor: last (the default), first, or any that they ever had."),
+    ] = ""
+    limit: Annotated[
+        int | None,
+        Meta(description="Number of values, 1 to 10,000. Default: 100. `__other__` has the visitors of the others."),
+    ] = None
+    format: NamesFormat = "json"
+    tz: Zone = ""
+    tzoffset: Offset = ""
+
+
 class VisitorAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Site
     limit: Annotated[int, Meta(description="Number of events, the newest first: 1 to 10,000.")] = 100
+    export: Annotated[bool, Meta(description="Answer all that is kept of the visitor, the oldest first.")] = False
     tz: Zone = ""
     tzoffset: Offset = ""
 
@@ -580,9 +602,67 @@ class Events(msgspec.Struct):
     is_incomplete: bool
 
 
+class PropertyRow(msgspec.Struct):
+    property: str
+    of: Literal["visitor", "event"]
+    visitors: Annotated[int, Meta(description="Visitors who have it, or an event with it.")]
+    values: Annotated[int, Meta(description="Number of different values, without those in `__other__`.")]
+
+
+class Properties(msgspec.Struct):
+    properties: Annotated[list[PropertyRow], Meta(description="Those of most visitors first.")]
+    since: str
+    is_incomplete: bool
+
+
+class ValueRow(msgspec.Struct):
+    value: Annotated[Any, Meta(description="As it was sent: any JSON.")]
+    visitors: int
+
+
+class EventTouched(msgspec.Struct):
+    event: str
+    visitors: int
+
+
+class PropertyShown(msgspec.Struct):
+    property: str
+    of: Literal["visitor", "event"]
+    visitors: Annotated[int, Meta(description="Visitors who have it, or an event with it.")]
+    values: int
+    rows: Annotated[list[ValueRow], Meta(description="Those of most visitors first, and `__other__` last.")]
+    events: Annotated[list[EventTouched], Meta(description="Events that it touches, with visitors who have both.")]
+    since: str
+    is_incomplete: bool
+
+
 class EventAt(msgspec.Struct):
     at: str
     event: str
+    properties: dict[str, Any] | UnsetType = UNSET
+
+
+class PropertySince(msgspec.Struct):
+    property: str
+    value: Any
+    since: str
+
+
+class PropertyAt(msgspec.Struct):
+    at: str
+    property: str
+    value: Any
+
+
+class VisitorExported(msgspec.Struct):
+    site: str
+    visitor: str
+    ids: Annotated[list[str], Meta(description="Ids of the visitor that are kept, and the one that was asked.")]
+    since: str
+    is_incomplete: bool
+    last_hits: Annotated[list[dict[str, Any]], Meta(description="Their last hits, as /spy shows them.")]
+    events: Annotated[list[EventAt], Meta(description="The oldest first.")]
+    properties: Annotated[list[PropertyAt], Meta(description="The oldest first.")]
 
 
 class VisitorShown(msgspec.Struct):
@@ -591,6 +671,7 @@ class VisitorShown(msgspec.Struct):
     is_incomplete: bool
     events: Annotated[list[EventAt], Meta(description="The newest first.")]
     more: Annotated[int, Meta(description="How many earlier events there are.")]
+    properties: Annotated[list[PropertySince], Meta(description="The last value of each, and since when.")]
 
 
 class NoteGiven(msgspec.Struct, kw_only=True, omit_defaults=True):

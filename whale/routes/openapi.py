@@ -68,6 +68,14 @@ def _named(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
+def _either(said: str, *kinds: Any) -> dict[str, Any]:
+    """An answer of one of several kinds."""
+    schemas = [answer("", kind)["content"]["application/json"]["schema"] for kind in kinds]
+    found = answer(said, kinds[0])
+    found["content"]["application/json"]["schema"] = {"anyOf": schemas}
+    return found
+
+
 def _decisions() -> dict[str, Any]:
     """List managed decisions."""
     body = {"required": True, "content": {"application/json": {"schema": schema_of(DecisionGiven)}}}
@@ -174,12 +182,24 @@ def _visitors() -> dict[str, Any]:
 
     identified = _posted("identify", "Say that two ids are one visitor's.", asked.Identified, asked.Joined)
     identified["post"]["responses"] |= common(404)
+    listed = question(
+        "properties",
+        "List the properties of a site, or the values of one.",
+        asked.PropertiesAsked,
+        asked.Properties,
+    )
+    for each in listed.values():
+        each["responses"]["200"] = _either("The answer.", asked.Properties, asked.PropertyShown)
+        each["responses"]["200"]["content"] |= answer("", None, "text/csv")["content"]
     one = {
         "get": {
             "operationId": "visitor",
-            "summary": "List the last events of a visitor.",
+            "summary": "List the last events and the properties of a visitor, or export all that is kept of them.",
             "parameters": [_named("visitor"), *parameters(asked.VisitorAsked)],
-            "responses": {"200": answer("The visitor.", asked.VisitorShown), **common(400, 401, 404, 503)},
+            "responses": {
+                "200": _either("The visitor.", asked.VisitorShown, asked.VisitorExported),
+                **common(400, 401, 404, 503),
+            },
         },
         "delete": {
             "operationId": "erase_visitor",
@@ -191,6 +211,7 @@ def _visitors() -> dict[str, Any]:
     return {
         "/visitors": question("visitors", "Count the visitors of a site.", asked.VisitorsAsked, asked.Visitors),
         "/events": question("events", "List the events of a site.", asked.EventsAsked, asked.Events),
+        "/properties": listed,
         "/visitor/{visitor}": one,
         "/identify": identified,
     }

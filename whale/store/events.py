@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,13 @@ class MemoryEvents:
         return False
 
     def read_log(
-        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+        self,
+        log: SiteLog,
+        partition: int,
+        start_ms: int,
+        end_ms: int,
+        said: Container[Said] | None = None,
+        who: int | None = None,
     ) -> Logged:
         with self._lock:
             found = self.partition(log, partition)
@@ -107,7 +113,8 @@ class MemoryEvents:
             rows: dict[Said, list[tuple[int, int, int]]] = {}
             for number, tick, name in found.records:
                 kind, text, value = name
-                if start <= tick < end and (said is None or (kind, text) in said):
+                is_wanted = (said is None or (kind, text) in said) and who in (None, number)
+                if is_wanted and start <= tick < end:
                     place = 0 if kind == EVENT else found.values[kind, text].index(value)
                     rows.setdefault((kind, text), []).append((number, tick, place))
             columns = {each: _column(sorted(of)) for each, of in rows.items()}
@@ -151,12 +158,16 @@ class MemoryEvents:
         with self._lock:
             return {hash_: spans for hash_ in hashes if (spans := self._standing(log, hash_).spans)}
 
-    def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
+    def ids_of_visitor(self, log: SiteLog, hash_: bytes) -> list[bytes]:
         with self._lock:
             alias = self._standing(log, hash_).alias
             visitor = alias.hash if alias else hash_
+            return [visitor, *sorted(self._standing(log, visitor).aliases)]
+
+    def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
+        with self._lock:
             until_ms = int(self._clock() * 1000) + HOLDS_AFTER_MS
-            erased = {visitor, *self._standing(log, visitor).aliases}
+            erased = set(self.ids_of_visitor(log, hash_))
             for each in erased:
                 self._standing(log, each)
                 self.partition(log, log.partition_of(each)).erase(each[:8], until_ms)

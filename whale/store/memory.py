@@ -273,6 +273,7 @@ class MemoryStore:
         self.number_in_log, self.visitors_in_log = events.number_in_log, events.visitors_in_log
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
+        self.ids_of_visitor = events.ids_of_visitor
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
         self.log_records, self.begin_log, self.end_log = events.log_records, events.begin_log, events.end_log
         self.restart_log, self.sweep_logs = events.restart_log, events.sweep_logs

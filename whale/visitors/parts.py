@@ -138,13 +138,16 @@ def rows_of(part: bytes, cut: Cut, first: int) -> Rows:
     return rows._replace(ticks=rows.ticks + cut.start * TICKS_A_S)
 
 
+def visitors_in(part: bytes, cut: Cut, first: int) -> NDArray[np.uint32]:
+    """The visitors of a column's records; reads no times. first: where the columns begin."""
+    begin = first + cut.offset
+    return decode_visitors(part[begin : begin + cut.visitor_bytes])
+
+
 def visitors_of(part: bytes) -> list[NDArray[np.uint32]]:
     """Who had the events of each of its columns; reads no times."""
     cuts, first = directory_of(part)
-    planes = [
-        part[first + cut.offset : first + cut.offset + cut.visitor_bytes] for cut in cuts if not cut.code & IS_PROPERTY
-    ]
-    return [decode_visitors(plane) for plane in planes]
+    return [visitors_in(part, cut, first) for cut in cuts if not cut.code & IS_PROPERTY]
 
 
 def records_of(part: bytes) -> Records:

@@ -1,6 +1,6 @@
 """The visitor log: who did what, each message once."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -81,9 +81,15 @@ class Events(Protocol):
         """
 
     def read_log(
-        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+        self,
+        log: SiteLog,
+        partition: int,
+        start_ms: int,
+        end_ms: int,
+        said: Container[Said] | None = None,
+        who: int | None = None,
     ) -> Logged:
-        """What was said in [start, end), all of one moment. said: None for everything."""
+        """What was said in [start, end), all of one moment. said: None for everything.  who: a number; None for everybody."""
 
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         """The numbers of visitors who had an event in [start, end), in order, each once."""

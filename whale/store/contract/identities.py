@@ -30,6 +30,9 @@ class Identities(Protocol):
     def aliases_of(self, asked: Mapping[SiteLog, Collection[bytes]]) -> dict[SiteLog, dict[bytes, Sequence[Alias]]]:
         """`aliases` of several logs, in one round trip where these have none."""
 
+    def ids_of_visitor(self, log: SiteLog, hash_: bytes) -> list[bytes]:
+        """The hashes of all ids of a visitor, by any of them; the id under which they came first stands first."""
+
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
         """Forgets a visitor by any of their ids: their ids, and who stands for whom. Their records are read no more. Gives the hashes
         of all of their ids.

@@ -163,7 +163,7 @@ class RedisStore:
         self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
         identities = Identities(database)
         self.identify, self.aliases, self.aliases_of = identities.identify, identities.aliases, identities.aliases_of
-        self.erase_visitor = identities.erase_visitor
+        self.ids_of_visitor, self.erase_visitor = identities.ids_of_visitor, identities.erase_visitor
         site_logs = SiteLogs(database)
         self.log_records, self.begin_log, self.end_log = site_logs.log_records, site_logs.begin_log, site_logs.end_log
         self.restart_log = site_logs.restart_log

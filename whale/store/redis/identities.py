@@ -43,6 +43,11 @@ class Identities:
         return found
 
     @reachable
+    def ids_of_visitor(self, log: SiteLog, hash_: bytes) -> list[bytes]:
+        visitor = self._visitor(log, hash_)
+        return [visitor, *sorted(self._standings(log, [visitor])[visitor].aliases)]
+
+    @reachable
     def erase_visitor(self, log: SiteLog, hash_: bytes) -> set[bytes]:
         """Aliases first: while the visitor's row names them, the same again finds all."""
         visitor, seen_to = self._visitor(log, hash_), list[bytes]()

@@ -2,7 +2,7 @@
 change. A part that was packed anew meanwhile is gone: then all is read once more.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Container, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,11 +30,21 @@ class LogReader:
 
     @reachable
     def read_log(
-        self, log: SiteLog, partition: int, start_ms: int, end_ms: int, said: Collection[Said] | None = None
+        self,
+        log: SiteLog,
+        partition: int,
+        start_ms: int,
+        end_ms: int,
+        said: Container[Said] | None = None,
+        who: int | None = None,
     ) -> Logged:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
         at, blobs, is_incomplete = self._read(log, partition, first, end)
-        return _logged([*at.tails, *map(parts.records_of, blobs.values())], at, first, end, said, is_incomplete)
+        wanted = _Wanted(at, first, end, said, who)
+        some = [wanted.of(tail) for tail in at.tails]
+        for blob in blobs.values():
+            some += wanted.of_part(blob)
+        return _logged(some, at.names, is_incomplete)
 
     @reachable
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
@@ -130,19 +140,44 @@ def _pairs(answer: Any) -> dict[bytes, bytes]:
     return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def _logged(
-    some: list[Records], at: _Snapshot, first: int, end: int, said: Collection[Said] | None, is_incomplete: bool
-) -> Logged:
+class _Wanted:
+    """Which records are asked for; nothing else of a part is unpacked."""
+
+    def __init__(self, at: _Snapshot, first: int, end: int, said: Container[Said] | None, who: int | None):
+        self._first, self._end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
+        self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
+
+    def of_part(self, part: bytes) -> Iterator[Records]:
+        cuts, begin = parts.directory_of(part)
+        for cut in cuts:
+            is_within = cut.start * parts.TICKS_A_S < self._end and cut.end * parts.TICKS_A_S > self._first
+            if is_within and (self._codes is None or cut.code in self._codes) and self._has(part, cut, begin):
+                rows = parts.rows_of(part, cut, begin)
+                yield self._some(Records(rows.visitors, rows.ticks, rows.values | np.uint32(cut.code)))
+
+    def _has(self, part: bytes, cut: parts.Cut, begin: int) -> bool:
+        """Whether it has records of who is asked for."""
+        return self._who is None or self._who in parts.visitors_in(part, cut, begin)
+
+    def of(self, tail: Records) -> Records:
+        if self._codes is not None:
+            codes = np.array(sorted(self._codes), np.uint32)
+            tail = parts.some_of(tail, np.isin(parts.column_of(tail.codes), codes))
+        return self._some(tail)
+
+    def _some(self, records: Records) -> Records:
+        wanted = (records.ticks >= self._first) & (records.ticks < self._end)
+        wanted &= ~np.isin(records.visitors, self._gone)
+        if self._who is not None:
+            wanted &= records.visitors == self._who
+        return parts.some_of(records, wanted)
+
+
+def _logged(some: list[Records], names: Names, is_incomplete: bool) -> Logged:
     columns: dict[Said, Column] = {}
     values_of: dict[Said, list[str]] = {}
     if some:
-        records = parts.merged(some)
-        names, gone = at.names, np.array(at.gone, np.uint32)
-        wanted = (records.ticks >= first) & (records.ticks < end) & ~np.isin(records.visitors, gone)
-        if said is not None:
-            codes = [code for code, name in names.columns.items() if name in said]
-            wanted &= np.isin(parts.column_of(records.codes), np.array(codes, np.uint32))
-        for code, rows in parts.sort(parts.some_of(records, wanted)):
+        for code, rows in parts.sort(parts.merged(some)):
             name = names.columns[code]
             columns[name] = Column(*rows)
             if code & IS_PROPERTY:
