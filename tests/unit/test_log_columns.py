@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hail.settings import DAY
 from tests.laws import law
 from whale.period import month_start, next_start
+from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.columns import FEW, Rows, decode, decode_visitors, encode, visitor_bytes
 from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, MANY, TICK_BITS, TICKS_A_S, Records
@@ -100,3 +101,30 @@ def test_a_long_column_is_cut_at_the_days_of_the_zone(zone: str) -> None:
     assert sum(cut.records for cut in cuts) == count
     found = [parts.rows_of(part, cut, first) for cut in cuts]
     assert np.array_equal(np.sort(np.concatenate([rows.ticks for rows in found])), at)
+
+
+@law(100)
+@given(
+    some=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 400), st.integers(0, 3)), min_size=1, max_size=3 * FEW),
+    gone=st.lists(st.integers(0, 7), max_size=3, unique=True),
+)
+def test_a_part_is_made_without_some_visitors(some: list[tuple[int, int, int]], gone: list[int]) -> None:
+    start = stamp("UTC", 2026, 3, 1)
+    visitors, ticks, codes = zip(*some, strict=True)
+    records = Records(
+        np.array(visitors, np.uint32), np.array(ticks, np.int64) + start * TICKS_A_S, np.array(codes, np.uint32)
+    )
+    part = parts.make(records, start, "UTC")
+    left = parts.without(part, np.array(gone, np.uint32))
+    mine = ~np.isin(records.visitors, gone)
+    if mine.all():
+        assert left is None
+    else:
+        assert left == (parts.make(parts.some_of(records, mine), start, "UTC") if mine.any() else b"")
+    assert parts.size(part) == len(some)
+
+
+@law(100)
+@given(st.lists(st.integers(0, 5) | st.integers(0, 2**32 - 1), max_size=20))
+def test_numbers_are_given_once_and_in_order(some: list[int]) -> None:
+    assert distinct(np.array(some, np.uint32)).tolist() == sorted(set(some))

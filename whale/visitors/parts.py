@@ -109,8 +109,7 @@ def make(records: Records, start: int, zone: str) -> bytes:
             cuts.append(Cut(code, from_, to, offset, visitor_bytes(column), len(column), len(some.ticks)))
             columns.append(column)
             offset += len(column)
-    directory = _pack(cuts)
-    return len(directory).to_bytes(4, "little") + directory + b"".join(columns)
+    return _joined(cuts, columns)
 
 
 def _cut(rows: Rows, start: int, end: int, zone: str) -> Iterator[tuple[int, int, Rows]]:
@@ -123,6 +122,44 @@ def _cut(rows: Rows, start: int, end: int, zone: str) -> Iterator[tuple[int, int
         mine = which == place
         if mine.any():
             yield from_, to, Rows(rows.visitors[mine], rows.ticks[mine], rows.values[mine])
+
+
+def without(part: bytes, gone: NDArray[np.uint32]) -> bytes | None:
+    """The part without the records of some visitors, b"" where none are left; None where it has none of theirs. Other columns stay
+    as they are.
+    """
+    cuts, first = directory_of(part)
+    kept: list[Cut] = []
+    columns: list[bytes] = []
+    offset, is_other = 0, False
+    for cut in cuts:
+        begin = first + cut.offset
+        column = part[begin : begin + cut.bytes]
+        if np.isin(decode_visitors(column[: cut.visitor_bytes]), gone).any():
+            is_other = True
+            rows = decode(column)
+            mine = ~np.isin(rows.visitors, gone)
+            if not mine.any():
+                continue
+            rows = Rows(rows.visitors[mine], rows.ticks[mine], rows.values[mine])
+            column = encode(rows)
+            cut = cut._replace(visitor_bytes=visitor_bytes(column), bytes=len(column), records=len(rows.ticks))
+        kept.append(cut._replace(offset=offset))
+        columns.append(column)
+        offset += len(column)
+    if not is_other:
+        return None
+    return _joined(kept, columns) if kept else b""
+
+
+def _joined(cuts: Sequence[Cut], columns: Sequence[bytes]) -> bytes:
+    directory = _pack(cuts)
+    return len(directory).to_bytes(4, "little") + directory + b"".join(columns)
+
+
+def size(part: bytes) -> int:
+    """How many records it has."""
+    return sum(cut.records for cut in directory_of(part)[0])
 
 
 def directory_of(part: bytes) -> tuple[list[Cut], int]:

@@ -58,6 +58,11 @@ class Compaction:
     def __init__(self, database: Database):
         self._database, self._client = database, database.client
         self._freeze, self._commit = database.script("freeze"), database.script("commit")
+        self._purging = (
+            "",
+            b"",
+            set[str](),
+        )  # a partition, visitors who are being purged, and parts that have none of their records
 
     @reachable
     def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
@@ -98,8 +103,7 @@ class Compaction:
         Where none has, there are none: nobody logs for a number that was erased. A compaction that began before the erasure may still
         hold some, but it cannot end: its frozen tail was taken, or an old part of it is gone.
         """
-        keys, zone = self._database.keys(log.account), self._database.zone(log.account)
-        _, key = keys.log(log.site, log.generation, partition)
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         gone = self._gone(key)
         if not len(gone):
             return False
@@ -107,22 +111,35 @@ class Compaction:
             if np.isin(tail_of(self._client.get(f"{key}:{name}") or b"").visitors, gone).any():
                 self.compact_log(log, partition)
                 return True
+        without = self._without(key, gone)
         for id_, part in index_of(self._client.hgetall(f"{key}:x")).items():
+            if id_ in without:
+                continue
             raw = self._client.get(f"{key}:b:{id_}")
             if raw is None:
                 if self._client.hexists(f"{key}:x", id_):  # it is lost, and nobody reads it
                     continue
                 return True
-            records = parts.records_of(raw)
-            if np.isin(records.visitors, gone).any():
-                self._replace(key, b"", [id_], self._made(key, records, gone, part.start, zone))
+            left = parts.without(raw, gone)
+            if left is not None:
+                made = self._keep(key, left, part._replace(records=parts.size(left))) if left else ()
+                self._replace(key, b"", [id_], made)
+                without.update(made[:1])
                 return True
+            without.add(id_)
         self._client.srem(f"{key}:r", *gone.tolist())
         return True
 
     def _gone(self, key: str) -> NDArray[np.uint32]:
         """The numbers of visitors who were erased, and of whom there may be records."""
         return np.array(sorted(map(int, self._client.smembers(f"{key}:r"))), np.uint32)
+
+    def _without(self, key: str, gone: NDArray[np.uint32]) -> set[str]:
+        """The parts that were looked at and have none of these visitors; a part never changes."""
+        name = key, gone.tobytes()
+        if self._purging[:2] != name:
+            self._purging = *name, set()
+        return self._purging[2]
 
     def _replace(self, key: str, frozen: bytes, dead: Sequence[str], made: Sequence[str | bytes]) -> bool:
         return bool(self._commit([key], [frozen, secrets.token_hex(4), FOLLOWED_S, pack(dead), *made]))
@@ -134,7 +151,10 @@ class Compaction:
         records = parts.some_of(records, ~np.isin(records.visitors, gone))
         if not len(records.ticks):
             return ()
-        id_, part = secrets.token_hex(6), parts.make(records, start, zone)
+        row = Indexed(start, 0, len(records.ticks), int(records.ticks.min()), int(records.ticks.max()))
+        return self._keep(key, parts.make(records, start, zone), row)
+
+    def _keep(self, key: str, part: bytes, row: Indexed) -> tuple[str, bytes]:
+        id_ = secrets.token_hex(6)
         self._client.set(f"{key}:b:{id_}", part, ex=UNCOMMITTED_S)
-        row = Indexed(start, len(part), len(records.ticks), int(records.ticks.min()), int(records.ticks.max()))
-        return id_, pack(row)
+        return id_, pack(row._replace(bytes=len(part)))

@@ -14,6 +14,7 @@ from whale.store.contract.events import Column, Logged, Said
 from whale.store.redis.compaction import Indexed, index_of, tail_of
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
+from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY, TICKS_A_MS, SiteLog
 from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, VALUE_BITS, Records
@@ -57,7 +58,7 @@ class LogReader:
                 found += parts.visitors_of(blob)
             else:
                 found.append(_in_range(parts.records_of(blob), first, end))
-        known = np.unique(np.concatenate(found)) if found else np.zeros(0, np.uint32)
+        known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
         return known[~np.isin(known, np.array(at.gone, np.uint32))]
 
     def _read(self, log: SiteLog, partition: int, first: int, end: int) -> tuple["_Snapshot", dict[str, bytes], bool]:
