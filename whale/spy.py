@@ -66,6 +66,7 @@ class _Trace(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class _Named(msgspec.Struct):
+    at: int = 0
     visitor: str | None = None
     came: str | None = None
 
@@ -203,7 +204,8 @@ def visitor_in(trace: bytes) -> str | None:
     return _named(trace).visitor
 
 
-def names_one_of(trace: bytes, visitors: Collection[str]) -> bool:
-    """Whether a trace is of one of these visitors, or shows their id in what came."""
+def names_one_of(trace: bytes, visitors: Mapping[str, int]) -> bool:
+    """Whether a trace is of one of these visitors, or shows their id in what came, and is from before a time, ms."""
     found = _named(trace)
-    return found.visitor in visitors or (found.came is not None and any(each in found.came for each in visitors))
+    named = [each for each in visitors if each == found.visitor or (found.came is not None and each in found.came)]
+    return any(found.at < visitors[each] for each in named)

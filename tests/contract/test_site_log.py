@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hail.settings import DAY, Settings
 from tests import log_oracle
 from tests.contract.logs import CAPS, entry
-from tests.contract.test_visitor_log import World
+from tests.contract.test_visitor_log import ACT, World
 from tests.laws import law
 from whale.answer.one_visitor import export, shown_visitor
 from whale.answer.site_log import Log, generations
@@ -192,3 +192,21 @@ def test_a_log_that_was_reset_begins_anew(store: Store, settings: Settings, uniq
             Log.of(store, unique, site)
     assert list(generations(store, unique, "blog")) == []
     assert world.logged() == []
+
+
+def test_the_log_of_a_removed_account_ends(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings, unique)
+    log = Log.of(store, unique, "shop")
+    world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "visit"}]))
+    (account,) = [each for each in store.accounts() if each.id == unique]
+    store.remove_entry(account, ACT)
+    now = world.now_ms / 1000
+    while store.free_accounts(now + 60):
+        pass
+    with pytest.raises(NotFound):
+        Log.of(store, unique, "shop")
+    assert store.number_in_log(log.log, log.person("ann").hash) is None
+    assert len(store.visitors_in_log(log.log, 0, 0, 2**42)) == 0
+    while store.sweep_logs(2 * 3_600):
+        pass
+    assert store.log_records(unique, ["shop"]) == {}

@@ -14,11 +14,17 @@ import redis
 
 from hail.settings import load
 from tests.servers import ServerMissing, find_redis_62, missing, wait_until
+from whale.accounts import Act, Site
+from whale.answer.site_log import Log
 from whale.commands import embedded
 from whale.commands.embedded import EmbeddedRedis, RedisBinary, find_redis_server
 from whale.count.hailwail import check_readable
 from whale.errors import SetupError
+from whale.library.erasing import erase
+from whale.store import connect, with_redis
+from whale.store.contract.events import Caps
 from whale.store.local import redis_url_of
+from whale.visitors.entries import Done, entry_of
 
 NOBODY = 65534
 
@@ -45,6 +51,25 @@ def test_what_it_confirmed_is_there_after_kill_9_and_after_an_orderly_stop(tmp_p
     server.stop()
     with EmbeddedRedis(tmp_path, binary) as again, redis.Redis.from_url(again.url) as client:
         assert client.get("kept") == b"2"
+
+
+def test_who_is_erased_goes_from_its_file_of_writes_too(tmp_path: Path, binary: RedisBinary) -> None:
+    with EmbeddedRedis(tmp_path, binary) as server:
+        store = connect(with_redis(load({"HAILWHALE_DATA_DIR": str(tmp_path)})))
+        store.add_entry(Site("default", "shop"), Act(0, "a test", "add site", "default", "shop"))
+        store.begin_log(Site("default", "shop"))
+        log = Log.of(store, "default", "shop")
+        now_ms = int(time.time() * 1000)
+        hits = [Done(visitor, now_ms, "visit") for visitor in ("ann@example.org", "bob@example.org")]
+        store.add_to_log([entry_of(log.log, ("default", "ab" * 8, 1), now_ms, hits, log.hash_of)], Caps())
+
+        def written() -> bytes:
+            return b"".join(path.read_bytes() for path in server.folder.rglob("*") if path.is_file())
+
+        assert b"ann@example.org" in written()
+        assert erase(store, "default", "shop", "ann@example.org") == {"purged": True, "aof": "rewriting"}
+        wait_until(lambda: b"ann@example.org" not in written(), what="the file that is written anew")
+        assert b"bob@example.org" in written()
 
 
 def test_it_is_private_and_set_to_keep_everything(tmp_path: Path, binary: RedisBinary) -> None:

@@ -178,10 +178,10 @@ def test_a_commit_without_a_tail_needs_all_old_parts_and_all_new_ones(store: Red
     (old,), (row,) = index.keys(), index.values()
     store.client.set(f"{key}:b:new", store.client.get(f"{key}:b:{old.decode()}"), ex=60)
     state = store.client.hgetall(key)
-    assert commit([key], ["", "word", 60, pack([old.decode(), "gone"]), "new", row]) == 0
-    assert commit([key], ["", "word", 60, pack([old.decode()]), "new", row, "expired", row]) == 0
+    assert commit([key], ["", "word", 60, pack([[old.decode(), "gone"], []]), "new", row]) == 0
+    assert commit([key], ["", "word", 60, pack([[old.decode()], []]), "new", row, "expired", row]) == 0
     assert (store.client.hgetall(f"{key}:x"), store.client.hgetall(key)) == (index, state)
-    assert commit([key], ["", "word", 60, pack([old.decode()]), "new", row]) == 1
+    assert commit([key], ["", "word", 60, pack([[old.decode()], []]), "new", row]) == 1
     assert store.client.hgetall(f"{key}:x") == {b"new": row}
     assert [store.client.exists(f"{key}:b:{each}") for each in (old.decode(), "new")] == [0, 1]
     assert store.client.ttl(f"{key}:b:new") == -1

@@ -270,7 +270,7 @@ def test_a_visitor_of_a_site_is_erased(run: Run, done: Callable[..., Any], store
     store.begin_log(site)
     assert run("erase", "shop", "web", "ann").stderr == "hailwhale: this cannot be undone: add --yes\n"
     assert run("erase", "shop", "web", "ann", "--yes").stdout == "the visitor ann is erased\n"
-    assert done("erase", "shop", "web", "ann", "--yes") == {"purged": True}
+    assert done("erase", "shop", "web", "ann", "--yes")["purged"]
     assert run("erase", "nobody", "web", "ann", "--yes").exit_code == 2
 
 

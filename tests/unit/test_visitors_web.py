@@ -216,13 +216,27 @@ def test_an_erased_visitor_is_nowhere_any_more(door: Door) -> None:
     door.whale.identify("shop", "phone", "Anna")
     wait_until(lambda: len(door.get("/spy").json) == 3, what="the spy")
     answer = erase(door, "Anna")
-    assert (answer.status, answer.json) == (200, {"purged": True})
+    assert (answer.status, answer.json) == (200, {"purged": True, "aof": "none"})
     assert door.get("/visitor/Anna", pk="shop").status == door.get("/visitor/phone", pk="shop").status == 404
     assert door.get("/visitors", pk="shop", period="today").json["visitors"] == 1
     assert {trace.get("visitor") for trace in door.get("/spy").json} == {"bob"}
     count(door, "Anna", "late")  # accepted within the next 5 s
     assert door.get("/visitor/Anna", pk="shop").status == 404
-    assert erase(door, "never seen").json == {"purged": True}
+    assert erase(door, "never seen").json == {"purged": True, "aof": "none"}
+
+
+def test_hits_of_an_erased_visitor_that_are_counted_later_are_not_shown(door: Door) -> None:
+    count(door, "phone", "visit")
+    door.whale.identify("shop", "phone", "anna")
+    erase(door, "phone")
+    for visitor in ("phone", "anna", "bob"):  # accepted within the next 5 s
+        count(door, visitor, "late")
+    door.now += HOLDS_AFTER_MS / 1000 + 1
+    count(door, "anna", "new")
+    wait_until(lambda: len(door.get("/spy", visitor="anna").json) == 1, what="the spy")
+    shown = [(trace["visitor"], trace["event"]) for trace in door.get("/spy").json]
+    assert sorted(shown) == [("anna", "new"), ("bob", "late")]
+    assert door.get("/spy", visitor="phone").json == []
 
 
 def test_what_cannot_be_answered_says_why(door: Door) -> None:

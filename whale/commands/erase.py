@@ -26,4 +26,6 @@ def main(account: str, pk: str, visitor: str, yes: bool, json_: bool) -> None:
     except CallerError as error:
         refuse(error)
     rest = "" if found["purged"] else "; a worker removes the rest of their records within an hour"
+    if found["aof"] == "kept":
+        rest += "; copies stay in Redis's append-only file until it is rewritten"
     said(f"the visitor {visitor} is erased{rest}", found, json_)

@@ -19,11 +19,11 @@ from typing import Protocol
 from hail.hit import Reason
 from hail.message import MAX_REFUSALS, Message
 from whale.cells import Name
+from whale.count.erased import ErasedStore, forget_erased
 from whale.count.live_events import TOTALS_S, LiveEvents
 from whale.errors import Unavailable
 from whale.spy import KEPT, Traces, traces_of
 from whale.store.contract.live import Live
-from whale.store.contract.spy import Spy
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _Seen:
         self.hits = 0
 
 
-class Watching(Spy, Live, Protocol):
+class Watching(ErasedStore, Live, Protocol):
     """What is asked of a store."""
 
 
@@ -139,7 +139,10 @@ class Witness:
         """The accounts whose traces the store did not take; None where it is away, so that there is no use in further ones."""
         given = {account: of_account for account, of_account in traces.items() if of_account}
         try:
-            return self._store.spy_add_each(given, now) if given else ()
+            lost = self._store.spy_add_each(given, now) if given else ()
+            for account, of_account in given.items():
+                forget_erased(self._store, account, of_account)
+            return lost
         except (
             Unavailable
         ) as error:  # the hits are counted: only what is shown of them, and of further accounts, is lost

@@ -2,31 +2,33 @@
 
 from typing import Any, Protocol
 
-from whale.answer.site_log import LogReading, generations
+from whale.answer.site_log import FOR_EVER_MS, LogReading, generations
 from whale.errors import NotFound
+from whale.store.contract.server import Server
 from whale.store.contract.spy import Spy
 
 MOST_STEPS = 30
 """Of packing away the records of who was erased, before it is left to a worker."""
 
 
-class ErasingStore(LogReading, Spy, Protocol):
+class ErasingStore(LogReading, Spy, Server, Protocol):
     """All that is asked of a store."""
 
 
 def erase(store: ErasingStore, account: str, site: str, visitor: str) -> dict[str, Any]:
-    """{"purged"}: see Whale.erase_visitor. Raises NotFound where the site has no log."""
+    """{"purged", "aof"}: see Whale.erase_visitor. Raises NotFound where the site has no log."""
     logs = list(generations(store, account, site))
     if not logs:
         raise NotFound(f"there is no log of the visitors of {ascii(site)[:60]}", "pk")
     for each in logs:
         erased = store.erase_visitor(each.log, each.person(visitor).hash)
-        store.spy_forget(account, {visitor} | each.named(erased, store.spied_visitors(account)))
+        ids = {visitor} | each.named(erased, store.spied_visitors(account))
+        store.spy_forget(account, dict.fromkeys(ids, FOR_EVER_MS))
     steps = 0
     for each in logs:
         for partition in range(each.log.partitions):
             while store.purge_log(each.log, partition):
                 steps += 1
                 if steps > MOST_STEPS:
-                    return {"purged": False}
-    return {"purged": True}
+                    return {"purged": False, "aof": "kept"}
+    return {"purged": True, "aof": store.rewrite_aof()}

@@ -113,8 +113,10 @@ class Visiting(Noting):
 
     @on_default
     def erase_visitor(self, pk: Any, visitor: Any) -> dict[str, Any]:
-        """{"purged"}: forgets a visitor of a site by any of their ids. Hits that were accepted before, and in the next 5 s, are counted
-        and not logged. purged: whether all of their records are out of Redis's memory; else a worker packs them away within an hour.
+        """{"purged", "aof"}: forgets a visitor of a site by any of their ids. Hits that were accepted before, and in the next 5 s, are
+        counted and not logged. purged: whether all of their records are out of Redis's memory; else a worker packs them away within an
+        hour.  aof: `rewriting` if the embedded Redis writes its file anew without them, `kept` if copies stay there for now, `none` if
+        no such file is written.
         """
         return erase(self.store, self.account, site_asked(pk), self._visitor(visitor))
 

@@ -571,6 +571,13 @@ class Purged(msgspec.Struct):
     purged: Annotated[
         bool, Meta(description="Whether all records are gone from Redis's memory; else they go within an hour.")
     ]
+    aof: Annotated[
+        Literal["rewriting", "kept", "none"],
+        Meta(
+            description="Copies in Redis's append-only file: `rewriting` if the file is written anew without them, `kept` if they stay "
+            "until Redis does so, `none` if no such file is written."
+        ),
+    ]
 
 
 class VisitsPoint(msgspec.Struct):

@@ -173,6 +173,11 @@ class MemoryEvents:
                 self.partition(log, log.partition_of(each)).erase(each[:8], until_ms)
             return erased
 
+    def erased(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, int]:
+        with self._lock:
+            known = {hash_: self.partition(log, log.partition_of(hash_)).erased.get(hash_[:8]) for hash_ in hashes}
+            return {hash_: until_ms for hash_, until_ms in known.items() if until_ms is not None}
+
     def purge_log(self, log: SiteLog, partition: int) -> bool:
         return False
 
@@ -276,6 +281,7 @@ class _Partition:
 
     def forget_before(self, said_s: float, erased_s: float) -> None:
         self.records = [record for record in self.records if record[1] >= said_s * 1000 * TICKS_A_MS]
+        self._forget_values()
         self.erased = {name: until_ms for name, until_ms in self.erased.items() if until_ms >= erased_s * 1000}
 
     def number(self, visitor: Visitor, at_ms: int, period_s: int | None, day: int, caps: Caps, now: float) -> int | str:
@@ -323,6 +329,13 @@ class _Partition:
                 if spans[-1].until_ms is None:
                     spans = (*spans[:-1], Alias(spans[-1].hash, b"", spans[-1].since_ms, until_ms))
                 period.standings[name] = Standing(spans)
+        self._forget_values()
+
+    def _forget_values(self) -> None:
+        """Those that no record has. Their places stay."""
+        used = {name for *_, name in self.records}
+        for said, values in self.values.items():
+            values[:] = [value if Name(*said, value) in used else "" for value in values]
 
     def folded(self, name: Name, caps: Caps) -> Name:
         """The name that it is logged under."""

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from urllib.parse import quote
 
+from hail.settings import Settings
 from whale.errors import SetupError
 
 SECRET_FILE, INTERNAL_FILE = "secret", "internal"
@@ -42,6 +43,15 @@ def redis_url_of(data_dir: str | Path) -> str:
             "or set HAILWHALE_DATA_DIR or HAILWHALE_REDIS_URL to a running one"
         ) from None
     return f"unix://{quote(path)}"
+
+
+def is_own(settings: Settings) -> bool:
+    """Whether the Redis that is set is the one that runs on the data directory."""
+    record = Path(settings.data_dir).absolute() / "redis" / "socket"
+    try:
+        return str(settings.redis_url) == f"unix://{quote(record.read_text())}"
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def secret_of(data_dir: str | Path, name: str = SECRET_FILE) -> str:

@@ -273,7 +273,7 @@ class MemoryStore:
         self.number_in_log, self.visitors_in_log = events.number_in_log, events.visitors_in_log
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
-        self.ids_of_visitor = events.ids_of_visitor
+        self.ids_of_visitor, self.erased = events.ids_of_visitor, events.erased
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
         self.log_records, self.begin_log, self.end_log = events.log_records, events.begin_log, events.end_log
         self.restart_log, self.sweep_logs = events.restart_log, events.sweep_logs
@@ -726,14 +726,13 @@ class MemoryStore:
         texts = chain.from_iterable(kept for (whose, _), (_, kept) in self._spied.items() if whose == account)
         return frozenset(visitor for text in texts if (visitor := visitor_in(text)))
 
-    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
+    def spy_forget(self, account: str, visitors: Mapping[str, int]) -> None:
         for key in [key for key in self._spied if key[0] == account]:
-            if key[1] in visitors:
+            heard, kept = self._spied[key]
+            left = deque((text for text in kept if not names_one_of(text, visitors)), maxlen=KEPT)
+            self._spied[key] = heard, left
+            if not left and isinstance(key[1], str):
                 del self._spied[key]
-            else:
-                heard, kept = self._spied[key]
-                left = deque((text for text in kept if not names_one_of(text, visitors)), maxlen=KEPT)
-                self._spied[key] = heard, left
 
     def spy_add_each(self, traces: Mapping[str, Traces], now: float) -> Collection[str]:
         for account, of_account in traces.items():
@@ -898,6 +897,9 @@ class MemoryStore:
 
     def erase_note(self, account: str, id: str) -> bool:
         return self._timeline.get(account, {}).pop(id, None) is not None
+
+    def rewrite_aof(self) -> str:
+        return "none"
 
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self

@@ -8,7 +8,7 @@ covers is kept as instants: where the rules of a zone change later, its times ar
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -45,6 +45,10 @@ class Cut(NamedTuple):
 
 
 _cuts = msgspec.msgpack.Decoder(list[Cut]).decode
+
+
+NONE = (1).to_bytes(4, "little") + _pack([])
+"""A part of nothing."""
 
 
 class Records(NamedTuple):
@@ -187,8 +191,30 @@ def visitors_of(part: bytes) -> list[NDArray[np.uint32]]:
     return [visitors_in(part, cut, first) for cut in cuts if not cut.code & IS_PROPERTY]
 
 
+def codes_in(part: bytes, columns: Collection[int]) -> set[int]:
+    """The codes of the records in some columns."""
+    cuts, first = directory_of(part)
+    wanted = [cut for cut in cuts if cut.code in columns]
+    return {value | cut.code for cut in wanted for value in np.unique(rows_of(part, cut, first).values).tolist()}
+
+
+def values_in(part: bytes, visitors: NDArray[np.uint32]) -> set[int]:
+    """The codes of the values of properties that some visitors have."""
+    cuts, first = directory_of(part)
+    found = set[int]()
+    for cut in cuts:
+        if cut.code & IS_PROPERTY and np.isin(visitors_in(part, cut, first), visitors).any():
+            rows = rows_of(part, cut, first)
+            mine = np.unique(rows.values[np.isin(rows.visitors, visitors)])
+            found |= {value | cut.code for value in mine.tolist()}
+    return found
+
+
 def records_of(part: bytes) -> Records:
     """All of it, in no order."""
     cuts, first = directory_of(part)
     columns = [(cut.code, rows_of(part, cut, first)) for cut in cuts]
-    return merged([Records(rows.visitors, rows.ticks, rows.values | np.uint32(code)) for code, rows in columns])
+    nothing = Records(np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.uint32))
+    return merged(
+        [nothing, *(Records(rows.visitors, rows.ticks, rows.values | np.uint32(code)) for code, rows in columns)]
+    )

@@ -41,5 +41,8 @@ class Identities(Protocol):
         Where it was cut off, the same again ends it.
         """
 
+    def erased(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, int]:
+        """Of ids that were erased and are not forgotten yet, the ms until which what was accepted is not logged."""
+
     def purge_log(self, log: SiteLog, partition: int) -> bool:
         """A step of removing the records of who was erased. False where there is nothing to do now."""

@@ -15,8 +15,10 @@ class Spy(Protocol):
     def spied_visitors(self, account: str) -> frozenset[str]:
         """Who stands in traces."""
 
-    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
-        """Forgets the traces of some visitors, and those of refused hits that name one of them."""
+    def spy_forget(self, account: str, visitors: Mapping[str, int]) -> None:
+        """Forgets the traces of some visitors, and those of refused hits that name one of them. visitors: each with the ms; what was
+        accepted, or refused, before goes.
+        """
 
     def spy_add_each(self, traces: Mapping[str, Traces], now: float) -> Collection[str]:
         """`spy_add` of several accounts, in one round trip to each server. Gives those whose traces were not taken.

@@ -14,9 +14,12 @@ import re
 from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
+import redis
+
 from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.errors import Refused, SetupError
+from whale.store.local import is_own
 from whale.store.redis import keys as layout
 from whale.store.redis.accounts import Accounts
 from whale.store.redis.aside import Aside
@@ -164,6 +167,7 @@ class RedisStore:
         identities = Identities(database)
         self.identify, self.aliases, self.aliases_of = identities.identify, identities.aliases, identities.aliases_of
         self.ids_of_visitor, self.erase_visitor = identities.ids_of_visitor, identities.erase_visitor
+        self.erased = identities.erased
         site_logs = SiteLogs(database)
         self.log_records, self.begin_log, self.end_log = site_logs.log_records, site_logs.begin_log, site_logs.end_log
         self.restart_log = site_logs.restart_log
@@ -207,6 +211,18 @@ class RedisStore:
     def version(self) -> str:
         versions = (str(each["redis_version"]) for each in self._database.info("server"))
         return min(versions, key=lambda text: [*map(int, re.findall("[0-9]+", text))])
+
+    @reachable
+    def rewrite_aof(self) -> str:
+        if not any(int(each.get("aof_enabled", 0)) for each in self._database.info("persistence")):
+            return "none"
+        if not is_own(self.settings):
+            return "kept"
+        try:
+            self.client.bgrewriteaof()
+        except redis.ResponseError:  # it is at it, and began before now
+            return "kept"
+        return "rewriting"
 
     def hurried(self, timeout_s: float) -> "RedisStore":
         return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings, self.dictionaries)

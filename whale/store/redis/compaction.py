@@ -3,6 +3,9 @@
     tail ── freeze ──► frozen tail ──┐
     small parts of the same months ──┴─ sort, pack ──► new parts, which expire ── commit ──► in the index
 
+A value of a property that a dropped record had, and maybe no other one has, is noted with the commit. When no records of erased
+visitors are left, those that nobody has go from the dictionary: a value may be an id too.
+
 Killed anywhere, nothing is lost and nothing is there twice: the frozen tail stays, parts that nobody committed expire, and the next one
 begins at the frozen tail. Of two at once one commits. Who logs meanwhile writes to a new tail. All this needs no lock.
 
@@ -10,8 +13,8 @@ In the index a part is msgpack [start of its month, bytes, records, first tick, 
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,7 +23,7 @@ from numpy.typing import NDArray
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
 from whale.visitors import parts
-from whale.visitors.entries import DAY_TICKS, TICKS_A_MS, SiteLog
+from whale.visitors.entries import DAY_TICKS, EVENT_PROPERTY, TICKS_A_MS, SiteLog
 from whale.visitors.parts import Records
 
 UNCOMMITTED_S, FOLLOWED_S = 3600, 60
@@ -52,6 +55,34 @@ def tail_of(raw: bytes) -> Records:
     return Records(tail["visitor"], tail["day"].astype(np.int64) * DAY_TICKS + tail["tick"], tail["code"])
 
 
+def values_of(records: Records, gone: NDArray[np.uint32] | None = None) -> set[int]:
+    """The codes of values of properties, of some visitors or of all."""
+    codes = records.codes if gone is None else records.codes[np.isin(records.visitors, gone)]
+    return set(np.unique(codes[codes >= parts.IS_PROPERTY]).tolist())
+
+
+def value_code(field: bytes, number: bytes) -> int | None:
+    """Of a value's field in W:c, see log.lua; None of any other field."""
+    if field[:1] != b"v":
+        return None
+    of, _, _ = field[1:].decode("utf-8", "surrogatepass").partition(",")
+    return column_code(of[0], int(of[1:])) | int(number)
+
+
+def column_code(kind: str, number: int) -> int:
+    """Of a property, with all its values."""
+    return parts.IS_PROPERTY | (parts.IS_OF_EVENT if kind == EVENT_PROPERTY else 0) | number << parts.VALUE_BITS
+
+
+def pack_code(code: int) -> bytes:
+    return code.to_bytes(4, "little")
+
+
+def pairs(answer: Any) -> dict[bytes, bytes]:
+    """Of a hash, also where a transaction gave it flat."""
+    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
+
+
 class Compaction:
     """For many threads."""
 
@@ -63,6 +94,7 @@ class Compaction:
             b"",
             set[str](),
         )  # a partition, visitors who are being purged, and parts that have none of their records
+        self._unname = database.script("unname")
 
     @reachable
     def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
@@ -73,7 +105,7 @@ class Compaction:
         if raw is None:
             return False
         index, gone = index_of(self._client.hgetall(f"{key}:x")), self._gone(key)
-        records, dead, made = tail_of(raw), list[str](), list[str | bytes]()
+        records, dead, made, lost = tail_of(raw), list[str](), list[str | bytes](), set[int]()
         for start, mine in parts.months(records.ticks, zone):
             together = [parts.some_of(records, mine)]
             for id_, part in index.items():
@@ -85,8 +117,10 @@ class Compaction:
                         continue
                     together.append(parts.records_of(small))
                     dead.append(id_)
-            made += self._made(key, parts.merged(together), gone, start, zone)
-        return self._replace(key, frozen[0], dead, made)
+            merged = parts.merged(together)
+            made += self._made(key, merged, gone, start, zone)
+            lost |= values_of(merged, gone)
+        return self._replace(key, frozen[0], dead, made, lost)
 
     @reachable
     def drop_before(self, log: SiteLog, partition: int, before_ms: int) -> bool:
@@ -94,7 +128,10 @@ class Compaction:
         _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         index = index_of(self._client.hgetall(f"{key}:x"))
         dead = [id_ for id_, part in index.items() if part.last < before_ms * TICKS_A_MS]
-        return bool(dead) and self._replace(key, b"", dead, ())
+        lost = set[int]()
+        for id_ in dead:
+            lost |= values_of(parts.records_of(self._client.get(f"{key}:b:{id_}") or parts.NONE))
+        return bool(dead) and self._replace(key, b"", dead, (), lost)
 
     @reachable
     def purge_log(self, log: SiteLog, partition: int) -> bool:
@@ -106,7 +143,7 @@ class Compaction:
         _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         gone = self._gone(key)
         if not len(gone):
-            return False
+            return self._forget_values(key)
         for name in ("t", "z"):
             if np.isin(tail_of(self._client.get(f"{key}:{name}") or b"").visitors, gone).any():
                 self.compact_log(log, partition)
@@ -123,11 +160,34 @@ class Compaction:
             left = parts.without(raw, gone)
             if left is not None:
                 made = self._keep(key, left, part._replace(records=parts.size(left))) if left else ()
-                self._replace(key, b"", [id_], made)
+                self._replace(key, b"", [id_], made, parts.values_in(raw, gone))
                 without.update(made[:1])
                 return True
             without.add(id_)
         self._client.srem(f"{key}:r", *gone.tolist())
+        return True
+
+    def _forget_values(self, key: str) -> bool:
+        """Takes those out of the dictionary that were noted, and that no record has. False where none is noted."""
+        if not self._client.exists(f"{key}:v"):
+            return False
+        with self._client.pipeline(transaction=True) as pipe:
+            pipe.execute_command("HMGET", key, "e", "z", "x")
+            for command, name in (("SMEMBERS", "v"), ("GET", "t"), ("GET", "z"), ("HGETALL", "x"), ("HGETALL", "c")):
+                pipe.execute_command(command, f"{key}:{name}")
+            words, noted, tail, frozen, index, names = pipe.execute()
+        codes = {int(code) for code in noted}
+        records = [tail_of(raw) for raw in (tail, frozen) if raw]
+        used = {code for some in records for code in np.unique(some.codes).tolist()}
+        columns = {code & ~parts.VALUE for code in codes}
+        for id_ in pairs(index):
+            used |= parts.codes_in(self._client.get(f"{key}:b:{id_.decode()}") or parts.NONE, columns)
+        fields = {code: field for field, number in pairs(names).items() if (code := value_code(field, number)) in codes}
+        said = [word or b"" for word in words]
+        known = ((code, b"" if code in used else fields.get(code, b"")) for code in sorted(codes))
+        self._unname(
+            [key], [*said, len(tail or b""), *(each for code, field in known for each in (pack_code(code), field))]
+        )
         return True
 
     def _gone(self, key: str) -> NDArray[np.uint32]:
@@ -141,8 +201,12 @@ class Compaction:
             self._purging = *name, set()
         return self._purging[2]
 
-    def _replace(self, key: str, frozen: bytes, dead: Sequence[str], made: Sequence[str | bytes]) -> bool:
-        return bool(self._commit([key], [frozen, secrets.token_hex(4), FOLLOWED_S, pack(dead), *made]))
+    def _replace(
+        self, key: str, frozen: bytes, dead: Sequence[str], made: Sequence[str | bytes], lost: Collection[int] = ()
+    ) -> bool:
+        """lost: codes of values that records which are in no new part had."""
+        said = [frozen, secrets.token_hex(4), FOLLOWED_S, pack([dead, [str(code) for code in sorted(lost)]]), *made]
+        return bool(self._commit([key], said))
 
     def _made(
         self, key: str, records: Records, gone: NDArray[np.uint32], start: int, zone: str

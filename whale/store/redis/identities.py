@@ -74,6 +74,15 @@ class Identities:
         return [] if is_done else others
 
     @reachable
+    def erased(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, int]:
+        wanted = [*hashes]
+        with self._database.client.pipeline(transaction=False) as pipe:
+            for hash_ in wanted:
+                pipe.hget(f"{self._key(log, log.partition_of(hash_))}:g", hash_[:HASH])
+            answers = pipe.execute() if wanted else ()
+        return {hash_: int(until_ms) for hash_, until_ms in zip(wanted, answers, strict=True) if until_ms is not None}
+
+    @reachable
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
         for _ in range(TRIES):
             standing = self._standings(log, [anonymous.hash, known.hash])

@@ -71,6 +71,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | W:x | hash | part -> where it lies in time: see whale/store/redis/compaction.py | none |
 | W:b:ID | string | a part: see whale/visitors/parts.py | an hour until it is in W:x, then none |
 | W:g | hash | 8 bytes of the hash of an erased visitor's id -> ms until which what was accepted is not logged | none |
+| W:v | set | codes of values that dropped records had: maybe nobody has them any more | none, gone when there are none |
 | W:r | set | numbers of erased visitors of whom there may be records | none, gone when there are none |
 | A:{s}:wseen:PUB:N | string | a bit for each of 65,536 messages, of logs; hailwhale for A: of all | as A:{s}:seen |
 | A:{s}:wlog:PUB | hash | what became of a publisher's hits in logs: logged, their records, and reasons | a week |

@@ -3,7 +3,7 @@ change. A part that was packed anew meanwhile is gone: then all is read once mor
 """
 
 from collections.abc import Collection, Container, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import redis
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from whale.errors import Unavailable
 from whale.store.contract.events import Column, Logged, Said
-from whale.store.redis.compaction import Indexed, index_of, tail_of
+from whale.store.redis.compaction import Indexed, column_code, index_of, pairs, tail_of
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
 from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY, TICKS_A_MS, SiteLog
-from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, VALUE_BITS, Records
+from whale.visitors.parts import IS_PROPERTY, Records
 
 TRIES = 20
 
@@ -89,7 +89,7 @@ class LogReader:
                 return self._snapshot(key)
         settled(words)
         tails = [tail_of(raw) for raw in (frozen, tail) if raw]
-        return _Snapshot(tails, index_of(_pairs(index)), Names(_pairs(names)), sorted(map(int, gone)))
+        return _Snapshot(tails, index_of(pairs(index)), Names(pairs(names)), sorted(map(int, gone)))
 
     def _parts(self, key: str, wanted: Collection[str]) -> tuple[dict[str, bytes], set[str]]:
         """And the ids of those that are gone."""
@@ -109,12 +109,12 @@ class Names:
             if kind == EVENT:
                 self.columns[int(number)] = EVENT, text
             elif kind in (PROPERTY, EVENT_PROPERTY):
-                self.columns[_column(kind, int(number))] = kind, text
+                self.columns[column_code(kind, int(number))] = kind, text
             elif kind == "v":
                 of, _, value = text.partition(",")
-                values.setdefault(_column(of[0], int(of[1:])), {})[int(number)] = value
+                values.setdefault(column_code(of[0], int(of[1:])), {})[int(number)] = value
         for code, known in values.items():
-            self.values_of[code] = [known[number] for number in sorted(known)]
+            self.values_of[code] = [known.get(number, "") for number in range(max(known) + 1)]  # some were forgotten
 
 
 class _Snapshot(NamedTuple):
@@ -130,15 +130,6 @@ def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
     """Who had an event there."""
     is_event = records.codes & np.uint32(IS_PROPERTY) == 0
     return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
-
-
-def _column(kind: str, number: int) -> int:
-    return IS_PROPERTY | (IS_OF_EVENT if kind == EVENT_PROPERTY else 0) | number << VALUE_BITS
-
-
-def _pairs(answer: Any) -> dict[bytes, bytes]:
-    """Of a hash, also where a transaction gave it flat."""
-    return dict(answer) if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 class _Wanted:

@@ -161,5 +161,5 @@ class LogSweeper:
         for first in range(0, len(names), FEW):
             self._client.unlink(*names[first : first + FEW])
             yield
-        self._client.unlink(*(f"{key}:{rest}" for rest in "tzxcgrq"), key)
+        self._client.unlink(*(f"{key}:{rest}" for rest in "tzxcgrvq"), key)
         yield

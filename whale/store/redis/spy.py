@@ -1,7 +1,7 @@
 """Traces of the last hits, for people to look at."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
@@ -64,16 +64,17 @@ class Spy:
         return frozenset(visitor for text in texts if (visitor := visitor_in(text)))
 
     @reachable
-    def spy_forget(self, account: str, visitors: Collection[str]) -> None:
+    def spy_forget(self, account: str, visitors: Mapping[str, int]) -> None:
         keys = self._database.keys(account)
         counted, others, known, refused = keys.spy()
-        for visitor in visitors:
-            self._client.unlink(keys.spied_visitor(visitor))
-            self._client.zrem(known, layout.visitor_id(visitor))
-        for key in (counted, others, refused):
+        mine = {keys.spied_visitor(visitor): layout.visitor_id(visitor) for visitor in visitors}
+        for key in (*mine, counted, others, refused):
             for text in self._client.lrange(key, 0, -1):
                 if names_one_of(text, visitors):
                     self._client.lrem(key, 0, text)
+        for key, name in mine.items():
+            if not self._client.exists(key):  # else somebody came anew
+                self._client.zrem(known, name)
 
     @reachable
     def spied(self, account: str, visitor: str | None = None) -> list[bytes]:
