@@ -47,12 +47,12 @@ from whale.store import connect
 from whale.store.base import Store
 from whale.store.contract.events import Caps
 from whale.store.redis import RedisStore
-from whale.store.redis.compaction import TAIL
 from whale.store.redis.keys import Keys
 from whale.visitors.deeds import Columns, Deeds, entry_in_columns
 from whale.visitors.entries import DAY_MS, DAY_TICKS, TICKS_A_MS, Done, SiteLog, hasher
 from whale.visitors.identity import JOINED, Person
 from whale.visitors.record import hasher_of
+from whale.visitors.tail import RECORD
 
 PARTS = ("intake", "small", "kept")
 SITE = workload.PK[0]
@@ -342,7 +342,7 @@ class Packing:
         client = self._store.client
         for first in range(0, len(events.ticks), TAIL_RECORDS):
             some = slice(first, first + TAIL_RECORDS)
-            records = np.empty(len(events.ticks[some]), TAIL)
+            records = np.empty(len(events.ticks[some]), RECORD)
             records["visitor"], records["code"] = events.visitors[some], events.codes[some]
             records["day"], records["tick"] = np.divmod(events.ticks[some], DAY_TICKS)
             client.append(f"{self.key}:t", records.tobytes())

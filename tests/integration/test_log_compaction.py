@@ -12,7 +12,7 @@ import pytest
 
 from hail.settings import DAY, load
 from tests import log_oracle
-from tests.contract.logs import CAPS, FOR_EVER_MS, NOW_MS, entry, logged, pass_by, visit
+from tests.contract.logs import CAPS, FOR_EVER_MS, NOW_MS, entry, hash_in, logged, pass_by, visit
 from tests.servers import RedisServer
 from whale.store.redis import RedisStore, connect
 from whale.store.redis.compaction import SMALL_BYTES, Compaction
@@ -358,3 +358,16 @@ def test_a_part_that_nobody_has_any_more_is_said_to_be_missing(store: RedisStore
     read = store.read_log(log, 0, 0, FOR_EVER_MS)
     assert read.is_incomplete
     assert len(read.columns["e", "visit"].ticks) == 1
+
+
+def test_a_message_may_say_more_than_a_call_has_places_for(store: RedisStore, log: SiteLog) -> None:
+    hits = [
+        Done("ann", NOW_MS + hit, "visit", {f"p{number}": str(hit) for number in range(32)}) for hit in range(2_100)
+    ]
+    hits += [Done("bob", NOW_MS, "", {f"{number} of bob": "1"}) for number in range(1_500)]
+    store.add_to_log([entry_of(log, (log.account, "ab" * 8, 0), NOW_MS, hits, hash_in(log))], CAPS)
+    told = store.log_tallies(log.account, ["ab" * 8])["ab" * 8]
+    assert told == {"logged": 3_600, "records": 33 * 2_100 + 1_500}
+    columns = store.read_log(log, 0, 0, FOR_EVER_MS).columns
+    assert sum(len(column.ticks) for column in columns.values()) == told["records"]
+    assert len(columns["p", "p31"].ticks) == 2_100

@@ -342,3 +342,17 @@ def test_records_are_removed_whoever_packs_and_logs_meanwhile(store: RedisStore,
     found = [record[0] for record in logged(store, log)]
     assert len(found) == messages  # each has one of somebody else
     assert "ann" not in found
+
+
+@pytest.mark.parametrize("others", [0, 60])
+def test_what_only_an_erased_visitor_said_is_not_noted(store: RedisStore, log: SiteLog, others: int) -> None:
+    log = SiteLog(log.account, "one partition")
+    store.add_to_log([visit(log, 0, "ann")], CAPS)
+    store.erase_visitor(log, person(log, "ann").hash)
+    hits = [Done(f"visitor {number}", NOW_MS, "visit", {"plan": '"free"'}) for number in range(others)]
+    hits.insert(others // 2, Done("ann", NOW_MS, "said by ann", {"address": '"ann@example.com"', "plan": '"hers"'}))
+    store.add_to_log([entry_of(log, (log.account, "ab" * 8, 1), NOW_MS, hits, hash_in(log))], CAPS)
+    names = b" ".join(store.client.hgetall(f"{key_of(store, log, 0)}:c"))
+    assert not [word for word in (b"said by", b"address", b"example", b"hers") if word in names]
+    assert store.log_tallies(log.account, ["ab" * 8])["ab" * 8]["erased"] == 1
+    assert len(logged(store, log)) == 2 * others

@@ -91,6 +91,7 @@ PURE = {
     "whale/visitors/identity.py",
     "whale/visitors/parts.py",
     "whale/visitors/record.py",
+    "whale/visitors/tail.py",
 }
 # Who may look at a clock or draw at random, and what for. Everybody else is told.
 EDGES = {

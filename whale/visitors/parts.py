@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from hail.settings import DAY, MONTH
 from whale.period import month_start, next_start, starts
+from whale.sums import distinct
 from whale.visitors.columns import Rows, decode, decode_visitors, encode, visitor_bytes
 from whale.visitors.entries import TICKS_A_MS
 
@@ -88,7 +89,7 @@ def months(ticks: NDArray[np.int64], zone: str) -> Iterator[tuple[int, NDArray[n
     while (after := next_start(MONTH, begins[-1], zone)) <= last:
         begins.append(after)
     which = np.searchsorted(np.array(begins) * TICKS_A_S, ticks, "right") - 1
-    for place in np.unique(which).tolist():
+    for place in np.flatnonzero(np.bincount(which)).tolist():
         yield begins[place], which == place
 
 
@@ -195,7 +196,7 @@ def codes_in(part: bytes, columns: Collection[int]) -> set[int]:
     """The codes of the records in some columns."""
     cuts, first = directory_of(part)
     wanted = [cut for cut in cuts if cut.code in columns]
-    return {value | cut.code for cut in wanted for value in np.unique(rows_of(part, cut, first).values).tolist()}
+    return {value | cut.code for cut in wanted for value in distinct(rows_of(part, cut, first).values).tolist()}
 
 
 def values_in(part: bytes, visitors: NDArray[np.uint32]) -> set[int]:
@@ -205,7 +206,7 @@ def values_in(part: bytes, visitors: NDArray[np.uint32]) -> set[int]:
     for cut in cuts:
         if cut.code & IS_PROPERTY and np.isin(visitors_in(part, cut, first), visitors).any():
             rows = rows_of(part, cut, first)
-            mine = np.unique(rows.values[np.isin(rows.visitors, visitors)])
+            mine = distinct(rows.values[np.isin(rows.visitors, visitors)])
             found |= {value | cut.code for value in mine.tolist()}
     return found
 

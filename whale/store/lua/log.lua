@@ -8,11 +8,12 @@
 --          no visitors who are known for a day
 -- ARGV[2i], ARGV[2i+1]  of partition i:
 --          records, 10 bytes each: u16 row, u16 name, u16 day, u32 tick (places from 0)
---          rows, one a visitor of a message: 8 bytes of hash, u16 message, u16 hits, u8 daily, u8 length, id
+--          rows, one a visitor of a message: 8 bytes of hash, u16 message, u16 hits, u32 records, u8 daily, u8 length, id
 -- Returns  {"seen", i, ...}: these messages (the first 1,000) were logged before, nothing is written
 --          {"day", s}: the day that was given is not the one of this server's clock, nothing is written
 --          {"ok", bytes of each tail}
--- Cost     a HGET a row, 5 calls a new visitor, a HGET a name, one APPEND a partition.
+-- Cost     a HGET a row, 5 calls a new visitor, a HMGET of SOME names, one APPEND a partition; a step a record where they are few, or
+--          where some are not logged.
 --
 -- W and what is appended to it: see whale/store/redis/keys.py.
 --
@@ -20,6 +21,7 @@
 -- and no growth takes long.
 local LOAD, CHUNK, MOST_NUMBERS, DAILY_KEPT = 64, 960, 134217728, 93600 -- the last: s that a day is kept after its end
 local OTHER, OF_PROPERTY, OF_EVENT, VALUES = '__other__', 2147483648, 1073741824, 1048576
+local SOME, MANY, BLOCK = 1000, 32, '\255\255\255\255' -- MANY: records from which on a call appends a block, see whale/visitors/tail.py
 local sub, pack, u = string.sub, struct.pack, struct.unpack
 
 local head = cmsgpack.unpack(ARGV[1])
@@ -68,19 +70,45 @@ local function number(names, field, counter, most, other)
   return count, field
 end
 
--- known: properties that this call has met, and their numbers and fields.
-local function code_of(names, known, kind, name, value)
-  if kind == 'e' then return (number(names, 'e' .. name, 'ne', caps[2], 'e' .. OTHER)) end
+-- Of which property a name of a value is, and the field of its code. known: properties that this call has met.
+local function value_of(names, known, kind, name, value)
   local met = known[kind .. name]
   if not met then
-    met = {number(names, kind .. name, 'n' .. kind, caps[3], kind .. OTHER)}
+    local property, field = number(names, kind .. name, 'n' .. kind, caps[3], kind .. OTHER)
+    met = {OF_PROPERTY + (kind == 'q' and OF_EVENT or 0) + property * VALUES, kind .. property .. ',', field == kind .. OTHER}
     known[kind .. name] = met
   end
-  local property, field = met[1], met[2]
-  if field == kind .. OTHER then value = OTHER end
-  local above = OF_PROPERTY + (kind == 'q' and OF_EVENT or 0) + property * VALUES
-  local of = kind .. property .. ','
-  return above + number(names, 'v' .. of .. value, 'nv' .. of, caps[4], 'v' .. of .. OTHER)
+  return met[1], met[2], met[3] and OTHER or value
+end
+
+-- The codes of those names that are wanted, by their places from 0; in the order of the names. spoken: kind, name, value of each.
+local function codes_of(names, spoken, is_wanted)
+  local codes, known, places, fields = {}, {}, {}, {}
+  for place = 0, #spoken / 3 - 1 do
+    if not is_wanted or is_wanted[place] then
+      local kind, name = spoken[3 * place + 1], spoken[3 * place + 2]
+      if kind ~= 'e' then
+        local _, of, value = value_of(names, known, kind, name, spoken[3 * place + 3])
+        fields[#fields + 1] = 'v' .. of .. value
+      else fields[#fields + 1] = 'e' .. name end
+      places[#places + 1] = place
+    end
+  end
+  for first = 1, #fields, SOME do
+    local last = math.min(first + SOME - 1, #fields)
+    local found = call('HMGET', names, unpack(fields, first, last))
+    for i = first, last do
+      local place, code = places[i], found[i - first + 1]
+      local kind, name = spoken[3 * place + 1], spoken[3 * place + 2]
+      if kind == 'e' then code = code or number(names, fields[i], 'ne', caps[2], 'e' .. OTHER)
+      else
+        local above, of = value_of(names, known, kind, name)
+        code = above + (code or number(names, fields[i], 'nv' .. of, caps[4], 'v' .. of .. OTHER))
+      end
+      codes[place] = pack('<I4', code)
+    end
+  end
+  return codes
 end
 
 -- A period with its buckets and visitors, and the one before it. prefix: '' or 'd' for those who are known for a day.
@@ -175,10 +203,10 @@ local function write(W, part, records, rows)
     return known
   end
 
-  local numbers, tallies, row, at = {}, {}, 0, 1 -- of each row: the visitor's, or false where nothing is logged; and its publisher's
+  local numbers, is_whole, row, at = {}, true, 0, 1 -- of each row: the visitor's, or false where nothing is logged
   while at <= #rows do
     local hash = sub(rows, at, at + 7)
-    local h, _, message, hits, is_daily, size = u('<I4I4I2I2BB', rows, at)
+    local h, _, message, hits, count, is_daily, size = u('<I4I4I2I2I4BB', rows, at)
     local tally, known, reason = tally_of[message], false, 'logged'
     if is_late[message] then reason = 'too_old'
     elseif is_any_erased and messages[message + 1][3] < tonumber(call('HGET', W .. ':g', hash) or 0) then reason = 'erased'
@@ -188,33 +216,37 @@ local function write(W, part, records, rows)
       known = call('HGET', p.hashes .. bucket(h, p.buckets, p.low), hash)
       if known then known = sub(known, 1, 4)
       else
-        known = number_of_new(p, hash, h, size > 0 and sub(rows, at + 13, at + 13 + size) or '') or false
+        known = number_of_new(p, hash, h, size > 0 and sub(rows, at + 17, at + 17 + size) or '') or false
         if not known then reason = 'visitors_full' end
       end
     end
     row = row + 1
-    numbers[row], tallies[row] = known, tally
+    numbers[row] = known
     tell(tally, reason, hits)
-    at = at + 14 + size
+    if known then tell(tally, 'records', count) else is_whole = false end
+    at = at + 18 + size
   end
 
-  local codes, known, out, counts, k = {}, {}, {}, {}, 0
-  for j = 1, #records, 10 do
-    local row, name = u('<I2I2', records, j)
-    local who, tally = numbers[row + 1], tallies[row + 1]
-    if who then
-      local code = codes[name]
-      if not code then
-        code = pack('<I4', code_of(W .. ':c', known, spoken[3 * name + 1], spoken[3 * name + 2], spoken[3 * name + 3]))
-        codes[name] = code
-      end
-      out[k + 1] = who; out[k + 2] = sub(records, j + 4, j + 9); out[k + 3] = code
-      k = k + 3
-      counts[tally] = (counts[tally] or 0) + 1
+  local added, k = '', #records / 10
+  if is_whole and k >= MANY then
+    local codes = codes_of(W .. ':c', spoken)
+    local head = BLOCK .. sub(records, 5, 6) .. pack('<I2I2I4', row, #spoken / 3, k)
+    added = head .. table.concat(numbers) .. table.concat(codes, '', 0, #spoken / 3 - 1) .. records
+  elseif k > 0 then
+    local out, is_wanted = {}, {}
+    for j = 1, #records, 10 do
+      local place, name = u('<I2I2', records, j)
+      if numbers[place + 1] then is_wanted[name] = true end
     end
+    local codes = codes_of(W .. ':c', spoken, is_wanted)
+    for j = 1, #records, 10 do
+      local place, name = u('<I2I2', records, j)
+      local who = numbers[place + 1]
+      if who then out[#out + 1] = who .. sub(records, j + 4, j + 9) .. codes[name] end
+    end
+    added = table.concat(out)
   end
-  for tally, count in pairs(counts) do tell(tally, 'records', count) end
-  local size = k > 0 and call('APPEND', W .. ':t', table.concat(out)) or call('STRLEN', W .. ':t')
+  local size = added ~= '' and call('APPEND', W .. ':t', added) or call('STRLEN', W .. ':t')
 
   local state_now = {'n', n, 't', now}
   if not state[2] then state_now[5], state_now[6] = 'e', word end

@@ -22,14 +22,15 @@ from numpy.typing import NDArray
 
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
+from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.entries import DAY_TICKS, EVENT_PROPERTY, TICKS_A_MS, SiteLog
+from whale.visitors.entries import EVENT_PROPERTY, TICKS_A_MS, SiteLog
 from whale.visitors.parts import Records
+from whale.visitors.tail import RECORD, records_of
 
 UNCOMMITTED_S, FOLLOWED_S = 3600, 60
 SMALL_BYTES = 1 << 20
 """Parts below are packed anew together with later records of their month."""
-TAIL = np.dtype([("visitor", "<u4"), ("day", "<u2"), ("tick", "<u4"), ("code", "<u4")])
 
 
 class Indexed(NamedTuple):
@@ -50,15 +51,10 @@ def index_of(raw: Mapping[bytes, bytes]) -> dict[str, Indexed]:
     return {id_.decode(): _indexed(row) for id_, row in raw.items()}
 
 
-def tail_of(raw: bytes) -> Records:
-    tail = np.frombuffer(raw, TAIL)
-    return Records(tail["visitor"], tail["day"].astype(np.int64) * DAY_TICKS + tail["tick"], tail["code"])
-
-
 def values_of(records: Records, gone: NDArray[np.uint32] | None = None) -> set[int]:
     """The codes of values of properties, of some visitors or of all."""
     codes = records.codes if gone is None else records.codes[np.isin(records.visitors, gone)]
-    return set(np.unique(codes[codes >= parts.IS_PROPERTY]).tolist())
+    return set(distinct(codes[codes >= parts.IS_PROPERTY]).tolist())
 
 
 def value_code(field: bytes, number: bytes) -> int | None:
@@ -100,12 +96,12 @@ class Compaction:
     def compact_log(self, log: SiteLog, partition: int, least: int = 1) -> bool:
         keys, zone = self._database.keys(log.account), self._database.zone(log.account)
         _, key = keys.log(log.site, log.generation, partition)
-        frozen = self._freeze([key], [least * TAIL.itemsize, secrets.token_hex(4)])
+        frozen = self._freeze([key], [least * RECORD.itemsize, secrets.token_hex(4)])
         raw = self._client.get(f"{key}:z") if frozen else None
         if raw is None:
             return False
         index, gone = index_of(self._client.hgetall(f"{key}:x")), self._gone(key)
-        records, dead, made, lost = tail_of(raw), list[str](), list[str | bytes](), set[int]()
+        records, dead, made, lost = records_of(raw), list[str](), list[str | bytes](), set[int]()
         for start, mine in parts.months(records.ticks, zone):
             together = [parts.some_of(records, mine)]
             for id_, part in index.items():
@@ -145,7 +141,7 @@ class Compaction:
         if not len(gone):
             return self._forget_values(key)
         for name in ("t", "z"):
-            if np.isin(tail_of(self._client.get(f"{key}:{name}") or b"").visitors, gone).any():
+            if np.isin(records_of(self._client.get(f"{key}:{name}") or b"").visitors, gone).any():
                 self.compact_log(log, partition)
                 return True
         without = self._without(key, gone)
@@ -177,8 +173,8 @@ class Compaction:
                 pipe.execute_command(command, f"{key}:{name}")
             words, noted, tail, frozen, index, names = pipe.execute()
         codes = {int(code) for code in noted}
-        records = [tail_of(raw) for raw in (tail, frozen) if raw]
-        used = {code for some in records for code in np.unique(some.codes).tolist()}
+        records = [records_of(raw) for raw in (tail, frozen) if raw]
+        used = {code for some in records for code in distinct(some.codes).tolist()}
         columns = {code & ~parts.VALUE for code in codes}
         for id_ in pairs(index):
             used |= parts.codes_in(self._client.get(f"{key}:b:{id_.decode()}") or parts.NONE, columns)

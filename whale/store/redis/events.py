@@ -16,8 +16,9 @@ from whale.store.redis.database import Database
 from whale.store.redis.log_calls import HASH, NO_DAY, Day, ShardCall, groups
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import Entry, SiteLog
+from whale.visitors.tail import RECORD
 
-RECORD_BYTES, CHUNK = 14, 960
+CHUNK = 960
 AT_ONCE = 1000  # reads of one packet
 
 
@@ -79,7 +80,7 @@ class Events:
                     self._days[account] = _day(rest[0], self._database.zone(account))
             else:
                 has |= set(call.marks)
-                waiting |= {each: size // RECORD_BYTES for each, size in zip(call.partitions, rest, strict=True)}
+                waiting |= {each: size // RECORD.itemsize for each, size in zip(call.partitions, rest, strict=True)}
         return waiting
 
     @reachable

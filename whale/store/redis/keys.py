@@ -66,7 +66,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | W:i:G:j | string | chunk j: ids of 960 of G's visitors as they came: u32 number, length, id | as W:f |
 | W:a:G | hash | 8 bytes of a hash -> who that id stands for, since when; or which aliases stand for it: see lua/alias.lua | as W:f |
 | W:c | hash | codes of names, and how many there are | none |
-| W:t, W:z | string | the tail: u32 visitor, u16 UTC day, u32 tick of it, u32 code a record; one that is being compacted | none |
+| W:t, W:z | string | the tail, see whale/visitors/tail.py; one that is being compacted | none |
 | W:o:E | string | a tail that has become parts, for who follows by position | 60 s |
 | W:x | hash | part -> where it lies in time: see whale/store/redis/compaction.py | none |
 | W:b:ID | string | a part: see whale/visitors/parts.py | an hour until it is in W:x, then none |

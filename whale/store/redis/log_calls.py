@@ -16,14 +16,18 @@ from whale.store.redis.connection import pack
 from whale.store.redis.keys import Keys
 from whale.sums import Ints, numbered
 from whale.visitors.deeds import Columns
-from whale.visitors.entries import DAY_TICKS, HASH_BYTES, MOST_PLACES, SiteLog
+from whale.visitors.entries import DAY_TICKS, EVENT, HASH_BYTES, MOST_PLACES, OTHER, SiteLog
+from whale.visitors.tail import PLACED
 
 MOST_HITS = 2_000
+MOST_TOGETHER = MOST_PLACES - 1_300
+"""Records of several messages. The rest is for what stands for further names, of each property another one."""
 TALLY_TTL_S = 7 * DAY
 HASH = 8
 """Bytes of a visitor's hash that stand in keys."""
-_ROW = np.dtype([("hash", "u1", HASH), ("message", "<u2"), ("hits", "<u2"), ("daily", "u1"), ("size", "u1")])
-_RECORD = np.dtype([("row", "<u2"), ("name", "<u2"), ("day", "<u2"), ("tick", "<u4")])
+_ROW = np.dtype(
+    [("hash", "u1", HASH), ("message", "<u2"), ("hits", "<u2"), ("records", "<u4"), ("daily", "u1"), ("size", "u1")]
+)
 
 
 class Day(NamedTuple):
@@ -47,7 +51,7 @@ def groups(entries: Sequence[Columns]) -> Iterator[list[Columns]]:
     for some in messages.values():
         more_hits = sum(int(entry.hits.sum()) for entry in some)
         more_records = sum(len(entry.who) for entry in some)
-        if group and (hits + more_hits > MOST_HITS or records + more_records > MOST_PLACES):
+        if group and (hits + more_hits > MOST_HITS or records + more_records > MOST_TOGETHER):
             yield group
             group, hits, records = [], 0, 0
         group += some
@@ -79,12 +83,21 @@ class _Partition:
         mine = rows >= 0
         found, name = numbered(entry.what[mine], len(entry.names))
         number = self.names.setdefault
-        names = [number(entry.names[each], len(self.names)) for each in found.tolist()]
-        records = np.empty(len(name), _RECORD)
+        names = [number(self._bounded(entry.names[each]), len(self.names)) for each in found.tolist()]
+        records = np.empty(len(name), PLACED)
         records["row"], records["name"] = rows[mine], np.array(names, np.uint16)[name]
         records["day"], records["tick"] = np.divmod(entry.ticks[mine], DAY_TICKS)
         self.records.append(records.tobytes())
         self.count += count
+
+    def _bounded(self, name: tuple[str, str, str]) -> tuple[str, str, str]:
+        """The same, or what stands for it where one message says more than a call may hold."""
+        if len(self.names) < MOST_TOGETHER or name in self.names:
+            return name
+        kind, property_, _ = name
+        if kind == EVENT:
+            return kind, OTHER, ""
+        return (kind, property_, OTHER) if len(self.names) < MOST_PLACES - len("epq") else (kind, OTHER, OTHER)
 
     def _add_rows(self, entry: Columns, message: int, places: Ints) -> None:
         chosen, count = places.tolist(), len(places)
@@ -92,6 +105,7 @@ class _Partition:
         rows = np.empty(count, _ROW)
         rows["hash"] = np.frombuffer(b"".join(hashes), np.uint8).reshape(count, HASH_BYTES)[:, :HASH]
         rows["message"], rows["hits"], rows["daily"] = message, entry.hits[places], entry.are_daily[places]
+        rows["records"] = np.bincount(entry.who, minlength=len(entry.hits))[places]
         rows["size"] = np.fromiter(map(len, ids), np.uint8, count)
         self.has_daily |= bool(rows["daily"].any())
         heads = rows.tobytes()

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from whale.errors import Unavailable
 from whale.store.contract.events import Column, Logged, Said
-from whale.store.redis.compaction import Indexed, column_code, index_of, pairs, tail_of
+from whale.store.redis.compaction import Indexed, column_code, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
 from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY, TICKS_A_MS, SiteLog
 from whale.visitors.parts import IS_PROPERTY, Records
+from whale.visitors.tail import records_of
 
 TRIES = 20
 
@@ -88,7 +89,7 @@ class LogReader:
                 self._words([key], [])
                 return self._snapshot(key)
         settled(words)
-        tails = [tail_of(raw) for raw in (frozen, tail) if raw]
+        tails = [records_of(raw) for raw in (frozen, tail) if raw]
         return _Snapshot(tails, index_of(pairs(index)), Names(pairs(names)), sorted(map(int, gone)))
 
     def _parts(self, key: str, wanted: Collection[str]) -> tuple[dict[str, bytes], set[str]]:

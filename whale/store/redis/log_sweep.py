@@ -15,7 +15,7 @@ from hail.settings import DAY
 from whale.store.contract.events import LATEST_S
 from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S, SOON_S, VISITOR_BYTES
 from whale.store.redis.accounts import Accounts
-from whale.store.redis.compaction import TAIL, Compaction, index_of
+from whale.store.redis.compaction import Compaction, index_of
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.events import CHUNK
@@ -23,6 +23,7 @@ from whale.store.redis.keys import LogKeys
 from whale.store.redis.site_logs import SiteLogs
 from whale.visitors.entries import SiteLog
 from whale.visitors.record import Generation, LogRecord, without
+from whale.visitors.tail import RECORD
 
 LEASE_S = 10
 FEW = 100
@@ -123,7 +124,7 @@ class LogSweeper:
 
     def _is_quiet(self, key: str, now: float) -> bool:
         """Whether nobody fills the tail any more, or it holds something that is old."""
-        first = np.frombuffer(self._client.getrange(f"{key}:t", 0, TAIL.itemsize - 1), TAIL)
+        first = np.frombuffer(self._client.getrange(f"{key}:t", 0, RECORD.itemsize - 1), RECORD)
         if not len(first):
             return bool(self._client.exists(f"{key}:z"))
         last = float(self._client.hget(key, "t") or 0)
