@@ -5,6 +5,7 @@ Every setting is an environment variable `HAILWHALE_<NAME>`. Nothing else in the
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -289,8 +290,10 @@ class Settings:
     site_partitions: int = setting(
         1, "partitions", "partitions of a new site's log, 1 to 64. More than 1 spreads a large site over several shards"
     )
-    visitor_kept_days: int = setting(
-        180, "days", "days for which a visitor of a new site is known at least after the last visit, 31 to 3650"
+    visitor_kept_days: int | None = setting(
+        "180",
+        "days",
+        "days for which a visitor of a new site is known at least after the last visit, 31 to 3650, or none for ever",
     )
     max_visitors: int = setting(
         16_000_000,
@@ -308,8 +311,11 @@ class Settings:
     max_property_values: int = setting(
         10_000, "values", "values of one property in a partition (at most 1,048,574); further ones are __other__"
     )
-    events_max_mb: float = setting(
-        1000.0, "MB", "memory that the logs of one account may take; hits of further events are counted, not logged"
+    events_max_mb: float | None = setting(
+        "",
+        "MB",
+        "memory that the logs of one account may take; hits of further events are counted, not logged. Leave empty for a quarter of the "
+        "`maxmemory` of Redis, or 1000 if it has none",
     )
     log_tail_records: int = setting(
         65_536, "records", "records of a partition that wait before a worker packs them (at most 65,536)"
@@ -487,6 +493,28 @@ def _up_to(most: int, name: str, least: int = 1) -> Callable[[int], int]:
         return number
 
     return read
+
+
+def _days_or_none(text: str) -> int | None:
+    if text == "none":
+        return None
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 31 <= number <= 3650:
+        raise SettingsError(f"{PREFIX}VISITOR_KEPT_DAYS: expected 31 to 3650, or none, got {text!r}")
+    return number
+
+
+def _megabytes(text: str) -> float | None:
+    """Empty: as much as fits the server."""
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise SettingsError(f"{PREFIX}EVENTS_MAX_MB: expected a number above 0, got {text!r}")
+    return number
 
 
 def _secret(name: str, most: int = 1) -> Callable[[str], str]:
@@ -681,7 +709,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "VISITOR_LOG": lambda text: _one_of("VISITOR_LOG", "0", "1")(text) == "1",
     "SITE_PARTITIONS": _up_to(64, "SITE_PARTITIONS"),
-    "VISITOR_KEPT_DAYS": _up_to(3650, "VISITOR_KEPT_DAYS", least=31),
+    "VISITOR_KEPT_DAYS": _days_or_none,
+    "EVENTS_MAX_MB": _megabytes,
     "MAX_VISITORS": _up_to(60_000_000, "MAX_VISITORS"),
     "MAX_PROPERTIES": _up_to(1023, "MAX_PROPERTIES"),
     "MAX_PROPERTY_VALUES": _up_to(1_048_574, "MAX_PROPERTY_VALUES"),

@@ -14,6 +14,7 @@ from hail.settings import DAY, load
 from tests import log_oracle
 from tests.contract.logs import CAPS, FOR_EVER_MS, NOW_MS, entry, hash_in, logged, pass_by, visit
 from tests.servers import RedisServer
+from whale.accounts import Act, Site
 from whale.store.redis import RedisStore, connect
 from whale.store.redis.compaction import SMALL_BYTES, Compaction
 from whale.store.redis.connection import Connection, Script, pack
@@ -371,3 +372,24 @@ def test_a_message_may_say_more_than_a_call_has_places_for(store: RedisStore, lo
     columns = store.read_log(log, 0, 0, FOR_EVER_MS).columns
     assert sum(len(column.ticks) for column in columns.values()) == told["records"]
     assert len(columns["p", "p31"].ticks) == 2_100
+
+
+def test_without_a_setting_the_logs_of_an_account_take_at_most_a_quarter_of_the_servers_memory() -> None:
+    with RedisServer(maxmemory="12000000") as server:
+        store = connect(load({"HAILWHALE_REDIS_URL": server.url, "HAILWHALE_VISITOR_LOG": "1"}))
+        site = Site("default", "shop")
+        store.add_entry(site, Act(0, "a test", "add site", "default", "shop"))
+        record = store.begin_log(site, after_ms=-60_000)
+        log = record.log("default", "shop", record.generations[0])
+        for seq in range(30):
+            store.add_to_log([visit(log, seq, *(f"visitor {seq} {number}" for number in range(2_000)))], CAPS)
+
+        def sweep_and_visit(seq: int) -> dict[str, int]:
+            while store.sweep_logs(2 * 3_600 * seq):
+                pass
+            store.add_to_log([visit(log, 100 + seq, "ann")], CAPS)
+            return store.log_tallies("default", ["ab" * 8])["ab" * 8]
+
+        assert sweep_and_visit(1)["events_full"] == 1
+        server.client().config_set("maxmemory", 0)
+        assert sweep_and_visit(2) == {"logged": 60_001, "records": 60_001, "events_full": 1}

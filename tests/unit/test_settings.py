@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import UnionType
 from typing import get_origin, get_type_hints
 
 import pytest
@@ -67,6 +68,20 @@ def test_each_setting_has_the_type_that_the_table_says() -> None:
     settings = load({})
     for name, type_ in get_type_hints(Settings).items():
         value = getattr(settings, name)
-        assert isinstance(value, get_origin(type_) or type_), name
+        of = type_ if isinstance(type_, UnionType) else get_origin(type_) or type_
+        assert isinstance(value, of), name
         assert type(value) is type(NAMES[name.upper()].default) or name.upper() in {*READERS, "BANDS"}
     assert READERS.keys() <= NAMES.keys()
+
+
+def test_visitors_may_be_known_for_ever_and_memory_of_logs_may_go_by_the_server() -> None:
+    found = load({"HAILWHALE_VISITOR_KEPT_DAYS": "none", "HAILWHALE_EVENTS_MAX_MB": "0.5"})
+    assert (found.visitor_kept_days, found.events_max_mb) == (None, 0.5)
+    assert (load({}).visitor_kept_days, load({}).events_max_mb) == (180, None)
+    for name, wrong in (
+        ("VISITOR_KEPT_DAYS", ("30", "3651", "never", "١٨٠")),
+        ("EVENTS_MAX_MB", ("0", "-1", "nan", "inf", "x")),
+    ):
+        for text in wrong:
+            with pytest.raises(SettingsError, match=name):
+                load({f"HAILWHALE_{name}": text})

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.message import Mark
+from hail.room import MEGABYTE
 from hail.settings import DAY, Settings
 from whale.accounts import Site
 from whale.period import day_of
@@ -24,7 +25,7 @@ from whale.store.contract.events import (
     Said,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
-from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, VISITOR_BYTES
+from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, USUAL_MB, VISITOR_BYTES
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
@@ -212,7 +213,8 @@ class MemoryEvents:
                 self._see_to(*place, now)
             for account in {account for account, _ in self._records}:
                 mine = [each for place, each in self._partitions.items() if place[0] == account]
-                is_full = sum(each.size for each in mine) > self._settings.events_max_mb * 1_000_000
+                most_mb = self._settings.events_max_mb or USUAL_MB
+                is_full = sum(each.size for each in mine) > most_mb * MEGABYTE
                 for each in mine:
                     each.is_full = is_full
         return False

@@ -30,10 +30,10 @@ class Generation:
 
 @dataclass(frozen=True)
 class LogRecord:
-    """Of a site. partitions: never changes.  period_days: for how long at least a visitor is known."""
+    """Of a site. partitions: never changes.  period_days: for how long at least a visitor is known; None: for ever."""
 
     partitions: int
-    period_days: int
+    period_days: int | None
     keep_days: int
     keep_ids: bool
     generations: tuple[Generation, ...]
@@ -51,7 +51,7 @@ class LogRecord:
             account,
             site,
             self.partitions,
-            self.period_days * DAY,
+            None if self.period_days is None else self.period_days * DAY,
             self.keep_days,
             self.keep_ids,
             generation=generation.name,
@@ -63,7 +63,7 @@ def hasher_of(account: str, site: str, generation: Generation) -> Hasher:
 
 
 def begun(
-    seen: LogRecord | None, site: Site, partitions: int, period_days: int, since_ms: int, name: str, secret: str
+    seen: LogRecord | None, site: Site, partitions: int, period_days: int | None, since_ms: int, name: str, secret: str
 ) -> LogRecord:
     """The record of a site that is there. name, secret: random, of the generation that begins where none is open."""
     record = seen or LogRecord(partitions, period_days, site.keep_days, site.keep_ids, ())

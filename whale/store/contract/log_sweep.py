@@ -8,6 +8,8 @@ ENDED_S = 60.0
 """How long after the end of a log its data goes: nobody logs there any more."""
 QUIET_S = 86_400
 """A tail is packed that nothing was added to for so long."""
+USUAL_MB, USUAL_PART = 1000.0, 0.25
+"""What the logs of an account may take where no setting says it: a part of the server's memory, if that is bounded."""
 VISITOR_BYTES = 42
 """What a visitor who is known takes, about."""
 EVENTS_FULL = "events_full"

@@ -11,9 +11,10 @@ from collections.abc import Generator, Iterator
 import msgspec
 import numpy as np
 
+from hail.room import MEGABYTE
 from hail.settings import DAY
 from whale.store.contract.events import LATEST_S
-from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S, SOON_S, VISITOR_BYTES
+from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S, SOON_S, USUAL_MB, USUAL_PART, VISITOR_BYTES
 from whale.store.redis.accounts import Accounts
 from whale.store.redis.compaction import Compaction, index_of
 from whale.store.redis.connection import reachable
@@ -132,10 +133,18 @@ class LogSweeper:
 
     def _weigh(self, account: str, site: str, size: int) -> tuple[bool, bool]:
         """Whether the account's logs take all that they may, or nearly."""
-        key, most = self._database.keys(account).log_bytes(), self._database.settings.events_max_mb * 1_000_000
+        key, most = self._database.keys(account).log_bytes(), self._most()
         self._client.hset(key, site, size)
         total = sum(map(int, self._client.hvals(key)))
         return total > most, total > most / 2
+
+    def _most(self) -> float:
+        """Bytes that the logs of an account may take."""
+        most_mb = self._database.settings.events_max_mb
+        if most_mb is not None:
+            return most_mb * MEGABYTE
+        of_servers = [int(each["maxmemory"]) for each in self._database.info("memory")]
+        return USUAL_PART * sum(of_servers) if all(of_servers) else USUAL_MB * MEGABYTE
 
     def _close(self, log: SiteLog, is_full: bool) -> None:
         for partition in range(log.partitions):
