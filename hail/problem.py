@@ -83,8 +83,9 @@ def elsewhere(path: str, own: Iterable[str], host: str, service: str, bind: str)
 def other_method(method: str, path: str, allowed: str) -> str:
     """A sentence about a method that a route does not take. allowed: those it takes, as the header Allow lists them."""
     takes = [word for word in allowed.split(",") if word not in AUTOMATIC]
-    rules = dict.fromkeys(right.rule for right in RIGHTS)
-    rule = next((rule for rule in rules if re.fullmatch(PLACE.sub("(?s:.+)", rule), path)), path)
+    rules = dict.fromkeys(right.rule for right in RIGHTS if takes[0] in right.methods)
+    fitting = (rule for rule in rules if re.fullmatch(PLACE.sub("(?s:.+)", rule), path))
+    rule = max(fitting, key=lambda rule: len(PLACE.sub("", rule)), default=path)
     return (
         f"expected {' or '.join(takes)} for {path[:SHOWN]}, got {method[:SHOWN]}: see {takes[0]} {rule} in docs/http.md"
     )

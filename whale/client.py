@@ -28,12 +28,12 @@ from whale.decide.managed import Managed
 from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.deciding import Deciding
+from whale.library.happening import Happening
 from whale.library.parts import Parts
 from whale.library.pictures import Pictures
 from whale.library.questions import Questions
 from whale.library.rankings import Rankings
 from whale.library.refusals import Refusals
-from whale.library.visiting import Visiting
 from whale.store import with_redis
 from whale.store.base import Store
 from whale.store.redis import connect as connect_store
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from whale.health.watch import HealthWatch
 
 
-class Whale(Rankings, Pictures, Deciding, Visiting):
+class Whale(Rankings, Pictures, Deciding, Happening):
     """Counts, answers and decides for one account. For many threads; raises whale.errors and HitError.
 
     asking, managed, refusals: parts that the routes use too.

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import msgspec
 
 from hail.access import ANY_MODULE, Caller
+from hail.cookies import scheme_of, token_in
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
 from whale.accounts import MODULES, NAME, OWNER, READ, WRITE, Account, Rights, User, user_name
@@ -34,9 +35,7 @@ from whale.sessions import (
     cookie_name,
     cookie_of,
     mark_of,
-    scheme_of,
     session_of,
-    token_in,
     token_of,
 )
 from whale.tries import Tries, address_of

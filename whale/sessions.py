@@ -18,14 +18,13 @@ Pure: time is an argument.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from itsdangerous import BadData, URLSafeSerializer
 
-from hail.access import is_trusted_by
+from hail.cookies import PORTS
 from hail.secret import signing_keys
 from hail.settings import DAY, PREFIX, Settings, SettingsError, origin_of
 
@@ -34,7 +33,6 @@ AHEAD_S = 60  # that the clocks of two Whales may differ
 MARK_LETTERS = 32
 MOST_TOKEN = 1500  # letters; a browser takes cookies of 4,096
 PORT = re.compile(r":([0-9]{1,5})$")
-PORTS = {"http": "80", "https": "443"}
 TOKEN = re.compile(r"[A-Za-z0-9_.-]+")  # a decoder of base64 would pass over other letters
 
 
@@ -100,23 +98,6 @@ def cookie_of(name: str, token: str, scheme: str, seconds: int = BROWSER_S) -> s
 def cleared(name: str, scheme: str) -> str:
     """The same, for a browser that is to forget it."""
     return cookie_of(name, "", scheme, 0)
-
-
-def token_in(header: str, name: str) -> str:
-    """The value of a cookie in the header `Cookie`; empty where it is not there."""
-    for cookie in header.split(";"):
-        its_name, _, value = cookie.strip().partition("=")
-        if its_name == name:
-            return value
-    return ""
-
-
-def scheme_of(environ: Mapping[str, Any], trusted: Iterable[IPv4Network | IPv6Network]) -> str:
-    """http or https, as the browser has it: of the request, or as a trusted proxy says."""
-    said = environ.get("HTTP_X_FORWARDED_PROTO", "")
-    if said in PORTS and is_trusted_by(environ.get("REMOTE_ADDR", ""), trusted):
-        return str(said)
-    return "https" if environ.get("wsgi.url_scheme") == "https" else "http"
 
 
 def from_own_page(environ: Mapping[str, Any], scheme: str) -> bool:

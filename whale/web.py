@@ -63,6 +63,7 @@ from whale.keys import Keys
 from whale.library.whales import Whales
 from whale.logins import Logins
 from whale.passwords import KEY_BYTES, Passwords
+from whale.routes.account_paths import AccountPaths, add_filters
 from whale.routes.accounts import AccountRoutes
 from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
@@ -70,6 +71,7 @@ from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
 from whale.routes.graphs import GraphRoutes
 from whale.routes.hiitrack import HiiTrackRoutes
+from whale.routes.hiitrack_events import HiiTrackEventRoutes
 from whale.routes.internal import InternalRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.login import LoginRoutes
@@ -80,6 +82,7 @@ from whale.routes.service import ServiceRoutes
 from whale.routes.shares import BELOW, ShareRoutes
 from whale.routes.visitors import VisitorRoutes
 from whale.store import with_redis
+from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.tries import Tries
 
 log = logging.getLogger("whale.web")
@@ -89,8 +92,13 @@ TELL_S, REST_TURNS = 1.0, 20
 STORE_TIMEOUT_S = 0.4  # three tries of it, so that a request is refused within about a second
 
 
-def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = None) -> bottle.Bottle:
-    """The WSGI application over a Whale, which knows the store, the account and the clock. passwords: that compares them."""
+def make_app(
+    settings: Settings, whale: Whale, passwords: Passwords | None = None, hold_ms: int = HOLDS_AFTER_MS
+) -> bottle.Bottle:
+    """The WSGI application over a Whale, which knows the store, the account and the clock. passwords: that compares them.
+
+    hold_ms: until the log of visitors of a bucket that HiiTrack's routes make begins.
+    """
     passwords = passwords or Passwords.beside(settings.whale_threads, os.urandom)
     logins = Logins(whale.store, settings, whale.clock, os.urandom(KEY_BYTES), passwords)
     door = Door(settings, Whales(whale), logins, Keys(whale.store, whale.clock))
@@ -104,7 +112,10 @@ def make_app(settings: Settings, whale: Whale, passwords: Passwords | None = Non
     AccountRoutes(door, passwords, os.urandom).add_to(app)
     InternalRoutes(door, whale, os.urandom).add_to(app)
     registrations = Tries(os.urandom(KEY_BYTES))
-    HiiTrackRoutes(door, whale, logins, passwords, os.urandom, registrations).add_to(app)
+    paths = AccountPaths(door, whale, logins, os.urandom, hold_ms)
+    add_filters(app)
+    HiiTrackRoutes(paths, passwords, registrations).add_to(app)
+    HiiTrackEventRoutes(paths).add_to(app)
     for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, VisitorRoutes, LiveRoutes, DashboardRoutes, GraphRoutes):
         routes(door).add_to(app)
     ServiceRoutes(door, whale).add_to(app)

@@ -1,4 +1,4 @@
-"""The cases of HiiTrack about users and buckets, over HTTP on a real Redis, as a client of it asks."""
+"""The cases of HiiTrack about users, buckets and events, over HTTP on a real Redis, as a client of it asks."""
 
 import json
 import re
@@ -22,6 +22,7 @@ from whale.store.base import Store
 from whale.web import make_app
 
 PASSWORD = "correct horse"
+LOGGED = {"HAILWHALE_VISITOR_LOG": "1"}
 
 
 class Client:
@@ -44,13 +45,14 @@ class Client:
 
 @pytest.fixture
 def store(own_redis: RedisServer) -> Store:
-    return connect(load({"HAILWHALE_REDIS_URL": own_redis.url}))
+    return connect(load({"HAILWHALE_REDIS_URL": own_redis.url, **LOGGED}))
 
 
 @pytest.fixture
 def url(store: Store) -> Iterator[str]:
-    settings = load({})
-    with serving(make_app(settings, Whale(store, settings))) as found:
+    """Of a Whale where the log of a new bucket holds at once."""
+    settings = load(LOGGED)
+    with serving(make_app(settings, Whale(store, settings), hold_ms=0)) as found:
         yield found
 
 
@@ -157,4 +159,42 @@ def test_what_is_removed_takes_all_that_was_counted_with_it(url: str, store: Sto
 def test_each_printed_command_answers_what_is_printed(url: str, tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.whale = url.removeprefix("http://")
-    assert answers_what_is_printed(shell, "docs/http/hiitrack.md") == 3
+    assert answers_what_is_printed(shell, "docs/http/hiitrack.md") == 4
+
+
+# What visitors did
+
+
+def logged(store: Store, user: str, site: str) -> dict[str, tuple[int, int]]:
+    """Of each event how often, and by how many visitors."""
+    account = store.account_named(user)
+    assert account is not None
+    rows = Whale(store, load({}), account.id).events(site, "today")["events"]
+    return {row["event"]: (row["times"], row["visitors"]) for row in rows}
+
+
+def test_an_event_to_a_bucket_that_is_not_there_makes_it(url: str, store: Store) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    for visitor in ("v1", "v1", "v2"):
+        assert client.ask("POST", "/ann/home/event/a", ANN, visitor_id=visitor) == (200, {"visitor_id": visitor})
+    assert client.status("GET", "/ann/home", ANN) == 200
+    assert logged(store, "ann", "home") == {"a": (3, 2)}
+
+
+def test_an_event_of_an_unknown_user_and_one_of_nobody_are_refused(url: str) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    assert client.status("POST", "/nobody/home/event/a", visitor_id="v1") == 404
+    assert client.status("POST", "/ann/home/event/a", ANN) == 400
+    assert client.status("GET", "/ann/home", ANN) == 404
+
+
+def test_a_slash_behind_an_event_changes_nothing_for_the_next_client(url: str, store: Store) -> None:
+    first, second = Client(url), Client(url)
+    assert first.status("POST", "/ann", password=PASSWORD) == 201
+    for client in (first, second):
+        assert client.status("POST", "/ann/home/event/a/", ANN, visitor_id="v1") == 200
+        assert client.status("GET", "/ann/home/event/a/jsonp/?visitor_id=v1", ANN) == 200
+        assert client.status("POST", "/ann/home/event/a", ANN, visitor_id="v1") == 200
+    assert logged(store, "ann", "home") == {"a": (6, 1)}

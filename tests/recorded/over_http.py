@@ -123,8 +123,8 @@ def asker(world: HailWorld | WhaleWorld) -> Ask:
 
 
 def path_of(rule: str) -> str:
-    rule = rule.replace("<user:account>", "default")
-    return re.sub(r"<(name|key|id):path>|\{(name|key|id)\}|<token>|<bucket:bucket>", "page", rule)
+    rule = rule.replace("<user:account>", "default").replace("<bucket:bucket>/", "made/")  # whose first event makes it
+    return re.sub(r"<(name|key|id):(?:path|name)>|\{(name|key|id)\}|<token>|<bucket:bucket>", "page", rule)
 
 
 def every_method(world: HailWorld | WhaleWorld, rules: list[str]) -> Iterator[Entry]:

@@ -35,6 +35,7 @@ MASKED: dict[str, tuple[re.Pattern[str], Any]] = {
         re.compile(r'"ms":[0-9.e-]+|"stages_ms":\{[^}]*\}'),
         lambda found: re.sub(r":[0-9.e-]+", ":*", found[0]),
     ),
+    "new visitors": (re.compile(r'("visitor_id":"|Set-Cookie: v=)[0-9a-f]{32}'), r"\1*"),
     "secrets of keys": (re.compile(r"(hw_[wrab]_)[A-Za-z0-9_-]{6,}"), r"\1*"),
     "speed": (re.compile(r"[0-9.]+ s, [0-9,]+ rows/s"), "* s, * rows/s"),
     "version": (re.compile(r'("version": ?)"[0-9][^"]*"|(version )[0-9][0-9.a-z+]*'), r"\1\2*"),

@@ -116,7 +116,7 @@ def test_openapi_describes_each_route_that_takes_hits() -> None:
     takes -= {"GET /flush_hail", "POST /flush_hail"}
     for served, document in ((HAIL, hail.openapi.document()), (WHALE, whale.routes.openapi.document())):
         described = {f"{method.upper()} {path}" for path, each in document["paths"].items() for method in each}
-        assert takes & served - described == set()
+        assert {re.sub(r"<(\w+)(:\w+)?>", r"{\1}", each) for each in takes & served} - described == set()
         assert len(takes & served) > 5
 
 

@@ -25,14 +25,15 @@ EVIL = {"HTTP_ORIGIN": "https://evil.example"}
 
 
 class Server:
-    """Without keys, unless some are set."""
+    """Without keys, unless some are set. Logs of buckets hold at once."""
 
     def __init__(self, **settings: str):
         self.settings = load({f"HAILWHALE_{name}": value for name, value in settings.items()})
         self.store, self.now, numbers = MemoryStore(self.settings), NOW, count(1)
         self.passwords = Passwords(lambda size: next(numbers).to_bytes(size, "big"), cost=Cost(64, 1))
         self.whale = Whale(self.store, self.settings, clock=lambda: self.now)
-        self.app = make_app(self.settings, self.whale, self.passwords)
+        self.store.events._clock = lambda: self.now
+        self.app = make_app(self.settings, self.whale, self.passwords, hold_ms=0)
 
     def ask(
         self,

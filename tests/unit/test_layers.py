@@ -151,10 +151,11 @@ FROM_HAIL = {
     "columns": "Hits NewerMessage check_version hashes_of ids_of keys_of messages_of read_envelope runs",
     "access": (
         "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind "
-        "has_directory is_locked is_trusted is_trusted_by methods_of Pages preflight right_of"
+        "has_directory is_locked is_trusted is_trusted_by methods_of Pages preflight right_of WRITE"
     ),
     "binds": "address_of check_free url_of",
-    "callers": "Callers is_secret",
+    "callers": "Callers foreign_page is_secret",
+    "cookies": "Jar PORTS Told is_cross_site says_where scheme_of token_in told",
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "connections": "peer_of",
@@ -390,6 +391,7 @@ def test_routes_of_one_subject_know_nothing_of_another() -> None:
         "counting",
         "decisions",
         "hiitrack",
+        "hiitrack_events",
         "internal",
         "login",
         "notes",

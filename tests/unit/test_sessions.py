@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from hail.cookies import scheme_of, token_in
 from hail.secret import secrets_of, signing_keys
 from hail.settings import Settings, SettingsError, load
 from whale.sessions import (
@@ -17,9 +18,7 @@ from whale.sessions import (
     cookie_of,
     from_own_page,
     mark_of,
-    scheme_of,
     session_of,
-    token_in,
     token_of,
 )
 from whale.share import Share, share_of

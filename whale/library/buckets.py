@@ -7,9 +7,12 @@ can use, and what removes can be called again until it is done.
 from typing import Any
 
 from whale.accounts import ALL, NAME, OWNER, READ, Account, Site, check_name, shown
-from whale.errors import CallerError, Conflict
+from whale.errors import CallerError, Conflict, NotAllowed
 from whale.library.managing import Managing
 from whale.store.contract.changes import Changes
+
+MOST_MADE = 1000
+"""Sites of an account up to which an event makes a further one."""
 
 
 def check_free(managing: Managing, name: str) -> None:
@@ -32,8 +35,7 @@ def add_user(managing: Managing, name: str, zone: str, password: str) -> Account
 
 def add_bucket(managing: Managing, account: Account, name: str, description: str, max_name_bytes: int) -> str:
     """Makes the site; the secret of a key that reads it and nothing else."""
-    if not NAME.fullmatch(name):
-        raise CallerError(f"expected 1 to 64 of A-Z a-z 0-9 . _ -, got {shown(name)}", "bucket")
+    _check_name(name)
     site = managing.add_site(Site(account.id, name, description=description), max_name_bytes)
     try:
         _, secret = managing.add_key(account, READ, name, None)
@@ -41,6 +43,27 @@ def add_bucket(managing: Managing, account: Account, name: str, description: str
         managing.remove_site(account, site)
         raise
     return secret
+
+
+def bucket_of(managing: Managing, account: Account, name: str) -> Site | None:
+    """The site that an event is of, where it is there."""
+    return next((site for site in managing.sites(account) if site.pk == name), None)
+
+
+def add_by_event(managing: Managing, account: Account, name: str, max_name_bytes: int) -> Site:
+    """Makes the site that an event is of. Raises CallerError of a name that no bucket may have, NotAllowed where there are MOST_MADE."""
+    _check_name(name)
+    if (count := len(managing.sites(account))) >= MOST_MADE:
+        raise NotAllowed(f"the account has {count} sites, so an event makes no further one", "bucket")
+    try:
+        return managing.add_site(Site(account.id, name, description=name), max_name_bytes)
+    except Conflict:  # another request was first
+        return managing.site(account, name)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise CallerError(f"expected 1 to 64 of A-Z a-z 0-9 . _ -, got {shown(name)}", "bucket")
 
 
 def remove_bucket(managing: Managing, counts: Changes, account: Account, site: Site, now: float) -> None:

@@ -36,6 +36,7 @@ from whale.accounts import (
 from whale.errors import CallerError, Conflict, NotFound
 from whale.store.contract.accounts import KINDS, Accounts, Entry, account_of, name_of
 from whale.store.contract.directory import MOST_ACTS, Directory
+from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.store.contract.site_logs import SiteLogs
 
 TRIES = 10
@@ -49,7 +50,7 @@ class AccountStore(Accounts, Directory, SiteLogs, Protocol):
 class Managing:
     """For one admin at one time. now: seconds.  draw: gives that many random bytes.  who: for the journal.
 
-    keeps_logs: whether sites have logs of visitors.
+    keeps_logs: whether sites have logs of visitors.  hold_ms: until the log of a new one begins.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class Managing:
         draw: Callable[[int], bytes],
         who: str = "",
         keeps_logs: bool = False,
+        hold_ms: int = HOLDS_AFTER_MS,
     ):
-        self._store, self._now, self._draw, self.who, self._keeps_logs = store, now, draw, who, keeps_logs
+        self._store, self._now, self._draw, self.who = store, now, draw, who
+        self._keeps_logs, self._hold_ms = keeps_logs, hold_ms
 
     # Accounts
 
@@ -142,8 +145,11 @@ class Managing:
 
     # Sites
 
+    def sites(self, account: Account) -> list[Site]:
+        return self._store.sites(account.id)
+
     def site(self, account: Account, pk: str) -> Site:
-        found = next((site for site in self._store.sites(account.id) if site.pk == pk), None)
+        found = next((site for site in self.sites(account) if site.pk == pk), None)
         if found is None:
             raise NotFound(f"account {account.name} has no site {shown(pk)}", "site")
         return found
@@ -177,7 +183,7 @@ class Managing:
 
     def _log(self, site: Site) -> None:
         if self._keeps_logs:
-            self._store.begin_log(site)
+            self._store.begin_log(site, self._hold_ms)
 
     # Keys
 

@@ -828,10 +828,24 @@ class HiiTrackBucketGiven(HiiTrackBeside, kw_only=True, omit_defaults=True, forb
     description: Annotated[str, Meta(description="A description for people, at most 300 letters.")] = ""
 
 
+class HiiTrackEventGiven(HiiTrackBeside, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The fields of an event, in the address or in the body."""
+
+    visitor_id: Annotated[
+        str, Meta(description="Id of the visitor. Default: the cookie `v`, or a new visitor who gets one.")
+    ] = ""
+
+
 class HiiTrackDone(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Each answer of HiiTrack's routes."""
 
     request_id: str = ""
+
+
+class HiiTrackCounted(HiiTrackDone, kw_only=True, omit_defaults=True):
+    """visitor_id: null where nobody is known, and a cookie would not come back."""
+
+    visitor_id: str | None
 
 
 class HiiTrackDescribed(msgspec.Struct, kw_only=True):

@@ -24,6 +24,7 @@ from prometheus_client import Histogram
 
 from hail import access
 from hail.callers import Callers, is_secret
+from hail.cookies import scheme_of
 from hail.hit import HitError, Reason, lenient
 from hail.message import ACCOUNT
 from hail.settings import Settings
@@ -35,7 +36,7 @@ from whale.routes.asked import DecideAsked, Subject
 from whale.routes.negotiation import negotiated, vary
 from whale.routes.parameters import A, about_asked, asked_of, body_of, hit_fields, pks_of, query_of
 from whale.routes.responses import EXPOSED, Problem, text_answer, unavailable
-from whale.sessions import from_own_page, scheme_of
+from whale.sessions import from_own_page
 
 if TYPE_CHECKING:
     from whale.client import Whale
@@ -126,7 +127,7 @@ class Door:
         """OPTIONS and HEAD of a route that counts: Bottle would answer HEAD by GET, and count."""
         right = access.right_of(rule, "GET", "POST")
         self.add_options(app, rule)
-        app.route(rule, "HEAD", lambda: self.readable(text_answer("", headers=EXPOSED), right))
+        app.route(rule, "HEAD", lambda **_: self.readable(text_answer("", headers=EXPOSED), right))
 
     def readable(self, found: Any, right: access.Right) -> Any:
         """The answer as the asker takes it, with the headers that say which pages may read it."""

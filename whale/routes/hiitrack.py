@@ -1,122 +1,38 @@
 """Routes of HiiTrack for users and buckets: a user is an account with its owner, and a bucket is a site.
 
-    POST /USER            password: makes both          GET /USER           its buckets
-    POST /USER/BUCKET     makes a site, and its token   GET /USER/BUCKET    what it is          DELETE: with all that it counted
-
-    request ── whose path? ──> key, user ──> fields ──> the route ──> an answer, with `request_id`, inside `callback`
-                   └ 404         └ 401, 403, 429  └ 400     └ 403, 404, 503: the same
-
-These are the only routes whose address names an account. It must be the caller's: a user of another one gets the words of a wrong
-password. A name is no secret, as it stands in addresses; so whoever shows nothing is told 404 where there is no such user.
-
-A script (`callback`) runs in pages of any site, and browsers send a password of Basic by themselves. So a question with `callback` is
-answered to a key in the address alone, which a page has to know.
+POST /USER            password: makes both          GET /USER           its buckets
+POST /USER/BUCKET     makes a site, and its token   GET /USER/BUCKET    what it is          DELETE: with all that it counted
 """
 
-import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
-from urllib.parse import parse_qsl
 
 import bottle
-import msgspec
 
 from hail import access
-from hail.body import is_json, kind_of
-from hail.callers import is_secret
-from hail.hit import HitError, Reason
-from hail.parameters import CALLBACK, not_here
+from hail.hit import HitError
 from hail.settings import PREFIX
-from whale.accounts import NAME, RESERVED, RIGHTS_OF, Account
-from whale.client import Whale
-from whale.errors import CallerError, Conflict, NotAllowed, TooSoon, Unavailable
+from whale.accounts import NAME
+from whale.errors import CallerError, NotAllowed, TooSoon
 from whale.library import buckets
-from whale.library.managing import Managing, full_name
-from whale.logins import Logins
 from whale.passwords import Passwords, check_new
-from whale.routes.door import ANSWER_SECONDS, Door, check_user, problem_of
-from whale.routes.parameters import MAX_PARAMETERS, address_query, object_of, parameters
-from whale.routes.responses import Problem, json_answer
+from whale.routes.account_paths import BUCKET, USER, AccountPaths, NoUser, Request, Said
+from whale.routes.responses import json_answer
 from whale.tries import Tries, address_of
 
-USER, BUCKET = "/<user:account>", "/<user:account>/<bucket:bucket>"
-BESIDE = ("request_id", "callback")
-"""What every route takes beside its own fields."""
-MOST_ID = 200
-"""Letters of a request's id."""
 PRIVATE = {"Cache-Control": "no-store"}
-SCRIPT = {"Content-Type": "text/javascript; charset=utf-8", "X-Content-Type-Options": "nosniff"}
-ENDS_OF_LINES = {0x2028: "\\u2028", 0x2029: "\\u2029"}  # no text of a script could hold them before 2019
-
-
-class NoUser(Exception):
-    """The address names no account, and whoever asks shows nothing."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a request wants in its answer. Empty: not said."""
-
-    request_id: str = ""
-    callback: str = ""
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> "Said":
-        """What of it can be used, so that errors have it too."""
-        request_id, callback = (text if isinstance(text := given.get(name), str) else "" for name in BESIDE)
-        is_id = len(request_id) <= MOST_ID
-        return cls(request_id if is_id else "", callback if CALLBACK.fullmatch(callback) else "")
-
-    @staticmethod
-    def check(given: Mapping[str, str]) -> None:
-        """Raises CallerError, HitError."""
-        if len(given.get("request_id", "")) > MOST_ID:
-            raise CallerError(f"expected at most {MOST_ID} letters", "request_id")
-        if given.get("callback") and not CALLBACK.fullmatch(given["callback"]):
-            raise HitError(Reason.BAD_CALLBACK, "callback", "expected a JavaScript name such as app.done")
-
-    def put_into(self, found: Any) -> Any:
-        """The answer, with the id of the request, and as a script where one is to be called."""
-        if self.request_id:
-            found.body = msgspec.json.encode({**msgspec.json.decode(found.body), "request_id": self.request_id})
-        if self.callback:
-            found.body = f"/**/{self.callback}({found.body.decode().translate(ENDS_OF_LINES)});".encode()
-            for name, value in SCRIPT.items():
-                found.set_header(name, value)
-        return found
-
-
-@dataclass(frozen=True)
-class Request:
-    """Of somebody who may. account: of the address.  given: the fields that came.  bucket: of the address, if it names one."""
-
-    managing: Managing
-    account: Account
-    given: Mapping[str, str]
-    bucket: str = ""
 
 
 class HiiTrackRoutes:
-    """For many threads. draw: random bytes.  registrations: how many accounts were made where."""
+    """For many threads. registrations: how many accounts were made where."""
 
-    def __init__(
-        self,
-        door: Door,
-        whale: Whale,
-        logins: Logins,
-        passwords: Passwords,
-        draw: Callable[[int], bytes],
-        registrations: Tries,
-    ):
-        self._door, self._whale, self._logins, self._passwords = door, whale, logins, passwords
-        self._draw, self._registrations = draw, registrations
+    def __init__(self, paths: AccountPaths, passwords: Passwords, registrations: Tries):
+        self._paths, self._passwords, self._registrations = paths, passwords, registrations
+        self._door, self._whale = paths.door, paths.whale
 
     def add_to(self, app: bottle.Bottle) -> None:
-        add_filters(app)
-        self._add(app, USER, "POST", self._new_user)
+        paths = self._paths
+        paths.add(app, USER, "POST", self._new_user)
         for rule, method, answer, fields in (
             (USER, "GET", self.user, ()),
             (USER, "DELETE", self.remove_user, ()),
@@ -124,117 +40,16 @@ class HiiTrackRoutes:
             (BUCKET, "GET", self.bucket, ()),
             (BUCKET, "DELETE", self.remove_bucket, ()),
         ):
-            self._add(app, rule, method, self._admitting(access.right_of(rule, method), answer, fields))
+            paths.add(app, rule, method, paths.admitting(access.right_of(rule, method), answer, fields))
         for rule in (USER, BUCKET):
             self._door.add_options(app, rule)
-
-    def _add(self, app: bottle.Bottle, rule: str, method: str, answer: Callable[..., Any]) -> None:
-        """answer: of what the request said, its body, and the names in its address."""
-        right = access.right_of(rule, method)
-        seconds = ANSWER_SECONDS.labels(f"hiitrack {method} {rule.replace(':account', '').replace(':bucket', '')}")
-
-        def answered(**named: str) -> Any:
-            said = Said.of(_loosely(bottle.request.environ["QUERY_STRING"], b""))
-            try:
-                with seconds.time():
-                    body = self._door.body() if method == "POST" else b""
-                    said = Said.of(_loosely(bottle.request.environ["QUERY_STRING"], body))
-                    found = answer(said, body, **named)
-            except NoUser:
-                if said == Said():  # as at any address that is none
-                    raise bottle.HTTPError(404, f"Not found: {bottle.request.path!r}") from None
-                found = Problem(404, "not_found", "there is no such user", "user").response()
-            except Conflict as error:
-                found = Problem(403, error.code, str(error), error.field).response()
-            except (Problem, CallerError, HitError, Unavailable) as error:
-                found = problem_of(error).response()
-            return self._door.readable(said.put_into(found), right)
-
-        app.route(rule, method, answered)
-
-    def _fields(self, body: bytes, names: tuple[str, ...]) -> dict[str, str]:
-        """The fields of the body, a form or JSON, and of the address; raises CallerError, HitError."""
-        environ, passed_over = bottle.request.environ, self._door.settings.ignored_parameters
-        found = parameters(address_query(environ), (*names, *BESIDE), passed_over)
-        if "password" in found:
-            raise CallerError("expected it in the body, since addresses are kept in logs", "password")
-        if body and is_json(environ, body):
-            found |= _texts(object_of(body, "the fields"), (*names, *BESIDE))
-        else:
-            try:
-                found |= parameters(body.decode("ascii"), (*names, *BESIDE), passed_over)
-            except UnicodeDecodeError:
-                raise CallerError("expected a percent-encoded form", "body") from None
-        Said.check(found)
-        return found
-
-    # who asks
-
-    def _admitting(
-        self, right: access.Right, answer: Callable[[Request], Any], names: tuple[str, ...]
-    ) -> Callable[..., Any]:
-        """What answers those alone who may. names: of its fields."""
-
-        def admitted(said: Said, body: bytes, user: str, bucket: str = "") -> Any:
-            keeps_logs = self._door.settings.visitor_log
-            managing = Managing(self._whale.store, self._whale.clock(), self._draw, keeps_logs=keeps_logs)
-            account = self._logins.account_now(user)
-            is_script = bool(said.callback) and right.methods == access.GET
-            caller = self._by_key(right, account, bucket, is_script)
-            if caller is None and not is_script:
-                caller = self._by_password(right, account)
-            if account is None or caller is None:
-                raise _wrong(is_script)
-            self._check_page(right)
-            managing.who = f"{'a key' if caller.user is None else full_name(account, caller.user)} over HTTP"
-            return answer(Request(managing, account, self._fields(body, names), bucket))
-
-        return admitted
-
-    def _by_key(
-        self, right: access.Right, account: Account | None, bucket: str, is_script: bool
-    ) -> access.Caller | None:
-        """Whom a key lets in. A script shows it in the address, and what a browser sends by itself does not count.
-
-        Raises NoUser where a key, or nothing, came for an account that is not there; Problem 401 where a key is for something else.
-        """
-        environ, door = bottle.request.environ, self._door.access
-        shown = {"QUERY_STRING": environ["QUERY_STRING"]} if is_script else environ
-        caller, is_key = door.caller_of_settings(shown), False
-        if door.locked or not is_script:
-            if account and caller.account == account.id and caller.opens(right):
-                return caller
-            is_key = door.locked and bool(caller.rights)
-        keys, secret = self._door.keys, door.secret(shown)
-        if not is_key and keys and is_secret(secret) and (key := keys.key_of(secret)):
-            is_its_own = account and key.account == account.id and key.site in (None, bucket or None)
-            if account and is_its_own and right.key in RIGHTS_OF[key.scope]:
-                return access.Caller(account.id, RIGHTS_OF[key.scope], key=key.id)
-            is_key = True
-        if account is None and (is_key or environ.get("HTTP_AUTHORIZATION", "")[:5].lower() != "basic"):
-            raise NoUser
-        if is_key:
-            raise _wrong(is_script)
-        return None
-
-    def _by_password(self, right: access.Right, account: Account | None) -> access.Caller | None:
-        """Whom a password or a cookie lets in, if the account of the address is theirs; raises NotAllowed, TooSoon, Unavailable."""
-        caller = self._door.user_at(right, bottle.request.environ)
-        if caller is None or account is None or caller.account != account.id:
-            return None
-        check_user(caller, right)
-        return caller
-
-    def _check_page(self, right: access.Right) -> None:
-        if said := self._door.access.foreign_page(right, bottle.request.environ):
-            raise Problem(403, Reason.FOREIGN_ORIGIN, said)
 
     # users
 
     def _new_user(self, _: Said, body: bytes, user: str) -> Any:
         """Any address that is misspelt may be a name. So NoUser where no password came, and nothing can mean a new user."""
         settings, now = self._door.settings, self._whale.clock()
-        self._check_page(access.right_of(USER, "POST"))
+        self._paths.check_page(access.right_of(USER, "POST"))
         is_closed = self._door.access.locked and not settings.open_registration
         is_typo = b"password" not in body and "password" not in bottle.request.query_string
         if is_typo and (is_closed or not NAME.fullmatch(user)):
@@ -242,12 +57,12 @@ class HiiTrackRoutes:
         if is_closed:
             raise NotAllowed(f"nobody may make a user here: {PREFIX}OPEN_REGISTRATION is 0")
         try:
-            given = self._fields(body, ("password",))
+            given = self._paths.fields(body, ("password",))
         except (CallerError, HitError):
             if is_typo:
                 raise NoUser from None
             raise
-        managing = Managing(self._whale.store, now, self._draw, "anybody over HTTP")
+        managing = self._paths.managing("anybody over HTTP")
         check_new(given.get("password", ""))
         buckets.check_free(managing, user)
         if self._door.access.locked:
@@ -267,7 +82,7 @@ class HiiTrackRoutes:
 
     def remove_user(self, request: Request) -> Any:
         request.managing.remove_account(request.account)
-        self._logins.account_now(request.account.name)
+        self._paths.logins.account_now(request.account.name)
         return json_answer({}, headers=PRIVATE)
 
     # buckets
@@ -285,41 +100,3 @@ class HiiTrackRoutes:
         site = request.managing.site(request.account, request.bucket)
         buckets.remove_bucket(request.managing, self._whale.store, request.account, site, self._whale.clock())
         return json_answer({}, headers=PRIVATE)
-
-
-def add_filters(app: bottle.Bottle) -> None:
-    """What of an address may name an account, and a bucket. A slash behind it means nothing."""
-    reserved = "|".join(re.escape(name) for name in sorted(RESERVED))
-
-    def named(text: str) -> str:
-        return text.removesuffix("/")
-
-    app.router.add_filter("account", lambda _: (rf"(?i:(?!(?:{reserved})(?:/|$)))[^/]+/?", named, None))
-    app.router.add_filter("bucket", lambda _: ("[^/]+/?", named, None))
-
-
-def _wrong(is_script: bool) -> Problem:
-    """The same for all that opens nothing here."""
-    how = "a key as key=KEY in the address, since a script runs in any page" if is_script else "both by Basic"
-    return Problem(401, Reason.UNAUTHORIZED, f"the name or the password is wrong: send {how}")
-
-
-def _texts(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
-    """The fields of a JSON body; raises CallerError."""
-    for name, value in fields.items():
-        if name not in names:
-            raise CallerError(not_here(name, names), ascii(name[:60])[1:-1])
-        if not isinstance(value, str):
-            raise CallerError(f"expected text, got {kind_of(value)}", name)
-    return dict(fields)
-
-
-def _loosely(query: str, body: bytes) -> dict[str, Any]:
-    """What an address and a body hold, as far as they can be read."""
-    found: dict[str, Any] = {}
-    for text in (body.decode("utf-8", "replace"), query):
-        with suppress(ValueError):
-            found |= parse_qsl(text, errors="replace", max_num_fields=MAX_PARAMETERS)
-    with suppress(msgspec.DecodeError):
-        found |= msgspec.json.decode(body, type=dict[str, Any])
-    return found

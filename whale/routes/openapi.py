@@ -270,7 +270,8 @@ def _accounts() -> dict[str, Any]:
 
 
 def _hiitrack() -> dict[str, Any]:
-    """HiiTrack's users and buckets."""
+    """HiiTrack's users, buckets and events."""
+    visitor = parameters(asked.HiiTrackEventGiven)[-1]
     user = _named("user")
     user["schema"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
     bucket = _named("bucket")
@@ -297,8 +298,14 @@ def _hiitrack() -> dict[str, Any]:
     made = answer("Its token, which is shown once.", asked.HiiTrackToken)
     buckets = answer("Its buckets.", asked.HiiTrackUser)
     shown = answer("The bucket.", asked.HiiTrackBucket)
-    of_user, of_bucket = asked.HiiTrackUserGiven, asked.HiiTrackBucketGiven
+    counted = answer("It is counted.", asked.HiiTrackCounted)
+    of_user, of_bucket, of_event = asked.HiiTrackUserGiven, asked.HiiTrackBucketGiven, asked.HiiTrackEventGiven
     both = user, bucket
+    named = *both, _named("name")
+
+    def counts(name: str, summary: str, given: type[msgspec.Struct]) -> Any:
+        return operation(name, summary, {"200": counted}, given, *named)
+
     return {
         "/{user}": {
             "post": operation("hiitrack_add_user", "Make an account and its owner.", {"201": done}, of_user, user),
@@ -311,6 +318,20 @@ def _hiitrack() -> dict[str, Any]:
             "delete": operation(
                 "hiitrack_remove_bucket", "Remove a bucket with its counts.", {"200": done}, None, *both
             ),
+        },
+        "/{user}/{bucket}/event/{name}": {
+            "post": counts("hiitrack_event", "Count an event of a visitor.", of_event),
+            "put": counts("hiitrack_put_event", "Count an event of a visitor.", of_event),
+        },
+        "/{user}/{bucket}/event/{name}/jsonp": {
+            "get": operation(
+                "hiitrack_event_by_script",
+                "Count an event of a visitor, by a script of a page.",
+                {"200": counted},
+                None,
+                *named,
+                visitor,
+            )
         },
     }
 

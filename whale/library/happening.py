@@ -1,0 +1,28 @@
+"""What visitors of sites do, counted at once; a part of Whale, see client.py."""
+
+from typing import Any
+
+from hail.hit import Reason, name_of
+from whale.library.arguments import on_default
+from whale.library.counting import Counting
+from whale.library.exporting import site_asked
+from whale.library.visiting import Visiting
+
+
+class Happening(Visiting, Counting):
+    """What visitors did, and what they do now."""
+
+    @on_default
+    def event(self, pk: Any, event: Any, visitor: Any = None, *, at: Any = None, id: Any = None) -> None:
+        """Counts an event of a site at once: at the site, and there at `event` > its name. It is logged if there is a visitor, and a log.
+
+        id: a second event with the same id does not count.  Raises HitError, CallerError, Unavailable.
+        """
+        named = name_of(event, "event", self.settings, Reason.BAD_ID)
+        self.count_hit(hit_of_event(site_asked(pk), named, visitor, at, id))
+
+
+def hit_of_event(site: str, event: str, visitor: Any, at: Any = None, id: Any = None) -> dict[str, Any]:
+    """The hit of an event. It has the event as a dimension, so that it counts there whether or not it is logged."""
+    hit = {"pk": site, "dimensions": [["event", event]], "visitor": visitor, "event": event, "at": at, "id": id}
+    return {name: value for name, value in hit.items() if value is not None}
