@@ -102,8 +102,9 @@ class Acceptor:
                 f"expected the {WRITE} key: as a Bearer token, as the Basic password or as key=KEY in the address",
             )
 
-    def check_site(self, caller: Caller, parsed: Parsed) -> Parsed:
-        """The same hit; raises HitError where the caller's key is for another site than the hit's."""
+    def check(self, caller: Caller, parsed: Parsed) -> Parsed:
+        """The same hit; raises HitError where no message can carry it, or the caller's key is for another site than the hit's."""
+        self.publisher.check(parsed[0])
         if caller.site is not None and (first := parsed[0][0][0]) != caller.site:
             raise HitError(
                 Reason.OTHER_SITE, "pk", f"expected {shown(caller.site)}, the site of this key, got {shown(first)}"

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hail.columns import HASH, KEY, Ints
 from hail.draft import (
     Columns,
+    Fields,
     Metrics,
     Top,
     columns_of,
@@ -30,7 +31,19 @@ from hail.draft import (
     pieces_of,
     top_of,
 )
-from hail.hit import FIELDS, MAX_NUMBER, RESERVED, HitError, Parsed, encode_row, millionths, ms_of
+from hail.hit import (
+    FIELDS,
+    MAX_NUMBER,
+    RESERVED,
+    HitError,
+    Parsed,
+    encode_row,
+    further_paths,
+    millionths,
+    ms_of,
+    properties_of,
+    sub_of,
+)
 from hail.packing import Packed
 from hail.settings import Settings
 from hail.usual import MILLISECONDS_FROM, NEAR, OVER_S, SECONDS_FROM, Unusual, Usual, time_of
@@ -98,10 +111,11 @@ class Bulk:
     def _found(self, hits: Sequence[Any], now: float) -> Found:
         if not hits:
             return Found(columns_of([]), ints([]), np.zeros(0, bool), 0)
-        given_pk, given_dimensions, dimension, given_metrics, metric, at, *labels = zip(*map(_PARTS, hits), strict=True)
+        given_pk, given_dimensions, dimension, given_metrics, metric, at, *rest = zip(*map(_PARTS, hits), strict=True)
+        *labels, given_properties, basis = rest
         dimensions, ask = _dicts_of(given_dimensions)
         metrics, has_others = _dicts_of(given_metrics)
-        ask |= has_others | _are_given(dimension) | _are_given(metric)
+        ask |= has_others | _are_given(dimension) | _are_given(metric) | _are_given(basis)
         for label in labels:
             ask |= ~_are_of(label, (str, type(None)))
 
@@ -125,7 +139,12 @@ class Bulk:
         for top, length in nodes.items():
             lengths[branches[top]] = length
         paths = np.bincount(owners, lengths[places], len(hits)).astype(np.int64)
-        cells = ints(map(len, pks))[pk] * (paths + 1) * widths * len(self._settings.periods)
+        properties, is_odd = self._properties_of(given_properties)
+        ask |= is_odd
+        said = {name: field for name, label in zip(LABELS, labels, strict=True) if (field := field_of(label))}
+        fields = self._with_properties(said, properties, at, now)
+        further = self._further(labels[LABELS.index("event")], properties)
+        cells = (ints(map(len, pks))[pk] * (paths + 1) + further) * widths * len(self._settings.periods)
         ask |= (paths > self._settings.max_paths) | (cells > self._settings.max_cells_per_hit)
         if _ASK in branches:
             ask[owners[places == branches[_ASK]]] = True
@@ -133,7 +152,6 @@ class Bulk:
             counts -= np.bincount(owners[places == branches[_NOTHING]], minlength=len(hits))
             places = places[places != branches[_NOTHING]]
 
-        fields = {name: field for name, label in zip(LABELS, labels, strict=True) if (field := field_of(label))}
         columns = Columns(
             [encode_row(each) for each in pks],
             list(branches),
@@ -149,6 +167,45 @@ class Bulk:
         if ask.any() or _NOTHING in branches:
             columns, cells, is_ahead = columns.of(np.flatnonzero(~ask)), cells[~ask], is_ahead[~ask]
         return Found(columns, cells, ask, int(is_ahead.sum()))
+
+    def _properties_of(self, given: Sequence[Any]) -> tuple[Sequence[dict[str, str] | None], Bools]:
+        """JSON of each, and where a hit must be asked."""
+        is_odd, settings = np.zeros(len(given), bool), self._settings
+        if not any(given):
+            return [None] * len(given), is_odd
+        found: list[dict[str, str] | None] = [None] * len(given)
+        for place, each in enumerate(given):
+            if each:
+                try:
+                    found[place] = properties_of(each, settings)
+                except HitError:
+                    is_odd[place] = True
+        return found, is_odd
+
+    def _further(self, events: Sequence[str | None], properties: Sequence[dict[str, str] | None]) -> Ints:
+        settings = self._settings
+        if not settings.visitor_log or not (any(events) or any(properties)):
+            return np.zeros(len(events), np.int64)
+        pairs = zip(events, properties, strict=True)
+        return ints(further_paths(event, given, settings) for event, given in pairs)
+
+    def _with_properties(
+        self, said: Fields, properties: Sequence[dict[str, str] | None], at: Sequence[Any], now: float
+    ) -> Fields:
+        """The fields of hits, and what they say of visitors."""
+        fields = {**said}
+        if field := field_of(properties):
+            fields["properties"] = field
+        if "visitor" in fields:
+            acting = np.zeros(len(at), bool)
+            for name in ("event", "properties"):
+                if name in fields:
+                    acting[fields[name][0]] = True
+            who = fields["visitor"][0]
+            who = who[acting[who]]
+            if len(who := who[~_are_given(at)[who]]):
+                fields["sub"] = who, [sub_of(now)] * len(who)
+        return fields
 
     def _branches_of(
         self, dimensions: Iterable[Mapping[str, Any]]

@@ -28,8 +28,9 @@ places     column: the numbers of these branches, hit by hit
 pk, shape  columns: of each hit the number of its pk, and of its shape
 at         column: ms since the epoch
 amounts    of each metric a column: what the hits whose shape has it say of it, in their order
-fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored; key: 4 bytes of the id of
-           a key of the directory; hash: 32 bytes of the hash of a secret that Hail could not look up); positions count from 0
+fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored, properties, sub, basis;
+           key: 4 bytes of the id of a key of the directory; hash: 32 bytes of the hash of a secret that Hail could not look up);
+           positions count from 0
 refused    of this account what Hail refused lately, as in version 1
 
 A column is [width, base, unit, bytes]: little-endian numbers of 0 (all are the base), 1, 2, 4 or 8 bytes; a value is base + unit * number.
@@ -42,13 +43,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, pairwise
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.hit import MAX_AMOUNT
+from hail.hit import MAX_AMOUNT, TICKS_A_MS
 from hail.message import (
     UNREADABLE,
     AccountName,
@@ -78,7 +79,7 @@ TOGETHER = 256  # hits that are made when one of them is looked at
 EARLIEST, LATEST = -(2**43), 2**43 - 1
 KEY, HASH = "key", "hash"
 IN_HEX = frozenset((KEY, HASH))
-FIELDS = frozenset(("event", HASH, "id", "ignored", KEY, "others", "visitor"))
+FIELDS = frozenset(("basis", "event", HASH, "id", "ignored", KEY, "others", "properties", "sub", "visitor"))
 """What hits may carry that this program knows."""
 
 Ints = NDArray[np.int64]
@@ -209,6 +210,9 @@ _DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
     "event": msgspec.msgpack.Decoder(list[str]).decode,
     "others": msgspec.msgpack.Decoder(list[OthersOnWire]).decode,
     "ignored": msgspec.msgpack.Decoder(list[list[str]]).decode,
+    "properties": msgspec.msgpack.Decoder(list[dict[str, str]]).decode,
+    "sub": msgspec.msgpack.Decoder(list[Annotated[int, msgspec.Meta(ge=0, lt=TICKS_A_MS)]]).decode,
+    "basis": msgspec.msgpack.Decoder(list[Literal["daily"]]).decode,
     KEY: lambda raw: [id_.hex() for id_ in _decode_keys(raw)],
     HASH: lambda raw: [hash_.hex() for hash_ in _decode_hashes(raw)],
 }

@@ -4,7 +4,7 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key, hash]
+    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key, hash, properties, sub, basis]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
@@ -17,6 +17,9 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
     ignored      names of parameters beside it that no field has, to be shown and not counted; or left out
     key          id of the key of the directory of accounts by which it came, 8 hex letters; or left out
     hash         in place of it the SHA-256 of the secret, 64 hex letters, where Hail could not look it up; in no message of version 1
+    properties   name -> JSON text, of the visitor or the event; in no message of version 1, nor is what follows
+    sub          0..48, how many 1/49 of a ms it came after `at`, where it said no time of its own; of what a visitor did alone
+    basis        "daily" where the visitor is known under this id for a day alone
 """
 
 import ast
@@ -47,7 +50,7 @@ YEAR_S = 366 * 86_400
 LENIENT_TEXT_BYTES = 16_384
 LENIENT_NESTING = 20
 LENIENT_BITS = 10_000  # Python refuses to write much larger numbers
-FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event")
+FIELDS = ("pk", "dimensions", "dimension", "metrics", "metric", "at", "id", "visitor", "event", "properties", "basis")
 OTHER_SPELLINGS = {
     "dim": "dimension",
     "dims": "dimensions",
@@ -55,9 +58,11 @@ OTHER_SPELLINGS = {
     "ids": "id",
     "visitor_id": "visitor",
     "event_name": "event",
+    "property": "properties",
+    "props": "properties",
 }
 DECIDED_FIELDS = ("decision", "option")  # beside those, of an outcome
-TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions"))
+TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions", "properties"))
 """Fields that may be typed as JSON or Python where a value is text."""
 MOMENTS, DECIDED, EXPECTED = "__moments__", "__decided__", "__expected__"
 MOMENTS_KIND = "moments"
@@ -66,7 +71,13 @@ RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 MOST_MOMENTS = 4
 """Metrics of an outcome, the first by name, whose squares and products are counted."""
 
-_ALL_BUT_IGNORED, _ALL_BUT_KEY, _ALL_BUT_HASH = 8, 9, 10  # parts of a row
+DAILY = "daily"
+TICKS_A_MS = 49
+MOST_PROPERTIES, MOST_PROPERTY_BYTES = 32, 1024
+MOST_LISTED = 8
+"""Properties of its hits that a site may list as dimensions, and of its events."""
+
+_IGNORED, _KEY, _HASH, _PROPERTIES = 8, 9, 10, 11  # places in a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
@@ -98,6 +109,8 @@ class Reason(StrEnum):
     TOO_MANY_PATHS = "too_many_paths"
     TOO_MANY_LEVELS = "too_many_levels"
     TOO_MANY_METRICS = "too_many_metrics"
+    BAD_PROPERTIES = "bad_properties"
+    TOO_MANY_PROPERTIES = "too_many_properties"
     TOO_MANY_CELLS = "too_many_cells"
     BODY_TOO_LARGE = "body_too_large"
     BODY_CUT_OFF = "body_cut_off"
@@ -139,7 +152,7 @@ class Hit:
     pk: 1 or more names.  dimensions: nested, a leaf is {}.  metrics: amounts, `hits` plain, others in millionths.
     at_ms: milliseconds since the epoch.  cells: pk prefixes x paths x metrics x intervals, before anything is added up.
     skewed: its time was ahead of the clock and was set to now.  others: metrics that are no sums, by kind.
-    ignored: names of parameters that came beside it and are no fields.
+    ignored: names of parameters that came beside it and are no fields.  properties, sub, basis: as in the wire form.
     """
 
     pk: tuple[str, ...]
@@ -153,6 +166,9 @@ class Hit:
     skewed: bool = False
     others: Others | None = None
     ignored: tuple[str, ...] | None = None
+    properties: dict[str, str] | None = None
+    sub: int | None = None
+    basis: str | None = None
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -169,14 +185,30 @@ def row_of(*parts: Any) -> Row:
 
 def with_ignored(row: Row, names: Sequence[str]) -> Row:
     """The same row, with names of parameters that were ignored."""
-    return [*row, *[None] * (_ALL_BUT_IGNORED - len(row)), names]
+    return _with(row, _IGNORED, names)
 
 
 def with_key(row: Row, key: str, hash: str = "") -> Row:
     """The same row, with the id of its key, or the hash of what may be the secret of one, if it came by such."""
     if hash:
-        return [*row, *[None] * (_ALL_BUT_HASH - len(row)), hash]
-    return [*row, *[None] * (_ALL_BUT_KEY - len(row)), key] if key else row
+        return _with(row, _HASH, hash)
+    return _with(row, _KEY, key) if key else row
+
+
+def _with(row: Row, place: int, value: Any) -> Row:
+    found = [*row, *[None] * (place + 1 - len(row))]
+    found[place] = value
+    return found
+
+
+def line_of(row: Row) -> bytes:
+    """The wire form of version 1."""
+    return _encode(row_of(*row[:_PROPERTIES]))
+
+
+def needs_columns(row: Row) -> bool:
+    """Whether a message of version 1 would lose what it says of a visitor."""
+    return len(row) > _PROPERTIES and (row[_PROPERTIES] is not None or row[-1] == DAILY)
 
 
 encode_row = _encode
@@ -190,7 +222,8 @@ def encode_hit(hit: Hit) -> bytes:
 
 def row_of_hit(hit: Hit) -> Row:
     return row_of(
-        hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored
+        *(hit.pk, hit.dimensions, hit.metrics, hit.at_ms, hit.id, hit.visitor, hit.event, hit.others, hit.ignored),
+        *(None, None, hit.properties, hit.sub, hit.basis),
     )
 
 
@@ -247,17 +280,20 @@ def parse_hit(given: Mapping[str, Any], settings: Settings, now: float, expected
 
     now: epoch seconds, the hit's time unless it says its own.  expected: fields to name where there is another.
     """
-    return Hit(*_parts(given, settings, now, expected))
+    pk, tree, amounts, at_ms, id_, visitor, event, others, said, cells, is_ahead = _parts(
+        given, settings, now, expected
+    )
+    return Hit(pk, tree, amounts, at_ms, id_, visitor, event, cells, is_ahead, others, None, *said)
 
 
 def parse_row(given: Mapping[str, Any], settings: Settings, now: float) -> Parsed:
     """The same hit as a row; raises HitError. Of most nobody looks at more, and a Hit takes a while to make."""
-    pk, tree, amounts, at_ms, id_, visitor, event, cells, is_ahead, others = _parts(given, settings, now, FIELDS)
-    return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others), cells, is_ahead
+    *before, said, cells, is_ahead = _parts(given, settings, now, FIELDS)
+    return row_of(*before, None, None, None, *said), cells, is_ahead
 
 
 def _parts(given: Mapping[str, Any], settings: Settings, now: float, expected: Sequence[str]) -> tuple[Any, ...]:
-    """What a Hit is made of, in the order of its fields."""
+    """The parts of a row up to others; those from properties on; cells; whether its time was ahead of the clock."""
     if not _FIELDS.issuperset(given):
         field = next(field for field in given if field not in _FIELDS)
         raise HitError(
@@ -269,16 +305,100 @@ def _parts(given: Mapping[str, Any], settings: Settings, now: float, expected: S
     tree, paths = dimensions_of(dimensions, settings)
     visitor = _label(given.get("visitor"), "visitor", settings)
     amounts, others = metrics_of(metrics, visitor, settings)
+    event, properties = _label(given.get("event"), "event", settings), properties_of(given.get("properties"), settings)
     count = len(amounts) + len(others)
-    cells = len(pk) * (paths + 1) * count * len(settings.periods)
+    further = further_paths(event, properties, settings)
+    cells = (len(pk) * (paths + 1) + further) * count * len(settings.periods)
     if cells > settings.max_cells_per_hit:
-        sizes = f"{len(pk)} pk prefixes x {paths + 1} paths x {count} metrics x {len(settings.periods)} intervals"
+        more = f" + {further} paths of its event" if further else ""
+        sizes = f"{len(pk)} pk prefixes x {paths + 1} paths{more} x {count} metrics x {len(settings.periods)} intervals"
         raise HitError(
             Reason.TOO_MANY_CELLS, "dimensions", f"{sizes} are {cells} cells, the limit is {settings.max_cells_per_hit}"
         )
     at_ms, is_ahead = ms_of(given.get("at"), now)
-    id_, event = _label(given.get("id"), "id", settings), _label(given.get("event"), "event", settings)
-    return pk, tree, amounts, at_ms, id_, visitor, event, cells, is_ahead, others or None
+    id_ = _label(given.get("id"), "id", settings)
+    said = said_of(visitor, event, properties, given.get("at") is None, given.get("basis"), now)
+    return pk, tree, amounts, at_ms, id_, visitor, event, others or None, said, cells, is_ahead
+
+
+def further_paths(event: str | None, properties: Mapping[str, str] | None, settings: Settings) -> int:
+    """At most so many paths a hit has more at the level of its site, where visitors are logged."""
+    if not settings.visitor_log or not (event or properties):
+        return 0
+    return 2 * (bool(event) + min(len(properties or ()), MOST_LISTED))
+
+
+def said_of(
+    visitor: str | None,
+    event: str | None,
+    properties: dict[str, str] | None,
+    is_timeless: bool,
+    basis: Any,
+    now: float,
+) -> tuple[dict[str, str] | None, int | None, str | None]:
+    """Properties, sub and basis of a row; raises HitError. is_timeless: it says no time of its own, so it came now."""
+    if basis not in (None, DAILY):
+        raise HitError(Reason.BAD_ID, "basis", f"expected {DAILY} or nothing, got {came(basis)}")
+    if visitor is None or not (event or properties):
+        return properties, None, None
+    return properties, (sub_of(now) if is_timeless else None), basis
+
+
+def sub_of(now: float) -> int:
+    """How many 1/49 of a ms have gone since the last whole one."""
+    ms = now * 1000
+    return int((ms - math.floor(ms)) * TICKS_A_MS)
+
+
+def properties_of(value: Any, settings: Settings) -> dict[str, str] | None:
+    """JSON of each by name; raises HitError. A null is a value not known: left out."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise HitError(Reason.BAD_PROPERTIES, "properties", f"expected name: value, got {came(value)}")
+    found: dict[str, str] = {}
+    for name, given in value.items():
+        if given is None:
+            continue
+        if not _is_plain(name, settings):
+            name = name_of(name, f"properties.{_shown(name)}", settings, Reason.BAD_PROPERTIES)
+        if name in found:
+            raise HitError(Reason.BAD_PROPERTIES, _property(name), "came twice")
+        if len(found) == MOST_PROPERTIES:
+            raise HitError(
+                Reason.TOO_MANY_PROPERTIES, "properties", f"expected at most {MOST_PROPERTIES}, got {len(value)}"
+            )
+        found[name] = _value_of(name, given)
+    return found or None
+
+
+def _value_of(name: str, given: Any) -> str:
+    """JSON of a value of a property: the same for equal values."""
+    try:
+        text = _encode(given if type(given) is str else _plain_value(given))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raise HitError(Reason.BAD_PROPERTIES, _property(name), f"expected JSON, got {came(given)}") from None
+    if len(text) > MOST_PROPERTY_BYTES:
+        raise HitError(
+            Reason.BAD_PROPERTIES, _property(name), f"expected at most {MOST_PROPERTY_BYTES} bytes, got {len(text)}"
+        )
+    return text.decode()
+
+
+def _plain_value(value: Any) -> Any:
+    """The same of JSON's types, where a whole number is an integer, as JavaScript knows one kind of numbers; raises ValueError."""
+    kind = type(value)
+    if kind in (str, int, bool) or value is None:
+        return value
+    if kind is float:
+        if not math.isfinite(value):
+            raise ValueError
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    if kind is dict and all(type(name) is str for name in value):
+        return {name: _plain_value(inner) for name, inner in value.items()}
+    if kind in (list, tuple):
+        return [_plain_value(inner) for inner in value]
+    raise ValueError
 
 
 def ms_of(at: Any, now: float) -> tuple[int, bool]:
@@ -686,6 +806,10 @@ def of_millionths(amount: int) -> int | float:
 
 def _metric(name: str) -> str:
     return f"metrics.{_shown(name)[1:-1]}"
+
+
+def _property(name: str) -> str:
+    return f"properties.{_shown(name)[1:-1]}"
 
 
 def parse_time(value: Any, now: float, field: str = "at") -> int:

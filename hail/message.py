@@ -60,6 +60,9 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     ignored: list[str] | None = None
     key: str | None = None
     hash: str | None = None
+    properties: dict[str, str] | None = None
+    sub: int | None = None
+    basis: str | None = None
 
     @property
     def is_legible(self) -> bool:

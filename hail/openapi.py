@@ -5,7 +5,7 @@ A hit is checked by hit.parse_hit, by hand, for speed; HitGiven is the same form
 
 import re
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -53,6 +53,19 @@ class HitGiven(msgspec.Struct, kw_only=True, omit_defaults=True):
     id: Annotated[Name, Meta(description="Id of the hit. Hits with the same id count once.")] | None = None
     visitor: Name | None = None
     event: Name | None = None
+    properties: (
+        Annotated[
+            dict[str, Any],
+            Meta(
+                description="Name: value, of any JSON type. They are the visitor's, or the event's where the site lists them so. "
+                "A null is ignored."
+            ),
+        ]
+        | None
+    ) = None
+    basis: Annotated[Literal["daily"], Meta(description="`daily`: the visitor has this id for a day alone.")] | None = (
+        None
+    )
 
 
 class OutcomeGiven(HitGiven, kw_only=True, omit_defaults=True):
@@ -80,6 +93,8 @@ class HitAsked(msgspec.Struct, kw_only=True):
     id: Annotated[str, Meta(description="Id of the hit. Hits with the same id count once.")] = ""
     visitor: str = ""
     event: str = ""
+    properties: Annotated[str, Meta(description="{name: value}, of any JSON type.")] = ""
+    basis: Annotated[str, Meta(description="`daily`: the visitor has this id for a day alone.")] = ""
 
 
 class OutcomeAsked(HitAsked, kw_only=True):

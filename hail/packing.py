@@ -12,10 +12,10 @@ import numpy as np
 from hail import columns, message
 from hail.columns import Ints
 from hail.draft import PLACE_BYTES, Columns, Draft, Pieces, memory_of, pieces_of
-from hail.hit import Row, Timeless, encode_row
+from hail.hit import HitError, Reason, Row, Timeless, line_of, needs_columns
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
-from hail.settings import Settings
+from hail.settings import PREFIX, Settings
 
 BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
 TIMELESS_BYTES = 900  # of a line that is remembered, beside the text
@@ -206,9 +206,17 @@ def _remember_pieces(row: Row, pieces: Pieces) -> Callable[[float], Pieces]:
     return lambda now: (pk, tops, metrics, amounts, math.floor(now * 1000), rare, size)
 
 
-LINES = Form(message.VERSION, False, Lines, encode_row, _remember_line, _memory_of_line, _message_of_lines)
+LINES = Form(message.VERSION, False, Lines, line_of, _remember_line, _memory_of_line, _message_of_lines)
 COLUMNS = Form(columns.VERSION, True, Draft, pieces_of, _remember_pieces, _memory_of_pieces, _message_of_columns)
 FORMS = {form.version: form for form in (LINES, COLUMNS)}
+
+
+def check_form(row: Row, form: Form) -> None:
+    """Raises HitError of a hit that messages of this form would carry in part."""
+    if form is LINES and needs_columns(row):
+        raise HitError(
+            Reason.BAD_PROPERTIES, "properties", f"need messages of version 2: set {PREFIX}MESSAGE_VERSION to 2"
+        )
 
 
 def most_of(settings: Settings) -> Most:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hail.hit import FIELDS, HitError, Parsed, Reason, parse_hit, parse_row
+from hail.hit import FIELDS, HitError, Parsed, Reason, fields_of, parse_hit, parse_row
 from hail.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NONCE_BYTES, TAG_BYTES = 12, 16
 PADDED_TO = 64
 MOST_TEXT = 6_000  # so that a token fits into an address
 MOST_TOKEN = 9_000
-BESIDE = ("id", "visitor", "event")
+BESIDE = ("id", "visitor", "event", "properties", "basis")
 """What may stand beside a pixel; the rest of a hit is in it."""
 
 
@@ -65,7 +65,7 @@ def fields_of_pixel(given: Mapping[str, str], settings: Settings, account: str) 
         raise HitError(
             Reason.BAD_PIXEL, "pixel", "exceeds a limit of a hit: make a new pixel, or raise the limit"
         ) from None
-    return found | {name: given[name] for name in BESIDE if name in given}
+    return found | fields_of({name: given[name] for name in BESIDE if name in given})
 
 
 def _opened(token: str, settings: Settings, account: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from hail.broker import Broker, BrokerFailed, away, setup_fault
 from hail.hit import Reason, Row
 from hail.message import MAX_REFUSALS, Refusal
 from hail.metrics import tell_held
-from hail.packing import COLUMNS, FORMS, Packed, Shares, most_of
+from hail.packing import COLUMNS, FORMS, Packed, Shares, check_form, most_of
 from hail.room import MEGABYTE, Room, rest
 from hail.settings import Settings
 from hail.spool import CHUNK_BYTES, MOST_HEAD, SpoolFolder, SpoolFull, SpoolWriter
@@ -106,6 +106,10 @@ class Publisher:
         self._engine: _Engine | None = None
         self._closed = False
         _publishers.add(self)
+
+    def check(self, row: Row) -> None:
+        """Raises HitError of a hit that its messages would carry in part."""
+        check_form(row, self.form)
 
     def pack(self, *hits: tuple[Row, int]) -> Packed:
         """The hits of one request, for `publish`. hits: row and cells of each; more may be added."""

@@ -25,11 +25,14 @@ from hail.hit import (
     Parsed,
     Reason,
     dimensions_of,
+    further_paths,
     metrics_of,
     millionths,
     ms_of,
     name_of,
+    properties_of,
     row_of,
+    said_of,
 )
 from hail.room import WIDE
 from hail.settings import Settings
@@ -124,6 +127,8 @@ def _type_of_hit(settings: Settings, letters: int) -> Any:
         "metrics": metrics,
         "metric": metrics,
         "at": int | float | str | None,
+        "properties": dict[text, Any] | None,
+        "basis": str | None,
     }
     fields = [(field, kinds.get(field, name | None), None) for field in FIELDS]
     return msgspec.defstruct("Usual", fields, forbid_unknown_fields=True, gc=False)
@@ -226,18 +231,28 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
         others = None
         try:
             amounts = {"hits": 1} if metrics is None else amounts_of(metrics)
-            cells = len(pk) * (paths + 1) * len(amounts) * intervals
+            count = len(amounts)
         except Unusual:
             amounts, others = metrics_of(metrics, visitor, settings)
-            cells = len(pk) * (paths + 1) * (len(amounts) + len(others)) * intervals
+            count = len(amounts) + len(others)
+        event, properties = hit.event, hit.properties
+        if event is None and properties is None:
+            further = 0
+        else:
+            event = None if event is None else named(event)
+            properties = properties_of(properties, settings)
+            further = further_paths(event, properties, settings)
+        cells = (len(pk) * (paths + 1) + further) * count * intervals
         if cells > most_cells:
             raise Unusual
         at_ms, is_ahead = time_of(hit.at, now)
-        id_, event = hit.id, hit.event
-        if id_ is None and event is None and visitor is None and not others:
+        id_, basis = hit.id, hit.basis
+        if id_ is None and event is None and visitor is None and properties is None and basis is None and not others:
             return (pk, tree, amounts, at_ms), cells, is_ahead
-        id_, event = (label if label is None else named(label) for label in (id_, event))
-        return row_of(pk, tree, amounts, at_ms, id_, visitor, event, others or None), cells, is_ahead
+        id_ = None if id_ is None else named(id_)
+        said = said_of(visitor, event, properties, hit.at is None, basis, now)
+        before = pk, tree, amounts, at_ms, id_, visitor, event, others or None
+        return row_of(*before, None, None, None, *said), cells, is_ahead
 
     return row, below
 

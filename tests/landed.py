@@ -37,8 +37,9 @@ class LandedBatch(Batch):
         for item in self._given(caller, environ).items:
             try:
                 hit = hit_of(item, self._acceptor.settings, self._acceptor.clock())
-                hits.add(row_of_hit(hit), hit.cells)
-                skewed += hit.skewed
+                row, cells, is_ahead = self._acceptor.check(caller, (row_of_hit(hit), hit.cells, hit.skewed))
+                hits.add(row, cells)
+                skewed += is_ahead
                 results.append(ITEM_ACCEPTED)
             except HitError as error:
                 if error.reason is Reason.UNKNOWN_FIELD and is_envelope(item):

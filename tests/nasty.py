@@ -10,8 +10,19 @@ from typing import Any
 NOW = 1_795_300_800.25
 SETTINGS = (
     {},
-    {"KINDS": '{"m1": "max", "m2": "distinct"}', "BANDS": '{"a1": [1000, 100, 10], "price": [0.5]}'},
-    {"MAX_NAME_BYTES": "3", "MAX_LEVELS": "2", "MAX_METRICS_PER_HIT": "2", "MAX_PATHS": "5", "MAX_CELLS_PER_HIT": "40"},
+    {
+        "KINDS": '{"m1": "max", "m2": "distinct"}',
+        "BANDS": '{"a1": [1000, 100, 10], "price": [0.5]}',
+        "VISITOR_LOG": "1",
+    },
+    {
+        "MAX_NAME_BYTES": "3",
+        "MAX_LEVELS": "2",
+        "MAX_METRICS_PER_HIT": "2",
+        "MAX_PATHS": "5",
+        "MAX_CELLS_PER_HIT": "40",
+        "VISITOR_LOG": "1",
+    },
     {"MAX_NAME_BYTES": "30", "MAX_LEVELS": "1"},
     {"MAX_LEVELS": "30", "MAX_CELLS_PER_HIT": "100000", "PERIODS": "((60, 86400),)"},
 )
@@ -135,6 +146,21 @@ def anything(rng: Random) -> Any:
     return rng.choice((name(rng), number(rng), [], {}, [[]], value(rng, 6), Raw("1e400"), Raw('"\\ud800"')))
 
 
+def properties(rng: Random) -> Any:
+    values = (
+        text(rng),
+        number(rng),
+        True,
+        None,
+        {"b": 1.0, "a": [2.5, Raw("1e3")]},
+        [],
+        Raw("1e400"),
+        "x" * 1023,
+        "é\0",
+    )
+    return {text(rng): rng.choice(values) for _ in range(rng.choice((0, 1, 3, 3, 33)))}
+
+
 def value(rng: Random, depth: int = 1) -> Any:
     draw = rng.random()
     if draw < 0.65 or depth > 9:
@@ -216,9 +242,14 @@ def hit(rng: Random, oddness: float) -> Any:
         found["metric" if rng.random() < 0.1 else "metrics"] = metrics(rng) if odd(0.6) else usual
     if rng.random() < 0.5:
         found["at"] = time(rng)
+    acts = rng.random() < 0.2
     for field in FIELDS:
-        if rng.random() < 0.1:
+        if rng.random() < (0.6 if acts else 0.1):
             found[field] = name(rng)
+    if rng.random() < (0.6 if acts else 0.05):
+        found["properties"] = anything(rng) if odd(0.2) else properties(rng)
+    if rng.random() < 0.05:
+        found["basis"] = name(rng) if odd(0.2) else rng.choice(("daily", None))
     if odd(0.05):
         found[rng.choice(("unknown", "dim", "dimension", "metric", "dimensions", "metrics", "é"))] = anything(rng)
     return found

@@ -26,7 +26,10 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
     """The columns of these hits, all legible."""
     draft = Draft()
     for hit in hits:
-        rare = hit.id, hit.visitor, hit.event, hit.others, hit.ignored, hit.key, hit.hash
+        rare = (
+            *(hit.id, hit.visitor, hit.event, hit.others, hit.ignored, hit.key, hit.hash),
+            *(hit.properties, hit.sub, hit.basis),
+        )
         draft.put(
             pieces_of([json.loads(bytes(hit.pk)), json.loads(bytes(hit.dimensions)), hit.metrics, hit.at_ms, *rare])
         )

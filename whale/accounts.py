@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from hail.hit import MOST_LISTED
 from hail.message import ACCOUNT
 from hail.settings import origin_of
 from whale.errors import CallerError
@@ -36,6 +37,8 @@ RIGHTS_OF = {
     BROWSER: frozenset((BROWSER,)),
 }
 """What a key of each scope may. `browser` is no part of another: a page may do some of what `write` and `read` may."""
+EVENT_PATH = "event"
+"""In counts of a site: of its events, so no property is listed under this name."""
 REFERER, ANY = "referer", "any"
 PIXELS = (REFERER, ANY)
 """Whether an image or a script that shows a browser key must show by its Referer which page it is on."""
@@ -107,7 +110,7 @@ ID_LETTERS, ID_BYTES, KEY_ID_BYTES, SECRET_BYTES = 10, 16, 4, 32
 SHOWN = len("hw_w_") + 6
 """Letters of a secret that are kept and shown, so that people can tell which it is."""
 MOST_TEXT = 300
-MOST_ORIGINS, MOST_DIMENSIONS, MOST_DAYS = 100, 100, 3650
+MOST_ORIGINS, MOST_DAYS = 100, 3650
 MOST_S = MOST_DAYS * 86_400
 """How long a key may last that ends at all."""
 
@@ -155,7 +158,7 @@ class User:
 class Site:
     """open: whether browsers may send to it, from these origins.  keep_days, keep_ids: of the visitor log.
 
-    dimensions: properties of its hits that are listed.  pixels: REFERER or ANY.
+    dimensions: properties of its visitors that are paths in counts.  event_properties: those that are of an event.  pixels: REFERER or ANY.
     """
 
     account: str
@@ -168,6 +171,7 @@ class Site:
     keep_ids: bool = True
     dimensions: tuple[str, ...] = ()
     pixels: str = REFERER
+    event_properties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,14 +273,24 @@ def check_site(site: Site, max_name_bytes: int) -> Site:
     if site.pixels not in PIXELS:
         raise CallerError(f"expected one of {', '.join(PIXELS)}, got {shown(site.pixels)}", "pixels")
     origins = tuple(dict.fromkeys(_origin(each) for each in _at_most(site.origins, MOST_ORIGINS, "origins")))
-    dimensions = tuple(dict.fromkeys(_at_most(site.dimensions, MOST_DIMENSIONS, "dimensions")))
-    for each in dimensions:
-        _check_pk(each, "dimensions", max_name_bytes)
+    dimensions, event_properties = (
+        _names(getattr(site, field), field, max_name_bytes) for field in ("dimensions", "event_properties")
+    )
+    if EVENT_PATH in dimensions:
+        raise CallerError(f"{EVENT_PATH} is the path of events", "dimensions")
     if site.open and not origins:
         raise CallerError(
             "is open for browsers, so list the origins that may send, such as https://shop.example", "origins"
         )
-    return replace(site, origins=origins, dimensions=dimensions)
+    return replace(site, origins=origins, dimensions=dimensions, event_properties=event_properties)
+
+
+def _names(given: Collection[str], field: str, max_name_bytes: int) -> tuple[str, ...]:
+    """Of properties."""
+    names = tuple(dict.fromkeys(_at_most(given, MOST_LISTED, field)))
+    for each in names:
+        _check_pk(each, field, max_name_bytes)
+    return names
 
 
 def _check_pk(text: str, field: str, most: int) -> None:

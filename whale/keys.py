@@ -146,5 +146,5 @@ class Keys:
 
 
 def _bytes_of(_: tuple[str, str], site: Site) -> int:
-    texts = (site.pk, site.name, site.description, *site.origins, *site.dimensions)
+    texts = (site.pk, site.name, site.description, *site.origins, *site.dimensions, *site.event_properties)
     return 6 * COST + sum(COST + WIDE * len(text) for text in texts)

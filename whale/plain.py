@@ -42,6 +42,8 @@ REASONS = {
     "id": Reason.BAD_ID,
     "visitor": Reason.BAD_ID,
     "event": Reason.BAD_ID,
+    "properties": Reason.BAD_PROPERTIES,
+    "basis": Reason.BAD_ID,
 }
 _AS_IT_IS = frozenset((str, float, bool, type(None)))
 _BYTES = (bytes, bytearray, memoryview)

@@ -136,18 +136,17 @@ class Address:
                 refuse_unknown(unknown, FIELDS)
             if is_sealed:
                 read = hit_of_pixel(given, settings, caller.account, now)
+                caller = Caller(caller.account)  # whose key does not matter
             else:
-                read = acceptor.check_site(caller, hit_of(given, acceptor, now))
+                read = hit_of(given, acceptor, now)
+            acceptor.check(caller, read)
         except HitError as error:
             raise Refused.by(error) from None
         row, cells, is_ahead = read
         ignored = names_shown(unknown, acceptor.masked)
         if ignored:
             row = with_ignored(row, ignored)
-        if is_sealed:
-            caller = Caller(caller.account)  # whose key does not matter
-        else:
-            row = with_key(row, caller.key, caller.hash)
+        row = with_key(row, caller.key, caller.hash)
         publisher = acceptor.publisher
         piece = publisher.form.piece_of(row)
         if shape:

@@ -83,10 +83,10 @@ class Batch:
             try:
                 if usual[number] is not None and unusual < UNUSUAL_AT_FIRST:
                     try:
-                        return acceptor.check_site(caller, acceptor.usual.row(usual[number], now))
+                        return acceptor.check(caller, acceptor.usual.row(usual[number], now))
                     except UNUSUAL:
                         unusual += unusual == number
-                return acceptor.check_site(caller, hit_of_json(given.items[number], settings, now))
+                return acceptor.check(caller, hit_of_json(given.items[number], settings, now))
             except HitError as error:
                 results[number] = self._refuse(caller, error, given.items[number])
                 return None

@@ -66,7 +66,7 @@ class Posted:
                     found = hit_of(given, acceptor, acceptor.clock(), parse)
                 else:
                     found = self._of_json(body, parse)
-                acceptor.check_site(caller, found)
+                acceptor.check(caller, found)
             except HitError as error:
                 raise Refused.by(error) from None
             row, cells, is_ahead = found

@@ -10,10 +10,11 @@ from tests.contract.logs import CAPS, FOR_EVER_MS, NOW_MS, hash_in, logged, numb
 from tests.servers import wait_until
 from whale.accounts import Account, Act, account_id
 from whale.store.base import Store
-from whale.store.contract.events import LATEST_S, Caps
+from whale.store.contract.events import Caps
 from whale.store.redis import RedisStore
 from whale.visitors.entries import Done, SiteLog, entry_of
 from whale.visitors.identity import Person
+from whale.visitors.record import LATEST_S
 
 PUBLISHER = "ab" * 8
 

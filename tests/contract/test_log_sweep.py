@@ -7,12 +7,11 @@ from tests.contract.conftest import open_store
 from tests.contract.test_visitor_log import ACT, World, logged_of
 from whale.accounts import Site
 from whale.store.base import Store
-from whale.store.contract.events import LATEST_S
 from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S
 from whale.store.redis import RedisStore
 from whale.store.redis.keys import Keys, LogKeys
-from whale.visitors.record import hasher_of
+from whale.visitors.record import LATEST_S, hasher_of
 
 SOON_S = HOLDS_AFTER_MS / 1000 + ENDED_S + 1
 

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, Settings
 from tests import log_oracle
 from tests.contract.hits import in_columns, publisher_of, sums
-from tests.contract.logs import FOR_EVER_MS, Record
+from tests.contract.logs import Record, logged
 from tests.laws import law
 from whale.accounts import Account, Act, Site
 from whale.count.apply import Applier
@@ -43,12 +44,13 @@ def keeping(settings: Settings) -> Settings:
 class World:
     """An account with a site, whose log holds at once, and one that is none; and an applier that logs."""
 
-    def __init__(self, store: Store, settings: Settings, account: str):
+    def __init__(self, store: Store, settings: Settings, account: str, **listed: tuple[str, ...]):
+        """listed: what the site lists."""
         self.store, self.settings, self.account, self.seq, self.total = store, settings, account, 0, 0
         self.publisher = publisher_of(account)
         self.now_ms = int(time.time() * 1000)
         store.add_entry(Account(account, f"name-{account}", "UTC", 0), ACT)
-        self.site = Site(account, "shop")
+        self.site = replace(Site(account, "shop"), **listed)
         store.add_entry(self.site, ACT)
         store.begin_log(self.site, after_ms=-BEGAN_MS)
         self.applier = Applier(store, settings)
@@ -86,13 +88,7 @@ def logged_of(store: Store, account: str, site: str) -> list[Record]:
     found: list[Record] = []
     record = store.log_records(account, [site])[site]
     for generation in record.generations:
-        log = record.log(account, site, generation)
-        for partition in range(log.partitions):
-            read = store.read_log(log, partition, 0, FOR_EVER_MS)
-            for (kind, name), column in read.columns.items():
-                ids = store.ids_in_log(log, partition, column.visitors.tolist())
-                rows = zip(column.visitors.tolist(), column.ticks.tolist(), strict=True)
-                found += [(ids[visitor].decode(), tick, kind, name, "") for visitor, tick in rows]
+        found += logged(store, record.log(account, site, generation))
     return sorted(found)
 
 

@@ -42,7 +42,7 @@ def test_a_misspelt_field_of_an_outcome_is_told_the_one_that_was_meant() -> None
     said = refused_by(parse_decided, {"pk": "buy", "decisoin": "colour", "option": "red"}, SETTINGS, NOW)
     assert said == "decisoin: is not a field of a hit: did you mean decision?"
     said = refused_by(parse_decided, {"pk": "buy", "zzz": "colour", "option": "red"}, SETTINGS, NOW)
-    assert said.endswith("event, decision, option")
+    assert said.endswith("event, properties, basis, decision, option")
     assert parse_decided({"pk": "buy", "decision": "colour", "option": "red"}, SETTINGS, NOW).pk[1:] == (
         "colour",
         "red",

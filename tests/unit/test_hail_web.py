@@ -18,7 +18,7 @@ from prometheus_client import REGISTRY
 
 from hail.body import inflate
 from hail.formats.address import PARAMETERS
-from hail.hit import FIELDS, HitError, Reason, encode_hit, fields_of, parse_hit
+from hail.hit import FIELDS, HitError, Reason, encode_hit, fields_of, line_of, parse_hit, row_of_hit
 from hail.message import decode_message
 from hail.parameters import read
 from hail.publish import NotAccepted, Publisher
@@ -170,7 +170,8 @@ def parsed_anew(query: str, settings: Settings, now: float) -> tuple[str, list[l
         hit = parse_hit(fields_of({name: given[name] for name in FIELDS if name in given}), settings, now)
     except HitError as error:
         return str(error.reason), [], 0
-    return "OK", [json.loads(encode_hit(hit))], hit.cells
+    wire = line_of(row_of_hit(hit)) if settings.message_version == 1 else encode_hit(hit)
+    return "OK", [json.loads(wire)], hit.cells
 
 
 @given(QUERIES, DECLARED, st.lists(st.floats(NOW - 9e8, NOW + 9e8), min_size=3, max_size=3))

@@ -160,8 +160,8 @@ FROM_HAIL = {
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "connections": "peer_of",
     "hit": (
-        "DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
-        "MILLION MOMENTS MOMENTS_KIND MOST_MOMENTS OLDEST_S Others RESERVED ROOT_TEXT Reason Row encode_hit encode_row is_text "
+        "DAILY DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
+        "MILLION MOMENTS MOMENTS_KIND MOST_LISTED MOST_MOMENTS OLDEST_S Others RESERVED ROOT_TEXT Reason Row encode_hit encode_row is_text "
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time row_of_hit wire_of wire_part "
         "with_moments"
     ),

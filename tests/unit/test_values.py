@@ -364,6 +364,8 @@ VALID: dict[str, dict[str, Any]] = {
     "visitor": {"pk": "site", "visitor": "v"},
     "identify": {"pk": "site", "anonymous": "v", "known": "w"},
     "erase_visitor": {"pk": "site", "visitor": "v"},
+    "properties": {"pk": "site"},
+    "export_visitor": {"pk": "site", "visitor": "v"},
 }
 ASKING = (
     "plotpoints", "scalar_plotpoints", "totals", "total", "today", "yesterday", "cached_plotpoints", "cached_totals",
@@ -374,8 +376,8 @@ ASKING = (
 VALID |= {name: {"pk": "a"} for name in ASKING}
 BY_PLACE = {"choose", "define_decision"}
 MORE = {
-    "count_now": ("id", "visitor", "event"),
-    "count_decision": ("id", "visitor", "event"),
+    "count_now": ("id", "visitor", "event", "properties", "basis"),
+    "count_decision": ("id", "visitor", "event", "properties", "basis"),
     "decision": ("epsilon", "floor"),
     "define_decision": (
         "weights",

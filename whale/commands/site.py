@@ -33,7 +33,14 @@ OPTIONS = (
         "--keep-ids/--no-ids", "keep_ids", default=None, help="Whether ids of visitors are kept. Default: kept."
     ),
     click.option(
-        "--dimension", "dimensions", multiple=True, metavar="NAME", help="A property of its visitors that is listed."
+        "--dimension", "dimensions", multiple=True, metavar="NAME", help="A property of its hits that counts as a path."
+    ),
+    click.option(
+        "--event-property",
+        "event_properties",
+        multiple=True,
+        metavar="NAME",
+        help="A property that is of an event, not of its visitor.",
     ),
     click.option(
         "--pixels",
@@ -103,7 +110,7 @@ def show(account: str, pk: str, json_: bool) -> None:
 def change(account: str, pk: str, json_: bool, **given: Any) -> None:
     """Change settings of a site. Those that you leave out stay.
 
-    --origin and --dimension replace their whole list.
+    --origin, --dimension and --event-property replace their whole list.
     """
     opened = Opened()
     site = opened.managing.site(opened.managing.account(account), pk)

@@ -38,10 +38,10 @@ from hail.settings import Settings
 from whale.cells import Batch, Name, Settle, Zoned
 from whale.count.amounts import Together
 from whale.count.denormalize import Branches, Placed
-from whale.count.event_paths import with_events
+from whale.count.event_paths import further, with_further
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
-from whale.count.said import ToLog, events_of
+from whale.count.said import ToLog, sayings
 from whale.count.standing import Standing
 from whale.count.visitor_log import VisitorLog
 from whale.count.witness import Witness
@@ -216,7 +216,7 @@ class Applier:
                 some, wholes = wholes[:count], wholes[count:]
                 self._leave_out_duplicates(some, left_out, now)
                 to_log = self._to_log(some, left_out)
-                self._add_events(some, places)
+                self._add_further(some, places)
             while some:
                 with steady:
                     going = self._send_some(some, places, left_out, to_log, now, steady)
@@ -226,14 +226,15 @@ class Applier:
     def _to_log(self, wholes: Sequence[_Whole], left_out: _LeftOut) -> _ToLog:
         return self._log.to_log([message for whole in wholes for message in whole], left_out) if self._log else {}
 
-    def _add_events(self, wholes: Sequence[_Whole], places: _Places) -> None:
-        """Events of sites are paths of theirs too."""
+    def _add_further(self, wholes: Sequence[_Whole], places: _Places) -> None:
+        """Events of sites, and properties that they list, are paths of theirs too."""
         messages = [message for whole in wholes for message in whole]
         sites = self._log.sites(messages) if self._log else {}
         for message in messages:
             if message.part in sites:
-                events, branches = [*events_of(message.hits)], self._branches_of(message.account)
-                places[message.part] = with_events(places[message.part], events, sites[message.part], branches)
+                known, branches = places[message.part], self._branches_of(message.account)
+                more = further(sayings(message.hits), sites[message.part], self._settings.max_name_bytes)
+                places[message.part] = with_further(known, [*more], branches)
 
     def _make_room(self) -> None:
         """Where too much is remembered, forgets accounts, those first that have been known for longest."""

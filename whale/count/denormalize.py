@@ -35,8 +35,6 @@ Held = TypeVar("Held")
 BRANCHES_BYTES = 64_000_000
 HIT_BYTES, BRANCH_BYTES, PATH_BYTES, PLAN_BYTES = 250, 750, 150, 250
 """What one costs in memory beside its text, with its place in a dict; of a branch with the plan that a store makes of it."""
-EVENT = "event"
-"""The dimension of events, at the level of their site."""
 QUARTER = 900  # every zone's offset is whole quarters of an hour
 
 
@@ -76,7 +74,7 @@ class Branches:
         self._single: dict[tuple[bytes, str, bytes], Branch] = {}
         self._below: dict[tuple[Branch, Path, str], Branch] = {}
         self._pks: dict[bytes, Pk] = {}
-        self._events: dict[tuple[str, str, Branch | None], Branch | None] = {}
+        self._further: dict[tuple[str, str, str, Branch | None], Branch | None] = {}
         self._of_hit_bytes = self._bytes = 0
 
     @property
@@ -94,7 +92,7 @@ class Branches:
                 self.clear()
 
     def clear(self) -> None:
-        for kept in (self._of_hit, self._single, self._below, self._pks, self._events):
+        for kept in (self._of_hit, self._single, self._below, self._pks, self._further):
             kept.clear()
         self._room.held -= self._of_hit_bytes + self._bytes
         self._of_hit_bytes = self._bytes = 0
@@ -108,16 +106,16 @@ class Branches:
             self._take(found, 0)
         return found
 
-    def event(self, site: str, event: str, own: Branch | None) -> Branch | None:
-        """The paths of an event at the level of a site; but for those of its own branch `event`, if a hit has one. None: all of them."""
-        key = site, event, own
-        if key not in self._events:
+    def further(self, site: str, name: str, value: str, own: Branch | None) -> Branch | None:
+        """`name` and `name` > `value` at a site, without those that a hit's own branch of that name has; None where none is left."""
+        key = site, name, value, own
+        if key not in self._further:
             has = own.paths if own else ()
-            paths = tuple(path for path in ((EVENT,), (EVENT, event)) if path not in has)
-            branch = self._events[key] = Branch(self._account, (site,), paths) if paths else None
+            paths = tuple(path for path in ((name,), (name, value)) if path not in has)
+            branch = self._further[key] = Branch(self._account, (site,), paths) if paths else None
             if branch:
-                self._take(branch, WIDE * (len(site) + len(event)))
-        return self._events[key]
+                self._take(branch, WIDE * (len(site) + len(name) + len(value)))
+        return self._further[key]
 
     def of(self, pk: bytes, dimensions: bytes) -> tuple[Branch, ...]:
         """pk, dimensions: their JSON in a message; raises one of message.UNREADABLE where they are not of the wire form."""

@@ -1,8 +1,8 @@
 """Which hits of a message belong in logs of visitors, and what each says. Pure.
 
-A hit belongs there that has a visitor and an event, that counts, and whose first-level pk is a site with a log that holds messages of its
-time. What is a site, and since when, stands in records that hold from a while after they were written; so it follows from the message,
-and every delivery of it finds the same hits.
+A hit belongs there that has a visitor and an event or properties, that counts, and whose first-level pk is a site with a log that holds
+messages of its time. What is a site, and since when, stands in records that hold from a while after they were written. So it follows from
+the message, and every delivery of it finds the same hits.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from hail.columns import Hits
-from hail.hit import Reason
+from hail.hit import DAILY, Reason
 from hail.message import Message, WireHit
 from whale.visitors.deeds import Columns, Deeds, entry_in_columns
 from whale.visitors.entries import Done, Hasher, SiteLog
@@ -33,28 +33,29 @@ class ToLog(NamedTuple):
     hash_of: Hasher
 
 
-class Event(NamedTuple):
-    """Of a hit: its position, the first level of its pk, and the event."""
+class Saying(NamedTuple):
+    """Of a hit: its position, the first level of its pk, its event and its properties, of which it has at least one."""
 
     position: int
     pk: str
     event: str
+    properties: Mapping[str, str] | None = None
 
 
-def events_of(hits: Sequence[WireHit]) -> Iterator[Event]:
-    """Of hits that have one."""
+def sayings(hits: Sequence[WireHit]) -> Iterator[Saying]:
+    """Of hits with an event or properties."""
     if isinstance(hits, Hits):
-        section = hits.section
+        section, events, properties = hits.section, dict(hits.values("event")), dict(hits.values("properties"))
         firsts: dict[int, str] = {}
-        for position, event in hits.values("event"):
+        for position in sorted(events.keys() | properties.keys()) if properties else events:
             pk = int(section.pk[position])
             if pk not in firsts:
                 firsts[pk] = _first_of(section.pks[pk].encode())
-            yield Event(position, firsts[pk], event)
+            yield Saying(position, firsts[pk], events.get(position, ""), properties.get(position))
     else:
         for position, hit in enumerate(hits):
-            if hit.event and hit.is_legible:
-                yield Event(position, _first_of(bytes(hit.pk)), hit.event)
+            if (hit.event or hit.properties) and hit.is_legible:
+                yield Saying(position, _first_of(bytes(hit.pk)), hit.event or "", hit.properties)
 
 
 def said_by(message: Message, left_out: Collection[int]) -> dict[str, Deeds]:
@@ -62,10 +63,11 @@ def said_by(message: Message, left_out: Collection[int]) -> dict[str, Deeds]:
     if isinstance(message.hits, Hits):
         return _in_columns(message.hits, left_out)
     found: dict[str, list[Done]] = {}
-    for position, pk, event in events_of(message.hits):
+    for position, pk, event, properties in sayings(message.hits):
         hit = message.hits[position]
         if hit.visitor and position not in left_out:
-            found.setdefault(pk, []).append(Done(hit.visitor, hit.at_ms, event))
+            done = Done(hit.visitor, hit.at_ms, event, properties, hit.sub or 0, hit.basis == DAILY)
+            found.setdefault(pk, []).append(done)
     return {pk: Deeds.of(done) for pk, done in found.items()}
 
 
@@ -114,9 +116,10 @@ def _first_of(pk: bytes) -> str:
     return names[0] if names else ""
 
 
-def sites_at(message: Message, records: Mapping[str, LogRecord]) -> frozenset[str]:
-    """The sites whose logs hold a message. records: of sites of its account."""
-    return frozenset(site for site, record in records.items() if record.generation(message.at))
+def sites_at(message: Message, records: Mapping[str, LogRecord]) -> dict[str, frozenset[str]]:
+    """The sites whose logs hold a message, and the properties that each lists as dimensions. records: of sites of its account."""
+    at = message.at
+    return {site: record.listing(at).dimensions for site, record in records.items() if record.generation(at)}
 
 
 def to_log(message: Message, said: Mapping[str, Deeds], records: Mapping[str, LogRecord]) -> list[ToLog]:
@@ -127,7 +130,7 @@ def to_log(message: Message, said: Mapping[str, Deeds], records: Mapping[str, Lo
         generation = record.generation(message.at) if record else None
         if record and generation:
             hash_of = hasher_of(message.account, site, generation)
-            found.append(ToLog(record.log(message.account, site, generation), generation, hits, hash_of))
+            found.append(ToLog(record.log(message.account, site, generation, message.at), generation, hits, hash_of))
     return found
 
 

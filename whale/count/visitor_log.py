@@ -18,7 +18,7 @@ from hail.hit import Reason
 from hail.message import Message
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.count.said import ToLog, entry, events_of, said_by, sites_at, to_log
+from whale.count.said import ToLog, entry, said_by, sayings, sites_at, to_log
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.events import Caps, Events
 from whale.store.contract.identities import Identities
@@ -69,15 +69,20 @@ class VisitorLog:
             if (found := to_log(message, said[message.part], records.get(message.account, {})))
         }
 
-    def sites(self, messages: Sequence[Message]) -> dict[Part, frozenset[str]]:
-        """Of each message with events the sites among their pks, where their logs hold it; raises Unavailable."""
-        pks = {message.part: {event.pk for event in events_of(message.hits)} for message in messages}
+    def sites(self, messages: Sequence[Message]) -> dict[Part, dict[str, frozenset[str]]]:
+        """Of each message that says something the sites among its pks, where their logs hold it, and the properties that each lists
+        as dimensions; raises Unavailable.
+        """
+        pks = {message.part: {saying.pk for saying in sayings(message.hits)} for message in messages}
         wanted: dict[str, set[str]] = {}
         for (account, *_), of in pks.items():
             wanted.setdefault(account, set()).update(of)
         records = {account: self._records(account, of) for account, of in wanted.items() if of}
         found = {message.part: sites_at(message, records.get(message.account, {})) for message in messages}
-        return {part: sites & pks[part] for part, sites in found.items() if sites & pks[part]}
+        of_parts = {
+            part: {site: listed for site, listed in sites.items() if site in pks[part]} for part, sites in found.items()
+        }
+        return {part: sites for part, sites in of_parts.items() if sites}
 
     def add(self, messages: Sequence[Message], found: Mapping[Part, Sequence[ToLog]]) -> None:
         """Logs what `to_log` found of messages that are counted; raises Unavailable."""

@@ -51,7 +51,7 @@ class Counting(Questions):
         metric: Any = None,
         **more: Any,
     ) -> None:
-        """Counts one hit at once; more: id, visitor, event.  Raises HitError, Unavailable."""
+        """Counts one hit at once; more: id, visitor, event, properties, basis.  Raises HitError, Unavailable."""
         self.count_hit(hit_given(pk, one(dimensions, dimension), one(metrics, metric), at, more))
 
     @on_default
@@ -81,8 +81,9 @@ class Counting(Questions):
         parse = parse_decided if "option" in record else parse_hit
         hit = parse(record, self.settings, self.clock())
         try:
-            queue = self._queue()
-            queue.publish(self.account, queue.pack((row_of_hit(hit), hit.cells)))
+            queue, row = self._queue(), row_of_hit(hit)
+            queue.check(row)
+            queue.publish(self.account, queue.pack((row, hit.cells)))
         except NotAccepted as error:
             taken = "may have taken" if error.reason is Reason.UNCONFIRMED else "did not take"
             raise Unavailable(f"the queue {taken} the hit: {error}") from None

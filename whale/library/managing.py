@@ -332,6 +332,7 @@ def site_shown(site: Site) -> dict[str, Any]:
         "keep_days": site.keep_days,
         "keep_ids": site.keep_ids,
         "dimensions": [*site.dimensions],
+        "event_properties": [*site.event_properties],
     }
 
 

@@ -16,7 +16,6 @@ from hail.settings import DAY, Settings
 from whale.accounts import Site
 from whale.period import day_of
 from whale.store.contract.events import (
-    LATEST_S,
     MOST_NUMBERS,
     VISITORS_FULL,
     Caps,
@@ -30,7 +29,7 @@ from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
-from whale.visitors.record import LogRecord, begun, ended, restarted, without
+from whale.visitors.record import LATEST_S, LogRecord, begun, ended, restarted, without
 
 RECORD_BYTES = 14
 

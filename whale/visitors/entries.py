@@ -10,7 +10,7 @@ A tick is 1/49 ms. Two hits of a visitor in one message never have the same: the
 
 import hashlib
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hail.message import Mark
@@ -58,7 +58,10 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class SiteLog:
-    """The log of a site. generation: "" until a reset.  period_s: for how long at least a visitor is known; None: for ever."""
+    """The log of a site. generation: "" until a reset.  period_s: for how long at least a visitor is known; None: for ever.
+
+    listed: properties that are those of an event, where a hit has one. It is of messages of a time, so logs that differ in it are one.
+    """
 
     account: str
     site: str
@@ -66,7 +69,7 @@ class SiteLog:
     period_s: int | None = 180 * DAY
     keep_days: int = 400
     keep_ids: bool = True
-    listed: frozenset[str] = frozenset()
+    listed: frozenset[str] = field(default=frozenset(), compare=False)
     generation: str = ""
 
     def partition_of(self, hash_: bytes) -> int:

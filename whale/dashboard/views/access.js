@@ -218,9 +218,11 @@ function siteRow(view, site) {
       ['Remove', () => remove(view, route, `the site ${name}`, 'Its settings go. What was counted stays.')]))
 }
 
+const NEW_SITE = { name: '', description: '', origins: [], dimensions: [], event_properties: [], keep_days: 400, keep_ids: true }
+
 function addSite(view) {
   const pk = text('pk', 'Pk', '', { required: true, hint: 'What hits name first, such as shop.' })
-  openSite(view, 'Add a site', 'Add', [pk], { name: '', description: '', origins: [], dimensions: [], keep_days: 400, keep_ids: true }, 'sites')
+  openSite(view, 'Add a site', 'Add', [pk], NEW_SITE, 'sites')
 }
 
 function openSite(view, title, action, first, site, route) {
@@ -231,6 +233,7 @@ function openSite(view, title, action, first, site, route) {
       lines('origins', 'Pages that may send', site.origins, 'One in a line, with https:// and without a path.'),
       choice('pixels', 'Images and scripts', PIXELS, site.pixels), number('keep_days', 'Days that the visitor log is kept', site.keep_days),
       tick('keep_ids', 'Ids of visitors are kept', site.keep_ids),
-      lines('dimensions', 'Properties of visitors that are listed', site.dimensions, 'One in a line.')],
+      lines('dimensions', 'Properties that count as paths', site.dimensions, 'One in a line, at most 8.'),
+      lines('event_properties', 'Properties of events, not of visitors', site.event_properties, 'One in a line, at most 8.')],
   })
 }

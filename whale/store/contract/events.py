@@ -14,9 +14,6 @@ VISITORS_FULL = "visitors_full"
 """Why a hit is not logged whose visitor is new: as many as may be are known already."""
 MOST_NUMBERS = 2**27
 """Visitors of a partition, ever: numbers are never given twice."""
-LATEST_S = 31 * 86_400
-"""How old a message may be that is logged: what it would have to be compared with is forgotten then."""
-
 LOGGED, RECORDS = "logged", "records"
 """Words of a tally, beside reasons."""
 

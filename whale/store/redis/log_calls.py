@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from hail.message import Mark
 from hail.settings import DAY
-from whale.store.contract.events import LATEST_S, Caps
+from whale.store.contract.events import Caps
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack
 from whale.store.redis.keys import Keys
 from whale.sums import Ints, numbered
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import DAY_TICKS, EVENT, HASH_BYTES, MOST_PLACES, OTHER, SiteLog
+from whale.visitors.record import LATEST_S
 from whale.visitors.tail import PLACED
 
 MOST_HITS = 2_000

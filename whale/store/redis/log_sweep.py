@@ -13,7 +13,6 @@ import numpy as np
 
 from hail.room import MEGABYTE
 from hail.settings import DAY
-from whale.store.contract.events import LATEST_S
 from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S, SOON_S, USUAL_MB, USUAL_PART, VISITOR_BYTES
 from whale.store.redis.accounts import Accounts
 from whale.store.redis.compaction import Compaction, index_of
@@ -23,7 +22,7 @@ from whale.store.redis.events import CHUNK
 from whale.store.redis.keys import LogKeys
 from whale.store.redis.site_logs import SiteLogs
 from whale.visitors.entries import SiteLog
-from whale.visitors.record import Generation, LogRecord, without
+from whale.visitors.record import LATEST_S, Generation, LogRecord, without
 from whale.visitors.tail import RECORD
 
 LEASE_S = 10
