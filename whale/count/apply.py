@@ -38,10 +38,10 @@ from hail.settings import Settings
 from whale.cells import Batch, Name, Settle, Zoned
 from whale.count.amounts import Together
 from whale.count.denormalize import Branches, Placed
-from whale.count.event_paths import further, with_further
+from whale.count.event_paths import with_further
 from whale.count.extras import places_of
 from whale.count.gather import Gathering
-from whale.count.said import ToLog, sayings
+from whale.count.said import ToLog
 from whale.count.standing import Standing
 from whale.count.visitor_log import VisitorLog
 from whale.count.witness import Witness
@@ -233,8 +233,8 @@ class Applier:
         for message in messages:
             if message.part in sites:
                 known, branches = places[message.part], self._branches_of(message.account)
-                more = further(sayings(message.hits), sites[message.part], self._settings.max_name_bytes)
-                places[message.part] = with_further(known, [*more], branches)
+                most = self._settings.max_name_bytes
+                places[message.part] = with_further(known, message.hits, sites[message.part], most, branches)
 
     def _make_room(self) -> None:
         """Where too much is remembered, forgets accounts, those first that have been known for longest."""

@@ -50,12 +50,12 @@ def sayings(hits: Sequence[WireHit]) -> Iterator[Saying]:
         for position in sorted(events.keys() | properties.keys()) if properties else events:
             pk = int(section.pk[position])
             if pk not in firsts:
-                firsts[pk] = _first_of(section.pks[pk].encode())
+                firsts[pk] = first_of(section.pks[pk].encode())
             yield Saying(position, firsts[pk], events.get(position, ""), properties.get(position))
     else:
         for position, hit in enumerate(hits):
             if (hit.event or hit.properties) and hit.is_legible:
-                yield Saying(position, _first_of(bytes(hit.pk)), hit.event or "", hit.properties)
+                yield Saying(position, first_of(bytes(hit.pk)), hit.event or "", hit.properties)
 
 
 def said_by(message: Message, left_out: Collection[int]) -> dict[str, Deeds]:
@@ -91,7 +91,7 @@ def _in_columns(hits: Hits, left_out: Collection[int]) -> dict[str, Deeds]:
         counts &= ~np.isin(positions, [*left_out])
     subs, are_daily = np.array(beside("sub", 0), np.int64), np.array([*map(bool, beside("basis"))], bool)
     pks = section.pk[positions]
-    firsts = {pk: _first_of(section.pks[pk].encode()) for pk in np.unique(pks[counts]).tolist()}
+    firsts = {pk: first_of(section.pks[pk].encode()) for pk in np.unique(pks[counts]).tolist()}
     found: dict[str, Deeds] = {}
     for first in dict.fromkeys(firsts.values()):
         mine = counts & np.isin(pks, [pk for pk, name in firsts.items() if name == first])
@@ -107,7 +107,16 @@ def _in_columns(hits: Hits, left_out: Collection[int]) -> dict[str, Deeds]:
     return found
 
 
-def _first_of(pk: bytes) -> str:
+def pks_said(hits: Sequence[WireHit]) -> set[str]:
+    """The first levels of pks of hits with an event or properties."""
+    if not isinstance(hits, Hits):
+        return {saying.pk for saying in sayings(hits)}
+    section = hits.section
+    there = [section.pk[section.fields[field][0]] for field in ("event", "properties") if field in section.fields]
+    return {first_of(section.pks[pk].encode()) for pk in dict.fromkeys(np.concatenate([_NONE, *there]).tolist())}
+
+
+def first_of(pk: bytes) -> str:
     """ "" of one that cannot be read, whose hits do not count."""
     try:
         names = _first(pk)

@@ -18,7 +18,7 @@ from hail.hit import Reason
 from hail.message import Message
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.count.said import ToLog, entry, said_by, sayings, sites_at, to_log
+from whale.count.said import ToLog, entry, pks_said, said_by, sites_at, to_log
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.events import Caps, Events
 from whale.store.contract.identities import Identities
@@ -73,7 +73,7 @@ class VisitorLog:
         """Of each message that says something the sites among its pks, where their logs hold it, and the properties that each lists
         as dimensions; raises Unavailable.
         """
-        pks = {message.part: {saying.pk for saying in sayings(message.hits)} for message in messages}
+        pks = {message.part: pks_said(message.hits) for message in messages}
         wanted: dict[str, set[str]] = {}
         for (account, *_), of in pks.items():
             wanted.setdefault(account, set()).update(of)
