@@ -278,7 +278,7 @@ def test_values_that_nobody_has_are_forgotten_whoever_packs_and_logs_meanwhile(
     def meanwhile(_: str = "") -> None:
         match rng.randrange(8):
             case 0:
-                more(f"visitor {rng.randrange(6)}")
+                more(*(f"visitor {rng.randrange(6)}" for _ in range(rng.choice((1, 20)))))  # a few records, or a block
             case 1:
                 store.compact_log(log, 0)
 
