@@ -204,6 +204,7 @@ RIGHTS = (
     Right("/<user:account>/<bucket:bucket>", GET, READ, Pages.READ),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>", ("POST", "PUT"), WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>/jsonp", GET, WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/batch", GET, WRITE, Pages.ANY),
 )
 _RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}
 PROBES = frozenset(right.rule for right in RIGHTS if right.probe)

@@ -16,6 +16,7 @@ from hail.settings import load
 from tests.integration.test_readme import Shell, answers_what_is_printed
 from tests.servers import RedisServer
 from tests.wsgi import serving
+from whale.accounts import Act, new_key
 from whale.client import Whale
 from whale.store import connect
 from whale.store.base import Store
@@ -26,18 +27,24 @@ LOGGED = {"HAILWHALE_VISITOR_LOG": "1"}
 
 
 class Client:
-    """One connection, which stays open. who: name and password."""
+    """One connection, which stays open, and the last cookie. who: name and password."""
 
     def __init__(self, url: str):
         self._to = HTTPConnection(url.removeprefix("http://"), timeout=30)
+        self.cookie = ""
 
     def ask(self, method: str, path: str, who: tuple[str, str] | None = None, **form: str) -> tuple[int, Any]:
         headers = {"Authorization": f"Basic {b64encode(':'.join(who).encode()).decode()}"} if who else {}
+        headers |= {"Cookie": self.cookie} if self.cookie else {}
         kind = {"Content-Type": "application/x-www-form-urlencoded"} if form else {}
         self._to.request(method, path, urlencode(form) or None, {**headers, **kind})
         answer = self._to.getresponse()
         body = answer.read()
+        self.cookie = (answer.getheader("Set-Cookie") or self.cookie).partition(";")[0]
         return answer.status, json.loads(body) if "json" in (answer.getheader("Content-Type") or "") else body.decode()
+
+    def batch(self, path: str, who: tuple[str, str], **query: str) -> tuple[int, Any]:
+        return self.ask("GET", f"{path}/batch?{urlencode(query)}", who)
 
     def status(self, method: str, path: str, who: tuple[str, str] | None = None, **form: str) -> int:
         return self.ask(method, path, who, **form)[0]
@@ -198,3 +205,47 @@ def test_a_slash_behind_an_event_changes_nothing_for_the_next_client(url: str, s
         assert client.status("GET", "/ann/home/event/a/jsonp/?visitor_id=v1", ANN) == 200
         assert client.status("POST", "/ann/home/event/a", ANN, visitor_id="v1") == 200
     assert logged(store, "ann", "home") == {"a": (6, 1)}
+
+
+def message_of(*parts: Any) -> str:
+    return b64encode(json.dumps(parts).encode()).decode()
+
+
+def test_a_batch_without_a_visitor_gives_the_cookie_of_its_answer_and_another_id_replaces_it(
+    url: str, store: Store
+) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    message = message_of(["a", "b"], [])
+    status, said = client.batch("/ann/home", ANN, message=message)
+    assert (status, client.cookie) == (200, f"v={said['visitor_id']}")
+    assert client.batch("/ann/home", ANN, message=message) == (200, said)
+    assert client.batch("/ann/home", ANN, message=message, visitor_id=said["visitor_id"]) == (200, said)
+    assert client.cookie == f"v={said['visitor_id']}"
+    assert client.batch("/ann/home", ANN, message=message, visitor_id="another") == (200, {"visitor_id": "another"})
+    assert client.cookie == "v=another"
+    assert client.batch("/ann/home", ANN, message=message) == (200, {"visitor_id": "another"})
+    assert logged(store, "ann", "home") == {"a": (5, 2), "b": (5, 2)}
+
+
+def test_a_batch_calls_a_script_back_with_the_id_of_its_request(url: str, store: Store) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    account = store.account_named("ann")
+    assert account is not None
+    key, secret = new_key(account.id, "write", None, bytes(36), time.time())
+    store.add_entry(key, Act(0, "a test", "add key", account.id, key.prefix))
+    fields = {"message": message_of(["a"], []), "request_id": "7", "callback": "done", "visitor_id": "v1"}
+    status, script = client.ask("GET", f"/ann/home/batch?{urlencode({**fields, 'key': secret})}")
+    found = re.fullmatch(r"/\*\*/done\((.*)\);", script)
+    assert status == 200
+    assert found
+    assert json.loads(found[1]) == {"visitor_id": "v1", "request_id": "7"}
+
+
+def test_batches_of_two_visitors_count_each_event_of_both(url: str, store: Store) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    for visitor, events in (("v1", ["1", "2", "3"]), ("v2", ["1", "3"]), ("v3", ["A", "B", "B", "B"])):
+        assert client.batch("/ann/home", ANN, message=message_of(events, []), visitor_id=visitor)[0] == 200
+    assert logged(store, "ann", "home") == {"1": (2, 2), "2": (1, 1), "3": (2, 2), "A": (1, 1), "B": (3, 1)}

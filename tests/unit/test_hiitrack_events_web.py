@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -275,3 +276,79 @@ def test_head_and_options_count_nothing(server: Server) -> None:
 def test_a_million_bytes_are_refused(server: Server) -> None:
     answer = server.ask("POST", EVENT, "ann", b"visitor_id=" + b"x" * 1_000_000)
     assert (answer.status, answer.json["field"]) == (413, "body")
+
+
+# Batches
+
+
+def message_of(*parts: Any) -> str:
+    return base64.b64encode(json.dumps(parts).encode()).decode()
+
+
+def batch(server: Server, message: str, **fields: str) -> Answer:
+    return server.ask("GET", "/ann/home/batch", "ann", query=urlencode({"message": message, **fields}))
+
+
+def test_a_batch_counts_its_events_in_their_order(server: Server) -> None:
+    answer = batch(server, message_of(["a", "b", "b", "ü/ö"], []), visitor_id="v1")
+    assert (answer.status, answer.json) == (200, {"visitor_id": "v1"})
+    assert happened(server) == {"b": (2, 1), "a": (1, 1), "ü/ö": (1, 1)}
+    rows = server.whale.of(account_of(server)).visitor("home", "v1")["events"]
+    assert [row["event"] for row in reversed(rows)] == ["a", "b", "b", "ü/ö"]
+
+
+def test_a_batch_of_nobody_gives_a_cookie_that_knows_them(server: Server) -> None:
+    first = batch(server, message_of(["a"], []))
+    assert cookie_in(first) == f"v={first.json['visitor_id']}"
+    query = urlencode({"message": message_of(["a"], [])})
+    again = server.ask("GET", "/ann/home/batch/", "ann", query=query, HTTP_COOKIE=cookie_in(first))
+    assert again.json == first.json
+    assert happened(server) == {"a": (2, 1)}
+
+
+def test_base64_may_be_that_of_addresses_and_lack_its_end(server: Server) -> None:
+    text = base64.urlsafe_b64encode(json.dumps([["~~~???"], []]).encode()).decode()
+    for message in (text, text.rstrip("="), text.replace("-", "+").replace("_", "/")):
+        assert batch(server, message, visitor_id="v").status == 200
+    plain = message_of(["~~~>>>"], [])
+    assert "+" in plain
+    assert server.ask("GET", "/ann/home/batch", "ann", query=f"message={plain}&visitor_id=v").status == 200
+    assert happened(server) == {"~~~???": (3, 1), "~~~>>>": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "!",
+        "A",
+        "é",
+        "bm90IGpzb24=",
+        "//8=",
+        message_of(),
+        message_of([]),
+        message_of([], []),
+        message_of(["a"], [], []),
+        message_of("a", []),
+        message_of(["a"], {}),
+        message_of([1], []),
+        message_of([None], []),
+        message_of([["a"]], []),
+        message_of([""], []),
+        message_of(["x" * 201], []),
+        message_of(["a", "x" * 201], []),
+        message_of(["a"], ["ab"]),
+        message_of(["a"], [["p"]]),
+        message_of(["a"], [[1, 2]]),
+        message_of(["a"] * 501, []),
+        base64.b64encode(b"[" * 100_000).decode(),
+        base64.b64encode(b'{"a": 1}').decode(),
+        base64.b64encode(b"null").decode(),
+        base64.b64encode(b'[["\\ud800"], []]').decode(),
+    ],
+)
+def test_a_message_that_is_none_is_refused_and_makes_nothing(server: Server, message: str) -> None:
+    answer = batch(server, message, visitor_id="v")
+    assert (answer.status, answer.json["field"].partition("[")[0]) == (400, "message")
+    assert len(answer.text) < 1000
+    assert server.ask("GET", "/ann", "ann").json == {"buckets": {}}

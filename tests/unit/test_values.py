@@ -358,6 +358,7 @@ VALID: dict[str, dict[str, Any]] = {
     "range_of": {},
     "ratio_plotpoints": {"pk": "a", "numerator": "m"},
     "rank_subdimensions_ratio": {"pk": "a", "numerator": "m"},
+    "batch": {"pk": "site", "events": ["e"]},
     "event": {"pk": "site", "event": "e"},
     "visitors": {"pk": "site"},
     "events": {"pk": "site"},

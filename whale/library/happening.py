@@ -1,8 +1,12 @@
-"""What visitors of sites do, counted at once; a part of Whale, see client.py."""
+"""What visitors of sites do, counted at once; a part of Whale, see client.py.
+
+Promise of a batch: all of it counts, as one message, or nothing does.
+"""
 
 from typing import Any
 
-from hail.hit import Reason, name_of
+from hail.hit import Reason, name_of, parse_hit
+from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.counting import Counting
 from whale.library.exporting import site_asked
@@ -20,6 +24,19 @@ class Happening(Visiting, Counting):
         """
         named = name_of(event, "event", self.settings, Reason.BAD_ID)
         self.count_hit(hit_of_event(site_asked(pk), named, visitor, at, id))
+
+    @on_default
+    def batch(self, pk: Any, events: Any = (), visitor: Any = None, *, at: Any = None) -> None:
+        """Counts some events of one visitor of a site at once, in their order.  Raises HitError, CallerError, Unavailable."""
+        if not isinstance(events, list | tuple):
+            raise CallerError(f"expected a list of names, got {ascii(events)[:60]}", "events")
+        site = site_asked(pk)
+        names = [name_of(event, f"events[{i}]", self.settings, Reason.BAD_ID) for i, event in enumerate(events)]
+        most, now = self.settings.max_batch_hits, self.clock()
+        if not 1 <= len(names) <= most:
+            raise CallerError(f"expected 1 to {most} events, got {len(names)}", "events")
+        hits = [parse_hit(hit_of_event(site, name, visitor, at), self.settings, now) for name in names]
+        self._direct_now().count(self.account, hits, now)
 
 
 def hit_of_event(site: str, event: str, visitor: Any, at: Any = None, id: Any = None) -> dict[str, Any]:

@@ -836,6 +836,12 @@ class HiiTrackEventGiven(HiiTrackBeside, kw_only=True, omit_defaults=True, forbi
     ] = ""
 
 
+class HiiTrackBatchGiven(HiiTrackEventGiven, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The fields of a batch, in the address."""
+
+    message: Annotated[str, Meta(description="Base64 of the JSON `[[event, ...], [[property, value], ...]]`.")]
+
+
 class HiiTrackDone(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Each answer of HiiTrack's routes."""
 

@@ -1,6 +1,7 @@
 """Routes of HiiTrack that count: what a visitor of a bucket did.
 
     POST, PUT /USER/BUCKET/event/NAME   an event           GET …/event/NAME/jsonp   the same by a script of a page
+    GET /USER/BUCKET/batch              several events of one visitor
 
 A bucket that is not there is made. Counted at once: whoever asks next is told of it. The visitor is whom `visitor_id` names, else whom
 the cookie `v` names, else somebody new where a cookie can come back (hail/cookies.py). A program that sends an event by POST names one.
@@ -20,10 +21,11 @@ from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.buckets import add_by_event, bucket_of
 from whale.routes.account_paths import BUCKET, AccountPaths, Request
+from whale.routes.hiitrack_message import batch_of
 from whale.routes.responses import json_answer
 
 EVENT = f"{BUCKET}/event/<name:name>"
-EVENT_BY_SCRIPT = f"{EVENT}/jsonp"
+EVENT_BY_SCRIPT, BATCH = f"{EVENT}/jsonp", f"{BUCKET}/batch"
 VISITOR = ("visitor_id",)
 PRIVATE = {"Cache-Control": "no-store"}
 
@@ -40,9 +42,11 @@ class HiiTrackEventRoutes:
             (EVENT_BY_SCRIPT, "GET", self.event, VISITOR),
             (EVENT, "POST", self.event, VISITOR),
             (EVENT, "PUT", self.event, VISITOR),
+            (BATCH, "GET", self.batch, ("message", *VISITOR)),
         ):
             paths.add(app, rule, method, paths.admitting(access.right_of(rule, method), answer, fields))
-        self._door.add_options_and_head(app, EVENT_BY_SCRIPT)
+        for rule in (EVENT_BY_SCRIPT, BATCH):
+            self._door.add_options_and_head(app, rule)
         self._door.add_options(app, EVENT)
 
     def event(self, request: Request, name: str) -> Any:
@@ -50,6 +54,17 @@ class HiiTrackEventRoutes:
         who, whale = self._begun(request)
         with whale.refusals.kept({"pk": request.bucket, "event": event, "visitor": who.visitor}):
             whale.event(request.bucket, event, who.visitor)
+        return _answer(who)
+
+    def batch(self, request: Request) -> Any:
+        events = batch_of(request.given.get("message", "")).events
+        for event in events:
+            name_of(event, "message", self._settings, Reason.BAD_ID)
+        if not 1 <= len(events) <= self._settings.max_batch_hits:
+            expected = f"expected 1 to {self._settings.max_batch_hits} events, got {len(events)}"
+            raise CallerError(expected, "message")
+        who, whale = self._begun(request)
+        whale.batch(request.bucket, events, who.visitor)
         return _answer(who)
 
     def _begun(self, request: Request) -> tuple[Told, Whale]:

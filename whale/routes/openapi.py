@@ -323,6 +323,16 @@ def _hiitrack() -> dict[str, Any]:
             "post": counts("hiitrack_event", "Count an event of a visitor.", of_event),
             "put": counts("hiitrack_put_event", "Count an event of a visitor.", of_event),
         },
+        "/{user}/{bucket}/batch": {
+            "get": operation(
+                "hiitrack_batch",
+                "Count several events of a visitor.",
+                {"200": counted},
+                None,
+                *both,
+                *parameters(asked.HiiTrackBatchGiven)[len(parameters(asked.HiiTrackBeside)) :],
+            )
+        },
         "/{user}/{bucket}/event/{name}/jsonp": {
             "get": operation(
                 "hiitrack_event_by_script",

@@ -1,0 +1,42 @@
+"""The message of a batch of HiiTrack: base64 of the JSON `[[event, ...], [[property, value], ...]]`, of one visitor. Pure.
+
+Base64 may be that of addresses (`-_`), and may lack its `=`; a `+` that an address turned into a space is one.
+"""
+
+import base64
+import binascii
+from typing import Any, NamedTuple
+
+from hail.body import json_of
+from whale.errors import CallerError
+
+EXPECTED = "expected base64 of [[event, ...], [[property, value], ...]]"
+FOR_ADDRESSES = str.maketrans("-_ ", "+/+")
+
+
+class Batch(NamedTuple):
+    events: list[str]
+    properties: list[tuple[str, Any]]
+
+
+def batch_of(text: str) -> Batch:
+    """Raises CallerError, HitError."""
+    given = json_in(text, "message")
+    if not isinstance(given, list) or len(given) != 2 or not all(isinstance(part, list) for part in given):
+        raise CallerError(EXPECTED, "message")
+    events, pairs = given
+    if not all(isinstance(event, str) for event in events):
+        raise CallerError(f"{EXPECTED}, and events as text", "message")
+    if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+        raise CallerError(f"{EXPECTED}, and each property as a name and a value", "message")
+    return Batch(events, [(name, value) for name, value in pairs])
+
+
+def json_in(text: str, field: str) -> Any:
+    """Any JSON value; raises CallerError, HitError."""
+    letters = text.translate(FOR_ADDRESSES).rstrip("=")
+    try:
+        body = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise CallerError("expected base64 of JSON", field) from None
+    return json_of(body, field)
