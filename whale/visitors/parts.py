@@ -7,7 +7,6 @@ A column that has many records is cut at the account's days, so that a question 
 covers is kept as instants: where the rules of a zone change later, its times are as right as before.
 """
 
-import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -71,13 +70,33 @@ def value_of(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 def sort(records: Records) -> Iterator[tuple[int, Rows]]:
     """Each column with its records, in order of their ticks since 1970."""
-    columns, values = column_of(records.codes), value_of(records.codes)
-    order = np.lexsort((values, records.ticks, records.visitors, columns))
-    columns = columns[order]
-    cuts = [0, *(np.flatnonzero(np.diff(columns)) + 1).tolist(), len(columns)] if len(columns) else []
-    for begin, end in itertools.pairwise(cuts):
-        which = order[begin:end]
-        yield int(columns[begin]), Rows(records.visitors[which], records.ticks[which], values[which])
+    columns = column_of(records.codes)
+    names = distinct(columns)
+    place = np.searchsorted(names, columns).astype(np.min_scalar_type(len(names)))  # few bits are sorted by counting
+    order = np.argsort(place, kind="stable")
+    visitors, ticks, values = records.visitors[order], records.ticks[order], value_of(records.codes[order])
+    ends = np.cumsum(np.bincount(place, minlength=len(names))).tolist()
+    for code, begin, end in zip(names.tolist(), [0, *ends], ends, strict=False):
+        yield code, in_order(Rows(visitors[begin:end], ticks[begin:end], values[begin:end]))
+
+
+def in_order(rows: Rows) -> Rows:
+    """Records of one column, sorted. Most have a visitor and a tick that fit into 64 bits, and are sorted as one number."""
+    visitors, ticks, values = rows
+    first = int(ticks.min())
+    bits = int(ticks.max() - first).bit_length()
+    if bits + int(visitors.max()).bit_length() <= 64:
+        keys = visitors.astype(np.uint64) << np.uint64(bits) | (ticks - first).astype(np.uint64)
+        if not values.any():
+            keys.sort()
+            since = keys & np.uint64((1 << bits) - 1)
+            return Rows((keys >> np.uint64(bits)).astype(np.uint32), since.astype(np.int64) + first, values)
+        order = np.argsort(keys)
+        sorted_keys = keys[order]
+        if (sorted_keys[1:] != sorted_keys[:-1]).all():
+            return Rows(visitors[order], ticks[order], values[order])
+    order = np.lexsort((values, ticks, visitors))
+    return Rows(visitors[order], ticks[order], values[order])
 
 
 def months(ticks: NDArray[np.int64], zone: str) -> Iterator[tuple[int, NDArray[np.bool_]]]:
@@ -122,10 +141,12 @@ def _cut(rows: Rows, start: int, end: int, zone: str) -> Iterator[tuple[int, int
         yield start, end, rows
         return
     days = list(starts(DAY, start, end, zone))
-    which = np.searchsorted(np.array(days) * TICKS_A_S, rows.ticks, "right") - 1
-    for place, (from_, to) in enumerate(zip(days, [*days[1:], end], strict=True)):
-        mine = which == place
-        if mine.any():
+    day = (np.searchsorted(np.array(days) * TICKS_A_S, rows.ticks, "right") - 1).astype(np.uint8)
+    order = np.argsort(day, kind="stable")
+    ends = np.cumsum(np.bincount(day, minlength=len(days))).tolist()
+    for from_, to, begin, after in zip(days, [*days[1:], end], [0, *ends], ends, strict=False):
+        if begin < after:
+            mine = order[begin:after]
             yield from_, to, Rows(rows.visitors[mine], rows.ticks[mine], rows.values[mine])
 
 
