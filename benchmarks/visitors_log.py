@@ -18,6 +18,7 @@ is full. Then who came on 30 whole days is counted, and one visitor is erased.
 
 import argparse
 import cProfile
+import os
 import pstats
 import random
 import re
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +38,8 @@ import numpy as np
 from benchmarks import workload
 from benchmarks.apply import apply_each, decoded, groups, redis_cpu
 from benchmarks.report import Figure, report
-from hail.columns import FIELDS
+from benchmarks.services import ROOT
+from hail.message import Message
 from hail.settings import DAY, Settings
 from tests.servers import RedisServer
 from whale.accounts import Act, Site
@@ -57,7 +59,7 @@ from whale.visitors.tail import RECORD
 PARTS = ("intake", "small", "kept")
 SITE = workload.PK[0]
 MESSAGE = 500
-BEFORE_S, AHEAD_S = 60, 60
+BEFORE_S, AHEAD_S = 60, 3600
 """Records of sites hold since before now, and messages are accepted after it: when aliases hold."""
 KNOWN, ALIASES = 20_000, 500
 NEW, ALIASED = 0.2, 0.2
@@ -151,11 +153,19 @@ def intake(redis: RedisServer, size: int, options: argparse.Namespace) -> list[F
     return figures
 
 
-Work = Callable[[Store, Settings, list[bytes], int], None]
+Groups = Iterable[list[Message]]
 
 
-def measured(redis: RedisServer, made: list[bytes], size: int, hits: int, work: Work, logs: bool = False) -> Run:
-    """All messages on an empty Redis by a worker that knows nothing yet."""
+def measured(
+    redis: RedisServer,
+    made: list[bytes],
+    size: int,
+    hits: int,
+    work: Callable[[Store, Settings, Groups], None],
+    logs: bool = False,
+) -> Run:
+    """All messages on an empty Redis by a worker that knows nothing yet. What is logged alone was decoded before."""
+    ready: Groups = groups(made, size) if work is counted else [*groups(made, size)]
     settings = in_force(redis_url=redis.url, visitor_log=logs)
     with redis.client(socket_timeout=60) as client:
         client.flushall()
@@ -163,20 +173,22 @@ def measured(redis: RedisServer, made: list[bytes], size: int, hits: int, work: 
         if logs:
             begin(store)
         wall, mine, theirs = time.perf_counter(), time.process_time(), redis_cpu(client)
-        work(store, settings, made, size)
+        work(store, settings, ready)
         wall = time.perf_counter() - wall
         worker = (time.process_time() - mine) / hits * 1e6
-        return Run(hits / wall, worker, (redis_cpu(client) - theirs) / hits * 1e6)
+        run = Run(hits / wall, worker, (redis_cpu(client) - theirs) / hits * 1e6)
+        told = store.log_tallies(workload.ACCOUNT, {message.publisher for message in decoded(made)})
+        assert sum(tally.get("logged", 0) for tally in told.values()) == logs * hits, told
+        return run
 
 
-def counted(store: Store, settings: Settings, made: list[bytes], size: int) -> None:
-    apply_each(Applier(store, settings), groups(made, size))
+def counted(store: Store, settings: Settings, ready: Groups) -> None:
+    apply_each(Applier(store, settings), ready)
 
 
-def logged(store: Store, settings: Settings, made: list[bytes], size: int) -> None:
-    log, together = VisitorLog(store, settings), max(1, size // MESSAGE)
-    for first in range(0, len(made), together):
-        messages = decoded(made[first : first + together])
+def logged(store: Store, settings: Settings, ready: Groups) -> None:
+    log = VisitorLog(store, settings)
+    for messages in ready:
         log.add(messages, log.to_log(messages, {}))
 
 
@@ -222,9 +234,7 @@ def hits_of(count: int, now: float) -> Iterator[dict[str, Any]]:
             hit["visitor"] = uuid.UUID(int=rng.getrandbits(128)).hex
         else:
             hit["visitor"] = alias_of(visitor % ALIASES) if kind < NEW + ALIASED else known(visitor)
-        if "properties" in FIELDS:
-            country = next(iter(hit["dimensions"]["country"]))
-            hit["properties"] = {**hit["dimensions"], "country": country}
+        hit["properties"] = {**hit["dimensions"], "country": next(iter(hit["dimensions"]["country"]))}
         yield hit
 
 
@@ -247,7 +257,9 @@ def rate_of_prototype(folder: Path, size: int, hits: int) -> float:
 
 
 def prototype(folder: Path, script: str, *arguments: str) -> str:
-    run = subprocess.run([sys.executable, script, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, script, *arguments]
+    run = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     if run.returncode:
         raise SystemExit(f"{script}: {run.stderr[-2000:]}")
     return run.stdout
