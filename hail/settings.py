@@ -317,6 +317,11 @@ class Settings:
         "memory that the logs of one account may take; hits of further events are counted, not logged. Leave empty for a quarter of the "
         "`maxmemory` of Redis, or 1000 if it has none",
     )
+    events_cache_mb: float = setting(
+        256.0,
+        "MB",
+        "memory of each process for columns of logs of visitors that questions have read, so that the next one need not read them again",
+    )
     log_tail_records: int = setting(
         65_536, "records", "records of a partition that wait before a worker packs them (at most 65,536)"
     )

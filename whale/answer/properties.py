@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.store.contract.events import Column, Logged, Said
+from whale.sums import distinct
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY, TICKS_A_MS
 
 ANY, LAST, FIRST = "any", "last", "first"
@@ -52,7 +53,7 @@ def properties(partitions: Iterable[Logged], event: str = "") -> list[Property]:
             column = _beside(whole, logged, said[0], event)
             if len(column.visitors):
                 texts = logged.values_of[said]
-                visitors[said] += len(np.unique(column.visitors))
+                visitors[said] += len(distinct(column.visitors))
                 values.setdefault(said, set()).update(texts[place] for place in np.unique(column.values).tolist())
     found = [Property(*said, count, len(values[said].difference(FOLDED))) for said, count in visitors.items()]
     return sorted(found, key=lambda each: (-each.visitors, each.name, each.kind))
@@ -76,8 +77,8 @@ def values(partitions: Iterable[Logged], said: Said, when: str, limit: int, even
     other = 0
     for each in held:
         hidden = [place for place, text in enumerate(each.texts) if text not in shown]
-        other += len(np.unique(each.visitors[np.isin(each.places, hidden)]))
-    whole = sum(len(np.unique(each.visitors)) for each in held)
+        other += len(distinct(each.visitors[np.isin(each.places, hidden)]))
+    whole = sum(len(distinct(each.visitors)) for each in held)
     return Values(whole, len(named), named[:limit], other, _by_count(events))
 
 
@@ -156,7 +157,7 @@ def _events_beside(column: Column, logged: Logged, kind: str) -> Iterator[tuple[
     for (of, name), other in logged.columns.items():
         if of == EVENT:
             which = _shared(other, column) if kind == EVENT_PROPERTY else np.isin(other.visitors, column.visitors)
-            yield name, np.unique(other.visitors[which])
+            yield name, distinct(other.visitors[which])
 
 
 def _shared(column: Column, other: Column) -> NDArray[np.bool_]:

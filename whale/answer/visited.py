@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.store.contract.events import Column, Logged
+from whale.sums import distinct
 from whale.visitors.entries import EVENT, TICKS_A_MS
 
 Numbers = NDArray[np.uint32]
@@ -52,10 +53,10 @@ def visits(partitions: Iterable[Partition], starts: Sequence[int]) -> tuple[Visi
         who, at = _visitors_and_buckets(each.during, edges)
         if not len(who):
             continue
-        pairs = np.unique(who.astype(np.int64) * len(edges) + at)
-        people, first = np.unique(
-            pairs // len(edges), return_index=True
-        )  # the first pair of each is the earliest bucket
+        pairs = distinct(who.astype(np.int64) * len(edges) + at)
+        owners = pairs // len(edges)
+        first = np.flatnonzero(np.diff(owners, prepend=-1))  # of each visitor the earliest bucket
+        people = owners[first]
         is_new = ~np.isin(people, each.before)
         whole += len(people), is_new.sum()
         buckets[:, 0] += np.bincount(pairs % len(edges), minlength=len(edges))
@@ -72,7 +73,7 @@ def happened(partitions: Iterable[Logged]) -> list[Happened]:
                 times, visitors, last_ms = (found.get(name) or Happened(name, 0, 0, 0))[1:]
                 last_ms = max(last_ms, int(column.ticks.max()) // TICKS_A_MS)
                 found[name] = Happened(
-                    name, times + len(column.ticks), visitors + len(np.unique(column.visitors)), last_ms
+                    name, times + len(column.ticks), visitors + len(distinct(column.visitors)), last_ms
                 )
     return sorted(found.values(), key=lambda each: (-each.times, each.event))
 

@@ -101,16 +101,18 @@ def _width(most: int) -> int:
     return next(width for width in (0, 1, 2, 4) if most < 1 << 8 * width)
 
 
-def _steps(column: bytes, count: int, large: int) -> NDArray[np.int64]:
+def _steps(column: bytes, count: int, large: int) -> NDArray[Any]:
     read = _planes(column, 1 + _HEAD.size)
-    steps = np.frombuffer(next(read), np.uint8, count).astype(np.int64)
+    steps = np.frombuffer(next(read), np.uint8, count)
     if large:
-        steps[steps == LARGE] = np.frombuffer(next(read), "<u4", large)
+        far = steps == LARGE
+        steps = steps.astype(np.uint32)
+        steps[far] = np.frombuffer(next(read), "<u4", large)
     return steps
 
 
-def _visitors(steps: NDArray[np.int64]) -> NDArray[np.uint32]:
-    return np.cumsum(steps).astype(np.uint32)
+def _visitors(steps: NDArray[Any]) -> NDArray[np.uint32]:
+    return np.cumsum(steps, dtype=np.uint32)
 
 
 def _since(steps: NDArray[np.int64], begins: NDArray[np.bool_]) -> NDArray[np.int64]:

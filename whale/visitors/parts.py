@@ -7,6 +7,7 @@ A column that has many records is cut at the account's days, so that a question 
 covers is kept as instants: where the rules of a zone change later, its times are as right as before.
 """
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
@@ -97,6 +98,22 @@ def in_order(rows: Rows) -> Rows:
             return Rows(visitors[order], ticks[order], values[order])
     order = np.lexsort((values, ticks, visitors))
     return Rows(visitors[order], ticks[order], values[order])
+
+
+def joined(several: Sequence[Rows]) -> Rows:
+    """Records of one column, each of several in order, together in order.
+
+    Parts of different days come after one another: then only visitors are sorted, which merges what is in order already.
+    """
+    if len(several) == 1:
+        return several[0]
+    spans = sorted((int(rows.ticks.min()), int(rows.ticks.max()), place) for place, rows in enumerate(several))
+    ordered = [several[place] for *_, place in spans]
+    rows = Rows(*(np.concatenate(columns) for columns in zip(*ordered, strict=True)))
+    if any(before[1] >= after[0] for before, after in itertools.pairwise(spans)):
+        return in_order(rows)
+    order = np.argsort(rows.visitors, kind="stable")
+    return Rows(rows.visitors[order], rows.ticks[order], rows.values[order])
 
 
 def months(ticks: NDArray[np.int64], zone: str) -> Iterator[tuple[int, NDArray[np.bool_]]]:

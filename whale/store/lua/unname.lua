@@ -2,7 +2,8 @@
 --
 -- KEYS[1]  W
 -- ARGV[1], ARGV[2], ARGV[3]  the words of the tail, the frozen tail and the index (false: "") by which the caller looked for records
--- ARGV[4]  how long the tail was then   ARGV[5], ARGV[6], ...  a code of W:v (4 bytes), and its field in W:c where no record has it, else ""
+-- ARGV[4]  how long the tail was then   ARGV[5]  a random word, of the index: who remembers names by it has to read them anew
+-- ARGV[6], ARGV[7], ...  a code of W:v (4 bytes), and its field in W:c where no record has it, else ""
 -- Returns  1; 0, with nothing written: something was packed meanwhile, or much was logged
 -- Cost     what was logged meanwhile, at most MOST records, and 2 calls a code.
 local RECORD, PLACED, BLOCK, MOST = 14, 10, 4294967295, 10000
@@ -26,8 +27,9 @@ while at <= #later do -- see whale/visitors/tail.py
     at = at + RECORD
   end
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   if ARGV[i + 1] ~= '' and not used[ARGV[i]] then call('HDEL', W .. ':c', ARGV[i + 1]) end
   call('SREM', W .. ':v', string.format('%d', (struct.unpack('<I4', ARGV[i]))))
 end
+call('HSET', W, 'x', ARGV[5])
 return 1

@@ -179,11 +179,9 @@ class Compaction:
         for id_ in pairs(index):
             used |= parts.codes_in(self._client.get(f"{key}:b:{id_.decode()}") or parts.NONE, columns)
         fields = {code: field for field, number in pairs(names).items() if (code := value_code(field, number)) in codes}
-        said = [word or b"" for word in words]
+        said = [*(word or b"" for word in words), len(tail or b""), secrets.token_hex(4)]
         known = ((code, b"" if code in used else fields.get(code, b"")) for code in sorted(codes))
-        self._unname(
-            [key], [*said, len(tail or b""), *(each for code, field in known for each in (pack_code(code), field))]
-        )
+        self._unname([key], [*said, *(each for code, field in known for each in (pack_code(code), field))])
         return True
 
     def _gone(self, key: str) -> NDArray[np.uint32]:

@@ -1,9 +1,12 @@
 """Reading the visitor log: tail, frozen tail, index and names in one transaction, so that they are of one moment; then parts, which never
 change. A part that was packed anew meanwhile is gone: then all is read once more.
+
+Where the words of a partition are those that are remembered, and so is the run of the server, only what was logged since then is fetched;
+see log_cache.py.
 """
 
-from collections.abc import Collection, Container, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Container, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import redis
@@ -11,16 +14,21 @@ from numpy.typing import NDArray
 
 from whale.errors import Unavailable
 from whale.store.contract.events import Column, Logged, Said
-from whale.store.redis.compaction import Indexed, column_code, index_of, pairs
+from whale.store.redis.compaction import Indexed, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
+from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
 from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY, TICKS_A_MS, SiteLog
+from whale.visitors.columns import Rows
+from whale.visitors.entries import TICKS_A_MS, SiteLog
 from whale.visitors.parts import IS_PROPERTY, Records
 from whale.visitors.tail import records_of
 
 TRIES = 20
+T = TypeVar("T")
+Piece = tuple[int, Rows]
+"""A column's code, and some of its records."""
 
 
 class LogReader:
@@ -29,6 +37,7 @@ class LogReader:
     def __init__(self, database: Database):
         self._database, self._client = database, database.client
         self._words = database.script("words")
+        self._cache = LogCache(database.settings.events_cache_mb)
 
     @reachable
     def read_log(
@@ -41,81 +50,103 @@ class LogReader:
         who: int | None = None,
     ) -> Logged:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
-        at, blobs, is_incomplete = self._read(log, partition, first, end)
-        wanted = _Wanted(at, first, end, said, who)
-        some = [wanted.of(tail) for tail in at.tails]
-        for blob in blobs.values():
-            some += wanted.of_part(blob)
-        return _logged(some, at.names, is_incomplete)
+
+        def pieces_of(at: _Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
+            return _Wanted(at, first, end, said, who).of_part(part, indexed)
+
+        at, of_parts, is_incomplete = self._read(log, partition, first, end, pieces_of)
+        pieces = _Wanted(at, first, end, said, who).of_tails(at.tails)
+        return _logged([*(piece for some in of_parts for piece in some), *pieces], at.names, is_incomplete)
 
     @reachable
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         """Of parts that lie within all of the range the planes of visitors alone are unpacked."""
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
-        at, blobs, _ = self._read(log, partition, first, end)
-        found = [_in_range(tail, first, end) for tail in at.tails]
-        for id_, blob in blobs.items():
-            if at.parts[id_].first >= first and at.parts[id_].last < end:
-                found += parts.visitors_of(blob)
-            else:
-                found.append(_in_range(parts.records_of(blob), first, end))
-        known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
-        return known[~np.isin(known, np.array(at.gone, np.uint32))]
 
-    def _read(self, log: SiteLog, partition: int, first: int, end: int) -> tuple["_Snapshot", dict[str, bytes], bool]:
-        """A partition at one moment, with its parts that touch [first, end); and whether some of these are lost."""
+        def came(at: _Snapshot, part: Part, indexed: Indexed) -> NDArray[np.uint32]:
+            if indexed.first >= first and indexed.last < end:
+                return part.who_came()
+            rows = [part.rows(cut) for cut in part.cuts if not cut.code & IS_PROPERTY and _touches(cut, first, end)]
+            which = [each.visitors[(each.ticks >= first) & (each.ticks < end)] for each in rows]
+            return np.concatenate([np.zeros(0, np.uint32), *which])
+
+        at, found, _ = self._read(log, partition, first, end, came)
+        found += [_in_range(tail, first, end) for tail in at.tails]
+        known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
+        return known[~np.isin(known, np.array(at.gone, np.uint32))] if at.gone else known
+
+    def _read(
+        self,
+        log: SiteLog,
+        partition: int,
+        first: int,
+        end: int,
+        read: Callable[["_Snapshot", Part, Indexed], T],
+    ) -> tuple["_Snapshot", list[T], bool]:
+        """A partition at one moment, what is read of its parts that touch [first, end), and whether some of these are lost."""
         _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         lacking: set[str] = set()
         for _ in range(TRIES):
-            at = self._snapshot(key)
-            wanted = {id_: part for id_, part in at.parts.items() if part.first < end and part.last >= first}
-            blobs, gone = self._parts(key, wanted)
+            at, found, gone = self._snapshot(key), list[T](), set[str]()
+            for id_, indexed in at.parts.items():
+                if indexed.first < end and indexed.last >= first:
+                    try:
+                        found.append(read(at, self._part(f"{key}:b:{id_}"), indexed))
+                    except PartGone:
+                        gone.add(id_)
             if gone <= lacking:  # it is no compaction: nobody has them
-                return at, blobs, bool(gone)
+                return at, found, bool(gone)
             lacking = gone
         raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
 
+    def _part(self, key: str) -> Part:
+        return self._cache.part(key, lambda: self._client.get(key))
+
     def _snapshot(self, key: str) -> "_Snapshot":
+        known = self._cache.standing(key)
+        if known is not None:
+            words, added, fields, gone = self._asked(
+                key, ("GETRANGE", f"{key}:t", known.tail_bytes, -1), ("HLEN", f"{key}:c"), ("SMEMBERS", f"{key}:r")
+            )
+            if words == known.words and fields == known.names.fields:
+                if added:
+                    tail = parts.merged([known.tail, records_of(added)])
+                    known = known._replace(tail=tail, tail_bytes=known.tail_bytes + len(added))
+                    self._cache.stands(key, known)
+                return _Snapshot.of(known, gone)
+        words, tail, frozen, index, names, gone = self._asked(
+            key,
+            ("GET", f"{key}:t"),
+            ("GET", f"{key}:z"),
+            ("HGETALL", f"{key}:x"),
+            ("HGETALL", f"{key}:c"),
+            ("SMEMBERS", f"{key}:r"),
+        )
+        known = Standing(
+            words,
+            records_of(frozen or b""),
+            records_of(tail or b""),
+            len(tail or b""),
+            index_of(pairs(index)),
+            Names(pairs(names)),
+        )
+        self._cache.stands(key, known)
+        return _Snapshot.of(known, gone)
+
+    def _asked(self, key: str, *commands: tuple[object, ...]) -> list[Any]:
+        """The words of a partition and the answers of some commands, of one moment."""
         with self._client.pipeline(transaction=True) as pipe:
             self._words.queue(pipe, [key], [])
-            pipe.execute_command("GET", f"{key}:t")
-            pipe.execute_command("GET", f"{key}:z")
-            pipe.execute_command("HGETALL", f"{key}:x")
-            pipe.execute_command("HGETALL", f"{key}:c")
-            pipe.execute_command("SMEMBERS", f"{key}:r")
+            for command in commands:
+                pipe.execute_command(*command)
             try:
-                words, tail, frozen, index, names, gone = pipe.execute()
+                words, *answers = pipe.execute()
             except redis.exceptions.NoScriptError:
                 self._words([key], [])
-                return self._snapshot(key)
-        settled(words)
-        tails = [records_of(raw) for raw in (frozen, tail) if raw]
-        return _Snapshot(tails, index_of(pairs(index)), Names(pairs(names)), sorted(map(int, gone)))
-
-    def _parts(self, key: str, wanted: Collection[str]) -> tuple[dict[str, bytes], set[str]]:
-        """And the ids of those that are gone."""
-        blobs = {id_: self._client.get(f"{key}:b:{id_}") for id_ in wanted}
-        return {id_: blob for id_, blob in blobs.items() if blob}, {id_ for id_, blob in blobs.items() if not blob}
-
-
-class Names:
-    """What the codes of a partition stand for. raw: the hash of its names, see log.lua."""
-
-    def __init__(self, raw: dict[bytes, bytes]):
-        self.columns: dict[int, Said] = {}
-        self.values_of: dict[int, list[str]] = {}
-        values: dict[int, dict[int, str]] = {}
-        for field, number in raw.items():
-            kind, text = field[:1].decode(), field[1:].decode("utf-8", "surrogatepass")
-            if kind == EVENT:
-                self.columns[int(number)] = EVENT, text
-            elif kind in (PROPERTY, EVENT_PROPERTY):
-                self.columns[column_code(kind, int(number))] = kind, text
-            elif kind == "v":
-                of, _, value = text.partition(",")
-                values.setdefault(column_code(of[0], int(of[1:])), {})[int(number)] = value
-        for code, known in values.items():
-            self.values_of[code] = [known.get(number, "") for number in range(max(known) + 1)]  # some were forgotten
+                return self._asked(key, *commands)
+        run, *known = settled(words)
+        found: Words = run, *(word or b"" for word in known)
+        return [found, *answers]
 
 
 class _Snapshot(NamedTuple):
@@ -126,11 +157,19 @@ class _Snapshot(NamedTuple):
     names: Names
     gone: list[int]
 
+    @classmethod
+    def of(cls, known: Standing, gone: set[bytes]) -> "_Snapshot":
+        return cls([known.frozen, known.tail], known.parts, known.names, sorted(map(int, gone)))
+
 
 def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
     """Who had an event there."""
     is_event = records.codes & np.uint32(IS_PROPERTY) == 0
     return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
+
+
+def _touches(cut: parts.Cut, first: int, end: int) -> bool:
+    return cut.start * parts.TICKS_A_S < end and cut.end * parts.TICKS_A_S > first
 
 
 class _Wanted:
@@ -140,39 +179,56 @@ class _Wanted:
         self._first, self._end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
 
-    def of_part(self, part: bytes) -> Iterator[Records]:
-        cuts, begin = parts.directory_of(part)
-        for cut in cuts:
-            is_within = cut.start * parts.TICKS_A_S < self._end and cut.end * parts.TICKS_A_S > self._first
-            if is_within and (self._codes is None or cut.code in self._codes) and self._has(part, cut, begin):
-                rows = parts.rows_of(part, cut, begin)
-                yield self._some(Records(rows.visitors, rows.ticks, rows.values | np.uint32(cut.code)))
+    def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
+        is_whole = indexed.first >= self._first and indexed.last < self._end
+        found: list[Piece] = []
+        for cut in part.cuts:
+            is_said = self._codes is None or cut.code in self._codes
+            if is_said and _touches(cut, self._first, self._end) and self._has(part, cut):
+                rows = part.rows(cut)
+                found.append((cut.code, rows if is_whole and self._is_everybody else self._some(rows)))
+        return found
 
-    def _has(self, part: bytes, cut: parts.Cut, begin: int) -> bool:
+    @property
+    def _is_everybody(self) -> bool:
+        return self._who is None and not len(self._gone)
+
+    def _has(self, part: Part, cut: parts.Cut) -> bool:
         """Whether it has records of who is asked for."""
-        return self._who is None or self._who in parts.visitors_in(part, cut, begin)
+        return self._who is None or bool((part.visitors(cut) == self._who).any())
 
-    def of(self, tail: Records) -> Records:
-        if self._codes is not None:
-            codes = np.array(sorted(self._codes), np.uint32)
-            tail = parts.some_of(tail, np.isin(parts.column_of(tail.codes), codes))
-        return self._some(tail)
+    def of_tails(self, tails: Sequence[Records]) -> list[Piece]:
+        found: list[Piece] = []
+        for tail in tails:
+            if self._codes is not None:
+                codes = np.array(sorted(self._codes), np.uint32)
+                tail = parts.some_of(tail, np.isin(parts.column_of(tail.codes), codes))
+            found += parts.sort(parts.some_of(tail, self._which(tail.visitors, tail.ticks)))
+        return found
 
-    def _some(self, records: Records) -> Records:
-        wanted = (records.ticks >= self._first) & (records.ticks < self._end)
-        wanted &= ~np.isin(records.visitors, self._gone)
+    def _some(self, rows: Rows) -> Rows:
+        which = self._which(rows.visitors, rows.ticks)
+        return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
+
+    def _which(self, visitors: NDArray[np.uint32], ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        wanted: NDArray[np.bool_] = (ticks >= self._first) & (ticks < self._end)
+        if len(self._gone):
+            wanted &= ~np.isin(visitors, self._gone)
         if self._who is not None:
-            wanted &= records.visitors == self._who
-        return parts.some_of(records, wanted)
+            wanted &= visitors == self._who
+        return wanted
 
 
-def _logged(some: list[Records], names: Names, is_incomplete: bool) -> Logged:
+def _logged(pieces: Sequence[Piece], names: Names, is_incomplete: bool) -> Logged:
+    of_codes: dict[int, list[Rows]] = {}
+    for code, rows in pieces:
+        if len(rows.ticks):
+            of_codes.setdefault(code, []).append(rows)
     columns: dict[Said, Column] = {}
     values_of: dict[Said, list[str]] = {}
-    if some:
-        for code, rows in parts.sort(parts.merged(some)):
-            name = names.columns[code]
-            columns[name] = Column(*rows)
-            if code & IS_PROPERTY:
-                values_of[name] = names.values_of[code]
+    for code, several in sorted(of_codes.items()):
+        name = names.columns[code]
+        columns[name] = Column(*parts.joined(several))
+        if code & IS_PROPERTY:
+            values_of[name] = names.values_of[code]
     return Logged(columns, values_of, is_incomplete)
