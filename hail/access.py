@@ -204,6 +204,10 @@ RIGHTS = (
     Right("/<user:account>/<bucket:bucket>", GET, READ, Pages.READ),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>", ("POST", "PUT"), WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>/jsonp", GET, WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/property/<name:word>", ("POST", "PUT"), WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/property/<name:word>/jsonp", GET, WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>", PUT, WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>/jsonp", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/batch", GET, WRITE, Pages.ANY),
 )
 _RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}

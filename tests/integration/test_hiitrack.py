@@ -243,9 +243,37 @@ def test_a_batch_calls_a_script_back_with_the_id_of_its_request(url: str, store:
     assert json.loads(found[1]) == {"visitor_id": "v1", "request_id": "7"}
 
 
-def test_batches_of_two_visitors_count_each_event_of_both(url: str, store: Store) -> None:
+def test_batches_of_two_visitors_count_each_event_of_both_and_keep_their_properties(url: str, store: Store) -> None:
     client = Client(url)
     assert client.status("POST", "/ann", password=PASSWORD) == 201
-    for visitor, events in (("v1", ["1", "2", "3"]), ("v2", ["1", "3"]), ("v3", ["A", "B", "B", "B"])):
-        assert client.batch("/ann/home", ANN, message=message_of(events, []), visitor_id=visitor)[0] == 200
+    pairs = [["p1", "x"], ["p2", {"a": [1, None]}], ["p3", True]]
+    for visitor, events, properties in (
+        ("v1", ["1", "2", "3"], pairs),
+        ("v2", ["1", "3"], []),
+        ("v3", ["A", "B", "B", "B"], []),
+    ):
+        assert client.batch("/ann/home", ANN, message=message_of(events, properties), visitor_id=visitor)[0] == 200
     assert logged(store, "ann", "home") == {"1": (2, 2), "2": (1, 1), "3": (2, 2), "A": (1, 1), "B": (3, 1)}
+    account = store.account_named("ann")
+    assert account is not None
+    whale = Whale(store, load({}), account.id)
+    for name, value in pairs:
+        found = whale.properties("home", name)
+        assert found["rows"] == [{"value": value, "visitors": 1}]
+        assert {row["event"]: row["visitors"] for row in found["events"]} == {"1": 1, "2": 1, "3": 1}
+    shown = client.ask("GET", "/ann/home", ANN)[1]
+    assert shown["properties"] == {"cDE": "p1", "cDI": "p2", "cDM": "p3"}
+    assert shown["events"]["B"] == {"id": "Qg"}
+    assert shown["events"].keys() == {"1", "2", "3", "A", "B"}
+
+
+@pytest.mark.parametrize("what", ["event/a", "property/p", "batch"])
+def test_each_address_that_counts_makes_its_bucket(url: str, what: str) -> None:
+    client = Client(url)
+    assert client.status("POST", "/ann", password=PASSWORD) == 201
+    if what == "batch":
+        assert client.batch("/ann/home", ANN, message=message_of(["a"], [["p", 1]]), visitor_id="v1")[0] == 200
+    else:
+        value = {"value": b64encode(b"1").decode()} if what.startswith("property") else {}
+        assert client.ask("POST", f"/ann/home/{what}", ANN, visitor_id="v1", **value) == (200, {"visitor_id": "v1"})
+    assert client.ask("GET", "/ann/home", ANN)[1]["description"] == "home"

@@ -69,6 +69,7 @@ BASE: dict[str, dict[str, Any]] = {
     "totals_of": {"pks": ["shop", "Product"], "periods": "seven"},
     "update_count_to": {"pk": "new", "metrics": {"x": 5}, "at": "2026-11-17", "id": "u-1"},
     "batch": {"pk": "new", "events": ["visit", "buy"], "visitor": "v1"},
+    "property": {"pk": "new", "name": "plan", "value": "pro", "visitor": "v1"},
     "event": {"pk": "new", "event": "visit", "visitor": "v1"},
     "erase_visitor": {"pk": "shop", "visitor": "v1"},
     "events": {"pk": "shop", "period": "today"},
@@ -227,7 +228,7 @@ def library_calls() -> Iterator[Entry]:
     world.settle()
     queue = Captured(world.settings)
     world.whale._parts.publisher = queue
-    for name in sorted(public_names(Whale), key=lambda name: (name in ("batch", "event", "reset"), name)):
+    for name in sorted(public_names(Whale), key=lambda name: (name in ("batch", "event", "property", "reset"), name)):
         if name in NO_QUESTIONS:
             continue
         function, base = getattr(world.whale, name), BASE[name]

@@ -352,3 +352,90 @@ def test_a_message_that_is_none_is_refused_and_makes_nothing(server: Server, mes
     assert (answer.status, answer.json["field"].partition("[")[0]) == (400, "message")
     assert len(answer.text) < 1000
     assert server.ask("GET", "/ann", "ann").json == {"buckets": {}}
+
+
+# Properties
+
+
+def values(server: Server, name: str, site: str = "home") -> list[tuple[Any, int]]:
+    """Each value that visitors ever had, and how many did."""
+    rows = server.whale.of(account_of(server)).properties(site, name, when="any")["rows"]
+    return [(row["value"], row["visitors"]) for row in rows]
+
+
+def in_base64(value: Any) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+@pytest.mark.parametrize("value", ["pro", "", 0, -1.5, True, False, [], [1, [None]], {}, {"a": {"b": "é"}}])
+def test_a_property_is_of_any_json_type_and_counts_no_hit(server: Server, value: Any) -> None:
+    sent = {"visitor_id": "v1", "value": in_base64(value)}
+    for method in ("POST", "PUT"):
+        answer = server.ask(method, "/ann/home/property/plan", "ann", sent)
+        assert (answer.status, answer.json) == (200, {"visitor_id": "v1"})
+    assert values(server, "plan") == [(value, 1)]
+    assert (counted(server), happened(server)) == (0, {})
+
+
+def test_a_later_value_does_not_replace_an_earlier_one(server: Server) -> None:
+    for value in ("free", "pro"):
+        assert server.ask("PUT", f"/ann/home/property/plan/{value}", "ann", {"visitor_id": "v1"}).status == 200
+    assert batch(server, message_of([], [["plan", "a"], ["plan", "b"]]), visitor_id="v2").status == 200
+    assert values(server, "plan") == [("a", 1), ("b", 1), ("free", 1), ("pro", 1)]
+    rows = server.whale.of(account_of(server)).properties("home", "plan")["rows"]
+    assert rows == [{"value": "b", "visitors": 1}, {"value": "pro", "visitors": 1}]
+
+
+def test_scripts_of_pages_set_properties_too(server: Server) -> None:
+    server.bucket("ann", "home")
+    query = f"key={key_of(server, 'write')}&callback=done&visitor_id=v1"
+    value = urlencode({"value": in_base64([1])})
+    for path, more in (("plan/a/b/jsonp", ""), ("plan/jsonp", f"&{value}"), ("plan/jsonp/", f"&{value}")):
+        answer = server.ask("GET", f"/ann/home/property/{path}", query=query + more)
+        assert (answer.status, answer.text) == (200, '/**/done({"visitor_id":"v1"});')
+    assert values(server, "plan") == [("a/b", 1), ([1], 1)]
+
+
+def test_a_bucket_lists_events_and_properties_with_ids_that_never_change(server: Server) -> None:
+    message = message_of(["größe", "~~~???"], [["plan", 1], ["é", 2]])
+    assert batch(server, message, visitor_id="v1").status == 200
+    shown = server.ask("GET", "/ann/home", "ann").json
+    assert shown["properties"] == {"cGxhbg": "plan", "w6k": "é"}
+    assert shown["events"] == {"größe": {"id": "Z3LDtsOfZQ"}, "~~~???": {"id": "fn5-Pz8_"}}
+
+
+def test_a_property_of_nobody_is_refused_and_dropped_beside_events(server: Server) -> None:
+    server.bucket("ann", "home")
+    sent = {"value": in_base64(1)}
+    answer = server.ask("POST", "/ann/home/property/plan", "ann", sent)
+    assert (answer.status, answer.json["field"]) == (400, "visitor_id")
+    query = {"key": key_of(server, "write"), "message": message_of(["a"], [["plan", 1]])}
+    answer = server.ask("GET", "/ann/home/batch", query=urlencode(query), **OTHER_PAGE)
+    assert (answer.status, answer.json) == (200, {"visitor_id": None})
+    query["message"] = message_of([], [["plan", 1]])
+    assert server.ask("GET", "/ann/home/batch", query=urlencode(query), **OTHER_PAGE).status == 400
+    assert counted(server, "event", "a") == 1
+    assert server.ask("GET", "/ann/home", "ann").json["properties"] == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("", 400),
+        ("!", 400),
+        ("bm90IGpzb24=", 400),
+        (in_base64("x" * 2_000), 400),
+        (in_base64("x" * 700_000), 400),
+        (in_base64("x" * 1_000_000), 413),
+        (base64.b64encode(b"[" * 100_000).decode(), 400),
+        (base64.b64encode(b"NaN").decode(), 400),
+        (base64.b64encode(b'"\\ud800"').decode(), 400),
+    ],
+)
+def test_a_value_that_is_none_is_refused_and_makes_nothing(server: Server, value: str, code: int) -> None:
+    answer = server.ask("POST", "/ann/home/property/plan", "ann", {"visitor_id": "v", "value": value})
+    assert answer.status == code
+    assert len(answer.text) < 1000
+    long = server.ask("PUT", f"/ann/home/property/{'n' * 201}/x", "ann", {"visitor_id": "v"})
+    assert (long.status, long.json["code"]) == (400, "name_too_long")
+    assert server.ask("GET", "/ann", "ann").json == {"buckets": {}}

@@ -288,6 +288,10 @@ NEEDS = {
     "POST /<user:account>/<bucket:bucket>": "admin.write",
     "DELETE /<user:account>/<bucket:bucket>": "admin.write",
     "/<user:account>/<bucket:bucket>/batch": "counts.write",
+    "/<user:account>/<bucket:bucket>/property/<name:word>": "counts.write",
+    "/<user:account>/<bucket:bucket>/property/<name:word>/jsonp": "counts.write",
+    "/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>": "counts.write",
+    "/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>/jsonp": "counts.write",
     "/<user:account>/<bucket:bucket>/event/<name:name>": "counts.write",
     "/<user:account>/<bucket:bucket>/event/<name:name>/jsonp": "counts.write",
     "/": "any",
@@ -353,7 +357,7 @@ def test_a_page_of_another_site_changes_nothing_by_a_cookie(site: Site, environ:
     for method, rule in changing:
         answer = site.call(method, address_of(rule), **cookie, **environ)
         assert (answer.status, answer.json["code"]) == (403, "foreign_origin"), (method, rule)
-    assert len(changing) == 36
+    assert len(changing) == 41
     assert site.store.pks("default") == []
     answer = site.call("GET", "/pks", **cookie, **environ)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"  # which lets no page read what a cookie opened

@@ -360,6 +360,7 @@ VALID: dict[str, dict[str, Any]] = {
     "rank_subdimensions_ratio": {"pk": "a", "numerator": "m"},
     "batch": {"pk": "site", "events": ["e"]},
     "event": {"pk": "site", "event": "e"},
+    "property": {"pk": "site", "name": "p", "value": 1, "visitor": "v"},
     "visitors": {"pk": "site"},
     "events": {"pk": "site"},
     "visitor": {"pk": "site", "visitor": "v"},

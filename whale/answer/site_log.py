@@ -138,6 +138,10 @@ class Log:
             **self._kept(now, zone, partitions),
         }
 
+    def names(self) -> set[Said]:
+        """What was ever said in it."""
+        return {said for each in self._partitions(_Asked()) for said in each.columns}
+
     def _partitions(self, said: _Asked) -> list[Logged]:
         return [
             self.store.read_log(self.log, partition, 0, FOR_EVER_MS, said) for partition in range(self.log.partitions)

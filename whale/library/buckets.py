@@ -4,12 +4,15 @@ Each call is several changes of the directory, each with its row in the journal.
 can use, and what removes can be called again until it is done.
 """
 
+import base64
 from typing import Any
 
 from whale.accounts import ALL, NAME, OWNER, READ, Account, Site, check_name, shown
-from whale.errors import CallerError, Conflict, NotAllowed
+from whale.answer.site_log import Log, LogReading
+from whale.errors import CallerError, Conflict, NotAllowed, NotFound
 from whale.library.managing import Managing
 from whale.store.contract.changes import Changes
+from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
 
 MOST_MADE = 1000
 """Sites of an account up to which an event makes a further one."""
@@ -79,6 +82,20 @@ def user_shown(sites: list[dict[str, Any]]) -> dict[str, Any]:
     return {"buckets": {site["pk"]: {"description": site["description"]} for site in sites}}
 
 
-def bucket_shown(site: Site) -> dict[str, Any]:
-    """As HiiTrack shows a bucket. No visitor is logged yet, so there is neither a property nor an event."""
-    return {"bucket_name": site.pk, "description": site.description, "properties": {}, "events": {}}
+def bucket_shown(store: LogReading, site: Site) -> dict[str, Any]:
+    """As HiiTrack shows a bucket: with the events and the properties of visitors that are logged, and their ids."""
+    try:
+        names = sorted(Log.of(store, site.account, site.pk).names())
+    except NotFound:
+        names = []
+    return {
+        "bucket_name": site.pk,
+        "description": site.description,
+        "properties": {id_of(name): name for kind, name in names if kind in (PROPERTY, EVENT_PROPERTY)},
+        "events": {name: {"id": id_of(name)} for kind, name in names if kind == EVENT},
+    }
+
+
+def id_of(name: str) -> str:
+    """The id of an event or a property: base64 of its name, as addresses have it. So it is the same everywhere, and for ever."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")

@@ -3,6 +3,7 @@
 Promise of a batch: all of it counts, as one message, or nothing does.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from hail.hit import Reason, name_of, parse_hit
@@ -26,17 +27,43 @@ class Happening(Visiting, Counting):
         self.count_hit(hit_of_event(site_asked(pk), named, visitor, at, id))
 
     @on_default
-    def batch(self, pk: Any, events: Any = (), visitor: Any = None, *, at: Any = None) -> None:
-        """Counts some events of one visitor of a site at once, in their order.  Raises HitError, CallerError, Unavailable."""
+    def property(self, pk: Any, name: Any, value: Any, visitor: Any, *, at: Any = None) -> None:
+        """Logs at once that a visitor of a site has a value of a property, of any JSON type. It counts no hit.
+
+        Raises HitError, CallerError, Unavailable.
+        """
+        named = name_of(name, "name", self.settings, Reason.BAD_PROPERTIES)
+        self._count_together([hit_of_properties(site_asked(pk), {named: value}, visitor, at)])
+
+    @on_default
+    def batch(self, pk: Any, events: Any = (), visitor: Any = None, *, properties: Any = None, at: Any = None) -> None:
+        """Counts some events of one visitor of a site at once, in their order, and logs properties of theirs: name -> JSON value.
+
+        Raises HitError, CallerError, Unavailable.
+        """
         if not isinstance(events, list | tuple):
             raise CallerError(f"expected a list of names, got {ascii(events)[:60]}", "events")
         site = site_asked(pk)
         names = [name_of(event, f"events[{i}]", self.settings, Reason.BAD_ID) for i, event in enumerate(events)]
+        sets = properties if isinstance(properties, list) else [properties] if properties else []
+        first = [hit_of_properties(site, each, visitor, at) for each in sets]
+        self._count_together([*first, *(hit_of_event(site, name, visitor, at) for name in names)])
+
+    def _count_together(self, given: Sequence[dict[str, Any]]) -> None:
+        """As one message, in this order."""
         most, now = self.settings.max_batch_hits, self.clock()
-        if not 1 <= len(names) <= most:
-            raise CallerError(f"expected 1 to {most} events, got {len(names)}", "events")
-        hits = [parse_hit(hit_of_event(site, name, visitor, at), self.settings, now) for name in names]
+        if not 1 <= len(given) <= most:
+            raise CallerError(f"expected 1 to {most} events, got {len(given)}", "events")
+        hits = [parse_hit(each, self.settings, now) for each in given]
         self._direct_now().count(self.account, hits, now)
+
+
+def hit_of_properties(site: str, properties: Any, visitor: Any, at: Any = None) -> dict[str, Any]:
+    """A hit that says properties alone. As nothing happened, it counts as no hit."""
+    if visitor is None:
+        raise CallerError("expected the id of a visitor, got nothing", "visitor")
+    hit = {"pk": site, "metrics": {"hits": 0}, "visitor": visitor, "properties": properties, "at": at}
+    return {name: value for name, value in hit.items() if value is not None}
 
 
 def hit_of_event(site: str, event: str, visitor: Any, at: Any = None, id: Any = None) -> dict[str, Any]:

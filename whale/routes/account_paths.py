@@ -225,6 +225,7 @@ def add_filters(app: bottle.Bottle) -> None:
 
     app.router.add_filter("account", lambda _: (rf"(?i:(?!(?:{reserved})(?:/|$)))[^/]+/?", named, None))
     app.router.add_filter("bucket", lambda _: ("[^/]+/?", named, None))
+    app.router.add_filter("word", lambda _: ("[^/]+/?", named, None))
     app.router.add_filter("name", lambda _: ("(?s:.+)", named, None))
 
     @app.hook("before_request")

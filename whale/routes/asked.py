@@ -836,6 +836,12 @@ class HiiTrackEventGiven(HiiTrackBeside, kw_only=True, omit_defaults=True, forbi
     ] = ""
 
 
+class HiiTrackPropertyGiven(HiiTrackEventGiven, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The fields of a value of a property, in the address or in the body."""
+
+    value: Annotated[str, Meta(description="Base64 of JSON of any type.")]
+
+
 class HiiTrackBatchGiven(HiiTrackEventGiven, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The fields of a batch, in the address."""
 

@@ -119,7 +119,7 @@ class Door:
 
     def add_options(self, app: bottle.Bottle, rule: str) -> None:
         """What a browser wants to know before a page of another site may ask."""
-        right = access.right_of(rule, "GET", "POST", "DELETE")
+        right = access.right_of(rule, "GET", "POST", "DELETE", "PUT")
         headers = {**EXPOSED, **PREFLIGHT, "Access-Control-Allow-Methods": access.methods_of(rule)}
         app.route(rule, "OPTIONS", lambda **_: self.readable(bottle.HTTPResponse("", 204, headers), right))
 

@@ -94,7 +94,7 @@ class HiiTrackRoutes:
 
     def bucket(self, request: Request) -> Any:
         site = request.managing.site(request.account, request.bucket)
-        return json_answer(buckets.bucket_shown(site), headers=PRIVATE)
+        return json_answer(buckets.bucket_shown(self._whale.store, site), headers=PRIVATE)
 
     def remove_bucket(self, request: Request) -> Any:
         site = request.managing.site(request.account, request.bucket)

@@ -1,7 +1,8 @@
 """Routes of HiiTrack that count: what a visitor of a bucket did.
 
     POST, PUT /USER/BUCKET/event/NAME   an event           GET …/event/NAME/jsonp   the same by a script of a page
-    GET /USER/BUCKET/batch              several events of one visitor
+    POST, PUT …/property/NAME           a value of a property of theirs: `value`, or …/property/NAME/VALUE      GET …/jsonp
+    GET /USER/BUCKET/batch              several events of one visitor, and properties
 
 A bucket that is not there is made. Counted at once: whoever asks next is told of it. The visitor is whom `visitor_id` names, else whom
 the cookie `v` names, else somebody new where a cookie can come back (hail/cookies.py). A program that sends an event by POST names one.
@@ -16,16 +17,18 @@ import bottle
 
 from hail import access
 from hail.cookies import Jar, Told, is_cross_site, says_where, scheme_of, told
-from hail.hit import Reason, name_of
+from hail.hit import Reason, name_of, properties_of
 from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.buckets import add_by_event, bucket_of
 from whale.routes.account_paths import BUCKET, AccountPaths, Request
-from whale.routes.hiitrack_message import batch_of
+from whale.routes.hiitrack_message import batch_of, json_in, sets_of
 from whale.routes.responses import json_answer
 
 EVENT = f"{BUCKET}/event/<name:name>"
 EVENT_BY_SCRIPT, BATCH = f"{EVENT}/jsonp", f"{BUCKET}/batch"
+PROPERTY, VALUE = f"{BUCKET}/property/<name:word>", f"{BUCKET}/property/<name:word>/<value:name>"
+PROPERTY_BY_SCRIPT, VALUE_BY_SCRIPT = f"{PROPERTY}/jsonp", f"{VALUE}/jsonp"
 VISITOR = ("visitor_id",)
 PRIVATE = {"Cache-Control": "no-store"}
 
@@ -42,12 +45,18 @@ class HiiTrackEventRoutes:
             (EVENT_BY_SCRIPT, "GET", self.event, VISITOR),
             (EVENT, "POST", self.event, VISITOR),
             (EVENT, "PUT", self.event, VISITOR),
+            (VALUE_BY_SCRIPT, "GET", self.text_property, VISITOR),
+            (PROPERTY_BY_SCRIPT, "GET", self.property, ("value", *VISITOR)),
+            (PROPERTY, "POST", self.property, ("value", *VISITOR)),
+            (PROPERTY, "PUT", self.property, ("value", *VISITOR)),
+            (VALUE, "PUT", self.text_property, VISITOR),
             (BATCH, "GET", self.batch, ("message", *VISITOR)),
         ):
             paths.add(app, rule, method, paths.admitting(access.right_of(rule, method), answer, fields))
-        for rule in (EVENT_BY_SCRIPT, BATCH):
+        for rule in (EVENT_BY_SCRIPT, PROPERTY_BY_SCRIPT, VALUE_BY_SCRIPT, BATCH):
             self._door.add_options_and_head(app, rule)
-        self._door.add_options(app, EVENT)
+        for rule in (EVENT, PROPERTY, VALUE):
+            self._door.add_options(app, rule)
 
     def event(self, request: Request, name: str) -> Any:
         event = name_of(name, "event", self._settings, Reason.BAD_ID)
@@ -56,23 +65,44 @@ class HiiTrackEventRoutes:
             whale.event(request.bucket, event, who.visitor)
         return _answer(who)
 
-    def batch(self, request: Request) -> Any:
-        events = batch_of(request.given.get("message", "")).events
-        for event in events:
-            name_of(event, "message", self._settings, Reason.BAD_ID)
-        if not 1 <= len(events) <= self._settings.max_batch_hits:
-            expected = f"expected 1 to {self._settings.max_batch_hits} events, got {len(events)}"
-            raise CallerError(expected, "message")
-        who, whale = self._begun(request)
-        whale.batch(request.bucket, events, who.visitor)
+    def property(self, request: Request, name: str) -> Any:
+        """A value of any JSON type, in base64."""
+        return self._set(request, name, json_in(request.given.get("value", ""), "value"))
+
+    def text_property(self, request: Request, name: str, value: str) -> Any:
+        return self._set(request, name, value)
+
+    def _set(self, request: Request, name: str, value: Any) -> Any:
+        properties_of({name: value}, self._settings)
+        who, whale = self._begun(request, is_needed=True)
+        whale.property(request.bucket, name, value, who.visitor)
         return _answer(who)
 
-    def _begun(self, request: Request) -> tuple[Told, Whale]:
-        """Who the visitor is, and the Whale of the account. Its bucket is made, if need be. Raises CallerError, HitError, Problem."""
+    def batch(self, request: Request) -> Any:
+        given = batch_of(request.given.get("message", ""))
+        for event in given.events:
+            name_of(event, "message", self._settings, Reason.BAD_ID)
+        sets = sets_of(given.properties)
+        for each in sets:
+            properties_of(each, self._settings)
+        if not 1 <= len(given.events) + len(sets) <= self._settings.max_batch_hits:
+            raise CallerError(f"expected 1 to {self._settings.max_batch_hits} events and properties", "message")
+        who, whale = self._begun(request, is_needed=not given.events)
+        whale.batch(request.bucket, given.events, who.visitor, properties=sets if who.visitor else None)
+        return _answer(who)
+
+    def _begun(self, request: Request, is_needed: bool = False) -> tuple[Told, Whale]:
+        """Who the visitor is, and the Whale of the account. Its bucket is made, if need be. is_needed: whether nothing is to be said
+        without a visitor.  Raises CallerError, HitError, Problem.
+        """
         given = request.given.get("visitor_id")
         named = None if given is None else name_of(given, "visitor_id", self._settings, Reason.BAD_ID)
         site = bucket_of(request.managing, request.account, request.bucket)
         who = self._told(request, named)
+        if is_needed and who.visitor is None:
+            raise CallerError(
+                "expected the id of a visitor, since no cookie of a page of another site comes back", "visitor_id"
+            )
         is_own = not self._door.access.foreign_page(access.right_of(BUCKET, "POST"), bottle.request.environ)
         if site is None and is_own:
             add_by_event(request.managing, request.account, request.bucket, self._settings.max_name_bytes)

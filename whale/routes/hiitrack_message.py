@@ -5,9 +5,11 @@ Base64 may be that of addresses (`-_`), and may lack its `=`; a `+` that an addr
 
 import base64
 import binascii
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hail.body import json_of
+from hail.hit import MOST_PROPERTIES
 from whale.errors import CallerError
 
 EXPECTED = "expected base64 of [[event, ...], [[property, value], ...]]"
@@ -30,6 +32,16 @@ def batch_of(text: str) -> Batch:
     if not all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
         raise CallerError(f"{EXPECTED}, and each property as a name and a value", "message")
     return Batch(events, [(name, value) for name, value in pairs])
+
+
+def sets_of(pairs: Sequence[tuple[str, Any]]) -> list[dict[str, Any]]:
+    """As hits can have them: each name once in a set, in their order, and no more than a hit may have."""
+    sets: list[dict[str, Any]] = []
+    for name, value in pairs:
+        if not sets or name in sets[-1] or len(sets[-1]) == MOST_PROPERTIES:
+            sets.append({})
+        sets[-1][name] = value
+    return sets
 
 
 def json_in(text: str, field: str) -> Any:

@@ -271,7 +271,6 @@ def _accounts() -> dict[str, Any]:
 
 def _hiitrack() -> dict[str, Any]:
     """HiiTrack's users, buckets and events."""
-    visitor = parameters(asked.HiiTrackEventGiven)[-1]
     user = _named("user")
     user["schema"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
     bucket = _named("bucket")
@@ -306,6 +305,10 @@ def _hiitrack() -> dict[str, Any]:
     def counts(name: str, summary: str, given: type[msgspec.Struct]) -> Any:
         return operation(name, summary, {"200": counted}, given, *named)
 
+    def by_script(name: str, summary: str, given: type[msgspec.Struct], *places: Any) -> Any:
+        own = parameters(given)[len(parameters(asked.HiiTrackBeside)) :]
+        return operation(name, f"{summary} A script of a page may ask.", {"200": counted}, None, *places, *own)
+
     return {
         "/{user}": {
             "post": operation("hiitrack_add_user", "Make an account and its owner.", {"201": done}, of_user, user),
@@ -323,25 +326,35 @@ def _hiitrack() -> dict[str, Any]:
             "post": counts("hiitrack_event", "Count an event of a visitor.", of_event),
             "put": counts("hiitrack_put_event", "Count an event of a visitor.", of_event),
         },
-        "/{user}/{bucket}/batch": {
-            "get": operation(
-                "hiitrack_batch",
-                "Count several events of a visitor.",
-                {"200": counted},
-                None,
-                *both,
-                *parameters(asked.HiiTrackBatchGiven)[len(parameters(asked.HiiTrackBeside)) :],
+        "/{user}/{bucket}/property/{name}": {
+            "post": counts("hiitrack_property", "Log a value of a property.", asked.HiiTrackPropertyGiven),
+            "put": counts("hiitrack_put_property", "Log a value of a property.", asked.HiiTrackPropertyGiven),
+        },
+        "/{user}/{bucket}/property/{name}/jsonp": {
+            "get": by_script(
+                "hiitrack_property_by_script", "Log a value of a property.", asked.HiiTrackPropertyGiven, *named
             )
         },
-        "/{user}/{bucket}/event/{name}/jsonp": {
-            "get": operation(
-                "hiitrack_event_by_script",
-                "Count an event of a visitor, by a script of a page.",
+        "/{user}/{bucket}/property/{name}/{value}": {
+            "put": operation(
+                "hiitrack_put_text",
+                "Log a text as the value of a property.",
                 {"200": counted},
-                None,
+                of_event,
                 *named,
-                visitor,
+                _named("value"),
             )
+        },
+        "/{user}/{bucket}/property/{name}/{value}/jsonp": {
+            "get": by_script(
+                "hiitrack_text_by_script", "Log a text as the value of a property.", of_event, *named, _named("value")
+            )
+        },
+        "/{user}/{bucket}/batch": {
+            "get": by_script("hiitrack_batch", "Count several events of a visitor.", asked.HiiTrackBatchGiven, *both)
+        },
+        "/{user}/{bucket}/event/{name}/jsonp": {
+            "get": by_script("hiitrack_event_by_script", "Count an event of a visitor.", of_event, *named)
         },
     }
 
