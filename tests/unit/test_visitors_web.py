@@ -162,6 +162,14 @@ def test_properties_are_listed_and_their_values_counted(door: Door) -> None:
             door.whale.properties("shop", "plan", **more)
 
 
+def test_properties_come_with_hits(door: Door) -> None:
+    hit = {"pk": "shop", "visitor": "ann", "event": "buy", "properties": {"plan": {"a": [1, None]}, "é": "ü"}}
+    door.whale.count_hit({**hit, "at": door.now})
+    found = door.get("/properties", pk="shop", property="plan").json
+    assert (found["of"], found["rows"]) == ("visitor", [{"value": {"a": [1, None]}, "visitors": 1}])
+    assert door.get("/properties", pk="shop", property="é").json["rows"] == [{"value": "ü", "visitors": 1}]
+
+
 def test_a_visitor_has_properties_and_is_exported(door: Door) -> None:
     said(
         door, 0, ("ann", "", {"plan": '"free"'}), ("ann", "buy", {"plan": '"pro"', "price": "[5]"}), ("bob", "buy", {})

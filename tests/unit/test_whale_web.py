@@ -928,6 +928,11 @@ def test_both_services_describe_themselves(door: Door) -> None:
         *("/users", "/users/{name}", "/keys", "/keys/{id}", "/sites", "/sites/{pk}", "/journal"),
         *("/{user}", "/{user}/{bucket}"),
         *(
+            f"/{{user}}/{{bucket}}{rest}"
+            for rest in ("/batch", "/event/{name}", "/event/{name}/jsonp", "/property/{name}")
+        ),
+        *(f"/{{user}}/{{bucket}}/property/{{name}}/{rest}" for rest in ("jsonp", "{value}", "{value}/jsonp")),
+        *(
             "/shares",
             "/plot.svg",
             "/s/{token}",
