@@ -159,6 +159,7 @@ class Site:
     """open: whether browsers may send to it, from these origins.  keep_days, keep_ids: of the visitor log.
 
     dimensions: properties of its visitors that are paths in counts.  event_properties: those that are of an event.  pixels: REFERER or ANY.
+    cross_site_cookie: whether pages of other sites send the cookie of its visitors, too.
     """
 
     account: str
@@ -172,6 +173,7 @@ class Site:
     dimensions: tuple[str, ...] = ()
     pixels: str = REFERER
     event_properties: tuple[str, ...] = ()
+    cross_site_cookie: bool = False
 
 
 @dataclass(frozen=True)

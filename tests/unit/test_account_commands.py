@@ -189,6 +189,7 @@ def test_a_site_is_made_changed_and_removed(run: Run, done: Callable[..., Any]) 
         "keep_ids": True,
         "dimensions": [],
         "event_properties": [],
+        "cross_site_cookie": False,
     }
     changed = done("site", "change", "default", "shop", "--closed", "--no-ids", "--keep-days", "31", "--pixels", "any")
     assert changed == {**site, "open": False, "keep_ids": False, "keep_days": 31, "pixels": "any"}

@@ -152,6 +152,18 @@ def test_where_no_cookie_comes_back_nobody_is_invented(server: Server, page: dic
     assert (counted(server, "event", "signup"), happened(server)) == (3, {})
 
 
+def test_a_site_may_want_a_cookie_of_pages_of_other_sites_over_https(server: Server) -> None:
+    server.store.add_entry(Site(account_of(server), "home", cross_site_cookie=True), ACT)
+    query, https = f"key={key_of(server, 'write')}", {"wsgi.url_scheme": "https", **OTHER_PAGE}
+    first = server.ask("GET", f"{EVENT}/jsonp", query=query, **https)
+    visitor = first.json["visitor_id"]
+    path = "Path=/ann/home; HttpOnly; SameSite=None; Secure; Partitioned"
+    assert first.headers["Set-Cookie"] == f"v={visitor}; Max-Age=31536000; {path}"
+    again = server.ask("GET", f"{EVENT}/jsonp", query=query, HTTP_COOKIE=cookie_in(first), **https)
+    assert (again.json, again.headers.get("Set-Cookie")) == ({"visitor_id": visitor}, None)
+    assert server.ask("GET", f"{EVENT}/jsonp", query=query, **OTHER_PAGE).json == {"visitor_id": None}
+
+
 @pytest.mark.parametrize("cookie", ["v=", "v=%ff", "v=%00", "v=" + "x" * 10_000, "w=1", ";;="])
 def test_a_cookie_that_names_nobody_is_none(server: Server, cookie: str) -> None:
     answer = server.ask("POST", EVENT, "ann", {}, HTTP_COOKIE=cookie, **PAGE)

@@ -43,6 +43,12 @@ OPTIONS = (
         help="A property that is of an event, not of its visitor.",
     ),
     click.option(
+        "--cross-site-cookie/--no-cross-site-cookie",
+        "cross_site_cookie",
+        default=None,
+        help="Whether pages of other sites send the cookie of its visitors over https. Default: no.",
+    ),
+    click.option(
         "--pixels",
         type=click.Choice(PIXELS),
         help="Whether an image with a browser key needs a Referer of an origin. Default: referer.",

@@ -333,6 +333,7 @@ def site_shown(site: Site) -> dict[str, Any]:
         "keep_ids": site.keep_ids,
         "dimensions": [*site.dimensions],
         "event_properties": [*site.event_properties],
+        "cross_site_cookie": site.cross_site_cookie,
     }
 
 

@@ -753,6 +753,10 @@ class SiteChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     ] = None
     keep_days: Annotated[int | None, Meta(description="Days that its visitor log is kept. Default: 400.")] = None
     keep_ids: Annotated[bool | None, Meta(description="Whether ids of visitors are kept. Default: true.")] = None
+    cross_site_cookie: Annotated[
+        bool | None,
+        Meta(description="Whether pages of other sites send the cookie of its visitors over https. Default: false."),
+    ] = None
     dimensions: Annotated[list[str] | None, Meta(description="Properties of visitors that are listed.")] = None
 
 
@@ -801,6 +805,7 @@ class SiteShown(msgspec.Struct, kw_only=True):
     pixels: str
     keep_days: int
     keep_ids: bool
+    cross_site_cookie: bool
     dimensions: list[str]
 
 

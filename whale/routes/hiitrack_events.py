@@ -98,7 +98,7 @@ class HiiTrackEventRoutes:
         given = request.given.get("visitor_id")
         named = None if given is None else name_of(given, "visitor_id", self._settings, Reason.BAD_ID)
         site = bucket_of(request.managing, request.account, request.bucket)
-        who = self._told(request, named)
+        who = self._told(request, named, site is not None and site.cross_site_cookie)
         if is_needed and who.visitor is None:
             raise CallerError(
                 "expected the id of a visitor, since no cookie of a page of another site comes back", "visitor_id"
@@ -109,10 +109,10 @@ class HiiTrackEventRoutes:
         self._door.let_in(request.caller)
         return who, self._door.whale_of_account
 
-    def _told(self, request: Request, named: str | None) -> Told:
+    def _told(self, request: Request, named: str | None, crosses: bool) -> Told:
         """Raises CallerError where a program names nobody."""
         environ = bottle.request.environ
-        jar = Jar(f"/{request.account.name}/{request.bucket}", False, self._settings.max_name_bytes)
+        jar = Jar(f"/{request.account.name}/{request.bucket}", crosses, self._settings.max_name_bytes)
         by_page = environ["REQUEST_METHOD"] == "GET" or says_where(environ)
         scheme = scheme_of(environ, self._settings.trusted_proxies)
         who = told(environ, named, jar, scheme, self._paths.draw, by_page)
