@@ -277,3 +277,34 @@ def test_each_address_that_counts_makes_its_bucket(url: str, what: str) -> None:
         value = {"value": b64encode(b"1").decode()} if what.startswith("property") else {}
         assert client.ask("POST", f"/ann/home/{what}", ANN, visitor_id="v1", **value) == (200, {"visitor_id": "v1"})
     assert client.ask("GET", "/ann/home", ANN)[1]["description"] == "home"
+
+
+def test_events_of_the_first_seconds_of_a_new_bucket_are_counted_and_not_logged(store: Store) -> None:
+    settings = load(LOGGED)
+    with serving(make_app(settings, Whale(store, settings))) as url:
+        client = Client(url)
+        assert client.status("POST", "/ann", password=PASSWORD) == 201
+        assert client.status("POST", "/ann/home/event/a", ANN, visitor_id="v1") == 200
+    account = store.account_named("ann")
+    assert account is not None
+    assert Whale(store, settings, account.id).total("home", dimension=[["event", "a"]], period="today") == 1
+    assert logged(store, "ann", "home") == {}
+
+
+def test_the_addresses_of_hiitracks_own_readme_are_answered(url: str, store: Store) -> None:
+    client, user = Client(url), ("exampleuser", PASSWORD)
+    bucket = "/exampleuser/homepagetestbucket"
+    assert client.status("POST", "/exampleuser", password=PASSWORD) == 201
+    assert client.status("GET", "/exampleuser", user) == 200
+    assert client.status("POST", bucket, user, description="The home page") == 201
+    version = b64encode(b'"Version A"').decode()
+    assert client.status("POST", f"{bucket}/event/landed-on-homepage", user, visitor_id="v1") == 200
+    assert client.status("POST", f"{bucket}/property/homepage-version", user, visitor_id="v1", value=version) == 200
+    shown = client.ask("GET", bucket, user)[1]
+    assert [*shown["events"]] == ["landed-on-homepage"]
+    assert [*shown["properties"].values()] == ["homepage-version"]
+    account = store.account_named("exampleuser")
+    assert account is not None
+    found = Whale(store, load({}), account.id).properties("homepagetestbucket", "homepage-version")
+    assert found["rows"] == [{"value": "Version A", "visitors": 1}]
+    assert found["events"] == [{"event": "landed-on-homepage", "visitors": 1}]
