@@ -283,9 +283,9 @@ class Settings:
     )
     # the log of visitors
     visitor_log: bool = setting(
-        "0",
+        "1",
         "0 or 1",
-        "1 logs each hit of a site that has a visitor and an event: who, which event and when",
+        "1 logs each hit of a site that has a visitor, and an event or properties: who, which, and when. 0 logs nobody",
     )
     site_partitions: int = setting(
         1, "partitions", "partitions of a new site's log, 1 to 64. More than 1 spreads a large site over several shards"
