@@ -254,14 +254,16 @@ def wire_of(
     at_ms: bytes,
     id_: bytes | None,
     others: Sequence[bytes],
+    visitor: bytes | None = None,
+    event: bytes | None = None,
+    properties: bytes | None = None,
 ) -> bytes:
     """The wire form of a hit of which each part is a `wire_part`; dimensions in the order of their names."""
     parts = [pk, _object(dimensions), _object(metrics), at_ms]
-    if id_ or others:
-        parts.append(id_ or b"null")
-    if others:
-        parts += (b"null", b"null", _object(others))
-    return b"[%b]" % b",".join(parts)
+    rest = [id_, visitor, event, _object(others) if others else None, None, None, None, properties]
+    while rest and not rest[-1]:
+        rest.pop()
+    return b"[%b]" % b",".join((*parts, *(part or b"null" for part in rest)))
 
 
 def _object(members: Sequence[bytes]) -> bytes:

@@ -98,6 +98,47 @@ def test_a_row_becomes_a_hit(tmp_path: Path) -> None:
     )
 
 
+OF_VISITORS = """
+pk = ["shop"]
+missing = ["", "NA"]
+visitor = "who"
+event = { name = "order" }
+[properties]
+"plan é" = "plan"
+city = "city"
+[at]
+column = "when"
+format = "epoch"
+"""
+
+
+def test_a_row_says_what_a_visitor_did(tmp_path: Path) -> None:
+    header, rows = "who,plan,city,when\n", [("ann", "pro", "07", "1790000000"), ("", "NA", "", "1790000001")]
+    data = (header + "".join(",".join(row) + "\n" for row in rows)).encode()
+    given = [
+        {"visitor": "ann", "properties": {"plan é": "pro", "city": "07"}},
+        {},
+    ]
+    expected = [
+        json.loads(encode_hit(parse_hit({"pk": "shop", "event": "order", "at": int(row[3]), **more}, SETTINGS, NOW)))
+        for row, more in zip(rows, given, strict=True)
+    ]
+    assert hits_of(tmp_path, data, text=OF_VISITORS) == (expected, [])
+    by_column = OF_VISITORS.replace('{ name = "order" }', '"plan"').replace("[properties]", "[dimensions]")
+    found, _ = hits_of(tmp_path, data, text=by_column)
+    assert [hit[5:] for hit in found] == [["ann", "pro"], []]
+
+
+def test_properties_need_messages_that_carry_them(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("who,plan,city,when\nann,pro,x,1790000000\n")
+    settings = SETTINGS.replace(broker_url="amqp://x")
+    mapping = mapping_of(tmp_path, OF_VISITORS)
+    asked = Asked(meaning_of(mapping, SETTINGS), "m.toml", 2)
+    job = Job(str(tmp_path / "f.csv"), mapping, settings, asked, Console(file=io.StringIO()))
+    with pytest.raises(SetupError, match="HAILWHALE_MESSAGE_VERSION"):
+        import_file(job, False)
+
+
 def test_what_is_missing_is_left_out(tmp_path: Path) -> None:
     rows = b"ann,US,NA,,,NA,01.07.2026 12:00,\nann,NA,LA,phone,1,,01.07.2026 12:00,NA\n"
     at = 1_782_900_000_000

@@ -346,6 +346,15 @@ def test_rows_that_were_dated_ahead_are_taken_back_where_they_landed(shop: Shop)
     assert not any(shop.store._cells.values())
 
 
+def test_what_was_logged_of_visitors_is_not_taken_back(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, mapping='visitor = "t"\nevent = { name = "order" }\n' + MAPPING)
+    shop.run()
+    assert shop.run(undo=True) == 1
+    assert shop.said == "its rows may be logged as events of visitors: only counts can be taken back"
+    shop.settings = SETTINGS.replace(visitor_log=False)
+    assert (shop.run(undo=True), shop.sold()) == (0, 0)
+
+
 def test_undo_is_refused_by_the_name_of_a_metric_that_is_no_sum(tmp_path: Path) -> None:
     shop = Shop(tmp_path, SETTINGS.replace(kinds={"sold": "max"}))
     shop.run()

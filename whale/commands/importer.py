@@ -36,8 +36,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hail.broker import Broker, away
 from hail.hit import HitError, Reason, name_of
-from hail.message import ACCOUNT, Message, decode_message, encode_message
-from hail.settings import DAY, SUM, Settings, load
+from hail.message import ACCOUNT, VERSION, Message, decode_message, encode_message
+from hail.settings import DAY, PREFIX, SUM, Settings, load
 from whale.commands.imports import (
     MOST_PARTS,
     UNKNOWN,
@@ -514,6 +514,8 @@ class Importing:
         for name in job.mapping.metrics:
             if (kind := job.settings.kinds.get(name, SUM)) != SUM:
                 raise Declined(f"metric {name} is of kind {kind}: only sums can be taken back")
+        if job.mapping.is_of_visitors and job.settings.visitor_log:
+            raise Declined("its rows may be logged as events of visitors: only counts can be taken back")
         if not counted.is_exact:
             raise Declined(
                 f"{counted.file} was imported by an older version that noted no time, or in more than {MOST_PARTS} parts: "
@@ -674,6 +676,8 @@ def import_file(job: Job, dry_run: bool) -> int:
     content, settings = scan(job.path, job.mapping), job.settings
     if dry_run:
         return rehearse(job, content)
+    if settings.broker_url and job.mapping.properties and settings.message_version == VERSION:
+        raise SetupError(f"properties need messages of version 2: set {PREFIX}MESSAGE_VERSION to 2")
     to = ToBroker(settings) if settings.broker_url else None
     with closing(to) if to else nullcontext():
         store = connect(with_redis(settings))

@@ -17,13 +17,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from hail.hit import Hit, HitError, Reason, name_of, parse_hit, wire_of, wire_part
+from hail.hit import Hit, HitError, Reason, encode_row, name_of, parse_hit, wire_of, wire_part
 from hail.meant import did_you_mean
 from hail.settings import DISTINCT, SUM, Settings
 from hail.times import ACCEPTED, EPOCH, MILLISECOND, SECOND, NoTime, time_of
 from whale.errors import SetupError
 
-KEYS = ("pk", "dimensions", "metrics", "at", "id", "missing", "format", "delimiter", "encoding")
+KEYS = (
+    "pk",
+    "dimensions",
+    "metrics",
+    "at",
+    "id",
+    "visitor",
+    "event",
+    "properties",
+    "missing",
+    "format",
+    "delimiter",
+    "encoding",
+)
 AT_KEYS = ("column", "format", "zone")
 FORMATS = ("csv", "ndjson")
 UNITS = {"epoch": SECOND, "epoch_ms": MILLISECOND}
@@ -56,6 +69,9 @@ class RowMapping:
     at_format: str
     at_zone: ZoneInfo
     id: str | None
+    visitor: str | None
+    event: Part | None
+    properties: dict[str, str]
     missing: frozenset[str]
     format: str | None
     delimiter: str
@@ -68,8 +84,16 @@ class RowMapping:
         for name, columns in self.dimensions.items():
             asked |= dict.fromkeys(columns, f"dimensions.{name}")
         asked |= {column: f"metrics.{name}" for name, column in self.metrics.items()}
+        asked |= {column: f"properties.{name}" for name, column in self.properties.items()}
+        if self.event and self.event.is_column:
+            asked[self.event.text] = "event"
         asked[self.at] = "at"
-        return asked | ({self.id: "id"} if self.id else {})
+        return asked | {column: key for key, column in (("id", self.id), ("visitor", self.visitor)) if column}
+
+    @property
+    def is_of_visitors(self) -> bool:
+        """Whether its rows may be logged."""
+        return bool(self.visitor and (self.event or self.properties))
 
 
 def load_mapping(path: str, settings: Settings) -> RowMapping:
@@ -127,7 +151,10 @@ def _mapping(path: str, given: dict[str, Any]) -> RowMapping:
         _text(at.get("column"), "at.column"),
         at_format,
         _zone(_text(at.get("zone", "UTC"), "at.zone")),
-        None if given.get("id") is None else _text(given["id"], "id"),
+        _maybe_text(given, "id"),
+        _maybe_text(given, "visitor"),
+        _event(given.get("event")),
+        {name: _text(value, f"properties.{name}") for name, value in _table(given, "properties").items()},
         frozenset(missing),
         form,
         delimiter,
@@ -154,6 +181,10 @@ def _text(value: Any, key: str) -> str:
     return value
 
 
+def _maybe_text(given: dict[str, Any], key: str) -> str | None:
+    return None if given.get(key) is None else _text(given[key], key)
+
+
 def _columns(value: Any, key: str) -> tuple[str, ...]:
     if isinstance(value, list) and value:
         return tuple(_text(column, key) for column in value)
@@ -172,6 +203,16 @@ def _pk(value: Any) -> tuple[Part, ...]:
         else:
             found.append(Part(_text(part, f"pk[{i}]"), False))
     return tuple(found)
+
+
+def _event(value: Any) -> Part | None:
+    """A column, or the one name of all rows."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        _check_keys(value, ("name",), "event.")
+        return Part(_text(value.get("name"), "event.name"), False)
+    return Part(_text(value, "event"), True)
 
 
 def _zone(name: str) -> ZoneInfo:
@@ -201,6 +242,8 @@ def _check_bounds(mapping: RowMapping, settings: Settings) -> None:
         "pk": [part.text if not part.is_column else "x" for part in mapping.pk],
         "dimensions": {name: ["1"] * len(columns) for name, columns in mapping.dimensions.items()},
         "metrics": {name: _value(name, 1, settings) for name in mapping.metrics},
+        "event": mapping.event and ("x" if mapping.event.is_column else mapping.event.text),
+        "properties": dict.fromkeys(mapping.properties, "x"),
     }
     try:
         parse_hit(most, settings, 0)
@@ -241,6 +284,12 @@ class HitMaker:
         self._at_most, self.is_ahead = wire_part(math.floor(now * 1000)), False
         self._remembered_bytes = 0
         self._id = place[mapping.id] if mapping.id and sign > 0 else None
+        self._visitor = place[mapping.visitor] if mapping.visitor and sign > 0 else None
+        event = mapping.event
+        self._event = place[event.text] if event and event.is_column else None
+        self._one_event = wire_part(event.text) if event and not event.is_column else None
+        self._properties = [(name, place[column]) for name, column in mapping.properties.items()]
+        self._known_properties: dict[Row, bytes] = {}
 
     def wire(self, row: Row) -> bytes:
         """The wire form of the row's hit; raises HitError."""
@@ -270,7 +319,25 @@ class HitMaker:
         id_ = None
         if self._id is not None and (given := row[self._id]) is not None and given not in self._mapping.missing:
             id_ = wire_part(name_of(given, "id", self._settings, Reason.BAD_ID) + self._tag)
-        return wire_of(pk, dimensions, metrics, time, id_, others)
+        event, properties = self._one_event or self._label(row, self._event, "event"), None
+        if self._properties:
+            values = tuple([row[i] for _, i in self._properties])
+            properties = self._known_properties.get(values)
+            if properties is None:
+                properties = self._remember(self._known_properties, values, self._properties_of(values))
+        visitor = self._label(row, self._visitor, "visitor")
+        return wire_of(pk, dimensions, metrics, time, id_, others, visitor, event, properties)
+
+    def _label(self, row: Row, place: int | None, field: str) -> bytes | None:
+        """What stands in a column as a name, if there is something; raises HitError."""
+        given = None if place is None else row[place]
+        missing = given is None or given in self._mapping.missing
+        return None if missing else wire_part(name_of(given, field, self._settings, Reason.BAD_ID))
+
+    def _properties_of(self, values: Row) -> bytes:
+        given = {name: value for (name, _), value in zip(self._properties, values, strict=True)}
+        known = {name: value for name, value in given.items() if not self._missing(value)}
+        return encode_row(self._hit(properties=known).properties) if known else b""
 
     def pk(self, row: Row) -> list[str]:
         """The names of the row's pk; raises HitError."""
@@ -285,6 +352,7 @@ class HitMaker:
             self._remembered_bytes = 0
             self._pks.clear()
             self._times.clear()
+            self._known_properties.clear()
             for *_, branches in self._dimensions:
                 branches.clear()
             for *_, amounts in self._metrics:
