@@ -28,7 +28,7 @@ places     column: the numbers of these branches, hit by hit
 pk, shape  columns: of each hit the number of its pk, and of its shape
 at         column: ms since the epoch
 amounts    of each metric a column: what the hits whose shape has it say of it, in their order
-fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored, properties, sub, basis;
+fields     [name, column of positions, values] of what few hits carry (id, visitor, event, others, ignored, properties, sub, basis, known;
            key: 4 bytes of the id of a key of the directory; hash: 32 bytes of the hash of a secret that Hail could not look up);
            positions count from 0
 refused    of this account what Hail refused lately, as in version 1
@@ -79,7 +79,7 @@ TOGETHER = 256  # hits that are made when one of them is looked at
 EARLIEST, LATEST = -(2**43), 2**43 - 1
 KEY, HASH = "key", "hash"
 IN_HEX = frozenset((KEY, HASH))
-FIELDS = frozenset(("basis", "event", HASH, "id", "ignored", KEY, "others", "properties", "sub", "visitor"))
+FIELDS = frozenset(("basis", "event", HASH, "id", "ignored", KEY, "known", "others", "properties", "sub", "visitor"))
 """What hits may carry that this program knows."""
 
 Ints = NDArray[np.int64]
@@ -208,6 +208,7 @@ _DECODE_VALUES: Mapping[str, Callable[[msgspec.Raw], list[Any]]] = {
     "id": msgspec.msgpack.Decoder(list[str]).decode,
     "visitor": msgspec.msgpack.Decoder(list[str]).decode,
     "event": msgspec.msgpack.Decoder(list[str]).decode,
+    "known": msgspec.msgpack.Decoder(list[str]).decode,
     "others": msgspec.msgpack.Decoder(list[OthersOnWire]).decode,
     "ignored": msgspec.msgpack.Decoder(list[list[str]]).decode,
     "properties": msgspec.msgpack.Decoder(list[dict[str, str]]).decode,
@@ -654,6 +655,13 @@ def keys_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
     if type(hits) is Hits:
         return hits.values(KEY)
     return [(position, hit.key) for position, hit in enumerate(hits) if hit.key is not None]
+
+
+def joinings_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:
+    """Positions of hits that join two ids, and the id that is to be their visitor's too."""
+    if isinstance(hits, Hits):
+        return hits.values("known")
+    return ((position, hit.known) for position, hit in enumerate(hits) if hit.known is not None)
 
 
 def hashes_of(hits: Sequence[WireHit]) -> Iterable[tuple[int, str]]:

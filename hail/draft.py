@@ -30,7 +30,7 @@ NAME_BYTES, ESCAPED, WIDEST = 7, 2, 6  # beside a name as JSON; of one of its le
 DRAFT_COST, COLUMNS_COST, ENTRY_COST, PIECES_COST, TOP_COST = 200, 1500, 250, 400, 130
 MANY = 32  # hits from which on it takes less time to write them by numpy
 _PLAIN_PARTS = 4
-_RARE = ("id", "visitor", "event", "others", "ignored", "key", "hash", "properties", "sub", "basis")
+_RARE = ("id", "visitor", "event", "others", "ignored", "key", "hash", "properties", "sub", "basis", "known")
 _encode_value = msgspec.msgpack.Encoder().encode
 
 Top = tuple[str, bytes] | tuple[str, ...]

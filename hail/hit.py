@@ -4,7 +4,7 @@ Input is checked here, once; past this module a hit is known to be sound and to 
 
 Wire form, version 1, one JSON array a hit (a message holds many, see message.py):
 
-    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key, hash, properties, sub, basis]
+    [pk, dimensions, metrics, at, id, visitor, event, others, ignored, key, hash, properties, sub, basis, known]
 
     pk           list of names, as ["Product","123"]
     dimensions   nested objects in sorted order, a leaf is {}: {"country":{"US":{"CA":{}}},"device":{"Mac OS X":{}}}
@@ -20,6 +20,7 @@ Wire form, version 1, one JSON array a hit (a message holds many, see message.py
     properties   name -> JSON text, of the visitor or the event; in no message of version 1, nor is what follows
     sub          0..48, how many 1/49 of a ms it came after `at`, where it said no time of its own; of what a visitor did alone
     basis        "daily" where the visitor is known under this id for a day alone
+    known        another id, which is to be the same visitor's from a while after on; such a hit counts nothing
 """
 
 import ast
@@ -77,7 +78,7 @@ MOST_PROPERTIES, MOST_PROPERTY_BYTES = 32, 1024
 MOST_LISTED = 8
 """Properties of its hits that a site may list as dimensions, and of its events."""
 
-_IGNORED, _KEY, _HASH, _PROPERTIES = 8, 9, 10, 11  # places in a row
+_IGNORED, _KEY, _HASH, _PROPERTIES, _BASIS, _KNOWN = 8, 9, 10, 11, 13, 14  # places in a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
@@ -208,7 +209,12 @@ def line_of(row: Row) -> bytes:
 
 def needs_columns(row: Row) -> bool:
     """Whether a message of version 1 would lose what it says of a visitor."""
-    return len(row) > _PROPERTIES and (row[_PROPERTIES] is not None or row[-1] == DAILY)
+    return len(row) > _BASIS or (len(row) > _PROPERTIES and row[_PROPERTIES] is not None)
+
+
+def part_of(row: Row) -> str:
+    """The field because of which a row needs columns."""
+    return "known" if len(row) > _KNOWN else "properties"
 
 
 encode_row = _encode
@@ -401,6 +407,22 @@ def _plain_value(value: Any) -> Any:
     if kind in (list, tuple):
         return [_plain_value(inner) for inner in value]
     raise ValueError
+
+
+JOINED_FIELDS = ("pk", "anonymous", "known")
+
+
+def parse_joining(given: Mapping[str, Any], settings: Settings, now: float) -> Parsed:
+    """That two ids of a site are one visitor's, as the row of a hit that counts nothing; raises HitError."""
+    for field in given:
+        if field not in JOINED_FIELDS:
+            raise HitError(Reason.UNKNOWN_FIELD, _shown(field)[1:-1], f"is none of {', '.join(JOINED_FIELDS)}")
+    pk = _pk(given.get("pk"), settings)
+    if len(pk) > 1:
+        raise HitError(Reason.BAD_PK, "pk", "expected a site, which is a pk of one level")
+    anonymous, known = (name_of(given.get(field), field, settings, Reason.BAD_ID) for field in JOINED_FIELDS[1:])
+    row = [[*pk], {}, {"hits": 0}, ms_of(None, now)[0], None, anonymous]
+    return _with(row, _KNOWN, known), len(settings.periods), False
 
 
 def ms_of(at: Any, now: float) -> tuple[int, bool]:

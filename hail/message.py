@@ -63,6 +63,7 @@ class WireHit(msgspec.Struct, array_like=True, gc=False):
     properties: dict[str, str] | None = None
     sub: int | None = None
     basis: str | None = None
+    known: str | None = None
 
     @property
     def is_legible(self) -> bool:

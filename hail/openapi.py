@@ -104,6 +104,14 @@ class OutcomeAsked(HitAsked, kw_only=True):
     decision: Annotated[str, Meta(description="Name of the decision. Default: the pk.")] = ""
 
 
+class JoiningGiven(msgspec.Struct, kw_only=True):
+    """That two ids of a site are one visitor's, in a JSON body."""
+
+    pk: Annotated[Name, Meta(description="The site.")]
+    anonymous: Annotated[Name, Meta(description="The id until now, as of a cookie.")]
+    known: Annotated[Name, Meta(description="The id of the visitor who is known now.")]
+
+
 class Problem(msgspec.Struct, kw_only=True):
     """RFC 9457: the reason why a request was refused. code: for programs. field: the parameter to correct."""
 
@@ -277,6 +285,14 @@ def document() -> dict[str, Any]:
                 "summary": f"Accept one hit and answer a script in every case. X-Hail names the outcome. {SEALED}",
                 "parameters": parameters(HitAsked, callback=CALLBACK),
                 "responses": {"200": answer("A script.", None, "text/javascript"), **common(401)},
+            }
+        },
+        "/identify": {
+            "post": {
+                "operationId": "identify",
+                "summary": "Accept that two ids of a site are one visitor's. A worker joins them.",
+                "requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(JoiningGiven)}}},
+                "responses": {"202": answer("OK", None, "text/plain"), **common(400, 401, 413, 503)},
             }
         },
         "/batch": {

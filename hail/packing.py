@@ -12,7 +12,7 @@ import numpy as np
 from hail import columns, message
 from hail.columns import Ints
 from hail.draft import PLACE_BYTES, Columns, Draft, Pieces, memory_of, pieces_of
-from hail.hit import HitError, Reason, Row, Timeless, line_of, needs_columns
+from hail.hit import HitError, Reason, Row, Timeless, line_of, needs_columns, part_of
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
 from hail.settings import PREFIX, Settings
@@ -215,7 +215,7 @@ def check_form(row: Row, form: Form) -> None:
     """Raises HitError of a hit that messages of this form would carry in part."""
     if form is LINES and needs_columns(row):
         raise HitError(
-            Reason.BAD_PROPERTIES, "properties", f"need messages of version 2: set {PREFIX}MESSAGE_VERSION to 2"
+            Reason.BAD_PROPERTIES, part_of(row), f"need messages of version 2: set {PREFIX}MESSAGE_VERSION to 2"
         )
 
 

@@ -28,7 +28,7 @@ def section_of(account: str, total: int, hits: Sequence[WireHit], refused: Seque
     for hit in hits:
         rare = (
             *(hit.id, hit.visitor, hit.event, hit.others, hit.ignored, hit.key, hit.hash),
-            *(hit.properties, hit.sub, hit.basis),
+            *(hit.properties, hit.sub, hit.basis, hit.known),
         )
         draft.put(
             pieces_of([json.loads(bytes(hit.pk)), json.loads(bytes(hit.dimensions)), hit.metrics, hit.at_ms, *rare])

@@ -12,6 +12,7 @@ from hail.access import Caller, Environ
 from hail.answers import HttpAnswer
 from hail.formats.address import Address
 from hail.formats.batch import Batch
+from hail.formats.joining import Joining
 from hail.formats.posted import Posted
 
 Handler = Callable[[Caller, Environ], HttpAnswer]
@@ -28,4 +29,4 @@ class Format(Protocol):
         """The answer to who is not let in at all."""
 
 
-FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch)
+FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining)

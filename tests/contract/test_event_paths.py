@@ -106,7 +106,7 @@ def test_lists_hold_for_messages_that_are_accepted_later(store: Store, keeping: 
 
 
 def test_events_are_no_paths_where_no_log_is_kept(store: Store, settings: Settings, unique: str) -> None:
-    world = World(store, settings, unique)
+    world = World(store, settings.replace(visitor_log=False), unique)
     world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "buy"}]))
     assert store.children(unique, ("shop",), ()) == []
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hail.columns import MANY
-from hail.hit import encode_hit, parse_hit
+from hail.hit import encode_hit, encode_row, parse_hit, parse_joining
 from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, Settings
 from tests import log_oracle
@@ -58,12 +58,21 @@ class World:
     def message(self, hits: Sequence[dict[str, Any]], columns: bool = False, at_ms: int = 0) -> Message:
         """The next one of its publisher. hits: times in ms."""
         at_ms = at_ms or self.now_ms
-        self.total += len(hits)
         rows = [parse_hit({**hit, "at": hit.get("at", at_ms) / 1000}, self.settings, at_ms / 1000) for hit in hits]
-        wire = [encode_hit(row) for row in rows]
+        return self._named([encode_hit(row) for row in rows], columns, at_ms)
+
+    def _named(self, wire: list[bytes], columns: bool, at_ms: int) -> Message:
+        self.total += len(wire)
         found = decode_message(encode_message(self.publisher, self.seq, self.account, self.total, at_ms, wire))
         self.seq += 1
         return in_columns([found])[0] if columns else found
+
+    def joining(self, anonymous: str, known: str, columns: bool, at_ms: int = 0) -> Message:
+        """A message that joins two ids."""
+        at_ms = at_ms or self.now_ms
+        given = {"pk": "shop", "anonymous": anonymous, "known": known}
+        row, *_ = parse_joining(given, self.settings, at_ms / 1000)
+        return self._named([encode_row(row)], columns, at_ms)
 
     def apply(self, *messages: Message) -> None:
         self.applier.apply(messages, self.now_ms / 1000)
@@ -157,7 +166,7 @@ def test_nothing_is_logged_of_what_is_no_site_or_was_accepted_before_its_log_beg
 
 
 def test_nothing_is_logged_where_no_log_is_kept(store: Store, settings: Settings, unique: str) -> None:
-    world = World(store, settings, unique)
+    world = World(store, settings.replace(visitor_log=False), unique)
     world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "buy"}]))
     assert (world.logged(), world.audit().whole.to_log) == ([], 0)
 
@@ -247,3 +256,24 @@ def test_tails_are_packed_by_whoever_applies(world: World) -> None:
     if isinstance(world.store, RedisStore):
         _, key = Keys(world.account, world.store.shards).log("shop", "", 0)
         assert (world.store.client.hlen(f"{key}:x"), world.store.client.strlen(f"{key}:t")) == (1, 14 * 25 * (12 % 3))
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_ids_that_a_message_joins_are_one_visitor_unless_one_was_erased_since(
+    store: Store, keeping: Settings, unique: str, columns: bool
+) -> None:
+    world = World(store, keeping, unique)
+    world.apply(world.message([{"pk": "shop", "visitor": "phone", "event": "visit"}]))
+    joining = world.joining("phone", "ann", columns)
+    for _ in range(2):
+        world.apply(joining)
+    record = store.log_records(unique, ["shop"])["shop"]
+    log, hash_of = record.log(unique, "shop", record.generations[-1]), hasher_of(unique, "shop", record.generations[-1])
+    assert store.ids_of_visitor(log, hash_of("ann")) == [hash_of("phone"), hash_of("ann")]
+    late = world.joining("ann", "anna", columns)
+    store.erase_visitor(log, hash_of("ann"))
+    world.apply(joining, late)
+    assert store.ids_of_visitor(log, hash_of("ann")) == [hash_of("ann")]
+    world.apply(world.joining("ann", "anna", columns, at_ms=world.now_ms + 2 * HOLDS_AFTER_MS))
+    assert store.ids_of_visitor(log, hash_of("anna")) == [hash_of("ann"), hash_of("anna")]
+    assert world.closes()

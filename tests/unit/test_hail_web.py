@@ -690,3 +690,36 @@ def test_the_publisher_has_its_turn_soon_in_a_server_with_threads_and_nothing_is
     code = "import sys, hail.web, whale; print(sys.getswitchinterval()); hail.web.application; print(sys.getswitchinterval())"
     environ = {**os.environ, "HAILWHALE_DATA_DIR": str(tmp_path)}
     assert subprocess.check_output([sys.executable, "-c", code], env=environ, text=True) == "0.005\n0.0005\n"
+
+
+def posted(settings: Settings, publisher: Taken, given: Any) -> Answer:
+    return call(make_app(settings, publisher, lambda: NOW), "POST", "/identify", body=json.dumps(given).encode())
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "field"),
+    [
+        ({"pk": "shop", "anonymous": "a"}, "bad_id", "known"),
+        ({"pk": "shop", "anonymous": "a", "known": ""}, "bad_id", "known"),
+        ({"pk": "shop", "anonymous": "a" * 10_000, "known": "b"}, "name_too_long", "anonymous"),
+        ({"pk": ["shop", "x"], "anonymous": "a", "known": "b"}, "bad_pk", "pk"),
+        ({"anonymous": "a", "known": "b"}, "bad_pk", "pk"),
+        ({"pk": "shop", "anonymous": "a", "known": "b", "event": "c"}, "unknown_field", "event"),
+        ([], "bad_json", "body"),
+    ],
+)
+def test_what_joins_no_two_ids_is_refused(given: Any, code: str, field: str) -> None:
+    settings = load({"HAILWHALE_MESSAGE_VERSION": "2"})
+    answer = posted(settings, Taken(settings), given)
+    assert (answer.status, answer.json["code"], answer.json["field"]) == (400, code, field)
+
+
+def test_two_ids_are_joined_by_a_hit_that_counts_nothing() -> None:
+    settings = load({"HAILWHALE_MESSAGE_VERSION": "2"})
+    publisher = Taken(settings)
+    answer = posted(settings, publisher, {"pk": "shop", "anonymous": "phone \0", "known": 7})
+    assert answer.status == 202
+    (row,) = publisher.hits
+    assert (row[:3], row[5], row[14]) == ([["shop"], {}, {"hits": 0}], "phone \0", "7")
+    old = posted(load({}), Taken(load({})), {"pk": "shop", "anonymous": "a", "known": "b"})
+    assert (old.status, old.json["code"], old.json["field"]) == (400, "bad_properties", "known")

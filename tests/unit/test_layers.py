@@ -148,7 +148,7 @@ EDGES = {
 # What Whale may use of Hail: the ground that both services stand on.
 FROM_HAIL = {
     "directory": "Account Answer CONTENT_TYPE Gone Key Pixels Scope Site State record_of state_of",
-    "columns": "Hits NewerMessage check_version hashes_of ids_of keys_of messages_of read_envelope runs",
+    "columns": "Hits NewerMessage check_version hashes_of ids_of joinings_of keys_of messages_of read_envelope runs",
     "access": (
         "ALLOW_ORIGIN ANY_MODULE ANY_ORIGIN Access BROWSER Caller EXPOSE GET INTERNAL MAX_SHOWN READ Right check_bind "
         "has_directory is_locked is_trusted is_trusted_by methods_of Pages preflight right_of WRITE"

@@ -127,6 +127,7 @@ OF_HAIL = {
     "POST /batch": f"{WRITE} w1 a1 b",
     "GET /count_decision": f"{WRITE} w1 a1",
     "POST /count_decision": f"{WRITE} w1 a1",
+    "POST /identify": f"{WRITE} w1 a1",
     "GET /flush_hail": "w a",
     "POST /flush_hail": "w a",
     "GET /openapi.json": ALL,

@@ -299,7 +299,7 @@ class Applier:
                     break
                 seen = more
                 wholes = [whole for whole in wholes if whole[0].mark not in seen]
-        if self._log and going.to_log:
+        if self._log:
             self._log.add([message for whole in going.wholes for message in whole], going.to_log)
         told: dict[str, list[Message]] = {}
         for message in (message for whole in going.wholes for message in whole):

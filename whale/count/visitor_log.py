@@ -14,18 +14,20 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
+from hail.columns import joinings_of
 from hail.hit import Reason
 from hail.message import Message
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import Settings
-from whale.count.said import ToLog, entry, pks_said, said_by, sites_at, to_log
+from whale.count.said import ToLog, entry, first_of, pks_said, said_by, sites_at, to_log
 from whale.store.contract.accounts import Accounts
 from whale.store.contract.events import Caps, Events
 from whale.store.contract.identities import Identities
 from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.site_logs import SiteLogs
-from whale.visitors.entries import SiteLog
-from whale.visitors.record import LogRecord
+from whale.visitors.entries import SiteLog, raw_id
+from whale.visitors.identity import Person
+from whale.visitors.record import LogRecord, hasher_of
 
 REMEMBERED_S = 2.0
 MOST_BYTES = 8 * MEGABYTE
@@ -85,7 +87,8 @@ class VisitorLog:
         return {part: sites for part, sites in of_parts.items() if sites}
 
     def add(self, messages: Sequence[Message], found: Mapping[Part, Sequence[ToLog]]) -> None:
-        """Logs what `to_log` found of messages that are counted; raises Unavailable."""
+        """Logs what `to_log` found of messages that are counted, and joins the ids that they join; raises Unavailable."""
+        self._join(messages)
         asked: dict[SiteLog, set[bytes]] = {}
         for message in messages:
             for each in found.get(message.part, ()):
@@ -101,6 +104,31 @@ class VisitorLog:
                 self._store.compact_log(*place, least=self._tail)
             elif records >= self._tail and place not in self._waiting:
                 self._waiting.append(place)
+
+    def _join(self, messages: Sequence[Message]) -> None:
+        """An id that was erased since a message was accepted is joined with no other; also where that happens meanwhile."""
+        for message in messages:
+            for position, known in joinings_of(message.hits):
+                hit = message.hits[position]
+                site = first_of(bytes(hit.pk))
+                record = self._records(message.account, {site}).get(site)
+                generation = record.generation(message.at) if record else None
+                if not (record and generation and generation.until_ms is None and hit.visitor):
+                    continue
+                log, hash_of = (
+                    record.log(message.account, site, generation),
+                    hasher_of(message.account, site, generation),
+                )
+                anonymous, visitor = (Person(hash_of(each), raw_id(each)) for each in (hit.visitor, known))
+                asked = log, (anonymous.hash, visitor.hash), message.at
+                if not self._is_erased(*asked):
+                    self._store.identify(log, anonymous, visitor)
+                    if self._is_erased(*asked):
+                        self._store.erase_visitor(log, anonymous.hash)
+
+    def _is_erased(self, log: SiteLog, hashes: Collection[bytes], at_ms: int) -> bool:
+        """Whether one of these ids was erased after a message was accepted."""
+        return any(at_ms < until_ms for until_ms in self._store.erased(log, hashes).values())
 
     def sweep(self) -> bool:
         """A step of packing what was logged, or of what is due for logs; False where there is nothing to do. Raises Unavailable."""
