@@ -20,6 +20,7 @@ from hail.settings import PREFIX, Settings
 BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
 TIMELESS_BYTES = 900  # of a line that is remembered, beside the text
 REMEMBERED_BYTES = 1100  # of pieces
+MOST_LOGGED = 65_535  # hits of a message, which a worker logs in one call
 
 
 class Part(Protocol):
@@ -222,5 +223,5 @@ def check_form(row: Row, form: Form) -> None:
 def most_of(settings: Settings) -> Most:
     """Of a message. A section has bounds of its own, which no setting can raise."""
     most_bytes = min(settings.message_max_bytes, columns.MOST_PLACES * PLACE_BYTES)
-    hits = min(settings.message_max_hits, columns.MOST_HITS)
+    hits = min(settings.message_max_hits, MOST_LOGGED)
     return Most(hits, most_bytes - message.MOST_HEAD_BYTES, settings.message_max_cells)

@@ -202,7 +202,7 @@ class Settings:
     max_cells_per_hit: int = setting(4096, "cells", "cells of one hit: pk prefixes x paths x metrics x intervals")
     # what Hail holds and hands on
     linger_ms: int = setting(50, "ms", "longest time a message waits for more hits while other messages are being sent")
-    message_max_hits: int = setting(2000, "hits", "hits in one message")
+    message_max_hits: int = setting(2000, "hits", "hits in one message (at most 65,535)")
     message_max_bytes: int = setting(1_000_000, "bytes", "size of one message")
     message_max_cells: int = setting(
         168_000, "cells", "cells of one message before equal ones are merged (merging leaves a third to a twelfth)"

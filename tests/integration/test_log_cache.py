@@ -70,6 +70,10 @@ class World:
         who = rng.choice((None, None, rng.randrange(6)))
         expected = shown(fresh.read_log(self.log, 0, start_ms, end_ms, said, who))
         came = fresh.visitors_in_log(self.log, 0, start_ms, end_ms).tolist()
+        events = [
+            column for said, column in fresh.read_log(self.log, 0, start_ms, end_ms).columns.items() if said[0] == "e"
+        ]
+        assert came == sorted({visitor for column in events for visitor in column.visitors.tolist()})
         for reader in readers:
             assert shown(reader.read_log(self.log, 0, start_ms, end_ms, said, who)) == expected
             assert reader.visitors_in_log(self.log, 0, start_ms, end_ms).tolist() == came

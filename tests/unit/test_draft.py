@@ -20,12 +20,13 @@ from hail.formats.batch import Given
 from hail.formats.posted import hit_of_json
 from hail.hit import MAX_AMOUNT, HitError, Row, encode_row, with_key
 from hail.message import MOST_HEAD_BYTES, Refusal, WireHit, decode_message, encode_message
-from hail.packing import COLUMNS, LINES, Most, Packed
+from hail.packing import COLUMNS, LINES, MOST_LOGGED, Most, Packed, most_of
 from hail.settings import load
 from hail.usual import Usual
 from tests import nasty
 from tests.laws import law
 from tests.taken import section_of
+from whale.visitors.entries import MOST_PLACES
 
 SETTINGS = load({})
 
@@ -224,3 +225,8 @@ def test_usual_columns_that_wait_say_at_least_the_memory_that_they_take(count: i
     ]
     took, said = memory_of([encode_row([*row[:3], row[3] + number]) for number in range(count)], in_columns)
     assert took < said < 4 * took
+
+
+def test_a_message_has_no_more_hits_than_a_worker_logs_at_once() -> None:
+    assert most_of(load({"HAILWHALE_MESSAGE_MAX_HITS": "5000"})).hits == 5000
+    assert most_of(load({"HAILWHALE_MESSAGE_MAX_HITS": "1000000"})).hits == MOST_LOGGED == MOST_PLACES

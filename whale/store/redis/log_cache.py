@@ -19,6 +19,7 @@ from whale.visitors.columns import Rows
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
 from whale.visitors.parts import IS_PROPERTY, Cut, Records
 
+WHO = "who"
 T = TypeVar("T")
 Said = tuple[str, str]
 Words = tuple[bytes, bytes, bytes, bytes]
@@ -81,6 +82,10 @@ class LogCache:
         """key: of the part.  fetch: its bytes."""
         return Part(self, key, fetch)
 
+    def knows_who_came(self, key: str) -> bool:
+        """To a part."""
+        return self._get((key, WHO)) is not None
+
     def get(self, name: tuple[Any, ...], make: Callable[[], T], size_of: Callable[[T], int]) -> T:
         found = self._get(name)
         if found is None:
@@ -100,7 +105,7 @@ class Part:
     """A part whose bytes are fetched once, where something of it is not remembered; raises PartGone. For one thread."""
 
     def __init__(self, cache: LogCache, key: str, fetch: Callable[[], bytes | None]):
-        self._cache, self._key, self._fetch, self._bytes = cache, key, fetch, b""
+        self._cache, self.key, self._fetch, self._bytes = cache, key, fetch, b""
 
     @property
     def cuts(self) -> Sequence[Cut]:
@@ -112,7 +117,7 @@ class Part:
         def unpacked() -> NDArray[np.uint32]:
             return parts.visitors_in(self._whole(), cut, self._directory[1])
 
-        return self._cache.get((self._key, cut.offset, "visitors"), unpacked, lambda found: found.nbytes)
+        return self._cache.get((self.key, cut.offset, "visitors"), unpacked, lambda found: found.nbytes)
 
     def rows(self, cut: Cut) -> Rows:
         def unpacked() -> Rows:
@@ -124,22 +129,24 @@ class Part:
                 column.setflags(write=False)
             return nothing
 
-        return self._cache.get((self._key, cut.offset), unpacked, _bytes_of)
+        return self._cache.get((self.key, cut.offset), unpacked, _bytes_of)
 
-    def who_came(self) -> NDArray[np.uint32]:
-        """The visitors who had an event, each once; unpacks no times."""
+    def who_came(self, found: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
+        """The visitors who had an event, each once; unpacks no times. found: the same, if it was found otherwise."""
 
         def counted() -> NDArray[np.uint32]:
+            if found is not None:
+                return found
             begin, whole = self._directory[1], self._whole()
             planes = [parts.visitors_in(whole, cut, begin) for cut in self.cuts if not cut.code & IS_PROPERTY]
             return distinct(np.concatenate([np.zeros(0, np.uint32), *planes]))
 
-        return self._cache.get((self._key, "who"), counted, lambda found: found.nbytes)
+        return self._cache.get((self.key, WHO), counted, lambda found: found.nbytes)
 
     @property
     def _directory(self) -> tuple[list[Cut], int]:
         return self._cache.get(
-            (self._key, "cuts"), lambda: parts.directory_of(self._whole()), lambda found: 2 * COST * len(found[0])
+            (self.key, "cuts"), lambda: parts.directory_of(self._whole()), lambda found: 2 * COST * len(found[0])
         )
 
     def _whole(self) -> bytes:

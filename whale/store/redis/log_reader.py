@@ -20,12 +20,16 @@ from whale.store.redis.database import Database
 from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
 from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.columns import Rows
+from whale.visitors.columns import Rows, decode_visitors
 from whale.visitors.entries import TICKS_A_MS, SiteLog
 from whale.visitors.parts import IS_PROPERTY, Records
 from whale.visitors.tail import records_of
 
 TRIES = 20
+HEAD_BYTES = 8192
+"""Of a part, where the directory of most ends."""
+AHEAD = 50
+"""Parts of which planes of visitors are fetched at once."""
 T = TypeVar("T")
 Piece = tuple[int, Rows]
 """A column's code, and some of its records."""
@@ -60,17 +64,27 @@ class LogReader:
 
     @reachable
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
-        """Of parts that lie within all of the range the planes of visitors alone are unpacked."""
+        """Of parts that lie within the range the planes of visitors alone are fetched and unpacked."""
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+        ahead: dict[str, NDArray[np.uint32]] = {}
+
+        def is_within(indexed: Indexed) -> bool:
+            return indexed.first >= first and indexed.last < end
+
+        def prepare(key: str, at: _Snapshot) -> None:
+            within = [f"{key}:b:{id_}" for id_, indexed in at.parts.items() if is_within(indexed)]
+            lacking = [part for part in within if part not in ahead and not self._cache.knows_who_came(part)]
+            for place in range(0, len(lacking), AHEAD):
+                ahead.update(self._who_came(lacking[place : place + AHEAD]))
 
         def came(at: _Snapshot, part: Part, indexed: Indexed) -> NDArray[np.uint32]:
-            if indexed.first >= first and indexed.last < end:
-                return part.who_came()
+            if is_within(indexed):
+                return part.who_came(ahead.get(part.key))
             rows = [part.rows(cut) for cut in part.cuts if not cut.code & IS_PROPERTY and _touches(cut, first, end)]
             which = [each.visitors[(each.ticks >= first) & (each.ticks < end)] for each in rows]
             return np.concatenate([np.zeros(0, np.uint32), *which])
 
-        at, found, _ = self._read(log, partition, first, end, came)
+        at, found, _ = self._read(log, partition, first, end, came, prepare)
         found += [_in_range(tail, first, end) for tail in at.tails]
         known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
         return known[~np.isin(known, np.array(at.gone, np.uint32))] if at.gone else known
@@ -82,12 +96,17 @@ class LogReader:
         first: int,
         end: int,
         read: Callable[["_Snapshot", Part, Indexed], T],
+        prepare: Callable[[str, "_Snapshot"], None] = lambda *_: None,
     ) -> tuple["_Snapshot", list[T], bool]:
-        """A partition at one moment, what is read of its parts that touch [first, end), and whether some of these are lost."""
+        """A partition at one moment, what is read of its parts that touch [first, end), and whether some of these are lost.
+
+        prepare: what is done before any part is read.
+        """
         _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
         lacking: set[str] = set()
         for _ in range(TRIES):
             at, found, gone = self._snapshot(key), list[T](), set[str]()
+            prepare(key, at)
             for id_, indexed in at.parts.items():
                 if indexed.first < end and indexed.last >= first:
                     try:
@@ -98,6 +117,28 @@ class LogReader:
                 return at, found, bool(gone)
             lacking = gone
         raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
+
+    def _who_came(self, keys: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
+        """The visitors who had an event in some parts, where their directories are short and the parts are there."""
+        ranges: dict[str, list[tuple[int, int]]] = {}
+        for key, head in zip(keys, self._ranges([(key, 0, HEAD_BYTES) for key in keys]), strict=True):
+            if len(head) >= 4 and len(head) >= 4 + int.from_bytes(head[:4], "little"):
+                cuts, begin = parts.directory_of(head)
+                ranges[key] = [(begin + cut.offset, cut.visitor_bytes) for cut in cuts if not cut.code & IS_PROPERTY]
+        planes = iter(self._ranges([(key, *each) for key, some in ranges.items() for each in some]))
+        found: dict[str, NDArray[np.uint32]] = {}
+        for key, some in ranges.items():
+            columns = [next(planes) for _ in some]
+            if all(len(column) == size for column, (_, size) in zip(columns, some, strict=True)):
+                found[key] = distinct(np.concatenate([np.zeros(0, np.uint32), *map(decode_visitors, columns)]))
+        return found
+
+    def _ranges(self, wanted: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """Of keys, from a byte on so many."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for key, begin, size in wanted:
+                pipe.getrange(key, begin, begin + size - 1)
+            return pipe.execute() if wanted else []
 
     def _part(self, key: str) -> Part:
         return self._cache.part(key, lambda: self._client.get(key))
