@@ -107,8 +107,12 @@ class Hail(bottle.Bottle):
 
     def _add_format(self, format_: Format) -> None:
         for (method, path), handler in format_.routes.items():
-            self._add(path, method, handler)
-            self._short[method, path] = handler
+            right = access.right_of(path, method)
+            if right.pages is access.Pages.ANY:
+                self._add(path, method, handler)
+                self._short[method, path] = handler
+            else:
+                self._add(path, method, self._of_pages(right, handler))
             if path not in self._counting:
                 self._counting[path] = format_
                 self._add(path, "OPTIONS", lambda caller, environ: text_answer(200, "", {**CORS, **PREFLIGHT}))
@@ -128,6 +132,16 @@ class Hail(bottle.Bottle):
             return bottle.HTTPResponse(found.body, found.status, headers)
 
         self.route(path, method, call)
+
+    def _of_pages(self, right: access.Right, handler: Handler) -> Handler:
+        """Refuses pages that may not do this."""
+
+        def answered(caller: Caller, environ: Environ) -> HttpAnswer:
+            if said := self.access.foreign_page(right, environ):
+                return refusal(Refused(Reason.FOREIGN_ORIGIN, said))
+            return handler(caller, environ)
+
+        return answered
 
     def _to_stranger(self, environ: Environ, said: str) -> HttpAnswer:
         format_ = self._counting.get(environ.get("PATH_INFO", ""))
