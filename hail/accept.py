@@ -27,6 +27,7 @@ from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings
 from hail.times import shown
 from hail.usual import Usual
+from hail.visits import Visits
 
 LONG_BODY = 10_000
 RETRY_AFTER_S = 2
@@ -75,10 +76,12 @@ class Early:
 
 
 class Acceptor:
-    """For many threads. clock: epoch seconds."""
+    """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, clock: Callable[[], float]):
-        self.settings, self.publisher, self.clock = settings, publisher, clock
+    def __init__(
+        self, settings: Settings, publisher: Publisher, clock: Callable[[], float], visits: Visits | None = None
+    ):
+        self.settings, self.publisher, self.clock, self.visits = settings, publisher, clock, visits
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)

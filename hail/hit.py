@@ -78,7 +78,7 @@ MOST_PROPERTIES, MOST_PROPERTY_BYTES = 32, 1024
 MOST_LISTED = 8
 """Properties of its hits that a site may list as dimensions, and of its events."""
 
-_IGNORED, _KEY, _HASH, _PROPERTIES, _BASIS, _KNOWN = 8, 9, 10, 11, 13, 14  # places in a row
+_VISITOR, _EVENT, _IGNORED, _KEY, _HASH, _PROPERTIES, _BASIS, _KNOWN = 5, 6, 8, 9, 10, 11, 13, 14  # places in a row
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 """Not the thread's, which a program may have changed."""
 _FIELDS = frozenset(FIELDS)
@@ -210,6 +210,13 @@ def line_of(row: Row) -> bytes:
 def needs_columns(row: Row) -> bool:
     """Whether a message of version 1 would lose what it says of a visitor."""
     return len(row) > _BASIS or (len(row) > _PROPERTIES and row[_PROPERTIES] is not None)
+
+
+def lacks_visitor(row: Row) -> bool:
+    """Whether it says an event or properties of a visitor, and not whose."""
+    if len(row) <= _VISITOR or row[_VISITOR] is not None:
+        return False
+    return any(len(row) > place and row[place] is not None for place in (_EVENT, _PROPERTIES))
 
 
 def part_of(row: Row) -> str:

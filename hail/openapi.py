@@ -231,6 +231,15 @@ def outcome_operations(statuses: tuple[int, int]) -> dict[str, Any]:
     return hit_operations("count_decision", summary, "OK", statuses, given=OutcomeGiven, asked=OutcomeAsked)
 
 
+COOKIE = {
+    "headers": {
+        "Set-Cookie": {
+            "description": "`v`: the id of a new visitor, where the hit of a site has an event or properties and no visitor.",
+            "schema": {"type": "string"},
+        }
+    }
+}
+
 KEYS: dict[str, dict[str, Any]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key."},
     "basic": {"type": "http", "scheme": "basic", "description": "A key as the password, with any name."},
@@ -262,6 +271,7 @@ def secured(paths: dict[str, Any], *ways: str) -> dict[str, Any]:
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
     count = hit_operations("count", f"Accept one hit. After a 2xx answer it is durable. {SEALED}", "OK", (200, 202))
+    count["get"]["responses"]["200"] |= COOKIE
     query = parameters(HitAsked)
     batch = {
         "type": "object",
@@ -276,7 +286,7 @@ def document() -> dict[str, Any]:
                 "operationId": "pixel",
                 "summary": f"Accept one hit and answer an image in every case. X-Hail names the outcome. {SEALED}",
                 "parameters": query,
-                "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
+                "responses": {"200": answer("A transparent pixel.", None, "image/gif") | COOKIE, **common(401)},
             }
         },
         "/count.js": {
@@ -284,7 +294,7 @@ def document() -> dict[str, Any]:
                 "operationId": "script",
                 "summary": f"Accept one hit and answer a script in every case. X-Hail names the outcome. {SEALED}",
                 "parameters": parameters(HitAsked, callback=CALLBACK),
-                "responses": {"200": answer("A script.", None, "text/javascript"), **common(401)},
+                "responses": {"200": answer("A script.", None, "text/javascript") | COOKIE, **common(401)},
             }
         },
         "/identify": {

@@ -36,6 +36,7 @@ from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.problem import Unrouted
 from hail.publish import Publisher
 from hail.settings import Settings, load
+from hail.visits import Visits
 
 if TYPE_CHECKING:
     from hail.informed import Informed  # which makes metrics, and is there only where an internal key is set
@@ -217,7 +218,8 @@ def make_app(
     informed: "Informed | None" = None,
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
-    return Hail(Acceptor(settings, publisher, clock), account, informed)
+    visits = Visits(settings, informed.directory.site, os.urandom) if informed and settings.visitor_log else None
+    return Hail(Acceptor(settings, publisher, clock, visits), account, informed)
 
 
 def __getattr__(name: str) -> Any:

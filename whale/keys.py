@@ -75,7 +75,8 @@ class Keys:
         site = self._sites.get((account, pk))
         if site is None:
             return None
-        return directory.Site(site.account, site.pk, site.open, site.origins, cast(directory.Pixels, site.pixels))
+        pixels = cast(directory.Pixels, site.pixels)
+        return directory.Site(site.account, site.pk, site.open, site.origins, pixels, site.cross_site_cookie)
 
     def _look_up(self, hash: str, now: float) -> _Known | None:
         known = self._known.get(hash)

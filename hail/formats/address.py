@@ -5,10 +5,11 @@
     GET /count.js     the same as a script; `callback=` names what it calls
 
 A value that opens with a bracket is JSON, or Python-like; any other is text. `pixel=` is a sealed one.
+An event or properties of a site without a visitor are those of whom the cookie `v` names (hail/visits.py).
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from hail.hit import (
     Parsed,
     Reason,
     fields_of,
+    lacks_visitor,
     parse_row,
     with_ignored,
     with_key,
@@ -58,11 +60,20 @@ class Known(NamedTuple):
     memory: int
 
 
+class Counted(NamedTuple):
+    """ignored: names beside the hit that no field has.  cookie: a value of `Set-Cookie`, or empty."""
+
+    ignored: tuple[str, ...]
+    cookie: str = ""
+
+
 class Address:
     """Most hits of a site are like others but for their time: the checked, encoded rest is remembered by key and text."""
 
     def __init__(self, acceptor: Acceptor):
         self._acceptor = acceptor
+        # what a visitor did is theirs alone, whatever it is like
+        self._alike = TYPED - {"properties"} if acceptor.visits else TYPED
         self._known: Bounded[tuple[str, str, str | None, str], Known] = Bounded(
             "known hits",
             acceptor.settings.known_hits_mb * MEGABYTE,
@@ -76,26 +87,26 @@ class Address:
 
     def text(self, caller: Caller, environ: Environ) -> HttpAnswer:
         try:
-            self.count(caller, environ)
+            counted = self.count(caller, environ)
         except Refused as error:
             return refusal(error)
-        return OK
+        return _with_cookie(OK, counted.cookie)
 
     def image(self, caller: Caller, environ: Environ) -> HttpAnswer:
         try:
-            ignored = self.count(caller, environ, is_shown=True)
+            ignored, cookie = self.count(caller, environ, is_shown=True)
         except Refused as error:
             return _image(error.said)
-        return _image(accepted(ignored)) if ignored else IMAGE_ACCEPTED
+        return _with_cookie(_image(accepted(ignored)) if ignored else IMAGE_ACCEPTED, cookie)
 
     def script(self, caller: Caller, environ: Environ) -> HttpAnswer:
         callback = ""
         try:
             callback = self._callback(environ)
-            ignored = self.count(caller, environ, is_shown=True)
+            ignored, cookie = self.count(caller, environ, is_shown=True)
         except Refused as error:
             return _script(error.said, callback)
-        return _script("accepted", callback, ignored)
+        return _with_cookie(_script("accepted", callback, ignored), cookie)
 
     def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
         """An image is one all the same, and a script calls back."""
@@ -108,23 +119,23 @@ class Address:
                 return _script(wrong.said, "")
         return refusal(error)
 
-    def count(self, caller: Caller, environ: Environ, is_shown: bool = False) -> tuple[str, ...]:
-        """Counts the hit; the names beside it that were ignored. is_shown: as an image or a script.  Raises Refused."""
+    def count(self, caller: Caller, environ: Environ, is_shown: bool = False) -> Counted:
+        """Counts the hit. is_shown: as an image or a script.  Raises Refused."""
         try:
-            return self._count(caller, environ.get("QUERY_STRING", ""), is_shown)
+            return self._count(caller, environ, is_shown)
         except Refused as error:
             self._acceptor.note_query(caller, error, environ.get("QUERY_STRING", ""))
             raise
 
-    def _count(self, caller: Caller, query: str, is_shown: bool) -> tuple[str, ...]:
-        acceptor = self._acceptor
+    def _count(self, caller: Caller, environ: Environ, is_shown: bool) -> Counted:
+        acceptor, query = self._acceptor, environ.get("QUERY_STRING", "")
         now, settings = acceptor.clock(), acceptor.settings
-        shape = _shape(query, settings.ignored_parameters) if acceptor.may_hit(caller) else ""
+        shape = _shape(query, settings.ignored_parameters, self._alike) if acceptor.may_hit(caller) else ""
         whose = caller.account, caller.key or caller.hash, caller.site, shape
         known = self._known.get(whose) if shape else None
         if known and (is_shown or not known.ignored):
             acceptor.keep(caller, acceptor.publisher.pack_piece(known.at(now), known.cells))
-            return _told(known.ignored, known.shown)
+            return Counted(_told(known.ignored, known.shown))
         try:
             given, unknown = acceptor.parameters(query, PARAMETERS)
             is_sealed = "pixel" in given
@@ -135,10 +146,8 @@ class Address:
             else:
                 refuse_unknown(unknown, FIELDS)
             if is_sealed:
-                read = hit_of_pixel(given, settings, caller.account, now)
                 caller = Caller(caller.account)  # whose key does not matter
-            else:
-                read = hit_of(given, acceptor, now)
+            read, cookie = self._read(caller, given, environ, now)
             acceptor.check(caller, read)
         except HitError as error:
             raise Refused.by(error) from None
@@ -154,7 +163,21 @@ class Address:
             known = Known(form.remember(row, piece), cells, len(unknown), ignored, form.memory_of(shape, piece))
             self._known.keep(whose, known)
         acceptor.keep(caller, publisher.pack_piece(piece, cells), is_ahead)
-        return _told(len(unknown), ignored)
+        return Counted(_told(len(unknown), ignored), cookie)
+
+    def _read(self, caller: Caller, given: Mapping[str, str], environ: Environ, now: float) -> tuple[Parsed, str]:
+        """The hit, of its visitor, and the cookie for the answer or nothing; raises HitError."""
+        read, visits = self._parsed(caller, given, now), self._acceptor.visits
+        if visits and lacks_visitor(read[0]) and "basis" not in given:
+            visitor, cookie = visits.told(caller.account, read[0][0][0], environ)
+            if visitor is not None:
+                return self._parsed(caller, {**given, "visitor": visitor}, now), cookie
+        return read, ""
+
+    def _parsed(self, caller: Caller, given: Mapping[str, str], now: float) -> Parsed:
+        if "pixel" in given:
+            return hit_of_pixel(given, self._acceptor.settings, caller.account, now)
+        return hit_of(given, self._acceptor, now)
 
     def _callback(self, environ: Environ) -> str:
         """The name that a script calls, or none; raises Refused."""
@@ -178,14 +201,14 @@ def hit_of(given: Mapping[str, str], acceptor: Acceptor, now: float, parse: Pars
     return parse(fields, acceptor.settings, now)
 
 
-def _shape(query: str, passed_over: re.Pattern[str]) -> str:
-    """What of a query makes two hits alike but for their time; empty when it may not be remembered."""
+def _shape(query: str, passed_over: re.Pattern[str], alike: Collection[str]) -> str:
+    """What of a query makes two hits alike but for their time; empty when it may not be remembered. alike: fields that may be in it."""
     if len(query) > KNOWN_BYTES:
         return ""
     kept = []
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
-        if name in TYPED:
+        if name in alike:
             kept.append(pair)
         elif "%" in name or name in PARAMETERS:
             return ""
@@ -209,6 +232,10 @@ def _script(outcome: str, callback: str, ignored: Sequence[str] = ()) -> HttpAns
     body = f'/**/{callback}("{outcome}");' if callback else f"/* {outcome} */"
     headers = {**CORS, **PIXEL, "X-Hail": accepted(ignored) if ignored else outcome}
     return answer(200, body, "text/javascript; charset=utf-8", headers)
+
+
+def _with_cookie(found: HttpAnswer, cookie: str) -> HttpAnswer:
+    return found._replace(headers=[*found.headers, ("Set-Cookie", cookie)]) if cookie else found
 
 
 IMAGE_ACCEPTED = _image("accepted")

@@ -38,7 +38,7 @@ HASHES = {letter: hashlib.sha256(secret).hexdigest() for letter, secret in SECRE
 WRITES = Key(HASHES["w"], "00000001", ANN, "write")
 READS = Key(HASHES["r"], "00000002", BEN, "read", None, False, int(NOW) + 60)
 BROWSES = Key(HASHES["b"], "00000003", ANN, "browser", "shop", True)
-SHOP = Site(ANN, "shop", True, ("https://shop.example",))
+SHOP = Site(ANN, "shop", True, ("https://shop.example",), cross_site_cookie=True)
 WHOLE = Answer(
     State(WORD, 7),
     None,
@@ -85,7 +85,10 @@ def test_the_form_is_the_one_of_the_docs() -> None:
             [HASHES["w"], "00000001", ANN, "write", None, False, None],
             [HASHES["b"], "00000003", ANN, "browser", "shop", True, None],
         ],
-        "sites": [[ANN, "shop", True, ["https://shop.example"], "referer"], [ANN, "blog", False, [], "referer"]],
+        "sites": [
+            [ANN, "shop", True, ["https://shop.example"], "referer", True],
+            [ANN, "blog", False, [], "referer", False],
+        ],
         "gone": [[], [], []],
     }
     assert answer_of(signed(body), INTERNAL) == WHOLE
@@ -130,6 +133,13 @@ def test_fields_that_a_later_version_adds_are_passed_over() -> None:
     for rows in ("accounts", "keys", "sites"):
         body[rows] = [[*row, {"later": True}] for row in body[rows]]
     assert answer_of(signed({**body, "later": 1}), INTERNAL) == WHOLE
+
+
+def test_a_site_of_an_earlier_version_has_no_cookies_of_pages_of_other_sites() -> None:
+    body = json.loads(record_of(WHOLE, INTERNAL).partition(b"\n")[2])
+    body["sites"] = [row[:5] for row in body["sites"]]
+    found = answer_of(signed(body), INTERNAL)
+    assert [(site.pk, site.cross_site_cookie) for site in found.sites] == [("shop", False), ("blog", False)]
 
 
 def test_a_secret_leads_to_its_key() -> None:

@@ -80,6 +80,15 @@ def test_hail_is_handed_accounts_keys_and_sites(server: Server) -> None:
     assert taken(found).key_of(secret.encode(), NOW) == found.keys[0]
 
 
+def test_hail_is_handed_whether_pages_of_other_sites_send_cookies(server: Server) -> None:
+    server.store.add_entry(Site(ANN.id, "shop", cross_site_cookie=True), ACT)
+    found = server.handed()
+    assert found.sites == [directory.Site(ANN.id, "shop", cross_site_cookie=True)]
+    site = taken(found).site(ANN.id, "shop")
+    assert site
+    assert site.cross_site_cookie
+
+
 def test_no_user_and_no_text_for_people_is_handed_on(server: Server) -> None:
     server.store.add_entry(SHOP, ACT)
     server.store.add_entry(User(ANN.id, "anna", hash_password("a password", bytes(16)), ALL, 0), ACT)

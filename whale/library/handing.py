@@ -55,6 +55,9 @@ def answer_of(found: Whole, since: int | None = None) -> Answer:
             for each in found.keys
             if each.revoked_s is None
         ],
-        [Site(each.account, each.pk, each.open, each.origins, cast(Pixels, each.pixels)) for each in found.sites],
+        [
+            Site(each.account, each.pk, each.open, each.origins, cast(Pixels, each.pixels), each.cross_site_cookie)
+            for each in found.sites
+        ],
         gone,
     )
