@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -210,3 +211,19 @@ def test_the_log_of_a_removed_account_ends(store: Store, settings: Settings, uni
     while store.sweep_logs(2 * 3_600):
         pass
     assert store.log_records(unique, ["shop"]) == {}
+
+
+def test_where_ids_are_of_a_day_alone_nobody_is_new(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings.replace(site_partitions=2), unique)
+    log, today = Log.of(store, unique, "shop"), world.now_ms // 1000 // DAY * DAY
+    this_week, long_ago = Range(DAY, today - 6 * DAY, today + DAY), Range(DAY, today - 20 * DAY, today - 10 * DAY)
+    told = itemgetter("visitors", "new", "returning", "exact", "basis")
+    world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "visit"}]))
+    assert told(log.visitors(this_week, world.now_ms / 1000)) == (1, 1, 0, True, "visitor")
+    many_years = Range(DAY, today - 200 * DAY, today + DAY)
+    assert told(log.visitors(many_years, world.now_ms / 1000)) == (1, 1, 0, False, "visitor")
+    world.apply(world.message([{"pk": "shop", "visitor": "bob", "event": "visit", "basis": "daily"}]))
+    found = log.visitors(this_week, world.now_ms / 1000)
+    assert told(found) == (2, None, None, False, "daily")
+    assert found["points"][-1]["new"] is None
+    assert told(log.visitors(long_ago, world.now_ms / 1000)) == (0, 0, 0, True, "visitor")

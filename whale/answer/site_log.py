@@ -12,7 +12,7 @@ import msgspec
 
 from hail.times import EPOCH
 from whale.answer.properties import FOLDED, properties, values
-from whale.answer.visited import Partition, happened, visits
+from whale.answer.visited import Partition, Visits, happened, visits
 from whale.errors import NotFound
 from whale.period import Range, tz
 from whale.store.contract.events import Events, Logged, Said
@@ -73,10 +73,20 @@ class Log:
             for number in range(self.log.partitions)
         ]
         whole, buckets = visits(partitions, starts)
+        is_daily, about = self._is_daily(asked), self._about(asked, now, [each.during for each in partitions])
         points = [
-            {"at": shown(start * 1000, asked.zone), **_said(each)} for start, each in zip(starts, buckets, strict=True)
+            {"at": shown(start * 1000, asked.zone), **_said(each, is_daily)}
+            for start, each in zip(starts, buckets, strict=True)
         ]
-        return {**_said(whole), **self._about(asked, now, [each.during for each in partitions]), "points": points}
+        is_known = self.log.period_s is None or asked.end - asked.start <= self.log.period_s
+        is_exact = is_known and not is_daily and not about["is_incomplete"]
+        basis = "daily" if is_daily else "visitor"
+        return {**_said(whole, is_daily), "exact": is_exact, "basis": basis, **about, "points": points}
+
+    def _is_daily(self, asked: Range) -> bool:
+        """Whether visitors may have come in a range who are known for a day alone."""
+        found = [self.store.daily_in_log(self.log, number) for number in range(self.log.partitions)]
+        return any(span and span[0] < asked.end and asked.start < span[1] for span in found)
 
     def events(self, asked: Range, now: float) -> dict[str, Any]:
         partitions = [self._during(number, asked) for number in range(self.log.partitions)]
@@ -164,8 +174,10 @@ def value_of(text: str) -> Any:
     return OTHER if text in FOLDED else msgspec.json.decode(text)
 
 
-def _said(each: Any) -> dict[str, int]:
-    return {"visitors": each.visitors, "new": each.new, "returning": each.returning}
+def _said(each: Visits, is_daily: bool) -> dict[str, int | None]:
+    """Nobody knows who is new where visitors are known for a day alone."""
+    new, returning = (None, None) if is_daily else (each.new, each.returning)
+    return {"visitors": each.visitors, "new": new, "returning": returning}
 
 
 def shown(ms: int, zone: str) -> str:

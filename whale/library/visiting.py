@@ -25,8 +25,10 @@ class Visiting(Noting):
     def visitors(
         self, pk: Any, period: Period = None, *, tz: str | None = None, tzoffset: Any = None
     ) -> dict[str, Any]:
-        """{"visitors", "new", "returning", "since", "is_incomplete", "points"}: who came to a site, each once, in a period and in its
-        buckets. new: who had no event before, since the log is kept. Raises NotFound where no log is kept of the site.
+        """{"visitors", "new", "returning", "exact", "basis", "since", "is_incomplete", "points"}: who came to a site, each once, in a
+        period and in its buckets. new: who had no event before, since the log is kept; None where `basis` is "daily".
+
+        Raises NotFound where no log is kept of the site.
         """
         asking = self.asking.now()
         return self._log(pk).visitors(asking.range_of(period, tz, tzoffset), asking.clock())

@@ -583,14 +583,22 @@ class Purged(msgspec.Struct):
 class VisitsPoint(msgspec.Struct):
     at: str
     visitors: int
-    new: int
-    returning: int
+    new: int | None
+    returning: int | None
 
 
 class Visitors(msgspec.Struct):
     visitors: Annotated[int, Meta(description="Visitors with an event in the period, each once.")]
-    new: Annotated[int, Meta(description="Those of them who had no event before, since the log is kept.")]
-    returning: int
+    new: Annotated[
+        int | None,
+        Meta(description="Those of them who had no event before, since the log is kept. Null if `basis` is `daily`."),
+    ]
+    returning: int | None
+    exact: Annotated[bool, Meta(description="Each person with one id counts once.")]
+    basis: Annotated[
+        Literal["visitor", "daily"],
+        Meta(description="`daily`: some ids are of a day alone, and count on each day anew."),
+    ]
     since: Annotated[str, Meta(description="From when on the log is whole.")]
     is_incomplete: Annotated[bool, Meta(description="Some of the log could not be read, and is missing here.")]
     points: list[VisitsPoint]

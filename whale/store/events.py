@@ -134,6 +134,10 @@ class MemoryEvents:
             ids = {number: id_ for period in periods for number, id_ in period.ids.items()}
             return {number: ids[number] for number in numbers if number in ids}
 
+    def daily_in_log(self, log: SiteLog, partition: int) -> tuple[int, int] | None:
+        with self._lock:
+            return self.partition(log, partition).daily
+
     def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
         with self._lock:
             periods = self.partition(log, log.partition_of(hash_)).periods[False]
@@ -274,6 +278,7 @@ class _Partition:
         self.records: list[tuple[int, int, Name]] = []
         self.erased: dict[bytes, int] = {}  # ms until which what was accepted is not logged
         self.is_full = False
+        self.daily: tuple[int, int] | None = None  # s, from when until when some visitors are known for a day alone
 
     @property
     def size(self) -> int:
@@ -295,6 +300,9 @@ class _Partition:
             return EVENTS_FULL
         periods = self.periods[visitor.is_daily]
         _move(periods, *((day, now + 2 * DAY) if visitor.is_daily else _now(periods, period_s, now)))
+        if visitor.is_daily:
+            until = int(now + 2 * DAY)
+            self.daily = (self.daily[0] if self.daily else int(now - DAY)), until
         name = visitor.hash[:8]
         number = next((each.numbers[name] for each in periods if name in each.numbers), None)
         if number is None:

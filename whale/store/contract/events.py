@@ -97,5 +97,8 @@ class Events(Protocol):
     def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
         """The number of a visitor in their partition; None of one who is not known."""
 
+    def daily_in_log(self, log: SiteLog, partition: int) -> tuple[int, int] | None:
+        """From when until when (s) there are visitors who are known for a day alone, by whole days; None where there never was one."""
+
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
         """What became of the hits of some publishers: `logged` hits, their `records`, and of the others a number by reason."""

@@ -20,6 +20,7 @@
 -- Each time there are LOAD visitors more than buckets hold on average, the next one in turn is split, see period.lua. So no bucket is large
 -- and no growth takes long.
 local LOAD, CHUNK, MOST_NUMBERS, DAILY_KEPT = 64, 960, 134217728, 93600 -- the last: s that a day is kept after its end
+local LONGEST_DAY = 90000 -- s
 local OTHER, OF_PROPERTY, OF_EVENT, VALUES = '__other__', 2147483648, 1073741824, 1048576
 local SOME, MANY, BLOCK = 1000, 32, '\255\255\255\255' -- MANY: records from which on a call appends a block, see whale/visitors/tail.py
 local sub, pack, u = string.sub, struct.pack, struct.unpack
@@ -179,7 +180,9 @@ local function write(W, part, records, rows)
   local state = call('HMGET', W, 'n', 'e', 'dg', 'full')
   local n, is_any_erased = tonumber(state[1] or 0), call('EXISTS', W .. ':g') == 1
   local lasting, daily, beside = period(W, '', length), nil, 0
-  if day_until > 0 then daily = period(W, 'd', 0, day, day_until)
+  if day_until > 0 then
+    daily = period(W, 'd', 0, day, day_until)
+    if not state[3] then call('HSET', W, 'dfrom', day_until - LONGEST_DAY) end
   elseif state[3] then
     local counts = call('HMGET', W, 'm:d' .. state[3], 'm:d' .. state[3] - 1)
     beside = (counts[1] or 0) + (counts[2] or 0)

@@ -103,6 +103,12 @@ class Events:
         return None if found is None else int(found)
 
     @reachable
+    def daily_in_log(self, log: SiteLog, partition: int) -> tuple[int, int] | None:
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
+        since, until = self._database.client.hmget(key, ["dfrom", "duntil"])
+        return None if since is None or until is None else (int(since), int(until))
+
+    @reachable
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
         keys, shards = self._database.keys(account), range(self._database.shards)
         found: dict[str, dict[str, int]] = {publisher: {} for publisher in publishers}
