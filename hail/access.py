@@ -153,6 +153,7 @@ RIGHTS = (
     Right("/visitors", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/events", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/properties", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/funnel", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/visitor/<visitor:path>", GET, READ, Pages.READ, VISITORS, of_site=True),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),

@@ -76,6 +76,10 @@ class NotFound(CallerError):
     code = "not_found"
 
 
+class UnknownEvent(NotFound):
+    code = "unknown_event"
+
+
 class Gone(CallerError):
     """HTTP 410."""
 

@@ -14,6 +14,7 @@
     GET  /notes          [{id, at, pk, text}, ...]: of people             POST /notes   {"id"}             DELETE /notes/ID   {"id"}
     GET  /visitors       {visitors, new, returning, points, ...}: of a site
     GET  /events         {"events": [{event, times, visitors, last}, ...]}: of a site
+    GET  /funnel         {"steps": [{event, visitors, conversion, ...}, ...]}: who did events in an order
     GET  /properties     {"properties": [{property, of, visitors, values}, ...]}, or the values of one
     GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count

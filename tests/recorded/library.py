@@ -73,6 +73,7 @@ BASE: dict[str, dict[str, Any]] = {
     "event": {"pk": "new", "event": "visit", "visitor": "v1"},
     "erase_visitor": {"pk": "shop", "visitor": "v1"},
     "events": {"pk": "shop", "period": "today"},
+    "funnel": {"pk": "shop", "steps": ["visit", "buy"], "period": "today"},
     "identify": {"pk": "shop", "anonymous": "v1", "known": "anna"},
     "export_visitor": {"pk": "shop", "visitor": "v1"},
     "properties": {"pk": "shop"},

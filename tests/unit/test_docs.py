@@ -244,8 +244,10 @@ def test_what_limited_keys_open_is_listed() -> None:
 
 
 def whale_codes() -> set[str]:
-    classes = [errors.CallerError, *errors.CallerError.__subclasses__()]
-    return {each.code for each in classes} | {"unavailable"}
+    def codes(kind: type[errors.CallerError]) -> set[str]:
+        return {kind.code}.union(*map(codes, kind.__subclasses__()))
+
+    return codes(errors.CallerError) | {"unavailable"}
 
 
 def test_each_reason_has_a_heading_and_each_heading_a_reason() -> None:

@@ -271,6 +271,7 @@ NEEDS = {
     "/visitors": "visitors.read",
     "/events": "visitors.read",
     "/properties": "visitors.read",
+    "/funnel": "visitors.read",
     "GET /visitor/<visitor:path>": "visitors.read",
     "DELETE /visitor/<visitor:path>": "visitors.write",
     "/identify": "visitors.write",

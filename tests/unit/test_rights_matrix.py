@@ -77,6 +77,8 @@ OF_WHALE = {
     "POST /events": SITE_READ,
     "GET /properties": SITE_READ,
     "POST /properties": SITE_READ,
+    "GET /funnel": SITE_READ,
+    "POST /funnel": SITE_READ,
     "GET /visitor/<visitor:path>": SITE_READ,
     "DELETE /visitor/<visitor:path>": SITE_ADMIN,
     "POST /identify": SITE_WRITE,

@@ -363,6 +363,7 @@ VALID: dict[str, dict[str, Any]] = {
     "property": {"pk": "site", "name": "p", "value": 1, "visitor": "v"},
     "visitors": {"pk": "site"},
     "events": {"pk": "site"},
+    "funnel": {"pk": "site", "steps": ["e", "f"]},
     "visitor": {"pk": "site", "visitor": "v"},
     "identify": {"pk": "site", "anonymous": "v", "known": "w"},
     "erase_visitor": {"pk": "site", "visitor": "v"},

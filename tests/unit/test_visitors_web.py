@@ -277,3 +277,62 @@ def test_each_route_asks_for_its_key() -> None:
         found = [door.call("GET", path, query="pk=shop", headers=bearer[key]).status for key in (WRITE, READ)]
         assert found[0] == 401
         assert found[1] in (200, 404)
+
+
+def test_a_funnel_says_who_got_how_far(door: Door) -> None:
+    door.now += 0.5
+    for visitor, event, days_ago in (
+        ("ann", "visit", 2.5),
+        ("ann", "buy", 2.4),
+        ("bob", "visit", 2),
+        ("bob", "buy", 0.9),
+        ("cy", "visit", 0.5),
+        ("dee", "buy", 1),
+    ):
+        count(door, visitor, event, days_ago)
+    found = door.get("/funnel", pk="shop", steps='["visit", "buy"]', period="1d:5d").json
+    visit, buy = found["steps"]
+    assert visit == {
+        "event": "visit",
+        "visitors": 3,
+        "occurrences": 3,
+        "conversion": 1.0,
+        "dropped": 1,
+        "open": 1,
+        "median_s": None,
+        "p90_s": None,
+    }
+    assert (buy["visitors"], buy["conversion"], buy["dropped"], buy["median_s"]) == (1, 1 / 3, 0, 8640)
+    assert (found["window_s"], found["basis"], found["complete"]) == (86_400, "visitor", False)
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    asked = b'pk=shop&steps=["visit","buy"]&window=2d&period=1d:5d'
+    wide = door.call("POST", "/funnel", asked, headers=form)
+    assert [step["visitors"] for step in wide.json["steps"]] == [3, 2]
+    assert door.whale.funnel("shop", ["visit", "buy"], "1d:5d") == found
+    assert [
+        step["visitors"] for step in door.whale.funnel("shop", ["visit", "visit"], "1d:5d", window=60)["steps"]
+    ] == [3, 0]
+    sheet = door.get("/funnel", pk="shop", steps='["visit", "buy"]', period="1d:5d", format="csv").body.decode()
+    assert sheet.splitlines()[1].startswith("visit,3,3,1")
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "field"),
+    [
+        ({}, 400, "steps"),
+        ({"steps": '["visit"]'}, 400, "steps"),
+        ({"steps": json.dumps(["visit"] * 33)}, 400, "steps"),
+        ({"steps": "visit"}, 400, "steps"),
+        ({"steps": '["visit", {"a": 1}]'}, 400, "steps[1]"),
+        ({"steps": '["visit", "never"]'}, 404, "steps"),
+        ({"steps": '["visit", "visit"]', "window": "0"}, 400, "window"),
+        ({"steps": '["visit", "visit"]', "window": "367d"}, 400, "window"),
+        ({"steps": '["visit", "visit"]', "window": "1 day"}, 400, "window"),
+        ({"steps": '["visit", "visit"]', "window": "99999999999999d"}, 400, "window"),
+    ],
+)
+def test_a_funnel_that_cannot_be_answered_says_why(door: Door, given: dict[str, str], status: int, field: str) -> None:
+    count(door, "ann", "visit")
+    answer = door.get("/funnel", pk="shop", **given)
+    assert (answer.status, answer.json["field"]) == (status, field)
+    assert answer.json["code"] == "unknown_event" or status == 400

@@ -921,6 +921,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/visitors",
             "/events",
             "/properties",
+            "/funnel",
             "/visitor/{visitor}",
             "/identify",
             "/health.json",

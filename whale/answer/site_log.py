@@ -3,7 +3,7 @@
 An id may be one of several of the same visitor: whoever asks by any of them is told of the visitor that it stands for now.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, cast
@@ -11,18 +11,20 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from hail.times import EPOCH
+from whale.answer.funnels import Step, funnel
 from whale.answer.properties import FOLDED, properties, values
 from whale.answer.visited import Partition, Visits, happened, visits
-from whale.errors import NotFound
+from whale.errors import NotFound, UnknownEvent
 from whale.period import Range, tz
 from whale.store.contract.events import Events, Logged, Said
 from whale.store.contract.identities import Identities
 from whale.store.contract.site_logs import SiteLogs
-from whale.visitors.entries import DAY_MS, EVENT, EVENT_PROPERTY, OTHER, PROPERTY, Hasher, SiteLog
+from whale.visitors.entries import DAY_MS, EVENT, EVENT_PROPERTY, OTHER, PROPERTY, TICKS_A_MS, Hasher, SiteLog
 from whale.visitors.identity import Person
 from whale.visitors.record import Generation, hasher_of
 
 FOR_EVER_MS = 2**42
+TICKS_A_S = 1000 * TICKS_A_MS
 KINDS = {"visitor": PROPERTY, "event": EVENT_PROPERTY}
 """Whose a property is."""
 _OF = {kind: of for of, kind in KINDS.items()}
@@ -101,6 +103,29 @@ class Log:
         ]
         return {"events": rows, **self._about(asked, now, partitions)}
 
+    def funnel(self, asked: Range, steps: Sequence[str], window_s: int, now: float) -> dict[str, Any]:
+        """How many visitors did these events in this order. Raises UnknownEvent."""
+        said = _Asked(steps, ())
+        partitions = [
+            self.store.read_log(self.log, number, asked.start * 1000, asked.end * 1000, said)
+            for number in range(self.log.partitions)
+        ]
+        for step in dict.fromkeys(steps):
+            if not any((EVENT, step) in each.columns for each in partitions) and not self._has(step):
+                raise UnknownEvent(f"no event {ascii(step)[:60]} was logged; /events lists those that were", "steps")
+        as_of = min(asked.end, int(now))
+        columns = [[each.columns.get((EVENT, step)) for step in steps] for each in partitions]
+        found = funnel(columns, window_s * TICKS_A_S, as_of * TICKS_A_S)
+        rows = [_step(*row) for row in zip(steps, found, [*found[1:], None], [found[0]] * len(found), strict=True)]
+        return {
+            "as_of": shown(as_of * 1000, asked.zone),
+            "complete": asked.end <= now,
+            "window_s": window_s,
+            "steps": rows,
+            "basis": "daily" if self._is_daily(asked) else "visitor",
+            **self._about(asked, now, partitions),
+        }
+
     @property
     def hash_of(self) -> Hasher:
         """Of ids of visitors."""
@@ -148,6 +173,10 @@ class Log:
             **self._kept(now, zone, partitions),
         }
 
+    def _has(self, event: str) -> bool:
+        """Whether it ever happened."""
+        return any((EVENT, event) in each.columns for each in self._partitions(_Asked([event], ())))
+
     def names(self) -> set[Said]:
         """What was ever said in it."""
         return {said for each in self._partitions(_Asked()) for said in each.columns}
@@ -167,6 +196,24 @@ class Log:
         """From when on a log is whole, and whether all of it could be read."""
         is_incomplete = any(each.is_incomplete for each in partitions)
         return {"since": shown(self.since_ms(now), zone), "is_incomplete": is_incomplete}
+
+
+def _step(event: str, step: Step, after: Step | None, first: Step) -> dict[str, Any]:
+    """A row of a funnel. after: the step that follows, if one does."""
+    return {
+        "event": event,
+        "visitors": step.visitors,
+        "occurrences": step.occurrences,
+        "conversion": step.visitors / first.visitors if first.visitors else None,
+        "dropped": step.visitors - after.visitors - step.open if after else 0,
+        "open": step.open,
+        "median_s": _seconds(step.quantile(0.5)),
+        "p90_s": _seconds(step.quantile(0.9)),
+    }
+
+
+def _seconds(ticks: int | None) -> float | None:
+    return None if ticks is None else round(ticks / TICKS_A_S, 3)
 
 
 def value_of(text: str) -> Any:

@@ -11,6 +11,7 @@ from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.erasing import erase
 from whale.library.exporting import exported, now_in, site_asked
+from whale.library.funnels import steps_asked, window_asked
 from whale.library.noting import Noting
 
 MOST_EVENTS = MOST_VALUES = 10_000
@@ -40,6 +41,29 @@ class Visiting(Noting):
         """
         asking = self.asking.now()
         return self._log(pk).events(asking.range_of(period, tz, tzoffset), asking.clock())
+
+    @on_default
+    def funnel(
+        self,
+        pk: Any,
+        steps: Any,
+        period: Period = None,
+        *,
+        window: Any = "1d",
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
+        """{"as_of", "complete", "window_s", "steps": [{"event", "visitors", "occurrences", "conversion", "dropped", "open", "median_s",
+        "p90_s"}, ...], "basis", "since", "is_incomplete"}: how many visitors of a site did these events in this order, in a period.
+
+        steps: 2 to 32 names, each strictly later than the one before; one may be there twice.  window: from the first to the last step
+        at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.  open: who may
+        still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
+
+        Raises NotFound where no log is kept of the site, or an event was never logged.
+        """
+        names, asking = steps_asked(steps, self.settings), self.asking.now()
+        return self._log(pk).funnel(asking.range_of(period, tz, tzoffset), names, window_asked(window), asking.clock())
 
     @on_default
     def visitor(

@@ -521,6 +521,17 @@ class EventsAsked(VisitorsAsked):
     pass
 
 
+class FunnelAsked(VisitorsAsked):
+    steps: Annotated[
+        str, Meta(description="2 to 32 events as a JSON list, in their order.", examples=['["visit", "buy"]'])
+    ] = ""
+    window: Annotated[
+        str,
+        Meta(description="The longest time from the first to the last step, 1s to 366d. Default: 1d.", examples=["7d"]),
+    ] = ""
+    format: NamesFormat = "json"
+
+
 class PropertiesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Site
     property: Annotated[str, Meta(description="Answer the values of this property. Default: list all properties.")] = ""
@@ -613,6 +624,27 @@ class EventRow(msgspec.Struct):
 
 class Events(msgspec.Struct):
     events: Annotated[list[EventRow], Meta(description="The most frequent first.")]
+    since: str
+    is_incomplete: bool
+
+
+class FunnelStep(msgspec.Struct):
+    event: str
+    visitors: Annotated[int, Meta(description="Visitors who got here, each once.")]
+    occurrences: Annotated[int, Meta(description="Events of this step that the steps before led to.")]
+    conversion: Annotated[float | None, Meta(description="Share of the first step's visitors, 0 to 1.")]
+    dropped: Annotated[int, Meta(description="Visitors who got here and can not get to the next step any more.")]
+    open: Annotated[int, Meta(description="Visitors who got here and may still get to the next step.")]
+    median_s: Annotated[float | None, Meta(description="Median time from the first step to this one, s.")]
+    p90_s: Annotated[float | None, Meta(description="Time in which 9 of 10 got here.")]
+
+
+class Funnel(msgspec.Struct):
+    as_of: Annotated[str, Meta(description="The time up to which events are known.")]
+    complete: Annotated[bool, Meta(description="The period is over.")]
+    window_s: int
+    steps: list[FunnelStep]
+    basis: Annotated[Literal["visitor", "daily"], Meta(description="`daily`: some ids are of a day alone.")]
     since: str
     is_incomplete: bool
 

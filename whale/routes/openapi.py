@@ -212,6 +212,9 @@ def _visitors() -> dict[str, Any]:
         "/visitors": question("visitors", "Count the visitors of a site.", asked.VisitorsAsked, asked.Visitors),
         "/events": question("events", "List the events of a site.", asked.EventsAsked, asked.Events),
         "/properties": listed,
+        "/funnel": question(
+            "funnel", "Count the visitors who did events in an order.", asked.FunnelAsked, asked.Funnel
+        ),
         "/visitor/{visitor}": one,
         "/identify": identified,
     }

@@ -1,0 +1,32 @@
+"""What a funnel is asked by: its steps, and its window."""
+
+import re
+from typing import Any
+
+from hail.hit import Reason, lenient, name_of
+from hail.settings import DAY, Settings
+from whale.errors import CallerError
+from whale.plain import plain
+
+FEWEST, MOST = 2, 32
+MOST_WINDOW_S = 366 * DAY
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}
+_WINDOW = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII)
+
+
+def steps_asked(steps: Any, settings: Settings) -> list[str]:
+    """Names of events, from a list or its JSON; raises CallerError, HitError."""
+    given = plain(lenient("steps", steps) if isinstance(steps, str) else steps, "steps")
+    if not isinstance(given, list | tuple) or not FEWEST <= len(given) <= MOST:
+        raise CallerError(f'expected {FEWEST} to {MOST} events as a list, such as ["visit", "buy"]', "steps")
+    return [name_of(step, f"steps[{number}]", settings, Reason.BAD_ID) for number, step in enumerate(given)]
+
+
+def window_asked(window: Any) -> int:
+    """Seconds; raises CallerError."""
+    is_given = isinstance(window, str | int) and not isinstance(window, bool)
+    found = _WINDOW.fullmatch(str(window)) if is_given else None
+    seconds = int(found[1]) * UNITS[found[2] or "s"] if found else 0
+    if not 0 < seconds <= MOST_WINDOW_S:
+        raise CallerError("expected 1s to 366d, such as 30m or 1d", "window")
+    return seconds
