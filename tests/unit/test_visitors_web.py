@@ -190,6 +190,9 @@ def test_a_visitor_has_properties_and_is_exported(door: Door) -> None:
     assert [row["event"] for row in whole["events"]] == ["visit", "buy"]
     assert [(row["property"], row["value"]) for row in whole["properties"]] == [("plan", "free"), ("plan", "pro")]
     assert [hit["event"] for hit in whole["last_hits"]] == ["visit"]
+    door.whale.count_hit({"pk": ["blog", "drafts"], "visitor": "ann", "event": "read"})
+    wait_until(lambda: len(door.get("/spy").json) == 2, what="the spy")
+    assert [hit["event"] for hit in door.get("/visitor/ann", pk="shop", export="true").json["last_hits"]] == ["visit"]
     assert "attachment" in answer.headers["Content-Disposition"]
     assert door.whale.export_visitor("shop", "ann") == whole
     assert door.get("/visitor/nobody", pk="shop", export="true").status == 404

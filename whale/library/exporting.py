@@ -1,5 +1,6 @@
 """All that is kept of one visitor of a site: of the log, and the last hits that the spy shows. For the library and for HTTP."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from hail.hit import Reason, name_of
@@ -15,8 +16,16 @@ def exported(whale: Noting, pk: Any, visitor: Any, tz: str | None, tzoffset: Any
     """Rows are made when they are asked for. Raises NotFound of a visitor who is not known."""
     log = Log.of(whale.store, whale.account, site_asked(pk))
     found = export(log, name_of(visitor, "visitor", whale.settings, Reason.BAD_ID), *now_in(whale, tz, tzoffset))
-    hits = [hit for id_ in found.head["ids"] for hit in spy.shown(whale.store.spied(whale.account, id_), visitor=id_)]
+    spied = (spy.shown(whale.store.spied(whale.account, id_), visitor=id_) for id_ in found.head["ids"])
+    hits = [hit for some in spied for hit in some if _is_of(hit, found.head["site"])]
     return found._replace(head={**found.head, "last_hits": hits})
+
+
+def _is_of(hit: Mapping[str, Any], site: str) -> bool:
+    """Whoever asks may be let into this site alone. What was refused, or is cut, does not say whose it is."""
+    pk = hit.get("pk")
+    first = pk[0] if isinstance(pk, list) and pk else pk
+    return first is not None and str(first) == site
 
 
 def now_in(whale: Noting, tz: str | None, tzoffset: Any) -> tuple[float, str]:
