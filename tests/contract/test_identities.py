@@ -13,7 +13,7 @@ from tests.contract.logs import CAPS, NOW_MS, hash_in, logged, pass_by
 from tests.laws import law
 from whale.store.base import Store
 from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
-from whale.visitors.entries import Done, SiteLog, entry_of
+from whale.visitors.entries import MOST_ID_BYTES, Done, SiteLog, entry_of
 from whale.visitors.identity import ALREADY, JOINED, OTHER_KNOWN, Person
 
 SITES = itertools.count()
@@ -127,3 +127,14 @@ def test_aliases_are_one_deep_and_stay(store: Store, unique: str, said: list[Any
         assert (answer == ALREADY) == same
         assert (now.get(anonymous, anonymous) == now.get(known, known)) == (answer != OTHER_KNOWN)
         behind = now
+
+
+@pytest.mark.parametrize("keep_ids", [False, True])
+def test_no_id_is_kept_of_a_site_that_keeps_none_nor_one_that_is_too_long(
+    store: Store, log: SiteLog, keep_ids: bool
+) -> None:
+    mine = replace(log, keep_ids=keep_ids)
+    long = "phone" * MOST_ID_BYTES if keep_ids else "phone"
+    assert join(store, mine, long, "anna") == JOINED
+    assert names_behind(store, mine, "anna") == {"anna": ""}
+    assert (join(store, mine, long, "anna"), join(store, mine, "laptop", "anna")) == (ALREADY, JOINED)

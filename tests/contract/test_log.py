@@ -12,7 +12,7 @@ from whale.accounts import Account, Act, account_id
 from whale.store.base import Store
 from whale.store.contract.events import Caps
 from whale.store.redis import RedisStore
-from whale.visitors.entries import Done, SiteLog, entry_of
+from whale.visitors.entries import MOST_ID_BYTES, Done, SiteLog, entry_of
 from whale.visitors.identity import Person
 from whale.visitors.record import LATEST_S
 
@@ -130,6 +130,14 @@ def test_visitors_of_a_day_are_new_the_next_day_and_count_in_the_cap(store: Stor
         store.add_to_log([visit(log, 3 + is_daily, "z", is_daily=is_daily)], Caps(visitors=3))
     store.add_to_log([visit(log, 5, "z", is_daily=True), visit(log, 6, "z")], Caps(visitors=4))
     assert Counter(numbers(store, log)) == {0: 2, 1: 1, 2: 1, 3: 1}
+
+
+def test_a_visitor_of_a_very_long_id_is_logged_and_the_id_not_kept(store: Store, log: SiteLog) -> None:
+    most = "ä" * (MOST_ID_BYTES // 2)
+    for seq in range(2):
+        store.add_to_log([visit(log, seq, most + "ö", "ann", most)], CAPS)
+    assert Counter(numbers(store, log)) == {0: 2, 1: 2, 2: 2}
+    assert store.ids_in_log(log, 0, range(3)) == {1: b"ann", 2: most.encode()}
 
 
 def test_names_and_values_past_the_caps_are_logged_together(store: Store, log: SiteLog) -> None:

@@ -27,7 +27,7 @@ from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, USUAL_MB, VISITOR_BYTES
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.deeds import Columns
-from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor
+from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor, as_kept
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 from whale.visitors.record import LATEST_S, LogRecord, begun, ended, restarted, without
 
@@ -144,6 +144,7 @@ class MemoryEvents:
             return next((each.numbers[hash_[:8]] for each in periods if hash_[:8] in each.numbers), None)
 
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
+        anonymous, known = as_kept(log, anonymous), as_kept(log, known)
         with self._lock:
             found = to_join(anonymous, self._standing(log, anonymous.hash), known, self._standing(log, known.hash))
             if isinstance(found, str):
@@ -329,7 +330,7 @@ class _Partition:
 
     def erase(self, name: bytes, until_ms: int) -> None:
         self.erased[name] = until_ms
-        for period in self.periods[False]:
+        for period in (*self.periods[False], *self.periods[True]):
             number = period.numbers.pop(name, None)
             self.records = [record for record in self.records if record[0] != number]
             period.ids = {each: id_ for each, id_ in period.ids.items() if each != number}

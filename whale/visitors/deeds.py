@@ -21,6 +21,7 @@ from whale.visitors.entries import (
     DAY_MS,
     EVENT,
     EVENT_PROPERTY,
+    MOST_ID_BYTES,
     PROPERTY,
     TICKS_A_MS,
     TOO_OLD,
@@ -202,8 +203,11 @@ def entry_in_columns(
         dropped[TOO_OLD] = np.bincount(place[~is_kept], minlength=count)
     if not log.keep_ids:
         ids = [b""] * count
-    elif is_daily:
-        ids = [b"" if daily else id_ for id_, daily in zip(ids, are_daily.tolist(), strict=True)]
+    else:
+        if is_daily:
+            ids = [b"" if daily else id_ for id_, daily in zip(ids, are_daily.tolist(), strict=True)]
+        if max(map(len, ids), default=0) > MOST_ID_BYTES:
+            ids = [id_ if len(id_) <= MOST_ID_BYTES else b"" for id_ in ids]
     hit, names, what = _said(deeds, is_kept, log.listed)
     return Columns(log, mark, at_ms, hashes, ids, hits, dropped, are_daily, names, place[hit], ticks[hit], what, kept_s)
 

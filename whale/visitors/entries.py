@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from hail.message import Mark
 from hail.settings import DAY
-from whale.visitors.identity import Alias
+from whale.visitors.identity import Alias, Person
 
 TICKS_A_MS = 49
 DAY_MS, DAY_TICKS = 1000 * DAY, 1000 * DAY * TICKS_A_MS
@@ -24,6 +24,8 @@ EVENT, PROPERTY, EVENT_PROPERTY = "e", "p", "q"
 HASH_BYTES = 16
 OTHER = "__other__"
 TOO_OLD = "too_old"
+MOST_ID_BYTES = 255
+"""A longer id is not kept: its visitor has a hash and a number alone."""
 MOST_PLACES = 65_535
 """Names, or rows of visitors, that one call of a store may hold: places are 16 bits."""
 
@@ -103,6 +105,11 @@ class Done:
     is_daily: bool = False
 
 
+def as_kept(log: SiteLog, person: Person) -> Person:
+    """Without their id, where it is not kept."""
+    return person if log.keep_ids and len(person.id) <= MOST_ID_BYTES else person._replace(id=b"")
+
+
 Hasher = Callable[[str], bytes]
 
 
@@ -175,7 +182,7 @@ def entry_of(
     visitors = [
         Visitor(
             hash_,
-            person.id if keeps and not is_daily else b"",
+            person.id if keeps and not is_daily and len(person.id) <= MOST_ID_BYTES else b"",
             person.hits,
             {TOO_OLD: person.too_old} if person.too_old else {},
             is_daily,

@@ -11,7 +11,7 @@ from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.log_calls import HASH
-from whale.visitors.entries import HASH_BYTES, SiteLog
+from whale.visitors.entries import HASH_BYTES, SiteLog, as_kept
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
 
 TRIES = 3
@@ -84,6 +84,7 @@ class Identities:
 
     @reachable
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
+        anonymous, known = as_kept(log, anonymous), as_kept(log, known)
         for _ in range(TRIES):
             standing = self._standings(log, [anonymous.hash, known.hash])
             found = to_join(anonymous, standing[anonymous.hash], known, standing[known.hash])
