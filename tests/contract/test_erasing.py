@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from tests import log_oracle
-from tests.contract.logs import CAPS, LATER_MS, NOW_MS, entry, hash_in, logged, visit
+from tests.contract.logs import CAPS, FOR_EVER_MS, LATER_MS, NOW_MS, entry, hash_in, logged, visit
 from tests.laws import law
 from whale.store.base import Store
 from whale.visitors.entries import DAY_MS, Done, Entry, SiteLog, entry_of
@@ -102,6 +102,15 @@ def test_to_erase_nobody_changes_nothing_for_others(store: Store, log: SiteLog) 
     erase(store, log, "ann")
     erase(store, log, "ann")
     assert who(store, log) == ["bob"]
+
+
+def test_a_visitor_who_is_known_for_a_day_is_erased_too(store: Store, log: SiteLog) -> None:
+    store.add_to_log([visit(log, 0, "ann", "bob", is_daily=True), visit(log, 1, "ann")], CAPS)
+    erase(store, log, "ann")
+    store.add_to_log([visit(log, 2, "ann", "bob", is_daily=True)], CAPS)
+    left = [store.read_log(log, partition, 0, FOR_EVER_MS).columns for partition in range(log.partitions)]
+    assert [len(column.visitors) for columns in left for column in columns.values()] == [2]
+    assert store.log_tallies(log.account, [PUBLISHER])[PUBLISHER]["erased"] == 1
 
 
 names = st.sampled_from(["ann", "bob", "cy"])

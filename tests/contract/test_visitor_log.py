@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hail.columns import MANY
-from hail.hit import encode_hit, encode_row, parse_hit, parse_joining
+from hail.hit import Reason, encode_hit, encode_row, parse_hit, parse_joining
 from hail.message import Message, decode_message, encode_message
 from hail.settings import DAY, Settings
 from tests import log_oracle
@@ -19,16 +20,18 @@ from tests.contract.hits import in_columns, publisher_of, sums
 from tests.contract.logs import Record, logged
 from tests.laws import law
 from whale.accounts import Account, Act, Site
+from whale.answer.site_log import Log
 from whale.count.apply import Applier
 from whale.errors import Unavailable
 from whale.health.audit import Audit, Found, close
+from whale.spy import KEPT
 from whale.store.base import Store
 from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.redis import RedisStore
 from whale.store.redis.keys import Keys
 from whale.visitors.identity import Person
-from whale.visitors.record import hasher_of
+from whale.visitors.record import LATEST_S, hasher_of
 
 ACT = Act(0, "a test", "did", "default", "it")
 BEGAN_MS = 60_000
@@ -277,3 +280,27 @@ def test_ids_that_a_message_joins_are_one_visitor_unless_one_was_erased_since(
     world.apply(world.joining("ann", "anna", columns, at_ms=world.now_ms + 2 * HOLDS_AFTER_MS))
     assert store.ids_of_visitor(log, hash_of("anna")) == [hash_of("ann"), hash_of("anna")]
     assert world.closes()
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_message_joins_nobody_by_a_hit_that_does_not_count_or_that_is_very_old(
+    store: Store, keeping: Settings, unique: str, columns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "BEGAN_MS", 2 * LATEST_S * 1000)
+    world = World(store, keeping, unique)
+    revoked = msgspec.structs.replace(world.joining("phone", "ann", columns), judged={0: Reason.REVOKED_KEY})
+    old = [world.joining("phone", "ann", columns, world.now_ms - days * DAY * 1000) for days in (30, 32)]
+    log = Log.of(store, unique, "shop")
+    for message, ids in ((revoked, 1), (old[1], 1), (old[0], 2)):
+        world.apply(message)
+        assert len(store.ids_of_visitor(log.log, log.person("ann").hash)) == ids
+    assert world.closes()
+
+
+def test_the_spy_forgets_who_was_erased_also_among_many_hits(world: World) -> None:
+    log = Log.of(world.store, world.account, "shop")
+    world.store.erase_visitor(log.log, log.person("ann").hash)
+    world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "buy"}, *[{"pk": "shop"}] * KEPT]))
+    world.applier.witness.tell()
+    assert world.store.spied(world.account, "ann") == []
+    assert len(world.store.spied(world.account)) == KEPT

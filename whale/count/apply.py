@@ -300,7 +300,7 @@ class Applier:
                 seen = more
                 wholes = [whole for whole in wholes if whole[0].mark not in seen]
         if self._log:
-            self._log.add([message for whole in going.wholes for message in whole], going.to_log)
+            self._log.add([message for whole in going.wholes for message in whole], going.to_log, left_out, now)
         told: dict[str, list[Message]] = {}
         for message in (message for whole in going.wholes for message in whole):
             told.setdefault(message.account, []).append(message)

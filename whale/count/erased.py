@@ -66,3 +66,5 @@ def _all(traces: Traces) -> Iterable[str]:
     yield from traces.counted
     yield from traces.others
     yield from traces.refused
+    for of_visitor in traces.visitors.values():
+        yield from of_visitor

@@ -27,7 +27,7 @@ from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.site_logs import SiteLogs
 from whale.visitors.entries import SiteLog, raw_id
 from whale.visitors.identity import Person
-from whale.visitors.record import LogRecord, hasher_of
+from whale.visitors.record import LATEST_S, LogRecord, hasher_of
 
 REMEMBERED_S = 2.0
 MOST_BYTES = 8 * MEGABYTE
@@ -86,9 +86,19 @@ class VisitorLog:
         }
         return {part: sites for part, sites in of_parts.items() if sites}
 
-    def add(self, messages: Sequence[Message], found: Mapping[Part, Sequence[ToLog]]) -> None:
-        """Logs what `to_log` found of messages that are counted, and joins the ids that they join; raises Unavailable."""
-        self._join(messages)
+    def add(
+        self,
+        messages: Sequence[Message],
+        found: Mapping[Part, Sequence[ToLog]],
+        left_out: Mapping[Part, Mapping[int, Reason]],
+        now: float,
+    ) -> None:
+        """Logs what `to_log` found of messages that are counted, and joins the ids that they join; raises Unavailable.
+
+        left_out: as there. A hit that does not count, as its key was revoked, joins nobody. Nor does one that is so old that it may be
+        forgotten who was erased since.
+        """
+        self._join([each for each in messages if each.at >= (now - LATEST_S) * 1000], left_out)
         asked: dict[SiteLog, set[bytes]] = {}
         for message in messages:
             for each in found.get(message.part, ()):
@@ -105,10 +115,12 @@ class VisitorLog:
             elif records >= self._tail and place not in self._waiting:
                 self._waiting.append(place)
 
-    def _join(self, messages: Sequence[Message]) -> None:
+    def _join(self, messages: Sequence[Message], left_out: Mapping[Part, Mapping[int, Reason]]) -> None:
         """An id that was erased since a message was accepted is joined with no other; also where that happens meanwhile."""
         for message in messages:
             for position, known in joinings_of(message.hits):
+                if position in left_out.get(message.part, ()):
+                    continue
                 hit = message.hits[position]
                 site = first_of(bytes(hit.pk))
                 record = self._records(message.account, {site}).get(site)

@@ -26,7 +26,8 @@ if row and row:sub(1, 1) == '=' then call('HDEL', W .. ':a:' .. g, hash)
 elseif row then call('HSET', W .. ':a:' .. g, hash, closed(row, ms)) end
 
 local h = struct.unpack('<I4', hash)
-for _, period in ipairs({g, g - 1}) do
+local day = tonumber(call('HGET', W, 'dg') or 0) -- of those who are known for a day, see log.lua
+for _, period in ipairs({g, g - 1, 'd' .. day, 'd' .. day - 1}) do
   local buckets = tonumber(call('HGET', W, 'b:' .. period) or 0)
   local key = buckets > 0 and W .. ':f:' .. period .. ':' .. bucket(h, buckets, level(buckets))
   local known = key and call('HGET', key, hash)
