@@ -1,14 +1,18 @@
 """What is to be done for logs beside logging, in every store: what is not to be kept goes, also where nobody logs any more."""
 
+from typing import Any
+
 import pytest
 
+from hail.room import MEGABYTE
 from hail.settings import DAY, Settings
 from tests.contract.conftest import open_store
 from tests.contract.test_visitor_log import ACT, World, logged_of
 from whale.accounts import Site
+from whale.answer.site_log import Log
 from whale.store.base import Store
 from whale.store.contract.identities import HOLDS_AFTER_MS
-from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S
+from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, EVENTS_FULL, QUIET_S
 from whale.store.redis import RedisStore
 from whale.store.redis.keys import Keys, LogKeys
 from whale.visitors.record import LATEST_S, hasher_of
@@ -138,6 +142,26 @@ def test_an_account_whose_logs_take_too_much_is_logged_nothing_more_of(settings:
     sweep(world, SOON_S)
     buy(world, "0")
     assert world.audit().whole.logged == 31
+
+
+@pytest.mark.parametrize(("what", "most"), [("values", 30_000), ("ids", 10_000), ("aliases", 8_000)])
+def test_names_and_values_and_ids_weigh_too(settings: Settings, unique: str, what: str, most: int) -> None:
+    few = settings.replace(events_max_mb=most / MEGABYTE)
+    world = World(open_store(few), few, unique)
+    log = Log.of(world.store, unique, "shop")
+    for number in range(60):
+        said: dict[str, Any] = {"properties": {"note": f"{number}" * 400}} if what == "values" else {"event": "buy"}
+        if what == "aliases":
+            world.store.identify(log.log, log.person(f"phone {number}"), log.person(f"anna {number}"))
+        else:
+            visitor = "v" * 190 + str(number) if what == "ids" else "ann"
+            world.apply(world.message([{"pk": "shop", "visitor": visitor, **said}]))
+    before = world.audit().whole.logged
+    sweep(world)
+    buy(world)
+    assert (world.audit().whole.logged, world.audit().whole.not_logged) == (before, {"events_full": 1})
+    assert world.store.identify(log.log, log.person("bob"), log.person("bert")) == EVENTS_FULL
+    assert world.store.ids_of_visitor(log.log, log.person("bert").hash) == [log.person("bert").hash]
 
 
 def test_a_site_that_has_no_log_any_more_in_the_directory_is_ended(world: World) -> None:

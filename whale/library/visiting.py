@@ -127,7 +127,8 @@ class Visiting(Noting):
     def identify(self, pk: Any, anonymous: Any, known: Any) -> dict[str, Any]:
         """{"joined", "why"}: that two ids of a site are one visitor's, for hits that are accepted 5 s later or more.
 
-        why: `joined`; `already`; `other_known`, where both are other people's. Never taken back.
+        why: `joined`; `already`; `other_known`, where both are other people's; `events_full`, where the logs take all the memory that they
+        may. Never taken back.
         """
         log = self._log(pk)
         people = [

@@ -575,7 +575,7 @@ class Identified(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Joined(msgspec.Struct):
     joined: Annotated[bool, Meta(description="Whether both ids are one visitor's.")]
-    why: Literal["joined", "already", "other_known"]
+    why: Literal["joined", "already", "other_known", "events_full"]
 
 
 class Purged(msgspec.Struct):

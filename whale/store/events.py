@@ -24,7 +24,7 @@ from whale.store.contract.events import (
     Said,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
-from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, USUAL_MB, VISITOR_BYTES
+from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, FIELD_BYTES, ID_BYTES, USUAL_MB, VISITOR_BYTES
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor, as_kept
@@ -150,6 +150,8 @@ class MemoryEvents:
             if isinstance(found, str):
                 return found
             visitor, alias = found
+            if self.partition(log, log.partition_of(visitor.hash)).is_full:
+                return EVENTS_FULL
             aliases = self._standing(log, visitor.hash).aliases | {alias.hash}
             if len(aliases) > MOST_ALIASES:
                 return OTHER_KNOWN
@@ -283,8 +285,13 @@ class _Partition:
 
     @property
     def size(self) -> int:
-        visitors = sum(len(period.numbers) for some in self.periods.values() for period in some)
-        return RECORD_BYTES * len(self.records) + VISITOR_BYTES * visitors
+        periods = [period for some in self.periods.values() for period in some]
+        visitors = sum(len(period.numbers) for period in periods)
+        texts = [text for of in self.values.values() for text in of] + [name for _, name in self.names]
+        fields = len(texts) + sum(len(period.standings) for period in periods)
+        ids = sum(len(id_) + ID_BYTES for period in periods for id_ in period.ids.values())
+        known = VISITOR_BYTES * visitors + ids + FIELD_BYTES * fields + sum(map(len, texts))
+        return RECORD_BYTES * len(self.records) + known
 
     def forget_before(self, said_s: float, erased_s: float) -> None:
         self.records = [record for record in self.records if record[1] >= said_s * 1000 * TICKS_A_MS]

@@ -18,7 +18,8 @@ class Identities(Protocol):
     """For many threads. How ids become one person's: see whale/visitors/identity.py."""
 
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
-        """That two ids are one person's: `joined`, or with nothing changed `already` or `other_known`.
+        """That two ids are one person's: `joined`, or with nothing changed `already` or `other_known`, or EVENTS_FULL where the
+        logs of the account take as much as they may.
 
         It holds for messages that are accepted later, and is never taken back. Where it is cut off it is not so, and the same again
         ends it. Of two that cross both may be refused.

@@ -10,8 +10,12 @@ QUIET_S = 86_400
 """A tail is packed that nothing was added to for so long."""
 USUAL_MB, USUAL_PART = 1000.0, 0.25
 """What the logs of an account may take where no setting says it: a part of the server's memory, if that is bounded."""
-VISITOR_BYTES = 42
-"""What a visitor who is known takes, about."""
+VISITOR_BYTES = 21
+"""What a visitor who is known takes, about, beside their id."""
+ID_BYTES = 5
+"""And an id, beside its text."""
+FIELD_BYTES = 80
+"""What a name, a value of a property or an alias takes, about, beside its text."""
 EVENTS_FULL = "events_full"
 """Why a hit is not logged: the logs of its account take as much as they may."""
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from whale.store.contract.identities import HOLDS_AFTER_MS, MOST_ALIASES
+from whale.store.contract.log_sweep import EVENTS_FULL
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
 from whale.store.redis.log_calls import HASH
@@ -91,6 +92,8 @@ class Identities:
             if isinstance(found, str):
                 return found
             visitor, alias = found
+            if self._database.client.hexists(self._key(log, log.partition_of(visitor.hash)), "full"):
+                return EVENTS_FULL
             name = visitor.hash, visitor.hash[:HASH], alias.hash, MOST_ALIASES
             if not self._ask(log, "name", *name):
                 continue  # it has become an alias, or has too many

@@ -34,7 +34,7 @@ class Names:
     """What the codes of a partition stand for. raw: the hash of its names, see log.lua."""
 
     def __init__(self, raw: dict[bytes, bytes]):
-        self.fields = len(raw)
+        self.fields, self.bytes = len(raw), sum(map(len, raw))
         self.columns: dict[int, Said] = {}
         self.values_of: dict[int, list[str]] = {}
         values: dict[int, dict[int, str]] = {}
@@ -75,7 +75,7 @@ class LogCache:
 
     def stands(self, key: str, standing: Standing) -> None:
         size = _bytes_of(standing.frozen) + _bytes_of(standing.tail)
-        size += 2 * COST * (len(standing.parts) + standing.names.fields)
+        size += 2 * COST * (len(standing.parts) + standing.names.fields) + standing.names.bytes
         self._kept.keep((key,), (standing, size))
 
     def part(self, key: str, fetch: Callable[[], bytes | None]) -> "Part":

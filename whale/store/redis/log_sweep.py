@@ -13,7 +13,16 @@ import numpy as np
 
 from hail.room import MEGABYTE
 from hail.settings import DAY
-from whale.store.contract.log_sweep import AGAIN_S, ENDED_S, QUIET_S, SOON_S, USUAL_MB, USUAL_PART, VISITOR_BYTES
+from whale.store.contract.log_sweep import (
+    AGAIN_S,
+    ENDED_S,
+    FIELD_BYTES,
+    QUIET_S,
+    SOON_S,
+    USUAL_MB,
+    USUAL_PART,
+    VISITOR_BYTES,
+)
 from whale.store.redis.accounts import Accounts
 from whale.store.redis.compaction import Compaction, index_of
 from whale.store.redis.connection import reachable
@@ -64,6 +73,7 @@ class LogSweeper:
         record = self._as_its_site_is(account, site)
         yield
         if record is None:
+            self._client.hdel(self._database.keys(account).log_bytes(), site)
             self._client.zrem(LogKeys.DUE, self._member)
             return
         size, again_s = 0, AGAIN_S
@@ -116,11 +126,21 @@ class LogSweeper:
         while self._compaction.purge_log(log, partition):
             yield
         parts = sum(part.bytes for part in index_of(self._client.hgetall(f"{key}:x")).values())
+        return parts + int(self._client.strlen(f"{key}:t")) + self._names_weigh(key)
+
+    def _names_weigh(self, key: str) -> int:
+        """Of what is known of visitors, names and values; of many by some of them."""
         g, dg = self._client.hmget(key, "g", "dg")
         periods = [f"{prefix}{int(last) - back}" for prefix, last in (("", g), ("d", dg)) if last for back in (0, 1)]
         known = self._client.hmget(key, [f"m:{period}" for period in periods]) if periods else []
-        visitors = sum(int(count or 0) for count in known)
-        return parts + int(self._client.strlen(f"{key}:t")) + VISITOR_BYTES * visitors
+        size = 0.0
+        for period, visitors in zip(periods, (int(count or 0) for count in known), strict=True):
+            in_chunk = self._client.strlen(f"{key}:i:{period}:{visitors // CHUNK // 2}")
+            size += visitors * (VISITOR_BYTES + in_chunk / min(CHUNK, max(1, visitors)))
+        for names in (f"{key}:c", *(f"{key}:a:{period}" for period in periods)):
+            some = self._client.hrandfield(names, -FEW, withvalues=True) or []
+            size += self._client.hlen(names) * (FIELD_BYTES + sum(map(len, some)) / max(1, len(some) / 2))
+        return int(size)
 
     def _is_quiet(self, key: str, now: float) -> bool:
         """Whether nobody fills the tail any more, or it holds something that is old."""
