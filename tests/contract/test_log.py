@@ -195,7 +195,10 @@ def test_the_number_of_a_visitor_is_found_by_their_hash(store: Store, log: SiteL
     assert sorted(number for number in numbers_ if number is not None) == list(range(1_000))
     ids = store.ids_in_log(log, 0, range(1_000))
     assert [ids[number] for number in numbers_ if number is not None] == [name.encode() for name in people]
-    assert store.number_in_log(log, hash_of("nobody")) is None
+    assert [ids[number] for number in numbers_ if number is not None] == [
+        store.id_in_log(log, hash_of(n)) for n in people
+    ]
+    assert (store.number_in_log(log, hash_of("nobody")), store.id_in_log(log, hash_of("nobody"))) == (None, b"")
     pass_by(store, log, 180 * DAY)
     store.add_to_log([visit(log, 4, "visitor 7")], CAPS)
     assert store.number_in_log(log, hash_of("visitor 7")) == numbers_[7]

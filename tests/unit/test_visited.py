@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.answer.visited import Happened, Partition, Visits, happened, history, visits
+from whale.answer.visited import Happened, Partition, Visits, happened, happened_times, history, visits
 from whale.store.contract.events import Column, Logged
 from whale.visitors.entries import TICKS_A_MS
 
@@ -44,7 +44,16 @@ def test_events_add_up_over_partitions_and_properties_are_none() -> None:
     parts = [logged(visit=[(1, 5), (1, 6)], buy=[(1, 7)]), logged(visit=[(1, 9)]), logged()]
     assert happened(parts) == [Happened("visit", 3, 2, 9_000), Happened("buy", 1, 1, 7_000)]
     assert history(parts[0]) == [(5_000 * 49, "visit"), (6_000 * 49, "visit"), (7_000 * 49, "buy")]
-    assert history(parts[2]) == []
+    assert history(parts[2]) == history(parts[2], 5) == []
+
+
+@law(100)
+@given(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(0, 9), max_size=6)), st.integers(0, 20))
+def test_the_last_of_what_happened_is_the_end_of_all_of_it(events: dict[str, list[int]], most: int) -> None:
+    one = logged(**{name: [(1, second) for second in seconds] for name, seconds in events.items()})
+    whole = sorted((second * 49_000, name) for name, seconds in events.items() for second in seconds)
+    assert (history(one), history(one, most)) == (whole, whole[max(0, len(whole) - most) :])
+    assert happened_times(one) == len(whole)
 
 
 rows = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 59)), max_size=12)

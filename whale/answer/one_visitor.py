@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from whale.answer.properties import assigned, last_values
 from whale.answer.site_log import FOR_EVER_MS, Log, shown, value_of
-from whale.answer.visited import history
+from whale.answer.visited import happened_times, history
 from whale.errors import NotFound
 from whale.store.contract.events import Logged
 from whale.visitors.entries import EVENT_PROPERTY, TICKS_A_MS
@@ -31,14 +31,14 @@ def shown_visitor(log: Log, visitor: str, limit: int, now: float, zone: str) -> 
     known = _known(log, log.store.ids_of_visitor(log.log, log.person(visitor).hash)[0])
     if known is None:
         raise _unknown(visitor)
-    done = history(known.logged)
-    last = list(_events([(known.logged, done[-limit:])], zone))
+    done = history(known.logged, limit)
+    last = list(_events([(known.logged, done)], zone))
     return {
         "visitor": known.id or visitor,
         "since": shown(log.since_ms(now), zone),
         "is_incomplete": known.logged.is_incomplete,
         "events": last[::-1],
-        "more": len(done) - len(last),
+        "more": happened_times(known.logged) - len(last),
         "properties": [
             {"property": each.name, "value": value_of(each.value), "since": shown(each.since_ms, zone)}
             for each in last_values(known.logged)
@@ -69,9 +69,9 @@ def _known(log: Log, hash_: bytes) -> _Known | None:
     if number is None:
         return None
     partition = log.log.partition_of(hash_)
-    id_ = log.store.ids_in_log(log.log, partition, [number]).get(number)
+    id_ = log.store.id_in_log(log.log, hash_)
     logged = log.store.read_log(log.log, partition, 0, FOR_EVER_MS, who=number)
-    return _Known(id_.decode("utf-8", "replace") if id_ else "", logged)
+    return _Known(id_.decode("utf-8", "replace"), logged)
 
 
 def _unknown(visitor: str) -> NotFound:
@@ -81,8 +81,9 @@ def _unknown(visitor: str) -> NotFound:
 def _events(several: Sequence[tuple[Logged, list[tuple[int, str]]]], zone: str) -> Iterator[dict[str, Any]]:
     """several: what is logged under an id, and ticks and events of it."""
     beside: list[dict[int, dict[str, Any]]] = [{} for _ in several]
-    for mine, (logged, _) in zip(beside, several, strict=True):
-        for tick, name, value in sorted(assigned(logged, EVENT_PROPERTY)):
+    for mine, (logged, done) in zip(beside, several, strict=True):
+        wanted = {tick for tick, _ in done}
+        for tick, name, value in sorted(row for row in assigned(logged, EVENT_PROPERTY) if row[0] in wanted):
             mine.setdefault(tick, {})[name] = value_of(value)
     for tick, event, place in sorted(
         (tick, event, place) for place, (_, done) in enumerate(several) for tick, event in done

@@ -92,18 +92,16 @@ class Last(NamedTuple):
 
 def last_values(logged: Logged) -> list[Last]:
     """Of one visitor, by name. logged: theirs alone."""
-    timelines: dict[str, list[tuple[int, str]]] = {}
-    for tick, name, value in sorted(assigned(logged)):
-        timelines.setdefault(name, []).append((tick, value))
     found = []
-    for name, timeline in sorted(timelines.items()):
-        since, value = timeline[-1]
-        for tick, text in reversed(timeline):
-            if text != value:
-                break
-            since = tick
-        found.append(Last(name, value, since // TICKS_A_MS))
-    return found
+    for (kind, name), column in logged.columns.items():
+        if kind == PROPERTY and len(column.ticks):
+            texts = logged.values_of[kind, name]
+            order = np.lexsort((_ranks(texts)[column.values], column.ticks))
+            ticks, places = column.ticks[order], column.values[order]
+            others = np.flatnonzero(places != places[-1])
+            since = ticks[others[-1] + 1 if len(others) else 0]
+            found.append(Last(name, texts[places[-1]], int(since) // TICKS_A_MS))
+    return sorted(found)
 
 
 def assigned(logged: Logged, kind: str = PROPERTY) -> Iterator[tuple[int, str, str]]:
@@ -124,18 +122,23 @@ class _Held(NamedTuple):
 
 
 def _held(column: Column, texts: Sequence[str], when: str) -> _Held:
-    ranks = np.empty(len(texts), np.int64)
-    ranks[sorted(range(len(texts)), key=lambda place: texts[place])] = np.arange(len(texts))
     if when == ANY:
         pairs = np.unique(column.visitors.astype(np.int64) * max(1, len(texts)) + column.values)
         visitors, places = np.divmod(pairs, max(1, len(texts)))
         return _Held(visitors.astype(np.uint32), places, texts)
-    order = np.lexsort((ranks[column.values], column.ticks, column.visitors))
+    order = np.lexsort((_ranks(texts)[column.values], column.ticks, column.visitors))
     visitors = column.visitors[order]
     edge = visitors[1:] != visitors[:-1]
     which = np.append(edge, True) if when == LAST else np.append(True, edge)
     which = which[: len(visitors)]
     return _Held(visitors[which], column.values[order][which].astype(np.int64), texts)
+
+
+def _ranks(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Of each its place in their order."""
+    ranks = np.empty(len(texts), np.int64)
+    ranks[sorted(range(len(texts)), key=lambda place: texts[place])] = np.arange(len(texts))
+    return ranks
 
 
 def _beside(column: Column, logged: Logged, kind: str, event: str) -> Column:

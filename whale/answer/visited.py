@@ -78,13 +78,22 @@ def happened(partitions: Iterable[Logged]) -> list[Happened]:
     return sorted(found.values(), key=lambda each: (-each.times, each.event))
 
 
-def history(logged: Logged) -> list[tuple[int, str]]:
-    """What the visitors of a partition did: tick and event, in order."""
-    found: list[tuple[int, str]] = []
-    for (kind, name), column in logged.columns.items():
-        if kind == EVENT:
-            found += ((tick, name) for tick in column.ticks.tolist())
-    return sorted(found)
+def history(logged: Logged, most: int | None = None) -> list[tuple[int, str]]:
+    """What the visitors of a partition did: tick and event, in order. most: the last ones alone."""
+    of_events = sorted(
+        ((name, column.ticks) for (kind, name), column in logged.columns.items() if kind == EVENT),
+        key=lambda each: each[0],
+    )
+    ticks = np.concatenate([np.zeros(0, np.int64), *(mine for _, mine in of_events)])
+    order = np.argsort(ticks, kind="stable")[0 if most is None else max(0, len(ticks) - most) :]
+    ends = np.cumsum([len(mine) for _, mine in of_events])
+    places = np.searchsorted(ends, order, "right").tolist()
+    return [(tick, of_events[place][0]) for tick, place in zip(ticks[order].tolist(), places, strict=True)]
+
+
+def happened_times(logged: Logged) -> int:
+    """How many events there were."""
+    return sum(len(column.ticks) for column in _events(logged))
 
 
 def _events(logged: Logged) -> Iterable[Column]:

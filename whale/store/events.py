@@ -143,6 +143,10 @@ class MemoryEvents:
             periods = self.partition(log, log.partition_of(hash_)).periods[False]
             return next((each.numbers[hash_[:8]] for each in periods if hash_[:8] in each.numbers), None)
 
+    def id_in_log(self, log: SiteLog, hash_: bytes) -> bytes:
+        number = self.number_in_log(log, hash_)
+        return b"" if number is None else self.ids_in_log(log, log.partition_of(hash_), [number]).get(number, b"")
+
     def identify(self, log: SiteLog, anonymous: Person, known: Person) -> str:
         anonymous, known = as_kept(log, anonymous), as_kept(log, known)
         with self._lock:

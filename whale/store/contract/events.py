@@ -100,5 +100,8 @@ class Events(Protocol):
     def daily_in_log(self, log: SiteLog, partition: int) -> tuple[int, int] | None:
         """From when until when (s) there are visitors who are known for a day alone, by whole days; None where there never was one."""
 
+    def id_in_log(self, log: SiteLog, hash_: bytes) -> bytes:
+        """The id of a visitor as it is kept, if it is. One read, however many there are."""
+
     def log_tallies(self, account: str, publishers: Collection[str]) -> dict[str, dict[str, int]]:
         """What became of the hits of some publishers: `logged` hits, their `records`, and of the others a number by reason."""

@@ -1,7 +1,7 @@
 -- The number of a visitor in a partition of the visitor log, or nothing. Nothing is written.
 --
 -- KEYS[1]  W   ARGV[1]  8 bytes of the hash of their id
--- Returns  the number; false of one who is not known
+-- Returns  {the number, the key of the chunk that has their id, if it is kept}; false of one who is not known
 -- Cost     one or two HGETs.
 local W, hash, call = KEYS[1], ARGV[1], redis.call
 local g = call('HGET', W, 'g')
@@ -15,7 +15,10 @@ for _, period in ipairs({g, g - 1}) do
     local at = h % (2 * low)
     if at >= buckets then at = h % low end
     local known = call('HGET', W .. ':f:' .. period .. ':' .. at, hash)
-    if known then return (struct.unpack('<I4', known)) end
+    if known then
+      local number = struct.unpack('<I4', known)
+      return {number, #known > 4 and W .. ':i:' .. period .. ':' .. struct.unpack('<I2', known, 5) or nil}
+    end
   end
 end
 return false

@@ -159,7 +159,8 @@ class RedisStore:
 
         events = Events(database)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
-        self.number_in_log, self.daily_in_log = events.number_in_log, events.daily_in_log
+        self.number_in_log, self.id_in_log = events.number_in_log, events.id_in_log
+        self.daily_in_log = events.daily_in_log
         compaction = Compaction(database)
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         log_reader = LogReader(database)

@@ -5,6 +5,7 @@ A message is logged on each shard by one call, which also sets its bit there. So
 
 import secrets
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -98,9 +99,18 @@ class Events:
 
     @reachable
     def number_in_log(self, log: SiteLog, hash_: bytes) -> int | None:
+        found = self._found(log, hash_)
+        return int(found[0]) if found else None
+
+    @reachable
+    def id_in_log(self, log: SiteLog, hash_: bytes) -> bytes:
+        number, *chunk = self._found(log, hash_) or [0]
+        ids = _ids(self._client.get(chunk[0]) or b"") if chunk else ()
+        return next((id_ for each, id_ in ids if each == number and id_.strip(b"\0")), b"")  # else it was erased
+
+    def _found(self, log: SiteLog, hash_: bytes) -> list[Any] | None:
         _, key = self._database.keys(log.account).log(log.site, log.generation, log.partition_of(hash_))
-        found = self._number([key], [hash_[:HASH]])
-        return None if found is None else int(found)
+        return self._number([key], [hash_[:HASH]]) or None
 
     @reachable
     def daily_in_log(self, log: SiteLog, partition: int) -> tuple[int, int] | None:
