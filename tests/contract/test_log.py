@@ -156,6 +156,19 @@ def test_names_and_values_past_the_caps_are_logged_together(store: Store, log: S
     assert {key[2] for key in found if key[1] == "a" and key[0] == "p"} == {'"a"', '"b"', "__other__"}
 
 
+def test_so_are_those_of_one_message(store: Store, log: SiteLog) -> None:
+    few, texts = Caps(events=3, properties=2, values=3), [*map(str, range(40)), "__other__"]
+    hits = [Done("ann", NOW_MS + seq, text, {"a": text, "b": text, f"c{text}": text}) for seq, text in enumerate(texts)]
+    for seq in range(2):
+        store.add_to_log([entry_of(log, (log.account, PUBLISHER, seq), NOW_MS, hits, hash_in(log))], few)
+    found = Counter(record[2:] for record in logged(store, log))
+    assert sum(found.values()) == 2 * 4 * len(texts)
+    for kind, name in (("e", ""), ("p", "a"), ("p", "b")):
+        own = [count for said, count in found.items() if said[0] == kind and name in ("", said[1])]
+        assert sorted(own) == [2, 2, 2, 2 * (len(texts) - 3)]
+    assert found["p", "__other__", "__other__"] == 2 * len(texts)
+
+
 def test_ids_are_not_kept_where_the_site_says_so(store: Store, unique: str) -> None:
     log = SiteLog(unique, "shop", keep_ids=False)
     store.add_to_log([visit(log, 0, "ann", "bob"), visit(log, 1, "ann")], CAPS)

@@ -71,6 +71,24 @@ local function number(names, field, counter, most, other)
   return count, field
 end
 
+-- The same of one that was looked for, and is not there. counts: by counter, how many it has and the number of OTHER, as this call has
+-- left them. added: fields and their numbers, which are still to be written.
+local function further(names, counts, added, field, counter, most, other)
+  local c = counts[counter]
+  if not c then
+    local state = call('HMGET', names, counter, other)
+    c = {tonumber(state[1] or 0), state[2] and tonumber(state[2]) or nil}
+    counts[counter] = c
+  end
+  if c[1] - (c[2] and 1 or 0) >= most then field = other end
+  if field == other and c[2] then return c[2] end
+  local found = c[1]
+  c[1] = found + 1
+  if field == other then c[2] = found end
+  added[#added + 1] = field; added[#added + 1] = found
+  return found
+end
+
 -- Of which property a name of a value is, and the field of its code. known: properties that this call has met.
 local function value_of(names, known, kind, name, value)
   local met = known[kind .. name]
@@ -84,7 +102,7 @@ end
 
 -- The codes of those names that are wanted, by their places from 0; in the order of the names. spoken: kind, name, value of each.
 local function codes_of(names, spoken, is_wanted)
-  local codes, known, places, fields = {}, {}, {}, {}
+  local codes, known, places, fields, counts, added = {}, {}, {}, {}, {}, {}
   for place = 0, #spoken / 3 - 1 do
     if not is_wanted or is_wanted[place] then
       local kind, name = spoken[3 * place + 1], spoken[3 * place + 2]
@@ -101,13 +119,17 @@ local function codes_of(names, spoken, is_wanted)
     for i = first, last do
       local place, code = places[i], found[i - first + 1]
       local kind, name = spoken[3 * place + 1], spoken[3 * place + 2]
-      if kind == 'e' then code = code or number(names, fields[i], 'ne', caps[2], 'e' .. OTHER)
+      if kind == 'e' then code = code or further(names, counts, added, fields[i], 'ne', caps[2], 'e' .. OTHER)
       else
         local above, of = value_of(names, known, kind, name)
-        code = above + (code or number(names, fields[i], 'nv' .. of, caps[4], 'v' .. of .. OTHER))
+        code = above + (code or further(names, counts, added, fields[i], 'nv' .. of, caps[4], 'v' .. of .. OTHER))
       end
       codes[place] = pack('<I4', code)
     end
+  end
+  if #added > 0 then
+    for counter, c in pairs(counts) do added[#added + 1] = counter; added[#added + 1] = c[1] end
+    for first = 1, #added, 2 * SOME do call('HSET', names, unpack(added, first, math.min(first + 2 * SOME - 1, #added))) end
   end
   return codes
 end
