@@ -45,6 +45,7 @@ def logged(store: Store, log: SiteLog, said: Collection[Said] | None = None) -> 
     for partition in range(log.partitions):
         read = store.read_log(log, partition, 0, FOR_EVER_MS, said)
         assert not read.is_incomplete
+        assert said is not None or store.said_in_log(log, partition) == read.columns.keys()
         for (kind, name), column in read.columns.items():
             ids = store.ids_in_log(log, partition, column.visitors.tolist())
             rows = list(zip(*(each.tolist() for each in column), strict=True))

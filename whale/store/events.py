@@ -128,6 +128,10 @@ class MemoryEvents:
                 sorted({who for who, tick, name in records if name.kind == EVENT and start <= tick < end}), np.uint32
             )
 
+    def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
+        with self._lock:
+            return {(name.kind, name.name) for *_, name in self.partition(log, partition).records}
+
     def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
         with self._lock:
             periods = self.partition(log, partition).periods[False]

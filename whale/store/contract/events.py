@@ -91,6 +91,9 @@ class Events(Protocol):
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         """The numbers of visitors who had an event in [start, end), in order, each once."""
 
+    def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
+        """All events and properties of which there are records."""
+
     def ids_in_log(self, log: SiteLog, partition: int, numbers: Iterable[int]) -> dict[int, bytes]:
         """The ids of some visitors by their numbers, of those whose ids are kept and who are still known."""
 

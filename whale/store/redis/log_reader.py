@@ -25,7 +25,7 @@ from whale.visitors.entries import TICKS_A_MS, SiteLog
 from whale.visitors.parts import IS_PROPERTY, Records
 from whale.visitors.tail import records_of
 
-TRIES = 20
+TRIES, FOR_EVER = 20, 2**62
 HEAD_BYTES = 8192
 """Of a part, where the directory of most ends."""
 AHEAD = 50
@@ -88,6 +88,21 @@ class LogReader:
         found += [_in_range(tail, first, end) for tail in at.tails]
         known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
         return known[~np.isin(known, np.array(at.gone, np.uint32))] if at.gone else known
+
+    @reachable
+    def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
+        """Of parts the list of columns is read; who was erased alone is looked for in them."""
+
+        def codes_in(at: _Snapshot, part: Part, _: Indexed) -> set[int]:
+            gone = np.array(at.gone, np.uint32)
+            return {cut.code for cut in part.cuts if not (len(gone) and np.isin(part.visitors(cut), gone).all())}
+
+        at, of_parts, _ = self._read(log, partition, 0, FOR_EVER, codes_in)
+        codes = set[int]().union(*of_parts)
+        for tail in at.tails:
+            is_there = ~np.isin(tail.visitors, np.array(at.gone, np.uint32))
+            codes |= set(distinct(parts.column_of(tail.codes[is_there])).tolist())
+        return {at.names.columns[code] for code in codes}
 
     def _read(
         self,
