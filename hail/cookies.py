@@ -20,6 +20,8 @@ PORTS = {"http": "80", "https": "443"}
 VISITOR, VISITOR_S = "v", 365 * 86_400
 """The cookie's name, and how long it lasts from the last answer that gave it."""
 ID_BYTES = 16
+SENT = "/!$&'()*+,=:@"
+"""What browsers send as it is in the path of an address, beside letters: they compare the path of a cookie with that, sign by sign."""
 CROSS_SITE = "cross-site"
 
 Environ = Mapping[str, Any]
@@ -34,7 +36,7 @@ class Told(NamedTuple):
 
 
 class Jar(NamedTuple):
-    """Where a cookie is for, and how. path: of addresses that it comes back to.  crosses: whether pages of other sites send it, too.
+    """Where a cookie is for, and how. path: of addresses to which it comes back.  crosses: whether pages of other sites send it, too.
 
     most: bytes of an id.
     """
@@ -93,7 +95,7 @@ def visitor_in(environ: Environ, most: int) -> str:
 def cookie_of(visitor: str, path: str, scheme: str, crosses: bool) -> str:
     """A value of the header `Set-Cookie`."""
     same_site = "None; Secure; Partitioned" if crosses else "Lax" + "; Secure" * (scheme == "https")
-    return f"{VISITOR}={quote(visitor, safe='')}; Max-Age={VISITOR_S}; Path={path}; HttpOnly; SameSite={same_site}"
+    return f"{VISITOR}={quote(visitor, safe='')}; Max-Age={VISITOR_S}; Path={quote(path, SENT)}; HttpOnly; SameSite={same_site}"
 
 
 def says_where(environ: Environ) -> bool:

@@ -451,3 +451,14 @@ def test_a_value_that_is_none_is_refused_and_makes_nothing(server: Server, value
     long = server.ask("PUT", f"/ann/home/property/{'n' * 201}/x", "ann", {"visitor_id": "v"})
     assert (long.status, long.json["code"]) == (400, "name_too_long")
     assert server.ask("GET", "/ann", "ann").json == {"buckets": {}}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "path"),
+    [("日本", "%E6%97%A5%E6%9C%AC"), ("my shop", "my%20shop"), ("a;Domain=b", "a%3BDomain=b"), ("o'r(1)", "o'r(1)")],
+)
+def test_a_cookie_comes_back_to_a_bucket_of_any_name(server: Server, bucket: str, path: str) -> None:
+    server.store.add_entry(Site(account_of(server), bucket), ACT)
+    answer = server.ask("GET", f"/ann/{bucket}/event/signup/jsonp", "ann", **PAGE)
+    assert answer.status == 200
+    assert answer.headers["Set-Cookie"].partition("; HttpOnly")[0].partition("; Path=")[2] == f"/ann/{path}"
