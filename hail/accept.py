@@ -76,12 +76,21 @@ class Early:
 
 
 class Acceptor:
-    """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie."""
+    """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie.
+
+    account_id: of the name of an account; None where there is none.
+    """
 
     def __init__(
-        self, settings: Settings, publisher: Publisher, clock: Callable[[], float], visits: Visits | None = None
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        clock: Callable[[], float],
+        visits: Visits | None = None,
+        account_id: Callable[[str], str | None] = lambda name: name,
     ):
-        self.settings, self.publisher, self.clock, self.visits = settings, publisher, clock, visits
+        self.settings, self.publisher, self.clock = settings, publisher, clock
+        self.visits, self.account_id = visits, account_id
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)

@@ -112,6 +112,31 @@ class JoiningGiven(msgspec.Struct, kw_only=True):
     known: Annotated[Name, Meta(description="The id of the visitor who is known now.")]
 
 
+class EventAsked(msgspec.Struct, kw_only=True):
+    """An event of HiiTrack's clients, in the address or in the body."""
+
+    visitor_id: Annotated[
+        str, Meta(description="Id of the visitor. Default: the cookie `v`, or a new visitor who gets one.")
+    ] = ""
+    request_id: Annotated[str, Meta(description="Comes back in the answer. At most 200 letters.")] = ""
+    callback: Annotated[
+        str, Meta(description="JavaScript name that the answer calls. The key then stands in the address.")
+    ] = ""
+
+
+class EventsAsked(EventAsked, kw_only=True):
+    """Several events of one visitor, in the address."""
+
+    message: Annotated[str, Meta(description="Base64 of the JSON `[[event, ...], [[property, value], ...]]`.")]
+
+
+class EventTaken(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """visitor_id: null where nobody is known, and a cookie would not come back."""
+
+    visitor_id: str | None
+    request_id: str = ""
+
+
 class Problem(msgspec.Struct, kw_only=True):
     """RFC 9457: the reason why a request was refused. code: for programs. field: the parameter to correct."""
 
@@ -267,6 +292,45 @@ def secured(paths: dict[str, Any], *ways: str) -> dict[str, Any]:
     return paths
 
 
+WORD = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+def _hiitrack() -> dict[str, Any]:
+    """HiiTrack's events, by the queue."""
+    user, bucket, name = (
+        {"name": each, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
+        for each, pattern in (("user", WORD), ("bucket", WORD), ("name", "^.+$"))
+    )
+    taken = answer("It is durable.", EventTaken) | COOKIE
+    taken["content"] |= answer("", None, "text/javascript")["content"]
+    refused = common(400, 401, 404, 413, 503)
+    kinds = ("application/json", "application/x-www-form-urlencoded")
+
+    def sent(id_: str) -> dict[str, Any]:
+        return {
+            "operationId": id_,
+            "summary": "Accept an event of a visitor.",
+            "parameters": [user, bucket, name],
+            "requestBody": {"content": {kind: {"schema": schema_of(EventAsked)} for kind in kinds}},
+            "responses": {"202": taken, **refused},
+        }
+
+    def got(id_: str, summary: str, kind: type[msgspec.Struct], *places: Any) -> dict[str, Any]:
+        said = {"parameters": [*places, *parameters(kind)], "responses": {"200": taken, **refused}}
+        return {"operationId": id_, "summary": f"{summary} A script of a page may ask.", **said}
+
+    both = user, bucket
+    return {
+        "/{user}/{bucket}/event/{name}": {"post": sent("hiitrack_event"), "put": sent("hiitrack_put_event")},
+        "/{user}/{bucket}/event/{name}/jsonp": {
+            "get": got("hiitrack_event_by_script", "Accept an event of a visitor.", EventAsked, *both, name)
+        },
+        "/{user}/{bucket}/batch": {
+            "get": got("hiitrack_batch", "Accept several events of a visitor.", EventsAsked, *both)
+        },
+    }
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -317,6 +381,7 @@ def document() -> dict[str, Any]:
             }
         },
     }
+    paths |= _hiitrack()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Hail", "version": __version__, "license": {"name": "MIT"}},

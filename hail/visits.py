@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from hail.access import Environ
 from hail.callers import SiteOf
-from hail.cookies import Jar, Told, scheme_of, told
+from hail.cookies import Jar, Told, says_where, scheme_of, told
 from hail.settings import Settings
 
 EVERYWHERE = "/"
@@ -33,3 +33,11 @@ class Visits:
         settings = self._settings
         jar = Jar(EVERYWHERE, site.cross_site_cookie, settings.max_name_bytes)
         return told(environ, None, jar, scheme_of(environ, settings.trusted_proxies), self._draw)
+
+    def told_at_bucket(self, account: str, name: str, bucket: str, environ: Environ, named: str | None) -> Told:
+        """The same at an address of HiiTrack, /NAME/BUCKET/…, which has a cookie of its own. named: who they say they are."""
+        site, settings = self._site_of(account, bucket), self._settings
+        jar = Jar(f"/{name}/{bucket}", site is not None and site.cross_site_cookie, settings.max_name_bytes)
+        by_page = environ["REQUEST_METHOD"] == "GET" or says_where(environ)
+        scheme = scheme_of(environ, settings.trusted_proxies)
+        return told(environ, named, jar, scheme, self._draw, by_page and site is not None)

@@ -3,6 +3,7 @@
     GET /count          lenient parameters: 200 `OK`         GET /count.gif   always an image; `X-Hail: accepted`,
     POST /count         one hit, JSON or form: 202                            `X-Hail: dropped; reason=...` or `unconfirmed`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
+    /USER/BUCKET/…      events of HiiTrack
     /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import bottle
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hail.web")
 
 FLUSH_S = 120
+FEWEST_SLASHES = 3  # of HiiTrack's addresses
 # Where each request has a thread of its own (granian), the publisher waits its turn at every step of a confirm. At Python's 5 ms a turn
 # the steps of one large message took longer than the time that the broker has, and all hits of the next seconds went to the spool.
 TURN_S = 0.0005
@@ -63,6 +65,7 @@ class Hail(bottle.Bottle):
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
+        add_filters(self)
         self._short: dict[tuple[str, str], Handler] = {}
         self._counting: dict[str, Format] = {}
         for format_ in (made(acceptor) for made in FORMATS):
@@ -111,19 +114,21 @@ class Hail(bottle.Bottle):
             right = access.right_of(path, method)
             if right.pages is access.Pages.ANY:
                 self._add(path, method, handler)
-                self._short[method, path] = handler
+                if "<" not in path:
+                    self._short[method, path] = handler
             else:
                 self._add(path, method, self._of_pages(right, handler))
             if path not in self._counting:
                 self._counting[path] = format_
-                self._add(path, "OPTIONS", lambda caller, environ: text_answer(200, "", {**CORS, **PREFLIGHT}))
+                preflight = {**PREFLIGHT, "Access-Control-Allow-Methods": access.methods_of(path)}
+                self._add(path, "OPTIONS", _answering({**CORS, **preflight}))
                 # Bottle would answer it by GET, and count
-                self._add(path, "HEAD", lambda caller, environ: text_answer(200, "", CORS))
+                self._add(path, "HEAD", _answering(CORS))
 
     def _add(self, path: str, method: str, handler: Handler) -> None:
         right = access.right_of(path, method, "GET", "POST")
 
-        def call() -> bottle.HTTPResponse:
+        def call(**_: str) -> bottle.HTTPResponse:
             environ = bottle.request.environ
             found = handler(self.access.caller(environ), environ)
             if right.pages is access.Pages.ANY:
@@ -210,6 +215,37 @@ def _by_directory(informed: "Informed | None", settings: Settings) -> "access.By
     return Callers(informed.key_of, informed.directory.site, lambda: informed.is_known, takes_early).caller
 
 
+def _answering(headers: Mapping[str, str]) -> Handler:
+    """What answers nothing but these."""
+    return lambda caller, environ: text_answer(200, "", headers)
+
+
+def _ids_of(informed: "Informed | None") -> Callable[[str], str | None]:
+    """The id of the account with a name. Without a directory there is one alone, whose name is its id."""
+    if informed is None:
+        return lambda name: name
+    directory = informed.directory
+
+    def found(name: str) -> str | None:
+        account = directory.account_named(name)
+        return account.id if account else name if name == ACCOUNT else None
+
+    return found
+
+
+def add_filters(app: bottle.Bottle) -> None:
+    """What of HiiTrack's addresses may name an account, a bucket and an event. A slash behind it means nothing."""
+    for name, pattern in (("account", "[^/]+"), ("bucket", "[^/]+"), ("name", "(?s:.+)")):
+        app.router.add_filter(name, lambda _, pattern=pattern: (pattern, lambda text: text.removesuffix("/"), None))
+
+    @app.hook("before_request")
+    def no_slash_behind_a_word() -> None:
+        environ = bottle.request.environ
+        path = environ["PATH_INFO"]
+        if path.endswith(("/jsonp/", "/batch/")) and path.count("/") > FEWEST_SLASHES:
+            environ["PATH_INFO"] = path[:-1]
+
+
 def make_app(
     settings: Settings,
     publisher: Publisher,
@@ -219,7 +255,8 @@ def make_app(
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
     visits = Visits(settings, informed.directory.site, os.urandom) if informed and settings.visitor_log else None
-    return Hail(Acceptor(settings, publisher, clock, visits), account, informed)
+    acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed))
+    return Hail(acceptor, account, informed)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from hail.access import Caller, Environ
 from hail.answers import HttpAnswer
 from hail.formats.address import Address
 from hail.formats.batch import Batch
+from hail.formats.hiitrack import HiiTrack
 from hail.formats.joining import Joining
 from hail.formats.posted import Posted
 
@@ -29,4 +30,4 @@ class Format(Protocol):
         """The answer to who is not let in at all."""
 
 
-FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining)
+FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining, HiiTrack)

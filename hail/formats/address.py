@@ -90,14 +90,14 @@ class Address:
             counted = self.count(caller, environ)
         except Refused as error:
             return refusal(error)
-        return _with_cookie(OK, counted.cookie)
+        return with_cookie(OK, counted.cookie)
 
     def image(self, caller: Caller, environ: Environ) -> HttpAnswer:
         try:
             ignored, cookie = self.count(caller, environ, is_shown=True)
         except Refused as error:
             return _image(error.said)
-        return _with_cookie(_image(accepted(ignored)) if ignored else IMAGE_ACCEPTED, cookie)
+        return with_cookie(_image(accepted(ignored)) if ignored else IMAGE_ACCEPTED, cookie)
 
     def script(self, caller: Caller, environ: Environ) -> HttpAnswer:
         callback = ""
@@ -106,7 +106,7 @@ class Address:
             ignored, cookie = self.count(caller, environ, is_shown=True)
         except Refused as error:
             return _script(error.said, callback)
-        return _with_cookie(_script("accepted", callback, ignored), cookie)
+        return with_cookie(_script("accepted", callback, ignored), cookie)
 
     def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
         """An image is one all the same, and a script calls back."""
@@ -234,7 +234,8 @@ def _script(outcome: str, callback: str, ignored: Sequence[str] = ()) -> HttpAns
     return answer(200, body, "text/javascript; charset=utf-8", headers)
 
 
-def _with_cookie(found: HttpAnswer, cookie: str) -> HttpAnswer:
+def with_cookie(found: HttpAnswer, cookie: str) -> HttpAnswer:
+    """The same answer, with a value of `Set-Cookie` where there is one."""
     return found._replace(headers=[*found.headers, ("Set-Cookie", cookie)]) if cookie else found
 
 

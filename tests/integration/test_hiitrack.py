@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -11,10 +12,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from hail.settings import load
 from tests.integration.test_readme import Shell, answers_what_is_printed
-from tests.servers import RedisServer
+from tests.servers import RedisServer, wait_until
+from tests.up import Up
 from tests.wsgi import serving
 from whale.accounts import Act, new_key
 from whale.client import Whale
@@ -308,3 +311,46 @@ def test_the_addresses_of_hiitracks_own_readme_are_answered(url: str, store: Sto
     found = Whale(store, load({}), account.id).properties("homepagetestbucket", "homepage-version")
     assert found["rows"] == [{"value": "Version A", "visitors": 1}]
     assert found["events"] == [{"event": "landed-on-homepage", "visitors": 1}]
+
+
+def test_visitors_of_hail_are_logged_by_a_cookie_and_by_hiitracks_addresses(tmp_path: Path) -> None:
+    """On `hailwhale up`: Hail learns of the site from Whale, and what it takes goes through the spool into the log."""
+    up = Up(tmp_path / "var")
+    up.start()
+    try:
+        hail, whale = f"http://{up.hail}", f"http://{up.whale}"
+        assert requests.post(f"{whale}/ann", json={"password": PASSWORD}, timeout=30).status_code == 201
+        assert requests.post(f"{whale}/ann/home", auth=ANN, timeout=30).status_code == 201
+        made = requests.post(f"{whale}/keys", json={"scope": "write"}, auth=ANN, timeout=30).json()
+        key = {"key": made["secret"]}
+        event = {**key, "pk": "home", "event": "seen"}
+
+        def knows_it() -> bool:
+            answer = requests.get(f"{hail}/count.gif", {**event, "event": "early"}, timeout=30)
+            return "Set-Cookie" in answer.headers
+
+        wait_until(knows_it, 30, "a site at Hail")
+        browser = requests.Session()
+
+        def logged() -> Any:
+            rows = requests.get(f"{whale}/events", {"pk": "home", "period": "today"}, auth=ANN, timeout=30).json()
+            return {row["event"]: (row["times"], row["visitors"]) for row in rows["events"]}
+
+        def holds() -> bool:
+            requests.get(f"{hail}/count.gif", {**event, "event": "begun", "visitor": "me"}, timeout=30)
+            return "begun" in logged()
+
+        wait_until(holds, 60, "the log of the site")
+        first = browser.get(f"{hail}/count.gif", params=event, timeout=30)
+        visitor = first.cookies["v"]
+        assert "Set-Cookie" not in browser.get(f"{hail}/count.js", params=event, timeout=30).headers
+        message = b64encode(b'[["signup", "seen"], [["plan", "pro"]]]').decode()
+        batch = browser.get(f"{hail}/ann/home/batch", params={**key, "message": message}, timeout=30)
+        assert (batch.status_code, batch.json()) == (200, {"visitor_id": visitor})
+        sent = requests.post(f"{hail}/ann/home/event/seen", params=key, data={"visitor_id": "v2"}, timeout=30)
+        assert (sent.status_code, sent.json()) == (202, {"visitor_id": "v2"})
+        wait_until(lambda: logged().get("seen") == (4, 2) and logged().get("signup") == (1, 1), 60, "the log")
+        shown = requests.get(f"{whale}/ann/home", auth=ANN, timeout=30).json()
+        assert list(shown["properties"].values()) == ["plan"]
+    finally:
+        up.stop(signal.SIGTERM)

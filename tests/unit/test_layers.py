@@ -159,6 +159,7 @@ FROM_HAIL = {
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "connections": "peer_of",
+    "hiitrack": "batch_of hit_of_event hit_of_properties json_in sets_of",
     "hit": (
         "DAILY DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
         "MILLION MOMENTS MOMENTS_KIND MOST_PROPERTIES MOST_LISTED MOST_MOMENTS OLDEST_S "

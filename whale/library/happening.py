@@ -6,6 +6,7 @@ Promise of a batch: all of it counts, as one message, or nothing does.
 from collections.abc import Sequence
 from typing import Any
 
+from hail.hiitrack import hit_of_event, hit_of_properties
 from hail.hit import Reason, name_of, parse_hit
 from whale.errors import CallerError
 from whale.library.arguments import on_default
@@ -33,7 +34,7 @@ class Happening(Visiting, Counting):
         Raises HitError, CallerError, Unavailable.
         """
         named = name_of(name, "name", self.settings, Reason.BAD_PROPERTIES)
-        self._count_together([hit_of_properties(site_asked(pk), {named: value}, visitor, at)])
+        self._count_together([_of_somebody(site_asked(pk), {named: value}, visitor, at)])
 
     @on_default
     def batch(self, pk: Any, events: Any = (), visitor: Any = None, *, properties: Any = None, at: Any = None) -> None:
@@ -46,7 +47,7 @@ class Happening(Visiting, Counting):
         site = site_asked(pk)
         names = [name_of(event, f"events[{i}]", self.settings, Reason.BAD_ID) for i, event in enumerate(events)]
         sets = properties if isinstance(properties, list) else [properties] if properties else []
-        first = [hit_of_properties(site, each, visitor, at) for each in sets]
+        first = [_of_somebody(site, each, visitor, at) for each in sets]
         self._count_together([*first, *(hit_of_event(site, name, visitor, at) for name in names)])
 
     def _count_together(self, given: Sequence[dict[str, Any]]) -> None:
@@ -58,15 +59,7 @@ class Happening(Visiting, Counting):
         self._direct_now().count(self.account, hits, now)
 
 
-def hit_of_properties(site: str, properties: Any, visitor: Any, at: Any = None) -> dict[str, Any]:
-    """A hit that says properties alone. As nothing happened, it counts as no hit."""
+def _of_somebody(site: str, properties: Any, visitor: Any, at: Any) -> dict[str, Any]:
     if visitor is None:
         raise CallerError("expected the id of a visitor, got nothing", "visitor")
-    hit = {"pk": site, "metrics": {"hits": 0}, "visitor": visitor, "properties": properties, "at": at}
-    return {name: value for name, value in hit.items() if value is not None}
-
-
-def hit_of_event(site: str, event: str, visitor: Any, at: Any = None, id: Any = None) -> dict[str, Any]:
-    """The hit of an event. It has the event as a dimension, so that it counts there whether or not it is logged."""
-    hit = {"pk": site, "dimensions": [["event", event]], "visitor": visitor, "event": event, "at": at, "id": id}
-    return {name: value for name, value in hit.items() if value is not None}
+    return hit_of_properties(site, properties, visitor, at)

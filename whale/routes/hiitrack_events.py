@@ -17,12 +17,12 @@ import bottle
 
 from hail import access
 from hail.cookies import Jar, Told, is_cross_site, says_where, scheme_of, told
+from hail.hiitrack import batch_of, json_in, sets_of
 from hail.hit import Reason, name_of, properties_of
 from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.buckets import add_by_event, bucket_of
 from whale.routes.account_paths import BUCKET, AccountPaths, Request
-from whale.routes.hiitrack_message import batch_of, json_in, sets_of
 from whale.routes.responses import json_answer
 
 EVENT = f"{BUCKET}/event/<name:name>"
