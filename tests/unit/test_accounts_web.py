@@ -94,6 +94,10 @@ def test_a_site_is_made_changed_and_removed(server: Server) -> None:
     changed = server.done("POST", "/sites/a/b", {"open": False, "keep_ids": False, "origins": []})
     assert changed == {**site, "open": False, "keep_ids": False, "origins": []}
     assert server.done("GET", "/sites") == [changed]
+    lists = {"dimensions": ["plan"], "event_properties": ["price", "price"]}
+    listing = server.done("POST", "/sites/a/b", lists)
+    assert (listing["dimensions"], listing["event_properties"]) == (["plan"], ["price"])
+    server.done("POST", "/sites/a/b", {"dimensions": [], "event_properties": []})
     key = server.done("POST", "/keys", {"scope": "browser", "site": "a/b"}, 201)
     assert server.ask("DELETE", "/sites/a/b").json["code"] == "conflict"
     server.done("DELETE", f"/keys/{key['id']}")

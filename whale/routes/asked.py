@@ -797,7 +797,12 @@ class SiteChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
         bool | None,
         Meta(description="Whether pages of other sites send the cookie of its visitors over https. Default: false."),
     ] = None
-    dimensions: Annotated[list[str] | None, Meta(description="Properties of visitors that are listed.")] = None
+    dimensions: Annotated[list[str] | None, Meta(description="Properties of hits that count as paths, at most 8.")] = (
+        None
+    )
+    event_properties: Annotated[
+        list[str] | None, Meta(description="Properties that are of an event, not of its visitor, at most 8.")
+    ] = None
 
 
 class SiteGiven(SiteChanges, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -847,6 +852,7 @@ class SiteShown(msgspec.Struct, kw_only=True):
     keep_ids: bool
     cross_site_cookie: bool
     dimensions: list[str]
+    event_properties: list[str]
 
 
 class HiiTrackBeside(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
