@@ -130,6 +130,12 @@ class EventsAsked(EventAsked, kw_only=True):
     message: Annotated[str, Meta(description="Base64 of the JSON `[[event, ...], [[property, value], ...]]`.")]
 
 
+class PropertyAsked(EventAsked, kw_only=True):
+    """A value of a property of a visitor, in the address or in the body."""
+
+    value: Annotated[str, Meta(description="Base64 of JSON of any type.")]
+
+
 class EventTaken(msgspec.Struct, kw_only=True, omit_defaults=True):
     """visitor_id: null where nobody is known, and a cookie would not come back."""
 
@@ -306,12 +312,14 @@ def _hiitrack() -> dict[str, Any]:
     refused = common(400, 401, 404, 413, 503)
     kinds = ("application/json", "application/x-www-form-urlencoded")
 
-    def sent(id_: str) -> dict[str, Any]:
+    def sent(
+        id_: str, summary: str = "Accept an event of a visitor.", asked: type[msgspec.Struct] = EventAsked, *more: Any
+    ) -> dict[str, Any]:
         return {
             "operationId": id_,
-            "summary": "Accept an event of a visitor.",
-            "parameters": [user, bucket, name],
-            "requestBody": {"content": {kind: {"schema": schema_of(EventAsked)} for kind in kinds}},
+            "summary": summary,
+            "parameters": [user, bucket, name, *more],
+            "requestBody": {"content": {kind: {"schema": schema_of(asked)} for kind in kinds}},
             "responses": {"202": taken, **refused},
         }
 
@@ -319,8 +327,22 @@ def _hiitrack() -> dict[str, Any]:
         said = {"parameters": [*places, *parameters(kind)], "responses": {"200": taken, **refused}}
         return {"operationId": id_, "summary": f"{summary} A script of a page may ask.", **said}
 
-    both = user, bucket
+    both, of_property = (user, bucket), "Accept a value of a property of a visitor."
+    value = {"name": "value", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^.+$"}}
     return {
+        "/{user}/{bucket}/property/{name}": {
+            "post": sent("hiitrack_property", of_property, PropertyAsked),
+            "put": sent("hiitrack_put_property", of_property, PropertyAsked),
+        },
+        "/{user}/{bucket}/property/{name}/jsonp": {
+            "get": got("hiitrack_property_by_script", of_property, PropertyAsked, *both, name)
+        },
+        "/{user}/{bucket}/property/{name}/{value}": {
+            "put": sent("hiitrack_put_text", "Accept a text as the value of a property.", EventAsked, value)
+        },
+        "/{user}/{bucket}/property/{name}/{value}/jsonp": {
+            "get": got("hiitrack_text_by_script", of_property, EventAsked, *both, name, value)
+        },
         "/{user}/{bucket}/event/{name}": {"post": sent("hiitrack_event"), "put": sent("hiitrack_put_event")},
         "/{user}/{bucket}/event/{name}/jsonp": {
             "get": got("hiitrack_event_by_script", "Accept an event of a visitor.", EventAsked, *both, name)

@@ -126,7 +126,7 @@ class Hail(bottle.Bottle):
                 self._add(path, "HEAD", _answering(CORS))
 
     def _add(self, path: str, method: str, handler: Handler) -> None:
-        right = access.right_of(path, method, "GET", "POST")
+        right = access.right_of(path, method, "GET", "POST", "PUT")
 
         def call(**_: str) -> bottle.HTTPResponse:
             environ = bottle.request.environ
@@ -235,7 +235,7 @@ def _ids_of(informed: "Informed | None") -> Callable[[str], str | None]:
 
 def add_filters(app: bottle.Bottle) -> None:
     """What of HiiTrack's addresses may name an account, a bucket and an event. A slash behind it means nothing."""
-    for name, pattern in (("account", "[^/]+"), ("bucket", "[^/]+"), ("name", "(?s:.+)")):
+    for name, pattern in (("account", "[^/]+"), ("bucket", "[^/]+"), ("word", "[^/]+"), ("name", "(?s:.+)")):
         app.router.add_filter(name, lambda _, pattern=pattern: (pattern, lambda text: text.removesuffix("/"), None))
 
     @app.hook("before_request")

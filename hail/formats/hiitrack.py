@@ -2,6 +2,9 @@
 
     POST, PUT /USER/BUCKET/event/NAME        202     an event: `visitor_id`
     GET /USER/BUCKET/event/NAME/jsonp        200     the same by a script of a page
+    POST, PUT /USER/BUCKET/property/NAME     202     a value of a property: `value`, base64 of JSON
+    PUT /USER/BUCKET/property/NAME/VALUE     202     a text, as the rest of the address
+    GET …/property/NAME[/VALUE]/jsonp        200     the same by a script of a page
     GET /USER/BUCKET/batch                   200     several events of one visitor, and properties: `message`
 
 Whale answers the same addresses, and counts at once (whale/routes/hiitrack_events.py). Hail makes no bucket: an event of one that is
@@ -22,12 +25,13 @@ from hail.answers import CORS, HttpAnswer, answer, json_answer, refusal
 from hail.body import is_json, json_of, kind_of, read_body
 from hail.cookies import Told, is_cross_site, says_where
 from hail.formats.address import with_cookie
-from hail.hiitrack import batch_of, hit_of_event, hit_of_properties, sets_of
+from hail.hiitrack import batch_of, hit_of_event, hit_of_properties, json_in, sets_of
 from hail.hit import HitError, Reason, name_of, parse_row, with_key
 from hail.parameters import CALLBACK, refuse_unknown
 
 BUCKET = "/<user:account>/<bucket:bucket>"
 EVENT, BATCH = f"{BUCKET}/event/<name:name>", f"{BUCKET}/batch"
+PROPERTY, VALUE = f"{BUCKET}/property/<name:word>", f"{BUCKET}/property/<name:word>/<value:name>"
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 BESIDE = ("visitor_id", "request_id", "callback", "key")
 MOST_ID = 200
@@ -47,11 +51,22 @@ class HiiTrack:
             ("GET", f"{EVENT}/jsonp"): self.event,
             ("POST", EVENT): self.event,
             ("PUT", EVENT): self.event,
+            ("GET", f"{VALUE}/jsonp"): self.text_property,
+            ("GET", f"{PROPERTY}/jsonp"): self.property,
+            ("POST", PROPERTY): self.property,
+            ("PUT", PROPERTY): self.property,
+            ("PUT", VALUE): self.text_property,
             ("GET", BATCH): self.batch,
         }
 
     def event(self, caller: Caller, environ: Environ) -> HttpAnswer:
         return self._answer(caller, environ, BESIDE, self._event)
+
+    def property(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        return self._answer(caller, environ, (*BESIDE, "value"), self._property)
+
+    def text_property(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        return self._answer(caller, environ, BESIDE, self._property)
 
     def batch(self, caller: Caller, environ: Environ) -> HttpAnswer:
         return self._answer(caller, environ, (*BESIDE, "message"), self._batch)
@@ -63,6 +78,16 @@ class HiiTrack:
         event = name_of(_place(environ, "name"), "event", self._acceptor.settings, Reason.BAD_ID)
         who, bucket = self._told(caller, environ, given), _place(environ, "bucket")
         self._keep(caller, [hit_of_event(bucket, event, who.visitor)])
+        return who
+
+    def _property(self, caller: Caller, environ: Environ, given: Mapping[str, str]) -> Told:
+        """A text of the address, or any JSON in base64."""
+        text = environ["route.url_args"].get("value")
+        value = json_in(given.get("value", ""), "value") if text is None else text
+        who, bucket = self._told(caller, environ, given), _place(environ, "bucket")
+        if who.visitor is None:
+            raise HitError(Reason.BAD_ID, "visitor_id", OF_PROGRAM)
+        self._keep(caller, [hit_of_properties(bucket, {_place(environ, "name"): value}, who.visitor)])
         return who
 
     def _batch(self, caller: Caller, environ: Environ, given: Mapping[str, str]) -> Told:

@@ -107,6 +107,39 @@ def test_a_batch_has_properties_first_and_then_its_events_in_their_order(hail: Q
     ]
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_property_is_a_hit_that_counts_nothing(hail: Queue, method: str) -> None:
+    body = json.dumps({**V1, "value": encoded({"a": [1.0, None]})}).encode()
+    answer = hail.send(method, "/ann/web/property/plan é".encode().decode("latin-1"), body)
+    assert (answer.status, answer.json) == (202, V1)
+    (hit,) = hail.hits()
+    assert (hit.metrics, hit.visitor, hit.event) == ({"hits": 0}, "v1", None)
+    assert hit.properties == {"plan é": '{"a":[1,null]}'}
+
+
+def test_a_text_may_be_the_value_of_a_property_in_the_address(hail: Queue) -> None:
+    assert hail.send("PUT", "/ann/web/property/plan/a/b", b'{"visitor_id": "v1"}').status == 202
+    assert hail.ask("/ann/web/property/plan/pro/jsonp", {**V1, "callback": "done"}).body.startswith(b"/**/done(")
+    assert hail.ask("/ann/web/property/plan/jsonp", {**V1, "value": encoded(7)}).json == V1
+    assert [properties for _, _, properties in hail.said()] == [{"plan": '"a/b"'}, {"plan": '"pro"'}, {"plan": "7"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "field"),
+    [
+        ("/ann/web/property/plan", V1, "value"),
+        ("/ann/web/property/plan", {**V1, "value": "%%%"}, "value"),
+        ("/ann/web/property/plan", {**V1, "value": encoded("x" * 1023)}, "properties.plan"),
+        ("/ann/web/property/plan", {"value": encoded(1)}, "visitor_id"),
+        ("/ann/web/property/plan", {**V1, "event": "x"}, "event"),
+    ],
+)
+def test_a_property_that_cannot_be_kept_is_refused(hail: Queue, path: str, given: dict[str, str], field: str) -> None:
+    answer = hail.send("POST", path, json.dumps(given).encode())
+    assert (answer.status, hail.hits()) == (400, [])
+    assert answer.json["field"] == field
+
+
 def test_names_may_have_slashes_and_letters_of_any_language(hail: Queue) -> None:
     for path in ("checkout/paid", "checkout/paid/", "größe".encode().decode("latin-1")):
         assert hail.send(path=f"/ann/web/event/{path}", body=json.dumps(V1).encode()).status == 202
