@@ -18,7 +18,7 @@ from hail.room import COST
 from hail.settings import PREFIX, Settings
 
 BESIDE_BYTES = 2 * COST  # of a request that waits, in memory
-TIMELESS_BYTES = 900  # of a line that is remembered, beside the text
+TIMELESS_BYTES = 950  # of a line that is remembered, beside the text
 REMEMBERED_BYTES = 1100  # of pieces
 MOST_LOGGED = 65_535  # hits of a message, which a worker logs in one call
 
