@@ -207,9 +207,13 @@ def line_of(row: Row) -> bytes:
     return _encode(row_of(*row[:_PROPERTIES]))
 
 
-def needs_columns(row: Row) -> bool:
-    """Whether a message of version 1 would lose what it says of a visitor."""
-    return len(row) > _BASIS or (len(row) > _PROPERTIES and row[_PROPERTIES] is not None)
+def lost_in_lines(row: Row) -> str:
+    """The field that a message of version 1 would lose, if one says who or what a visitor is; else empty."""
+    if len(row) > _KNOWN:
+        return "known"
+    if len(row) > _PROPERTIES and row[_PROPERTIES] is not None:
+        return "properties"
+    return "basis" if len(row) > _BASIS else ""
 
 
 def lacks_visitor(row: Row) -> bool:
@@ -217,11 +221,6 @@ def lacks_visitor(row: Row) -> bool:
     if len(row) <= _VISITOR or row[_VISITOR] is not None:
         return False
     return any(len(row) > place and row[place] is not None for place in (_EVENT, _PROPERTIES))
-
-
-def part_of(row: Row) -> str:
-    """The field because of which a row needs columns."""
-    return "known" if len(row) > _KNOWN else "properties"
 
 
 encode_row = _encode

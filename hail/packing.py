@@ -12,7 +12,7 @@ import numpy as np
 from hail import columns, message
 from hail.columns import Ints
 from hail.draft import PLACE_BYTES, Columns, Draft, Pieces, memory_of, pieces_of
-from hail.hit import HitError, Reason, Row, Timeless, line_of, needs_columns, part_of
+from hail.hit import HitError, Reason, Row, Timeless, line_of, lost_in_lines
 from hail.message import Refusal, encode_message, encode_refusal, size_of
 from hail.room import COST
 from hail.settings import PREFIX, Settings
@@ -214,10 +214,8 @@ FORMS = {form.version: form for form in (LINES, COLUMNS)}
 
 def check_form(row: Row, form: Form) -> None:
     """Raises HitError of a hit that messages of this form would carry in part."""
-    if form is LINES and needs_columns(row):
-        raise HitError(
-            Reason.BAD_PROPERTIES, part_of(row), f"need messages of version 2: set {PREFIX}MESSAGE_VERSION to 2"
-        )
+    if form is LINES and (field := lost_in_lines(row)):
+        raise HitError(Reason.BAD_PROPERTIES, field, f"needs messages of version 2: set {PREFIX}MESSAGE_VERSION to 2")
 
 
 def most_of(settings: Settings) -> Most:

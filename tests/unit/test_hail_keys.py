@@ -15,7 +15,7 @@ from hail.columns import messages_of
 from hail.directory import SECRET
 from hail.hit import Reason
 from hail.informed import AT_ONCE_S, Informed
-from hail.message import ACCOUNT, Message
+from hail.message import ACCOUNT, Message, WireHit
 from hail.publish import Publisher
 from hail.secret import masked
 from hail.settings import SettingsError, load
@@ -75,6 +75,18 @@ class Hail:
         files = [(name, (folder.path / name).read_bytes()) for name in folder.names()]
         bodies = [body for name, data in files for body in read_records(data, start_of(name)).messages]
         return [part for body in bodies for part in messages_of(body)]
+
+
+class Keyed(Hail):
+    """It has the directory, and writes messages of version 2. key: of an account."""
+
+    def __init__(self, node: Node, whale: Asked, **settings: Any):
+        super().__init__(node, message_version=2, **settings)
+        self.key = whale.key()[1].decode()
+        self.learn()
+
+    def hits(self) -> list[WireHit]:
+        return [hit for part in self.messages() for hit in part.hits]
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from hail.message import WireHit
 from hail.publish import Publisher
 from hail.settings import load
 from hail.web import make_app
 from tests.nodes import ACT, ANN, Asked, Node
-from tests.unit.test_hail_keys import SHOP, Hail, basic
+from tests.unit.test_hail_keys import SHOP, Keyed, basic
 from tests.wsgi import Answer, call, serving
 from whale.accounts import Account
 
@@ -38,20 +37,12 @@ def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
         yield Node(tmp_path, url)
 
 
-class Queue(Hail):
-    def __init__(self, node: Node, whale: Asked, **settings: Any):
-        super().__init__(node, message_version=2, **settings)
-        self.key = whale.key()[1].decode()
-        self.learn()
-
+class Queue(Keyed):
     def send(self, method: str = "POST", path: str = EVENT, body: bytes = b"", **environ: str) -> Answer:
         return call(self.app, method, path, {"key": self.key}, body, **environ)
 
     def ask(self, path: str = f"{EVENT}/jsonp", given: dict[str, str] | None = None, **environ: str) -> Answer:
         return call(self.app, "GET", path, {"key": self.key, **(given or {})}, **environ)
-
-    def hits(self) -> list[WireHit]:
-        return [hit for part in self.messages() for hit in part.hits]
 
     def said(self) -> list[tuple[str | None, str | None, Any]]:
         return [(hit.event, hit.visitor, hit.properties) for hit in self.hits()]

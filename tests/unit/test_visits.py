@@ -15,7 +15,7 @@ from hail.publish import Publisher
 from hail.short import ShortWay
 from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
-from tests.unit.test_hail_keys import Hail
+from tests.unit.test_hail_keys import Keyed
 from tests.wsgi import Answer, call, serving
 
 HTTPS = {"wsgi.url_scheme": "https"}
@@ -39,24 +39,17 @@ def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
         yield Node(tmp_path, url)
 
 
-class Site(Hail):
-    """A Hail that has the directory, asked by the key of an account."""
-
-    def __init__(self, node: Node, whale: Asked, **settings: Any):
-        super().__init__(node, pixel_key=PIXEL_KEY, message_version=2, **settings)
-        self.key = whale.key()[1].decode()
-        self.learn()
-
+class Site(Keyed):
     def ask(self, path: str = "/count.gif", given: dict[str, Any] = EVENT, **environ: str) -> Answer:
         return call(self.app, "GET", path, {"key": self.key, **given}, **environ)
 
     def visitors(self) -> list[str | None]:
-        return [hit.visitor for part in self.messages() for hit in part.hits]
+        return [hit.visitor for hit in self.hits()]
 
 
 @pytest.fixture
 def hail(node: Node, whale: Asked) -> Iterator[Site]:
-    found = Site(node, whale)
+    found = Site(node, whale, pixel_key=PIXEL_KEY)
     yield found
     found.publisher.close()
 

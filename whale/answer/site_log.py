@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
+from hail.hit import DAILY
 from hail.times import EPOCH
 from whale.answer.funnels import Step, funnel
 from whale.answer.properties import FOLDED, properties, values
@@ -75,20 +76,20 @@ class Log:
             for number in range(self.log.partitions)
         ]
         whole, buckets = visits(partitions, starts)
-        is_daily, about = self._is_daily(asked), self._about(asked, now, [each.during for each in partitions])
+        basis, kept = self._basis(asked), self._kept(now, asked.zone, [each.during for each in partitions])
         points = [
-            {"at": shown(start * 1000, asked.zone), **_said(each, is_daily)}
+            {"at": shown(start * 1000, asked.zone), **_said(each, basis)}
             for start, each in zip(starts, buckets, strict=True)
         ]
         is_known = self.log.period_s is None or asked.end - asked.start <= self.log.period_s
-        is_exact = is_known and not is_daily and not about["is_incomplete"]
-        basis = "daily" if is_daily else "visitor"
-        return {**_said(whole, is_daily), "exact": is_exact, "basis": basis, **about, "points": points}
+        is_exact = is_known and basis != DAILY and not kept["is_incomplete"]
+        return {**_said(whole, basis), "exact": is_exact, "basis": basis, **kept, "points": points}
 
-    def _is_daily(self, asked: Range) -> bool:
-        """Whether visitors may have come in a range who are known for a day alone."""
+    def _basis(self, asked: Range) -> str:
+        """DAILY where visitors may have come in a range who are known for a day alone."""
         found = [self.store.daily_in_log(self.log, number) for number in range(self.log.partitions)]
-        return any(span and span[0] < asked.end and asked.start < span[1] for span in found)
+        is_daily = any(span and span[0] < asked.end and asked.start < span[1] for span in found)
+        return DAILY if is_daily else "visitor"
 
     def events(self, asked: Range, now: float) -> dict[str, Any]:
         partitions = [self._during(number, asked) for number in range(self.log.partitions)]
@@ -101,7 +102,7 @@ class Log:
             }
             for each in happened(partitions)
         ]
-        return {"events": rows, **self._about(asked, now, partitions)}
+        return {"events": rows, **self._kept(now, asked.zone, partitions)}
 
     def funnel(self, asked: Range, steps: Sequence[str], window_s: int, now: float) -> dict[str, Any]:
         """How many visitors did these events in this order. Raises UnknownEvent."""
@@ -122,8 +123,8 @@ class Log:
             "complete": asked.end <= now,
             "window_s": window_s,
             "steps": rows,
-            "basis": "daily" if self._is_daily(asked) else "visitor",
-            **self._about(asked, now, partitions),
+            "basis": self._basis(asked),
+            **self._kept(now, asked.zone, partitions),
         }
 
     @property
@@ -189,9 +190,6 @@ class Log:
     def _during(self, partition: int, asked: Range) -> Logged:
         return self.store.read_log(self.log, partition, asked.start * 1000, asked.end * 1000, _Asked(None, ()))
 
-    def _about(self, asked: Range, now: float, partitions: list[Logged]) -> dict[str, Any]:
-        return self._kept(now, asked.zone, partitions)
-
     def _kept(self, now: float, zone: str, partitions: list[Logged]) -> dict[str, Any]:
         """From when on a log is whole, and whether all of it could be read."""
         is_incomplete = any(each.is_incomplete for each in partitions)
@@ -221,9 +219,9 @@ def value_of(text: str) -> Any:
     return OTHER if text in FOLDED else msgspec.json.decode(text)
 
 
-def _said(each: Visits, is_daily: bool) -> dict[str, int | None]:
+def _said(each: Visits, basis: str) -> dict[str, int | None]:
     """Nobody knows who is new where visitors are known for a day alone."""
-    new, returning = (None, None) if is_daily else (each.new, each.returning)
+    new, returning = (None, None) if basis == DAILY else (each.new, each.returning)
     return {"visitors": each.visitors, "new": new, "returning": returning}
 
 

@@ -28,7 +28,7 @@ export function number(name, label, value, hint) {
 }
 
 /** A list, one in a line. */
-export function lines(name, label, values, hint) {
+export function lines(name, label, values = [], hint = '') {
   const control = Object.assign(h('textarea', { rows: 3, spellcheck: 'false' }), { value: values.join('\n') }) // as they are
   return field(name, label, control, hint, () => control.value.split('\n').map((line) => line.trim()).filter(Boolean))
 }

@@ -215,15 +215,11 @@ function siteRow(view, site) {
     h('td', {}, site.open ? site.origins.map((origin) => h('div', {}, f.shown(origin))) : 'none: closed for browsers'),
     h('td', { class: 'wide-only' }, `${f.full(site.keep_days)} days, ${site.keep_ids ? 'with' : 'without'} ids`),
     buttons(name, ['Change', () => openSite(view, `Change the site ${name}`, 'Change', [], site, route)],
-      ['Remove', () => remove(view, route, `the site ${name}`, 'Its settings go. What was counted stays.')]))
+      ['Remove', () => remove(view, route, `the site ${name}`, 'Its settings and its log of visitors go. What was counted stays.')]))
 }
 
-const NEW_SITE = { name: '', description: '', origins: [], dimensions: [], event_properties: [], keep_days: 400, keep_ids: true }
-
-function addSite(view) {
-  const pk = text('pk', 'Pk', '', { required: true, hint: 'What hits name first, such as shop.' })
-  openSite(view, 'Add a site', 'Add', [pk], NEW_SITE, 'sites')
-}
+const addSite = (view) => openSite(view, 'Add a site', 'Add',
+  [text('pk', 'Pk', '', { required: true, hint: 'What hits name first, such as shop.' })], { keep_days: 400, keep_ids: true }, 'sites')
 
 function openSite(view, title, action, first, site, route) {
   openForm(view.place, {
@@ -231,8 +227,9 @@ function openSite(view, title, action, first, site, route) {
     fields: [...first, text('name', 'Name for people', site.name), text('description', 'Description', site.description),
       tick('open', 'Pages may send hits to it, by a browser key', site.open),
       lines('origins', 'Pages that may send', site.origins, 'One in a line, with https:// and without a path.'),
-      choice('pixels', 'Images and scripts', PIXELS, site.pixels), number('keep_days', 'Days that the visitor log is kept', site.keep_days),
-      tick('keep_ids', 'Ids of visitors are kept', site.keep_ids),
+      choice('pixels', 'Images and scripts', PIXELS, site.pixels),
+      tick('cross_site_cookie', 'Pages of other sites send the cookie of its visitors', site.cross_site_cookie),
+      number('keep_days', 'Days that the visitor log is kept', site.keep_days), tick('keep_ids', 'Ids of visitors are kept', site.keep_ids),
       lines('dimensions', 'Properties that count as paths', site.dimensions, 'One in a line, at most 8.'),
       lines('event_properties', 'Properties of events, not of visitors', site.event_properties, 'One in a line, at most 8.')],
   })
