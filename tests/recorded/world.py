@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,14 @@ def fixed() -> Iterator[None]:
         finally:
             patched.undo()
             time.tzset()
+
+
+@contextmanager
+def data_elsewhere() -> Iterator[None]:
+    """Programs that are started find an empty data folder, whatever lies in the one here."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HAILWHALE_DATA_DIR", folder)
+        yield
 
 
 def settings_of(**settings: str) -> Settings:
