@@ -22,6 +22,8 @@ from whale.answer.measures import Measure
 from whale.decide.definition import DecisionGiven, Reporting, Shown
 from whale.decide.report import Report
 from whale.routes import asked, ofrep
+from whale.routes import asked_by_hiitrack as by_hiitrack
+from whale.routes import asked_of_visitors as of_visitors
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/plotpoints": (asked.PlotpointsAsked, dict[str, Any] | list[Any], "Time series: {path: {metric: points}}."),
@@ -180,40 +182,48 @@ def _visitors() -> dict[str, Any]:
         }
         return {"get": got, "post": posted}
 
-    identified = _posted("identify", "Say that two ids are one visitor's.", asked.Identified, asked.Joined)
+    identified = _posted("identify", "Say that two ids are one visitor's.", of_visitors.Identified, of_visitors.Joined)
     identified["post"]["responses"] |= common(404)
     listed = question(
         "properties",
         "List the properties of a site, or the values of one.",
-        asked.PropertiesAsked,
-        asked.Properties,
+        of_visitors.PropertiesAsked,
+        of_visitors.Properties,
     )
     for each in listed.values():
-        each["responses"]["200"] = _either("The answer.", asked.Properties, asked.PropertyShown)
+        each["responses"]["200"] = _either("The answer.", of_visitors.Properties, of_visitors.PropertyShown)
         each["responses"]["200"]["content"] |= answer("", None, "text/csv")["content"]
     one = {
         "get": {
             "operationId": "visitor",
             "summary": "List the last events and the properties of a visitor, or export all that is kept of them.",
-            "parameters": [_named("visitor"), *parameters(asked.VisitorAsked)],
+            "parameters": [_named("visitor"), *parameters(of_visitors.VisitorAsked)],
             "responses": {
-                "200": _either("The visitor.", asked.VisitorShown, asked.VisitorExported),
+                "200": _either("The visitor.", of_visitors.VisitorShown, of_visitors.VisitorExported),
                 **common(400, 401, 404, 503),
             },
         },
         "delete": {
             "operationId": "erase_visitor",
             "summary": "Erase a visitor.",
-            "parameters": [_named("visitor"), *parameters(asked.EraseAsked)],
-            "responses": {"200": answer("The visitor is erased.", asked.Purged), **common(400, 401, 404, 503)},
+            "parameters": [_named("visitor"), *parameters(of_visitors.EraseAsked)],
+            "responses": {
+                "200": answer("The visitor is erased.", of_visitors.Purged),
+                **common(400, 401, 404, 503),
+            },
         },
     }
     return {
-        "/visitors": question("visitors", "Count the visitors of a site.", asked.VisitorsAsked, asked.Visitors),
-        "/events": question("events", "List the events of a site.", asked.EventsAsked, asked.Events),
+        "/visitors": question(
+            "visitors", "Count the visitors of a site.", of_visitors.VisitorsAsked, of_visitors.Visitors
+        ),
+        "/events": question("events", "List the events of a site.", of_visitors.EventsAsked, of_visitors.Events),
         "/properties": listed,
         "/funnel": question(
-            "funnel", "Count the visitors who did events in an order.", asked.FunnelAsked, asked.Funnel
+            "funnel",
+            "Count the visitors who did events in an order.",
+            of_visitors.FunnelAsked,
+            of_visitors.Funnel,
         ),
         "/visitor/{visitor}": one,
         "/identify": identified,
@@ -291,17 +301,21 @@ def _hiitrack() -> dict[str, Any]:
         return {
             "operationId": name,
             "summary": summary,
-            "parameters": [*places, *parameters(asked.HiiTrackBeside)],
+            "parameters": [*places, *parameters(by_hiitrack.HiiTrackBeside)],
             **({"requestBody": {"content": {kind: {"schema": body} for kind in kinds}}} if body else {}),
             "responses": responses,
         }
 
-    done = answer("Done.", asked.HiiTrackDone)
-    made = answer("Its token, which is shown once.", asked.HiiTrackToken)
-    buckets = answer("Its buckets.", asked.HiiTrackUser)
-    shown = answer("The bucket.", asked.HiiTrackBucket)
-    counted = answer("It is counted.", asked.HiiTrackCounted)
-    of_user, of_bucket, of_event = asked.HiiTrackUserGiven, asked.HiiTrackBucketGiven, asked.HiiTrackEventGiven
+    done = answer("Done.", by_hiitrack.HiiTrackDone)
+    made = answer("Its token, which is shown once.", by_hiitrack.HiiTrackToken)
+    buckets = answer("Its buckets.", by_hiitrack.HiiTrackUser)
+    shown = answer("The bucket.", by_hiitrack.HiiTrackBucket)
+    counted = answer("It is counted.", by_hiitrack.HiiTrackCounted)
+    of_user, of_bucket, of_event = (
+        by_hiitrack.HiiTrackUserGiven,
+        by_hiitrack.HiiTrackBucketGiven,
+        by_hiitrack.HiiTrackEventGiven,
+    )
     both = user, bucket
     named = *both, _named("name")
 
@@ -309,7 +323,7 @@ def _hiitrack() -> dict[str, Any]:
         return operation(name, summary, {"200": counted}, given, *named)
 
     def by_script(name: str, summary: str, given: type[msgspec.Struct], *places: Any) -> Any:
-        own = parameters(given)[len(parameters(asked.HiiTrackBeside)) :]
+        own = parameters(given)[len(parameters(by_hiitrack.HiiTrackBeside)) :]
         return operation(name, f"{summary} A script of a page may ask.", {"200": counted}, None, *places, *own)
 
     return {
@@ -330,12 +344,15 @@ def _hiitrack() -> dict[str, Any]:
             "put": counts("hiitrack_put_event", "Count an event of a visitor.", of_event),
         },
         "/{user}/{bucket}/property/{name}": {
-            "post": counts("hiitrack_property", "Log a value of a property.", asked.HiiTrackPropertyGiven),
-            "put": counts("hiitrack_put_property", "Log a value of a property.", asked.HiiTrackPropertyGiven),
+            "post": counts("hiitrack_property", "Log a value of a property.", by_hiitrack.HiiTrackPropertyGiven),
+            "put": counts("hiitrack_put_property", "Log a value of a property.", by_hiitrack.HiiTrackPropertyGiven),
         },
         "/{user}/{bucket}/property/{name}/jsonp": {
             "get": by_script(
-                "hiitrack_property_by_script", "Log a value of a property.", asked.HiiTrackPropertyGiven, *named
+                "hiitrack_property_by_script",
+                "Log a value of a property.",
+                by_hiitrack.HiiTrackPropertyGiven,
+                *named,
             )
         },
         "/{user}/{bucket}/property/{name}/{value}": {
@@ -354,7 +371,9 @@ def _hiitrack() -> dict[str, Any]:
             )
         },
         "/{user}/{bucket}/batch": {
-            "get": by_script("hiitrack_batch", "Count several events of a visitor.", asked.HiiTrackBatchGiven, *both)
+            "get": by_script(
+                "hiitrack_batch", "Count several events of a visitor.", by_hiitrack.HiiTrackBatchGiven, *both
+            )
         },
         "/{user}/{bucket}/event/{name}/jsonp": {
             "get": by_script("hiitrack_event_by_script", "Count an event of a visitor.", of_event, *named)

@@ -10,7 +10,7 @@ from hail.hit import lenient
 from whale.answer import sheets
 from whale.answer.one_visitor import Export
 from whale.library.exporting import exported
-from whale.routes.asked import (
+from whale.routes.asked_of_visitors import (
     EraseAsked,
     EventsAsked,
     FunnelAsked,
