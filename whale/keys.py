@@ -71,8 +71,8 @@ class Keys:
         return directory.Key(key.hash, key.id, key.account, scope, key.site, key.public, key.expires_s)
 
     def site_of(self, account: str, pk: str) -> directory.Site | None:
-        """The site of a browser key that was just found by its secret."""
-        site = self._sites.get((account, pk))
+        """The site of a browser key that was just found by its secret. Raises Unavailable."""
+        site = self._sites.get((account, pk)) or self._read_site(self._soon(), account, pk)
         if site is None:
             return None
         pixels = cast(directory.Pixels, site.pixels)
@@ -99,12 +99,13 @@ class Keys:
         self._known.keep(hash, known)
         return known
 
-    def _read_site(self, store: KeyStore, account: str, pk: str) -> None:
+    def _read_site(self, store: KeyStore, account: str, pk: str) -> Site | None:
         site = next((each for each in store.sites(account) if each.pk == pk), None)
         if site is None:
             self._sites.drop((account, pk))
         else:
             self._sites.keep((account, pk), site)
+        return site
 
     def _soon(self) -> KeyStore:
         """The store, by a connection that soon gives up."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hail.room import rest
 from hail.settings import load
 from tests.servers import wait_until
 from tests.wsgi import Answer, call
@@ -165,6 +166,16 @@ def test_each_scope_opens_its_routes_and_nothing_else(server: Server, kind: str)
         assert answer.status in (200, 201, 401, 403), (name, answer)
         found[name] = answer.status < 400
     assert {name for name, opened in found.items() if opened} == OPENS[kind]
+
+
+def test_a_page_is_let_in_though_the_process_forgot_its_site_and_remembers_its_key(server: Server) -> None:
+    server.define("public", public=True)
+    asked = ("GET", "/decide", {"pk": "public", "visitor": "ann"})
+    assert server.page(*asked).status == 200
+    rest()
+    call(server.app, "GET", "/total", {"pk": "web", "period": "today", "key": server.secrets["read"]})
+    rest()
+    assert server.page(*asked).status == 200
 
 
 OTHERS = [
