@@ -36,8 +36,8 @@ class LogReading(Events, Identities, SiteLogs, Protocol):
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """events, properties: names; None for all."""
+class Asked:
+    """What of a log is read. events, properties: names; None for all."""
 
     events: Collection[str] | None = None
     properties: Collection[str] | None = None
@@ -76,7 +76,7 @@ class Log:
             for number in range(self.log.partitions)
         ]
         whole, buckets = visits(partitions, starts)
-        basis, kept = self._basis(asked), self._kept(now, asked.zone, [each.during for each in partitions])
+        basis, kept = self.basis(asked), self.kept(now, asked.zone, [each.during for each in partitions])
         points = [
             {"at": shown(start * 1000, asked.zone), **_said(each, basis)}
             for start, each in zip(starts, buckets, strict=True)
@@ -85,7 +85,7 @@ class Log:
         is_exact = is_known and basis != DAILY and not kept["is_incomplete"]
         return {**_said(whole, basis), "exact": is_exact, "basis": basis, **kept, "points": points}
 
-    def _basis(self, asked: Range) -> str:
+    def basis(self, asked: Range) -> str:
         """DAILY where visitors may have come in a range who are known for a day alone."""
         found = [self.store.daily_in_log(self.log, number) for number in range(self.log.partitions)]
         is_daily = any(span and span[0] < asked.end and asked.start < span[1] for span in found)
@@ -102,15 +102,11 @@ class Log:
             }
             for each in happened(partitions)
         ]
-        return {"events": rows, **self._kept(now, asked.zone, partitions)}
+        return {"events": rows, **self.kept(now, asked.zone, partitions)}
 
     def funnel(self, asked: Range, steps: Sequence[str], window_s: int, now: float) -> dict[str, Any]:
         """How many visitors did these events in this order. Raises UnknownEvent."""
-        said = _Asked(steps, ())
-        partitions = [
-            self.store.read_log(self.log, number, asked.start * 1000, asked.end * 1000, said)
-            for number in range(self.log.partitions)
-        ]
+        partitions = self.partitions(Asked(steps, ()), asked.start * 1000, asked.end * 1000)
         for step in dict.fromkeys(steps):
             if not any((EVENT, step) in each.columns for each in partitions) and not self._has(step):
                 raise UnknownEvent(f"no event {ascii(step)[:60]} was logged; /events lists those that were", "steps")
@@ -123,8 +119,8 @@ class Log:
             "complete": asked.end <= now,
             "window_s": window_s,
             "steps": rows,
-            "basis": self._basis(asked),
-            **self._kept(now, asked.zone, partitions),
+            "basis": self.basis(asked),
+            **self.kept(now, asked.zone, partitions),
         }
 
     @property
@@ -142,18 +138,18 @@ class Log:
 
     def properties(self, event: str, now: float, zone: str) -> dict[str, Any]:
         """All of them; or those of an event, or of who had it. Raises NotFound of an event that is not there."""
-        partitions = self._partitions(_Asked([event] if event else []))
+        partitions = self.partitions(Asked([event] if event else []))
         if event and not any((EVENT, event) in each.columns for each in partitions):
             raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
         rows = [
             {"property": each.name, "of": _OF[each.kind], "visitors": each.visitors, "values": each.values}
             for each in properties(partitions, event)
         ]
-        return {"properties": rows, **self._kept(now, zone, partitions)}
+        return {"properties": rows, **self.kept(now, zone, partitions)}
 
     def property(self, name: str, of: str, when: str, limit: int, event: str, now: float, zone: str) -> dict[str, Any]:
         """The values of a property. of: of KINDS, or "" for that of visitors, where there is one; raises NotFound."""
-        partitions = self._partitions(_Asked(None, [name]))
+        partitions = self.partitions(Asked(None, [name]))
         kinds = [KINDS[of]] if of else list(KINDS.values())
         kind = next((kind for kind in kinds if any((kind, name) in each.columns for each in partitions)), None)
         if kind is None:
@@ -171,26 +167,25 @@ class Log:
             "values": found.values,
             "rows": rows,
             "events": [{"event": each, "visitors": count} for each, count in found.events],
-            **self._kept(now, zone, partitions),
+            **self.kept(now, zone, partitions),
         }
 
     def _has(self, event: str) -> bool:
         """Whether it ever happened."""
-        return any((EVENT, event) in each.columns for each in self._partitions(_Asked([event], ())))
+        return any((EVENT, event) in each.columns for each in self.partitions(Asked([event], ())))
 
     def names(self) -> set[Said]:
         """What was ever said in it."""
         return {said for number in range(self.log.partitions) for said in self.store.said_in_log(self.log, number)}
 
-    def _partitions(self, said: _Asked) -> list[Logged]:
-        return [
-            self.store.read_log(self.log, partition, 0, FOR_EVER_MS, said) for partition in range(self.log.partitions)
-        ]
+    def partitions(self, said: Asked, start_ms: int = 0, end_ms: int = FOR_EVER_MS) -> list[Logged]:
+        """All of them, in [start, end)."""
+        return [self.store.read_log(self.log, number, start_ms, end_ms, said) for number in range(self.log.partitions)]
 
     def _during(self, partition: int, asked: Range) -> Logged:
-        return self.store.read_log(self.log, partition, asked.start * 1000, asked.end * 1000, _Asked(None, ()))
+        return self.store.read_log(self.log, partition, asked.start * 1000, asked.end * 1000, Asked(None, ()))
 
-    def _kept(self, now: float, zone: str, partitions: list[Logged]) -> dict[str, Any]:
+    def kept(self, now: float, zone: str, partitions: list[Logged]) -> dict[str, Any]:
         """From when on a log is whole, and whether all of it could be read."""
         is_incomplete = any(each.is_incomplete for each in partitions)
         return {"since": shown(self.since_ms(now), zone), "is_incomplete": is_incomplete}
