@@ -40,6 +40,7 @@ PURE = {
     "whale/spy.py",
     "whale/sums.py",
     "whale/tries.py",
+    "whale/answer/ids.py",
     "whale/answer/rank_details.py",
     "whale/answer/visited.py",
     "whale/answer/change.py",

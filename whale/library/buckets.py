@@ -4,10 +4,10 @@ Each call is several changes of the directory, each with its row in the journal.
 can use, and what removes can be called again until it is done.
 """
 
-import base64
 from typing import Any
 
 from whale.accounts import ALL, NAME, OWNER, READ, Account, Site, check_name, shown
+from whale.answer.ids import id_of
 from whale.answer.site_log import Log, LogReading
 from whale.errors import CallerError, Conflict, NotAllowed, NotFound
 from whale.library.managing import Managing
@@ -94,8 +94,3 @@ def bucket_shown(store: LogReading, site: Site) -> dict[str, Any]:
         "properties": {id_of(name): name for kind, name in names if kind in (PROPERTY, EVENT_PROPERTY)},
         "events": {name: {"id": id_of(name)} for kind, name in names if kind == EVENT},
     }
-
-
-def id_of(name: str) -> str:
-    """The id of an event or a property: base64 of its name, as addresses have it. So it is the same everywhere, and for ever."""
-    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
