@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.answer import funnels
-from whale.answer.funnels import funnel
+from whale.answer import ranges
+from whale.answer.funnels import Partition, funnel
 from whale.store.contract.events import Column
 
 Event = tuple[int, int, str]
@@ -78,9 +78,9 @@ def test_a_funnel_is_what_trying_each_chain_finds(
     some: list[Event], steps: list[str], window: int, as_of: int, span: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(funnels, "SPAN", span)
+        patch.setattr(ranges, "SPAN", span)
         parts = [[event for event in some if event[0] % 2 == part] for part in range(2)]
-        found = funnel([columns(part, steps) for part in parts], window, as_of)
+        found = funnel([Partition(columns(part, steps)) for part in parts], window, as_of)
     took = [sorted(np.concatenate([np.zeros(0, np.int64), *step.took]).tolist()) for step in found]
     told = Told(
         [step.visitors for step in found], [step.occurrences for step in found], [step.open for step in found], took
@@ -91,7 +91,7 @@ def test_a_funnel_is_what_trying_each_chain_finds(
 
 def test_simultaneous_events_are_no_chain() -> None:
     some = [(1, 5, "A"), (1, 5, "B"), (2, 5, "A"), (2, 6, "B")]
-    found = funnel([columns(some, ["A", "B"])], 10, 100)
+    found = funnel([Partition(columns(some, ["A", "B"]))], 10, 100)
     assert [(step.visitors, step.open) for step in found] == [(2, 0), (1, 0)]
     assert (found[1].quantile(0.5), found[0].quantile(0.5)) == (1, None)
 
@@ -100,7 +100,7 @@ def test_simultaneous_events_are_no_chain() -> None:
 @law(60)
 def test_a_funnel_falls_with_each_step_and_grows_with_its_window(some: list[Event], window: int) -> None:
     def visitors(ticks: int) -> list[int]:
-        return [step.visitors for step in funnel([columns(some, ["A", "B", "A"])], ticks, 0)]
+        return [step.visitors for step in funnel([Partition(columns(some, ["A", "B", "A"]))], ticks, 0)]
 
     small, large = visitors(window), visitors(window + 3)
     assert sorted(small, reverse=True) == small

@@ -319,6 +319,38 @@ def test_a_funnel_says_who_got_how_far(door: Door) -> None:
     assert sheet.splitlines()[1].startswith("visit,3,3,1")
 
 
+def test_steps_of_a_funnel_have_conditions(door: Door) -> None:
+    some = (
+        ("ann", "visit", {"plan": '"free"'}),
+        ("ann", "buy", {"plan": '"pro"', "price": "5"}),
+        ("bob", "visit", {}),
+        ("bob", "buy", {"price": "9"}),
+    )
+    said(door, 0, *some)
+
+    def counted(*steps: Any) -> list[int]:
+        found = door.get("/funnel", pk="shop", steps=json.dumps(steps), period="today").json
+        assert door.whale.funnel("shop", steps, "today") == found
+        return [step["visitors"] for step in found["steps"]]
+
+    pro = {"property": "plan", "is": "pro"}
+    price = {"property": "price", "in": [5, 6], "when": "event"}
+    assert counted("visit", {"event": "buy", "where": [price]}) == [2, 1]
+    assert counted({"event": "visit", "where": [pro]}, "buy") == [1, 1]
+    assert counted({"event": "visit", "where": [{**pro, "when": "at"}]}, "buy") == [0, 0]
+    assert counted({"event": "visit", "where": [{"property": "plan", "not": "pro"}]}, "buy") == [1, 1]
+    asked = json.dumps(["visit", {"event": "buy", "where": [price]}])
+    shown = door.get("/funnel", pk="shop", steps=asked, period="today").json["steps"]
+    assert "where" not in shown[0]
+    assert shown[1]["where"] == [price]
+    sheet = door.get("/funnel", pk="shop", steps=asked, period="today", format="csv").body.decode().splitlines()
+    assert sheet[0].startswith("event,where,visitors")
+    assert sheet[1].startswith("visit,,2")
+    lacking = json.dumps(["visit", {"event": "buy", "where": [pro, {"property": "price", "is": 5}]}])
+    unknown = door.get("/funnel", pk="shop", steps=lacking, period="today")
+    assert (unknown.status, unknown.json["field"]) == (404, "steps[1].where[1].property")
+
+
 @pytest.mark.parametrize(
     ("given", "status", "field"),
     [

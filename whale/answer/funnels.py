@@ -5,23 +5,19 @@ one that began last matters alone: it is the shortest, and the last to leave the
 
     events of a step, by visitor and tick ── the chain before each ──► chains that go on ──► events of the next step
 
-It works in ranges of visitors, since what one range touches then fits into the processor's cache.
+It works in ranges of visitors, see ranges.py. A step may have conditions; a step without any costs nothing more for those that others have.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from whale.answer import ranges
+from whale.answer.conditions import Fulfilled
+from whale.answer.ranges import TICK_BITS, TICKS, Ints
 from whale.store.contract.events import Column
-
-SPAN = 65_536
-"""Visitors of a range."""
-TICK_BITS = 46
-"""Of a tick since the beginning of a range of 45 years."""
-_TICKS = (1 << TICK_BITS) - 1
-Ints = NDArray[np.int64]
 
 
 @dataclass
@@ -43,35 +39,43 @@ class Step:
         return int(np.partition(took, place)[place]) if len(took) else None
 
 
-def funnel(partitions: Iterable[Sequence[Column | None]], window: int, as_of: int) -> list[Step]:
-    """Of each step. partitions: of each the events of each step, by visitor and tick; None where there are none.
+class Partition(NamedTuple):
+    """columns: the events of each step; None where there are none.  tests: what these must fulfil; None for nothing, or for all steps."""
+
+    columns: Sequence[Column | None]
+    tests: Sequence[Fulfilled | None] = ()
+
+
+def funnel(partitions: Iterable[Partition], window: int, as_of: int) -> list[Step]:
+    """Of each step.
 
     window: ticks from the first to the last step.  as_of: the tick before which all that happened is known.
     """
     found: list[Step] = []
-    for columns in partitions:
+    for columns, tests in partitions:
         found = found or [Step() for _ in columns]
         known = [column for column in columns if column is not None and len(column.ticks)]
         if not known or columns[0] is None:
             continue
         first = min(int(column.ticks.min()) for column in known)
         last = max(int(column.visitors[-1]) for column in known)
-        for begin in range(0, last + 1, SPAN):
-            _range([_keys(column, begin, first) for column in columns], first, window, as_of, found)
+        sources = list(zip(columns, tests or [None] * len(columns), strict=True))
+        for begin in ranges.begins(last):
+            _range([_keys(*source, begin, first) for source in sources], first, window, as_of, found)
     return found
 
 
-def _keys(column: Column | None, begin: int, first: int) -> Ints:
+def _keys(column: Column | None, test: Fulfilled | None, begin: int, first: int) -> Ints:
     """Visitor and tick of each event in a range of visitors, as one number, rising."""
     if column is None:
         return np.zeros(0, np.int64)
-    low, high = np.searchsorted(column.visitors, (begin, begin + SPAN))
-    return (column.visitors[low:high].astype(np.int64) - begin) << TICK_BITS | (column.ticks[low:high] - first)
+    some = ranges.within(column, begin)
+    return ranges.keys(test.of(some) if test else some, begin, first)
 
 
 def _range(steps: Sequence[Ints], first: int, window: int, as_of: int, found: Sequence[Step]) -> None:
     """Adds what visitors of a range did."""
-    before, began = steps[0], steps[0] & _TICKS
+    before, began = steps[0], steps[0] & TICKS
     people = np.zeros(0, np.int64)
     until = people
     for number, (step, keys) in enumerate(zip(found, steps, strict=True)):
@@ -80,7 +84,7 @@ def _range(steps: Sequence[Ints], first: int, window: int, as_of: int, found: Se
         here = keys >> TICK_BITS
         is_first = np.diff(here, prepend=-1) != 0
         if number:
-            step.took.append(((keys & _TICKS) - began)[is_first])
+            step.took.append(((keys & TICKS) - began)[is_first])
             found[number - 1].open += int((until[~np.isin(people, here)] >= as_of - first).sum())
         step.visitors += int(is_first.sum())
         step.occurrences += len(keys)
@@ -96,5 +100,5 @@ def _led_to(keys: Ints, before: Ints, began: Ints, window: int) -> tuple[Ints, I
     place = np.searchsorted(before, keys) - 1
     is_led = (place >= 0) & (before[place] >> TICK_BITS == keys >> TICK_BITS)
     start = began[place]
-    is_led &= (keys & _TICKS) - start <= window
+    is_led &= (keys & TICKS) - start <= window
     return keys[is_led], start[is_led]

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from whale.answer.properties import assigned, last_values
-from whale.answer.site_log import FOR_EVER_MS, Log, shown, value_of
+from whale.answer.properties import assigned, last_values, value_of
+from whale.answer.site_log import FOR_EVER_MS, Log, shown
 from whale.answer.visited import happened_times, history
 from whale.errors import NotFound
 from whale.store.contract.events import Logged

@@ -7,8 +7,9 @@ counts the visitors of these. Of several values at one tick the last one is the 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,6 +83,11 @@ def values(partitions: Iterable[Logged], said: Said, when: str, limit: int, even
     return Values(whole, len(named), named[:limit], other, _by_count(events))
 
 
+def value_of(text: str) -> Any:
+    """The value of a property: from its JSON, or OTHER of those past a cap."""
+    return OTHER if text in FOLDED else msgspec.json.decode(text)
+
+
 class Last(NamedTuple):
     """The last value of a visitor's property, as JSON. since_ms: from when on they had it without another one between."""
 
@@ -96,7 +102,7 @@ def last_values(logged: Logged) -> list[Last]:
     for (kind, name), column in logged.columns.items():
         if kind == PROPERTY and len(column.ticks):
             texts = logged.values_of[kind, name]
-            order = np.lexsort((_ranks(texts)[column.values], column.ticks))
+            order = np.lexsort((ranks(texts)[column.values], column.ticks))
             ticks, places = column.ticks[order], column.values[order]
             others = np.flatnonzero(places != places[-1])
             since = ticks[others[-1] + 1 if len(others) else 0]
@@ -126,7 +132,7 @@ def _held(column: Column, texts: Sequence[str], when: str) -> _Held:
         pairs = np.unique(column.visitors.astype(np.int64) * max(1, len(texts)) + column.values)
         visitors, places = np.divmod(pairs, max(1, len(texts)))
         return _Held(visitors.astype(np.uint32), places, texts)
-    order = np.lexsort((_ranks(texts)[column.values], column.ticks, column.visitors))
+    order = np.lexsort((ranks(texts)[column.values], column.ticks, column.visitors))
     visitors = column.visitors[order]
     edge = visitors[1:] != visitors[:-1]
     which = np.append(edge, True) if when == LAST else np.append(True, edge)
@@ -134,7 +140,7 @@ def _held(column: Column, texts: Sequence[str], when: str) -> _Held:
     return _Held(visitors[which], column.values[order][which].astype(np.int64), texts)
 
 
-def _ranks(texts: Sequence[str]) -> NDArray[np.int64]:
+def ranks(texts: Sequence[str]) -> NDArray[np.int64]:
     """Of each its place in their order."""
     ranks = np.empty(len(texts), np.int64)
     ranks[sorted(range(len(texts)), key=lambda place: texts[place])] = np.arange(len(texts))

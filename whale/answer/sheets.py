@@ -237,5 +237,19 @@ def of_names(name: str, found: Sequence[Any]) -> Sheet:
     return Sheet(list(rows[0]), (list(row.values()) for row in rows), ())
 
 
+def of_steps(found: Sequence[Mapping[str, Any]]) -> Sheet:
+    """Steps of a funnel, with the conditions of each as JSON, if any step has some."""
+    if not any("where" in step for step in found):
+        return of_names("event", found)
+    wheres = [msgspec.json.encode(step["where"]).decode() if "where" in step else "" for step in found]
+    return of_names(
+        "event",
+        [
+            {"event": step["event"], "where": where} | {**step, "where": where}
+            for step, where in zip(found, wheres, strict=True)
+        ],
+    )
+
+
 def _pair(found: Mapping[str, Any]) -> list[Any]:
     return [found.get(name) for name in PAIR]

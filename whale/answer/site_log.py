@@ -3,19 +3,16 @@
 An id may be one of several of the same visitor: whoever asks by any of them is told of the visitor that it stands for now.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
-import msgspec
-
 from hail.hit import DAILY
 from hail.times import EPOCH
-from whale.answer.funnels import Step, funnel
-from whale.answer.properties import FOLDED, properties, values
+from whale.answer.properties import properties, value_of, values
 from whale.answer.visited import Partition, Visits, happened, visits
-from whale.errors import NotFound, UnknownEvent
+from whale.errors import NotFound
 from whale.period import Range, tz
 from whale.store.contract.events import Events, Logged, Said
 from whale.store.contract.identities import Identities
@@ -104,25 +101,6 @@ class Log:
         ]
         return {"events": rows, **self.kept(now, asked.zone, partitions)}
 
-    def funnel(self, asked: Range, steps: Sequence[str], window_s: int, now: float) -> dict[str, Any]:
-        """How many visitors did these events in this order. Raises UnknownEvent."""
-        partitions = self.partitions(Asked(steps, ()), asked.start * 1000, asked.end * 1000)
-        for step in dict.fromkeys(steps):
-            if not any((EVENT, step) in each.columns for each in partitions) and not self._has(step):
-                raise UnknownEvent(f"no event {ascii(step)[:60]} was logged; /events lists those that were", "steps")
-        as_of = min(asked.end, int(now))
-        columns = [[each.columns.get((EVENT, step)) for step in steps] for each in partitions]
-        found = funnel(columns, window_s * TICKS_A_S, as_of * TICKS_A_S)
-        rows = [_step(*row) for row in zip(steps, found, [*found[1:], None], [found[0]] * len(found), strict=True)]
-        return {
-            "as_of": shown(as_of * 1000, asked.zone),
-            "complete": asked.end <= now,
-            "window_s": window_s,
-            "steps": rows,
-            "basis": self.basis(asked),
-            **self.kept(now, asked.zone, partitions),
-        }
-
     @property
     def hash_of(self) -> Hasher:
         """Of ids of visitors."""
@@ -170,15 +148,11 @@ class Log:
             **self.kept(now, zone, partitions),
         }
 
-    def _has(self, event: str) -> bool:
-        """Whether it ever happened."""
-        return any((EVENT, event) in each.columns for each in self.partitions(Asked([event], ())))
-
     def names(self) -> set[Said]:
         """What was ever said in it."""
         return {said for number in range(self.log.partitions) for said in self.store.said_in_log(self.log, number)}
 
-    def partitions(self, said: Asked, start_ms: int = 0, end_ms: int = FOR_EVER_MS) -> list[Logged]:
+    def partitions(self, said: Container[Said], start_ms: int = 0, end_ms: int = FOR_EVER_MS) -> list[Logged]:
         """All of them, in [start, end)."""
         return [self.store.read_log(self.log, number, start_ms, end_ms, said) for number in range(self.log.partitions)]
 
@@ -189,29 +163,6 @@ class Log:
         """From when on a log is whole, and whether all of it could be read."""
         is_incomplete = any(each.is_incomplete for each in partitions)
         return {"since": shown(self.since_ms(now), zone), "is_incomplete": is_incomplete}
-
-
-def _step(event: str, step: Step, after: Step | None, first: Step) -> dict[str, Any]:
-    """A row of a funnel. after: the step that follows, if one does."""
-    return {
-        "event": event,
-        "visitors": step.visitors,
-        "occurrences": step.occurrences,
-        "conversion": step.visitors / first.visitors if first.visitors else None,
-        "dropped": step.visitors - after.visitors - step.open if after else 0,
-        "open": step.open,
-        "median_s": _seconds(step.quantile(0.5)),
-        "p90_s": _seconds(step.quantile(0.9)),
-    }
-
-
-def _seconds(ticks: int | None) -> float | None:
-    return None if ticks is None else round(ticks / TICKS_A_S, 3)
-
-
-def value_of(text: str) -> Any:
-    """The value of a property: from its JSON, or OTHER of those past a cap."""
-    return OTHER if text in FOLDED else msgspec.json.decode(text)
 
 
 def _said(each: Visits, basis: str) -> dict[str, int | None]:

@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
-from hail.hit import Reason, lenient, name_of
+from hail.hit import lenient
 from hail.settings import DAY, Settings
+from whale.answer.conditions import Wanted
 from whale.errors import CallerError
+from whale.library.conditions import wanted_asked
 from whale.plain import plain
 
 FEWEST, MOST = 2, 32
@@ -14,12 +16,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}
 _WINDOW = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII)
 
 
-def steps_asked(steps: Any, settings: Settings) -> list[str]:
-    """Names of events, from a list or its JSON; raises CallerError, HitError."""
+def steps_asked(steps: Any, settings: Settings) -> list[Wanted]:
+    """Events, from a list or its JSON; raises CallerError, HitError."""
     given = plain(lenient("steps", steps) if isinstance(steps, str) else steps, "steps")
     if not isinstance(given, list | tuple) or not FEWEST <= len(given) <= MOST:
         raise CallerError(f'expected {FEWEST} to {MOST} events as a list, such as ["visit", "buy"]', "steps")
-    return [name_of(step, f"steps[{number}]", settings, Reason.BAD_ID) for number, step in enumerate(given)]
+    return [wanted_asked(step, f"steps[{number}]", settings) for number, step in enumerate(given)]
 
 
 def window_asked(window: Any) -> int:

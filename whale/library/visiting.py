@@ -4,6 +4,7 @@ from typing import Any
 
 from hail.hit import Reason, name_of
 from whale.answer.asking import Period
+from whale.answer.funnel_asked import shown_funnel
 from whale.answer.one_visitor import shown_visitor
 from whale.answer.properties import ANY, FIRST, LAST
 from whale.answer.site_log import KINDS, Log
@@ -56,14 +57,16 @@ class Visiting(Noting):
         """{"as_of", "complete", "window_s", "steps": [{"event", "visitors", "occurrences", "conversion", "dropped", "open", "median_s",
         "p90_s"}, ...], "basis", "since", "is_incomplete"}: how many visitors of a site did these events in this order, in a period.
 
-        steps: 2 to 32 names, each strictly later than the one before; one may be there twice.  window: from the first to the last step
-        at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.  open: who may
-        still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
+        steps: 2 to 32, each strictly later than the one before; one may be there twice. A step is a name, or {"event", "where": [condition,
+        ...]}, where a condition is {"property", "is": value, "when"}, or has `in` or `not` instead of `is`.  window: from the first to the
+        last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
+        open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
 
-        Raises NotFound where no log is kept of the site, or an event was never logged.
+        Raises NotFound where no log is kept of the site, or an event or a property was never logged.
         """
-        names, asking = steps_asked(steps, self.settings), self.asking.now()
-        return self._log(pk).funnel(asking.range_of(period, tz, tzoffset), names, window_asked(window), asking.clock())
+        wanted, asking, log = steps_asked(steps, self.settings), self.asking.now(), self._log(pk)
+        asked, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
+        return shown_funnel(log, asked, wanted, window_s, asking.clock())
 
     @on_default
     def visitor(

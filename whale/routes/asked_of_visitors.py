@@ -26,7 +26,11 @@ class EventsAsked(VisitorsAsked):
 
 class FunnelAsked(VisitorsAsked):
     steps: Annotated[
-        str, Meta(description="2 to 32 events as a JSON list, in their order.", examples=['["visit", "buy"]'])
+        str,
+        Meta(
+            description="2 to 32 steps as a JSON list, in their order: an event, or an object with `event` and its conditions `where`.",
+            examples=['["visit", {"event": "buy", "where": [{"property": "plan", "is": "pro", "when": "last"}]}]'],
+        ),
     ] = ""
     window: Annotated[
         str,
@@ -140,6 +144,9 @@ class FunnelStep(msgspec.Struct):
     open: Annotated[int, Meta(description="Visitors who got here and may still get to the next step.")]
     median_s: Annotated[float | None, Meta(description="Median time from the first step to this one, s.")]
     p90_s: Annotated[float | None, Meta(description="Time in which 9 of 10 got here.")]
+    where: Annotated[
+        list[dict[str, Any]] | UnsetType, Meta(description="The conditions of the step, as they may be asked again.")
+    ] = UNSET
 
 
 class Funnel(msgspec.Struct):

@@ -57,7 +57,7 @@ class VisitorRoutes(OfCaller):
         )
         if asked.format == "json":
             return json_answer(found, headers=PRIVATE)
-        return sheet_answer(sheets.of_names("event", found["steps"]), asked.format, PRIVATE)
+        return sheet_answer(sheets.of_steps(found["steps"]), asked.format, PRIVATE)
 
     def properties(self, asked: PropertiesAsked) -> Any:
         found = self._whale.properties(

@@ -1,0 +1,37 @@
+"""Ranges of visitors, one after the other: what one of them touches fits into the processor's cache. Pure.
+
+In a range a visitor and a tick are one number that rises as the records of a column do.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whale.store.contract.events import Column
+
+SPAN = 65_536
+"""Visitors of a range."""
+TICK_BITS = 46
+"""Of a tick since the beginning of a range of 45 years."""
+TICKS = (1 << TICK_BITS) - 1
+Ints = NDArray[np.int64]
+
+
+def begins(last: int, first: int = 0) -> range:
+    """Where the ranges begin that hold the visitors from one number to another."""
+    return range(first - first % SPAN, last + 1, SPAN)
+
+
+def part_of(column: Column, begin: int) -> slice:
+    """Where its records of a range are."""
+    return slice(*np.searchsorted(column.visitors, (begin, begin + SPAN)))
+
+
+def within(column: Column, begin: int) -> Column:
+    """Its records of a range: a view of it."""
+    part = part_of(column, begin)
+    return Column(column.visitors[part], column.ticks[part], column.values[part])
+
+
+def keys(column: Column, begin: int, first: int) -> Ints:
+    """Visitor and tick of each record in a range, as one number. first: no tick is earlier."""
+    return (column.visitors.astype(np.int64) - begin) << TICK_BITS | (column.ticks - first)
