@@ -322,6 +322,11 @@ class Settings:
         "MB",
         "memory of each process for columns of logs of visitors that questions have read, so that the next one need not read them again",
     )
+    events_question_mb: float = setting(
+        128.0,
+        "MB",
+        "memory that a question about visitors takes at a time; a larger one is answered in ranges of visitors, and one of them at a time",
+    )
     log_tail_records: int = setting(
         65_536, "records", "records of a partition that wait before a worker packs them (at most 65,536)"
     )

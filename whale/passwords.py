@@ -21,17 +21,16 @@ import base64
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Semaphore
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from hail.room import COST as ENTRY_BYTES
 from hail.room import MEGABYTE, WIDE, Bounded
-from whale.errors import Busy, CallerError
+from whale.errors import CallerError
+from whale.turns import Turns
 
 LEAST_LETTERS = 8
 MOST_BYTES = 1024
@@ -107,7 +106,7 @@ class Passwords:
         self._draw, self._cost, self._check = draw, cost, check
         self._key = draw(KEY_BYTES)
         self._nobody = _hash_of_nobody(draw, cost)
-        self._room_left, self._turn = Semaphore(self.places), Semaphore(1)
+        self._turns = Turns(waiting, "too many logins at once: try again in a second")
         self._right: Bounded[Who, tuple[bytes, float]] = Bounded("passwords", REMEMBERED_BYTES, _size)
 
     @classmethod
@@ -121,7 +120,7 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """What to store of a new password; raises Busy."""
-        with self._place():
+        with self._turns.turn():
             return hash_of(password, self._draw(SALT_BYTES), self._cost)
 
     def are_right(self, who: Who, stored: str | None, password: str, now: float) -> bool:
@@ -131,7 +130,7 @@ class Passwords:
         mac = hmac.digest(self._key, f"{compared}\0".encode() + given, "sha256")
         if compared and self._remembers(who, mac, now):
             return True
-        with self._place():
+        with self._turns.turn():
             if compared and self._remembers(who, mac, now):  # another thread has just compared it
                 return True
             right = self._check(given[:MOST_BYTES], compared or self._nobody)
@@ -147,17 +146,6 @@ class Passwords:
     def _remembers(self, who: Who, mac: bytes, now: float) -> bool:
         known = self._right.get(who)
         return known is not None and 0 <= now - known[1] < REMEMBERED_S and hmac.compare_digest(known[0], mac)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Its turn to make a hash; raises Busy where enough others wait for theirs."""
-        if not self._room_left.acquire(blocking=False):
-            raise Busy("too many logins at once: try again in a second", 1)
-        try:
-            with self._turn:
-                yield
-        finally:
-            self._room_left.release()
 
 
 def _argon2id(salt: bytes, cost: Cost) -> Argon2id:

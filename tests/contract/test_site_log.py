@@ -1,6 +1,7 @@
 """Questions about the visitors of a site: the same as the oracle says, in every store, in any partitions and whatever was packed."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 from operator import itemgetter
@@ -16,18 +17,22 @@ from tests import log_oracle
 from tests.contract.logs import CAPS, entry
 from tests.contract.test_visitor_log import ACT, World
 from tests.laws import law
+from whale.answer import log_reading
 from whale.answer.one_visitor import export, shown_visitor
 from whale.answer.site_log import Log, generations
 from whale.errors import NotFound
 from whale.period import Range
 from whale.store.base import Store
 from whale.store.contract.identities import HOLDS_AFTER_MS
+from whale.store.redis import log_reader
 
 ACCOUNTS = itertools.count()
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
+def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(log_reading, "MANY", 3)
+    monkeypatch.setattr(log_reader, "BLOCK", 2)
     return settings.replace(visitor_log=True)
 
 
@@ -47,7 +52,7 @@ def test_answers_are_those_of_the_oracle(
     store: Store, settings: Settings, unique: str, some: list[list[dict[str, Any]]], data: st.DataObject
 ) -> None:
     world = World(store, settings.replace(site_partitions=3), f"{unique}-{next(ACCOUNTS)}")
-    log = Log.of(store, world.account, "shop")
+    log = Log.of(store, world.account, "shop", data.draw(st.sampled_from([math.inf, 1e-9])))
     said = []
     for seq, of in enumerate(some):
         given_ = [{**hit, "at": world.now_ms - hit["back"], "properties": {}} for hit in of]

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ import pytest
 from hail.settings import load
 from tests.contract.logs import CAPS, FOR_EVER_MS, LATER_MS, NOW_MS, hash_in
 from tests.servers import RedisServer
-from whale.store.contract.events import Logged
-from whale.store.redis import RedisStore, connect
+from whale.store.contract.events import Logged, Said, Wanted
+from whale.store.redis import RedisStore, connect, log_reader
 from whale.store.redis.compaction import Compaction
 from whale.store.redis.keys import Keys
 from whale.visitors.entries import DAY_MS, Done, SiteLog, entry_of
@@ -67,7 +68,8 @@ class World:
         start_ms = rng.choice((0, NOW_MS - rng.randrange(70) * DAY_MS))
         end_ms = rng.choice((FOR_EVER_MS, start_ms + rng.randrange(40) * DAY_MS + rng.randrange(DAY_MS)))
         said = rng.choice((None, {("e", "visit")}, {("p", "plan"), ("e", "buy")}))
-        who = rng.choice((None, None, rng.randrange(6)))
+        number = rng.randrange(6)
+        who = rng.choice((None, None, range(number, number + rng.choice((1, 3)))))
         expected = shown(fresh.read_log(self.log, 0, start_ms, end_ms, said, who))
         came = fresh.visitors_in_log(self.log, 0, start_ms, end_ms).tolist()
         events = [
@@ -77,9 +79,31 @@ class World:
         for reader in readers:
             assert shown(reader.read_log(self.log, 0, start_ms, end_ms, said, who)) == expected
             assert reader.visitors_in_log(self.log, 0, start_ms, end_ms).tolist() == came
+            ranges = reader.ranges_in_log(self.log, 0, [Wanted(said, start_ms, end_ms)], 20)
+            pieces = [shown(reader.read_log(self.log, 0, start_ms, end_ms, said, each)) for each in ranges]
+            whole = expected if who is None else shown(fresh.read_log(self.log, 0, start_ms, end_ms, said))
+            assert together(pieces) == whole
+            assert len(pieces) > 1 or sum(map(len, whole.values())) < 60
 
 
-def shown(logged: Logged) -> object:
+@pytest.fixture(autouse=True)
+def two_visitors_are_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_reader, "BLOCK", 2)
+
+
+Rows = list[tuple[int, int, str]]
+
+
+def together(pieces: Sequence[Mapping[Said, Rows]]) -> dict[Said, Rows]:
+    """Ranges of visitors, one after the other."""
+    found: dict[Said, Rows] = {}
+    for piece in pieces:
+        for said, rows in piece.items():
+            found.setdefault(said, []).extend(rows)
+    return found
+
+
+def shown(logged: Logged) -> dict[Said, Rows]:
     """All that it says; values by their names."""
     assert not logged.is_incomplete
     return {

@@ -1,6 +1,7 @@
 """Visitors of sites over HTTP and in the library: who came, what happened, what one did; ids are joined, and a visitor is erased."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,11 @@ from tests.servers import wait_until
 from tests.unit.test_whale_web import Door
 from tests.wsgi import Answer
 from whale.accounts import Act, Site
+from whale.answer import log_reading
 from whale.answer.site_log import Log
 from whale.errors import CallerError, NotFound
 from whale.store.contract.identities import HOLDS_AFTER_MS
+from whale.turns import Turns
 from whale.visitors.entries import Done, entry_of
 
 ADMIN, WRITE, READ = "a" * 16, "w" * 16, "r" * 16
@@ -46,6 +49,19 @@ def count(door: Door, visitor: str, event: str, days_ago: float = 0) -> None:
 def erase(door: Door, visitor: str, **headers: str) -> Answer:
     path = f"/visitor/{visitor}".encode().decode("latin-1")
     return door.call("DELETE", path, query="pk=shop", headers=headers)
+
+
+def test_of_large_questions_four_wait_and_who_comes_then_is_told(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    count(door, "ann", "visit")
+    monkeypatch.setattr(log_reading, "_turns", Turns(0, "too many large questions at once"))
+    with log_reading._turns.turn(), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(door.get, "/events", pk="shop").result().status == 200  # it is small
+        monkeypatch.setattr(log_reading, "MANY", 1)
+        for path, query in (("/events", {}), ("/visitors", {}), ("/funnel", {"steps": '["visit", "visit"]'})):
+            answer = pool.submit(door.get, path, pk="shop", **query).result()
+            assert (answer.status, answer.json["code"]) == (503, "unavailable")
+            assert answer.headers["Retry-After"] == "1"
+    assert door.get("/events", pk="shop").status == 200
 
 
 def test_visitors_are_counted_once_in_a_period_and_once_in_each_bucket(door: Door) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from whale.answer.conditions import Fulfilled, Wanted, shown_again
 from whale.answer.funnels import Partition, Step, funnel
+from whale.answer.log_reading import Reading
 from whale.answer.site_log import TICKS_A_S, Log, shown
 from whale.errors import NotFound, UnknownEvent
 from whale.period import Range
@@ -14,11 +15,10 @@ from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
 
 def shown_funnel(log: Log, asked: Range, steps: Sequence[Wanted], window_s: int, now: float) -> dict[str, Any]:
     """How many visitors did these events in this order. Raises UnknownEvent, and NotFound of a property."""
-    during, known = _read(log, asked, steps)
-    check_known(log, steps, {said for logged in (*during, *known) for said in logged.columns})
+    check_known(log, steps)
     as_of = min(asked.end, int(now))
-    partitions = [_partition(steps, *each) for each in zip(during, known, strict=True)]
-    found = funnel(partitions, window_s * TICKS_A_S, as_of * TICKS_A_S)
+    reading = _read(log, asked, steps)
+    found = funnel((_partition(steps, logged) for logged in reading), window_s * TICKS_A_S, as_of * TICKS_A_S)
     rows = [_step(*row) for row in zip(steps, found, [*found[1:], None], [found[0]] * len(found), strict=True)]
     return {
         "as_of": shown(as_of * 1000, asked.zone),
@@ -26,29 +26,26 @@ def shown_funnel(log: Log, asked: Range, steps: Sequence[Wanted], window_s: int,
         "window_s": window_s,
         "steps": rows,
         "basis": log.basis(asked),
-        **log.kept(now, asked.zone, [*during, *known]),
+        **log.kept(now, asked.zone, reading),
     }
 
 
-def _read(log: Log, asked: Range, steps: Sequence[Wanted]) -> tuple[list[Logged], list[Logged]]:
-    """Of each partition the events of a range, with properties of theirs; and properties of visitors, which hold whenever they came."""
+def _read(log: Log, asked: Range, steps: Sequence[Wanted]) -> Reading:
+    """The events of a range, with properties of theirs; and properties of visitors, which hold whenever they came."""
     said = {condition.said for step in steps for condition in step.where}
     of_visitors = {each for each in said if each[0] == PROPERTY}
     events = {(EVENT, step.event) for step in steps}
-    during = log.partitions(events | (said - of_visitors), asked.start * 1000, asked.end * 1000)
-    return during, log.partitions(of_visitors) if of_visitors else [Logged({}, {})] * len(during)
+    return log.partitions(events | (said - of_visitors), asked.start * 1000, asked.end * 1000, of_visitors)
 
 
-def _partition(steps: Sequence[Wanted], logged: Logged, known: Logged) -> Partition:
-    whole = Logged({**logged.columns, **known.columns}, {**logged.values_of, **known.values_of})
+def _partition(steps: Sequence[Wanted], logged: Logged) -> Partition:
     columns = [logged.columns.get((EVENT, step.event)) for step in steps]
-    return Partition(columns, [Fulfilled(step.where, whole) if step.where else None for step in steps])
+    return Partition(columns, [Fulfilled(step.where, logged) if step.where else None for step in steps])
 
 
-def check_known(log: Log, steps: Iterable[Wanted], found: set[Said]) -> None:
-    """Raises UnknownEvent, and NotFound of a property. found: what is there for sure."""
-    asked = {(EVENT, step.event): "" for step in reversed(list(steps))}
-    names = found if asked.keys() <= found else log.names()
+def check_known(log: Log, steps: Iterable[Wanted]) -> None:
+    """Raises UnknownEvent, and NotFound of a property."""
+    names = log.names()
     for number, step in enumerate(steps):
         if (EVENT, step.event) not in names:
             raise UnknownEvent(f"no event {ascii(step.event)[:60]} was logged; /events lists those that were", "steps")

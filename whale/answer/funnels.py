@@ -58,9 +58,10 @@ def funnel(partitions: Iterable[Partition], window: int, as_of: int) -> list[Ste
         if not known or columns[0] is None:
             continue
         first = min(int(column.ticks.min()) for column in known)
-        last = max(int(column.visitors[-1]) for column in known)
+        lowest = min(int(column.visitors[0]) for column in known)
+        highest = max(int(column.visitors[-1]) for column in known)
         sources = list(zip(columns, tests or [None] * len(columns), strict=True))
-        for begin in ranges.begins(last):
+        for begin in ranges.begins(highest, lowest):
             _range([_keys(*source, begin, first) for source in sources], first, window, as_of, found)
     return found
 

@@ -70,7 +70,7 @@ def _known(log: Log, hash_: bytes) -> _Known | None:
         return None
     partition = log.log.partition_of(hash_)
     id_ = log.store.id_in_log(log.log, hash_)
-    logged = log.store.read_log(log.log, partition, 0, FOR_EVER_MS, who=number)
+    logged = log.store.read_log(log.log, partition, 0, FOR_EVER_MS, who=range(number, number + 1))
     return _Known(id_.decode("utf-8", "replace"), logged)
 
 

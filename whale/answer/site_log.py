@@ -3,33 +3,30 @@
 An id may be one of several of the same visitor: whoever asks by any of them is told of the visitor that it stands for now.
 """
 
+import math
 from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, cast
+from typing import Any, cast
+
+import numpy as np
 
 from hail.hit import DAILY
 from hail.times import EPOCH
+from whale.answer.log_reading import FOR_EVER_MS, LogReading, Reading, Wanted
 from whale.answer.properties import properties, value_of, values
 from whale.answer.visited import Partition, Visits, happened, visits
 from whale.errors import NotFound
 from whale.period import Range, tz
-from whale.store.contract.events import Events, Logged, Said
-from whale.store.contract.identities import Identities
-from whale.store.contract.site_logs import SiteLogs
+from whale.store.contract.events import Said
 from whale.visitors.entries import DAY_MS, EVENT, EVENT_PROPERTY, OTHER, PROPERTY, TICKS_A_MS, Hasher, SiteLog
 from whale.visitors.identity import Person
 from whale.visitors.record import Generation, hasher_of
 
-FOR_EVER_MS = 2**42
 TICKS_A_S = 1000 * TICKS_A_MS
 KINDS = {"visitor": PROPERTY, "event": EVENT_PROPERTY}
 """Whose a property is."""
 _OF = {kind: of for of, kind in KINDS.items()}
-
-
-class LogReading(Events, Identities, SiteLogs, Protocol):
-    """What is asked of a store."""
 
 
 @dataclass(frozen=True)
@@ -52,28 +49,25 @@ class Log:
     store: LogReading
     log: SiteLog
     generation: Generation
+    question_mb: float = math.inf
 
     @classmethod
-    def of(cls, store: LogReading, account: str, site: str) -> "Log":
-        """Raises NotFound where none is kept of it."""
+    def of(cls, store: LogReading, account: str, site: str, question_mb: float = math.inf) -> "Log":
+        """question_mb: memory that a question takes at a time. Raises NotFound where no log is kept of the site."""
         record = store.log_records(account, [site]).get(site)
         if record is None or not record.is_open:
             raise NotFound(f"there is no log of the visitors of {ascii(site)[:60]}", "pk")
         generation = record.generations[-1]
-        return cls(store, record.log(account, site, generation), generation)
+        return cls(store, record.log(account, site, generation), generation, question_mb)
 
     def since_ms(self, now: float) -> int:
         """From when on it is whole."""
         return max(self.generation.since_ms, int(now * 1000) - self.log.keep_days * DAY_MS)
 
     def visitors(self, asked: Range, now: float) -> dict[str, Any]:
-        starts = list(asked.starts)
-        partitions = [
-            Partition(self.store.visitors_in_log(self.log, number, 0, asked.start * 1000), self._during(number, asked))
-            for number in range(self.log.partitions)
-        ]
-        whole, buckets = visits(partitions, starts)
-        basis, kept = self.basis(asked), self.kept(now, asked.zone, [each.during for each in partitions])
+        starts, reading = list(asked.starts), self._during(asked)
+        whole, buckets = visits(self._before_and(reading), starts)
+        basis, kept = self.basis(asked), self.kept(now, asked.zone, reading)
         points = [
             {"at": shown(start * 1000, asked.zone), **_said(each, basis)}
             for start, each in zip(starts, buckets, strict=True)
@@ -82,6 +76,16 @@ class Log:
         is_exact = is_known and basis != DAILY and not kept["is_incomplete"]
         return {**_said(whole, basis), "exact": is_exact, "basis": basis, **kept, "points": points}
 
+    def _before_and(self, reading: Reading) -> Iterator[Partition]:
+        number, before = -1, np.zeros(0, np.uint32)
+        for partition, during in reading.pieces():
+            if partition != number:
+                number, before = (
+                    partition,
+                    self.store.visitors_in_log(self.log, partition, 0, reading.wanted[0].start_ms),
+                )
+            yield Partition(before, during)
+
     def basis(self, asked: Range) -> str:
         """DAILY where visitors may have come in a range who are known for a day alone."""
         found = [self.store.daily_in_log(self.log, number) for number in range(self.log.partitions)]
@@ -89,7 +93,7 @@ class Log:
         return DAILY if is_daily else "visitor"
 
     def events(self, asked: Range, now: float) -> dict[str, Any]:
-        partitions = [self._during(number, asked) for number in range(self.log.partitions)]
+        reading = self._during(asked)
         rows = [
             {
                 "event": each.event,
@@ -97,9 +101,9 @@ class Log:
                 "visitors": each.visitors,
                 "last": shown(each.last_ms, asked.zone),
             }
-            for each in happened(partitions)
+            for each in happened(reading)
         ]
-        return {"events": rows, **self.kept(now, asked.zone, partitions)}
+        return {"events": rows, **self.kept(now, asked.zone, reading)}
 
     @property
     def hash_of(self) -> Hasher:
@@ -116,25 +120,23 @@ class Log:
 
     def properties(self, event: str, now: float, zone: str) -> dict[str, Any]:
         """All of them; or those of an event, or of who had it. Raises NotFound of an event that is not there."""
-        partitions = self.partitions(Asked([event] if event else []))
-        if event and not any((EVENT, event) in each.columns for each in partitions):
-            raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
+        self._check_event(event)
+        reading = self.partitions(Asked([event] if event else []))
         rows = [
             {"property": each.name, "of": _OF[each.kind], "visitors": each.visitors, "values": each.values}
-            for each in properties(partitions, event)
+            for each in properties(reading, event)
         ]
-        return {"properties": rows, **self.kept(now, zone, partitions)}
+        return {"properties": rows, **self.kept(now, zone, reading)}
 
     def property(self, name: str, of: str, when: str, limit: int, event: str, now: float, zone: str) -> dict[str, Any]:
         """The values of a property. of: of KINDS, or "" for that of visitors, where there is one; raises NotFound."""
-        partitions = self.partitions(Asked(None, [name]))
-        kinds = [KINDS[of]] if of else list(KINDS.values())
-        kind = next((kind for kind in kinds if any((kind, name) in each.columns for each in partitions)), None)
+        names, kinds = self.names(), [KINDS[of]] if of else list(KINDS.values())
+        kind = next((kind for kind in kinds if (kind, name) in names), None)
         if kind is None:
             raise NotFound(f"no property {ascii(name)[:60]} was logged", "property")
-        if event and not any((EVENT, event) in each.columns for each in partitions):
-            raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
-        found = values(partitions, (kind, name), when, limit, event)
+        self._check_event(event)
+        reading = self.partitions(Asked(None, [name]))
+        found = values(reading, (kind, name), when, limit, event)
         rows = [{"value": value_of(text), "visitors": count} for text, count in found.rows]
         if found.other:
             rows.append({"value": OTHER, "visitors": found.other})
@@ -145,24 +147,38 @@ class Log:
             "values": found.values,
             "rows": rows,
             "events": [{"event": each, "visitors": count} for each, count in found.events],
-            **self.kept(now, zone, partitions),
+            **self.kept(now, zone, reading),
         }
+
+    def _check_event(self, event: str) -> None:
+        """Raises NotFound of one that was never logged. event: "" for none."""
+        if event and (EVENT, event) not in self.names():
+            raise NotFound(f"no event {ascii(event)[:60]} was logged", "event")
 
     def names(self) -> set[Said]:
         """What was ever said in it."""
         return {said for number in range(self.log.partitions) for said in self.store.said_in_log(self.log, number)}
 
-    def partitions(self, said: Container[Said], start_ms: int = 0, end_ms: int = FOR_EVER_MS) -> list[Logged]:
-        """All of them, in [start, end)."""
-        return [self.store.read_log(self.log, number, start_ms, end_ms, said) for number in range(self.log.partitions)]
+    def partitions(
+        self,
+        said: Container[Said] | None,
+        start_ms: int = 0,
+        end_ms: int = FOR_EVER_MS,
+        always: Collection[Said] = (),
+    ) -> Reading:
+        """What was said in [start, end). said: None for everything.  always: what else is read, whenever it was said."""
+        wanted = [Wanted(said, start_ms, end_ms)]
+        if always:
+            wanted.append(Wanted(always, 0, FOR_EVER_MS))
+        return Reading(self.store, self.log, wanted, self.question_mb)
 
-    def _during(self, partition: int, asked: Range) -> Logged:
-        return self.store.read_log(self.log, partition, asked.start * 1000, asked.end * 1000, Asked(None, ()))
+    def _during(self, asked: Range) -> Reading:
+        """The events of a range."""
+        return self.partitions(Asked(None, ()), asked.start * 1000, asked.end * 1000)
 
-    def kept(self, now: float, zone: str, partitions: list[Logged]) -> dict[str, Any]:
-        """From when on a log is whole, and whether all of it could be read."""
-        is_incomplete = any(each.is_incomplete for each in partitions)
-        return {"since": shown(self.since_ms(now), zone), "is_incomplete": is_incomplete}
+    def kept(self, now: float, zone: str, reading: Reading) -> dict[str, Any]:
+        """From when on a log is whole, and whether all of it could be read. reading: at its end."""
+        return {"since": shown(self.since_ms(now), zone), "is_incomplete": reading.is_incomplete}
 
 
 def _said(each: Visits, basis: str) -> dict[str, int | None]:

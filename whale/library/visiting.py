@@ -152,7 +152,7 @@ class Visiting(Noting):
 
     def _log(self, pk: Any) -> Log:
         """Raises NotFound."""
-        return Log.of(self.store, self.account, site_asked(pk))
+        return Log.of(self.store, self.account, site_asked(pk), self.settings.events_question_mb)
 
     def _visitor(self, visitor: Any) -> str:
         return name_of(visitor, "visitor", self.settings, Reason.BAD_ID)

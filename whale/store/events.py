@@ -22,6 +22,7 @@ from whale.store.contract.events import (
     Column,
     Logged,
     Said,
+    Wanted,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, FIELD_BYTES, ID_BYTES, USUAL_MB, VISITOR_BYTES
@@ -105,7 +106,7 @@ class MemoryEvents:
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: int | None = None,
+        who: range | None = None,
     ) -> Logged:
         with self._lock:
             found = self.partition(log, partition)
@@ -113,12 +114,21 @@ class MemoryEvents:
             rows: dict[Said, list[tuple[int, int, int]]] = {}
             for number, tick, name in found.records:
                 kind, text, value = name
-                is_wanted = (said is None or (kind, text) in said) and who in (None, number)
+                is_wanted = (said is None or (kind, text) in said) and (who is None or number in who)
                 if is_wanted and start <= tick < end:
                     place = 0 if kind == EVENT else found.values[kind, text].index(value)
                     rows.setdefault((kind, text), []).append((number, tick, place))
             columns = {each: _column(sorted(of)) for each, of in rows.items()}
             return Logged(columns, {each: tuple(found.values[each]) for each in columns if each[0] != EVENT})
+
+    def ranges_in_log(
+        self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
+    ) -> Sequence[range | None]:
+        return [None]
+
+    def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
+        with self._lock:
+            return len(self.partition(log, partition).records)
 
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         with self._lock:

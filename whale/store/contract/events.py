@@ -14,6 +14,8 @@ VISITORS_FULL = "visitors_full"
 """Why a hit is not logged whose visitor is new: as many as may be are known already."""
 MOST_NUMBERS = 2**27
 """Visitors of a partition, ever: numbers are never given twice."""
+BLOCK = 65_536
+"""Visitors of a range at least."""
 LOGGED, RECORDS = "logged", "records"
 """Words of a tally, beside reasons."""
 
@@ -32,6 +34,14 @@ class Caps:
     events: int = 10_000
     properties: int = 200
     values: int = 10_000
+
+
+class Wanted(NamedTuple):
+    """What was said in [start, end). said: None for everything."""
+
+    said: Container[Said] | None
+    start_ms: int
+    end_ms: int
 
 
 class Column(NamedTuple):
@@ -84,9 +94,20 @@ class Events(Protocol):
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: int | None = None,
+        who: range | None = None,
     ) -> Logged:
-        """What was said in [start, end), all of one moment. said: None for everything.  who: a number; None for everybody."""
+        """What was said in [start, end), all of one moment. said: None for everything.  who: numbers; None for everybody."""
+
+    def ranges_in_log(
+        self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
+    ) -> Sequence[range | None]:
+        """Ranges of visitors to read one after the other, which together are everybody.
+
+        most: records that are wanted of a range; only one of BLOCK visitors may have more.
+        """
+
+    def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
+        """At most so many were said in [start, end); more cheaply known than read."""
 
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         """The numbers of visitors who had an event in [start, end), in order, each once."""

@@ -165,6 +165,7 @@ class RedisStore:
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         log_reader = LogReader(database)
         self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
+        self.ranges_in_log, self.records_in_log = log_reader.ranges_in_log, log_reader.records_in_log
         self.said_in_log = log_reader.said_in_log
         identities = Identities(database)
         self.identify, self.aliases, self.aliases_of = identities.identify, identities.aliases, identities.aliases_of

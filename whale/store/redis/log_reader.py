@@ -5,6 +5,7 @@ Where the words of a partition are those that are remembered, and so is the run 
 see log_cache.py.
 """
 
+import itertools
 from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,7 +14,7 @@ import redis
 from numpy.typing import NDArray
 
 from whale.errors import Unavailable
-from whale.store.contract.events import Column, Logged, Said
+from whale.store.contract.events import BLOCK, MOST_NUMBERS, Column, Logged, Said, Wanted
 from whale.store.redis.compaction import Indexed, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
@@ -51,7 +52,7 @@ class LogReader:
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: int | None = None,
+        who: range | None = None,
     ) -> Logged:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
 
@@ -61,6 +62,31 @@ class LogReader:
         at, of_parts, is_incomplete = self._read(log, partition, first, end, pieces_of)
         pieces = _Wanted(at, first, end, said, who).of_tails(at.tails)
         return _logged([*(piece for some in of_parts for piece in some), *pieces], at.names, is_incomplete)
+
+    @reachable
+    def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
+        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
+        return self._snapshot(key).records(start_ms * TICKS_A_MS, end_ms * TICKS_A_MS)
+
+    @reachable
+    def ranges_in_log(
+        self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
+    ) -> Sequence[range | None]:
+        """Of parts, the planes of visitors alone are unpacked for it."""
+        if sum(self.records_in_log(log, partition, each.start_ms, each.end_ms) for each in wanted) <= most:
+            return [None]
+        counts = [each for some in wanted for each in self._blocks(log, partition, some)]
+        return ranges_of([sum(some) for some in itertools.zip_longest(*counts, fillvalue=0)], most)
+
+    def _blocks(self, log: SiteLog, partition: int, wanted: Wanted) -> list[NDArray[np.intp]]:
+        """Of each part, and of the tails, how many records the visitors of each block have, at most."""
+        first, end = wanted.start_ms * TICKS_A_MS, wanted.end_ms * TICKS_A_MS
+
+        def counted(at: _Snapshot, part: Part, _: Indexed) -> NDArray[np.intp]:
+            return _Wanted(at, first, end, wanted.said, None).blocks_of(part)
+
+        at, of_parts, _ = self._read(log, partition, first, end, counted)
+        return [*of_parts, *(np.bincount(tail.visitors // BLOCK) for tail in at.tails)]
 
     @reachable
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
@@ -217,11 +243,28 @@ class _Snapshot(NamedTuple):
     def of(cls, known: Standing, gone: set[bytes]) -> "_Snapshot":
         return cls([known.frozen, known.tail], known.parts, known.names, sorted(map(int, gone)))
 
+    def records(self, first: int, end: int) -> int:
+        """That may lie in [first, end)."""
+        of_parts = sum(each.records for each in self.parts.values() if each.first < end and each.last >= first)
+        return of_parts + sum(len(tail.ticks) for tail in self.tails)
+
 
 def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
     """Who had an event there."""
     is_event = records.codes & np.uint32(IS_PROPERTY) == 0
     return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
+
+
+def ranges_of(blocks: Sequence[int], most: float) -> list[range]:
+    """Runs of blocks with at most so many records, or one block. blocks: the records of each.  The last has no end."""
+    ranges: list[range] = []
+    begin, held = 0, 0
+    for place, records in enumerate(blocks):
+        if held and held + records > most:
+            ranges.append(range(begin * BLOCK, place * BLOCK))
+            begin, held = place, 0
+        held += records
+    return [*ranges, range(begin * BLOCK, MOST_NUMBERS)]
 
 
 def _touches(cut: parts.Cut, first: int, end: int) -> bool:
@@ -231,7 +274,7 @@ def _touches(cut: parts.Cut, first: int, end: int) -> bool:
 class _Wanted:
     """Which records are asked for; nothing else of a part is unpacked."""
 
-    def __init__(self, at: _Snapshot, first: int, end: int, said: Container[Said] | None, who: int | None):
+    def __init__(self, at: _Snapshot, first: int, end: int, said: Container[Said] | None, who: range | None):
         self._first, self._end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
 
@@ -239,19 +282,25 @@ class _Wanted:
         is_whole = indexed.first >= self._first and indexed.last < self._end
         found: list[Piece] = []
         for cut in part.cuts:
-            is_said = self._codes is None or cut.code in self._codes
-            if is_said and _touches(cut, self._first, self._end) and self._has(part, cut):
+            if self._is_asked(cut) and self._has(part, cut):
                 rows = part.rows(cut)
-                found.append((cut.code, rows if is_whole and self._is_everybody else self._some(rows)))
+                if self._who is not None:
+                    low, high = np.searchsorted(rows.visitors, (self._who.start, self._who.stop))
+                    rows = Rows(rows.visitors[low:high], rows.ticks[low:high], rows.values[low:high])
+                found.append((cut.code, rows if is_whole and not len(self._gone) else self._some(rows)))
         return found
 
-    @property
-    def _is_everybody(self) -> bool:
-        return self._who is None and not len(self._gone)
-
     def _has(self, part: Part, cut: parts.Cut) -> bool:
-        """Whether it has records of who is asked for."""
-        return self._who is None or bool((part.visitors(cut) == self._who).any())
+        """Whether it has records of the one who is asked for; of many it is not worth to look."""
+        return self._who is None or len(self._who) > 1 or bool((part.visitors(cut) == self._who.start).any())
+
+    def blocks_of(self, part: Part) -> NDArray[np.intp]:
+        """How many records the visitors of each block have, at most."""
+        cuts = [cut for cut in part.cuts if self._is_asked(cut)]
+        return np.bincount(np.concatenate([np.zeros(0, np.uint32), *map(part.visitors, cuts)]) // BLOCK)
+
+    def _is_asked(self, cut: parts.Cut) -> bool:
+        return (self._codes is None or cut.code in self._codes) and _touches(cut, self._first, self._end)
 
     def of_tails(self, tails: Sequence[Records]) -> list[Piece]:
         found: list[Piece] = []
@@ -271,7 +320,7 @@ class _Wanted:
         if len(self._gone):
             wanted &= ~np.isin(visitors, self._gone)
         if self._who is not None:
-            wanted &= visitors == self._who
+            wanted &= (visitors >= self._who.start) & (visitors < self._who.stop)
         return wanted
 
 

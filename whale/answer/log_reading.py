@@ -1,0 +1,70 @@
+"""What a question about the visitors of a site reads: a partition after the other, and of a large one ranges of visitors.
+
+Each visitor is in one piece with all that is asked of them, so what pieces say adds up. A piece takes a bounded memory, whatever the site
+is. Of large questions a process answers one at a time; a few wait, and who comes then is told to come again.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hail.room import MEGABYTE
+from whale.store.contract.events import Events, Logged, Wanted
+from whale.store.contract.identities import Identities
+from whale.store.contract.site_logs import SiteLogs
+from whale.turns import Turns
+from whale.visitors.entries import SiteLog
+
+FOR_EVER_MS = 2**42
+RECORD_BYTES = 40
+"""Of a record while it is read: a column of 12 to 16, what it is sorted by, and the sorted column."""
+MANY = 1_000_000
+"""Records that a large question may touch."""
+WAITING = 4
+_turns = Turns(WAITING, "too many large questions at once: try again in a second")
+
+
+class LogReading(Events, Identities, SiteLogs, Protocol):
+    """What is asked of a store."""
+
+
+@dataclass
+class Reading:
+    """What is wanted of one log, all of a visitor in one piece. wanted: of different names.  most_mb: that a piece takes.
+
+    is_incomplete: some of what was read so far is lost.
+    """
+
+    store: LogReading
+    log: SiteLog
+    wanted: Sequence[Wanted]
+    most_mb: float
+    is_incomplete: bool = field(default=False, init=False)
+
+    def __iter__(self) -> Iterator[Logged]:
+        return (logged for _, logged in self.pieces())
+
+    def pieces(self) -> Iterator[tuple[int, Logged]]:
+        """With their partitions' numbers. Raises Busy before the first one."""
+        most, records = self.most_mb * MEGABYTE / RECORD_BYTES, 0
+        for partition in range(self.log.partitions):
+            for _, start_ms, end_ms in self.wanted:
+                records += self.store.records_in_log(self.log, partition, start_ms, end_ms)
+        with _turns.turn() if records >= MANY else nullcontext():
+            for partition in range(self.log.partitions):
+                for who in self.store.ranges_in_log(self.log, partition, self.wanted, most):
+                    yield partition, self._read(partition, who)
+
+    def _read(self, partition: int, who: range | None) -> Logged:
+        several = [
+            self.store.read_log(self.log, partition, start_ms, end_ms, said, who)
+            for said, start_ms, end_ms in self.wanted
+        ]
+        self.is_incomplete |= any(each.is_incomplete for each in several)
+        if len(several) == 1:
+            return several[0]
+        return Logged(
+            {said: column for each in several for said, column in each.columns.items()},
+            {said: texts for each in several for said, texts in each.values_of.items()},
+        )
