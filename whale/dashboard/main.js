@@ -45,12 +45,15 @@ import { whenBar } from './when.js'
 
 /**
  * name: in the address.  key: opens it.  without: no pk is needed.  parameters: of the address, that only this view knows.
- * fresh: shown anew each minute.
+ * fresh: shown anew each minute.  of: the view in the menu that leads to it.
  */
 const VIEWS = [
   { name: 'overview', label: 'Overview', key: 'o', fresh: true, load: () => overview },
   { name: 'breakdown', label: 'Breakdown', key: 'b', parameters: ['support'], load: () => import('./views/breakdown.js') },
   { name: 'compare', label: 'Compare', key: 'e', load: () => import('./views/compare.js') },
+  { name: 'visitors', label: 'Visitors', key: 'u', fresh: true, parameters: ['show', 'property'], load: () => import('./views/visitors.js') },
+  { name: 'funnels', label: 'Funnels', key: 'f', of: 'visitors', parameters: ['steps', 'window'], load: () => import('./views/funnels.js') },
+  { name: 'visitor', label: 'A visitor', of: 'visitors', parameters: ['visitor', 'limit'], load: () => import('./views/visitor.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
@@ -214,5 +217,5 @@ buttonOf('theme').addEventListener('click', nextTheme)
 keys.add('j', 'the table of the first card', () => page.tools.Table?.())
 keys.add('x', 'its CSV', () => page.tools.CSV?.())
 keys.add('v', 'copy the link', () => page.tools['Copy link']?.())
-for (const { name, label, key } of VIEWS) keys.add(key, label.toLowerCase(), () => page.go({ view: name }))
+for (const { name, label, key } of VIEWS) if (key) keys.add(key, label.toLowerCase(), () => page.go({ view: name }))
 show().then(() => watchLag((seconds) => shell.counted(undefined, page.zone, seconds)))

@@ -10,8 +10,9 @@ const root = document.documentElement
 export function header({ state, link }, views) {
   fill($('picker').firstElementChild, named(state.pk) || 'Pick a pk')
   const current = views.find(({ name }) => name === state.view)
-  fill($('views'), views.map((view) =>
-    h('a', { id: `view-${view.name}`, href: link({ view: view.name }), 'aria-current': view === current ? 'page' : null }, view.label)))
+  const within = (view) => (view === current ? 'page' : current && view.name === current.of ? 'true' : null)
+  fill($('views'), views.filter(({ of }) => !of).map((view) =>
+    h('a', { id: `view-${view.name}`, href: link({ view: view.name }), 'aria-current': within(view) }, view.label)))
   const shown = $('views').querySelector('[aria-current]')
   if (shown) $('views').scrollLeft = shown.offsetLeft - 24 // on a phone the menu is wider than its window
   document.title = [named(state.pk), current?.label, 'HailWhale'].filter(Boolean).join(' · ')

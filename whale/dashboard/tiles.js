@@ -43,9 +43,8 @@ function guessed(metrics) {
  * total: a number, or { now, before }.  series: points, or { now: points, before: points }.
  * since: the first day with a count, where that came within the period before; then there is nothing to compare with.
  */
-export function tile(page, metric, total, series, { pressed, since }) {
+export function tile(page, metric, total, series, { pressed, since, choose = () => page.go({ metric: metric.formula }) }) {
   const { now, before } = total && typeof total === 'object' ? total : { now: total }
-  const choose = () => page.go({ metric: metric.formula })
   return h('button', { class: 'tile', id: `tile-${metric.formula}`, 'aria-pressed': pressed, title: f.full(now), onclick: choose },
     h('span', { class: 'name' }, metric.name), h('span', { class: 'big' }, f.value(now, metric)),
     h('span', { class: 'change' }, since ? h('span', { class: 'soft' }, `counted since ${f.day(Date.parse(since), 'UTC')}`) : before !== undefined && [

@@ -1,7 +1,7 @@
 /**
  * The bar above the numbers of a view: the period, its dates in words, and the period beside it; with the keys that change them.
  *
- *     const when = whenBar(page)         // append when.element
+ *     const when = whenBar(page)         // append when.element; { compared: false }: nothing stands beside the period
  *     when.add(button)                   // a tool of the view's own, at the right
  *     when.says(compared, headers)       // the dates that were read, once they are known: of an answer
  */
@@ -11,7 +11,7 @@ import * as f from './format.js'
 const PERIODS = [['today', 'Today', 't'], ['7d', '7 days', 'w'], ['30d', '30 days', 'm'], ['90d', '90 days', 'q'], ['1w:1y', '12 months', 'y']]
 const COMPARED = [['previous', 'the period before'], ['last_year', 'last year'], ['none', 'nothing']]
 
-export function whenBar(page) {
+export function whenBar(page, { compared: beside = true } = {}) {
   const { state } = page
   let read = null
   const buttons = PERIODS.map(([period, label, key]) => {
@@ -23,13 +23,13 @@ export function whenBar(page) {
   const compare = (name) => page.go({ compare: name })
   const choice = select({ id: 'compare' }, COMPARED, state.compare, compare)
   const next = (COMPARED.findIndex(([name]) => name === state.compare) + 1) % COMPARED.length
-  page.key('c', 'compare: the period before, last year, nothing', () => compare(COMPARED[next][0]))
+  if (beside) page.key('c', 'compare: the period before, last year, nothing', () => compare(COMPARED[next][0]))
   const move = (by) => () => read && page.go({ range: moved(read, by, page.zone), period: '' })
   page.key('ArrowLeft', 'the period before', move(-1))
   page.key('ArrowRight', 'the period after', move(1))
   return {
     element: h('div', { class: 'when' }, h('div', { class: 'periods', role: 'group', 'aria-label': 'Period' }, buttons),
-      h('label', { class: 'compare' }, h('span', { class: 'soft' }, 'beside '), choice), dates),
+      beside && h('label', { class: 'compare' }, h('span', { class: 'soft' }, 'beside '), choice), dates),
     add: (tool) => dates.before(tool),
     says: (compared, headers) => {
       read = compared?.now ?? (headers && rangeOf(headers))

@@ -1,0 +1,185 @@
+"""The view of funnels: steps are picked among the events, and the page says how far visitors get and after what they leave."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import served
+from tests.browser.shoppers import did, site_of, usual
+from tests.browser.test_shell import opened, settled
+from tests.browser.test_visitors import asked, csv_of
+from tests.browser.visits import check_keyboard, check_looks
+from whale.client import Whale
+
+NASTY = '<img src=x onerror=alert(1)>/\u202eabc, "q" [x]'
+
+
+@pytest.fixture
+def whale() -> Whale:
+    whale = site_of()
+    did(whale, usual())
+    return whale
+
+
+@pytest.fixture
+def address(page: Page, whale: Whale) -> Iterator[str]:
+    with served(page, whale) as found:
+        yield found
+
+
+def steps_of(page: Page) -> list[str]:
+    return list(json.loads(parse_qs(urlsplit(page.url).query).get("steps", ["[]"])[0]))
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator(".steps .event").all_inner_texts()
+
+
+def row(page: Page, event: str) -> Locator:
+    name = page.locator(".event").get_by_text(event, exact=True)
+    return page.locator("#funnel tbody tr").filter(has=name)
+
+
+def cells(page: Page, event: str) -> list[str]:
+    return row(page, event).get_by_role("cell").all_inner_texts()
+
+
+def funnel(address: str, steps: list[str], **parameters: Any) -> list[dict[str, Any]]:
+    return list(asked(address, "funnel", period="30d", steps=json.dumps(steps), **parameters)["steps"])
+
+
+def test_without_steps_the_most_visited_events_are_a_funnel(page: Page, address: str) -> None:
+    opened(page, address, view="funnels")
+    assert shown(page) == ["visit", "product", "basket", "order"]
+    assert "steps" not in page.url
+    for step in funnel(address, ["visit", "product", "basket", "order"]):
+        said = cells(page, step["event"])
+        assert said[1].split("\n")[0] == str(step["visitors"])
+        assert said[4].split("\n")[0] == (str(step["dropped"]) if step["event"] != "order" else "–")
+    expect(page.locator("#funnel")).to_contain_text("12.5\u202f% of 40 visitors got from visit to order")
+    expect(page.locator("#funnel")).to_contain_text(
+        "Most leave after visit: 20 of 40 (50.0\u202f%) did not go on to product."
+    )
+    expect(row(page, "visit")).to_contain_text("most leave here")
+
+
+def test_a_funnel_is_built_by_clicks_and_stands_in_the_address(page: Page, address: str) -> None:
+    opened(page, address, view="funnels")
+    page.get_by_role("button", name="Begin anew").click()
+    expect(page.get_by_text("Pick the first event")).to_be_visible()
+    for event in ("order", "visit", "basket"):
+        page.get_by_role("button", name=re.compile(rf"^\+ {event}\b")).click()
+        settled(page)
+    assert steps_of(page) == ["order", "visit", "basket"]
+    page.get_by_role("button", name="Move step 2 up").click()
+    settled(page)
+    expect(page.locator(".steps .event").first).to_have_text("visit")
+    expect(page.locator(".steps li").first).to_be_focused()
+    page.get_by_role("button", name="Take out step 2").click()
+    settled(page)
+    assert steps_of(page) == ["visit", "basket"]
+    page.reload()
+    expect(row(page, "basket")).to_contain_text("10")
+    page.go_back()
+    expect(page.locator(".steps .event")).to_have_count(3)
+
+
+def test_a_funnel_is_built_without_a_mouse(page: Page, address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","basket","order"]')
+    page.get_by_role("button", name="Move step 1 down").press("Enter")
+    settled(page)
+    assert steps_of(page) == ["basket", "visit", "order"]
+    expect(page.get_by_role("button", name="Move step 2 down")).to_be_focused()
+    page.keyboard.press("Enter")
+    settled(page)
+    assert steps_of(page) == ["basket", "order", "visit"]
+    expect(page.locator(".steps li").last).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    settled(page)
+    assert steps_of(page) == ["basket", "order"]
+    check_looks(page)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.reload()
+    settled(page)
+    assert "Begin anew" in check_keyboard(page)
+
+
+def test_the_window_counts(page: Page, address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","product"]')
+    expect(row(page, "product")).to_contain_text("20")
+    page.get_by_label("all within").select_option("30 minutes")
+    settled(page)
+    assert "window=30m" in page.url
+    expect(row(page, "product")).to_contain_text("20")
+    page.goto(f"{address}/?pk=shop&view=funnels&steps=%5B%22visit%22%2C%22product%22%5D&window=600s")
+    expect(page.get_by_label("all within")).to_have_value("600s")
+    assert [step["visitors"] for step in funnel(address, ["visit", "product"], window="600s")] == [40, 0]
+    expect(row(page, "product").get_by_role("cell").nth(1)).to_have_text(re.compile("^0"))
+
+
+def test_who_may_still_go_on_did_not_leave(page: Page, whale: Whale, address: str) -> None:
+    did(whale, [("late", 0.01, "visit", {})])
+    opened(page, address, view="funnels", steps='["visit","product"]')
+    assert cells(page, "visit")[4:6] == ["20", "1"]
+
+
+def test_the_table_is_a_csv_and_the_question_a_line(page: Page, address: str) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened(page, address, view="funnels", steps='["visit","order"]')
+    first, last = funnel(address, ["visit", "order"])
+    assert csv_of(page, "funnel") == [
+        "Step,Visitors,Occurrences,Conversion,Dropped,Open,Median s,90 % s",
+        f"visit,40,{first['occurrences']},1,35,0,,",
+        f"order,5,5,0.125,0,0,{last['median_s']},{last['p90_s']}",
+    ]
+    page.locator("#funnel-tools").click()
+    page.locator("#funnel").get_by_role("button", name="Copy curl").click()
+    expect(page.get_by_text("Copied: curl")).to_be_visible()
+    line = page.evaluate("navigator.clipboard.readText()")
+    assert f"{address}/funnel" in line
+    assert """'steps=["visit","order"]'""" in line
+
+
+def test_an_event_that_was_never_logged_is_told(page: Page, faults: list[str], address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","ordre"]')
+    expect(page.locator("#funnel")).to_contain_text("no event 'ordre' was logged")
+    page.get_by_role("button", name="Take out step 2").click()
+    expect(page.get_by_text("A funnel has two steps or more")).to_be_visible()
+    assert all("answered with 404" in fault and "ordre" in fault for fault in faults)
+    faults.clear()
+
+
+def test_names_are_text(page: Page, whale: Whale, address: str) -> None:
+    did(whale, [("ann", 1, "visit", {}), ("ann", 0.9, NASTY, {})])
+    opened(page, address, view="funnels")
+    page.get_by_role("button", name=re.compile(r"^\+ <img")).click()
+    settled(page)
+    assert steps_of(page)[-1] == NASTY
+    assert page.locator("#main img").count() == 0
+    assert "\\u{202e}" in shown(page)[-1]
+
+
+def test_a_step_that_broke_is_named_with_its_day(page: Page) -> None:
+    whale = site_of()
+    deeds = []
+    for day in range(1, 29):
+        for number in range(60):
+            who = f"{day}.{number}"
+            deeds.append((who, day + 0.3, "visit", {}))
+            if number < (3 if day < 7 else 40):
+                deeds.append((who, day + 0.29, "order", {}))
+    did(whale, deeds)
+    with served(page, whale) as address:
+        opened(page, address, view="funnels")
+        expect(page.locator("#funnel .story")).to_contain_text(
+            re.compile(r"^Since \w+ \d+ \w+, order fell from [0-9.]+ to 3 a day\.$")
+        )
+        expect(row(page, "order")).to_contain_text("fell")
+        check_looks(page)

@@ -1,0 +1,66 @@
+/** How far they get: steps that one picks among the events of the site. What is found stands in funnel_rows.js. */
+import { card } from '../card.js'
+import { fill, h, select } from '../dom.js'
+import * as f from '../format.js'
+import { showFunnel } from '../funnel_rows.js'
+import { datesOf, ofSite } from '../visiting.js'
+
+const [MOST, GUESSED] = [32, 5]
+const WINDOWS = [['30m', '30 minutes'], ['1h', '1 hour'], ['1d', '1 day'], ['7d', '7 days'], ['30d', '30 days'], ['366d', 'a year']]
+const USUAL = '1d'
+
+export const show = ofSite('funnels', 'Funnels', build, async (view) => {
+  const { page, parts, asked } = view
+  const [{ start }, { answer }] = await Promise.all([datesOf(view), page.ask('events', asked)])
+  const steps = stepsOf(page.state.steps) ?? guessed(answer.events)
+  builder(view, answer.events, steps)
+  await parts.funnel.during(() => showFunnel(view, steps, { events: answer.events, start }))
+}, { compared: false })
+
+function build(parts) {
+  parts.steps = card('Steps', { id: 'steps', height: 'steps' })
+  parts.funnel = card('Funnel', { id: 'funnel', height: 'funnel', main: true })
+  return [parts.steps.element, parts.funnel.element]
+}
+
+/** Of the address; null where it has none. */
+function stepsOf(text) {
+  try {
+    const steps = JSON.parse(text ?? 'null')
+    return Array.isArray(steps) ? steps.map(String) : null
+  } catch { return null }
+}
+
+/** The events of most visitors: each step of a way has fewer than the one before. */
+const guessed = (events) => events.toSorted((a, b) => b.visitors - a.visitors).slice(0, GUESSED).map(({ event }) => event)
+
+/** The steps in their order, each with what moves it or takes it out; and the events, each of which becomes the last step. */
+function builder({ page, parts: { steps: one } }, events, steps) {
+  const go = async (next, name, i) => { // the focus stays at what was moved
+    await page.go({ steps: JSON.stringify(next) })
+    const button = document.getElementById(`${name}-${i}`)
+    ;(button?.disabled ? button.parentElement : button)?.focus()
+  }
+  const does = (name, i, sign, says, next, to = i) => h('button', {
+    id: `${name}-${i}`, class: 'plain', disabled: !next, 'aria-label': `${says[0]} step ${i + 1}${says[1]}`, onclick: () => go(next, name, to),
+  }, sign)
+  const swapped = (i, to) => (to >= 0 && to < steps.length ? steps.with(i, steps[to]).with(to, steps[i]) : null)
+  const item = (event, i) => h('li', { tabindex: -1 }, h('span', { class: 'number' }, String(i + 1)), h('span', { class: 'event' }, f.shown(event)),
+    does('up', i, '↑', ['Move', ' up'], swapped(i, i - 1), i - 1), does('down', i, '↓', ['Move', ' down'], swapped(i, i + 1), i + 1),
+    does('out', i, '×', ['Take out', ''], steps.toSpliced(i, 1), Math.max(0, i - 1)))
+  const add = ({ event, visitors }) => {
+    const [isFull, choose] = [steps.length >= MOST, () => go([...steps, event], 'add', event)]
+    return h('button', { id: `add-${event}`, disabled: isFull, title: `${f.full(visitors)} visitors`, onclick: choose },
+      '+ ', f.shown(event), ' ', h('span', { class: 'soft' }, f.number(visitors)))
+  }
+  one.at(windowOf(page), steps.length > 0 && h('button', { class: 'plain', id: 'clear', onclick: () => go([]) }, 'Begin anew'))
+  fill(one.body, steps.length ? h('ol', { class: 'steps' }, steps.map(item)) : h('p', {}, 'Pick the first event, then those that come after it.'),
+    h('div', { class: 'ways add', role: 'group', 'aria-label': 'Add a step' }, events.map(add)))
+}
+
+function windowOf(page) {
+  const chosen = page.state.window || USUAL
+  const windows = WINDOWS.some(([name]) => name === chosen) ? WINDOWS : [...WINDOWS, [chosen, chosen]]
+  const choose = (to) => page.go({ window: to === USUAL ? '' : to })
+  return h('label', {}, h('span', { class: 'soft' }, 'all within '), select({ id: 'window', name: 'window' }, windows, chosen, choose))
+}

@@ -1,0 +1,128 @@
+/** Who came: how many visitors, new and returning, over time; what happened, what they are like, and who was here last. */
+import { card } from '../card.js'
+import { draw, keyOf, pieceOf } from '../chart.js'
+import { fill, h, headOf, scroller, select } from '../dom.js'
+import * as f from '../format.js'
+import { empty } from '../states.js'
+import { tile } from '../tiles.js'
+import { columns, datesOf, limits, none, ofSite, ofWhole, shares, valueOf, when, within } from '../visiting.js'
+
+const DAY = 86400e3
+const [MOST_EVENTS, MOST_VALUES, MOST_SEEN] = [12, 8, 8]
+const count = (formula, name, better = 'up') => ({ formula, name, unit: 'count', better })
+const NUMBERS = [count('visitors', 'Visitors'), count('new', 'New'), count('returning', 'Came back')]
+
+export const show = ofSite('visitors', 'Visitors', build, async (view) => {
+  const { page, parts, asked } = view
+  const [dates, now] = await Promise.all([datesOf(view), page.ask('visitors', asked)])
+  await Promise.all([
+    parts.chart.during(() => showNumbers(view, dates, now)),
+    parts.events.during(() => showEvents(view, now.answer.visitors)),
+    parts.properties.during(() => showProperties(view)),
+    parts.seen.during(() => showSeen(view)),
+  ])
+})
+
+function build(parts) {
+  parts.tiles = h('section', { class: 'tiles', 'aria-label': 'Numbers of visitors' })
+  parts.chart = card('Visitors', { id: 'chart', height: 'chart', main: true })
+  parts.events = card('Events', { id: 'events', height: 'rows' })
+  parts.properties = card('Properties', { id: 'properties', height: 'rows' })
+  parts.seen = card('Seen last', { id: 'seen', height: 'seen' })
+  const { chart, events, properties, seen } = parts
+  return [parts.tiles, chart.element, h('div', { class: 'columns' }, events.element, properties.element), seen.element]
+}
+
+async function showNumbers(view, { compared, start }, { answer, address }) {
+  const { page, parts, asked } = view
+  const isWhole = compared?.before && Date.parse(answer.since) <= Date.parse(compared.before.start)
+  const questions = [page.ask('visitors', { ...asked, period: '1m:30m' }), isWhole ? page.ask('visitors', within(compared.before, asked)) : null]
+  const [lately, before] = await Promise.all(questions)
+  const numbers = NUMBERS.filter(({ formula }) => answer[formula] !== null)
+  const chosen = numbers.find(({ formula }) => formula === page.state.show) ?? numbers[0]
+  const over = (points, formula) => points.filter(({ at }) => Date.parse(at) <= Date.now()).map((point) => [Date.parse(point.at), point[formula]])
+  fill(parts.tiles, numbers.map((each, i) => {
+    const choose = () => page.go({ show: i ? each.formula : '' })
+    page.key(String(i + 1), 'a number', choose)
+    const [total, series] = before ? [{ now: answer[each.formula], before: before.answer[each.formula] },
+      { now: over(answer.points, each.formula), before: over(before.answer.points, each.formula) }] : [answer[each.formula], over(answer.points, each.formula)]
+    return tile(page, each, total, series, { pressed: each === chosen, choose })
+  }), lastMinutes(lately.answer))
+  const [points, past] = [over(answer.points, chosen.formula), before && over(before.answer.points, chosen.formula).map(([, v]) => v)]
+  line(view, chosen, points, past, address)
+  parts.chart.body.append(limits(answer, start, page.zone) || '')
+}
+
+function lastMinutes({ visitors, points }) {
+  return h('div', { class: 'tile' }, h('span', { class: 'name' }, 'Last 30 minutes'), h('b', { class: 'big' }, f.number(visitors)),
+    h('span', { class: 'change soft' }, visitors ? 'by the minute' : 'nobody'),
+    columns(points.map((point) => point.visitors)))
+}
+
+function line({ page, parts: { chart } }, metric, points, before, address) {
+  const [times, values] = [points.map(([at]) => at), points.map(([, v]) => v)]
+  const [width, last] = [times.length > 1 ? times[1] - times[0] : DAY, times.length - 1]
+  const at = (i) => f.bucket(times[i], width, page.zone)
+  chart.title(metric.name)
+  draw(chart.body, {
+    page, metric, times, width, series: [{ name: metric.name, values, before }], open: times[last] + width > Date.now(),
+    label: `${metric.name} from ${at(0)}, ${f.number(values[0])}, to ${at(last)}, ${f.number(values[last])}`, details: 'chart-more',
+    spoken: (i) => `${at(i)}, ${f.number(values[i])}${before ? `, before ${f.number(before[i])}` : ''}`,
+    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, keyOf({}, 0), h('b', {}, f.number(values[i]))),
+      before && h('span', {}, pieceOf('before', [2, 3]), `${f.number(before[i])} before`)),
+    chosen: (from, to) => page.go({ range: [from, to].map((ms) => f.local(ms, page.zone)).join('..'), period: '' }),
+  })
+  chart.offer({ address, table: () => ({
+    columns: ['Time', metric.name, ...(before ? ['Before'] : [])], rows: times.map((_, i) => [at(i), values[i], ...(before ? [before[i] ?? null] : [])]),
+  }) })
+}
+
+const amount = (v, name = 'n') => h('td', { class: name, title: f.full(v) }, f.number(v))
+
+async function showEvents({ page, parts: { events }, asked }, visitors) {
+  const { answer, address } = await page.ask('events', asked)
+  const rows = answer.events
+  if (!rows.length) return void fill(events.body, empty('No event was logged in this period.'))
+  const link = (event) => page.link({ view: 'funnels', steps: JSON.stringify([event]) })
+  fill(events.body, scroller('Table: Events', h('table', { class: 'rows' },
+    headOf(['Event'], ['Times', 'n'], ['Visitors', 'n'], ['Of all visitors', 'wide-only'], ['', 'n wide-only'], ['Last', 'n wide-only']),
+    h('tbody', {}, rows.slice(0, MOST_EVENTS).map((row) => h('tr', {},
+      h('th', { scope: 'row' }, h('a', { href: link(row.event), title: 'Begin a funnel with it' }, f.shown(row.event))),
+      amount(row.times), amount(row.visitors, 'n strong'),
+      h('td', { class: 'wide-only wide-bar' }, shares(['part', visitors ? row.visitors / visitors : 0])),
+      h('td', { class: 'n wide-only' }, ofWhole(row.visitors, visitors)), h('td', { class: 'n wide-only' }, when(row.last, page.zone))))))),
+  h('p', { class: 'foot' }, rows.length > MOST_EVENTS && `${f.full(rows.length - MOST_EVENTS)} more are in the table. `,
+    'An event opens a funnel that begins with it.'))
+  events.offer({ address, table: () => ({
+    columns: ['Event', 'Times', 'Visitors', 'Last'], rows: rows.map(({ event, times, visitors, last }) => [event, times, visitors, last]),
+  }) })
+}
+
+async function showProperties({ page, parts: { properties }, asked: { pk, tz } }) {
+  const { answer } = await page.ask('properties', { pk, tz })
+  const named = answer.properties.map(({ property, of }) => [JSON.stringify([property, of]), `${f.shown(property)}${of === 'event' ? ', of events' : ''}`])
+  if (!named.length) return void fill(properties.body, empty('No hit said a property yet.'))
+  const chosen = named.some(([name]) => name === page.state.property) ? page.state.property : named[0][0]
+  const [property, of] = JSON.parse(chosen)
+  properties.at(select({ id: 'property', 'aria-label': 'Property' }, named, chosen, (name) => page.go({ property: name })))
+  const found = await page.ask('properties', { pk, tz, property, of, limit: MOST_VALUES })
+  const { rows, visitors, since } = found.answer
+  fill(properties.body, scroller('Table: Properties', h('table', { class: 'rows' }, headOf(['Last value'], ['', 'wide-only'], ['Visitors', 'n'], ['', 'n']),
+    h('tbody', {}, rows.map((row) => h('tr', {}, h('th', { scope: 'row' }, valueOf(row.value)),
+      h('td', { class: 'wide-only wide-bar' }, shares(['part', visitors ? row.visitors / visitors : 0])),
+      amount(row.visitors, 'n strong'), h('td', { class: 'n' }, ofWhole(row.visitors, visitors))))))),
+  h('p', { class: 'foot' }, `All visitors since ${f.day(Date.parse(since), page.zone)}, whatever the period.`))
+  properties.offer({ address: found.address, table: () => ({ columns: [property, 'Visitors'], rows: rows.map((row) => [valueOf(row.value), row.visitors]) }) })
+}
+
+/** Whom the spy saw last: of its few hits those that name a visitor. */
+async function showSeen({ page, site, parts: { seen } }) {
+  const { answer } = await page.ask('spy', { limit: 200 }).catch(none)
+  const hits = Array.from(answer).filter(({ outcome, visitor, pk }) => outcome === 'counted' && visitor && pk?.[0] === site)
+  const last = [...new Map(hits.toReversed().map((hit) => [hit.visitor, hit])).values()].sort((a, b) => b.at - a.at).slice(0, MOST_SEEN)
+  const link = (visitor) => page.link({ view: 'visitor', visitor })
+  fill(seen.body, last.length ? h('ul', { class: 'seen' }, last.map(({ visitor, at, event }) => h('li', {}, h('a', { href: link(visitor) }, f.shown(visitor)),
+    event && h('span', { class: 'badge' }, f.shown(event)), h('span', { class: 'soft' }, f.bucket(at, 60_000, page.zone)))))
+    : empty('None of the last hits was a visitor of this site. Who knows an id finds what they did by the field above.'))
+  seen.offer({})
+}
