@@ -189,7 +189,7 @@ def counted(store: Store, settings: Settings, ready: Groups) -> None:
 def logged(store: Store, settings: Settings, ready: Groups) -> None:
     log = VisitorLog(store, settings)
     for messages in ready:
-        log.add(messages, log.to_log(messages, {}))
+        log.add(messages, log.to_log(messages, {}), {}, time.time())
 
 
 def begin(store: Store) -> None:

@@ -151,6 +151,7 @@ class Farm:
         for rule in ("/visitors", "/events"):
             do(rule, "GET", {"pk": name, "period": "day"})
         do("/properties", "GET", {"pk": name})
+        do("/funnel", "GET", {"pk": name, "steps": f'["{name}-sale", "{name}-sale"]', "period": "day"})
         do("/visitor/<visitor:path>", "GET", {"pk": name}, f"/visitor/{name}-ann")
         do("/identify", "POST", {"pk": name, "anonymous": f"{name}-phone", "known": f"{name}-ann"})
         do("/visitor/<visitor:path>", "DELETE", {}, f"/visitor/{name}-gone", QUERY_STRING=f"pk={name}")
