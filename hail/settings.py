@@ -311,6 +311,9 @@ class Settings:
     max_property_values: int = setting(
         10_000, "values", "values of one property in a partition (at most 1,048,574); further ones are __other__"
     )
+    session_gap_s: int = setting(
+        1800, "s", "time without an event after which the next one of a visitor begins a session, 1 to 86400"
+    )
     events_max_mb: float | None = setting(
         "",
         "MB",
@@ -718,6 +721,7 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "OPEN_REGISTRATION": lambda text: _one_of("OPEN_REGISTRATION", "0", "1")(text) == "1",
     "SPY": lambda text: _one_of("SPY", "0", "1")(text) == "1",
     "VISITOR_LOG": lambda text: _one_of("VISITOR_LOG", "0", "1")(text) == "1",
+    "SESSION_GAP_S": _up_to(86_400, "SESSION_GAP_S"),
     "SITE_PARTITIONS": _up_to(64, "SITE_PARTITIONS"),
     "VISITOR_KEPT_DAYS": _days_or_none,
     "EVENTS_MAX_MB": _megabytes,

@@ -15,6 +15,9 @@
     GET  /visitors       {visitors, new, returning, points, ...}: of a site
     GET  /events         {"events": [{event, times, visitors, last}, ...]}: of a site
     GET  /funnel         {"steps": [{event, visitors, conversion, ...}, ...]}: who did events in an order
+    GET  /sessions       {sessions, visitors, bounces, duration, rows, ...}: of a site
+    GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
+    GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back
     GET  /properties     {"properties": [{property, of, visitors, values}, ...]}, or the values of one
     GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count
@@ -70,6 +73,7 @@ from whale.routes.counting import CountingRoutes
 from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
+from whale.routes.following import FollowingRoutes
 from whale.routes.graphs import GraphRoutes
 from whale.routes.hiitrack import HiiTrackRoutes
 from whale.routes.hiitrack_events import HiiTrackEventRoutes
@@ -117,7 +121,16 @@ def make_app(
     add_filters(app)
     HiiTrackRoutes(paths, passwords, registrations).add_to(app)
     HiiTrackEventRoutes(paths).add_to(app)
-    for routes in (CountingRoutes, DecisionRoutes, NoteRoutes, VisitorRoutes, LiveRoutes, DashboardRoutes, GraphRoutes):
+    for routes in (
+        CountingRoutes,
+        DecisionRoutes,
+        NoteRoutes,
+        VisitorRoutes,
+        FollowingRoutes,
+        LiveRoutes,
+        DashboardRoutes,
+        GraphRoutes,
+    ):
         routes(door).add_to(app)
     ServiceRoutes(door, whale).add_to(app)
     Unrouted(log, "Hail", settings.hail_bind, "see the log").add_to(app)

@@ -15,6 +15,7 @@ import hail.openapi
 import hail.web
 import whale.live.web
 import whale.routes.asked
+import whale.routes.asked_of_following
 import whale.routes.asked_of_visitors
 import whale.routes.openapi
 import whale.web
@@ -164,7 +165,7 @@ def test_parameters_of_questions_are_those_of_the_table() -> None:
     shown = {
         name for row in rows(section("docs/http/questions.md", "Parameters")) for name in re.findall(r"`(\w+)`", row[0])
     }
-    modules = whale.routes.asked, whale.routes.asked_of_visitors
+    modules = whale.routes.asked, whale.routes.asked_of_visitors, whale.routes.asked_of_following
     types = [each for module in modules for name, each in vars(module).items() if name.endswith("Asked")]
     taken = {name for each in types for name in each.__struct_fields__}
     assert taken - shown == set()

@@ -229,6 +229,11 @@ def of_notes(said: Sequence[Mapping[str, Any]]) -> Sheet:
     return Sheet(["at", "text", "pk", "id"], rows, points)
 
 
+def json_cell(value: Any) -> str:
+    """A value in a table: text as it is, other JSON as it is written."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def of_names(name: str, found: Sequence[Any]) -> Sheet:
     """Names in a column of this name; or what is known of each, as objects that are all alike."""
     rows = msgspec.to_builtins(found)

@@ -4,7 +4,7 @@ An id may be one of several of the same visitor: whoever asks by any of them is 
 """
 
 import math
-from collections.abc import Collection, Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -170,6 +170,10 @@ class Log:
         wanted = [Wanted(said, start_ms, end_ms)]
         if always:
             wanted.append(Wanted(always, 0, FOR_EVER_MS))
+        return self.reading(wanted)
+
+    def reading(self, wanted: Sequence[Wanted]) -> Reading:
+        """wanted: of different names."""
         return Reading(self.store, self.log, wanted, self.question_mb)
 
     def _during(self, asked: Range) -> Reading:

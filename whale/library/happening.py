@@ -12,10 +12,10 @@ from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.counting import Counting
 from whale.library.exporting import site_asked
-from whale.library.visiting import Visiting
+from whale.library.following import Following
 
 
-class Happening(Visiting, Counting):
+class Happening(Following, Counting):
     """What visitors did, and what they do now."""
 
     @on_default

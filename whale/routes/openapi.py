@@ -23,6 +23,7 @@ from whale.decide.definition import DecisionGiven, Reporting, Shown
 from whale.decide.report import Report
 from whale.routes import asked, ofrep
 from whale.routes import asked_by_hiitrack as by_hiitrack
+from whale.routes import asked_of_following as of_following
 from whale.routes import asked_of_visitors as of_visitors
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
@@ -164,27 +165,41 @@ def _notes() -> dict[str, Any]:
     return {"/notes": {"get": listed, "post": write}, "/notes/{id}": {"delete": delete}}
 
 
+def _of_log(name: str, summary: str, kind: type[msgspec.Struct], said: Any) -> dict[str, Any]:
+    """A question about visitors of sites."""
+    responses = {"200": answer("The answer.", said), **common(400, 401, 404, 503)}
+    form = {
+        "required": True,
+        "content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}},
+    }
+    got = {"operationId": name, "summary": summary, "parameters": parameters(kind), "responses": responses}
+    posted = {
+        "operationId": f"{name}_by_form",
+        "summary": f"{summary} Use POST if the address would be too long.",
+        "requestBody": form,
+        "responses": {**responses, **common(413)},
+    }
+    return {"get": got, "post": posted}
+
+
+def _following() -> dict[str, Any]:
+    """What visitors of sites do next."""
+    return {
+        "/sessions": _of_log(
+            "sessions", "Count the sessions of a site.", of_following.SessionsAsked, of_following.Sessions
+        ),
+        "/paths": _of_log("paths", "List what comes next after an event.", of_following.PathsAsked, of_following.Paths),
+        "/retention": _of_log(
+            "retention", "Count the visitors who come back.", of_following.RetentionAsked, of_following.Retention
+        ),
+    }
+
+
 def _visitors() -> dict[str, Any]:
     """Visitors of sites."""
-
-    def question(name: str, summary: str, kind: type[msgspec.Struct], said: Any) -> dict[str, Any]:
-        responses = {"200": answer("The answer.", said), **common(400, 401, 404, 503)}
-        form = {
-            "required": True,
-            "content": {"application/x-www-form-urlencoded": {"schema": schema_of(kind)}},
-        }
-        got = {"operationId": name, "summary": summary, "parameters": parameters(kind), "responses": responses}
-        posted = {
-            "operationId": f"{name}_by_form",
-            "summary": f"{summary} Use POST if the address would be too long.",
-            "requestBody": form,
-            "responses": {**responses, **common(413)},
-        }
-        return {"get": got, "post": posted}
-
     identified = _posted("identify", "Say that two ids are one visitor's.", of_visitors.Identified, of_visitors.Joined)
     identified["post"]["responses"] |= common(404)
-    listed = question(
+    listed = _of_log(
         "properties",
         "List the properties of a site, or the values of one.",
         of_visitors.PropertiesAsked,
@@ -214,12 +229,12 @@ def _visitors() -> dict[str, Any]:
         },
     }
     return {
-        "/visitors": question(
+        "/visitors": _of_log(
             "visitors", "Count the visitors of a site.", of_visitors.VisitorsAsked, of_visitors.Visitors
         ),
-        "/events": question("events", "List the events of a site.", of_visitors.EventsAsked, of_visitors.Events),
+        "/events": _of_log("events", "List the events of a site.", of_visitors.EventsAsked, of_visitors.Events),
         "/properties": listed,
-        "/funnel": question(
+        "/funnel": _of_log(
             "funnel",
             "Count the visitors who did events in an order.",
             of_visitors.FunnelAsked,
@@ -487,7 +502,7 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes() | _visitors() | _shares() | _accounts() | _hiitrack()
+    paths |= _decisions() | _notes() | _visitors() | _following() | _shares() | _accounts() | _hiitrack()
     paths["/health.json"] = {
         "get": {
             "operationId": "health",

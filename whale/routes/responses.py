@@ -20,6 +20,8 @@ EXPOSED = {
     EXPOSE: "Retry-After, ETag, X-Whale-As-Of, X-Whale-Complete, X-Whale-Range, X-Whale-Estimated, "
     "X-Whale-Overflow, X-Whale-Unknown, X-Whale-More, X-Adjusted",
 }
+PRIVATE = {"Cache-Control": "no-store"}
+"""Of answers about visitors: nobody keeps them."""
 CHALLENGES = ("Bearer", 'Basic realm="whale"')
 """Ways to give a key. Each in a header of its own: Chromium asks nobody for a password where one header has both."""
 REFUSED = Counter("hailwhale_questions_refused", "Questions that were not answered, by code", ["code"])

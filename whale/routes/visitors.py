@@ -21,9 +21,8 @@ from whale.routes.asked_of_visitors import (
 )
 from whale.routes.door import OfCaller
 from whale.routes.parameters import object_of, period_of, struct_of
-from whale.routes.responses import EXPOSED, json_answer, sheet_answer
+from whale.routes.responses import EXPOSED, PRIVATE, json_answer, sheet_answer
 
-PRIVATE = {"Cache-Control": "no-store"}
 ROWS_AT_ONCE = 1000
 
 
@@ -73,7 +72,9 @@ class VisitorRoutes(OfCaller):
         if asked.format == "json":
             return json_answer(found, headers=PRIVATE)
         rows = (
-            [{**row, "value": _cell(row["value"])} for row in found["rows"]] if asked.property else found["properties"]
+            [{**row, "value": sheets.json_cell(row["value"])} for row in found["rows"]]
+            if asked.property
+            else found["properties"]
         )
         return sheet_answer(sheets.of_names("property", rows), asked.format, PRIVATE)
 
@@ -111,11 +112,6 @@ def _written(found: Export) -> Iterator[bytes]:
             yield separator + b",".join(some)
         yield b"]"
     yield b"}"
-
-
-def _cell(value: Any) -> Any:
-    """A value in a table: text as it is, other JSON as it is written."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _site(pk: str) -> Any:

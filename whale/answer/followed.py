@@ -1,0 +1,233 @@
+"""What visitors of a site do next, as JSON holds it: their sessions, what comes beside an event, and who comes back. From its log."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hail.hit import DAILY
+from whale.answer.log_reading import Reading
+from whale.answer.paths import paths
+from whale.answer.properties import FOLDED, value_of
+from whale.answer.retention import Part as Returning
+from whale.answer.retention import curve, retention
+from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, sessions
+from whale.answer.sessions import Asked as SessionsAsked
+from whale.answer.site_log import TICKS_A_S, Asked, Log, shown
+from whale.answer.streams import Piece
+from whale.errors import UnknownEvent
+from whale.period import Range
+from whale.store.contract.events import Column, Logged, Wanted
+from whale.sums import distinct
+from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY
+
+
+def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: int, now: float) -> dict[str, Any]:
+    """Sessions that began in a period. by: ENTRY, EXIT, or a property; WHOLE: not split.  page: the event that is a page view."""
+    events = _events(log)
+    reading, parts, texts = _followed(log, asked, gap_s, by, events, now)
+    named = events if by in (ENTRY, EXIT) else texts
+    found = sessions(parts, sessions_asked(asked, gap_s, by, events, page), limit, lambda place: named[place])
+    values = named if named is events else [value_of(text) for text in texts]
+    rows = [{"value": values[place] if place >= 0 else None, **_group(each)} for place, each in found.groups.items()]
+    if found.other.sessions:
+        rows.append({"value": OTHER, **_group(found.other)})
+    points = [
+        {"at": shown(start * 1000, asked.zone), "sessions": count, "bounces": bounces}
+        for start, (count, bounces) in zip(asked.starts, found.buckets.tolist(), strict=True)
+    ]
+    return {
+        **_group(found.whole),
+        "gap_s": gap_s,
+        "basis": log.basis(asked),
+        **log.kept(now, asked.zone, reading),
+        "points": points,
+        "rows": rows,
+    }
+
+
+def paths_of(log: Log, asked: Range, event: str, direction: str, gap_s: int, limit: int, now: float) -> dict[str, Any]:
+    """What came next, or before, whenever an event happened in a period. Raises UnknownEvent."""
+    events = _events(log)
+    _check_known(event, events, "event")
+    reading = log.partitions(Asked(None, ()), (asked.start - gap_s) * 1000, (asked.end + gap_s) * 1000)
+    during = asked.start * TICKS_A_S, asked.end * TICKS_A_S
+    found = paths(
+        (pieces(logged, events) for logged in reading),
+        events.index(event),
+        direction,
+        gap_s * TICKS_A_S,
+        during,
+        int(now * TICKS_A_S),
+        limit,
+    )
+    rows = [{"event": events[place], "occurrences": times, "visitors": people} for place, times, people in found.rows]
+    if found.other[0]:
+        rows.append({"event": OTHER, "occurrences": found.other[0], "visitors": found.other[1]})
+    return {
+        "event": event,
+        "direction": direction,
+        "occurrences": found.occurrences,
+        "visitors": found.visitors,
+        "rows": rows,
+        "ended": found.ended,
+        "open": found.open,
+        "gap_s": gap_s,
+        "basis": log.basis(asked),
+        **log.kept(now, asked.zone, reading),
+    }
+
+
+def retention_of(log: Log, asked: Range, first: str, again: str, now: float) -> dict[str, Any]:
+    """Who came back. asked: its buckets are those of the cohorts.  first, again: events; "" for any. Raises UnknownEvent."""
+    starts = [start for start in asked.starts if start <= now]
+    edges = [*asked.starts, asked.end][: len(starts) + 1]
+    events = _events(log)
+    for name, field in ((first, "first"), (again, "again")):
+        if name:
+            _check_known(name, events, field)
+    reading = _returning(log, first, again, edges)
+    parts = ((_columns(logged, first), _columns(logged, again)) for logged in reading)
+    sizes, kept = retention((Returning(*part) for part in parts), np.array(edges, np.int64) * TICKS_A_S)
+    basis, complete = log.basis(asked), sum(edge <= now for edge in edges[1:])
+    is_daily = basis == DAILY
+    cohorts = [
+        {
+            "at": shown(start * 1000, asked.zone),
+            "visitors": None if is_daily else sizes[place],
+            "kept": None if is_daily else kept[place, place:].tolist(),
+            "open_from": max(0, complete - place) if complete < len(starts) else None,
+        }
+        for place, start in enumerate(starts)
+    ]
+    return {
+        "cohorts": cohorts,
+        "curve": None if is_daily else curve(sizes, kept, complete),
+        "basis": basis,
+        **log.kept(now, asked.zone, reading),
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    median, mean = group.median, group.mean
+    return {
+        "sessions": group.sessions,
+        "visitors": group.visitors,
+        "bounces": group.bounces,
+        "bounce_rate": group.bounces / group.sessions if group.sessions else None,
+        "duration": {
+            "median": None if median is None else round(median / TICKS_A_S, 3),
+            "mean": None if mean is None else round(mean / TICKS_A_S, 3),
+        },
+    }
+
+
+def sessions_asked(asked: Range, gap_s: int, by: str, events: Sequence[str], page: str = "") -> SessionsAsked:
+    """events: all that were ever logged, in order."""
+    edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
+    return SessionsAsked(edges, gap_s * TICKS_A_S, events.index(page) if page in events else None, by)
+
+
+def _followed(
+    log: Log, asked: Range, gap_s: int, by: str, events: Sequence[str], now: float
+) -> tuple[Reading, Iterator[Part], list[str]]:
+    """The parts of sessions that begin in a period. The third one is filled on the way: the values of a property by their places."""
+    names = () if by in (WHOLE, ENTRY, EXIT) else (by,)
+    reading = log.partitions(Asked(None, names), (asked.start - gap_s) * 1000, asked.end * 1000)
+    texts: list[str] = []
+
+    def parts() -> Iterator[Part]:
+        places: dict[str, int] = {}
+        for partition, logged in reading.pieces():
+            part = _part(log, partition, logged, asked, gap_s, events, places, reading, now)
+            texts.extend([*places][len(texts) :])
+            yield part
+
+    return reading, parts(), texts
+
+
+def _part(
+    log: Log,
+    partition: int,
+    logged: Logged,
+    asked: Range,
+    gap_s: int,
+    events: Sequence[str],
+    places: dict[str, int],
+    reading: Reading,
+    now: float,
+) -> Part:
+    """After the range it reads on for those alone whose sessions are open."""
+    stretches, end, step = [logged], asked.end, 2 * gap_s
+    who = _there_since(logged, end - gap_s)
+    while len(who) and end <= now:
+        said, some = reading.wanted[0].said, range(int(who[0]), int(who[-1]) + 1)
+        later = log.store.read_log(log.log, partition, end * 1000, (end + step) * 1000, said, some)
+        reading.is_incomplete |= later.is_incomplete
+        columns = {each: _of(column, who) for each, column in later.columns.items()}
+        stretches.append(later._replace(columns=columns))
+        end, step = end + step, 2 * step
+        who = _there_since(stretches[-1], end - gap_s)
+    known = {
+        OTHER if text in FOLDED else text for each in stretches for some in each.values_of.values() for text in some
+    }
+    here = sorted(known)
+    groups = np.array([places.setdefault(text, len(places)) for text in here], np.int64)
+    return Part([piece for each in stretches for piece in pieces(each, events)], _placed(stretches, here), groups)
+
+
+def _there_since(logged: Logged, since: int) -> NDArray[np.uint32]:
+    """The visitors with an event from then on."""
+    tick = since * TICKS_A_S
+    late = [column.visitors[column.ticks >= tick] for (kind, _), column in logged.columns.items() if kind == EVENT]
+    return distinct(np.concatenate([np.zeros(0, np.uint32), *late]))
+
+
+def _of(column: Column, who: NDArray[np.uint32]) -> Column:
+    which = np.isin(column.visitors, who)
+    return Column(column.visitors[which], column.ticks[which], column.values[which])
+
+
+def pieces(logged: Logged, events: Sequence[str]) -> list[Piece]:
+    """Its events by their places. An event that was logged after these were listed is left out."""
+    places = {name: place for place, name in enumerate(events)}
+    return [
+        (places[name], column) for (kind, name), column in logged.columns.items() if kind == EVENT and name in places
+    ]
+
+
+def _placed(stretches: Sequence[Logged], texts: Sequence[str]) -> list[Column]:
+    """The records of a property, whoever's it is, with the places of their values among some texts."""
+    places = {text: place for place, text in enumerate(texts)}
+    found = []
+    for stretch in stretches:
+        for said, column in stretch.columns.items():
+            if said[0] in (PROPERTY, EVENT_PROPERTY):
+                among = [places[OTHER if text in FOLDED else text] for text in stretch.values_of[said]]
+                found.append(Column(column.visitors, column.ticks, np.array(among, np.uint32)[column.values]))
+    return found
+
+
+def _returning(log: Log, first: str, again: str, edges: Sequence[int]) -> Reading:
+    """The first events of all that is kept, and those to come back for. A name is read once."""
+    end_ms = edges[-1] * 1000
+    if first and again and first != again:
+        wanted = [Wanted(Asked([first], ()), 0, end_ms), Wanted(Asked([again], ()), edges[0] * 1000, end_ms)]
+    else:
+        wanted = [Wanted(Asked([first] if first == again and first else None, ()), 0, end_ms)]
+    return log.reading(wanted)
+
+
+def _columns(logged: Logged, event: str) -> list[Column]:
+    """Of an event; "" for all."""
+    return [column for (kind, name), column in logged.columns.items() if kind == EVENT and event in ("", name)]
+
+
+def _events(log: Log) -> list[str]:
+    return sorted(name for kind, name in log.names() if kind == EVENT)
+
+
+def _check_known(event: str, events: Sequence[str], field: str) -> None:
+    if event not in events:
+        raise UnknownEvent(f"no event {ascii(event)[:60]} was logged; /events lists those that were", field)

@@ -1,0 +1,78 @@
+"""Who comes back: visitors by the bucket in which they first did something, and in which later ones they did it, or another thing, again.
+Pure.
+
+A bucket is a day, a week or a month of a zone. First is first of all that is kept, so a cohort stays the same, whichever buckets are asked.
+It works in ranges of visitors, see ranges.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whale.answer import ranges
+from whale.store.contract.events import Column
+
+NEVER = np.iinfo(np.int64).max
+
+
+class Part(NamedTuple):
+    """All of some visitors. first: the records of events with which a visitor begins.  again: those of events to come back for."""
+
+    first: Sequence[Column]
+    again: Sequence[Column]
+
+
+def retention(parts: Iterable[Part], edges: NDArray[np.int64]) -> tuple[list[int], NDArray[np.int64]]:
+    """Visitors of each cohort, and of these by bucket: a row for each cohort.
+
+    edges: ticks at which the buckets begin, and the end of the last one.
+    """
+    count = len(edges) - 1
+    sizes, kept = np.zeros(count, np.int64), np.zeros((count, count), np.int64)
+    for first, again in parts:
+        known = [column for column in first if len(column.visitors)]
+        if not known:
+            continue
+        lowest = min(int(column.visitors[0]) for column in known)
+        last = max(int(column.visitors[-1]) for column in known)
+        for begin in ranges.begins(last, lowest):
+            cohorts = _cohorts([ranges.within(column, begin) for column in known], begin, edges)
+            sizes += np.bincount(cohorts[cohorts >= 0], minlength=count)
+            there = np.zeros((ranges.SPAN, count), np.bool_)
+            for column in again:
+                _mark(there, ranges.within(column, begin), begin, edges)
+            for cohort in range(count):
+                kept[cohort] += there[cohorts == cohort].sum(0)
+    return sizes.tolist(), kept
+
+
+def _cohorts(columns: Sequence[Column], begin: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each visitor of a range the bucket of their first event; -1 outside."""
+    first = np.full(ranges.SPAN, NEVER)
+    for column in columns:
+        at = np.flatnonzero(np.diff(column.visitors.astype(np.int64), prepend=-1))  # of each visitor the earliest one
+        who = column.visitors[at] - np.uint32(begin)
+        first[who] = np.minimum(first[who], column.ticks[at])
+    found = np.searchsorted(edges, first, "right") - 1
+    return np.where(found < len(edges) - 1, found, -1)
+
+
+def _mark(there: NDArray[np.bool_], column: Column, begin: int, edges: NDArray[np.int64]) -> None:
+    at = np.searchsorted(edges, column.ticks, "right") - 1
+    is_within = (at >= 0) & (at < len(edges) - 1)
+    there[column.visitors[is_within] - np.uint32(begin), at[is_within]] = True
+
+
+def curve(sizes: Sequence[int], kept: NDArray[np.int64], complete: int) -> list[float | None]:
+    """Of all cohorts together the share that came back after so many buckets, of those cohorts alone whose bucket is over; None where none
+    has one. complete: how many of the buckets are over.
+    """
+    found: list[float | None] = []
+    for after in range(len(sizes)):
+        cohorts = range(complete - after)
+        whole = sum(sizes[cohort] for cohort in cohorts)
+        back = sum(int(kept[cohort, cohort + after]) for cohort in cohorts)
+        found.append(back / whole if whole else None)
+    return found
