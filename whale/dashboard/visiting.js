@@ -12,7 +12,7 @@ import * as f from './format.js'
 import { empty } from './states.js'
 import { whenBar } from './when.js'
 
-const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels']]
+const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths']]
 export const OTHERS = '__other__'
 export const SHARE = { unit: 'share' }
 
@@ -30,7 +30,7 @@ export const ofSite = (name, title, build, draw, { period = true, compared = tru
     fill(place, h('h1', { class: 'sr' }, title), bar, build(parts))
     place.parts = { ...parts, bar }
   }
-  fill(place.parts.bar, head, period && h('div', { class: 'keep-when' }, when.element))
+  fill(place.parts.bar, head, period && h('div', { class: compared ? 'keep-when' : 'keep-dates' }, when.element))
   try {
     await draw({ page, parts: place.parts, site, when, isCompared: compared, asked })
   } catch (error) {

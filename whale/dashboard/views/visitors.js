@@ -4,6 +4,7 @@ import { draw, keyOf, pieceOf } from '../chart.js'
 import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
 import { empty } from '../states.js'
+import { SESSIONS, sessionsOf, showSessions } from '../sessions.js'
 import { tile } from '../tiles.js'
 import { columns, datesOf, limits, none, ofSite, ofWhole, shares, valueOf, when, within } from '../visiting.js'
 
@@ -14,43 +15,58 @@ const NUMBERS = [count('visitors', 'Visitors'), count('new', 'New'), count('retu
 
 export const show = ofSite('visitors', 'Visitors', build, async (view) => {
   const { page, parts, asked } = view
-  const [dates, now] = await Promise.all([datesOf(view), page.ask('visitors', asked)])
+  const [dates, now] = await Promise.all([datesOf(view), numbersOf(page, asked)])
   await Promise.all([
     parts.chart.during(() => showNumbers(view, dates, now)),
     parts.events.during(() => showEvents(view, now.answer.visitors)),
     parts.properties.during(() => showProperties(view)),
+    parts.sessions.during(() => showSessions(view)),
     parts.seen.during(() => showSeen(view)),
   ])
 })
 
+/** What /visitors and /sessions say: { answer, of: (number) => { address, total, points: [[ms, value], …] } }. */
+async function numbersOf(page, question) {
+  const [visits, sessions] = await Promise.all([page.ask('visitors', question), sessionsOf(page, question)])
+  return {
+    answer: visits.answer,
+    of: ({ formula }) => {
+      const { answer, address } = SESSIONS.some((each) => each.formula === formula) ? sessions : visits
+      const points = answer.points?.filter(({ at }) => Date.parse(at) <= Date.now()) ?? []
+      return { address, total: answer[formula], points: points.map((point) => [Date.parse(point.at), point[formula]]) }
+    },
+  }
+}
+
 function build(parts) {
   parts.tiles = h('section', { class: 'tiles', 'aria-label': 'Numbers of visitors' })
   parts.chart = card('Visitors', { id: 'chart', height: 'chart', main: true })
-  parts.events = card('Events', { id: 'events', height: 'rows' })
-  parts.properties = card('Properties', { id: 'properties', height: 'rows' })
+  parts.events = card('Events', { id: 'events', height: 'few' })
+  parts.properties = card('Properties', { id: 'properties', height: 'few' })
+  parts.sessions = card('Sessions', { id: 'sessions', height: 'few' })
   parts.seen = card('Seen last', { id: 'seen', height: 'seen' })
-  const { chart, events, properties, seen } = parts
-  return [parts.tiles, chart.element, h('div', { class: 'columns' }, events.element, properties.element), seen.element]
+  const { chart, events, sessions, properties, seen } = parts
+  return [parts.tiles, chart.element, h('div', { class: 'columns' }, events.element, properties.element),
+    h('div', { class: 'columns' }, sessions.element, seen.element)]
 }
 
-async function showNumbers(view, { compared, start }, { answer, address }) {
+async function showNumbers(view, { compared, start }, now) {
   const { page, parts, asked } = view
-  const isWhole = compared?.before && Date.parse(answer.since) <= Date.parse(compared.before.start)
-  const questions = [page.ask('visitors', { ...asked, period: '1m:30m' }), isWhole ? page.ask('visitors', within(compared.before, asked)) : null]
-  const [lately, before] = await Promise.all(questions)
-  const numbers = NUMBERS.filter(({ formula }) => answer[formula] !== null)
+  const { since } = now.answer
+  const isWhole = compared?.before && Date.parse(since) <= Date.parse(compared.before.start)
+  const past = isWhole ? numbersOf(page, within(compared.before, asked)) : null
+  const [lately, before] = await Promise.all([page.ask('visitors', { ...asked, period: '1m:30m' }), past])
+  const numbers = [...NUMBERS, ...SESSIONS].filter((each) => now.of(each).total != null)
   const chosen = numbers.find(({ formula }) => formula === page.state.show) ?? numbers[0]
-  const over = (points, formula) => points.filter(({ at }) => Date.parse(at) <= Date.now()).map((point) => [Date.parse(point.at), point[formula]])
   fill(parts.tiles, numbers.map((each, i) => {
     const choose = () => page.go({ show: i ? each.formula : '' })
     page.key(String(i + 1), 'a number', choose)
-    const [total, series] = before ? [{ now: answer[each.formula], before: before.answer[each.formula] },
-      { now: over(answer.points, each.formula), before: over(before.answer.points, each.formula) }] : [answer[each.formula], over(answer.points, each.formula)]
+    const [these, those] = [now.of(each), before?.of(each)]
+    const [total, series] = those ? [{ now: these.total, before: those.total }, { now: these.points, before: those.points }] : [these.total, these.points]
     return tile(page, each, total, series, { pressed: each === chosen, choose })
   }), lastMinutes(lately.answer))
-  const [points, past] = [over(answer.points, chosen.formula), before && over(before.answer.points, chosen.formula).map(([, v]) => v)]
-  line(view, chosen, points, past, address)
-  parts.chart.body.append(limits(answer, start, page.zone) || '')
+  line(view, chosen, now.of(chosen), before?.of(chosen))
+  parts.chart.body.append(limits(now.answer, start, page.zone) || '')
 }
 
 function lastMinutes({ visitors, points }) {
@@ -59,17 +75,17 @@ function lastMinutes({ visitors, points }) {
     columns(points.map((point) => point.visitors)))
 }
 
-function line({ page, parts: { chart } }, metric, points, before, address) {
-  const [times, values] = [points.map(([at]) => at), points.map(([, v]) => v)]
+function line({ page, parts: { chart } }, metric, { address, points }, those) {
+  const [times, values, before] = [points.map(([at]) => at), points.map(([, v]) => v), those?.points.map(([, v]) => v)]
   const [width, last] = [times.length > 1 ? times[1] - times[0] : DAY, times.length - 1]
-  const at = (i) => f.bucket(times[i], width, page.zone)
+  const [at, said] = [(i) => f.bucket(times[i], width, page.zone), (v) => f.value(v, metric)]
   chart.title(metric.name)
   draw(chart.body, {
     page, metric, times, width, series: [{ name: metric.name, values, before }], open: times[last] + width > Date.now(),
-    label: `${metric.name} from ${at(0)}, ${f.number(values[0])}, to ${at(last)}, ${f.number(values[last])}`, details: 'chart-more',
-    spoken: (i) => `${at(i)}, ${f.number(values[i])}${before ? `, before ${f.number(before[i])}` : ''}`,
-    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, keyOf({}, 0), h('b', {}, f.number(values[i]))),
-      before && h('span', {}, pieceOf('before', [2, 3]), `${f.number(before[i])} before`)),
+    label: `${metric.name} from ${at(0)}, ${said(values[0])}, to ${at(last)}, ${said(values[last])}`, details: 'chart-more',
+    spoken: (i) => `${at(i)}, ${said(values[i])}${before ? `, before ${said(before[i])}` : ''}`,
+    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, keyOf({}, 0), h('b', {}, said(values[i]))),
+      before && h('span', {}, pieceOf('before', [2, 3]), `${said(before[i])} before`)),
     chosen: (from, to) => page.go({ range: [from, to].map((ms) => f.local(ms, page.zone)).join('..'), period: '' }),
   })
   chart.offer({ address, table: () => ({
