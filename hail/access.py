@@ -207,12 +207,17 @@ RIGHTS = (
     Right("/<user:account>/<bucket:bucket>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, ADMINISTRATION),
     Right("/<user:account>/<bucket:bucket>", GET, READ, Pages.READ),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>", ("POST", "PUT"), WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/event/<name:name>", GET, READ, Pages.READ, VISITORS),
+    Right("/<user:account>/<bucket:bucket>/event_id/<id:word>", GET, READ, Pages.READ, VISITORS),
     Right("/<user:account>/<bucket:bucket>/event/<name:name>/jsonp", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/property/<name:word>", ("POST", "PUT"), WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/property/<name:word>", GET, READ, Pages.READ, VISITORS),
+    Right("/<user:account>/<bucket:bucket>/property_id/<id:word>", GET, READ, Pages.READ, VISITORS),
     Right("/<user:account>/<bucket:bucket>/property/<name:word>/jsonp", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>", PUT, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>/jsonp", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/batch", GET, WRITE, Pages.ANY),
+    Right("/<user:account>/<bucket:bucket>/funnel", GET, READ, Pages.READ, VISITORS),
 )
 _RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}
 PROBES = frozenset(right.rule for right in RIGHTS if right.probe)

@@ -33,6 +33,7 @@
     GET  /users /keys /sites /journal   of the account                    POST, DELETE: as docs/http/accounts.md says
     GET  /internal/directory   accounts, keys and sites, for Hail
     GET  /USER /USER/BUCKET   HiiTrack's users and buckets                POST, DELETE: as docs/http/hiitrack.md says
+    GET  /USER/BUCKET/event/NAME, …/property/NAME, …/funnel   HiiTrack's reports, as docs/http/hiitrack_reports.md says
     GET  /live_token     {url, token, expires, spy}: where hits can be watched
     GET  /               the dashboard, whose files are below /static/
     GET  /login          a form; POST /login logs a user in by a cookie, POST /logout out
@@ -77,6 +78,7 @@ from whale.routes.following import FollowingRoutes
 from whale.routes.graphs import GraphRoutes
 from whale.routes.hiitrack import HiiTrackRoutes
 from whale.routes.hiitrack_events import HiiTrackEventRoutes
+from whale.routes.hiitrack_reports import HiiTrackReportRoutes
 from whale.routes.internal import InternalRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.login import LoginRoutes
@@ -121,6 +123,7 @@ def make_app(
     add_filters(app)
     HiiTrackRoutes(paths, passwords, registrations).add_to(app)
     HiiTrackEventRoutes(paths).add_to(app)
+    HiiTrackReportRoutes(paths).add_to(app)
     for routes in (
         CountingRoutes,
         DecisionRoutes,

@@ -103,9 +103,9 @@ class WhaleWorld:
     def __init__(self, kind: type[Whale] = Whale, **settings: str):
         self.settings = settings_of(**settings)
         self.now = NOW
-        self.whale = kind(
-            MemoryStore(self.settings), self.settings, clock=lambda: self.now, random=np.random.default_rng(1)
-        )
+        store = MemoryStore(self.settings)
+        store.events._clock = lambda: self.now  # a store that begins a log reads a clock of its own
+        self.whale = kind(store, self.settings, clock=lambda: self.now, random=np.random.default_rng(1))
         self.app = whale_app(self.settings, self.whale)
 
     def call(self, method: str, path: str, **given: Any) -> Answer:

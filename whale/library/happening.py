@@ -13,9 +13,10 @@ from whale.library.arguments import on_default
 from whale.library.counting import Counting
 from whale.library.exporting import site_asked
 from whale.library.following import Following
+from whale.library.reporting import Reporting
 
 
-class Happening(Following, Counting):
+class Happening(Reporting, Following, Counting):
     """What visitors did, and what they do now."""
 
     @on_default

@@ -11,9 +11,9 @@ answered to a key in the address alone, which a page has to know.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -32,7 +32,7 @@ from whale.errors import CallerError, Conflict, Unavailable
 from whale.library.managing import Managing, full_name
 from whale.logins import Logins
 from whale.routes.door import ANSWER_SECONDS, Door, check_user, problem_of
-from whale.routes.parameters import MAX_PARAMETERS, address_query, object_of, parameters
+from whale.routes.parameters import MAX_PARAMETERS, address_query, all_of, object_of, parameters
 from whale.routes.responses import Problem
 
 USER, BUCKET = "/<user:account>", "/<user:account>/<bucket:bucket>"
@@ -85,13 +85,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Request:
-    """Of somebody who may. account: of the address.  given: the fields that came.  bucket: of the address, if it names one."""
+    """Of somebody who may. account: of the address.  given: the fields that came.  bucket: of the address, if it names one.
+
+    several: fields that may come more than once.
+    """
 
     managing: Managing
     account: Account
     caller: access.Caller
     given: Mapping[str, str]
     bucket: str = ""
+    several: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 class AccountPaths:
@@ -130,24 +134,40 @@ class AccountPaths:
 
     def fields(self, body: bytes, names: tuple[str, ...]) -> dict[str, str]:
         """The fields of the body, a form or JSON, and of the address; raises CallerError, HitError."""
+        return self.fields_and(body, names, ())[0]
+
+    def fields_and(
+        self, body: bytes, names: tuple[str, ...], several: tuple[str, ...]
+    ) -> tuple[dict[str, str], dict[str, list[str]]]:
+        """The same, and those that may come more than once."""
         environ, passed_over = bottle.request.environ, self.door.settings.ignored_parameters
-        found = parameters(address_query(environ), (*names, *BESIDE), passed_over)
+        query, expected = address_query(environ), (*names, *BESIDE)
+        found, often = parameters(query, expected, passed_over, several), all_of(query, several)
         if "password" in found:
             raise CallerError("expected it in the body, since addresses are kept in logs", "password")
         if body and is_json(environ, body):
-            found |= _texts(object_of(body, "the fields"), (*names, *BESIDE))
+            given = object_of(body, "the fields")
+            often |= {name: _listed(given.pop(name), name) for name in several if name in given}
+            found |= _texts(given, (*expected, *several))
         else:
             try:
-                found |= parameters(body.decode("ascii"), (*names, *BESIDE), passed_over)
+                text = body.decode("ascii")
             except UnicodeDecodeError:
                 raise CallerError("expected a percent-encoded form", "body") from None
+            found |= parameters(text, expected, passed_over, several)
+            often |= all_of(text, several)
         Said.check(found)
-        return found
+        return found, often
 
     # who asks
 
-    def admitting(self, right: access.Right, answer: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
-        """What answers those alone who may. answer: of a Request, and of other names in the address.  names: of its fields."""
+    def admitting(
+        self, right: access.Right, answer: Callable[..., Any], names: tuple[str, ...], several: tuple[str, ...] = ()
+    ) -> Callable[..., Any]:
+        """What answers those alone who may. answer: of a Request, and of other names in the address.  names: of its fields.
+
+        several: of those that may come more than once.
+        """
 
         def admitted(said: Said, body: bytes, user: str, bucket: str = "", **named: str) -> Any:
             account = self.logins.account_now(user)
@@ -159,7 +179,8 @@ class AccountPaths:
                 raise _wrong(is_script)
             self.check_page(right)
             managing = self.managing(f"{'a key' if caller.user is None else full_name(account, caller.user)} over HTTP")
-            return answer(Request(managing, account, caller, self.fields(body, names), bucket), **named)
+            given, often = self.fields_and(body, names, several)
+            return answer(Request(managing, account, caller, given, bucket, often), **named)
 
         return admitted
 
@@ -249,6 +270,13 @@ def _texts(fields: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(value, str):
             raise CallerError(f"expected text, got {kind_of(value)}", name)
     return dict(fields)
+
+
+def _listed(value: Any, name: str) -> list[str]:
+    """A list of texts of a JSON body; raises CallerError."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise CallerError(f"expected a list of texts, got {kind_of(value)}", name)
+    return value
 
 
 def _loosely(query: str, body: bytes) -> dict[str, Any]:

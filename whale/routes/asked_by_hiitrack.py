@@ -1,6 +1,6 @@
 """What HiiTrack's clients send to their addresses, and what they are answered. Each type describes itself to OpenAPI."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -81,3 +81,106 @@ class HiiTrackBucket(HiiTrackDone, kw_only=True, omit_defaults=True):
     description: str
     properties: dict[str, str]
     events: dict[str, dict[str, str]]
+
+
+# Reports
+
+
+class HiiTrackSplit(HiiTrackBeside, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    property: Annotated[str, Meta(description="Split by the values of this property.")] = ""
+    limit: Annotated[int, Meta(description="Values that are named, 1 to 10,000. The others are `__other__`.")] = 1000
+
+
+class HiiTrackEventAsked(HiiTrackSplit, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    start: Annotated[
+        str, Meta(description="Answer each number by buckets from this time on, as epoch seconds or ISO 8601.")
+    ] = ""
+    finish: Annotated[str, Meta(description="End of the buckets. Default: now.")] = ""
+    interval: Annotated[str, Meta(description="Width of a bucket: `day`, `hour`, or as in a period.")] = "day"
+    tz: Annotated[str, Meta(description="Zone of days. Default: that of the account.")] = ""
+
+
+class HiiTrackPropertyAsked(HiiTrackBeside, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(description="Values that are named, 1 to 10,000. The others are `__other__`.")] = 1000
+
+
+class HiiTrackFunnelAsked(HiiTrackSplit, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    event: Annotated[str, Meta(description="Name of an event; send one for each step, in their order.")] = ""
+    event_id: Annotated[str, Meta(description="Id of an event, in place of a name.")] = ""
+
+
+class HiiTrackReport(HiiTrackDone, kw_only=True):
+    """What all reports say of the log."""
+
+    since: Annotated[str, Meta(description="From when on the log is whole.")]
+    is_incomplete: Annotated[bool, Meta(description="Some of the log could not be read, and is missing here.")]
+
+
+Number = int | list[list[int]]
+"""How often; or of each bucket when it begins, in epoch seconds, and how often."""
+
+
+class HiiTrackEvent(HiiTrackReport, kw_only=True):
+    id: str
+    name: str
+    total: Annotated[Number, Meta(description="How often it was ever counted.")]
+    unique_total: Annotated[Number, Meta(description="Visitors, each at their first one.")]
+    path: Annotated[dict[str, Number], Meta(description="How often it came after another event, by its id.")]
+    unique_path: dict[str, Number]
+    properties: Annotated[dict[str, str], Meta(description="Names of the properties that it has, by id.")]
+
+
+class HiiTrackEventSplit(HiiTrackReport, kw_only=True):
+    """By the ids of values."""
+
+    id: str
+    name: str
+    totals: dict[str, Number]
+    unique_totals: dict[str, Number]
+    paths: dict[str, dict[str, Number]]
+    unique_paths: dict[str, dict[str, Number]]
+    values: dict[str, Any]
+    properties: dict[str, str]
+
+
+class HiiTrackValue(msgspec.Struct):
+    value: Any
+    total: Annotated[dict[str, int], Meta(description="Visitors who have the value and had an event, by its id.")]
+
+
+class HiiTrackProperty(HiiTrackReport, kw_only=True):
+    id: str
+    name: str
+    values: dict[str, HiiTrackValue]
+    events: dict[str, str]
+
+
+class HiiTrackFunnel(HiiTrackReport, kw_only=True):
+    """By the ids of events."""
+
+    event_ids: list[str]
+    total: dict[str, int]
+    unique_total: dict[str, int]
+    path: dict[str, dict[str, int]]
+    unique_path: dict[str, dict[str, int]]
+    funnel: Annotated[list[tuple[str, int]], Meta(description="Events of each step that the steps before led to.")]
+    unique_funnel: Annotated[list[tuple[str, int]], Meta(description="Visitors who got to each step.")]
+
+
+class HiiTrackValues(msgspec.Struct):
+    name: str
+    id: str
+    values: dict[str, Any]
+
+
+class HiiTrackFunnelSplit(HiiTrackReport, kw_only=True):
+    """By the ids of values, and of these by the ids of events; numbers of one event the other way round."""
+
+    event_ids: list[str]
+    property: HiiTrackValues
+    totals: dict[str, dict[str, int]]
+    unique_totals: dict[str, dict[str, int]]
+    paths: dict[str, dict[str, dict[str, int]]]
+    unique_paths: dict[str, dict[str, dict[str, int]]]
+    funnels: dict[str, list[tuple[str, int]]]
+    unique_funnels: dict[str, list[tuple[str, int]]]

@@ -117,9 +117,9 @@ class Door:
         right = access.right_of(rule, "GET")
         app.route(rule, "GET", lambda: self.readable(answer(), right))
 
-    def add_options(self, app: bottle.Bottle, rule: str) -> None:
-        """What a browser wants to know before a page of another site may ask."""
-        right = access.right_of(rule, "GET", "POST", "DELETE", "PUT")
+    def add_options(self, app: bottle.Bottle, rule: str, *first: str) -> None:
+        """What a browser wants to know before a page of another site may ask. first: the method whose pages may, where others may less."""
+        right = access.right_of(rule, *first, "GET", "POST", "DELETE", "PUT")
         headers = {**EXPOSED, **PREFLIGHT, "Access-Control-Allow-Methods": access.methods_of(rule)}
         app.route(rule, "OPTIONS", lambda **_: self.readable(bottle.HTTPResponse("", 204, headers), right))
 

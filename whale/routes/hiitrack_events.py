@@ -23,11 +23,11 @@ from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.buckets import add_by_event, bucket_of
 from whale.routes.account_paths import BUCKET, AccountPaths, Request
+from whale.routes.hiitrack_paths import EVENT, PROPERTY
 from whale.routes.responses import json_answer
 
-EVENT = f"{BUCKET}/event/<name:name>"
 EVENT_BY_SCRIPT, BATCH = f"{EVENT}/jsonp", f"{BUCKET}/batch"
-PROPERTY, VALUE = f"{BUCKET}/property/<name:word>", f"{BUCKET}/property/<name:word>/<value:name>"
+VALUE = f"{PROPERTY}/<value:name>"
 PROPERTY_BY_SCRIPT, VALUE_BY_SCRIPT = f"{PROPERTY}/jsonp", f"{VALUE}/jsonp"
 VISITOR = ("visitor_id",)
 PRIVATE = {"Cache-Control": "no-store"}
@@ -56,7 +56,7 @@ class HiiTrackEventRoutes:
         for rule in (EVENT_BY_SCRIPT, PROPERTY_BY_SCRIPT, VALUE_BY_SCRIPT, BATCH):
             self._door.add_options_and_head(app, rule)
         for rule in (EVENT, PROPERTY, VALUE):
-            self._door.add_options(app, rule)
+            self._door.add_options(app, rule, "POST")
 
     def event(self, request: Request, name: str) -> Any:
         event = name_of(name, "event", self._settings, Reason.BAD_ID)

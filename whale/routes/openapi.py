@@ -341,6 +341,17 @@ def _hiitrack() -> dict[str, Any]:
         own = parameters(given)[len(parameters(by_hiitrack.HiiTrackBeside)) :]
         return operation(name, f"{summary} A script of a page may ask.", {"200": counted}, None, *places, *own)
 
+    def reports(name: str, summary: str, asked: type[msgspec.Struct], places: Any, *said: Any) -> Any:
+        own = parameters(asked)[len(parameters(by_hiitrack.HiiTrackBeside)) :]
+        for each in own:
+            if each["name"] in ("event", "event_id"):
+                each |= {"schema": {"type": "array", "items": each["schema"]}, "explode": True}
+        return operation(name, summary, {"200": _either("The report.", *said)}, None, *places, *own)
+
+    id_ = *both, _named("id")
+    of_one = by_hiitrack.HiiTrackEventAsked, by_hiitrack.HiiTrackEvent, by_hiitrack.HiiTrackEventSplit
+    of_property = by_hiitrack.HiiTrackPropertyAsked, by_hiitrack.HiiTrackProperty
+    of_funnel = by_hiitrack.HiiTrackFunnelAsked, by_hiitrack.HiiTrackFunnel, by_hiitrack.HiiTrackFunnelSplit
     return {
         "/{user}": {
             "post": operation("hiitrack_add_user", "Make an account and its owner.", {"201": done}, of_user, user),
@@ -357,10 +368,23 @@ def _hiitrack() -> dict[str, Any]:
         "/{user}/{bucket}/event/{name}": {
             "post": counts("hiitrack_event", "Count an event of a visitor.", of_event),
             "put": counts("hiitrack_put_event", "Count an event of a visitor.", of_event),
+            "get": reports("hiitrack_event_report", "Report an event.", of_one[0], named, *of_one[1:]),
+        },
+        "/{user}/{bucket}/event_id/{id}": {
+            "get": reports("hiitrack_event_report_by_id", "Report an event by its id.", of_one[0], id_, *of_one[1:])
         },
         "/{user}/{bucket}/property/{name}": {
             "post": counts("hiitrack_property", "Log a value of a property.", by_hiitrack.HiiTrackPropertyGiven),
             "put": counts("hiitrack_put_property", "Log a value of a property.", by_hiitrack.HiiTrackPropertyGiven),
+            "get": reports("hiitrack_property_report", "Report a property.", of_property[0], named, *of_property[1:]),
+        },
+        "/{user}/{bucket}/property_id/{id}": {
+            "get": reports(
+                "hiitrack_property_report_by_id", "Report a property by its id.", of_property[0], id_, *of_property[1:]
+            )
+        },
+        "/{user}/{bucket}/funnel": {
+            "get": reports("hiitrack_preview", "Report a funnel of events.", of_funnel[0], both, *of_funnel[1:])
         },
         "/{user}/{bucket}/property/{name}/jsonp": {
             "get": by_script(

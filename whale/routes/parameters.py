@@ -26,20 +26,20 @@ PLURAL = {"dimension": "dimensions", "metric": "metrics"}
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-def parameters(text: str, names: Iterable[str], passed_over: re.Pattern[str]) -> dict[str, str]:
+def parameters(
+    text: str, names: Iterable[str], passed_over: re.Pattern[str], several: Iterable[str] = ()
+) -> dict[str, str]:
     """The named parameters of a query or a form; an empty value is none. `key` and what is passed over may be there too.
 
+    several: names that `all_of` reads, and that are left out here.
     Raises CallerError: what is misspelt would change the answer without a word.
     """
-    expected = tuple(names)
+    often = tuple(several)
+    expected = (*names, *often)
     found: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(text, errors="strict", max_num_fields=MAX_PARAMETERS)
-    except UnicodeDecodeError as error:
-        raise CallerError(f"expected UTF-8, got byte {error.object[error.start]:#04x}", "query") from None
-    except ValueError:
-        raise CallerError(f"expected at most {MAX_PARAMETERS} parameters", "query") from None
-    for name, value in pairs:
+    for name, value in _pairs(text):
+        if name in often:
+            continue
         if name in found:
             raise CallerError("came twice", name)
         if name in expected or name == "key":
@@ -50,6 +50,24 @@ def parameters(text: str, names: Iterable[str], passed_over: re.Pattern[str]) ->
         if name in found and plural in found:
             raise CallerError(f"came twice, as {plural} and as {name}", plural)
     return found
+
+
+def all_of(text: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """The parameters that may come more than once, in their order; raises CallerError."""
+    expected, found = tuple(names), dict[str, list[str]]()
+    for name, value in _pairs(text):
+        if name in expected:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(text, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError as error:
+        raise CallerError(f"expected UTF-8, got byte {error.object[error.start]:#04x}", "query") from None
+    except ValueError:
+        raise CallerError(f"expected at most {MAX_PARAMETERS} parameters", "query") from None
 
 
 def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
