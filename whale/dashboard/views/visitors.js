@@ -13,17 +13,19 @@ const [MOST_EVENTS, MOST_VALUES, MOST_SEEN] = [12, 8, 8]
 const count = (formula, name, better = 'up') => ({ formula, name, unit: 'count', better })
 const NUMBERS = [count('visitors', 'Visitors'), count('new', 'New'), count('returning', 'Came back')]
 
-export const show = ofSite('visitors', 'Visitors', build, async (view) => {
-  const { page, parts, asked } = view
-  const [dates, now] = await Promise.all([datesOf(view), numbersOf(page, asked)])
+export const show = ofSite('visitors', 'Visitors', build, async (given) => {
+  const dates = await datesOf(given)
+  const view = { ...given, asked: fairly(dates, given.asked) }
+  const now = await numbersOf(view.page, view.asked)
+  const { chart, events, properties, sessions, seen } = view.parts
   await Promise.all([
-    parts.chart.during(() => showNumbers(view, dates, now)),
-    parts.events.during(() => showEvents(view, now.answer.visitors)),
-    parts.properties.during(() => showProperties(view)),
-    parts.sessions.during(() => showSessions(view)),
-    parts.seen.during(() => showSeen(view)),
+    chart.during(() => showNumbers(view, dates, now)), events.during(() => showEvents(view, now.answer.visitors)),
+    properties.during(() => showProperties(view)), sessions.during(() => showSessions(view)), seen.during(() => showSeen(view)),
   ])
 })
+
+/** Beside another period both end at the same time of day, as everywhere. */
+const fairly = ({ compared }, asked) => (compared && Date.parse(compared.now.end) > Date.parse(compared.now.start) ? within(compared.now, asked) : asked)
 
 /** What /visitors and /sessions say: { answer, of: (number) => { address, total, points: [[ms, value], …] } }. */
 async function numbersOf(page, question) {
@@ -53,9 +55,9 @@ function build(parts) {
 async function showNumbers(view, { compared, start }, now) {
   const { page, parts, asked } = view
   const { since } = now.answer
-  const isWhole = compared?.before && Date.parse(since) <= Date.parse(compared.before.start)
-  const past = isWhole ? numbersOf(page, within(compared.before, asked)) : null
-  const [lately, before] = await Promise.all([page.ask('visitors', { ...asked, period: '1m:30m' }), past])
+  const isWhole = asked.start && Date.parse(since) <= Date.parse(compared.before.start)
+  const past = isWhole ? numbersOf(page, { ...asked, start: compared.before.start, finish: compared.before.end }) : null
+  const [lately, before] = await Promise.all([page.ask('visitors', { pk: asked.pk, period: '1m:30m' }), past])
   const numbers = [...NUMBERS, ...SESSIONS].filter((each) => now.of(each).total != null)
   const chosen = numbers.find(({ formula }) => formula === page.state.show) ?? numbers[0]
   fill(parts.tiles, numbers.map((each, i) => {
