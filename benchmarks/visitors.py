@@ -1,0 +1,243 @@
+"""How long questions about visitors take: cold, warm and over HTTP, beside ClickHouse's engine on the same events.
+
+    python -m benchmarks.visitors                                2 M events of 100,000 visitors over 84 days
+    python -m benchmarks.visitors --events 20000000
+    python -m benchmarks.visitors --python OTHER/bin/python      a Python that has chdb
+    python -m benchmarks.visitors --prototypes FOLDER            the kernel of the prototype, on the same columns
+
+The log has one partition, and a visitor has 20 events of 8 names on average. Cold is the first question of a process, which reads and
+unpacks all that it needs; warm is the same again. ClickHouse's tables are ordered by (visitor, time), (event, time) and (event, visitor,
+time), and it is compared by the best of them. Where both answer the same question their answers are compared, too.
+"""
+
+import argparse
+import importlib
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import psutil
+
+from benchmarks import workload
+from benchmarks.report import Figure, report
+from benchmarks.services import Setup, answer_ms
+from benchmarks.visitors_log import DAYS, EVENTS, SITE, Packing, Stream, come, stream
+from hail.settings import DAY, Settings
+from tests.servers import RedisServer
+from whale.accounts import Act, Site
+from whale.client import Whale
+from whale.store import connect
+from whale.store.redis import RedisStore
+from whale.visitors.entries import DAY_MS, TICKS_A_MS
+from whale.visitors.record import hasher_of
+
+TICKS_A_S = 1000 * TICKS_A_MS
+OF_KERNEL = 1.25
+RESIDENT_MB = 600
+PERIOD = f"last_{DAYS}d"
+THREE, EIGHT = "ace", EVENTS
+
+
+@dataclass(frozen=True)
+class Question:
+    """path, asked: as over HTTP.  seen: of an answer what ClickHouse says too.  sql: with {table}, {first} and {end}.  warm, cold: at most
+    so much of its time.
+    """
+
+    path: str
+    asked: dict[str, str]
+    seen: Callable[[Any], Sequence[int]]
+    sql: str
+    warm: float | None = None
+    cold: float | None = None
+
+
+def funnel_sql(steps: str, window_s: int) -> str:
+    conditions = ", ".join(f"event = {EVENTS.index(step)}" for step in steps)
+    reached = ", ".join(f"countIf(l >= {number})" for number in range(1, len(steps) + 1))
+    places = ", ".join(str(EVENTS.index(step)) for step in steps)
+    chain = f"windowFunnel({window_s * 1000}, 'strict_increase')(toUInt64(ms), {conditions})"
+    within = "ms >= {first} AND ms < {end}"
+    return (
+        f"SELECT {reached} FROM (SELECT visitor, {chain} AS l FROM {{table}} WHERE event IN ({places}) AND {within} "
+        "GROUP BY visitor)"
+    )
+
+
+def funnel(steps: str, window_days: int) -> Question:
+    return Question(
+        "/funnel",
+        {"pk": SITE, "steps": json.dumps([*steps]), "window": f"{window_days}d"},
+        lambda answer: [step["visitors"] for step in answer["steps"]],
+        funnel_sql(steps, window_days * DAY),
+        0.7,
+        1.1,
+    )
+
+
+QUESTIONS = {
+    "funnel of 3 steps in a day": funnel(THREE, 1),
+    "funnel of 8 steps in a week": funnel(EIGHT, 7),
+    "visitors": Question(
+        "/visitors",
+        {"pk": SITE},
+        lambda answer: [answer["visitors"]],
+        "SELECT uniqExact(visitor) FROM {table} WHERE ms >= {first} AND ms < {end}",
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=2_000_000)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--python", default=sys.executable, help="that has chdb")
+    parser.add_argument("--prototypes", type=Path, metavar="FOLDER")
+    parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=[*QUESTIONS])
+    options = parser.parse_args()
+    with RedisServer(appendonly="no", hash_max_listpack_entries="512") as redis:
+        report("visitors", measured(redis, options))
+
+
+def measured(redis: RedisServer, options: argparse.Namespace) -> list[Figure]:
+    first_day = int(time.time()) // DAY - DAYS
+    events = stream(max(1, options.events // 20), options.events, first_day * DAY_MS)
+    load(redis, events)
+    during = (first_day * DAY, (first_day + DAYS) * DAY)
+    mine = {name: asked(redis, QUESTIONS[name], options.runs) for name in options.questions}
+    theirs = chdb(options.python, events, options.questions, during, options.runs)
+    kernel = kernels(options.prototypes, events, options.runs) if options.prototypes else {}
+    by_http, resident_mb = over_http(redis, options.questions, options.runs)
+    figures: list[Figure] = []
+    for name, (cold, warm, seen) in mine.items():
+        question = QUESTIONS[name]
+        figures += [Figure(f"{name}, cold", cold, "ms"), Figure("  warm", warm, "ms")]
+        if name in theirs:
+            best, found = theirs[name]
+            assert found == list(seen), (name, found, seen)
+            figures += [
+                Figure("  ClickHouse's", [best], "ms"),
+                Figure("  warm, of its time", [statistics.median(warm) / best], "", question.warm, less=True),
+                Figure("  cold, of its time", [statistics.median(cold) / best], "", question.cold, less=True),
+            ]
+        figures.append(Figure("  over HTTP", by_http[name], "ms"))
+        if name in kernel:
+            ratio = statistics.median(by_http[name]) / kernel[name]
+            figures.append(Figure("  over HTTP, of the kernel's time", [ratio], "", OF_KERNEL, less=True))
+    return [*figures, Figure("memory of Whale", [resident_mb], "MB", RESIDENT_MB, less=True)]
+
+
+def load(redis: RedisServer, events: Stream) -> None:
+    """A site that keeps all of them, with its visitors."""
+    store, site = store_of(redis), Site(workload.ACCOUNT, SITE)
+    store.add_entry(site, Act(0, "benchmark", "add site", workload.ACCOUNT, SITE))
+    record = store.begin_log(site, after_ms=-(DAYS + 2) * DAY_MS)
+    (generation,) = record.generations
+    log, hash_of = record.log(workload.ACCOUNT, SITE, generation), hasher_of(workload.ACCOUNT, SITE, generation)
+    come(store, log, hash_of, int(events.visitors.max()) + 1, 0)
+    Packing(store, log).add(events)
+
+
+def asked(redis: RedisServer, question: Question, runs: int) -> tuple[list[float], list[float], Sequence[int]]:
+    """ms of each cold and each warm answer, and what was seen."""
+    cold, warm = list[float](), list[float]()
+    seen: Sequence[int] = ()
+    for _ in range(runs):
+        whale = Whale(store_of(redis), settings_of(redis))
+        whale.store.log_records(workload.ACCOUNT, [SITE])
+        for took in (cold, warm):
+            began = time.perf_counter()
+            seen = question.seen(answer(whale, question))
+            took.append(1000 * (time.perf_counter() - began))
+    return cold, warm, seen
+
+
+def answer(whale: Whale, question: Question) -> Any:
+    """As the library is asked."""
+    named = {**question.asked}
+    pk = named.pop("pk")
+    steps = [json.loads(named.pop("steps"))] if "steps" in named else []
+    return getattr(whale, question.path[1:])(pk, *steps, PERIOD, **named)
+
+
+def over_http(redis: RedisServer, names: Sequence[str], runs: int) -> tuple[dict[str, list[float]], float]:
+    """ms of warm answers, and what the largest process of Whale has in memory after all of them, MB."""
+    setup = Setup(redis.url)
+    with setup.whale() as service:
+        took = {}
+        for name in names:
+            question = QUESTIONS[name]
+            address = f"{question.path}?{urlencode({**question.asked, 'period': PERIOD})}"
+            took[name] = answer_ms(setup.whale_port, [address] * (runs + 3), 3)
+        whale = psutil.Process(service.process.pid)
+        return took, max(each.memory_info().rss for each in (whale, *whale.children(True))) / 1e6
+
+
+def chdb(
+    python: str, events: Stream, names: Sequence[str], during: tuple[int, int], runs: int
+) -> dict[str, tuple[float, list[int]]]:
+    """Median ms of its best order, and what it found; nothing where it is not installed."""
+    first, end = (1000 * at for at in during)
+    with TemporaryDirectory(prefix="hailwhale-benchmark-") as folder:
+        rows = np.empty(len(events.ticks), [("visitor", "<u4"), ("ms", "<i8"), ("event", "u1")])
+        rows["visitor"], rows["ms"], rows["event"] = events.visitors, events.ticks // TICKS_A_MS, events.codes
+        Path(folder, "rows.bin").write_bytes(rows.tobytes())
+        sql = {name: QUESTIONS[name].sql.replace("{first}", str(first)).replace("{end}", str(end)) for name in names}
+        Path(folder, "questions.json").write_text(json.dumps(sql))
+        script = Path(__file__).with_name("chdb_visitors.py")
+        command = [python, str(script), f"{folder}/rows.bin", f"{folder}/questions.json", str(runs)]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    if run.returncode:
+        print("chDB:", (run.stderr.strip().splitlines() or ["ended"])[-1])
+        return {}
+    found = {}
+    for line in map(json.loads, run.stdout.splitlines()):
+        best = min(statistics.median(ms) for ms in line["ms"].values())
+        found[line["question"]] = (
+            best,
+            [int(number) for number in line["found"].replace("\n", ",").split(",") if number],
+        )
+    return found
+
+
+def kernels(folder: Path, events: Stream, runs: int) -> dict[str, float]:
+    """Median ms of the prototype's funnels, on columns in memory, by two threads."""
+    sys.path.insert(0, str(folder))
+    hwv: Any = importlib.import_module("hwv")
+    visitors = int(events.visitors.max()) + 1
+    columns = hwv.columns(events.visitors, events.ticks, events.codes, range(len(EVENTS)))
+    found = {}
+    with ThreadPoolExecutor(2) as pool:
+        for name, steps, window_days in zip(QUESTIONS, (THREE, EIGHT), (1, 7), strict=False):
+            took = []
+            for _ in range(runs):
+                began = time.perf_counter()
+                codes = [EVENTS.index(step) for step in steps]
+                hwv.funnel_ranges(columns, codes, window_days * DAY * TICKS_A_S, visitors, pool=pool)
+                took.append(1000 * (time.perf_counter() - began))
+            found[name] = statistics.median(took)
+    return found
+
+
+def settings_of(redis: RedisServer) -> Settings:
+    return workload.settings(message_version=2, redis_url=redis.url)
+
+
+def store_of(redis: RedisServer) -> RedisStore:
+    found = connect(settings_of(redis))
+    assert isinstance(found, RedisStore)
+    return found
+
+
+if __name__ == "__main__":
+    main()
