@@ -71,10 +71,10 @@ class LogCache:
         )
 
     def standing(self, key: str) -> Standing | None:
-        return cast(Standing | None, self._get((key,)))
+        return cast(Standing | None, self.known((key,)))
 
     def stands(self, key: str, standing: Standing) -> None:
-        size = _bytes_of(standing.frozen) + _bytes_of(standing.tail)
+        size = bytes_of(standing.frozen) + bytes_of(standing.tail)
         size += 2 * COST * (len(standing.parts) + standing.names.fields) + standing.names.bytes
         self._kept.keep((key,), (standing, size))
 
@@ -84,16 +84,19 @@ class LogCache:
 
     def knows_who_came(self, key: str) -> bool:
         """To a part."""
-        return self._get((key, WHO)) is not None
+        return self.known((key, WHO)) is not None
+
+    def keep(self, name: tuple[Any, ...], found: Any, size: int) -> None:
+        self._kept.keep(name, (found, size))
 
     def get(self, name: tuple[Any, ...], make: Callable[[], T], size_of: Callable[[T], int]) -> T:
-        found = self._get(name)
+        found = self.known(name)
         if found is None:
             found = make()
-            self._kept.keep(name, (found, size_of(found)))
+            self.keep(name, found, size_of(found))
         return cast(T, found)
 
-    def _get(self, name: tuple[Any, ...]) -> Any:
+    def known(self, name: tuple[Any, ...]) -> Any:
         entry = self._kept.get(name)
         if entry is None:
             return None
@@ -106,6 +109,10 @@ class Part:
 
     def __init__(self, cache: LogCache, key: str, fetch: Callable[[], bytes | None]):
         self._cache, self.key, self._fetch, self._bytes = cache, key, fetch, b""
+
+    @property
+    def id(self) -> str:
+        return self.key.rpartition(":b:")[2]
 
     @property
     def cuts(self) -> Sequence[Cut]:
@@ -121,15 +128,13 @@ class Part:
 
     def rows(self, cut: Cut) -> Rows:
         def unpacked() -> Rows:
-            rows = parts.rows_of(self._whole(), cut, self._directory[1])
-            nothing = (
-                rows if cut.code & IS_PROPERTY else rows._replace(values=np.broadcast_to(np.uint32(0), len(rows.ticks)))
-            )
-            for column in nothing:
-                column.setflags(write=False)
-            return nothing
+            return kept(cut.code, self.unpacked(cut))
 
-        return self._cache.get((self.key, cut.offset), unpacked, _bytes_of)
+        return self._cache.get((self.key, cut.offset), unpacked, bytes_of)
+
+    def unpacked(self, cut: Cut) -> Rows:
+        """The same, and not remembered."""
+        return parts.rows_of(self._whole(), cut, self._directory[1])
 
     def who_came(self, found: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
         """The visitors who had an event, each once; unpacks no times. found: the same, if it was found otherwise."""
@@ -157,5 +162,14 @@ class Part:
         return self._bytes
 
 
-def _bytes_of(columns: Rows | Records) -> int:
+def kept(code: int, rows: Rows) -> Rows:
+    """A column to remember: nobody writes into it, and events have no values that take memory."""
+    if not code & IS_PROPERTY:
+        rows = rows._replace(values=np.broadcast_to(np.uint32(0), len(rows.ticks)))
+    for column in rows:
+        column.setflags(write=False)
+    return rows
+
+
+def bytes_of(columns: Rows | Records) -> int:
     return sum(int(column.nbytes) if column.strides != (0,) else 0 for column in columns)

@@ -7,7 +7,8 @@ see log_cache.py.
 
 import itertools
 from collections.abc import Callable, Container, Sequence
-from typing import Any, NamedTuple, TypeVar
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import redis
@@ -19,6 +20,7 @@ from whale.store.redis.compaction import Indexed, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
 from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
+from whale.store.redis.log_months import Joined, Months
 from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.columns import Rows, decode_visitors
@@ -43,6 +45,7 @@ class LogReader:
         self._database, self._client = database, database.client
         self._words = database.script("words")
         self._cache = LogCache(database.settings.events_cache_mb)
+        self._months = Months(self._cache, self._part)
 
     @reachable
     def read_log(
@@ -55,13 +58,22 @@ class LogReader:
         who: range | None = None,
     ) -> Logged:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
+        wanted: _Wanted | None = None
+
+        def prepare(key: str, at: _Snapshot) -> None:
+            nonlocal wanted
+            wanted = _Wanted(at, first, end, said, who)
+            if who is None or len(who) > 1:
+                with suppress(PartGone):  # whoever reads the parts finds out
+                    wanted.joined = self._months.joined(key, at.within(first, end), wanted.codes)
 
         def pieces_of(at: _Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
-            return _Wanted(at, first, end, said, who).of_part(part, indexed)
+            return cast(_Wanted, wanted).of_part(part, indexed)
 
-        at, of_parts, is_incomplete = self._read(log, partition, first, end, pieces_of)
-        pieces = _Wanted(at, first, end, said, who).of_tails(at.tails)
-        return _logged([*(piece for some in of_parts for piece in some), *pieces], at.names, is_incomplete)
+        at, of_parts, is_incomplete = self._read(log, partition, first, end, pieces_of, prepare)
+        wanted = cast(_Wanted, wanted)
+        pieces = [*wanted.of_joined(), *(piece for some in of_parts for piece in some), *wanted.of_tails(at.tails)]
+        return _logged(pieces, at.names, is_incomplete)
 
     @reachable
     def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
@@ -243,6 +255,10 @@ class _Snapshot(NamedTuple):
     def of(cls, known: Standing, gone: set[bytes]) -> "_Snapshot":
         return cls([known.frozen, known.tail], known.parts, known.names, sorted(map(int, gone)))
 
+    def within(self, first: int, end: int) -> dict[str, Indexed]:
+        """The parts that lie in [first, end) as a whole."""
+        return {id_: each for id_, each in self.parts.items() if each.first >= first and each.last < end}
+
     def records(self, first: int, end: int) -> int:
         """That may lie in [first, end)."""
         of_parts = sum(each.records for each in self.parts.values() if each.first < end and each.last >= first)
@@ -277,18 +293,29 @@ class _Wanted:
     def __init__(self, at: _Snapshot, first: int, end: int, said: Container[Said] | None, who: range | None):
         self._first, self._end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
+        self.codes = at.names.columns.keys() if self._codes is None else self._codes
+        self.joined: dict[int, list[Joined]] = {}
 
     def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
+        """But for what is joined."""
         is_whole = indexed.first >= self._first and indexed.last < self._end
         found: list[Piece] = []
         for cut in part.cuts:
-            if self._is_asked(cut) and self._has(part, cut):
-                rows = part.rows(cut)
-                if self._who is not None:
-                    low, high = np.searchsorted(rows.visitors, (self._who.start, self._who.stop))
-                    rows = Rows(rows.visitors[low:high], rows.ticks[low:high], rows.values[low:high])
+            is_joined = any(part.id in each.ids for each in self.joined.get(cut.code, ()))
+            if not is_joined and self._is_asked(cut) and self._has(part, cut):
+                rows = self._of_who(part.rows(cut))
                 found.append((cut.code, rows if is_whole and not len(self._gone) else self._some(rows)))
         return found
+
+    def of_joined(self) -> list[Piece]:
+        found = [(code, self._of_who(each.rows)) for code, several in self.joined.items() for each in several]
+        return [(code, self._some(rows)) for code, rows in found] if len(self._gone) else found
+
+    def _of_who(self, rows: Rows) -> Rows:
+        if self._who is None:
+            return rows
+        low, high = np.searchsorted(rows.visitors, (self._who.start, self._who.stop))
+        return Rows(rows.visitors[low:high], rows.ticks[low:high], rows.values[low:high])
 
     def _has(self, part: Part, cut: parts.Cut) -> bool:
         """Whether it has records of the one who is asked for; of many it is not worth to look."""
