@@ -8,7 +8,12 @@ LIKENESS = 0.6
 
 def near(name: str, known: Iterable[str], likeness: float = LIKENESS) -> str:
     """The known name that is nearest; empty where none is. likeness: 0 to 1."""
-    return next(iter(difflib.get_close_matches(name, list(known), 1, likeness)), "")
+    return next(iter(nearest(name, known, 1, likeness)), "")
+
+
+def nearest(name: str, known: Iterable[str], most: int, likeness: float = LIKENESS) -> list[str]:
+    """The known names that are near, at most so many, the nearest first."""
+    return difflib.get_close_matches(name, list(known), most, likeness)
 
 
 def did_you_mean(name: str, known: Iterable[str], likeness: float = LIKENESS, most: int = 1, before: str = "") -> str:

@@ -20,6 +20,7 @@ HailWhaleError
 """
 
 import re
+from collections.abc import Sequence
 from typing import Self
 
 
@@ -77,7 +78,13 @@ class NotFound(CallerError):
 
 
 class UnknownEvent(NotFound):
+    """near: events that were logged, with names like it."""
+
     code = "unknown_event"
+
+    def __init__(self, message: str, field: str = "", near: Sequence[str] = ()):
+        super().__init__(message, field)
+        self.near = list(near)
 
 
 class Gone(CallerError):

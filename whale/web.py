@@ -75,6 +75,7 @@ from whale.routes.dashboard import DashboardRoutes
 from whale.routes.decisions import DecisionRoutes
 from whale.routes.door import Door, Guarded
 from whale.routes.following import FollowingRoutes
+from whale.routes.funnels import FunnelRoutes
 from whale.routes.graphs import GraphRoutes
 from whale.routes.hiitrack import HiiTrackRoutes
 from whale.routes.hiitrack_events import HiiTrackEventRoutes
@@ -130,6 +131,7 @@ def make_app(
         NoteRoutes,
         VisitorRoutes,
         FollowingRoutes,
+        FunnelRoutes,
         LiveRoutes,
         DashboardRoutes,
         GraphRoutes,

@@ -51,6 +51,7 @@ PURE = {
     "whale/answer/visited.py",
     "whale/answer/conditions.py",
     "whale/answer/funnels.py",
+    "whale/answer/split.py",
     "whale/answer/change.py",
     "whale/formatting.py",
     "whale/answer/confidence.py",
@@ -176,7 +177,7 @@ FROM_HAIL = {
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time row_of_hit wire_of wire_part "
         "with_moments"
     ),
-    "meant": "did_you_mean near",
+    "meant": "did_you_mean near nearest",
     "message": (
         "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message NOBODY OthersOnWire UNREADABLE VERSION "
         "WireHit decode_message encode_message"
@@ -402,6 +403,7 @@ def test_routes_of_one_subject_know_nothing_of_another() -> None:
         "counting",
         "decisions",
         "following",
+        "funnels",
         "hiitrack",
         "hiitrack_events",
         "hiitrack_reports",

@@ -11,7 +11,7 @@ To have no value is NOTHING, which may be asked for as a value is. So a negated 
 does not. Values at one tick have the order of their texts, as in properties.py: the greatest is the last.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,8 +67,9 @@ class Wanted(NamedTuple):
 class Fulfilled:
     """Which visitors and which records of events fulfil all of some conditions, in one partition."""
 
-    def __init__(self, where: Iterable[Condition], logged: Logged):
+    def __init__(self, where: Sequence[Condition], logged: Logged):
         """logged: all that is kept of the properties; those of events may be of the same time as the events."""
+        self._where, self._logged = where, logged
         self._tests = [_test(each, logged) for each in where]
 
     def of(self, column: Column) -> Column:
@@ -86,11 +87,34 @@ class Fulfilled:
         column = Column(numbers, np.zeros(len(numbers), np.int64), np.zeros(len(numbers), np.uint32))
         return self.of(column).visitors
 
+    def may(self, numbers: Numbers) -> Which:
+        """Which of some visitors, in order, may still have an event that does, by each of the conditions: whatever comes."""
+        which = np.ones(len(numbers), np.bool_)
+        for each in self._where:
+            if certain := _certain(each):
+                which &= np.isin(numbers, Fulfilled([certain], self._logged).visitors(numbers))
+        return which
+
     def _in_range(self, column: Column, begin: int) -> Which:
         which = np.ones(len(column.visitors), np.bool_)
         for test in self._tests:
             which &= test(column, begin)
         return which
+
+
+def _certain(condition: Condition) -> Condition | None:
+    """The condition on a visitor that must hold now, so that the given one may hold for an event to come; None where any may do.
+
+    A first value stays, and so does each that a visitor ever had, as well as that they have one.
+    """
+    values, is_alone = condition.values, condition.values == {NOTHING}
+    if condition.when == FIRST:
+        return condition._replace(values=values ^ {NOTHING} if (NOTHING in values) == condition.is_not else values)
+    if condition.when == ANY and condition.is_not:
+        return condition._replace(values=values - {NOTHING}) if not is_alone else None
+    if condition.when != EVENT and is_alone and not condition.is_not:
+        return condition._replace(when=ANY)
+    return None
 
 
 _Test = Callable[[Column, int], Which]

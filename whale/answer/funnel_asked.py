@@ -1,67 +1,99 @@
-"""A funnel of a site, as it is answered: which parts of the log it needs, and what is said of each step."""
+"""A funnel of a site, as it is asked for and as it is answered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from whale.answer.conditions import Fulfilled, Wanted, shown_again
-from whale.answer.funnels import Partition, Step, funnel
-from whale.answer.log_reading import Reading
+import numpy as np
+
+from whale.answer.compare import Comparison
+from whale.answer.conditions import Wanted, shown_again
+from whale.answer.funnels import Partition, Rate, Split, Step, funnel
 from whale.answer.site_log import TICKS_A_S, Log, shown
-from whale.errors import NotFound, UnknownEvent
+from whale.answer.split import By, Values, rows
+from whale.answer.wanted import found
 from whale.period import Range
-from whale.store.contract.events import Logged, Said
-from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
+from whale.visitors.entries import PROPERTY
 
 
-def shown_funnel(log: Log, asked: Range, steps: Sequence[Wanted], window_s: int, now: float) -> dict[str, Any]:
-    """How many visitors did these events in this order. Raises UnknownEvent, and NotFound of a property."""
-    check_known(log, steps)
-    as_of = min(asked.end, int(now))
-    reading = _read(log, asked, steps)
-    found = funnel((_partition(steps, logged) for logged in reading), window_s * TICKS_A_S, as_of * TICKS_A_S)
-    rows = [_step(*row) for row in zip(steps, found, [*found[1:], None], [found[0]] * len(found), strict=True)]
-    return {
-        "as_of": shown(as_of * 1000, asked.zone),
-        "complete": asked.end <= now,
-        "window_s": window_s,
-        "steps": rows,
-        "basis": log.basis(asked),
-        **log.kept(now, asked.zone, reading),
+@dataclass(frozen=True)
+class FunnelAsked:
+    """window_s: from the first to the last step.  by: what it is split by.  is_rated: also as a rate over time."""
+
+    steps: Sequence[Wanted]
+    window_s: int
+    by: By | None = None
+    is_rated: bool = False
+
+
+def shown_funnel(
+    log: Log, asked: FunnelAsked, during: Range, now: float, comparison: Comparison | None = None
+) -> dict[str, Any]:
+    """How many visitors did these events in this order, in a range; and in the one that it is compared with.
+
+    Raises UnknownEvent, and NotFound of a property.
+    """
+    if comparison:
+        during = comparison.now
+    counted = _Counted(log, asked, during, now)
+    answer: dict[str, Any] = {
+        "as_of": shown(min(during.end, int(now)) * 1000, during.zone),
+        "complete": during.end <= now if comparison is None else comparison.complete,
+        "window_s": asked.window_s,
+        "steps": counted.rows(),
     }
+    kept = log.kept(now, during.zone, counted.reading)
+    if asked.by:
+        answer["split"] = counted.split()
+    if asked.is_rated:
+        answer["rate"] = counted.rate()
+    if comparison:
+        before = _Counted(log, asked, comparison.before, now)
+        answer["compared"] = {**comparison.said(), "steps": before.rows()}
+        kept["is_incomplete"] |= before.reading.is_incomplete
+    return {**answer, "basis": log.basis(during), **kept}
 
 
-def _read(log: Log, asked: Range, steps: Sequence[Wanted]) -> Reading:
-    """The events of a range, with properties of theirs; and properties of visitors, which hold whenever they came."""
-    said = {condition.said for step in steps for condition in step.where}
-    of_visitors = {each for each in said if each[0] == PROPERTY}
-    events = {(EVENT, step.event) for step in steps}
-    return log.partitions(events | (said - of_visitors), asked.start * 1000, asked.end * 1000, of_visitors)
+class _Counted:
+    """One range of it."""
+
+    def __init__(self, log: Log, asked: FunnelAsked, during: Range, now: float):
+        by = {"by": (PROPERTY, asked.by.name)} if asked.by else None
+        read = found(log, during, asked.steps, "steps", by)
+        self.reading, self._wanted, self._by, self._starts = read.reading, read.wanted, asked.by, list(during.starts)
+        self._values = values = Values(asked.by) if asked.by else None
+        self._split = Split(len(asked.steps)) if asked.by else None
+        self._rate = Rate(np.array(self._starts, np.int64) * TICKS_A_S) if asked.is_rated else None
+        partitions = (
+            Partition(read.columns(logged), read.tests(logged), values.groups(logged) if values else None)
+            for logged in read.reading
+        )
+        as_of = min(during.end, int(now)) * TICKS_A_S
+        steps = funnel(partitions, asked.window_s * TICKS_A_S, as_of, self._split, self._rate)
+        self._steps = steps or [Step() for _ in asked.steps]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return _rows(self._wanted, self._steps)
+
+    def split(self) -> list[dict[str, Any]]:
+        if self._split is None or self._by is None or self._values is None:
+            return []
+        of_values = rows(self._by, self._values.texts, self._split)
+        return [{"value": value, "steps": _rows(self._wanted, steps)} for value, steps in of_values]
+
+    def rate(self) -> list[list[float | None]]:
+        if self._rate is None:
+            return []
+        pairs = zip(self._starts, self._rate.began.tolist(), self._rate.ended.tolist(), strict=True)
+        return [[start * 1000, ended / began if began else None] for start, began, ended in pairs]
 
 
-def _partition(steps: Sequence[Wanted], logged: Logged) -> Partition:
-    columns = [logged.columns.get((EVENT, step.event)) for step in steps]
-    return Partition(columns, [Fulfilled(step.where, logged) if step.where else None for step in steps])
+def _rows(wanted: Sequence[Wanted], steps: Sequence[Step]) -> list[dict[str, Any]]:
+    return [_row(*each) for each in zip(wanted, steps, [*steps[1:], None], [steps[0]] * len(steps), strict=True)]
 
 
-def check_known(log: Log, steps: Iterable[Wanted]) -> None:
-    """Raises UnknownEvent, and NotFound of a property."""
-    names = log.names()
-    for number, step in enumerate(steps):
-        if (EVENT, step.event) not in names:
-            raise UnknownEvent(f"no event {ascii(step.event)[:60]} was logged; /events lists those that were", "steps")
-        for place, condition in enumerate(step.where):
-            if condition.said not in names:
-                raise NotFound(_no_property(condition.said), f"steps[{number}].where[{place}].property")
-
-
-def _no_property(said: Said) -> str:
-    kind, name = said
-    whose = "events" if kind == EVENT_PROPERTY else "visitors"
-    return f"no property {ascii(name)[:60]} of {whose} was logged; /properties lists those that were"
-
-
-def _step(wanted: Wanted, step: Step, after: Step | None, first: Step) -> dict[str, Any]:
-    """A row of a funnel. after: the step that follows, if one does."""
+def _row(wanted: Wanted, step: Step, after: Step | None, first: Step) -> dict[str, Any]:
+    """after: the step that follows, if one does."""
     return {
         "event": wanted.event,
         **({"where": [shown_again(each) for each in wanted.where]} if wanted.where else {}),

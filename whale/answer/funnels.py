@@ -6,6 +6,7 @@ one that began last matters alone: it is the shortest, and the last to leave the
     events of a step, by visitor and tick ── the chain before each ──► chains that go on ──► events of the next step
 
 It works in ranges of visitors, see ranges.py. A step may have conditions; a step without any costs nothing more for those that others have.
+The same pass splits a funnel by groups of visitors, and notes when they began.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +14,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whale.answer import ranges
 from whale.answer.conditions import Fulfilled
 from whale.answer.ranges import TICK_BITS, TICKS, Ints
 from whale.store.contract.events import Column
+
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass
@@ -32,6 +36,13 @@ class Step:
     open: int = 0
     took: list[Ints] = field(default_factory=list)
 
+    def add(self, reached: "Reached") -> None:
+        self.visitors += len(reached.people)
+        self.occurrences += len(reached.here)
+        self.open += len(reached.stay)
+        if reached.took is not None:
+            self.took.append(reached.took)
+
     def quantile(self, share: float) -> int | None:
         """Of what it took, in ticks."""
         took = np.concatenate(self.took) if self.took else np.zeros(0, np.int64)
@@ -39,20 +50,132 @@ class Step:
         return int(np.partition(took, place)[place]) if len(took) else None
 
 
+class Groups(NamedTuple):
+    """The group of each visitor. visitors: in order.  places: their groups.  rest: that of all others.  known: number of groups."""
+
+    visitors: NDArray[np.uint32]
+    places: Ints
+    rest: int
+    known: int
+
+    def within(self, begin: int) -> Ints:
+        """Of each visitor of a range."""
+        found = np.full(ranges.SPAN, self.rest, np.int64)
+        low, high = np.searchsorted(self.visitors, (begin, begin + ranges.SPAN))
+        found[self.visitors[low:high] - np.uint32(begin)] = self.places[low:high]
+        return found
+
+
 class Partition(NamedTuple):
-    """columns: the events of each step; None where there are none.  tests: what these must fulfil; None for nothing, or for all steps."""
+    """All of a partition, or of some visitors of one.
+
+    columns: the events of each step; None where there are none.  tests: what these must fulfil; None for nothing, or for all steps.
+    """
 
     columns: Sequence[Column | None]
     tests: Sequence[Fulfilled | None] = ()
+    groups: Groups | None = None
 
 
-def funnel(partitions: Iterable[Partition], window: int, as_of: int) -> list[Step]:
+class Reached(NamedTuple):
+    """Who of a range got to a step. people: each once, in order.  here: of each event that a chain led to, whose it is.
+
+    took: of each of the people, but at the first step.  stay: of them, who get no further and still may.
+    """
+
+    people: Ints
+    here: Ints
+    took: Ints | None
+    stay: Ints
+
+
+class Split:
+    """The same of each group of visitors, in one pass. There may be more groups with each partition."""
+
+    def __init__(self, steps: int):
+        self._counts = np.zeros((steps, 3, 0), np.int64)
+        self._took: list[list[Ints]] = [[] for _ in range(steps)]
+        self._whose: list[list[Ints]] = [[] for _ in range(steps)]
+        self._sorted: list[tuple[Ints, Ints] | None] = [None] * steps
+
+    @property
+    def began(self) -> Ints:
+        """Visitors of the first step, by group."""
+        found: Ints = self._counts[0, 0]
+        return found
+
+    @property
+    def _groups(self) -> int:
+        return self._counts.shape[2]
+
+    def grow(self, groups: int) -> None:
+        more = max(0, groups - self._groups)
+        self._counts = np.pad(self._counts, ((0, 0), (0, 0), (0, more)))
+
+    def add(self, number: int, reached: Reached, group_of: Ints) -> None:
+        for counts, people in zip(self._counts[number], (reached.people, reached.here, reached.stay), strict=True):
+            counts += np.bincount(group_of[people], minlength=self._groups)
+        if reached.took is not None:
+            self._took[number].append(reached.took)
+            self._whose[number].append(group_of[reached.people])
+
+    def steps(self, groups: Sequence[int]) -> list[Step]:
+        """Of some groups together."""
+        found = []
+        for number, of_step in enumerate(self._counts):
+            visitors, occurrences, open_ = of_step[:, groups].sum(axis=1).tolist()
+            found.append(Step(visitors, occurrences, open_, self._took_by(number, groups)))
+        return found
+
+    def _took_by(self, number: int, groups: Sequence[int]) -> list[Ints]:
+        if not self._took[number]:
+            return []
+        known = self._sorted[number]
+        if known is None:
+            whose = np.concatenate(self._whose[number])
+            order = np.argsort(whose, kind="stable")
+            known = self._sorted[number] = (
+                np.concatenate(self._took[number])[order],
+                np.cumsum(np.bincount(whose, minlength=self._groups)),
+            )
+        took, ends = known
+        return [took[ends[group - 1] if group else 0 : ends[group]] for group in groups]
+
+
+@dataclass
+class Rate:
+    """Visitors by the bucket in which they began. edges: ticks at which buckets begin, the first one that of the range.
+
+    began: by their first event of the first step, each once.  ended: of these, who got to the last step.
+    """
+
+    edges: Ints
+    began: Ints = field(init=False)
+    ended: Ints = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began, self.ended = np.zeros(len(self.edges), np.int64), np.zeros(len(self.edges), np.int64)
+
+    def add(self, keys: Ints, first: int, last: Reached) -> None:
+        """keys: of the first step."""
+        here = keys >> TICK_BITS
+        is_first = np.diff(here, prepend=-1) != 0
+        people = here[is_first]
+        at = np.searchsorted(self.edges, (keys[is_first] & TICKS) + first, "right") - 1
+        self.began += np.bincount(at, minlength=len(self.edges))
+        self.ended += np.bincount(at[np.searchsorted(people, last.people)], minlength=len(self.edges))
+
+
+def funnel(
+    partitions: Iterable[Partition], window: int, as_of: int, split: Split | None = None, rate: Rate | None = None
+) -> list[Step]:
     """Of each step.
 
     window: ticks from the first to the last step.  as_of: the tick before which all that happened is known.
+    split, rate: are filled, where they are asked for.
     """
     found: list[Step] = []
-    for columns, tests in partitions:
+    for columns, tests, groups in partitions:
         found = found or [Step() for _ in columns]
         known = [column for column in columns if column is not None and len(column.ticks)]
         if not known or columns[0] is None:
@@ -60,38 +183,54 @@ def funnel(partitions: Iterable[Partition], window: int, as_of: int) -> list[Ste
         first = min(int(column.ticks.min()) for column in known)
         lowest = min(int(column.visitors[0]) for column in known)
         highest = max(int(column.visitors[-1]) for column in known)
-        sources = list(zip(columns, tests or [None] * len(columns), strict=True))
+        tests = tests or [None] * len(columns)
         for begin in ranges.begins(highest, lowest):
-            _range([_keys(*source, begin, first) for source in sources], first, window, as_of, found)
+            keys = [_keys(*source, begin, first) for source in zip(columns, tests, strict=True)]
+            reached = _range(keys, tests, begin, window, as_of - first)
+            for step, each in zip(found, reached, strict=True):
+                step.add(each)
+            if split and groups:
+                split.grow(groups.known)
+                group_of = groups.within(begin)
+                for number, each in enumerate(reached):
+                    split.add(number, each, group_of)
+            if rate:
+                rate.add(keys[0], first, reached[-1])
     return found
 
 
 def _keys(column: Column | None, test: Fulfilled | None, begin: int, first: int) -> Ints:
     """Visitor and tick of each event in a range of visitors, as one number, rising."""
     if column is None:
-        return np.zeros(0, np.int64)
+        return NONE
     some = ranges.within(column, begin)
     return ranges.keys(test.of(some) if test else some, begin, first)
 
 
-def _range(steps: Sequence[Ints], first: int, window: int, as_of: int, found: Sequence[Step]) -> None:
-    """Adds what visitors of a range did."""
+def _range(
+    steps: Sequence[Ints], tests: Sequence[Fulfilled | None], begin: int, window: int, as_of: int
+) -> list[Reached]:
+    """What visitors of a range did, step by step. as_of: as ticks of steps are."""
+    found: list[Reached] = []
     before, began = steps[0], steps[0] & TICKS
-    people = np.zeros(0, np.int64)
-    until = people
-    for number, (step, keys) in enumerate(zip(found, steps, strict=True)):
+    until = NONE
+    for number, (keys, test) in enumerate(zip(steps, tests, strict=True)):
+        took = None
         if number:
             keys, began = _led_to(keys, before, began, window)
         here = keys >> TICK_BITS
-        is_first = np.diff(here, prepend=-1) != 0
         if number:
-            step.took.append(((keys & TICKS) - began)[is_first])
-            found[number - 1].open += int((until[~np.isin(people, here)] >= as_of - first).sum())
-        step.visitors += int(is_first.sum())
-        step.occurrences += len(keys)
+            took = ((keys & TICKS) - began)[np.diff(here, prepend=-1) != 0]
+            people = found[-1].people
+            stay = people[~np.isin(people, here) & (until >= as_of)]
+            if test:
+                stay = stay[test.may((stay + begin).astype(np.uint32))]
+            found[-1] = found[-1]._replace(stay=stay)
         is_last = np.diff(here, append=-1) != 0
-        people, until = here[is_last], began[is_last] + window
+        until = began[is_last] + window
+        found.append(Reached(here[is_last], here, took, NONE))
         before = keys
+    return found
 
 
 def _led_to(keys: Ints, before: Ints, began: Ints, window: int) -> tuple[Ints, Ints]:

@@ -242,18 +242,29 @@ def of_names(name: str, found: Sequence[Any]) -> Sheet:
     return Sheet(list(rows[0]), (list(row.values()) for row in rows), ())
 
 
-def of_steps(found: Sequence[Mapping[str, Any]]) -> Sheet:
-    """Steps of a funnel, with the conditions of each as JSON, if any step has some."""
-    if not any("where" in step for step in found):
-        return of_names("event", found)
-    wheres = [msgspec.json.encode(step["where"]).decode() if "where" in step else "" for step in found]
-    return of_names(
-        "event",
-        [
-            {"event": step["event"], "where": where} | {**step, "where": where}
-            for step, where in zip(found, wheres, strict=True)
-        ],
-    )
+STEP = ("event", "where", "visitors", "occurrences", "conversion", "dropped", "open", "median_s", "p90_s")
+
+
+def of_funnel(said: Mapping[str, Any]) -> Sheet:
+    """A row for each step, after it those of the other period, or of each value, which these name in the first column."""
+    kinds = {"split": "value", "compared": "period"}
+    more = [kind for kind in kinds if kind in said]
+    of = [("", said["steps"])]
+    of += [(json_cell(row["value"]), row["steps"]) for row in said.get("split", ())]
+    if compared := said.get("compared"):
+        of.append((compared["with"], compared["steps"]))
+    has_where = any("where" in step for step in said["steps"])
+    names = [name for name in STEP if has_where or name != "where"]
+    rows = [
+        [*([of_what] if more else []), *(_of_step(step, name) for name in names)]
+        for of_what, steps in of
+        for step in steps
+    ]
+    return Sheet([*([" or ".join(kinds[kind] for kind in more)] if more else []), *names], rows, ())
+
+
+def _of_step(step: Mapping[str, Any], name: str) -> Any:
+    return json_cell(step["where"]) if name == "where" and "where" in step else step.get(name)
 
 
 def _pair(found: Mapping[str, Any]) -> list[Any]:

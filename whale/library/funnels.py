@@ -1,16 +1,20 @@
-"""What a funnel is asked by: its steps, and its window."""
+"""What a funnel is asked by: its steps, its window, and what it is split by."""
 
 import re
 from typing import Any
 
-from hail.hit import lenient
+from hail.hit import Reason, lenient, name_of
 from hail.settings import DAY, Settings
 from whale.answer.conditions import Wanted
+from whale.answer.properties import FIRST, LAST
+from whale.answer.split import By
 from whale.errors import CallerError
 from whale.library.conditions import wanted_asked
 from whale.plain import plain
 
 FEWEST, MOST = 2, 32
+FEW_ROWS, MOST_ROWS = 10, 1000
+"""Of a split."""
 MOST_WINDOW_S = 366 * DAY
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}
 _WINDOW = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII)
@@ -32,3 +36,18 @@ def window_asked(window: Any) -> int:
     if not 0 < seconds <= MOST_WINDOW_S:
         raise CallerError("expected 1s to 366d, such as 30m or 1d", "window")
     return seconds
+
+
+def by_asked(by: Any, when: Any, limit: Any, settings: Settings) -> By | None:
+    """A property of visitors; None where none is asked. Raises CallerError, HitError."""
+    if by in (None, ""):
+        if when:
+            raise CallerError("requires by", "when")
+        return None
+    name = name_of(plain(by, "by"), "by", settings, Reason.BAD_ID)
+    when = when or LAST
+    if when not in (LAST, FIRST):
+        raise CallerError(f"expected last or first, got {ascii(when)[:60]}", "when")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
+        raise CallerError(f"expected 1 to {MOST_ROWS}, got {ascii(limit)[:60]}", "limit")
+    return By(name, when, limit)

@@ -4,24 +4,22 @@ from typing import Any
 
 from hail.hit import Reason, name_of
 from whale.answer.asking import Period
-from whale.answer.funnel_asked import shown_funnel
 from whale.answer.one_visitor import shown_visitor
 from whale.answer.properties import ANY, FIRST, LAST
-from whale.answer.site_log import KINDS, Log
+from whale.answer.site_log import KINDS
 from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.erasing import erase
 from whale.library.exporting import exported, now_in, site_asked
-from whale.library.funnels import steps_asked, window_asked
-from whale.library.noting import Noting
+from whale.library.funneling import Funneling
 
 MOST_EVENTS = MOST_VALUES = 10_000
 """Of one visitor, and of one property, in one answer."""
 FEW_VALUES = 100
 
 
-class Visiting(Noting):
-    """Notes, and what visitors of sites did."""
+class Visiting(Funneling):
+    """Funnels, and what else visitors of sites did."""
 
     @on_default
     def visitors(
@@ -42,31 +40,6 @@ class Visiting(Noting):
         """
         asking = self.asking.now()
         return self._log(pk).events(asking.range_of(period, tz, tzoffset), asking.clock())
-
-    @on_default
-    def funnel(
-        self,
-        pk: Any,
-        steps: Any,
-        period: Period = None,
-        *,
-        window: Any = "1d",
-        tz: str | None = None,
-        tzoffset: Any = None,
-    ) -> dict[str, Any]:
-        """{"as_of", "complete", "window_s", "steps": [{"event", "visitors", "occurrences", "conversion", "dropped", "open", "median_s",
-        "p90_s"}, ...], "basis", "since", "is_incomplete"}: how many visitors of a site did these events in this order, in a period.
-
-        steps: 2 to 32, each strictly later than the one before; one may be there twice. A step is a name, or {"event", "where": [condition,
-        ...]}, where a condition is {"property", "is": value, "when"}, or has `in` or `not` instead of `is`.  window: from the first to the
-        last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
-        open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
-
-        Raises NotFound where no log is kept of the site, or an event or a property was never logged.
-        """
-        wanted, asking, log = steps_asked(steps, self.settings), self.asking.now(), self._log(pk)
-        asked, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
-        return shown_funnel(log, asked, wanted, window_s, asking.clock())
 
     @on_default
     def visitor(
@@ -149,10 +122,6 @@ class Visiting(Noting):
         no such file is written.
         """
         return erase(self.store, self.account, site_asked(pk), self._visitor(visitor))
-
-    def _log(self, pk: Any) -> Log:
-        """Raises NotFound."""
-        return Log.of(self.store, self.account, site_asked(pk), self.settings.events_question_mb)
 
     def _visitor(self, visitor: Any) -> str:
         return name_of(visitor, "visitor", self.settings, Reason.BAD_ID)

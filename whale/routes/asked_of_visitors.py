@@ -1,6 +1,6 @@
 """What is asked of visitors of sites, and what is answered. Each type describes itself to OpenAPI."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -9,8 +9,14 @@ from hail.openapi import Name
 from whale.routes.asked import Buckets, Finish, NamesFormat, Offset, Period, Site, Start, Width, Zone
 
 
-class VisitorsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Site
+class OfSite(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """All that is asked of the visitors of a site."""
+
+    SPELLINGS: ClassVar[dict[str, str]] = {"site": "pk"}
+    pk: Annotated[Site, Meta(description="The site: a pk of one level. You may also write `site` for `pk`.")]
+
+
+class VisitorsAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     period: Period = ""
     start: Start = ""
     finish: Finish = ""
@@ -24,23 +30,7 @@ class EventsAsked(VisitorsAsked):
     pass
 
 
-class FunnelAsked(VisitorsAsked):
-    steps: Annotated[
-        str,
-        Meta(
-            description="2 to 32 steps as a JSON list, in their order: an event, or an object with `event` and its conditions `where`.",
-            examples=['["visit", {"event": "buy", "where": [{"property": "plan", "is": "pro", "when": "last"}]}]'],
-        ),
-    ] = ""
-    window: Annotated[
-        str,
-        Meta(description="The longest time from the first to the last step, 1s to 366d. Default: 1d.", examples=["7d"]),
-    ] = ""
-    format: NamesFormat = "json"
-
-
-class PropertiesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Site
+class PropertiesAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     property: Annotated[str, Meta(description="Answer the values of this property. Default: list all properties.")] = ""
     event: Annotated[str, Meta(description="Only what goes with this event, or visitors who had it.")] = ""
     of: Annotated[
@@ -60,16 +50,15 @@ class PropertiesAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tzoffset: Offset = ""
 
 
-class VisitorAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Site
+class VisitorAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(description="Number of events, the newest first: 1 to 10,000.")] = 100
     export: Annotated[bool, Meta(description="Answer all that is kept of the visitor, the oldest first.")] = False
     tz: Zone = ""
     tzoffset: Offset = ""
 
 
-class EraseAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Site
+class EraseAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
+    pass
 
 
 class Identified(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -131,30 +120,6 @@ class EventRow(msgspec.Struct):
 
 class Events(msgspec.Struct):
     events: Annotated[list[EventRow], Meta(description="The most frequent first.")]
-    since: str
-    is_incomplete: bool
-
-
-class FunnelStep(msgspec.Struct):
-    event: str
-    visitors: Annotated[int, Meta(description="Visitors who got here, each once.")]
-    occurrences: Annotated[int, Meta(description="Events of this step that the steps before led to.")]
-    conversion: Annotated[float | None, Meta(description="Share of the first step's visitors, 0 to 1.")]
-    dropped: Annotated[int, Meta(description="Visitors who got here and can not get to the next step any more.")]
-    open: Annotated[int, Meta(description="Visitors who got here and may still get to the next step.")]
-    median_s: Annotated[float | None, Meta(description="Median time from the first step to this one, s.")]
-    p90_s: Annotated[float | None, Meta(description="Time in which 9 of 10 got here.")]
-    where: Annotated[
-        list[dict[str, Any]] | UnsetType, Meta(description="The conditions of the step, as they may be asked again.")
-    ] = UNSET
-
-
-class Funnel(msgspec.Struct):
-    as_of: Annotated[str, Meta(description="The time up to which events are known.")]
-    complete: Annotated[bool, Meta(description="The period is over.")]
-    window_s: int
-    steps: list[FunnelStep]
-    basis: Annotated[Literal["visitor", "daily"], Meta(description="`daily`: some ids are of a day alone.")]
     since: str
     is_incomplete: bool
 

@@ -29,7 +29,7 @@ from hail.hit import HitError, Reason, lenient
 from hail.message import ACCOUNT
 from hail.settings import Settings
 from whale.decide.definition import Definition, decision_shown
-from whale.errors import CallerError, Conflict, Gone, NotAllowed, NotFound, TooSoon, Unavailable
+from whale.errors import CallerError, Conflict, Gone, NotAllowed, NotFound, TooSoon, Unavailable, UnknownEvent
 from whale.keys import Keys
 from whale.logins import Logins
 from whale.routes.asked import DecideAsked, Subject
@@ -386,6 +386,8 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
     match error:
         case Problem():
             return error
+        case UnknownEvent():
+            return Problem(404, error.code, str(error), error.field, near=error.near)
         case NotFound():
             return Problem(404, error.code, str(error), error.field)
         case Gone():

@@ -24,6 +24,7 @@ from whale.decide.report import Report
 from whale.routes import asked, ofrep
 from whale.routes import asked_by_hiitrack as by_hiitrack
 from whale.routes import asked_of_following as of_following
+from whale.routes import asked_of_funnels as of_funnels
 from whale.routes import asked_of_visitors as of_visitors
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
@@ -237,8 +238,8 @@ def _visitors() -> dict[str, Any]:
         "/funnel": _of_log(
             "funnel",
             "Count the visitors who did events in an order.",
-            of_visitors.FunnelAsked,
-            of_visitors.Funnel,
+            of_funnels.FunnelAsked,
+            of_funnels.Funnel,
         ),
         "/visitor/{visitor}": one,
         "/identify": identified,

@@ -72,7 +72,13 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
     """A query as its msgspec type says it; raises CallerError with the parameter."""
-    found = parameters(query, kind.__struct_fields__, passed_over)
+    spellings: Mapping[str, str] = getattr(kind, "SPELLINGS", {})
+    found = parameters(query, (*kind.__struct_fields__, *spellings), passed_over)
+    for spelling, name in spellings.items():
+        if spelling in found:
+            if name in found:
+                raise CallerError(f"came twice, as {name} and as {spelling}", name)
+            found[name] = found.pop(spelling)
     given = {name: value for name, value in found.items() if name != "key"}
     try:
         return msgspec.convert(given, kind, strict=False)

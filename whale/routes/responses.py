@@ -38,10 +38,11 @@ class Problem(Exception):
         field: str = "",
         headers: Mapping[str, str] | None = None,
         current: Any = None,
+        near: Sequence[str] | None = None,
     ):
         super().__init__(detail)
         self.status, self.code, self.field, self.headers = status, code, field, headers or {}
-        self.current = current
+        self.current, self.near = current, near
 
     def response(self) -> Any:
         REFUSED.labels(self.code).inc()
@@ -56,6 +57,8 @@ class Problem(Exception):
             body["field"] = self.field
         if self.current is not None:
             body["current"] = self.current
+        if self.near is not None:
+            body["near"] = self.near
         answer = json_answer(body, self.status, self.headers, "application/problem+json")
         for challenge in challenges_for(bottle.request.environ) if self.status == 401 else ():
             answer.add_header("WWW-Authenticate", challenge)

@@ -13,7 +13,6 @@ from whale.library.exporting import exported
 from whale.routes.asked_of_visitors import (
     EraseAsked,
     EventsAsked,
-    FunnelAsked,
     Identified,
     PropertiesAsked,
     VisitorAsked,
@@ -34,11 +33,10 @@ class VisitorRoutes(OfCaller):
         door.add(app, "/visitors", ["GET", "POST"], self.visitors, VisitorsAsked)
         door.add(app, "/events", ["GET", "POST"], self.events, EventsAsked)
         door.add(app, "/properties", ["GET", "POST"], self.properties, PropertiesAsked)
-        door.add(app, "/funnel", ["GET", "POST"], self.funnel, FunnelAsked)
         door.add(app, one, ["GET"], self.visitor, VisitorAsked)
         door.add(app, one, ["DELETE"], self.erase, EraseAsked)
         door.add(app, "/identify", ["POST"], self.identify)
-        for rule in ("/visitors", "/events", "/properties", "/funnel", one, "/identify"):
+        for rule in ("/visitors", "/events", "/properties", one, "/identify"):
             door.add_options(app, rule)
 
     def visitors(self, asked: VisitorsAsked) -> Any:
@@ -48,15 +46,6 @@ class VisitorRoutes(OfCaller):
     def events(self, asked: EventsAsked) -> Any:
         found = self._whale.events(_site(asked.pk), period_of(asked), tz=asked.tz, tzoffset=asked.tzoffset)
         return json_answer(found, headers=PRIVATE)
-
-    def funnel(self, asked: FunnelAsked) -> Any:
-        period, window = period_of(asked), asked.window or "1d"
-        found = self._whale.funnel(
-            _site(asked.pk), asked.steps, period, window=window, tz=asked.tz, tzoffset=asked.tzoffset
-        )
-        if asked.format == "json":
-            return json_answer(found, headers=PRIVATE)
-        return sheet_answer(sheets.of_steps(found["steps"]), asked.format, PRIVATE)
 
     def properties(self, asked: PropertiesAsked) -> Any:
         found = self._whale.properties(

@@ -1,0 +1,67 @@
+"""Funnels of sites in the library; a part of Whale, see client.py."""
+
+from typing import Any
+
+from whale.answer import compare as comparing
+from whale.answer.asking import Period, period_text
+from whale.answer.compare import WORDS, Comparison, Scope
+from whale.answer.funnel_asked import FunnelAsked, shown_funnel
+from whale.answer.site_log import Log
+from whale.errors import CallerError
+from whale.library.arguments import on_default
+from whale.library.exporting import site_asked
+from whale.library.funnels import FEW_ROWS, by_asked, steps_asked, window_asked
+from whale.library.noting import Noting
+from whale.period import Range
+
+
+class Funneling(Noting):
+    """Notes, and how far visitors of sites got."""
+
+    @on_default
+    def funnel(
+        self,
+        pk: Any,
+        steps: Any,
+        period: Period = None,
+        *,
+        window: Any = "1d",
+        by: Any = None,
+        when: str | None = None,
+        limit: int = FEW_ROWS,
+        compare: str | None = None,
+        rate: bool = False,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
+        """{"as_of", "complete", "window_s", "steps": [{"event", "visitors", "occurrences", "conversion", "dropped", "open", "median_s",
+        "p90_s"}, ...], "basis", "since", "is_incomplete"}: how many visitors of a site did these events in this order, in a period.
+
+        steps: 2 to 32, each strictly later than the one before; one may be there twice. A step is a name, or {"event", "where": [condition,
+        ...]}, where a condition is {"property", "is": value, "when"}, or has `in` or `not` instead of `is`.  window: from the first to the
+        last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
+        open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
+        by: a property of visitors; then also "split": [{"value", "steps"}, ...], by the `last` value of each (or by the `first`: when),
+        which adds up; limit: of its rows but `__other__`.  compare: "previous" or "last_year"; then also "compared".
+        rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step.
+
+        Raises NotFound where no log is kept of the site, or an event or a property was never logged.
+        """
+        wanted, log = steps_asked(steps, self.settings), self._log(pk)
+        asking = self.asking.now()
+        during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
+        asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, self.settings), bool(rate))
+        return shown_funnel(log, asked, during, asking.clock(), self._compared(during, period, compare))
+
+    def _compared(self, during: Range, period: Period, word: str | None) -> Comparison | None:
+        if not word:
+            return None
+        if word not in WORDS:
+            raise CallerError(f"expected {' or '.join(WORDS)}, got {ascii(word)[:60]}", "compare")
+        now = self.asking.now().clock()
+        scope = Scope(self.store.zone(self.account), dict(self.settings.periods), now, now)
+        return comparing.compare(during, period_text(period), word, scope)
+
+    def _log(self, pk: Any) -> Log:
+        """Raises NotFound."""
+        return Log.of(self.store, self.account, site_asked(pk), self.settings.events_question_mb)
