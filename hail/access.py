@@ -157,6 +157,7 @@ RIGHTS = (
     Right("/sessions", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/paths", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/retention", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/overlap", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/visitor/<visitor:path>", GET, READ, Pages.READ, VISITORS, of_site=True),
     Right("/notes", GET, READ, Pages.READ),
     Right("/health.json", GET, READ, Pages.READ),

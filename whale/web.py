@@ -18,6 +18,7 @@
     GET  /sessions       {sessions, visitors, bounces, duration, rows, ...}: of a site
     GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
     GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back
+    GET  /overlap        {"regions": [{in, visitors}, ...]}: visitors that sets share
     GET  /properties     {"properties": [{property, of, visitors, values}, ...]}, or the values of one
     GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
     GET  /count_now      OK: counted (also POST, JSON or a form), as Hail's /count

@@ -154,6 +154,7 @@ class Farm:
         do("/funnel", "GET", {"pk": name, "steps": f'["{name}-sale", "{name}-sale"]', "period": "day"})
         do("/sessions", "GET", {"pk": name, "by": "exit", "period": "day"})
         do("/paths", "GET", {"pk": name, "event": f"{name}-sale", "period": "day"})
+        do("/overlap", "GET", {"pk": name, "sets": f'[{{"event": "{name}-sale"}}]', "period": "day"})
         do("/retention", "GET", {"pk": name, "first": f"{name}-sale", "count": "2"})
         do("/visitor/<visitor:path>", "GET", {"pk": name}, f"/visitor/{name}-ann")
         do("/identify", "POST", {"pk": name, "anonymous": f"{name}-phone", "known": f"{name}-ann"})

@@ -79,6 +79,7 @@ BASE: dict[str, dict[str, Any]] = {
     "paths": {"pk": "shop", "event": "visit", "period": "today"},
     "retention": {"pk": "shop"},
     "funnel_report": {"pk": "shop", "events": ["visit", "visit"]},
+    "overlap": {"pk": "shop", "sets": [{"event": "visit"}], "period": "today"},
     "identify": {"pk": "shop", "anonymous": "v1", "known": "anna"},
     "export_visitor": {"pk": "shop", "visitor": "v1"},
     "properties": {"pk": "shop"},

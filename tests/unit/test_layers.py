@@ -47,6 +47,7 @@ PURE = {
     "whale/answer/ranges.py",
     "whale/answer/retention.py",
     "whale/answer/sessions.py",
+    "whale/answer/sets.py",
     "whale/answer/streams.py",
     "whale/answer/visited.py",
     "whale/answer/conditions.py",

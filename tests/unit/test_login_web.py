@@ -275,6 +275,7 @@ NEEDS = {
     "/sessions": "visitors.read",
     "/paths": "visitors.read",
     "/retention": "visitors.read",
+    "/overlap": "visitors.read",
     "GET /visitor/<visitor:path>": "visitors.read",
     "DELETE /visitor/<visitor:path>": "visitors.write",
     "/identify": "visitors.write",

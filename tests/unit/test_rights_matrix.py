@@ -85,6 +85,8 @@ OF_WHALE = {
     "POST /paths": SITE_READ,
     "GET /retention": SITE_READ,
     "POST /retention": SITE_READ,
+    "GET /overlap": SITE_READ,
+    "POST /overlap": SITE_READ,
     "GET /visitor/<visitor:path>": SITE_READ,
     "DELETE /visitor/<visitor:path>": SITE_ADMIN,
     "POST /identify": SITE_WRITE,

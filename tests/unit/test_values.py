@@ -370,6 +370,7 @@ VALID: dict[str, dict[str, Any]] = {
     "event_report": {"pk": "site", "event": "e"},
     "property_report": {"pk": "site", "property": "p"},
     "funnel_report": {"pk": "site", "events": ["e", "e"]},
+    "overlap": {"pk": "site", "sets": [{"event": "e"}]},
     "visitor": {"pk": "site", "visitor": "v"},
     "identify": {"pk": "site", "anonymous": "v", "known": "w"},
     "erase_visitor": {"pk": "site", "visitor": "v"},

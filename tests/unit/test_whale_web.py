@@ -925,6 +925,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/sessions",
             "/paths",
             "/retention",
+            "/overlap",
             "/visitor/{visitor}",
             "/identify",
             "/health.json",

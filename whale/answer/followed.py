@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import DAILY
+from whale.answer.conditions import NOTHING
 from whale.answer.log_reading import Reading
 from whale.answer.paths import paths
 from whale.answer.properties import FOLDED, value_of
@@ -14,6 +16,8 @@ from whale.answer.retention import Part as Returning
 from whale.answer.retention import curve, retention
 from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, sessions
 from whale.answer.sessions import Asked as SessionsAsked
+from whale.answer.sessions import begun as sessions_begun
+from whale.answer.sets import Came, Leaf, Numbers
 from whale.answer.site_log import TICKS_A_S, Asked, Log, shown
 from whale.answer.streams import Piece
 from whale.errors import UnknownEvent
@@ -28,7 +32,9 @@ def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: i
     events = _events(log)
     reading, parts, texts = _followed(log, asked, gap_s, by, events, now)
     named = events if by in (ENTRY, EXIT) else texts
-    found = sessions(parts, sessions_asked(asked, gap_s, by, events, page), limit, lambda place: named[place])
+    edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
+    wanted = SessionsAsked(edges, gap_s * TICKS_A_S, events.index(page) if page in events else None, by)
+    found = sessions((part for _, part in parts), wanted, limit, lambda place: named[place])
     values = named if named is events else [value_of(text) for text in texts]
     rows = [{"value": values[place] if place >= 0 else None, **_group(each)} for place, each in found.groups.items()]
     if found.other.sessions:
@@ -123,26 +129,39 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
-def sessions_asked(asked: Range, gap_s: int, by: str, events: Sequence[str], page: str = "") -> SessionsAsked:
-    """events: all that were ever logged, in order."""
-    edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
-    return SessionsAsked(edges, gap_s * TICKS_A_S, events.index(page) if page in events else None, by)
+def came_by(
+    log: Log, leaf: Came, asked: Range, gap_s: int, now: float
+) -> tuple[Reading, Iterator[tuple[int, Leaf, Numbers]]]:
+    """Who began a session of which `by` is one of some values, as they are read, each with their partition."""
+    events = _events(log)
+    reading, parts, texts = _followed(log, asked, gap_s, leaf.by, events, now)
+    edges = np.array([asked.start, asked.end], np.int64) * TICKS_A_S
+    wanted = SessionsAsked(edges, gap_s * TICKS_A_S, by=leaf.by)
+
+    def pieces() -> Iterator[tuple[int, Leaf, Numbers]]:
+        for partition, part in parts:
+            named = [msgspec.json.encode(name).decode() for name in events] if leaf.by in (ENTRY, EXIT) else texts
+            is_one = np.array([text in leaf.values for text in (NOTHING, *named)], np.bool_) != leaf.is_not
+            for _, begun in sessions_begun(part, wanted):
+                yield partition, leaf, begun.visitors[is_one[begun.place]].astype(np.uint32)
+
+    return reading, pieces()
 
 
 def _followed(
     log: Log, asked: Range, gap_s: int, by: str, events: Sequence[str], now: float
-) -> tuple[Reading, Iterator[Part], list[str]]:
+) -> tuple[Reading, Iterator[tuple[int, Part]], list[str]]:
     """The parts of sessions that begin in a period. The third one is filled on the way: the values of a property by their places."""
     names = () if by in (WHOLE, ENTRY, EXIT) else (by,)
     reading = log.partitions(Asked(None, names), (asked.start - gap_s) * 1000, asked.end * 1000)
     texts: list[str] = []
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[tuple[int, Part]]:
         places: dict[str, int] = {}
         for partition, logged in reading.pieces():
             part = _part(log, partition, logged, asked, gap_s, events, places, reading, now)
             texts.extend([*places][len(texts) :])
-            yield part
+            yield partition, part
 
     return reading, parts(), texts
 

@@ -9,8 +9,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hail.room import MEGABYTE
-from whale.store.contract.events import Events, Logged, Wanted
+from whale.store.contract.events import Column, Events, Logged, Wanted
 from whale.store.contract.identities import Identities
 from whale.store.contract.site_logs import SiteLogs
 from whale.turns import Turns
@@ -29,9 +32,18 @@ class LogReading(Events, Identities, SiteLogs, Protocol):
     """What is asked of a store."""
 
 
+class Read(Protocol):
+    """is_incomplete: some of what was read is lost."""
+
+    @property
+    def is_incomplete(self) -> bool: ...
+
+
 @dataclass
 class Reading:
     """What is wanted of one log, all of a visitor in one piece. wanted: of different names.  most_mb: that a piece takes.
+
+    only: the visitors of each partition who are to be in it; None for everybody.
 
     is_incomplete: some of what was read so far is lost.
     """
@@ -40,6 +52,7 @@ class Reading:
     log: SiteLog
     wanted: Sequence[Wanted]
     most_mb: float
+    only: Sequence[NDArray[np.uint32]] | None = None
     is_incomplete: bool = field(default=False, init=False)
 
     def __iter__(self) -> Iterator[Logged]:
@@ -54,7 +67,8 @@ class Reading:
         with _turns.turn() if records >= MANY else nullcontext():
             for partition in range(self.log.partitions):
                 for who in self.store.ranges_in_log(self.log, partition, self.wanted, most):
-                    yield partition, self._read(partition, who)
+                    logged = self._read(partition, who)
+                    yield partition, logged if self.only is None else of_visitors(logged, self.only[partition])
 
     def _read(self, partition: int, who: range | None) -> Logged:
         several = [
@@ -68,3 +82,15 @@ class Reading:
             {said: column for each in several for said, column in each.columns.items()},
             {said: texts for each in several for said, texts in each.values_of.items()},
         )
+
+
+def of_visitors(logged: Logged, who: NDArray[np.uint32]) -> Logged:
+    """Without all others. who: in order."""
+    columns = {}
+    for said, column in logged.columns.items():
+        place = np.searchsorted(who, column.visitors)
+        which = np.append(who, np.uint32(0))[place] == column.visitors if len(who) else np.zeros(len(place), np.bool_)
+        which &= place < len(who)
+        if which.any():
+            columns[said] = Column(column.visitors[which], column.ticks[which], column.values[which])
+    return logged._replace(columns=columns)

@@ -32,13 +32,8 @@ def retention(parts: Iterable[Part], edges: NDArray[np.int64]) -> tuple[list[int
     count = len(edges) - 1
     sizes, kept = np.zeros(count, np.int64), np.zeros((count, count), np.int64)
     for first, again in parts:
-        known = [column for column in first if len(column.visitors)]
-        if not known:
-            continue
-        lowest = min(int(column.visitors[0]) for column in known)
-        last = max(int(column.visitors[-1]) for column in known)
-        for begin in ranges.begins(last, lowest):
-            cohorts = _cohorts([ranges.within(column, begin) for column in known], begin, edges)
+        for begin in _begins(first):
+            cohorts = _cohorts([ranges.within(column, begin) for column in first], begin, edges)
             sizes += np.bincount(cohorts[cohorts >= 0], minlength=count)
             there = np.zeros((ranges.SPAN, count), np.bool_)
             for column in again:
@@ -50,13 +45,35 @@ def retention(parts: Iterable[Part], edges: NDArray[np.int64]) -> tuple[list[int
 
 def _cohorts(columns: Sequence[Column], begin: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each visitor of a range the bucket of their first event; -1 outside."""
+    found = np.searchsorted(edges, _firsts(columns, begin), "right") - 1
+    return np.where(found < len(edges) - 1, found, -1)
+
+
+def _firsts(columns: Sequence[Column], begin: int) -> NDArray[np.int64]:
+    """Of each visitor of a range the tick of their first event, or NEVER."""
     first = np.full(ranges.SPAN, NEVER)
     for column in columns:
         at = np.flatnonzero(np.diff(column.visitors.astype(np.int64), prepend=-1))  # of each visitor the earliest one
         who = column.visitors[at] - np.uint32(begin)
         first[who] = np.minimum(first[who], column.ticks[at])
-    found = np.searchsorted(edges, first, "right") - 1
-    return np.where(found < len(edges) - 1, found, -1)
+    return first
+
+
+def began_in(columns: Sequence[Column], during: tuple[int, int]) -> NDArray[np.uint32]:
+    """The visitors whose first event is in a stretch of ticks, in order. columns: all of their events."""
+    found = [np.zeros(0, np.uint32)]
+    for begin in _begins(columns):
+        first = _firsts([ranges.within(column, begin) for column in columns], begin)
+        found.append((np.flatnonzero((first >= during[0]) & (first < during[1])) + begin).astype(np.uint32))
+    return np.concatenate(found)
+
+
+def _begins(columns: Sequence[Column]) -> Iterable[int]:
+    """The ranges of visitors that some records are of."""
+    known = [column.visitors for column in columns if len(column.visitors)]
+    if not known:
+        return ()
+    return ranges.begins(max(int(each[-1]) for each in known), min(int(each[0]) for each in known))
 
 
 def _mark(there: NDArray[np.bool_], column: Column, begin: int, edges: NDArray[np.int64]) -> None:

@@ -17,6 +17,8 @@ from whale.answer.streams import Piece, Stream, streams
 from whale.store.contract.events import Column
 
 ENTRY, EXIT, WHOLE = "entry", "exit", ""
+SPLITS = (ENTRY, EXIT, "source", "campaign", "medium", "content", "term")
+"""What sessions are split by: an event, or a property of where a visitor came from."""
 NONE = -1
 """The place of the value of a session that has none."""
 

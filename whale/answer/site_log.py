@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hail.hit import DAILY
 from hail.times import EPOCH
-from whale.answer.log_reading import FOR_EVER_MS, LogReading, Reading, Wanted
+from whale.answer.log_reading import FOR_EVER_MS, LogReading, Read, Reading, Wanted
 from whale.answer.properties import properties, value_of, values
 from whale.answer.visited import Partition, Visits, happened, visits
 from whale.errors import NotFound
@@ -44,12 +45,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Log:
-    """Of one site, as it is kept now."""
+    """Of one site, as it is kept now. only: the visitors of each partition whom questions are about; None for everybody."""
 
     store: LogReading
     log: SiteLog
     generation: Generation
     question_mb: float = math.inf
+    only: Sequence[NDArray[np.uint32]] | None = None
 
     @classmethod
     def of(cls, store: LogReading, account: str, site: str, question_mb: float = math.inf) -> "Log":
@@ -174,13 +176,18 @@ class Log:
 
     def reading(self, wanted: Sequence[Wanted]) -> Reading:
         """wanted: of different names."""
-        return Reading(self.store, self.log, wanted, self.question_mb)
+        return Reading(self.store, self.log, wanted, self.question_mb, self.only)
+
+    def came(self, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
+        """The visitors of a partition with an event in [start, end), in order."""
+        found = self.store.visitors_in_log(self.log, partition, start_ms, end_ms)
+        return found if self.only is None else np.intersect1d(found, self.only[partition], assume_unique=True)
 
     def _during(self, asked: Range) -> Reading:
         """The events of a range."""
         return self.partitions(Asked(None, ()), asked.start * 1000, asked.end * 1000)
 
-    def kept(self, now: float, zone: str, reading: Reading) -> dict[str, Any]:
+    def kept(self, now: float, zone: str, reading: Read) -> dict[str, Any]:
         """From when on a log is whole, and whether all of it could be read. reading: at its end."""
         return {"since": shown(self.since_ms(now), zone), "is_incomplete": reading.is_incomplete}
 

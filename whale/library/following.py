@@ -6,9 +6,11 @@ from hail.hit import Reason, name_of
 from whale.answer.asking import Period
 from whale.answer.followed import paths_of, retention_of, sessions_of
 from whale.answer.paths import BEFORE, NEXT
-from whale.answer.sessions import ENTRY, EXIT
+from whale.answer.segments import overlap_of
+from whale.answer.sessions import SPLITS
 from whale.errors import CallerError, NotBegun
 from whale.library.arguments import on_default
+from whale.library.sets import Reader
 from whale.library.visiting import Visiting
 from whale.period import DAY, MONTH, WEEK_STARTS, Interval, Span, bucket_start, next_start
 
@@ -16,8 +18,6 @@ PAGE_VIEW = "page_view"
 """The event that is a page view, if no other one is named."""
 ENGAGED = "engaged_ms"
 """The metric of the time for which a page was looked at."""
-SPLITS = (ENTRY, EXIT, "source", "campaign", "medium", "content", "term")
-"""What sessions are split by: an event, or a property of where a visitor came from."""
 FEW_ROWS, MOST_ROWS, MOST_COHORTS = 10, 1000, 100
 WIDTHS: dict[str, Interval] = {"day": DAY, "week": "", "month": MONTH}
 """Of cohorts; which day a week begins with is asked, or a setting."""
@@ -115,6 +115,22 @@ class Following(Visiting):
         if asked.start > now:
             raise NotBegun("expected a time that is not ahead", "start")
         return retention_of(self._log(pk), asked, began, came, now)
+
+    @on_default
+    def overlap(
+        self, pk: Any, sets: Any, period: Period = None, *, tz: str | None = None, tzoffset: Any = None
+    ) -> dict[str, Any]:
+        """{"visitors", "sets": [{"set", "visitors"}, ...], "regions": [{"in", "visitors"}, ...], "basis", "since", "is_incomplete"}: how
+        many visitors of a site, of those with an event in a period, are in which of some sets.
+
+        sets: 1 to 8. A set is {"event", "where"}, {"property", "is", "when"}, {"session", "is"}, {"cohort", "period"}, {"and": [set, ...]},
+        {"or": [set, ...]} or {"not": set}; `in` or `not` may stand for `is`.  in: places in sets. Each visitor is in one region.
+        Raises NotFound of an event or a property that was never logged.
+        """
+        asking = self.asking.now()
+        reader = Reader(self.settings, lambda each: asking.range_of(each, tz, tzoffset))
+        asked, wanted = asking.range_of(period, tz, tzoffset), reader.several(sets)
+        return overlap_of(self._log(pk), wanted, asked, self._gap_s(), asking.clock())
 
     def _gap_s(self) -> int:
         return self.settings.session_gap_s

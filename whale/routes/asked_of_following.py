@@ -1,4 +1,4 @@
-"""What is asked of sessions, paths and retention, and what is answered. Each type describes itself to OpenAPI."""
+"""What is asked of sessions, paths, retention and overlap, and what is answered. Each type describes itself to OpenAPI."""
 
 from typing import Annotated, Any, Literal
 
@@ -46,6 +46,19 @@ class RetentionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     format: NamesFormat = "json"
     tz: Zone = ""
     tzoffset: Offset = ""
+
+
+class OverlapAsked(VisitorsAsked):
+    sets: Annotated[
+        str,
+        Meta(
+            description="1 to 8 sets of visitors as a JSON list.",
+            examples=[
+                '[{"event": "buy"}, {"property": "plan", "is": "pro"}, {"not": {"session": "source", "is": "ads"}}]'
+            ],
+        ),
+    ] = ""
+    format: NamesFormat = "json"
 
 
 class Duration(msgspec.Struct):
@@ -124,6 +137,27 @@ class Retention(msgspec.Struct):
             description="Share of all cohorts that came again, by the buckets in between. Buckets that are not over do not count."
         ),
     ]
+    basis: Basis
+    since: str
+    is_incomplete: bool
+
+
+class SetCounted(msgspec.Struct):
+    set: Annotated[dict[str, Any], Meta(description="As it was asked.")]
+    visitors: int
+
+
+class Region(msgspec.Struct):
+    in_: Annotated[
+        list[int], Meta(description="Places of the sets that these visitors are in; they are in no other.")
+    ] = msgspec.field(name="in")
+    visitors: int
+
+
+class Overlap(msgspec.Struct):
+    visitors: Annotated[int, Meta(description="Visitors with an event in the period: the sum of all regions.")]
+    sets: list[SetCounted]
+    regions: Annotated[list[Region], Meta(description="Those with the most visitors first.")]
     basis: Basis
     since: str
     is_incomplete: bool

@@ -7,7 +7,7 @@ import bottle
 from hail.hit import lenient
 from whale.answer import sheets
 from whale.library.following import PAGE_VIEW
-from whale.routes.asked_of_following import PathsAsked, RetentionAsked, SessionsAsked
+from whale.routes.asked_of_following import OverlapAsked, PathsAsked, RetentionAsked, SessionsAsked
 from whale.routes.door import OfCaller
 from whale.routes.parameters import period_of
 from whale.routes.responses import PRIVATE, json_answer, sheet_answer
@@ -21,6 +21,7 @@ class FollowingRoutes(OfCaller):
             ("/sessions", self.sessions, SessionsAsked),
             ("/paths", self.paths, PathsAsked),
             ("/retention", self.retention, RetentionAsked),
+            ("/overlap", self.overlap, OverlapAsked),
         ):
             self._door.add(app, rule, ["GET", "POST"], route, kind)
             self._door.add_options(app, rule)
@@ -74,6 +75,15 @@ class FollowingRoutes(OfCaller):
         rows = [[row["at"], row["visitors"], *_filled(row["kept"], width)] for row in found["cohorts"]]
         sheet = sheets.Sheet(["at", "visitors", *map(str, range(width))], rows, ())
         return sheet_answer(sheet, asked.format, PRIVATE)
+
+    def overlap(self, asked: OverlapAsked) -> Any:
+        found = self._whale.overlap(
+            lenient("pk", asked.pk), asked.sets, period_of(asked), tz=asked.tz, tzoffset=asked.tzoffset
+        )
+        if asked.format == "json":
+            return json_answer(found, headers=PRIVATE)
+        rows = [[" ".join(map(str, row["in"])), row["visitors"]] for row in found["regions"]]
+        return sheet_answer(sheets.Sheet(["in", "visitors"], rows, ()), asked.format, PRIVATE)
 
 
 def _flat(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -193,6 +193,9 @@ def _following() -> dict[str, Any]:
         "/retention": _of_log(
             "retention", "Count the visitors who come back.", of_following.RetentionAsked, of_following.Retention
         ),
+        "/overlap": _of_log(
+            "overlap", "Count the visitors that sets share.", of_following.OverlapAsked, of_following.Overlap
+        ),
     }
 
 

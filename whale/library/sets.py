@@ -1,0 +1,116 @@
+"""What sets of visitors are asked by: an object, or its JSON.
+
+{"event": "buy", "where": [...]}                    had the event
+{"property": "plan", "is": "pro", "when": "last"}   has the value; `in` and `not` as in conditions
+{"session": "source", "is": "ads"}                  began a session from there
+{"cohort": "signup", "period": "last_week"}         had the event for the first time then
+{"and": [set, ...]}, {"or": [set, ...]}, {"not": set}
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from hail.hit import Reason, lenient, name_of
+from hail.settings import Settings
+from whale.answer.conditions import OF_VISITORS, Condition
+from whale.answer.sessions import SPLITS
+from whale.answer.sets import AND, OR, Began, Came, Did, Not, Of, Set, having, leaves
+from whale.errors import CallerError
+from whale.library.conditions import wanted_asked, where_asked
+from whale.period import Range
+from whale.plain import plain
+
+FEWEST, MOST = 1, 8
+"""Sets of an overlap."""
+MOST_LEAVES, MOST_LEVELS = 32, 8
+"""Of one set."""
+KINDS = ("event", "property", "session", "cohort", "and", "or", "not")
+FIELDS = {
+    "event": ("where",),
+    "property": ("is", "in", "not", "when"),
+    "session": ("is", "in", "not"),
+    "cohort": ("period",),
+}
+_EXPECTED = f"expected a set, which is an object with one of {', '.join(KINDS)}"
+
+
+class Reader:
+    """Reads sets of one question. range_of: of a period, as the question has it."""
+
+    def __init__(self, settings: Settings, range_of: Callable[[Any], Range]):
+        self._settings, self._range_of = settings, range_of
+
+    def several(self, sets: Any, field: str = "sets") -> list[tuple[Any, Set]]:
+        """Each as it was asked, and as it is meant, from a list or its JSON. Raises CallerError, HitError."""
+        given = plain(lenient(field, sets) if isinstance(sets, str) else sets, field)
+        if not isinstance(given, list | tuple) or not FEWEST <= len(given) <= MOST:
+            raise CallerError(f'expected {FEWEST} to {MOST} sets as a list, such as [{{"event": "buy"}}]', field)
+        return [(each, self._set(each, f"{field}[{number}]")) for number, each in enumerate(given)]
+
+    def one(self, given: Any, field: str = "segment") -> Set:
+        """From an object or its JSON."""
+        return self._set(plain(lenient(field, given) if isinstance(given, str) else given, field), field)
+
+    def _set(self, given: Any, field: str) -> Set:
+        found = self._read(given, field, MOST_LEVELS)
+        if len(leaves(found)) > MOST_LEAVES:
+            raise CallerError(f"expected at most {MOST_LEAVES} conditions in a set", field)
+        return found
+
+    def _read(self, given: Any, field: str, levels: int) -> Set:
+        if not levels:
+            raise CallerError(f"expected at most {MOST_LEVELS} levels of sets", field)
+        kind = _kind_of(given, field)
+        match kind:
+            case "and" | "or":
+                several = given[kind]
+                if not isinstance(several, list | tuple) or not 1 <= len(several) <= MOST_LEAVES:
+                    raise CallerError(f"expected a list of 1 to {MOST_LEAVES} sets", f"{field}.{kind}")
+                inner = (self._read(each, f"{field}.{kind}[{n}]", levels - 1) for n, each in enumerate(several))
+                return Of(AND if kind == "and" else OR, tuple(inner))
+            case "not":
+                return Not(self._read(given["not"], f"{field}.not", levels - 1))
+            case "event":
+                return Did(wanted_asked(given, field, self._settings))
+            case "property":
+                condition = self._condition(given, field)
+                if condition.when not in OF_VISITORS:
+                    raise CallerError(f"expected {', '.join(OF_VISITORS)}, got {condition.when}", f"{field}.when")
+                return having(condition)
+            case "session":
+                by = given["session"]
+                if by not in SPLITS:
+                    raise CallerError(f"expected one of {', '.join(SPLITS)}, got {ascii(by)[:60]}", f"{field}.session")
+                fields = {name: value for name, value in given.items() if name != "session"}
+                asked = self._condition({"property": by, **fields}, field)
+                return Came(by, asked.values, asked.is_not)
+        return self._cohort(given, field)
+
+    def _condition(self, given: Any, field: str) -> Condition:
+        try:
+            (found,) = where_asked([given], field, self._settings)
+        except CallerError as error:
+            raise error.named(error.field.replace(f"{field}[0]", field, 1)) from None
+        return found
+
+    def _cohort(self, given: Any, field: str) -> Began:
+        event = given["cohort"]
+        name = name_of(event, f"{field}.cohort", self._settings, Reason.BAD_ID) if event else ""
+        try:
+            asked = self._range_of(given.get("period"))
+        except CallerError as error:
+            raise error.named(f"{field}.period") from None
+        return Began(name, asked.start, asked.end)
+
+
+def _kind_of(given: Any, field: str) -> str:
+    """Which of KINDS an object is; `not` is also a word of conditions."""
+    if not isinstance(given, dict):
+        raise CallerError(_EXPECTED, field)
+    kind = next((kind for kind in KINDS if kind in given), None)
+    if kind is None:
+        raise CallerError(_EXPECTED, field)
+    for name in given:
+        if name != kind and name not in FIELDS.get(kind, ()):
+            raise CallerError(f"expected {' or '.join((kind, *FIELDS.get(kind, ())))}, got {ascii(name)[:60]}", field)
+    return kind
