@@ -60,7 +60,7 @@ def test_without_steps_the_most_visited_events_are_a_funnel(page: Page, address:
     for step in funnel(address, ["visit", "product", "basket", "order"]):
         said = cells(page, step["event"])
         assert said[1].split("\n")[0] == str(step["visitors"])
-        assert said[4].split("\n")[0] == (str(step["dropped"]) if step["event"] != "order" else "–")
+        assert said[5].split("\n")[0] == (str(step["dropped"]) if step["event"] != "order" else "–")
     expect(page.locator("#funnel")).to_contain_text("12.5\u202f% of 40 visitors got from visit to order")
     expect(page.locator("#funnel")).to_contain_text(
         "Most leave after visit: 20 of 40 (50.0\u202f%) did not go on to product."
@@ -99,9 +99,8 @@ def test_a_funnel_is_built_without_a_mouse(page: Page, address: str) -> None:
     settled(page)
     assert steps_of(page) == ["basket", "order", "visit"]
     expect(page.locator(".steps li").last).to_be_focused()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
+    for key in ("Tab", "Tab", "Tab", "Enter"):  # past the condition, and the arrow up
+        page.keyboard.press(key)
     settled(page)
     assert steps_of(page) == ["basket", "order"]
     check_looks(page)
@@ -126,7 +125,7 @@ def test_the_window_counts(page: Page, address: str) -> None:
 
 def test_who_may_still_go_on_did_not_leave(page: Page, whale: Whale, address: str) -> None:
     did(whale, [("late", 0.01, "visit", {})])
-    opened(page, address, view="funnels", steps='["visit","product"]')
+    opened(page, address, view="funnels", steps='["visit","product"]', compare="none")
     assert cells(page, "visit")[4:6] == ["20", "1"]
 
 
@@ -135,9 +134,9 @@ def test_the_table_is_a_csv_and_the_question_a_line(page: Page, address: str) ->
     opened(page, address, view="funnels", steps='["visit","order"]')
     first, last = funnel(address, ["visit", "order"])
     assert csv_of(page, "funnel") == [
-        "Step,Visitors,Occurrences,Conversion,Dropped,Open,Median s,90 % s",
-        f"visit,40,{first['occurrences']},1,35,0,,",
-        f"order,5,5,0.125,0,0,{last['median_s']},{last['p90_s']}",
+        "Step,Visitors,Occurrences,Conversion,Dropped,Open,Median s,90 % s,Conversion before",
+        f"visit,40,{first['occurrences']},1,35,0,,,",
+        f"order,5,5,0.125,0,0,{last['median_s']},{last['p90_s']},",
     ]
     page.locator("#funnel-tools").click()
     page.locator("#funnel").get_by_role("button", name="Copy curl").click()
@@ -183,3 +182,66 @@ def test_a_step_that_broke_is_named_with_its_day(page: Page) -> None:
         )
         expect(row(page, "order")).to_contain_text("fell")
         check_looks(page)
+
+
+# conditions, the other period, over time, by a property
+
+
+def test_a_step_takes_conditions(page: Page, address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","order"]')
+    page.get_by_role("button", name="Add a condition to step 1").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Property").select_option("plan")
+    form.get_by_label("Value", exact=True).fill("pro")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    condition = {"event": "visit", "where": [{"property": "plan", "is": "pro"}]}
+    assert steps_of(page) == [condition, "order"]
+    found = asked(address, "funnel", period="30d", steps=json.dumps([condition, "order"]))["steps"]
+    assert cells(page, "visit (plan is pro)")[1].split("\n")[0] == str(found[0]["visitors"]) == "13"
+    page.get_by_role("button", name="Add a condition to step 2").click()
+    form.get_by_label("Property").select_option("price, of the event")
+    form.get_by_label("Condition").select_option("is one of")
+    form.get_by_label("Value", exact=True).fill("5, 13, 21")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    assert steps_of(page)[1] == {
+        "event": "order",
+        "where": [{"property": "price", "in": [5, 13, 21], "when": "event"}],
+    }
+    page.get_by_role("button", name="Take out: plan is pro").click()
+    settled(page)
+    assert steps_of(page)[0] == "visit"
+    expect(row(page, "order (price is one of 5 or 13 or 21)")).to_contain_text("3")
+    page.get_by_role("button", name="Add a condition to step 1").click()
+    check_looks(page)
+
+
+def test_the_same_funnel_is_split_by_a_property_and_closes(page: Page, address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","basket","order"]')
+    page.locator("#by").select_option("source")
+    settled(page)
+    found = asked(address, "funnel", period="30d", steps='["visit","basket","order"]', by="source")
+    lines = csv_of(page, "split")
+    assert lines[0] == "source,visit,basket,order"
+    assert lines[1:-1] == [
+        ",".join([each["value"], *(str(step["visitors"]) for step in each["steps"])]) for each in found["split"]
+    ]
+    assert lines[-1] == ",".join(["All", *(str(step["visitors"]) for step in found["steps"])])
+    page.reload()
+    expect(page.locator("#by")).to_have_value("source")
+
+
+def test_a_funnel_has_its_rate_over_time_and_the_other_period_beside_it(page: Page, whale: Whale, address: str) -> None:
+    did(whale, [(f"before {number}", 40, "visit", {}) for number in range(50)])
+    did(whale, [(f"before {number}", 39.9, "order", {}) for number in range(40)])
+    opened(page, address, view="funnels", steps='["visit","order"]')
+    question = {"period": "30d", "steps": '["visit","order"]', "rate": "1", "compare": "previous"}
+    found = asked(address, "funnel", **question)
+    assert len(csv_of(page, "rate")) == 1 + len(found["rate"])
+    expect(page.locator("#funnel")).to_contain_text("In the other period it was 80.0\u202f%.")
+    expect(row(page, "order")).to_contain_text("−67.5 points")
+    assert csv_of(page, "funnel")[2].endswith(",0.8")
+    page.get_by_label("beside").select_option("nothing")
+    settled(page)
+    expect(page.locator("#funnel")).not_to_contain_text("In the other period")

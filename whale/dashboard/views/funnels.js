@@ -2,7 +2,9 @@
 import { card } from '../card.js'
 import { fill, h, select } from '../dom.js'
 import * as f from '../format.js'
+import { splits } from '../funnel_more.js'
 import { showFunnel } from '../funnel_rows.js'
+import { conditions, eventOf, stepsOf } from '../steps.js'
 import { datesOf, ofSite } from '../visiting.js'
 
 const [MOST, GUESSED] = [32, 5]
@@ -11,24 +13,19 @@ const USUAL = '1d'
 
 export const show = ofSite('funnels', 'Funnels', build, async (view) => {
   const { page, parts, asked } = view
-  const [{ start }, { answer }] = await Promise.all([datesOf(view), page.ask('events', asked)])
+  const { pk, tz } = asked
+  const [dates, { answer }, properties] = await Promise.all([datesOf(view), page.ask('events', asked), splits(page, { pk, tz })])
   const steps = stepsOf(page.state.steps) ?? guessed(answer.events)
   builder(view, answer.events, steps)
-  await parts.funnel.during(() => showFunnel(view, steps, { events: answer.events, start }))
-}, { compared: false })
+  await parts.funnel.during(() => showFunnel({ ...view, properties, by: page.state.by || properties[0] }, steps, { events: answer.events, ...dates }))
+})
 
 function build(parts) {
   parts.steps = card('Steps', { id: 'steps', height: 'steps' })
   parts.funnel = card('Funnel', { id: 'funnel', height: 'funnel', main: true })
-  return [parts.steps.element, parts.funnel.element]
-}
-
-/** Of the address; null where it has none. */
-function stepsOf(text) {
-  try {
-    const steps = JSON.parse(text ?? 'null')
-    return Array.isArray(steps) ? steps.map(String) : null
-  } catch { return null }
+  parts.rate = card('Rate over time', { id: 'rate', height: 'chart' })
+  parts.split = card('By a property', { id: 'split', height: 'few' })
+  return [parts.steps.element, parts.funnel.element, parts.rate.element, parts.split.element]
 }
 
 /** The events of most visitors: each step of a way has fewer than the one before. */
@@ -45,7 +42,9 @@ function builder({ page, parts: { steps: one } }, events, steps) {
     id: `${name}-${i}`, class: 'plain', disabled: !next, 'aria-label': `${says[0]} step ${i + 1}${says[1]}`, onclick: () => go(next, name, to),
   }, sign)
   const swapped = (i, to) => (to >= 0 && to < steps.length ? steps.with(i, steps[to]).with(to, steps[i]) : null)
-  const item = (event, i) => h('li', { tabindex: -1 }, h('span', { class: 'number' }, String(i + 1)), h('span', { class: 'event' }, f.shown(event)),
+  const change = (i) => (step) => go(steps.with(i, step), 'where', i)
+  const item = (step, i) => h('li', { tabindex: -1 }, h('span', { class: 'number' }, String(i + 1)), h('span', { class: 'event' }, f.shown(eventOf(step))),
+    conditions(page, step, i, change(i)),
     does('up', i, '↑', ['Move', ' up'], swapped(i, i - 1), i - 1), does('down', i, '↓', ['Move', ' down'], swapped(i, i + 1), i + 1),
     does('out', i, '×', ['Take out', ''], steps.toSpliced(i, 1), Math.max(0, i - 1)))
   const add = ({ event, visitors }) => {
