@@ -37,13 +37,14 @@ from whale.errors import CallerError, Conflict, NotFound
 from whale.store.contract.accounts import KINDS, Accounts, Entry, account_of, name_of
 from whale.store.contract.directory import MOST_ACTS, Directory
 from whale.store.contract.identities import HOLDS_AFTER_MS
+from whale.store.contract.saved import Saved
 from whale.store.contract.site_logs import SiteLogs
 
 TRIES = 10
 """How often a random id is drawn anew where it is taken."""
 
 
-class AccountStore(Accounts, Directory, SiteLogs, Protocol):
+class AccountStore(Accounts, Directory, SiteLogs, Saved, Protocol):
     """All that managing asks of a store."""
 
 
@@ -173,6 +174,7 @@ class Managing:
         self._store.end_log(account.id, site.pk)
         self._remove(site)
         self._store.end_log(account.id, site.pk)  # who logs may have begun another one meanwhile
+        self._store.forget_all_saved(account.id, site.pk)
         while opening := self._opening(account, site.pk):
             for key in opening:
                 with suppress(Conflict, NotFound):  # somebody else changed it: it is looked at again

@@ -31,6 +31,7 @@ from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
 from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.owners import Owners
+from whale.store.contract.saved import Saved
 from whale.store.contract.server import Server
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
@@ -50,6 +51,7 @@ class Store(
     Live,
     Decisions,
     Definitions,
+    Saved,
     Declarations,
     Imports,
     Timeline,

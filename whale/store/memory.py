@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ from whale.store.contract.rollups import (
     check_below,
     touched,
 )
+from whale.store.contract.saved import MOST_SAVED, too_many_saved
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.contract.timeline import MOST_NOTES, Note, other_note
 from whale.store.events import MemoryEvents
@@ -159,8 +160,11 @@ class _PkNames:
         return known
 
 
+AnyKey = TypeVar("AnyKey", bound=tuple[str, ...])
+
+
 def _changed(
-    kept: dict[tuple[str, str], Defined], key: tuple[str, str], seen: int, new: Defined, full: CallerError | None
+    kept: dict[AnyKey, Defined], key: AnyKey, seen: int, new: Defined, full: CallerError | None
 ) -> Defined | None:
     """Keeps what is new where the revision that is there was seen. full: raised where there is none."""
     found = kept.get(key)
@@ -251,6 +255,7 @@ class MemoryStore:
         self._rewards: dict[tuple[str, str], dict[str, tuple[str, Begun | None]]] = {}  # digests; None: counted
         self._rewarded: dict[tuple[str, str], dict[str, int]] = {}
         self._definitions: dict[tuple[str, str], Defined] = {}
+        self._saved: dict[tuple[str, str, str, str], Defined] = {}  # by account, site, kind and name
         self._declared: dict[str, dict[Metric, bytes]] = {}
         self._imports: dict[tuple[str, str], Defined] = {}
         self._last_resets: dict[str, dict[tuple[Pk, Path | None], int]] = {}
@@ -860,6 +865,20 @@ class MemoryStore:
         is_full = len(self.definitions(account)) >= self._settings.max_definitions
         full = too_many_definitions(self._settings.max_definitions) if is_full else None
         return _changed(self._definitions, (account, name), seen, new, full)
+
+    def saved(self, account: str, site: str, kind: str) -> dict[str, Defined]:
+        return {name: kept for (*whose, name), kept in self._saved.items() if whose == [account, site, kind]}
+
+    def keep_saved(self, account: str, site: str, kind: str, name: str, seen: int, new: Defined) -> Defined | None:
+        full = too_many_saved(kind) if len(self.saved(account, site, kind)) >= MOST_SAVED else None
+        return _changed(self._saved, (account, site, kind, name), seen, new, full)
+
+    def forget_saved(self, account: str, site: str, kind: str, name: str) -> bool:
+        return self._saved.pop((account, site, kind, name), None) is not None
+
+    def forget_all_saved(self, account: str, site: str) -> None:
+        for key in [key for key in self._saved if key[:2] == (account, site)]:
+            del self._saved[key]
 
     def declared(self, account: str, asked: Sequence[Metric]) -> dict[Metric, bytes]:
         known = self._declared.get(account, {})

@@ -3,7 +3,7 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, declared, imports, timeline, sweep,
+                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, saved, declared, imports, timeline, sweep,
                                   accounts, directory, events, identities, compaction, log_reader, site_logs,
                                   log_sweep
 
@@ -47,6 +47,7 @@ from whale.store.redis.numbers import Numbers
 from whale.store.redis.owners import Owners
 from whale.store.redis.reader import Reader
 from whale.store.redis.refusals import lacks_right
+from whale.store.redis.saved import Saved
 from whale.store.redis.site_logs import SiteLogs
 from whale.store.redis.spy import Spy
 from whale.store.redis.sweep import Sweepers
@@ -129,6 +130,9 @@ class RedisStore:
         self.begin_reward, self.end_reward = decisions.begin_reward, decisions.end_reward
         definitions = Definitions(database)
         self.definitions, self.define = definitions.definitions, definitions.define
+        saved = Saved(database)
+        self.saved, self.keep_saved = saved.saved, saved.keep_saved
+        self.forget_saved, self.forget_all_saved = saved.forget_saved, saved.forget_all_saved
         declarations = Declarations(database)
         self.declared, self.declare = declarations.declared, declarations.declare
         imports = Imports(database)

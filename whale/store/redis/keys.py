@@ -55,6 +55,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:dv:W | string | ID of the decision that a visitor has; W: hash of the decision's pk and the visitor | DECISION_STICKY_S |
 | A:{s}:decisions | zset | decisions that are kept: ID and W, by when; the oldest leave past MAX_DECISIONS | DECISION_KEPT_S |
 | A:{s}:definitions | hash | decisions that are defined: name -> revision, a space, JSON; on the shard of the empty pk | none |
+| A:{s}:saved:KIND:PK | hash | saved funnels or segments of a site: as definitions; on the same shard | none; goes with its site |
 | A:{s}:declared | hash | what metrics measure: pk and metric, JSON -> JSON; on the shard of the empty pk | none |
 | A:{s}:imports | hash | what was imported: name -> revision, a space, JSON; on the shard of the empty pk | none |
 | A:{s}:notes | hash | notes of people: id -> ms, a space, JSON of pk and text; on the same shard | none; past 1,000 the earliest go |
@@ -258,6 +259,11 @@ class Keys:
     def definitions(self) -> str:
         shard, _ = self.pk(())
         return self._at(shard, "definitions")
+
+    def saved(self, site: str, kind: str) -> str:
+        """What people saved of a site, on the shard of the empty pk."""
+        (shard, _), (_, pk_id) = self.pk(()), self.pk((site,))
+        return self._at(shard, f"saved:{kind}:{pk_id}")
 
     def declared(self) -> str:
         shard, _ = self.pk(())
