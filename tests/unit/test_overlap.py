@@ -96,33 +96,30 @@ leaf = st.one_of(
     st.builds(
         lambda by, event: {"session": by, "is": event}, st.sampled_from(("entry", "exit")), st.sampled_from("AB")
     ),
-    st.builds(
-        lambda event, low, length: {"cohort": event, "period": [low, low + length]},
-        st.sampled_from(("A", "")),
-        st.integers(0, 150),
-        st.integers(1, 100),
-    ),
 )
-sets = st.recursive(
-    leaf,
-    lambda inner: st.one_of(
-        st.builds(lambda one: {"not": one}, inner),
-        st.builds(lambda some: {"and": some}, st.lists(inner, min_size=1, max_size=3)),
-        st.builds(lambda some: {"or": some}, st.lists(inner, min_size=1, max_size=3)),
-    ),
-    max_leaves=4,
+cohort = st.builds(
+    lambda event, low, length: {"cohort": event, "period": [low, low + length]},
+    st.sampled_from(("A", "")),
+    st.integers(0, 150),
+    st.integers(1, 100),
 )
 
 
-@given(hits, st.lists(sets, min_size=1, max_size=3), st.integers(0, 150), st.integers(1, 150))
-@law(200)
-def test_regions_are_those_that_looking_at_each_visitor_finds(
-    some: list[Hit], asked: list[dict[str, Any]], start: int, length: int
-) -> None:
-    door = door_with()
-    base = int(door.now) - 300 * 60
+def trees(of: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.recursive(
+        of,
+        lambda inner: st.one_of(
+            st.builds(lambda one: {"not": one}, inner),
+            st.builds(lambda some: {"and": some}, st.lists(inner, min_size=1, max_size=3)),
+            st.builds(lambda some: {"or": some}, st.lists(inner, min_size=1, max_size=3)),
+        ),
+        max_leaves=4,
+    )
+
+
+def logged(door: Door, base: int, some: list[Hit]) -> None:
+    """All of them in one message. base: the time of minute 0, s."""
     log = Log.of(door.store, "default", "shop")
-    known = [Hit("nobody", -600, event, {"plan": "p", "source": "p"}) for event in "AB"]  # all names have been logged
     done = [
         Done(
             hit.visitor,
@@ -130,10 +127,21 @@ def test_regions_are_those_that_looking_at_each_visitor_finds(
             hit.event,
             {name: f'"{text}"' for name, text in hit.values.items()},
         )
-        for hit in [*known, *some]
+        for hit in some
     ]
-    now_ms = int(door.now * 1000)
-    door.store.add_to_log([entry_of(log.log, ("default", "ab" * 8, 0), now_ms, done, log.hash_of)], CAPS)
+    mark = ("default", "ab" * 8, 0)
+    door.store.add_to_log([entry_of(log.log, mark, int(door.now * 1000), done, log.hash_of)], CAPS)
+
+
+@given(hits, st.lists(trees(st.one_of(leaf, cohort)), min_size=1, max_size=3), st.integers(0, 150), st.integers(1, 150))
+@law(200)
+def test_regions_are_those_that_looking_at_each_visitor_finds(
+    some: list[Hit], asked: list[dict[str, Any]], start: int, length: int
+) -> None:
+    door = door_with()
+    base = int(door.now) - 300 * 60
+    logged(door, base, [*(Hit("nobody", -600, event, {"plan": "p", "source": "p"}) for event in "AB"), *some])
+    log = Log.of(door.store, "default", "shop")
 
     def range_of(period: Any) -> Range:
         return Range(MINUTE, base + period[0] * 60, base + period[1] * 60)

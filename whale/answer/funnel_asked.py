@@ -58,6 +58,7 @@ class _Counted:
     """One range of it."""
 
     def __init__(self, log: Log, asked: FunnelAsked, during: Range, now: float):
+        log = log.of_period(during)
         by = {"by": (PROPERTY, asked.by.name)} if asked.by else None
         read = found(log, during, asked.steps, "steps", by)
         self.reading, self._wanted, self._by, self._starts = read.reading, read.wanted, asked.by, list(during.starts)

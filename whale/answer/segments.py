@@ -65,7 +65,7 @@ def overlap_of(log: Log, sets: Sequence[tuple[Any, Set]], asked: Range, gap_s: i
 def only(log: Log, segment: Set, asked: Range, gap_s: int, now: float) -> Log:
     """The same log as if nobody else were in it who had an event in the period. Raises UnknownEvent, NotFound."""
     found = members(log, [segment], asked, gap_s, now, "segment")
-    return replace(log, only=[each.everybody[within(segment, *each)] for each in found.partitions])
+    return replace(log, narrow=None, only=[each.everybody[within(segment, *each)] for each in found.partitions])
 
 
 def members(log: Log, sets: Sequence[Set], asked: Range, gap_s: int, now: float, field: str = "sets") -> Found:

@@ -4,7 +4,7 @@ An id may be one of several of the same visitor: whoever asks by any of them is 
 """
 
 import math
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
@@ -45,13 +45,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Log:
-    """Of one site, as it is kept now. only: the visitors of each partition whom questions are about; None for everybody."""
+    """Of one site, as it is kept now.
+
+    only: the visitors of each partition whom questions are about; None for everybody.  narrow: finds these, of a period.
+    """
 
     store: LogReading
     log: SiteLog
     generation: Generation
     question_mb: float = math.inf
     only: Sequence[NDArray[np.uint32]] | None = None
+    narrow: Callable[["Log", Range], "Log"] | None = None
 
     @classmethod
     def of(cls, store: LogReading, account: str, site: str, question_mb: float = math.inf) -> "Log":
@@ -61,6 +65,10 @@ class Log:
             raise NotFound(f"there is no log of the visitors of {ascii(site)[:60]}", "pk")
         generation = record.generations[-1]
         return cls(store, record.log(account, site, generation), generation, question_mb)
+
+    def of_period(self, asked: Range) -> "Log":
+        """As a question about a period asks it: of a segment, those alone who are in it then. Raises UnknownEvent, NotFound."""
+        return self.narrow(self, asked) if self.narrow else self
 
     def since_ms(self, now: float) -> int:
         """From when on it is whole."""

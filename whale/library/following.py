@@ -35,6 +35,7 @@ class Following(Visiting):
         by: str = "",
         page: Any = PAGE_VIEW,
         limit: int = FEW_ROWS,
+        segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> dict[str, Any]:
@@ -43,15 +44,17 @@ class Following(Visiting):
 
         by: `entry` or `exit`, the first or the last event; or `source`, `campaign`, `medium`, `content` or `term`, the first value of
         this property in the session.  page: the event that is a page view.  limit: of rows; the others are in `__other__`.
-        duration: seconds from the first to the last event.  engaged_s: sum of the metric engaged_ms; None where there is none.
+        duration: seconds from the first to the last event.  engaged_s: sum of the metric engaged_ms; None where there is
+        none, and of a segment.  segment: only visitors of a set, as `overlap` has them, in this period.
         """
         if by and by not in SPLITS:
             raise CallerError(f"expected {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {ascii(by)[:60]}", "by")
         _within(limit, MOST_ROWS, "limit")
-        log, asking, viewed = self._log(pk), self.asking.now(), self._event(page, "page")
-        found = sessions_of(
-            log, asking.range_of(period, tz, tzoffset), self._gap_s(), by, viewed, limit, asking.clock()
-        )
+        log, asking, viewed = self._log(pk, segment, tz, tzoffset), self.asking.now(), self._event(page, "page")
+        asked = asking.range_of(period, tz, tzoffset)
+        found = sessions_of(log.of_period(asked), asked, self._gap_s(), by, viewed, limit, asking.clock())
+        if segment:
+            return {**found, "engaged_s": None}  # a metric knows no visitors
         engaged_ms = self.total([log.log.site], metric=ENGAGED, period=period, tz=tz, tzoffset=tzoffset)
         return {**found, "engaged_s": round(engaged_ms / 1000, 3) if engaged_ms else None}
 
@@ -64,6 +67,7 @@ class Following(Visiting):
         *,
         direction: str = NEXT,
         limit: int = FEW_ROWS,
+        segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> dict[str, Any]:
@@ -71,14 +75,16 @@ class Following(Visiting):
         "basis", "since", "is_incomplete"}: the events that came `next`, or `before`, each time that an event happened, within the session.
 
         ended: how often it was the last of its session, or the first with `before`.  open: how often something may still come.
-        limit: of rows; the others are in `__other__`.  Raises NotFound of an event that was never logged.
+        limit: of rows; the others are in `__other__`.  segment: only visitors of a set in this period.
+        Raises NotFound of an event that was never logged.
         """
         if direction not in (NEXT, BEFORE):
             raise CallerError(f"expected {NEXT} or {BEFORE}, got {ascii(direction)[:60]}", "direction")
         _within(limit, MOST_ROWS, "limit")
         named, asking = self._event(event, "event"), self.asking.now()
         asked = asking.range_of(period, tz, tzoffset)
-        return paths_of(self._log(pk), asked, named, direction, self._gap_s(), limit, asking.clock())
+        log = self._log(pk, segment, tz, tzoffset).of_period(asked)
+        return paths_of(log, asked, named, direction, self._gap_s(), limit, asking.clock())
 
     @on_default
     def retention(
@@ -90,6 +96,7 @@ class Following(Visiting):
         by: str = "week",
         count: int = 12,
         start: Any = None,
+        segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
         week: str | None = None,
@@ -99,7 +106,8 @@ class Following(Visiting):
 
         first, again: events; None for any.  by: `day`, `week` or `month`.  count: of cohorts.  start: a time in the first one; default:
         so that the last one is now's.  open_from: the first of `kept` that is not over; None if all are.  curve: shares of all
-        cohorts together whose bucket is over. Raises NotFound of an event that was never logged.
+        cohorts together whose bucket is over.
+        segment: only visitors of a set in these buckets. Raises NotFound of an event that was never logged.
         """
         if by not in WIDTHS:
             raise CallerError(f"expected {', '.join(WIDTHS)}, got {ascii(by)[:60]}", "by")
@@ -114,23 +122,32 @@ class Following(Visiting):
         asked = asking.range_of(Span(start, None, by, count), tz, tzoffset, week=week)
         if asked.start > now:
             raise NotBegun("expected a time that is not ahead", "start")
-        return retention_of(self._log(pk), asked, began, came, now)
+        log = self._log(pk, segment, tz, tzoffset).of_period(asked)
+        return retention_of(log, asked, began, came, now)
 
     @on_default
     def overlap(
-        self, pk: Any, sets: Any, period: Period = None, *, tz: str | None = None, tzoffset: Any = None
+        self,
+        pk: Any,
+        sets: Any,
+        period: Period = None,
+        *,
+        segment: Any = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
     ) -> dict[str, Any]:
         """{"visitors", "sets": [{"set", "visitors"}, ...], "regions": [{"in", "visitors"}, ...], "basis", "since", "is_incomplete"}: how
         many visitors of a site, of those with an event in a period, are in which of some sets.
 
         sets: 1 to 8. A set is {"event", "where"}, {"property", "is", "when"}, {"session", "is"}, {"cohort", "period"}, {"and": [set, ...]},
         {"or": [set, ...]} or {"not": set}; `in` or `not` may stand for `is`.  in: places in sets. Each visitor is in one region.
-        Raises NotFound of an event or a property that was never logged.
+        segment: only visitors of a set. Raises NotFound of an event or a property that was never logged.
         """
         asking = self.asking.now()
         reader = Reader(self.settings, lambda each: asking.range_of(each, tz, tzoffset))
         asked, wanted = asking.range_of(period, tz, tzoffset), reader.several(sets)
-        return overlap_of(self._log(pk), wanted, asked, self._gap_s(), asking.clock())
+        log = self._log(pk, segment, tz, tzoffset)
+        return overlap_of(log.of_period(asked), wanted, asked, self._gap_s(), asking.clock())
 
     def _gap_s(self) -> int:
         return self.settings.session_gap_s

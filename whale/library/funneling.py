@@ -9,9 +9,9 @@ from whale.answer.funnel_asked import FunnelAsked, shown_funnel
 from whale.answer.site_log import Log
 from whale.errors import CallerError
 from whale.library.arguments import on_default
-from whale.library.exporting import site_asked
 from whale.library.funnels import FEW_ROWS, by_asked, steps_asked, window_asked
 from whale.library.noting import Noting
+from whale.library.segments import log_asked
 from whale.period import Range
 
 
@@ -31,6 +31,7 @@ class Funneling(Noting):
         limit: int = FEW_ROWS,
         compare: str | None = None,
         rate: bool = False,
+        segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> dict[str, Any]:
@@ -44,10 +45,11 @@ class Funneling(Noting):
         by: a property of visitors; then also "split": [{"value", "steps"}, ...], by the `last` value of each (or by the `first`: when),
         which adds up; limit: of its rows but `__other__`.  compare: "previous" or "last_year"; then also "compared".
         rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step.
+        segment: only visitors of a set, of this period and of the one that it is compared with, each.
 
         Raises NotFound where no log is kept of the site, or an event or a property was never logged.
         """
-        wanted, log = steps_asked(steps, self.settings), self._log(pk)
+        wanted, log = steps_asked(steps, self.settings), self._log(pk, segment, tz, tzoffset)
         asking = self.asking.now()
         during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
         asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, self.settings), bool(rate))
@@ -62,6 +64,6 @@ class Funneling(Noting):
         scope = Scope(self.store.zone(self.account), dict(self.settings.periods), now, now)
         return comparing.compare(during, period_text(period), word, scope)
 
-    def _log(self, pk: Any) -> Log:
-        """Raises NotFound."""
-        return Log.of(self.store, self.account, site_asked(pk), self.settings.events_question_mb)
+    def _log(self, pk: Any, segment: Any = None, tz: str | None = None, tzoffset: Any = None) -> Log:
+        """segment: see segments.py. Raises NotFound."""
+        return log_asked(self, pk, segment, tz, tzoffset)

@@ -4,6 +4,7 @@ from typing import Any
 
 from hail.hit import Reason, name_of
 from whale.answer.asking import Period
+from whale.answer.log_reading import FOR_EVER_MS
 from whale.answer.one_visitor import shown_visitor
 from whale.answer.properties import ANY, FIRST, LAST
 from whale.answer.site_log import KINDS
@@ -12,6 +13,7 @@ from whale.library.arguments import on_default
 from whale.library.erasing import erase
 from whale.library.exporting import exported, now_in, site_asked
 from whale.library.funneling import Funneling
+from whale.period import DAY, Range
 
 MOST_EVENTS = MOST_VALUES = 10_000
 """Of one visitor, and of one property, in one answer."""
@@ -23,23 +25,40 @@ class Visiting(Funneling):
 
     @on_default
     def visitors(
-        self, pk: Any, period: Period = None, *, tz: str | None = None, tzoffset: Any = None
+        self,
+        pk: Any,
+        period: Period = None,
+        *,
+        segment: Any = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
     ) -> dict[str, Any]:
         """{"visitors", "new", "returning", "exact", "basis", "since", "is_incomplete", "points"}: who came to a site, each once, in a
         period and in its buckets. new: who had no event before, since the log is kept; None where `basis` is "daily".
+        segment: only visitors of a set, as `overlap` has them, in this period.
 
         Raises NotFound where no log is kept of the site.
         """
-        asking = self.asking.now()
-        return self._log(pk).visitors(asking.range_of(period, tz, tzoffset), asking.clock())
+        asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
+        asked = asking.range_of(period, tz, tzoffset)
+        return log.of_period(asked).visitors(asked, asking.clock())
 
     @on_default
-    def events(self, pk: Any, period: Period = None, *, tz: str | None = None, tzoffset: Any = None) -> dict[str, Any]:
+    def events(
+        self,
+        pk: Any,
+        period: Period = None,
+        *,
+        segment: Any = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
         """{"events": [{"event", "times", "visitors", "last"}, ...], "since", "is_incomplete"}: the events of a site in a period, the
-        most frequent first.
+        most frequent first. segment: only those of visitors of a set, as `overlap` has them, in this period.
         """
-        asking = self.asking.now()
-        return self._log(pk).events(asking.range_of(period, tz, tzoffset), asking.clock())
+        asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
+        asked = asking.range_of(period, tz, tzoffset)
+        return log.of_period(asked).events(asked, asking.clock())
 
     @on_default
     def visitor(
@@ -70,6 +89,7 @@ class Visiting(Funneling):
         of: str = "",
         when: str | None = None,
         limit: int | None = None,
+        segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
     ) -> dict[str, Any]:
@@ -79,10 +99,11 @@ class Visiting(Funneling):
         With a property, its values: {"property", "of", "visitors", "values", "rows": [{"value", "visitors"}, ...],
         "events": [{"event", "visitors"}, ...], "since", "is_incomplete"}. of: `visitor` or `event`; default: the visitors' where they
         have it.  when: the `last` value of each visitor (the default), the `first`, or `any` that they had.  limit: of rows, 100 by
-        default; the others are in `__other__`.
+        default; the others are in `__other__`.  segment: only visitors of a set, as `overlap` has them, among all who had an event.
         Raises NotFound of a property or an event that was not logged.
         """
-        log, now = self._log(pk), now_in(self, tz, tzoffset)
+        now = now_in(self, tz, tzoffset)
+        log = self._log(pk, segment, tz, tzoffset).of_period(Range(DAY, 0, FOR_EVER_MS // 1000, now[1]))
         wanted = name_of(event, "event", self.settings, Reason.BAD_ID) if event else ""
         if not property:
             for field, value in (("of", of), ("when", when), ("limit", limit)):

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from whale.routes.asked import NamesFormat, Offset, Site, Week, Zone
-from whale.routes.asked_of_visitors import VisitorsAsked
+from whale.routes.asked_of_visitors import Segment, VisitorsAsked
 
 Limit = Annotated[int, Meta(description="Number of rows, 1 to 1,000. `__other__` has all that is in no row.")]
 Basis = Annotated[Literal["visitor", "daily"], Meta(description="`daily`: some ids are of a day alone.")]
@@ -43,6 +43,7 @@ class RetentionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="A time in the first cohort. Default: so that the last one is that of now.")
     ] = ""
     week: Week = ""
+    segment: Segment = ""
     format: NamesFormat = "json"
     tz: Zone = ""
     tzoffset: Offset = ""

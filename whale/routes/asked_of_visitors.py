@@ -16,12 +16,22 @@ class OfSite(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pk: Annotated[Site, Meta(description="The site: a pk of one level. You may also write `site` for `pk`.")]
 
 
+Segment = Annotated[
+    str,
+    Meta(
+        description="Only visitors of a set in this period: a set as JSON.",
+        examples=['{"property": "plan", "is": "pro"}'],
+    ),
+]
+
+
 class VisitorsAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     period: Period = ""
     start: Start = ""
     finish: Finish = ""
     interval: Width = ""
     buckets: Buckets = None
+    segment: Segment = ""
     tz: Zone = ""
     tzoffset: Offset = ""
 
@@ -45,6 +55,7 @@ class PropertiesAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
         int | None,
         Meta(description="Number of values, 1 to 10,000. Default: 100. `__other__` has the visitors of the others."),
     ] = None
+    segment: Segment = ""
     format: NamesFormat = "json"
     tz: Zone = ""
     tzoffset: Offset = ""

@@ -33,6 +33,7 @@ class FollowingRoutes(OfCaller):
             by=asked.by,
             page=asked.page or PAGE_VIEW,
             limit=asked.limit,
+            segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
         )
@@ -50,6 +51,7 @@ class FollowingRoutes(OfCaller):
             period_of(asked),
             direction=asked.direction,
             limit=asked.limit,
+            segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
         )
@@ -65,6 +67,7 @@ class FollowingRoutes(OfCaller):
             by=asked.by,
             count=asked.count,
             start=asked.start,
+            segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
             week=asked.week,
@@ -78,7 +81,12 @@ class FollowingRoutes(OfCaller):
 
     def overlap(self, asked: OverlapAsked) -> Any:
         found = self._whale.overlap(
-            lenient("pk", asked.pk), asked.sets, period_of(asked), tz=asked.tz, tzoffset=asked.tzoffset
+            lenient("pk", asked.pk),
+            asked.sets,
+            period_of(asked),
+            segment=asked.segment,
+            tz=asked.tz,
+            tzoffset=asked.tzoffset,
         )
         if asked.format == "json":
             return json_answer(found, headers=PRIVATE)

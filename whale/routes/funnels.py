@@ -33,6 +33,7 @@ class FunnelRoutes(OfCaller):
             limit=asked.limit,
             compare=asked.compare,
             rate=asked.rate,
+            segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
         )

@@ -40,11 +40,15 @@ class VisitorRoutes(OfCaller):
             door.add_options(app, rule)
 
     def visitors(self, asked: VisitorsAsked) -> Any:
-        found = self._whale.visitors(_site(asked.pk), period_of(asked), tz=asked.tz, tzoffset=asked.tzoffset)
+        found = self._whale.visitors(
+            _site(asked.pk), period_of(asked), segment=asked.segment, tz=asked.tz, tzoffset=asked.tzoffset
+        )
         return json_answer(found, headers=PRIVATE)
 
     def events(self, asked: EventsAsked) -> Any:
-        found = self._whale.events(_site(asked.pk), period_of(asked), tz=asked.tz, tzoffset=asked.tzoffset)
+        found = self._whale.events(
+            _site(asked.pk), period_of(asked), segment=asked.segment, tz=asked.tz, tzoffset=asked.tzoffset
+        )
         return json_answer(found, headers=PRIVATE)
 
     def properties(self, asked: PropertiesAsked) -> Any:
@@ -55,6 +59,7 @@ class VisitorRoutes(OfCaller):
             of=asked.of,
             when=asked.when,
             limit=asked.limit,
+            segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
         )
