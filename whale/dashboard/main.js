@@ -55,6 +55,7 @@ const VIEWS = [
   { name: 'funnels', label: 'Funnels', key: 'f', of: 'visitors', parameters: ['steps', 'window'], load: () => import('./views/funnels.js') },
   { name: 'retention', label: 'Retention', key: 'r', of: 'visitors', parameters: ['first', 'again', 'count'], load: () => import('./views/retention.js') },
   { name: 'paths', label: 'Paths', key: 'p', of: 'visitors', parameters: ['event'], load: () => import('./views/paths.js') },
+  { name: 'segments', label: 'Segments', key: 's', of: 'visitors', parameters: ['sets'], load: () => import('./views/segments.js') },
   { name: 'visitor', label: 'A visitor', of: 'visitors', parameters: ['visitor', 'limit'], load: () => import('./views/visitor.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },

@@ -12,7 +12,7 @@ import * as f from './format.js'
 import { empty } from './states.js'
 import { whenBar } from './when.js'
 
-const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths']]
+const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths'], ['segments', 'Segments']]
 export const OTHERS = '__other__'
 export const SHARE = { unit: 'share' }
 

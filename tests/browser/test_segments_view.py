@@ -1,0 +1,133 @@
+"""The view of segments: sets of visitors are picked, and each region that they make has its row; the rows close."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import served
+from tests.browser.shoppers import did, site_of, usual
+from tests.browser.test_shell import opened, settled
+from tests.browser.test_visitors import asked, cells, csv_of
+from tests.browser.visits import check_keyboard, check_looks
+from whale.client import Whale
+
+
+@pytest.fixture
+def whale() -> Whale:
+    whale = site_of()
+    did(whale, usual())
+    return whale
+
+
+@pytest.fixture
+def address(page: Page, whale: Whale) -> Iterator[str]:
+    with served(page, whale) as found:
+        yield found
+
+
+def sets_of(page: Page) -> list[dict[str, Any]]:
+    return list(json.loads(parse_qs(urlsplit(page.url).query).get("sets", ["[]"])[0]))
+
+
+def overlap(address: str, *sets: dict[str, Any]) -> dict[str, Any]:
+    return dict(asked(address, "overlap", period="30d", sets=json.dumps(sets)))
+
+
+def regions(page: Page) -> dict[tuple[int, ...], int]:
+    """By the places of the sets."""
+    rows = [line.split(",") for line in csv_of(page, "regions")[1:]]
+    return {tuple(i for i, each in enumerate(marks) if each == "in"): int(visitors) for *marks, visitors in rows}
+
+
+def test_every_region_is_one_of_the_answer_and_they_close(page: Page, address: str) -> None:
+    opened(page, address)
+    page.keyboard.press("s")
+    settled(page)
+    assert page.locator("#sets .event").all_inner_texts() == ["visit", "product", "basket"]
+    found = overlap(address, {"event": "visit"}, {"event": "product"}, {"event": "basket"})
+    assert regions(page) == {tuple(each["in"]): each["visitors"] for each in found["regions"]}
+    assert sum(regions(page).values()) == found["visitors"] == 40
+    assert cells(page, "regions", "visit and product and basket")[4] == "10"
+    expect(page.locator("#regions")).to_contain_text("25.0\u202f% of 40 visitors are in all 3 sets.")
+    expect(page.locator("#regions dl")).to_contain_text("product 20")
+
+
+def test_sets_are_made_of_events_properties_sessions_and_beginners(page: Page, address: str) -> None:
+    opened(page, address, view="segments")
+    page.get_by_role("button", name="Begin anew").click()
+    expect(page.get_by_text("No set yet.")).to_be_visible()
+    page.get_by_role("button", name=re.compile(r"^\+ order")).click()
+    settled(page)
+    form = page.get_by_role("dialog")
+    page.get_by_role("button", name="+ a property…").click()
+    form.get_by_label("Property").select_option("plan")
+    form.get_by_label("Condition").select_option("is not")
+    form.get_by_label("Value", exact=True).fill("pro")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    page.get_by_role("button", name="+ a session…").click()
+    form.get_by_label("Value", exact=True).fill("mail")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    page.get_by_role("button", name="+ who began…").click()
+    form.get_by_label("With the event").select_option("visit")
+    form.get_by_label("In the period").fill("30d")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    page.get_by_role("button", name="All but D").click()
+    settled(page)
+    sets = [
+        {"event": "order"},
+        {"property": "plan", "not": "pro"},
+        {"session": "source", "is": "mail"},
+        {"not": {"cohort": "visit", "period": "30d"}},
+    ]
+    assert sets_of(page) == sets
+    assert page.locator("#sets .event").all_inner_texts() == [
+        "order",
+        "plan is not pro",
+        "session’s source is mail",
+        "not began with visit in the last 30 days",
+    ]
+    assert regions(page) == {tuple(each["in"]): each["visitors"] for each in overlap(address, *sets)["regions"]}
+    page.get_by_role("button", name="Take out B").click()
+    settled(page)
+    page.go_back()
+    settled(page)
+    assert sets_of(page) == sets
+
+
+def test_a_set_of_an_event_takes_conditions(page: Page, address: str) -> None:
+    opened(page, address, view="segments", sets='[{"event":"order"}]')
+    page.get_by_role("button", name="Add a condition to step 1").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Property").select_option("price, of the event")
+    form.get_by_label("Value", exact=True).fill("5")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    assert sets_of(page) == [{"event": "order", "where": [{"property": "price", "is": 5, "when": "event"}]}]
+    expect(page.locator("#regions")).to_contain_text("2.50\u202f% of 40 visitors: order (price is 5).")
+
+
+def test_a_set_that_whale_refuses_is_told(page: Page, faults: list[str], address: str) -> None:
+    opened(page, address, view="segments", sets='[{"event":"order"},{"cohort":"visit","period":"yesteryear"}]')
+    expect(page.locator("#regions")).to_contain_text("yesteryear")
+    page.get_by_role("button", name="Take out B").click()
+    expect(page.locator("#regions")).to_contain_text("12.5\u202f% of 40 visitors: order.")
+    assert faults
+    assert all("answered with 400" in fault and "yesteryear" in fault for fault in faults)
+    faults.clear()
+
+
+def test_everyone_can_read_and_use_the_segments(page: Page, address: str) -> None:
+    opened(page, address, view="segments")
+    check_looks(page)
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.reload()
+    settled(page)
+    assert "Begin anew" in check_keyboard(page)
