@@ -122,6 +122,8 @@ class Demo(Up):
     def wait(self) -> None:
         """Until all that happened before its start is sent and counted."""
         wait_until(lambda: "from now on visit by visit" in self.said(), PATIENCE_S, "the demo")
+        wait_until(lambda: self.state.crowd_to is not None, PATIENCE_S, "the visitors who are told apart")
+        wait_until(lambda: (self.state.crowd_to or 0) > self.state.began, PATIENCE_S, "what these did")
         wait_until(lambda: self.state.people_to > self.state.began, PATIENCE_S, "those who met the experiment")
         wait_until(self._is_counted, PATIENCE_S, "its counts", pause_s=0.2)  # it needs the machine itself
 

@@ -5,6 +5,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ import requests
 from tests.servers import wait_until
 from tests.up import UP, Demo
 from whale.commands import shop
-from whale.commands.shop import HOUR, Hit
+from whale.commands.crowd import FUNNEL, Lives
+from whale.commands.shop import DAY, HOUR, Hit
 
 SEED = 7
 
@@ -35,8 +37,12 @@ class Shop:
         first, last = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M") for at in (start, end))
         span = f"1h:{first}..{last}"
         metrics = '["hits","visits","carts","orders","revenue","ad_cost"]'
-        found = self.ask("/totals", pk="shop", metrics=metrics, period=span)
-        return Counter({name: round(number, 2) for name, number in found[span]["_"].items() if number})
+        found = self.ask("/totals", pk="shop", metrics=metrics, period=span, dimensions='[[],["event"]]')[span]
+        told = {
+            **found["_"],
+            "hits": found["_"]["hits"] - found["event"]["hits"],
+        }  # steps of visitors are beside the visits
+        return Counter({name: round(number, 2) for name, number in told.items() if number})
 
     def happened(self, start: int, end: int) -> Counter[str]:
         """The same by the book: in sums, and visit by visit since the hour before the one in which the demo began."""
@@ -84,6 +90,22 @@ def test_all_that_happened_is_counted_once_also_after_a_kill(running: Shop) -> N
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
+def test_each_step_of_a_visitor_is_logged_and_counted_once_also_after_a_kill(running: Shop) -> None:
+    running.up.wait()
+    state = running.up.state
+    end = state.began // DAY * DAY
+    book = Lives(state.story).between(state.story.since, end)
+    assert len(book) > 20_000
+    expected = Counter(hit["event"] for hit in book)
+
+    def logged() -> Counter[str]:
+        """In whole days, since the last one goes on."""
+        rows = running.ask("/events", pk="shop", start=state.story.since, finish=end, interval="day")
+        return Counter({row["event"]: row["times"] for row in rows["events"]})
+
+    wait_until(lambda: logged() == expected, 60, "the steps of visitors, logged once", 0.5)
+
+
 def test_the_campaign_that_broke_is_told_over_http(running: Shop) -> None:
     running.up.wait()
     story = running.up.state.story
@@ -112,3 +134,18 @@ def test_every_view_has_something_to_say(running: Shop) -> None:
     compared = running.ask("/totals", pk="shop", metrics="visits", period="30d", compare="previous")
     visits = compared["30d"]["paths"]["_"]["visits"]
     assert 0.7 < visits["before"] / visits["now"] < 1
+
+
+def test_visitors_of_the_shop_are_told_apart(running: Shop) -> None:
+    running.up.wait()
+    came = running.ask("/visitors", pk="shop", period="30d")
+    assert came["visitors"] > 3_000
+    assert 0.02 < came["returning"] / came["visitors"] < 0.5
+    assert (came["exact"], came["is_incomplete"]) == (True, False)
+    steps = running.ask("/funnel", pk="shop", steps=str(list(FUNNEL)).replace("'", '"'), period="30d")["steps"]
+    assert all(one["visitors"] > 1.2 * other["visitors"] > 50 for one, other in pairwise(steps))
+    names = {(row["property"], row["of"]) for row in running.ask("/properties", pk="shop")["properties"]}
+    assert names == {
+        *((name, "visitor") for name in ("country", "device", "source", "campaign", "customer")),
+        *((name, "event") for name in ("price", "product")),
+    }

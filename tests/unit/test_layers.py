@@ -74,6 +74,7 @@ PURE = {
     "whale/count/gather.py",
     "whale/commands/imports.py",
     "whale/commands/mapping.py",
+    "whale/commands/crowd.py",
     "whale/commands/shop.py",
     "whale/count/resets.py",
     "whale/count/said.py",

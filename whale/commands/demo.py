@@ -3,6 +3,7 @@
     demo.json in the data folder: the seed, when the demo began, and how far it has come
     hours of the past ── sums ──> Hail        64 days at the first start; later the hours in which it did not run
     the last hour and this one ── visit by visit, each at its time ──> Hail
+    visitors who are told apart ── step by step ──> Hail, as soon as the shop is a site whose log holds
     those who meet the managed experiment ── decided and rewarded at their own times ──> the store
 
 Promise: a next start goes on where this one ended, and counts nothing twice. What was sent and not yet noted when the demo was killed
@@ -27,12 +28,15 @@ import numpy as np
 
 from hail.binds import address_of, url_of
 from hail.settings import Settings, SettingsError, load
+from whale.accounts import Site
 from whale.client import Whale
-from whale.commands import shop
+from whale.commands import crowd, shop
 from whale.commands.embedded import make_folder
 from whale.commands.shop import DAY, HOUR, Hit, Story
 from whale.errors import NotFound, SetupError, Unavailable
+from whale.library.managing import Managing
 from whale.store import with_redis
+from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.store.redis import connect
 
 FOLDER = "./var/demo"
@@ -47,7 +51,8 @@ SEEDS = 10_000
 class State(msgspec.Struct):
     """How far the demo has come. to: all before that second was sent.  singly: whether the hour of `to` is sent visit by visit.
 
-    people_to: all who met the experiment before that second were decided.
+    people_to: all who met the experiment before that second were decided.  crowd_to: all that visitors who are told apart did before
+    that second was sent; None: nothing.
     """
 
     seed: int
@@ -55,6 +60,7 @@ class State(msgspec.Struct):
     to: int
     people_to: int
     singly: bool = False
+    crowd_to: int | None = None
 
     @property
     def story(self) -> Story:
@@ -189,11 +195,14 @@ class Demo:
         self._folder, self._story = Path(settings.data_dir), state.story
         self._noting = threading.Lock()
         self._sent = 0
+        self._lives, self._holds_from, self._is_open = crowd.Lives(self._story), float("inf"), threading.Event()
 
     def run(self) -> None:
         began, sender = time.monotonic(), Sender(self._settings, self._stopped)
-        crowd = threading.Thread(target=self._meet, daemon=True)
-        crowd.start()
+        meeting = threading.Thread(target=self._meet, daemon=True)
+        meeting.start()
+        while not (self._is_open.wait(TICK_S) or self._stopped.is_set() or time.monotonic() > began + ANSWER_S):
+            pass
         try:
             self._catch_up(sender, int(time.time()))
             say(f"{self._sent:,} hits sent in {time.monotonic() - began:.1f} s; from now on visit by visit")
@@ -201,7 +210,7 @@ class Demo:
                 self._catch_up(sender, int(time.time()))
         finally:
             sender.close()
-            crowd.join(ANSWER_S)
+            meeting.join(ANSWER_S)
 
     def _catch_up(self, sender: Sender, now: int) -> None:
         """Sends all that happened before now and was not sent yet."""
@@ -211,6 +220,7 @@ class Demo:
             if hour < last_hour and not state.singly:  # the last 60 minutes look like those that follow
                 self._send_sums(sender, hour, min(hour + HOURS_AT_ONCE * HOUR, last_hour))
             else:
+                self._send_steps(sender, now)  # before them, so that the last hits are these
                 self._send_visits(sender, hour, min(hour + HOUR, now))
 
     def _send_sums(self, sender: Sender, hour: int, end: int) -> None:
@@ -231,6 +241,21 @@ class Demo:
             sender.outcomes(shop.reports(self._story, hour))
         self._noted(sender, len(hits), to=end, singly=not is_over)
 
+    def _send_steps(self, sender: Sender, now: int) -> None:
+        """Of visitors who are told apart, day by day."""
+        if time.monotonic() < self._holds_from:
+            return
+        is_first = self._state.crowd_to is None
+        since, sent = self._state.crowd_to or self._story.since, self._sent
+        while since < now and not self._stopped.is_set():
+            end = min(since + DAY, now)
+            hits = self._lives.between(since, end)
+            sender.batch(hits)
+            self._noted(sender, len(hits), crowd_to=end)
+            since = end
+        if is_first:
+            say(f"{self._sent - sent:,} steps of visitors sent")
+
     def _noted(self, sender: Sender, sent: int, **changes: Any) -> None:
         if not self._stopped.is_set():  # else the last ones may not have been accepted
             self._sent += sent
@@ -249,11 +274,28 @@ class Demo:
             try:
                 settings = with_redis(self._settings)
                 whale = Whale(connect(settings), settings, clock=clock, random=np.random.default_rng(self._state.seed))
+                self._open_shop(whale)
                 self._prepare(whale, clock)
                 while not self._stopped.wait(TICK_S):
                     self._decide(whale, clock, int(time.time()))
             except (Unavailable, SetupError):
                 self._stopped.wait(AGAIN_S)
+
+    def _open_shop(self, whale: Whale) -> None:
+        """Makes the shop a site, whose log is of its first visit on. It holds at once where nothing was sent before, for nobody knows then
+        that there was none.
+        """
+        if self._settings.visitor_log:
+            now, state = time.time(), self._state
+            age_ms = int((now - self._story.since + DAY) * 1000)
+            managing = Managing(whale.store, now, os.urandom, "the demo", keeps_logs=True, hold_ms=-age_ms)
+            account = managing.account_with(whale.account)
+            if not any(site.pk == shop.PK for site in managing.sites(account)):
+                site = Site(account.id, shop.PK, "Shop", "The demo", event_properties=crowd.EVENT_PROPERTIES)
+                managing.add_site(site, self._settings.max_name_bytes)
+            is_known = state.crowd_to is not None or state.to == self._story.since
+            self._holds_from = time.monotonic() + (0 if is_known else HOLDS_AFTER_MS / 1000)
+        self._is_open.set()
 
     def _prepare(self, whale: Whale, clock: "Clock") -> None:
         """What people write down once: units, notes, and the experiment. Last the experiment: where it is, all is."""
