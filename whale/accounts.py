@@ -110,7 +110,7 @@ ID_LETTERS, ID_BYTES, KEY_ID_BYTES, SECRET_BYTES = 10, 16, 4, 32
 SHOWN = len("hw_w_") + 6
 """Letters of a secret that are kept and shown, so that people can tell which it is."""
 MOST_TEXT = 300
-MOST_ORIGINS, MOST_DAYS = 100, 3650
+MOST_ORIGINS, MOST_DAYS, MOST_GAP_S = 100, 3650, 86_400
 MOST_S = MOST_DAYS * 86_400
 """How long a key may last that ends at all."""
 
@@ -159,7 +159,7 @@ class Site:
     """open: whether browsers may send to it, from these origins.  keep_days, keep_ids: of the visitor log.
 
     dimensions: properties of its visitors that are paths in counts.  event_properties: those that are of an event.  pixels: REFERER or ANY.
-    cross_site_cookie: whether pages of other sites send the cookie of its visitors, too.
+    cross_site_cookie: whether pages of other sites send the cookie of its visitors, too.  session_gap_s: 0 for that of the settings.
     """
 
     account: str
@@ -174,6 +174,7 @@ class Site:
     pixels: str = REFERER
     event_properties: tuple[str, ...] = ()
     cross_site_cookie: bool = False
+    session_gap_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -272,6 +273,8 @@ def check_site(site: Site, max_name_bytes: int) -> Site:
         _check_unicode(getattr(site, field), field)
     if not 1 <= site.keep_days <= MOST_DAYS:
         raise CallerError(f"expected 1 to {MOST_DAYS} days, got {site.keep_days}", "keep_days")
+    if not 0 <= site.session_gap_s <= MOST_GAP_S:
+        raise CallerError(f"expected 0 to {MOST_GAP_S} s, got {site.session_gap_s}", "session_gap_s")
     if site.pixels not in PIXELS:
         raise CallerError(f"expected one of {', '.join(PIXELS)}, got {shown(site.pixels)}", "pixels")
     origins = tuple(dict.fromkeys(_origin(each) for each in _at_most(site.origins, MOST_ORIGINS, "origins")))

@@ -243,8 +243,9 @@ def test_the_record_of_a_log_is_written_once_by_whoever_comes_first(world: World
     seen = store.log_records(world.account, ["shop", "none"])
     assert seen.keys() == {"shop"}
     assert store.begin_log(world.site) == seen["shop"]
-    changed = store.begin_log(Site(world.account, "shop", keep_days=7, keep_ids=False))
+    changed = store.begin_log(Site(world.account, "shop", keep_days=7, keep_ids=False, session_gap_s=600))
     assert (changed.keep_days, changed.keep_ids, changed.generations) == (7, False, seen["shop"].generations)
+    assert store.log_records(world.account, ["shop"])["shop"].session_gap_s == 600
     store.end_log(world.account, "none")
     assert store.log_records(world.account, ["none"]) == {}
 

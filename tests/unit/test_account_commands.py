@@ -190,9 +190,12 @@ def test_a_site_is_made_changed_and_removed(run: Run, done: Callable[..., Any]) 
         "dimensions": [],
         "event_properties": [],
         "cross_site_cookie": False,
+        "session_gap_s": 0,
     }
-    changed = done("site", "change", "default", "shop", "--closed", "--no-ids", "--keep-days", "31", "--pixels", "any")
-    assert changed == {**site, "open": False, "keep_ids": False, "keep_days": 31, "pixels": "any"}
+    numbers = "--keep-days", "31", "--session-gap-s", "60"
+    changed = done("site", "change", "default", "shop", "--closed", "--no-ids", *numbers, "--pixels", "any")
+    new = {"open": False, "keep_ids": False, "keep_days": 31, "session_gap_s": 60, "pixels": "any"}
+    assert changed == {**site, **new}
     assert done("site", "list", "default") == [changed]
     assert done("site", "show", "default", "shop") == changed
     key = done("key", "add", "default", "--scope", "browser", "--site", "shop")

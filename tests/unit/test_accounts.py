@@ -170,6 +170,8 @@ def test_a_site_is_kept_with_its_origins_as_browsers_write_them() -> None:
         ("description", {"description": "\ud800"}),
         ("keep_days", {"keep_days": 0}),
         ("keep_days", {"keep_days": 3651}),
+        ("session_gap_s", {"session_gap_s": -1}),
+        ("session_gap_s", {"session_gap_s": 86_401}),
         ("pixels", {"pixels": "all"}),
         ("origins", {"origins": ("shop.example",)}),
         ("origins", {"origins": ("*",)}),

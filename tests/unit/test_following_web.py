@@ -5,6 +5,7 @@ import pytest
 from hail.settings import DAY
 from tests.unit.test_visitors_web import count, door_with, said
 from tests.unit.test_whale_web import Door
+from whale.accounts import Site
 
 MINUTE = 60 / DAY
 FORM = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
@@ -38,6 +39,8 @@ def test_sessions_end_with_half_an_hour_without_an_event(door: Door) -> None:
     assert (found["rows"], found["engaged_s"], found["is_incomplete"]) == ([], None, False)
     assert door.whale.sessions("shop", "1d:3d") == found
     assert door.call("POST", "/sessions", b"pk=shop&period=1d:3d", headers=FORM).json == found
+    door.store.begin_log(Site("default", "shop", session_gap_s=3600))
+    assert [door.get("/sessions", pk="shop", period="1d:3d").json[name] for name in ("sessions", "gap_s")] == [2, 3600]
     wider = door_with(session_gap_s="3600")
     for days_ago in (1, 1 - 41 * MINUTE):
         count(wider, "ann", "visit", days_ago)

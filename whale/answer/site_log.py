@@ -48,6 +48,7 @@ class Log:
     """Of one site, as it is kept now.
 
     only: the visitors of each partition whom questions are about; None for everybody.  narrow: finds these, of a period.
+    session_gap_s: its own, or 0.
     """
 
     store: LogReading
@@ -55,6 +56,7 @@ class Log:
     generation: Generation
     question_mb: float = math.inf
     only: Sequence[NDArray[np.uint32]] | None = None
+    session_gap_s: int = 0
     narrow: Callable[["Log", Range], "Log"] | None = None
 
     @classmethod
@@ -64,7 +66,8 @@ class Log:
         if record is None or not record.is_open:
             raise NotFound(f"there is no log of the visitors of {ascii(site)[:60]}", "pk")
         generation = record.generations[-1]
-        return cls(store, record.log(account, site, generation), generation, question_mb)
+        log = record.log(account, site, generation)
+        return cls(store, log, generation, question_mb, session_gap_s=record.session_gap_s)
 
     def of_period(self, asked: Range) -> "Log":
         """As a question about a period asks it: of a segment, those alone who are in it then. Raises UnknownEvent, NotFound."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from whale.accounts import MOST_DAYS, PIXELS, Site
+from whale.accounts import MOST_DAYS, MOST_GAP_S, PIXELS, Site
 from whale.commands.entries import Commands, Opened, confirm, json_option, said, show_all, show_one, yes_option
 from whale.errors import CallerError
 from whale.library.managing import site_shown
@@ -47,6 +47,12 @@ OPTIONS = (
         "cross_site_cookie",
         default=None,
         help="Whether pages of other sites send the cookie of its visitors over https. Default: no.",
+    ),
+    click.option(
+        "--session-gap-s",
+        type=WholeNumber(0, MOST_GAP_S),
+        metavar="N",
+        help="Seconds without an event after which a session is over. Default: 0, that of HAILWHALE_SESSION_GAP_S.",
     ),
     click.option(
         "--pixels",

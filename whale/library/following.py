@@ -10,6 +10,7 @@ from whale.answer.segments import overlap_of
 from whale.answer.sessions import SPLITS
 from whale.errors import CallerError, NotBegun
 from whale.library.arguments import on_default
+from whale.library.segments import gap_of
 from whale.library.sets import Reader
 from whale.library.visiting import Visiting
 from whale.period import DAY, MONTH, WEEK_STARTS, Interval, Span, bucket_start, next_start
@@ -52,7 +53,7 @@ class Following(Visiting):
         _within(limit, MOST_ROWS, "limit")
         log, asking, viewed = self._log(pk, segment, tz, tzoffset), self.asking.now(), self._event(page, "page")
         asked = asking.range_of(period, tz, tzoffset)
-        found = sessions_of(log.of_period(asked), asked, self._gap_s(), by, viewed, limit, asking.clock())
+        found = sessions_of(log.of_period(asked), asked, gap_of(self, log), by, viewed, limit, asking.clock())
         if segment:
             return {**found, "engaged_s": None}  # a metric knows no visitors
         engaged_ms = self.total([log.log.site], metric=ENGAGED, period=period, tz=tz, tzoffset=tzoffset)
@@ -84,7 +85,7 @@ class Following(Visiting):
         named, asking = self._event(event, "event"), self.asking.now()
         asked = asking.range_of(period, tz, tzoffset)
         log = self._log(pk, segment, tz, tzoffset).of_period(asked)
-        return paths_of(log, asked, named, direction, self._gap_s(), limit, asking.clock())
+        return paths_of(log, asked, named, direction, gap_of(self, log), limit, asking.clock())
 
     @on_default
     def retention(
@@ -147,10 +148,7 @@ class Following(Visiting):
         reader = Reader(self.settings, lambda each: asking.range_of(each, tz, tzoffset))
         asked, wanted = asking.range_of(period, tz, tzoffset), reader.several(sets)
         log = self._log(pk, segment, tz, tzoffset)
-        return overlap_of(log.of_period(asked), wanted, asked, self._gap_s(), asking.clock())
-
-    def _gap_s(self) -> int:
-        return self.settings.session_gap_s
+        return overlap_of(log.of_period(asked), wanted, asked, gap_of(self, log), asking.clock())
 
     def _event(self, event: Any, field: str) -> str:
         return name_of(event, field, self.settings, Reason.BAD_ID)

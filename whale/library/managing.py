@@ -336,6 +336,7 @@ def site_shown(site: Site) -> dict[str, Any]:
         "dimensions": [*site.dimensions],
         "event_properties": [*site.event_properties],
         "cross_site_cookie": site.cross_site_cookie,
+        "session_gap_s": site.session_gap_s,
     }
 
 

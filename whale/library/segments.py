@@ -15,6 +15,11 @@ def log_asked(whale: Noting, pk: Any, segment: Any, tz: str | None, tzoffset: An
     log = Log.of(whale.store, whale.account, site_asked(pk), whale.settings.events_question_mb)
     if segment in (None, ""):
         return log
-    asking, gap_s = whale.asking.now(), whale.settings.session_gap_s
+    asking, gap_s = whale.asking.now(), gap_of(whale, log)
     wanted = Reader(whale.settings, lambda period: asking.range_of(period, tz, tzoffset)).one(segment)
     return replace(log, narrow=lambda whole, asked: only(whole, wanted, asked, gap_s, asking.clock()))
+
+
+def gap_of(whale: Noting, log: Log) -> int:
+    """Seconds without an event after which the next one of a visitor begins a session."""
+    return log.session_gap_s or whale.settings.session_gap_s

@@ -588,6 +588,10 @@ class SiteChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
     event_properties: Annotated[
         list[str] | None, Meta(description="Properties that are of an event, not of its visitor, at most 8.")
     ] = None
+    session_gap_s: Annotated[
+        int | None,
+        Meta(description="Seconds without an event after which a session is over. 0 is HAILWHALE_SESSION_GAP_S."),
+    ] = None
 
 
 class SiteGiven(SiteChanges, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -638,6 +642,7 @@ class SiteShown(msgspec.Struct, kw_only=True):
     cross_site_cookie: bool
     dimensions: list[str]
     event_properties: list[str]
+    session_gap_s: int
 
 
 class ActShown(msgspec.Struct, kw_only=True):

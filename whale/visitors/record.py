@@ -52,7 +52,7 @@ NOTHING_LISTED = Listing(-(2**63))
 class LogRecord:
     """Of a site. partitions: never changes.  period_days: for how long at least a visitor is known; None: for ever.
 
-    listings: one after the other, each until the next one holds.
+    listings: one after the other, each until the next one holds.  session_gap_s: 0 for that of the settings.
     """
 
     partitions: int
@@ -61,6 +61,7 @@ class LogRecord:
     keep_ids: bool
     generations: tuple[Generation, ...]
     listings: tuple[Listing, ...] = ()
+    session_gap_s: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +102,13 @@ def begun(
         name = name if record.generations else ""
         record = replace(record, generations=(*record.generations, Generation(name, secret, since_ms)))
     listings = _with_listing(record.listings, site, since_ms)
-    return replace(record, keep_days=site.keep_days, keep_ids=site.keep_ids, listings=listings)
+    return replace(
+        record,
+        keep_days=site.keep_days,
+        keep_ids=site.keep_ids,
+        listings=listings,
+        session_gap_s=site.session_gap_s,
+    )
 
 
 def _with_listing(listings: tuple[Listing, ...], site: Site, since_ms: int) -> tuple[Listing, ...]:

@@ -229,6 +229,7 @@ function openSite(view, title, action, first, site, route) {
       lines('origins', 'Pages that may send', site.origins, 'One in a line, with https:// and without a path.'),
       choice('pixels', 'Images and scripts', PIXELS, site.pixels),
       tick('cross_site_cookie', 'Pages of other sites send the cookie of its visitors', site.cross_site_cookie),
+      number('session_gap_s', 'Seconds without an event that end a session', site.session_gap_s || 0),
       number('keep_days', 'Days that the visitor log is kept', site.keep_days), tick('keep_ids', 'Ids of visitors are kept', site.keep_ids),
       lines('dimensions', 'Properties that count as paths', site.dimensions, 'One in a line, at most 8.'),
       lines('event_properties', 'Properties of events, not of visitors', site.event_properties, 'One in a line, at most 8.')],
