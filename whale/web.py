@@ -15,6 +15,7 @@
     GET  /visitors       {visitors, new, returning, points, ...}: of a site
     GET  /events         {"events": [{event, times, visitors, last}, ...]}: of a site
     GET  /funnel         {"steps": [{event, visitors, conversion, ...}, ...]}: who did events in an order
+    GET  /funnels/SITE   [{name, revision, steps, window_s}, ...]: saved    PUT, DELETE /funnels/SITE/NAME: saves one, deletes it
     GET  /sessions       {sessions, visitors, bounces, duration, rows, ...}: of a site
     GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
     GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back

@@ -152,6 +152,12 @@ class Farm:
             do(rule, "GET", {"pk": name, "period": "day"})
         do("/properties", "GET", {"pk": name})
         do("/funnel", "GET", {"pk": name, "steps": f'["{name}-sale", "{name}-sale"]', "period": "day"})
+        saved, steps = "/funnels/<site>/<name:path>", [f"{name}-sale", f"{name}-sale"]
+        do(saved, "PUT", {"steps": steps}, f"/funnels/{name}/{name}-gone")
+        do(saved, "PUT", {"steps": steps}, f"/funnels/{name}/{name}-kept")
+        do(saved, "DELETE", {}, f"/funnels/{name}/{name}-gone")
+        do(saved, "GET", {}, f"/funnels/{name}/{name}-kept")
+        do("/funnels/<site>", "GET", {}, f"/funnels/{name}")
         do("/sessions", "GET", {"pk": name, "by": "exit", "period": "day"})
         do("/paths", "GET", {"pk": name, "event": f"{name}-sale", "period": "day"})
         do("/overlap", "GET", {"pk": name, "sets": f'[{{"event": "{name}-sale"}}]', "period": "day"})

@@ -8,6 +8,9 @@ import pytest
 from tests.unit.test_visitors_web import count, door_with, said
 from tests.unit.test_whale_web import Door
 from whale.answer.ids import id_of
+from whale.library.managing import Managing
+
+JSON = {"CONTENT_TYPE": "application/json"}
 
 
 @pytest.fixture
@@ -198,3 +201,75 @@ def test_a_site_may_be_called_so(door: Door) -> None:
     twice = door.get("/events", site="shop", pk="shop")
     assert (twice.status, twice.json["field"]) == (400, "pk")
     assert door.call("DELETE", "/visitor/ann", query="site=shop").status == 200
+
+
+def put(door: Door, name: str, steps: list[Any], **more: Any) -> Any:
+    return door.call("PUT", f"/funnels/shop/{name}", json.dumps({"steps": steps, **more}).encode(), headers=JSON)
+
+
+def test_a_funnel_is_saved_and_asked_for_by_its_name(door: Door) -> None:
+    for event, days_ago in (("visit", 2.5), ("buy", 1)):
+        count(door, "ann", event, days_ago)
+    steps = ["visit", {"event": "buy", "where": [{"property": "plan", "not": "pro", "when": "any"}]}]
+    made = put(door, "a/b", steps, window="2d")
+    shown = {"name": "a/b", "revision": 1, "steps": steps, "window_s": 172_800}
+    assert (made.status, made.json) == (201, shown)
+    assert (put(door, "a/b", steps, window="2d").status, door.get("/funnels/shop").json) == (200, [shown])
+    assert door.get("/funnels/shop/a/b").json == door.whale.saved_funnel("shop", "a/b") == shown
+    said(door, 0, ("bob", "visit", {"plan": '"pro"'}))
+    found = door.get("/funnel", site="shop", name="a/b", period="1d:5d").json
+    assert (found["name"], found["revision"], [step["visitors"] for step in found["steps"]]) == ("a/b", 1, [2, 1])
+    assert door.whale.funnel("shop", name="a/b", period="1d:5d") == found
+    assert funnel_named(door, "a/b", window="1d") == [2, 0]
+    changed = put(door, "a/b", ["buy", "visit"], revision=1)
+    assert (changed.status, changed.json["revision"], changed.json["window_s"]) == (200, 2, 86_400)
+    late = put(door, "a/b", ["visit", "visit"], revision=1)
+    assert (late.status, late.json["code"], late.json["current"]) == (409, "conflict", changed.json)
+    assert funnel_named(door, "a/b") == [1, 0]
+    gone = door.call("DELETE", "/funnels/shop/a/b")
+    assert (gone.status, gone.body) == (204, b"")
+    assert door.call("DELETE", "/funnels/shop/a/b").status == door.get("/funnels/shop/a/b").status == 404
+    assert door.get("/funnel", pk="shop", name="a/b").json["field"] == "name"
+    assert (door.get("/funnels/shop").json, door.whale.funnels("shop")) == ([], [])
+
+
+def funnel_named(door: Door, name: str, **more: str) -> list[int]:
+    found = door.get("/funnel", site="shop", name=name, period="1d:5d", **more).json
+    return [step["visitors"] for step in found["steps"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"steps": ["visit"]}, 400, "steps"),
+        ({"steps": ["visit", "buy"], "window": "0"}, 400, "window"),
+        ({"steps": ["visit", "buy"], "revision": -1}, 400, "revision"),
+        ({"steps": ["visit", "buy"], "revision": 1}, 409, "revision"),
+        ({"steps": ["visit", "buy"], "colour": 1}, 400, "colour"),
+        ({"steps": [{"event": "e", "where": [{"property": "p", "in": ["x" * 1000] * 66}]}] * 2}, 201, None),
+        (
+            {"steps": [{"event": "e", "where": [{"property": "p", "in": [f"{i:01000}" for i in range(66)]}]}] * 2},
+            400,
+            "steps",
+        ),
+    ],
+)
+def test_what_cannot_be_saved_says_why(door: Door, body: Any, status: int, field: str | None) -> None:
+    answer = door.call("PUT", "/funnels/shop/a", json.dumps(body).encode(), headers=JSON)
+    assert (answer.status, answer.json.get("field")) == (status, field)
+
+
+def test_saved_funnels_are_of_a_site_and_go_with_it(door: Door) -> None:
+    assert door.call("PUT", "/funnels/other/a", b'{"steps": ["a", "b"]}', headers=JSON).status == 404
+    for number in range(50):
+        assert put(door, str(number), ["a", "b"]).status == 201
+    assert (put(door, "more", ["a", "b"]).json["field"], put(door, "0", ["a", "c"]).status) == ("name", 200)
+    door.whale.reset("shop")
+    assert len(door.store.saved("default", "shop", "funnels")) == 50
+    together = door.get("/funnel", pk="shop", name="0", steps='["a", "b"]')
+    assert (together.status, together.json["field"]) == (400, "name")
+    account = door.store.account_with("default")
+    assert account
+    managing = Managing(door.store, door.now, bytes, "a test")
+    managing.remove_site(account, managing.site(account, "shop"))
+    assert door.store.saved("default", "shop", "funnels") == {}

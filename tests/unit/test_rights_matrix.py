@@ -79,6 +79,10 @@ OF_WHALE = {
     "POST /properties": SITE_READ,
     "GET /funnel": SITE_READ,
     "POST /funnel": SITE_READ,
+    "GET /funnels/<site>": SITE_READ,
+    "GET /funnels/<site>/<name:path>": SITE_READ,
+    "PUT /funnels/<site>/<name:path>": SITE_ADMIN,
+    "DELETE /funnels/<site>/<name:path>": SITE_ADMIN,
     "GET /sessions": SITE_READ,
     "POST /sessions": SITE_READ,
     "GET /paths": SITE_READ,
@@ -185,7 +189,7 @@ class Farm:
         path = (
             re.sub(r"<key:path>|<name:path>", "flag", rule)
             if rule.startswith(("/ofrep", "/dec"))
-            else re.sub("<.*>", "none", rule)
+            else re.sub("<[^>]*>", "none", rule.replace("<site>", "web"))
         )
         shown = {} if role == "nobody" else {"HTTP_AUTHORIZATION": f"Bearer {self.secrets[role]}"}
         page = {"HTTP_ORIGIN": "http://127.0.0.1:8086" if rule in ("/login", "/logout") else PAGE}

@@ -64,6 +64,12 @@ class Wanted(NamedTuple):
     where: tuple[Condition, ...] = ()
 
 
+def asked_again(wanted: Wanted) -> Any:
+    """As it may be asked for again."""
+    where = [shown_again(each) for each in wanted.where]
+    return {"event": wanted.event, "where": where} if where else wanted.event
+
+
 class Fulfilled:
     """Which visitors and which records of events fulfil all of some conditions, in one partition."""
 

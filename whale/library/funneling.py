@@ -5,14 +5,17 @@ from typing import Any
 from whale.answer import compare as comparing
 from whale.answer.asking import Period, period_text
 from whale.answer.compare import WORDS, Comparison, Scope
+from whale.answer.conditions import asked_again
 from whale.answer.funnel_asked import FunnelAsked, shown_funnel
 from whale.answer.site_log import Log
 from whale.errors import CallerError
 from whale.library.arguments import on_default
-from whale.library.funnels import FEW_ROWS, by_asked, steps_asked, window_asked
+from whale.library.funnels import DEFAULT_WINDOW, FEW_ROWS, by_asked, steps_asked, window_asked
 from whale.library.noting import Noting
+from whale.library.saving import Shelf
 from whale.library.segments import log_asked
 from whale.period import Range
+from whale.store.contract.saved import FUNNELS
 
 
 class Funneling(Noting):
@@ -22,10 +25,11 @@ class Funneling(Noting):
     def funnel(
         self,
         pk: Any,
-        steps: Any,
+        steps: Any = None,
         period: Period = None,
         *,
-        window: Any = "1d",
+        name: Any = None,
+        window: Any = None,
         by: Any = None,
         when: str | None = None,
         limit: int = FEW_ROWS,
@@ -42,18 +46,53 @@ class Funneling(Noting):
         ...]}, where a condition is {"property", "is": value, "when"}, or has `in` or `not` instead of `is`.  window: from the first to the
         last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
         open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
+        name: of a saved funnel, instead of its steps; then also "name" and "revision". window: default: that of the saved one, or a day.
         by: a property of visitors; then also "split": [{"value", "steps"}, ...], by the `last` value of each (or by the `first`: when),
         which adds up; limit: of its rows but `__other__`.  compare: "previous" or "last_year"; then also "compared".
         rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step.
         segment: only visitors of a set, of this period and of the one that it is compared with, each.
 
-        Raises NotFound where no log is kept of the site, or an event or a property was never logged.
+        Raises NotFound where no log is kept of the site, no funnel has this name, or an event or a property was never logged.
         """
+        saved: dict[str, Any] = {}
+        if name not in (None, ""):
+            if steps not in (None, ""):
+                raise CallerError("came together with steps: send only one of them", "name")
+            saved = Shelf(self, pk, FUNNELS).one(name)
+            steps = saved["steps"]
+        if window in (None, ""):
+            window = saved.get("window_s", DEFAULT_WINDOW)
         wanted, log = steps_asked(steps, self.settings), self._log(pk, segment, tz, tzoffset)
         asking = self.asking.now()
         during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
         asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, self.settings), bool(rate))
-        return shown_funnel(log, asked, during, asking.clock(), self._compared(during, period, compare))
+        found = shown_funnel(log, asked, during, asking.clock(), self._compared(during, period, compare))
+        return {key: saved[key] for key in ("name", "revision") if saved} | found
+
+    @on_default
+    def save_funnel(
+        self, pk: Any, name: Any, steps: Any, window: Any = DEFAULT_WINDOW, revision: int | None = None
+    ) -> dict[str, Any]:
+        """{"name", "revision", "steps", "window_s"}: saves a funnel of a site, or changes it, to be asked for by its name.
+
+        revision: the one that you have read, 0 for none; raises Conflict where another one is there. At most 50 a site.
+        """
+        return kept_funnel(self, pk, name, steps, window, revision)[0]
+
+    @on_default
+    def funnels(self, pk: Any) -> list[dict[str, Any]]:
+        """[{"name", "revision", "steps", "window_s"}, ...]: the saved funnels of a site, by name."""
+        return Shelf(self, pk, FUNNELS).all()
+
+    @on_default
+    def saved_funnel(self, pk: Any, name: Any) -> dict[str, Any]:
+        """{"name", "revision", "steps", "window_s"}: a saved funnel of a site. Raises NotFound."""
+        return Shelf(self, pk, FUNNELS).one(name)
+
+    @on_default
+    def delete_funnel(self, pk: Any, name: Any) -> None:
+        """Raises NotFound."""
+        Shelf(self, pk, FUNNELS).remove(name)
 
     def _compared(self, during: Range, period: Period, word: str | None) -> Comparison | None:
         if not word:
@@ -67,3 +106,12 @@ class Funneling(Noting):
     def _log(self, pk: Any, segment: Any = None, tz: str | None = None, tzoffset: Any = None) -> Log:
         """segment: see segments.py. Raises NotFound."""
         return log_asked(self, pk, segment, tz, tzoffset)
+
+
+def kept_funnel(
+    whale: Noting, pk: Any, name: Any, steps: Any, window: Any, revision: int | None
+) -> tuple[dict[str, Any], bool]:
+    """A funnel as it is saved, and whether it is a new one."""
+    wanted, window_s = steps_asked(steps, whale.settings), window_asked(window)
+    fields = {"steps": [asked_again(each) for each in wanted], "window_s": window_s}
+    return Shelf(whale, pk, FUNNELS).keep(name, fields, revision)

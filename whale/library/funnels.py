@@ -15,6 +15,7 @@ from whale.plain import plain
 FEWEST, MOST = 2, 32
 FEW_ROWS, MOST_ROWS = 10, 1000
 """Of a split."""
+DEFAULT_WINDOW = "1d"
 MOST_WINDOW_S = 366 * DAY
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": DAY, "w": 7 * DAY}
 _WINDOW = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII)

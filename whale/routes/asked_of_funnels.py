@@ -5,8 +5,28 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from whale.library.funnels import DEFAULT_WINDOW
 from whale.routes.asked import Compare, NamesFormat
 from whale.routes.asked_of_visitors import VisitorsAsked
+
+
+class FunnelGiven(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /funnels/SITE/NAME."""
+
+    steps: Annotated[list[Any], Meta(description="2 to 32 steps, as in `GET /funnel`.")]
+    window: Annotated[str | int, Meta(description="The longest time from the first to the last step, 1s to 366d.")] = (
+        DEFAULT_WINDOW
+    )
+    revision: Annotated[
+        int | None, Meta(description="The revision that you have read, 0 for none. Another one answers 409.")
+    ] = None
+
+
+class FunnelSaved(msgspec.Struct):
+    name: str
+    revision: Annotated[int, Meta(description="Each change adds 1.")]
+    steps: list[str | dict[str, Any]]
+    window_s: int
 
 
 class FunnelAsked(VisitorsAsked):
@@ -19,8 +39,12 @@ class FunnelAsked(VisitorsAsked):
     ] = ""
     window: Annotated[
         str,
-        Meta(description="The longest time from the first to the last step, 1s to 366d. Default: 1d.", examples=["7d"]),
+        Meta(
+            description="The longest time from the first to the last step, 1s to 366d. Default: that of the saved funnel, or 1d.",
+            examples=["7d"],
+        ),
     ] = ""
+    name: Annotated[str, Meta(description="A saved funnel, instead of `steps`.")] = ""
     by: Annotated[str, Meta(description="Split by the value of this property of visitors.")] = ""
     when: Annotated[
         Literal["", "last", "first"],
@@ -73,6 +97,8 @@ class Funnel(msgspec.Struct, kw_only=True):
     basis: Annotated[Literal["visitor", "daily"], Meta(description="`daily`: some ids are of a day alone.")]
     since: str
     is_incomplete: bool
+    name: Annotated[str | UnsetType, Meta(description="The saved funnel that was asked.")] = UNSET
+    revision: int | UnsetType = UNSET
     split: Annotated[
         list[FunnelOfValue] | UnsetType,
         Meta(description="By value, those of most visitors first. The rows add up to `steps`."),

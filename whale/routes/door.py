@@ -393,7 +393,7 @@ def problem_of(error: Problem | CallerError | HitError | Unavailable) -> Problem
         case Gone():
             return Problem(410, error.code, str(error), error.field)
         case Conflict():
-            current = decision_shown(error.current) if isinstance(error.current, Definition) else None
+            current = decision_shown(error.current) if isinstance(error.current, Definition) else error.current
             return Problem(409, error.code, str(error), error.field, current=current)
         case NotAllowed():
             return Problem(403, error.code, str(error), error.field)

@@ -199,6 +199,42 @@ def _following() -> dict[str, Any]:
     }
 
 
+def _saved_funnels() -> dict[str, Any]:
+    """Saved funnels of sites."""
+    named = [_named("site"), _named("name")]
+    body = {"required": True, "content": {"application/json": {"schema": schema_of(of_funnels.FunnelGiven)}}}
+    listed = {
+        "operationId": "funnels",
+        "summary": "List the saved funnels of a site.",
+        "parameters": named[:1],
+        "responses": {"200": answer("Sorted by name.", list[of_funnels.FunnelSaved]), **common(400, 401, 404, 503)},
+    }
+    read = {
+        "operationId": "saved_funnel",
+        "summary": "Show a saved funnel.",
+        "parameters": named,
+        "responses": {"200": answer("The funnel.", of_funnels.FunnelSaved), **common(400, 401, 404, 503)},
+    }
+    save = {
+        "operationId": "save_funnel",
+        "summary": "Save a funnel, or change a saved one.",
+        "parameters": named,
+        "requestBody": body,
+        "responses": {
+            "200": answer("The funnel, which was there before.", of_funnels.FunnelSaved),
+            "201": answer("The new funnel.", of_funnels.FunnelSaved),
+            **common(400, 401, 404, 409, 413, 503),
+        },
+    }
+    delete = {
+        "operationId": "delete_funnel",
+        "summary": "Delete a saved funnel.",
+        "parameters": named,
+        "responses": {"204": {"description": "It is deleted."}, **common(400, 401, 404, 503)},
+    }
+    return {"/funnels/{site}": {"get": listed}, "/funnels/{site}/{name}": {"get": read, "put": save, "delete": delete}}
+
+
 def _visitors() -> dict[str, Any]:
     """Visitors of sites."""
     identified = _posted("identify", "Say that two ids are one visitor's.", of_visitors.Identified, of_visitors.Joined)
@@ -530,7 +566,9 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= _decisions() | _notes() | _visitors() | _following() | _shares() | _accounts() | _hiitrack()
+    paths |= (
+        _decisions() | _notes() | _visitors() | _saved_funnels() | _following() | _shares() | _accounts() | _hiitrack()
+    )
     paths["/health.json"] = {
         "get": {
             "operationId": "health",
