@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
-import requests
 from playwright.sync_api import Page
 
 from hail.settings import load
@@ -106,8 +105,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     up = Demo(tmp_path_factory.mktemp("demo") / "var", 5)
     up.start()
     up.wait()
-    if requests.get(f"http://{up.whale}/visitors", {"pk": up.pk}, timeout=20).status_code == 404:
-        up.command_line("site", "add", "default", up.pk)
     yield Site(f"http://{up.hail}", f"http://{up.whale}")
     up.stop(signal.SIGTERM)
 

@@ -131,3 +131,68 @@ def test_everyone_can_read_and_use_the_segments(page: Page, address: str) -> Non
     page.reload()
     settled(page)
     assert "Begin anew" in check_keyboard(page)
+
+
+# a segment as a filter
+
+
+PRO = '{"property":"plan","is":"pro"}'
+
+
+def test_all_views_are_about_a_segment_that_one_picks(page: Page, address: str) -> None:
+    opened(page, address, view="visitors")
+    page.locator("#segment").select_option("with a property…")
+    form = page.get_by_role("dialog")
+    form.get_by_label("Property").select_option("plan")
+    form.get_by_label("Value", exact=True).fill("pro")
+    form.get_by_role("button", name="Add").click()
+    settled(page)
+    assert parse_qs(urlsplit(page.url).query)["segment"] == [PRO]
+    about = asked(address, "visitors", period="30d", segment=PRO)
+    expect(page.locator("#tile-visitors .big")).to_have_text(str(about["visitors"]))
+    sessions = asked(address, "sessions", period="30d", segment=PRO)
+    expect(page.locator("#tile-sessions .big")).to_have_text(str(sessions["sessions"]))
+    first = asked(address, "events", period="30d", segment=PRO)["events"][0]
+    assert cells(page, "events", first["event"])[:2] == [str(first["times"]), str(first["visitors"])]
+    assert cells(page, "properties", "pro")[1:] == [str(about["visitors"]), "100.0\u202f%"]
+    nav = page.get_by_role("navigation", name="About visitors")
+    nav.get_by_role("link", name="Funnels").click()
+    settled(page)
+    steps = '["visit","product","basket","order"]'
+    found = asked(address, "funnel", period="30d", steps=steps, segment=PRO)["steps"]
+    assert [int(line.split(",")[1]) for line in csv_of(page, "funnel")[1:]] == [step["visitors"] for step in found]
+    nav.get_by_role("link", name="Retention").click()
+    settled(page)
+    cohorts = asked(address, "retention", segment=PRO)["cohorts"]
+    assert cells(page, "retention", "All")[0] == str(sum(cohort["visitors"] for cohort in cohorts))
+    nav.get_by_role("link", name="Paths").click()
+    settled(page)
+    assert sum(int(line.split(",")[1]) for line in csv_of(page, "next")[1:]) == first["times"]
+    nav.get_by_role("link", name="Segments").click()
+    settled(page)
+    assert sum(regions(page).values()) == about["visitors"]
+    page.locator("#segment").select_option("all visitors")
+    settled(page)
+    assert "segment=" not in page.url
+    assert sum(regions(page).values()) == 40
+
+
+def test_a_set_becomes_the_segment(page: Page, address: str) -> None:
+    opened(page, address, view="segments", sets='[{"event":"order"},{"event":"visit"}]')
+    page.get_by_role("link", name="Ask about A alone").click()
+    settled(page)
+    expect(page.locator("#tile-visitors .big")).to_have_text("5")
+    expect(page.locator("#segment")).to_have_value('{"event":"order"}')
+    check_looks(page)
+
+
+def test_a_segment_that_whale_refuses_is_told(page: Page, faults: list[str], address: str) -> None:
+    opened(page, address, view="visitors", segment="nobody")
+    expect(page.locator("#main")).to_contain_text("segment: ")
+    opened(page, address, view="visitors", segment='{"property":"plam","is":"pro"}')
+    expect(page.locator("#main")).to_contain_text("plam")
+    page.get_by_role("link", name="Ask about all visitors").click()
+    expect(page.locator("#tile-visitors .big")).to_have_text("40")
+    assert faults
+    assert all("answered with 40" in fault for fault in faults)
+    faults.clear()

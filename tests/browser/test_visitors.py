@@ -91,11 +91,11 @@ def test_a_number_is_chosen_by_a_click_or_a_key_and_stands_in_the_address(page: 
 def test_a_property_is_chosen_and_its_rows_close(page: Page, address: str) -> None:
     opened(page, address, view="visitors")
     assert cells(page, "properties", "free")[1] == "14"
-    page.get_by_label("Property").select_option("source")
+    page.get_by_label("Property", exact=True).select_option("source")
     expect(row(page, "properties", "mail")).to_contain_text("20")
     expect(page).to_have_url(re.compile("property="))
     assert csv_of(page, "properties") == ["source,Visitors", "mail,20", "search,20"]
-    page.get_by_label("Property").select_option("price, of events")
+    page.get_by_label("Property", exact=True).select_option("price, of events")
     expect(row(page, "properties", "5")).to_contain_text("1")
 
 

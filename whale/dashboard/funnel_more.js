@@ -2,7 +2,8 @@
 import { draw, keyOf } from './chart.js'
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
-import { none, ofWhole, shares, SHARE, valueOf } from './visiting.js'
+import { none, ofWhole, shares, SHARE } from './visiting.js'
+import { valueOf } from './words.js'
 
 const DAY = 86400e3
 const RATE = { ...SHARE, formula: 'rate', name: 'Rate', better: 'up' }

@@ -4,8 +4,8 @@ import * as f from './format.js'
 import { showRate, showSplit } from './funnel_more.js'
 import { changeOf } from './rows.js'
 import { empty } from './states.js'
-import { eventOf, named } from './steps.js'
 import { SHARE, limits, none, ofWhole, shares } from './visiting.js'
+import { eventOf, named } from './words.js'
 
 const FEWEST = 2
 const CONVERSION = { ...SHARE, formula: 'conversion', better: 'up' }
@@ -24,7 +24,7 @@ export async function showFunnel(view, steps, { events, start, compared }) {
     return void fill(funnel.body, empty(events.length ? 'A funnel has two steps or more: pick them above.' : 'No event was logged in this period.'))
   }
   const question = { ...asked, steps, window: page.state.window || undefined, rate: 1, by, compare: compared && page.asked.compare }
-  const [found, shifts] = await Promise.all([page.ask('funnel', question), shiftsOf(page, asked, steps.map(eventOf))])
+  const [found, shifts] = await Promise.all([page.ask('funnel', question), asked.segment ? [] : shiftsOf(page, asked, steps.map(eventOf))])
   const { answer, address } = found
   const rows = answer.steps.map((row, i) => ({ ...row, name: named(steps[i]) }))
   const before = compared?.before && Date.parse(answer.since) <= Date.parse(compared.before.start) ? answer.compared?.steps : null

@@ -22,7 +22,7 @@
  *   link(changes)    the address of a changed state, for <a href>: use links for all that leads somewhere, the shell catches the click
  *   ask(route, parameters, { method, body })   -> { answer, address, asOf, unknown, more }: api.js; ended by page.signal
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
- *   options()        the module of the chart's options, which is loaded once it is needed
+ *   options(), forms()   the modules of the chart's options, and of forms about visitors, which are loaded once they are needed
  *   key(names, says, action)   a key of this view, which the list of keys shows
  *   signal, zone (of the days that are shown), hail and whale (their addresses), locked (whether keys are asked for)
  *   say(...line)     a line at the top of the page, until the state changes
@@ -51,12 +51,13 @@ const VIEWS = [
   { name: 'overview', label: 'Overview', key: 'o', fresh: true, load: () => overview },
   { name: 'breakdown', label: 'Breakdown', key: 'b', parameters: ['support'], load: () => import('./views/breakdown.js') },
   { name: 'compare', label: 'Compare', key: 'e', load: () => import('./views/compare.js') },
-  { name: 'visitors', label: 'Visitors', key: 'u', fresh: true, parameters: ['show', 'property'], load: () => import('./views/visitors.js') },
-  { name: 'funnels', label: 'Funnels', key: 'f', of: 'visitors', parameters: ['steps', 'window'], load: () => import('./views/funnels.js') },
-  { name: 'retention', label: 'Retention', key: 'r', of: 'visitors', parameters: ['first', 'again', 'count'], load: () => import('./views/retention.js') },
-  { name: 'paths', label: 'Paths', key: 'p', of: 'visitors', parameters: ['event'], load: () => import('./views/paths.js') },
-  { name: 'segments', label: 'Segments', key: 's', of: 'visitors', parameters: ['sets'], load: () => import('./views/segments.js') },
-  { name: 'visitor', label: 'A visitor', of: 'visitors', parameters: ['visitor', 'limit'], load: () => import('./views/visitor.js') },
+  { name: 'visitors', label: 'Visitors', key: 'u', fresh: true, parameters: ['show', 'property', 'segment'], load: () => import('./views/visitors.js') },
+  { name: 'funnels', label: 'Funnels', key: 'f', of: 'visitors', parameters: ['steps', 'window', 'name', 'segment'], load: () => import('./views/funnels.js') },
+  { name: 'retention', label: 'Retention', key: 'r', of: 'visitors', parameters: ['first', 'again', 'count', 'segment'],
+    load: () => import('./views/retention.js') },
+  { name: 'paths', label: 'Paths', key: 'p', of: 'visitors', parameters: ['event', 'segment'], load: () => import('./views/paths.js') },
+  { name: 'segments', label: 'Segments', key: 's', of: 'visitors', parameters: ['sets', 'segment'], load: () => import('./views/segments.js') },
+  { name: 'visitor', label: 'A visitor', of: 'visitors', parameters: ['visitor', 'limit', 'segment'], load: () => import('./views/visitor.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },
@@ -143,6 +144,7 @@ function pageOf(state, signal) {
       })
     },
     options: () => import('./options.js').catch(otherVersion),
+    forms: () => import('./forms.js').catch(otherVersion),
     key: (names, says, action) => keys.add(names, says, action, signal),
     failed: (error) => {
       if (error instanceof Away) shell.away(show, self.zone)

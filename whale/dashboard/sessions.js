@@ -2,7 +2,8 @@
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
 import { empty } from './states.js'
-import { SHARE, none, ofWhole, shares, valueOf } from './visiting.js'
+import { SHARE, none, ofWhole, shares } from './visiting.js'
+import { valueOf } from './words.js'
 
 const MOST = 8
 const WAYS = [['source', 'source'], ['campaign', 'campaign'], ['medium', 'medium'], ['entry', 'first event'], ['exit', 'last event']]

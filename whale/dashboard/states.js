@@ -4,7 +4,7 @@ import { h } from './dom.js'
 import * as f from './format.js'
 
 /** Whatever the card, the whole page is refused: its period or zone is no good. */
-export const isOfAll = ({ problem }) => problem?.code === 'bad_period' && !/^(compare|sets)/.test(problem.field)
+export const isOfAll = ({ problem }) => problem?.code === 'bad_period' && !/^(compare|sets|segment)/.test(problem.field)
 
 /** A name that Whale does not know: { kind, name, near }. */
 export const neverCounted = ({ kind, name }) => `${kind === 'metric' ? `The metric ${f.shown(name)}` : f.named(f.pathOf(name))} was never counted.`

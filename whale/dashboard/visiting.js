@@ -4,27 +4,29 @@
  *     export const show = ofSite('funnels', 'Funnels', build, draw)
  *
  * build(parts): makes what stays while the state changes, and gives its elements.  draw(view): asks, and fills it.
- * view: { page, parts, site, when, isCompared, asked: { pk, period, tz } of every question }. A site without a log says how to make one.
+ * view: { page, parts, site, when, isCompared, asked: { pk, period, tz, segment } of every question }. A site without a log says how to make one.
+ * The segment is a set of visitors, about whom alone all is asked; it goes along from view to view.
  */
 import { Refused, curlOf, key, questionOf } from './api.js'
 import { copied, fill, h, svg } from './dom.js'
 import * as f from './format.js'
-import { empty } from './states.js'
+import { empty, refused } from './states.js'
+import { segmentOf } from './segment.js'
 import { whenBar } from './when.js'
 
 const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths'], ['segments', 'Segments']]
-export const OTHERS = '__other__'
 export const SHARE = { unit: 'share' }
 
 const sheet = h('link', { rel: 'stylesheet', href: new URL('visiting.css', import.meta.url).href })
 const styled = new Promise((done) => ['load', 'error'].forEach((name) => sheet.addEventListener(name, done)))
 document.head.append(sheet)
 
-export const ofSite = (name, title, build, draw, { period = true, compared = true } = {}) => async (place, page) => {
+export const ofSite = (name, title, build, draw, { period = true, compared = true, segment = true } = {}) => async (place, page) => {
   await styled
-  const head = h('div', { class: 'visiting-head' }, links(page, name), seek(page))
+  const head = h('div', { class: 'visiting-head' }, links(page, name), segment && segmentOf(page), seek(page))
   const when = period && whenBar(page, { compared })
-  const [site, asked] = [page.state.pk[0], { pk: page.state.pk.slice(0, 1), period: period ? page.asked.period : undefined, tz: page.asked.tz }]
+  const [site, asked] = [page.state.pk[0], { pk: page.state.pk.slice(0, 1), tz: page.asked.tz, segment: page.state.segment || undefined }]
+  if (period) asked.period = page.asked.period
   if (!place.parts) {
     const [bar, parts] = [h('div', {}), {}]
     fill(place, h('h1', { class: 'sr' }, title), bar, build(parts))
@@ -34,14 +36,15 @@ export const ofSite = (name, title, build, draw, { period = true, compared = tru
   try {
     await draw({ page, parts: place.parts, site, when, isCompared: compared, asked })
   } catch (error) {
-    if (error.problem?.status !== 404 || error.problem.field !== 'pk') throw error
+    const { status, field } = error.problem ?? {}
+    if (!(status === 404 && field === 'pk') && !field?.startsWith('segment')) throw error
     place.parts = null
-    fill(place, head, noLog(page))
+    fill(place, head, field === 'pk' ? noLog(page) : noSegment(page, error))
   }
 }
 
 const links = (page, name) => h('nav', { class: 'chips', 'aria-label': 'About visitors' }, VIEWS.map(([view, label]) =>
-  h('a', { id: `about-${view}`, href: page.link({ view }), 'aria-current': view === name ? 'page' : null }, label)))
+  h('a', { id: `about-${view}`, href: page.link({ view, segment: page.state.segment }), 'aria-current': view === name ? 'page' : null }, label)))
 
 /** Who knows an id is led to what that visitor did. */
 function seek(page) {
@@ -49,7 +52,7 @@ function seek(page) {
   const field = h('input', { id: 'seek', type: 'search', placeholder: name, 'aria-label': name, required: true, autocomplete: 'off', spellcheck: 'false' })
   const go = (event) => {
     event.preventDefault()
-    page.go({ view: 'visitor', visitor: field.value.trim() })
+    page.go({ view: 'visitor', visitor: field.value.trim(), segment: page.state.segment })
   }
   return h('form', { class: 'ways', role: 'search', onsubmit: go }, field, h('button', {}, 'Show'))
 }
@@ -62,13 +65,16 @@ function noLog({ state, hail, link }) {
     copied('curl', line), h('p', { class: 'foot' }, h('a', { href: link({ view: 'access' }) }, 'Open Access to add a site')))
 }
 
+const noSegment = (page, error) => h('section', { class: 'card' }, h('h1', {}, 'No such segment'), refused(error),
+  h('a', { href: page.link({ segment: '' }) }, 'Ask about all visitors'))
+
 /**
  * The dates that are read, in words; gives { start, compared }: of what is asked, and of both periods where another one stands beside it.
  * The totals know them at once. Who may see visitors and no counts sees no dates.
  */
-export async function datesOf({ page, when, asked, isCompared }) {
+export async function datesOf({ page, when, asked: { pk, period, tz }, isCompared }) {
   const compare = isCompared ? page.asked.compare : undefined
-  const { answer, headers } = await page.ask('total', { ...asked, metric: 'hits', compare }, { quiet: true }).catch(none)
+  const { answer, headers } = await page.ask('total', { pk, period, tz, metric: 'hits', compare }, { quiet: true }).catch(none)
   when.says(answer.compared, headers)
   return { compared: answer.compared, start: answer.compared?.now.start ?? headers?.get('X-Whale-Range')?.split('/')[0] }
 }
@@ -99,8 +105,6 @@ export function shares(...parts) {
 }
 
 export const ofWhole = (part, whole) => (whole ? f.value(part / whole, SHARE) : '–')
-/** A value of a property: any JSON. */
-export const valueOf = (value) => (value === OTHERS ? 'other values' : typeof value === 'string' ? f.shown(value) : JSON.stringify(value))
 export const when = (text, zone) => f.bucket(Date.parse(text), 60_000, zone)
 
 /** From when on the log is whole, where that is not before all that is asked; and what of it could not be read. */

@@ -4,8 +4,9 @@ import { fill, h, select } from '../dom.js'
 import * as f from '../format.js'
 import { splits } from '../funnel_more.js'
 import { showFunnel } from '../funnel_rows.js'
-import { conditions, eventOf, stepsOf } from '../steps.js'
+import { conditions } from '../steps.js'
 import { datesOf, ofSite } from '../visiting.js'
+import { eventOf, stepsOf } from '../words.js'
 
 const [MOST, GUESSED] = [32, 5]
 const WINDOWS = [['30m', '30 minutes'], ['1h', '1 hour'], ['1d', '1 day'], ['7d', '7 days'], ['30d', '30 days'], ['366d', 'a year']]
@@ -13,8 +14,8 @@ const USUAL = '1d'
 
 export const show = ofSite('funnels', 'Funnels', build, async (view) => {
   const { page, parts, asked } = view
-  const { pk, tz } = asked
-  const [dates, { answer }, properties] = await Promise.all([datesOf(view), page.ask('events', asked), splits(page, { pk, tz })])
+  const { pk, tz, segment } = asked
+  const [dates, { answer }, properties] = await Promise.all([datesOf(view), page.ask('events', asked), splits(page, { pk, tz, segment })])
   const steps = stepsOf(page.state.steps) ?? guessed(answer.events)
   builder(view, answer.events, steps)
   await parts.funnel.during(() => showFunnel({ ...view, properties, by: page.state.by || properties[0] }, steps, { events: answer.events, ...dates }))

@@ -17,7 +17,7 @@ export const show = ofSite('retention', 'Retention', build, async (view) => {
 }, { period: false })
 
 function build(parts) {
-  parts.controls = h('div', { class: 'keep-controls' })
+  parts.controls = h('div', { class: 'keep-cohorts' })
   parts.retention = card('Retention', { id: 'retention', height: 'page', main: true })
   return [parts.controls, parts.retention.element]
 }
@@ -39,10 +39,10 @@ function controls({ page, parts }, events) {
     choice('count', 'the last ', counts.map((each) => [each, each]), state.count ?? String(FEW))))
 }
 
-async function showTriangle({ page, parts: { retention }, asked: { pk, tz } }) {
+async function showTriangle({ page, parts: { retention }, asked: { pk, tz, segment } }) {
   const { state } = page
   const width = widthOf(state)
-  const question = { pk, tz, first: state.first || undefined, again: state.again || undefined, by: width, count: Number(state.count) || FEW }
+  const question = { pk, tz, segment, first: state.first || undefined, again: state.again || undefined, by: width, count: Number(state.count) || FEW }
   const { answer, address } = await page.ask('retention', question)
   const began = Math.max(0, answer.cohorts.findIndex(({ visitors }) => visitors)) // before that there was nobody
   const [cohorts, curve] = [answer.cohorts.slice(began), answer.curve?.slice(0, answer.cohorts.length - began)]

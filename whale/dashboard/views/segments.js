@@ -2,10 +2,10 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller } from '../dom.js'
 import * as f from '../format.js'
-import { askCohort, askProperty, askSession, setInWords, setsOf } from '../sets.js'
 import { conditions } from '../steps.js'
 import { empty } from '../states.js'
 import { datesOf, limits, ofSite, ofWhole, shares } from '../visiting.js'
+import { setInWords, setsOf } from '../words.js'
 
 const [MOST, GUESSED] = [8, 3]
 const LETTERS = 'ABCDEFGH'
@@ -39,16 +39,18 @@ function builder({ page, parts: { sets: one } }, events, sets) {
     return h('li', {}, letter(i), h('span', { class: 'event' }, setInWords(set.event === undefined ? set : { event: set.event })),
       set.event !== undefined && conditions(page, set, i, change),
       h('button', { id: `not-${i}`, class: 'plain', 'aria-label': `All but ${LETTERS[i]}`, 'aria-pressed': set.not !== undefined, onclick: turn }, 'not'),
+      h('a', { href: page.link({ view: 'visitors', segment: JSON.stringify(set) }), 'aria-label': `Ask about ${LETTERS[i]} alone` }, 'alone'),
       h('button', { id: `out-${i}`, class: 'plain', 'aria-label': `Take out ${LETTERS[i]}`, onclick: () => go(sets.toSpliced(i, 1), `out-${i - 1}`) }, '×'))
   }
+  const form = (name) => () => page.forms().then((forms) => forms[name](page, put)).catch(page.failed)
   const adds = (id, name, ask) => h('button', { id, disabled: isFull, onclick: ask }, name)
   one.at(sets.length > 0 && h('button', { class: 'plain', id: 'clear', onclick: () => go([]) }, 'Begin anew'))
   fill(one.body, sets.length ? h('ol', { class: 'steps' }, sets.map(item)) : h('p', {}, 'Pick sets of visitors: who had an event, a property, a session.'),
     h('div', { class: 'ways add', role: 'group', 'aria-label': 'Add a set' },
       events.map(({ event, visitors }) =>
         adds(`add-${event}`, ['+ ', f.shown(event), ' ', h('span', { class: 'soft' }, f.number(visitors))], () => put({ event }))),
-      adds('add-property', '+ a property…', () => askProperty(page, put)), adds('add-session', '+ a session…', () => askSession(page, put)),
-      adds('add-cohort', '+ who began…', () => askCohort(page, events.map(({ event }) => event), put))))
+      adds('add-property', '+ a property…', form('askProperty')), adds('add-session', '+ a session…', form('askSession')),
+      adds('add-cohort', '+ who began…', form('askCohort'))))
 }
 
 async function showRegions({ page, parts: { regions }, asked }, sets, start) {

@@ -5,7 +5,8 @@ import { download, fill, h } from '../dom.js'
 import { openForm } from '../form.js'
 import * as f from '../format.js'
 import { empty } from '../states.js'
-import { fileOf, ofSite, valueOf, when } from '../visiting.js'
+import { fileOf, ofSite, when } from '../visiting.js'
+import { valueOf } from '../words.js'
 
 const [FEW, MANY, APART_MS] = [100, 10_000, 30 * 60e3]
 const NOBODY = 'Nobody is known by this id: nobody came under it for a long time, or they were erased.'
@@ -14,7 +15,7 @@ const AOF = {
   kept: 'Copies stay in the append-only file of Redis until it is written anew.',
 }
 
-export const show = ofSite('visitor', 'A visitor', build, draw, { period: false })
+export const show = ofSite('visitor', 'A visitor', build, draw, { period: false, segment: false })
 
 function build(parts) {
   parts.deeds = card('Visitor', { id: 'deeds', height: 'page', main: true })

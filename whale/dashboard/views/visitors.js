@@ -6,7 +6,8 @@ import * as f from '../format.js'
 import { empty } from '../states.js'
 import { SESSIONS, sessionsOf, showSessions } from '../sessions.js'
 import { tile } from '../tiles.js'
-import { columns, datesOf, limits, none, ofSite, ofWhole, shares, valueOf, when, within } from '../visiting.js'
+import { columns, datesOf, limits, none, ofSite, ofWhole, shares, when, within } from '../visiting.js'
+import { valueOf } from '../words.js'
 
 const DAY = 86400e3
 const [MOST_EVENTS, MOST_VALUES, MOST_SEEN] = [12, 8, 8]
@@ -57,7 +58,7 @@ async function showNumbers(view, { compared, start }, now) {
   const { since } = now.answer
   const isWhole = asked.start && Date.parse(since) <= Date.parse(compared.before.start)
   const past = isWhole ? numbersOf(page, { ...asked, start: compared.before.start, finish: compared.before.end }) : null
-  const [lately, before] = await Promise.all([page.ask('visitors', { pk: asked.pk, period: '1m:30m' }), past])
+  const [lately, before] = await Promise.all([page.ask('visitors', { pk: asked.pk, period: '1m:30m', segment: asked.segment }), past])
   const numbers = [...NUMBERS, ...SESSIONS].filter((each) => now.of(each).total != null)
   const chosen = numbers.find(({ formula }) => formula === page.state.show) ?? numbers[0]
   fill(parts.tiles, numbers.map((each, i) => {
@@ -101,7 +102,7 @@ async function showEvents({ page, parts: { events }, asked }, visitors) {
   const { answer, address } = await page.ask('events', asked)
   const rows = answer.events
   if (!rows.length) return void fill(events.body, empty('No event was logged in this period.'))
-  const link = (event) => page.link({ view: 'funnels', steps: JSON.stringify([event]) })
+  const link = (event) => page.link({ view: 'funnels', steps: JSON.stringify([event]), segment: page.state.segment })
   fill(events.body, scroller('Table: Events', h('table', { class: 'rows' },
     headOf(['Event'], ['Times', 'n'], ['Visitors', 'n'], ['Of all visitors', 'wide-only'], ['', 'n wide-only'], ['Last', 'n wide-only']),
     h('tbody', {}, rows.slice(0, MOST_EVENTS).map((row) => h('tr', {},
@@ -116,14 +117,14 @@ async function showEvents({ page, parts: { events }, asked }, visitors) {
   }) })
 }
 
-async function showProperties({ page, parts: { properties }, asked: { pk, tz } }) {
-  const { answer } = await page.ask('properties', { pk, tz })
+async function showProperties({ page, parts: { properties }, asked: { pk, tz, segment } }) {
+  const { answer } = await page.ask('properties', { pk, tz, segment })
   const named = answer.properties.map(({ property, of }) => [JSON.stringify([property, of]), `${f.shown(property)}${of === 'event' ? ', of events' : ''}`])
   if (!named.length) return void fill(properties.body, empty('No hit said a property yet.'))
   const chosen = named.some(([name]) => name === page.state.property) ? page.state.property : named[0][0]
   const [property, of] = JSON.parse(chosen)
   properties.at(select({ id: 'property', 'aria-label': 'Property' }, named, chosen, (name) => page.go({ property: name })))
-  const found = await page.ask('properties', { pk, tz, property, of, limit: MOST_VALUES })
+  const found = await page.ask('properties', { pk, tz, segment, property, of, limit: MOST_VALUES })
   const { rows, visitors, since } = found.answer
   fill(properties.body, scroller('Table: Properties', h('table', { class: 'rows' }, headOf(['Last value'], ['', 'wide-only'], ['Visitors', 'n'], ['', 'n']),
     h('tbody', {}, rows.map((row) => h('tr', {}, h('th', { scope: 'row' }, valueOf(row.value)),
@@ -138,7 +139,7 @@ async function showSeen({ page, site, parts: { seen } }) {
   const { answer } = await page.ask('spy', { limit: 200 }).catch(none)
   const hits = Array.from(answer).filter(({ outcome, visitor, pk }) => outcome === 'counted' && visitor && pk?.[0] === site)
   const last = [...new Map(hits.toReversed().map((hit) => [hit.visitor, hit])).values()].sort((a, b) => b.at - a.at).slice(0, MOST_SEEN)
-  const link = (visitor) => page.link({ view: 'visitor', visitor })
+  const link = (visitor) => page.link({ view: 'visitor', visitor, segment: page.state.segment })
   fill(seen.body, last.length ? h('ul', { class: 'seen' }, last.map(({ visitor, at, event }) => h('li', {}, h('a', { href: link(visitor) }, f.shown(visitor)),
     event && h('span', { class: 'badge' }, f.shown(event)), h('span', { class: 'soft' }, f.bucket(at, 60_000, page.zone)))))
     : empty('None of the last hits was a visitor of this site. Who knows an id finds what they did by the field above.'))
