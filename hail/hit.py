@@ -37,6 +37,7 @@ from typing import Any
 
 import msgspec
 
+from hail.geo import GEO, LETTERS, place_of
 from hail.meant import did_you_mean
 from hail.settings import DISTINCT, KINDS, SUM, Settings
 from hail.times import NoTime, came, time_of
@@ -339,7 +340,8 @@ def further_paths(event: str | None, properties: Mapping[str, str] | None, setti
     """At most so many paths a hit has more at the level of its site, where visitors are logged."""
     if not settings.visitor_log or not (event or properties):
         return 0
-    return 2 * (bool(event) + min(len(properties or ()), MOST_LISTED))
+    areas = LETTERS - 1 if properties and GEO in properties else 0
+    return 2 * (bool(event) + min(len(properties or ()), MOST_LISTED)) + areas
 
 
 def said_of(
@@ -387,7 +389,9 @@ def properties_of(value: Any, settings: Settings) -> dict[str, str] | None:
 
 
 def _value_of(name: str, given: Any) -> str:
-    """JSON of a value of a property: the same for equal values."""
+    """JSON of a value of a property: the same for equal values. Of the place in GEO its area alone."""
+    if name == GEO:
+        given = _area_of(given)
     try:
         text = _encode(given if type(given) is str else _plain_value(given))
     except (TypeError, ValueError, OverflowError, RecursionError):
@@ -397,6 +401,14 @@ def _value_of(name: str, given: Any) -> str:
             Reason.BAD_PROPERTIES, _property(name), f"expected at most {MOST_PROPERTY_BYTES} bytes, got {len(text)}"
         )
     return text.decode()
+
+
+def _area_of(given: Any) -> Any:
+    try:
+        return place_of(given) or given
+    except ValueError:
+        expected = "expected a latitude from -90 to 90 and a longitude from -180 to 180"
+        raise HitError(Reason.BAD_PROPERTIES, _property(GEO), f"{expected}, got {came(given)}") from None
 
 
 def _plain_value(value: Any) -> Any:

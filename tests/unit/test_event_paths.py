@@ -14,18 +14,24 @@ from whale.count.denormalize import Branches
 from whale.count.extras import places_of
 
 SETTINGS = load({})
-LISTED = {"shop": frozenset(("plan", "age")), "blog": frozenset[str]()}
+LISTED = {"shop": frozenset(("plan", "age", "geo")), "blog": frozenset[str]()}
 hits = st.fixed_dictionaries(
     {"pk": st.sampled_from(["shop", "blog", "none", ["shop", "shoes"]])},
     optional={
         "visitor": st.sampled_from(["ann", "bob"]),
         "event": st.sampled_from(["visit", "buy", "é"]),
         "dimensions": st.sampled_from(
-            [{"event": "buy"}, {"event": {"visit": "deep"}}, {"c": "US"}, {"plan": "pro", "event": "visit"}]
+            [
+                {"event": "buy"},
+                {"event": {"visit": "deep"}},
+                {"c": "US"},
+                {"plan": "pro", "event": "visit"},
+                {"geo": {"u": "u3"}},
+            ]
         ),
         "properties": st.dictionaries(
-            st.sampled_from(["plan", "age", "colour"]),
-            st.sampled_from(["pro", 'é\\"', "", 7, True, None, ["pro"], {"a": 1}, "x" * 201]),
+            st.sampled_from(["plan", "age", "colour", "geo"]),
+            st.sampled_from(["pro", "52.5,13.4", 'é\\"', "", 7, True, None, ["pro"], {"a": 1}, "x" * 201]),
             max_size=3,
         ),
     },

@@ -14,6 +14,7 @@ MODULES = {str(path.relative_to(ROOT)): path for folder in ("hail", "whale") for
 PURE = {
     "hail/connections.py",
     "hail/directory.py",
+    "hail/geo.py",
     "hail/hit.py",
     "hail/meant.py",
     "hail/message.py",
@@ -171,6 +172,7 @@ FROM_HAIL = {
     "body": "FORM is_json json_of kind_of looks_like_json read_body",
     "broker": "Broker TASK away check_broker dead_name dead_queue queue setup_fault",
     "connections": "peer_of",
+    "geo": "areas_of",
     "hiitrack": "batch_of hit_of_event hit_of_properties json_in sets_of",
     "hit": (
         "DAILY DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from hail.geo import areas_of
 from hail.hit import Dimensions
 from hail.message import UNREADABLE, OthersOnWire, WireHit
 from hail.room import WIDE, Room
@@ -107,11 +108,15 @@ class Branches:
         return found
 
     def further(self, site: str, name: str, value: str, own: Branch | None) -> Branch | None:
-        """`name` and `name` > `value` at a site, without those that a hit's own branch of that name has; None where none is left."""
+        """`name` and `name` > `value` at a site, without those that a hit's own branch of that name has; None where none is left. A place
+        counts at each of its areas.
+        """
         key = site, name, value, own
         if key not in self._further:
             has = own.paths if own else ()
-            paths = tuple(path for path in ((name,), (name, value)) if path not in has)
+            areas = areas_of(name, value)
+            every = [(name, *areas[:depth]) for depth in range(len(areas) + 1)]
+            paths = tuple(path for path in every if path not in has)
             branch = self._further[key] = Branch(self._account, (site,), paths) if paths else None
             if branch:
                 self._take(branch, WIDE * (len(site) + len(name) + len(value)))
