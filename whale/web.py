@@ -19,6 +19,7 @@
     GET  /sessions       {sessions, visitors, bounces, duration, rows, ...}: of a site
     GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
     GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back
+    GET  /segments/SITE  [{name, revision, set}, ...]: saved sets of visitors    PUT, DELETE /segments/SITE/NAME: saves one, deletes it
     GET  /overlap        {"regions": [{in, visitors}, ...]}: visitors that sets share
     GET  /properties     {"properties": [{property, of, visitors, values}, ...]}, or the values of one
     GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
@@ -88,6 +89,7 @@ from whale.routes.login import LoginRoutes
 from whale.routes.notes import NoteRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import text_answer, unavailable
+from whale.routes.segments import SegmentRoutes
 from whale.routes.service import ServiceRoutes
 from whale.routes.shares import BELOW, ShareRoutes
 from whale.routes.visitors import VisitorRoutes
@@ -133,6 +135,7 @@ def make_app(
         NoteRoutes,
         VisitorRoutes,
         FollowingRoutes,
+        SegmentRoutes,
         FunnelRoutes,
         LiveRoutes,
         DashboardRoutes,

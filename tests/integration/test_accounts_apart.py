@@ -158,6 +158,12 @@ class Farm:
         do(saved, "DELETE", {}, f"/funnels/{name}/{name}-gone")
         do(saved, "GET", {}, f"/funnels/{name}/{name}-kept")
         do("/funnels/<site>", "GET", {}, f"/funnels/{name}")
+        segment, of_sale = "/segments/<site>/<name:path>", {"event": f"{name}-sale"}
+        do(segment, "PUT", {"set": of_sale}, f"/segments/{name}/{name}-gone")
+        do(segment, "PUT", {"set": of_sale}, f"/segments/{name}/{name}-kept")
+        do(segment, "DELETE", {}, f"/segments/{name}/{name}-gone")
+        do(segment, "GET", {}, f"/segments/{name}/{name}-kept")
+        do("/segments/<site>", "GET", {}, f"/segments/{name}")
         do("/sessions", "GET", {"pk": name, "by": "exit", "period": "day"})
         do("/paths", "GET", {"pk": name, "event": f"{name}-sale", "period": "day"})
         do("/overlap", "GET", {"pk": name, "sets": f'[{{"event": "{name}-sale"}}]', "period": "day"})

@@ -415,6 +415,7 @@ def test_routes_of_one_subject_know_nothing_of_another() -> None:
         "login",
         "notes",
         "questions",
+        "segments",
         "service",
         "shares",
         "visitors",

@@ -146,7 +146,7 @@ def test_regions_are_those_that_looking_at_each_visitor_finds(
     def range_of(period: Any) -> Range:
         return Range(MINUTE, base + period[0] * 60, base + period[1] * 60)
 
-    wanted = Reader(door.settings, range_of).several(asked)
+    wanted = Reader(door.settings, range_of, lambda name: None).several(asked)
     found = overlap_of(log, wanted, range_of([start, start + length]), GAP * 60, door.now)
     regions: dict[tuple[int, ...], int] = {}
     for visitor in "vwxyz":
@@ -214,7 +214,11 @@ def test_overlap_counts_each_visitor_in_one_region(door: Door) -> None:
         ('[{"not": 5}]', 400, "sets[0].not"),
         ("[" + '{"not": ' * 9 + '{"event": "visit"}' + "}" * 9 + "]", 400, "sets[0]" + ".not" * 8),
         ('[{"or": [' + ",".join(['{"event": "visit"}'] * 33) + "]}]", 400, "sets[0].or"),
-        ('[{"and": [' + ",".join(['{"or": [{"event": "visit"}, {"event": "visit"}]}'] * 17) + "]}]", 400, "sets[0]"),
+        (
+            '[{"and": [' + ",".join(['{"or": [{"event": "visit"}, {"event": "visit"}]}'] * 17) + "]}]",
+            400,
+            "sets[0].and[16].or[0]",
+        ),
     ],
 )
 def test_sets_that_cannot_be_read_say_why(door: Door, sets: str, status: int, field: str) -> None:

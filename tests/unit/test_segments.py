@@ -1,5 +1,6 @@
 """A question about a segment is answered as if nobody else had come."""
 
+import json
 from typing import Any
 
 import pytest
@@ -95,9 +96,75 @@ def test_a_funnel_that_is_compared_has_the_segment_of_each_period(door: Door) ->
 
 @pytest.mark.parametrize(
     ("segment", "status"),
-    [("pro", 400), ("[]", 400), ("{}", 400), ('{"event": "never"}', 404), ('{"property": "never", "is": 1}', 404)],
+    [("pro", 404), ("[]", 404), ("{}", 400), ('{"event": "never"}', 404), ('{"property": "never", "is": 1}', 404)],
 )
 def test_a_segment_that_there_is_not_says_so(door: Door, segment: str, status: int) -> None:
     count(door, "ann", "visit")
     answer = door.get("/visitors", pk="shop", segment=segment)
     assert (answer.status, answer.json["field"]) == (status, "segment")
+
+
+JSON = {"CONTENT_TYPE": "application/json"}
+
+
+def put(door: Door, name: str, set: Any, **more: Any) -> Any:
+    body = json.dumps({"set": set, **more}).encode()
+    return door.call("PUT", f"/segments/shop/{name}", body, headers=JSON)
+
+
+def test_a_segment_is_saved_and_filters_by_its_name(door: Door) -> None:
+    for visitor, event in (("ann", "visit"), ("ann", "buy"), ("bob", "visit")):
+        count(door, visitor, event)
+    made = put(door, "a/b", {"event": "buy"})
+    shown = {"name": "a/b", "revision": 1, "set": {"event": "buy"}}
+    assert (made.status, made.json) == (201, shown)
+    assert (put(door, "a/b", {"event": "buy"}).status, door.get("/segments/shop").json) == (200, [shown])
+    assert door.get("/segments/shop/a/b").json == door.whale.saved_segment("shop", "a/b") == shown
+    assert door.get("/visitors", pk="shop", segment="a/b", period="today").json["visitors"] == 1
+    assert door.whale.visitors("shop", "today", segment="a/b")["visitors"] == 1
+    assert put(door, "others", {"not": {"segment": "a/b"}}).status == 201
+    sets = '[{"segment": "a/b"}, {"segment": "others"}]'
+    found = door.get("/overlap", pk="shop", sets=sets, period="today").json
+    assert found["regions"] == [{"in": [0], "visitors": 1}, {"in": [1], "visitors": 1}]
+    changed = put(door, "a/b", {"event": "visit"}, revision=1)
+    assert (changed.status, changed.json["revision"]) == (200, 2)
+    assert door.get("/visitors", pk="shop", segment="others", period="today").json["visitors"] == 0
+    late = put(door, "a/b", {"event": "buy"}, revision=1)
+    assert (late.status, late.json["code"], late.json["current"]) == (409, "conflict", changed.json)
+    gone = door.call("DELETE", "/segments/shop/a/b")
+    assert (gone.status, gone.body) == (204, b"")
+    assert door.call("DELETE", "/segments/shop/a/b").status == door.get("/segments/shop/a/b").status == 404
+    for name in ("a/b", "others"):
+        answer = door.get("/visitors", pk="shop", segment=name)
+        assert (answer.status, answer.json["field"]) == (404, "segment.not" if name == "others" else "segment")
+    door.whale.save_segment("shop", "b", {"event": "buy"}, 0)
+    assert [each["name"] for each in door.whale.segments("shop")] == ["b", "others"]
+    door.whale.delete_segment("shop", "b")
+    assert [each["name"] for each in door.get("/segments/shop").json] == ["others"]
+
+
+def test_saved_sets_that_name_each_other_end(door: Door) -> None:
+    assert put(door, "a", {"event": "visit"}).status == 201
+    assert put(door, "b", {"or": [{"segment": "a"}] * 16}).status == 201
+    assert put(door, "c", {"or": [{"segment": "b"}] * 3}).json["field"] == "set.or[2].or[0]"
+    count(door, "ann", "visit")
+    assert put(door, "loop", {"event": "visit"}).status == 201
+    assert put(door, "loop", {"or": [{"segment": "loop"}] * 32}).status == 200
+    answer = door.get("/visitors", pk="shop", segment="loop")
+    assert (answer.status, "levels" in answer.json["detail"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({}, 400, "set"),
+        ({"set": {}}, 400, "set"),
+        ({"set": {"segment": "none"}}, 404, "set"),
+        ({"set": {"event": "e"}, "revision": -1}, 400, "revision"),
+        ({"set": {"event": "e"}, "revision": 1}, 409, "revision"),
+        ({"set": {"event": "e"}, "colour": 1}, 400, "colour"),
+    ],
+)
+def test_a_segment_that_cannot_be_saved_says_why(door: Door, body: Any, status: int, field: str) -> None:
+    answer = door.call("PUT", "/segments/shop/a", json.dumps(body).encode(), headers=JSON)
+    assert (answer.status, answer.json["field"]) == (status, field)

@@ -928,6 +928,8 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/paths",
             "/retention",
             "/overlap",
+            "/segments/{site}",
+            "/segments/{site}/{name}",
             "/visitor/{visitor}",
             "/identify",
             "/health.json",

@@ -10,8 +10,7 @@ from whale.answer.segments import overlap_of
 from whale.answer.sessions import SPLITS
 from whale.errors import CallerError, NotBegun
 from whale.library.arguments import on_default
-from whale.library.segments import gap_of
-from whale.library.sets import Reader
+from whale.library.segments import gap_of, reader_of
 from whale.library.visiting import Visiting
 from whale.period import DAY, MONTH, WEEK_STARTS, Interval, Span, bucket_start, next_start
 
@@ -145,8 +144,7 @@ class Following(Visiting):
         segment: only visitors of a set. Raises NotFound of an event or a property that was never logged.
         """
         asking = self.asking.now()
-        reader = Reader(self.settings, lambda each: asking.range_of(each, tz, tzoffset))
-        asked, wanted = asking.range_of(period, tz, tzoffset), reader.several(sets)
+        asked, wanted = asking.range_of(period, tz, tzoffset), reader_of(self, pk, tz, tzoffset).several(sets)
         log = self._log(pk, segment, tz, tzoffset)
         return overlap_of(log.of_period(asked), wanted, asked, gap_of(self, log), asking.clock())
 

@@ -12,11 +12,11 @@ from whale.errors import CallerError
 from whale.library.arguments import on_default
 from whale.library.counting import Counting
 from whale.library.exporting import site_asked
-from whale.library.following import Following
 from whale.library.reporting import Reporting
+from whale.library.segmenting import Segmenting
 
 
-class Happening(Reporting, Following, Counting):
+class Happening(Reporting, Segmenting, Counting):
     """What visitors did, and what they do now."""
 
     @on_default

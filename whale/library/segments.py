@@ -7,17 +7,30 @@ from whale.answer.segments import only
 from whale.answer.site_log import Log
 from whale.library.exporting import site_asked
 from whale.library.noting import Noting
+from whale.library.saving import Shelf
 from whale.library.sets import Reader
+from whale.store.contract.saved import SEGMENTS
 
 
 def log_asked(whale: Noting, pk: Any, segment: Any, tz: str | None, tzoffset: Any) -> Log:
-    """segment: a set, as an object or its JSON; nothing for everybody. Raises CallerError, NotFound."""
+    """segment: a set, as an object or its JSON, or the name of a saved one; nothing for everybody. Raises CallerError, NotFound."""
     log = Log.of(whale.store, whale.account, site_asked(pk), whale.settings.events_question_mb)
     if segment in (None, ""):
         return log
     asking, gap_s = whale.asking.now(), gap_of(whale, log)
-    wanted = Reader(whale.settings, lambda period: asking.range_of(period, tz, tzoffset)).one(segment)
+    is_name = isinstance(segment, str) and not segment.lstrip().startswith("{")
+    wanted = reader_of(whale, pk, tz, tzoffset).one({"segment": segment} if is_name else segment)
     return replace(log, narrow=lambda whole, asked: only(whole, wanted, asked, gap_s, asking.clock()))
+
+
+def reader_of(whale: Noting, pk: Any, tz: str | None = None, tzoffset: Any = None) -> Reader:
+    """Of sets of visitors of a site."""
+    asking = whale.asking.now()
+
+    def saved(name: Any) -> Any:
+        return Shelf(whale, pk, SEGMENTS).one(name)["set"]
+
+    return Reader(whale.settings, lambda period: asking.range_of(period, tz, tzoffset), saved)
 
 
 def gap_of(whale: Noting, log: Log) -> int:

@@ -4,6 +4,7 @@
 {"property": "plan", "is": "pro", "when": "last"}   has the value; `in` and `not` as in conditions
 {"session": "source", "is": "ads"}                  began a session from there
 {"cohort": "signup", "period": "last_week"}         had the event for the first time then
+{"segment": "payers"}                               is in a saved set
 {"and": [set, ...]}, {"or": [set, ...]}, {"not": set}
 """
 
@@ -14,7 +15,7 @@ from hail.hit import Reason, lenient, name_of
 from hail.settings import Settings
 from whale.answer.conditions import OF_VISITORS, Condition
 from whale.answer.sessions import SPLITS
-from whale.answer.sets import AND, OR, Began, Came, Did, Not, Of, Set, having, leaves
+from whale.answer.sets import AND, OR, Began, Came, Did, Not, Of, Set, having
 from whale.errors import CallerError
 from whale.library.conditions import wanted_asked, where_asked
 from whale.period import Range
@@ -24,7 +25,7 @@ FEWEST, MOST = 1, 8
 """Sets of an overlap."""
 MOST_LEAVES, MOST_LEVELS = 32, 8
 """Of one set."""
-KINDS = ("event", "property", "session", "cohort", "and", "or", "not")
+KINDS = ("event", "property", "session", "cohort", "segment", "and", "or", "not")
 FIELDS = {
     "event": ("where",),
     "property": ("is", "in", "not", "when"),
@@ -35,10 +36,12 @@ _EXPECTED = f"expected a set, which is an object with one of {', '.join(KINDS)}"
 
 
 class Reader:
-    """Reads sets of one question. range_of: of a period, as the question has it."""
+    """Reads sets of one question."""
 
-    def __init__(self, settings: Settings, range_of: Callable[[Any], Range]):
-        self._settings, self._range_of = settings, range_of
+    def __init__(self, settings: Settings, range_of: Callable[[Any], Range], saved: Callable[[Any], Any]):
+        """range_of: of a period, as the question has it.  saved: the set of a name, as it was asked; raises CallerError."""
+        self._settings, self._range_of, self._saved = settings, range_of, saved
+        self._room_left = 0
 
     def several(self, sets: Any, field: str = "sets") -> list[tuple[Any, Set]]:
         """Each as it was asked, and as it is meant, from a list or its JSON. Raises CallerError, HitError."""
@@ -52,10 +55,8 @@ class Reader:
         return self._set(plain(lenient(field, given) if isinstance(given, str) else given, field), field)
 
     def _set(self, given: Any, field: str) -> Set:
-        found = self._read(given, field, MOST_LEVELS)
-        if len(leaves(found)) > MOST_LEAVES:
-            raise CallerError(f"expected at most {MOST_LEAVES} conditions in a set", field)
-        return found
+        self._room_left = MOST_LEAVES
+        return self._read(given, field, MOST_LEVELS)
 
     def _read(self, given: Any, field: str, levels: int) -> Set:
         if not levels:
@@ -70,6 +71,19 @@ class Reader:
                 return Of(AND if kind == "and" else OR, tuple(inner))
             case "not":
                 return Not(self._read(given["not"], f"{field}.not", levels - 1))
+            case "segment":
+                try:
+                    saved = self._saved(given["segment"])
+                except CallerError as error:
+                    raise error.named(field) from None
+                return self._read(saved, field, levels - 1)
+        self._room_left -= 1
+        if self._room_left < 0:
+            raise CallerError(f"expected at most {MOST_LEAVES} conditions in a set", field)
+        return self._leaf(given, kind, field)
+
+    def _leaf(self, given: Any, kind: str, field: str) -> Set:
+        match kind:
             case "event":
                 return Did(wanted_asked(given, field, self._settings))
             case "property":

@@ -143,6 +143,21 @@ class Retention(msgspec.Struct):
     is_incomplete: bool
 
 
+class SegmentGiven(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of PUT /segments/SITE/NAME."""
+
+    set: Annotated[dict[str, Any], Meta(description="A set of visitors.")]
+    revision: Annotated[
+        int | None, Meta(description="The revision that you have read, 0 for none. Another one answers 409.")
+    ] = None
+
+
+class SegmentSaved(msgspec.Struct):
+    name: str
+    revision: Annotated[int, Meta(description="Each change adds 1.")]
+    set: Annotated[dict[str, Any], Meta(description="As it was saved.")]
+
+
 class SetCounted(msgspec.Struct):
     set: Annotated[dict[str, Any], Meta(description="As it was asked.")]
     visitors: int

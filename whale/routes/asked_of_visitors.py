@@ -19,7 +19,7 @@ class OfSite(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 Segment = Annotated[
     str,
     Meta(
-        description="Only visitors of a set in this period: a set as JSON.",
+        description="Only visitors of a set in this period: a set as JSON, or the name of a saved segment.",
         examples=['{"property": "plan", "is": "pro"}'],
     ),
 ]

@@ -199,40 +199,41 @@ def _following() -> dict[str, Any]:
     }
 
 
-def _saved_funnels() -> dict[str, Any]:
-    """Saved funnels of sites."""
+def _saved(word: str, given: type[msgspec.Struct], saved: type[msgspec.Struct]) -> dict[str, Any]:
+    """What is saved of sites. word: for one of it."""
     named = [_named("site"), _named("name")]
-    body = {"required": True, "content": {"application/json": {"schema": schema_of(of_funnels.FunnelGiven)}}}
+    several: Any = list[saved]  # type: ignore[valid-type]  # one of two
     listed = {
-        "operationId": "funnels",
-        "summary": "List the saved funnels of a site.",
+        "operationId": f"{word}s",
+        "summary": f"List the saved {word}s of a site.",
         "parameters": named[:1],
-        "responses": {"200": answer("Sorted by name.", list[of_funnels.FunnelSaved]), **common(400, 401, 404, 503)},
+        "responses": {"200": answer("Sorted by name.", several), **common(400, 401, 404, 503)},
     }
     read = {
-        "operationId": "saved_funnel",
-        "summary": "Show a saved funnel.",
+        "operationId": f"saved_{word}",
+        "summary": f"Show a saved {word}.",
         "parameters": named,
-        "responses": {"200": answer("The funnel.", of_funnels.FunnelSaved), **common(400, 401, 404, 503)},
+        "responses": {"200": answer(f"The {word}.", saved), **common(400, 401, 404, 503)},
     }
     save = {
-        "operationId": "save_funnel",
-        "summary": "Save a funnel, or change a saved one.",
+        "operationId": f"save_{word}",
+        "summary": f"Save a {word}, or change a saved one.",
         "parameters": named,
-        "requestBody": body,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema_of(given)}}},
         "responses": {
-            "200": answer("The funnel, which was there before.", of_funnels.FunnelSaved),
-            "201": answer("The new funnel.", of_funnels.FunnelSaved),
+            "200": answer(f"The {word}, which was there before.", saved),
+            "201": answer(f"The new {word}.", saved),
             **common(400, 401, 404, 409, 413, 503),
         },
     }
     delete = {
-        "operationId": "delete_funnel",
-        "summary": "Delete a saved funnel.",
+        "operationId": f"delete_{word}",
+        "summary": f"Delete a saved {word}.",
         "parameters": named,
         "responses": {"204": {"description": "It is deleted."}, **common(400, 401, 404, 503)},
     }
-    return {"/funnels/{site}": {"get": listed}, "/funnels/{site}/{name}": {"get": read, "put": save, "delete": delete}}
+    every = f"/{word}s/{{site}}"
+    return {every: {"get": listed}, f"{every}/{{name}}": {"get": read, "put": save, "delete": delete}}
 
 
 def _visitors() -> dict[str, Any]:
@@ -566,9 +567,9 @@ def document() -> dict[str, Any]:
     paths["/reset"] = _posted("reset", "Delete the counts of a pk, or of one path of it.", asked.ResetGiven, None)
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
-    paths |= (
-        _decisions() | _notes() | _visitors() | _saved_funnels() | _following() | _shares() | _accounts() | _hiitrack()
-    )
+    paths |= _decisions() | _notes() | _visitors() | _following() | _shares() | _accounts() | _hiitrack()
+    paths |= _saved("funnel", of_funnels.FunnelGiven, of_funnels.FunnelSaved)
+    paths |= _saved("segment", of_following.SegmentGiven, of_following.SegmentSaved)
     paths["/health.json"] = {
         "get": {
             "operationId": "health",
