@@ -245,3 +245,57 @@ def test_a_funnel_has_its_rate_over_time_and_the_other_period_beside_it(page: Pa
     page.get_by_label("beside").select_option("nothing")
     settled(page)
     expect(page.locator("#funnel")).not_to_contain_text("In the other period")
+
+
+# saved ones
+
+
+def test_a_funnel_is_saved_opened_changed_and_deleted(page: Page, whale: Whale, address: str) -> None:
+    opened(page, address, view="funnels", steps='["visit","basket"]', window="7d")
+    page.get_by_role("button", name="Save…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("to the basket")
+    form.get_by_role("button", name="Save").click()
+    settled(page)
+    assert whale.funnels("shop") == [
+        {"name": "to the basket", "revision": 1, "steps": ["visit", "basket"], "window_s": 7 * 86400}
+    ]
+    saved = page.get_by_role("navigation", name="Saved funnels").get_by_role("link")
+    expect(saved).to_have_text("to the basket")
+    expect(saved).to_have_attribute("aria-current", "true")
+    assert "steps" not in page.url
+    opened(page, address, view="funnels")
+    assert shown(page) == ["visit", "basket"]
+    expect(page.get_by_label("all within")).to_have_value("7d")
+    page.get_by_role("button", name=re.compile(r"^\+ order")).click()
+    settled(page)
+    check_looks(page)
+    page.get_by_role("button", name="Save…").click()
+    form.get_by_label("Name").fill("to the basket")
+    form.get_by_role("button", name="Save").click()
+    settled(page)
+    assert whale.funnels("shop")[0]["steps"] == ["visit", "basket", "order"]
+    page.get_by_role("button", name="Delete…").click()
+    form.get_by_role("button", name="Delete").click()
+    settled(page)
+    assert whale.funnels("shop") == []
+    assert shown(page) == ["visit", "product", "basket", "order"]
+
+
+def test_who_saves_over_what_somebody_changed_is_told(
+    page: Page, whale: Whale, faults: list[str], address: str
+) -> None:
+    whale.save_funnel("shop", "checkout", ["visit", "basket"])
+    opened(page, address, view="funnels", name="checkout")
+    whale.save_funnel("shop", "checkout", ["visit", "order"])
+    page.get_by_role("button", name="Save…").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("revision")
+    form.get_by_role("button", name="Cancel").click()
+    assert whale.funnels("shop")[0]["steps"] == ["visit", "order"]
+    assert len(faults) == 1
+    assert "answered with 409" in faults[0]
+    faults.clear()
+    opened(page, address, view="funnels", name="checkuot")
+    expect(page.locator("#notice")).to_contain_text("No funnel checkuot is saved.")

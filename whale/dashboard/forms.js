@@ -1,7 +1,11 @@
-/** Forms that make a condition on a property, or a set of visitors. They come once one is asked for. take: what is done with it. */
+/**
+ * Forms that make a condition on a property, or a set of visitors, and that save and delete what was made. They come once one is asked for.
+ * take: what is done with it.
+ */
 import { h } from './dom.js'
 import { choice, openForm, text } from './form.js'
 import * as f from './format.js'
+import { routeOf } from './saved.js'
 import { HOWS, SESSIONS, valueOf } from './words.js'
 
 const MOST_VALUES = 100
@@ -81,5 +85,28 @@ export async function askCohort(page, take) {
     fields: [choice('cohort', 'With the event', known, ''),
       text('period', 'In the period', 'last_week', { required: true, list: 'periods-known', hint: 'As last_week, 30d, 2026-11 or 2026-11-01..2026-11-15.' })],
     send: ({ cohort, period }) => take({ cohort, period: period.trim() }),
+  })
+}
+
+/** Whoever changes what is saved says which revision they saw. what: as "funnel".  body: what is saved.  done: with the name. */
+export function askSave(page, { kind, what, site, saved, name, body, done }) {
+  const field = text('name', 'Name', name ?? '', { required: true, hint: `A name that is there already gets the new ${what}.` })
+  openForm(document.body, {
+    title: `Save the ${what}`, action: 'Save', fields: [field],
+    send: async ({ name: given }) => {
+      const revision = saved.find((each) => each.name === given)?.revision ?? 0
+      await page.ask(routeOf(kind, site, given), {}, { method: 'PUT', body: { ...body, revision } })
+      done(given)
+    },
+  })
+}
+
+export function askDelete(page, { kind, what, site, name, done }) {
+  openForm(document.body, {
+    title: `Delete the ${what} ${f.shown(name)}?`, says: 'What was logged stays.', action: 'Delete',
+    send: async () => {
+      await page.ask(routeOf(kind, site, name), {}, { method: 'DELETE' })
+      done()
+    },
   })
 }

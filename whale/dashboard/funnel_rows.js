@@ -16,14 +16,14 @@ const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' } // shifts are loo
  * The other period stands beside only if the log reaches back so far.
  */
 export async function showFunnel(view, steps, { events, start, compared }) {
-  const { page, parts: { funnel, rate, split }, asked, by } = view
+  const { page, parts: { funnel, rate, split }, asked, by, window } = view
   const isAsked = steps.length >= FEWEST
   for (const each of [rate, split]) each.element.hidden = !isAsked
   if (!isAsked) {
     fill(funnel.tools)
     return void fill(funnel.body, empty(events.length ? 'A funnel has two steps or more: pick them above.' : 'No event was logged in this period.'))
   }
-  const question = { ...asked, steps, window: page.state.window || undefined, rate: 1, by, compare: compared && page.asked.compare }
+  const question = { ...asked, steps, window, rate: 1, by, compare: compared && page.asked.compare }
   const [found, shifts] = await Promise.all([page.ask('funnel', question), asked.segment ? [] : shiftsOf(page, asked, steps.map(eventOf))])
   const { answer, address } = found
   const rows = answer.steps.map((row, i) => ({ ...row, name: named(steps[i]) }))

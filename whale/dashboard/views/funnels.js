@@ -4,6 +4,7 @@ import { fill, h, select } from '../dom.js'
 import * as f from '../format.js'
 import { splits } from '../funnel_more.js'
 import { showFunnel } from '../funnel_rows.js'
+import { savedLinks, savedOf } from '../saved.js'
 import { conditions } from '../steps.js'
 import { datesOf, ofSite } from '../visiting.js'
 import { eventOf, stepsOf } from '../words.js'
@@ -15,25 +16,45 @@ const USUAL = '1d'
 export const show = ofSite('funnels', 'Funnels', build, async (view) => {
   const { page, parts, asked } = view
   const { pk, tz, segment } = asked
-  const [dates, { answer }, properties] = await Promise.all([datesOf(view), page.ask('events', asked), splits(page, { pk, tz, segment })])
-  const steps = stepsOf(page.state.steps) ?? guessed(answer.events)
-  builder(view, answer.events, steps)
-  await parts.funnel.during(() => showFunnel({ ...view, properties, by: page.state.by || properties[0] }, steps, { events: answer.events, ...dates }))
+  const [dates, { answer }, properties, saved] = await Promise.all([
+    datesOf(view), page.ask('events', asked), splits(page, { pk, tz, segment }), savedOf(page, 'funnels', view.site),
+  ])
+  const funnel = funnelOf(page, saved, answer.events)
+  fill(parts.saved, savedLinks(page, 'Saved funnels', saved, funnel.name, ({ name }) => ({ name, steps: '', window: '' })))
+  builder({ ...view, saved }, answer.events, funnel)
+  const more = { properties, by: page.state.by || properties[0], window: funnel.window }
+  await parts.funnel.during(() => showFunnel({ ...view, ...more }, funnel.steps, { events: answer.events, ...dates }))
 })
 
 function build(parts) {
+  parts.saved = h('div', {})
   parts.steps = card('Steps', { id: 'steps', height: 'steps' })
   parts.funnel = card('Funnel', { id: 'funnel', height: 'funnel', main: true })
   parts.rate = card('Rate over time', { id: 'rate', height: 'chart' })
   parts.split = card('By a property', { id: 'split', height: 'few' })
-  return [parts.steps.element, parts.funnel.element, parts.rate.element, parts.split.element]
+  return [parts.saved, parts.steps.element, parts.funnel.element, parts.rate.element, parts.split.element]
 }
+
+/** { name, steps, window }: of the address, else of a saved one, else guessed. name: only of a saved one. */
+function funnelOf(page, saved, events) {
+  const { name, steps, window } = page.state
+  const given = stepsOf(steps)
+  const chosen = saved.find((each) => each.name === name) ?? (given || name ? null : saved[0])
+  if (name && !chosen) page.say(`No funnel ${f.shown(name)} is saved.`)
+  return {
+    name: chosen?.name, steps: given ?? stepsOf(JSON.stringify(chosen?.steps ?? null)) ?? guessed(events),
+    window: window || (chosen ? inUnits(chosen.window_s) : USUAL),
+  }
+}
+
+const UNITS = [[86400, 'd'], [3600, 'h'], [60, 'm'], [1, 's']]
+const inUnits = (seconds) => { const [size, unit] = UNITS.find(([each]) => seconds % each === 0); return `${seconds / size}${unit}` }
 
 /** The events of most visitors: each step of a way has fewer than the one before. */
 const guessed = (events) => events.toSorted((a, b) => b.visitors - a.visitors).slice(0, GUESSED).map(({ event }) => event)
 
 /** The steps in their order, each with what moves it or takes it out; and the events, each of which becomes the last step. */
-function builder({ page, parts: { steps: one } }, events, steps) {
+function builder({ page, site, saved, parts: { steps: one } }, events, { name, steps, window }) {
   const go = async (next, name, i) => { // the focus stays at what was moved
     await page.go({ steps: JSON.stringify(next) })
     const button = document.getElementById(`${name}-${i}`)
@@ -53,14 +74,18 @@ function builder({ page, parts: { steps: one } }, events, steps) {
     return h('button', { id: `add-${event}`, disabled: isFull, title: `${f.full(visitors)} visitors`, onclick: choose },
       '+ ', f.shown(event), ' ', h('span', { class: 'soft' }, f.number(visitors)))
   }
-  one.at(windowOf(page), steps.length > 0 && h('button', { class: 'plain', id: 'clear', onclick: () => go([]) }, 'Begin anew'))
+  const keeping = { kind: 'funnels', what: 'funnel', site, name, done: (of = '') => page.go({ name: of, steps: '', window: '' }) }
+  const form = (ask, more) => () => page.forms().then((forms) => forms[ask](page, { ...keeping, ...more })).catch(page.failed)
+  one.at(windowOf(page, window),
+    steps.length > 1 && h('button', { class: 'plain', id: 'save', onclick: form('askSave', { saved, body: { steps, window } }) }, 'Save…'),
+    name && h('button', { class: 'plain', id: 'delete', onclick: form('askDelete') }, 'Delete…'),
+    steps.length > 0 && h('button', { class: 'plain', id: 'clear', onclick: () => page.go({ steps: '[]', name: '' }) }, 'Begin anew'))
   fill(one.body, steps.length ? h('ol', { class: 'steps' }, steps.map(item)) : h('p', {}, 'Pick the first event, then those that come after it.'),
     h('div', { class: 'ways add', role: 'group', 'aria-label': 'Add a step' }, events.map(add)))
 }
 
-function windowOf(page) {
-  const chosen = page.state.window || USUAL
+function windowOf(page, chosen) {
   const windows = WINDOWS.some(([name]) => name === chosen) ? WINDOWS : [...WINDOWS, [chosen, chosen]]
-  const choose = (to) => page.go({ window: to === USUAL ? '' : to })
+  const choose = (to) => page.go({ window: to })
   return h('label', {}, h('span', { class: 'soft' }, 'all within '), select({ id: 'window', name: 'window' }, windows, chosen, choose))
 }
