@@ -222,7 +222,12 @@ def test_a_split_is_the_funnel_of_each_value_and_adds_up(
         patch.setattr(ranges, "SPAN", span)
         logs = [some.only(lambda who, part=part: who % 2 == part).logged() for part in range(2)]
         of, split = Values(by), Split(len(names))
-        parts = [Partition([log.columns.get(("e", name)) for name in names], (), of.groups(log)) for log in logs]
+        parts = [
+            Partition(
+                [log.columns.get(("e", name)) for name in names], (), of.groups(log, log.columns.get(("e", names[0])))
+            )
+            for log in logs
+        ]
         whole = funnel(parts, window, as_of, split)
         found = rows(by, of.texts, split)
     held: dict[int, str | None] = {}
@@ -263,3 +268,41 @@ def test_a_rate_puts_each_visitor_into_the_bucket_in_which_they_began(
         began[bucket] += 1
         ended[bucket] += oracle(mine, steps, window, 0).visitors[-1]
     assert (rate.began.tolist(), rate.ended.tolist()) == (began, ended)
+
+
+@given(
+    events,
+    rows_of_properties,
+    rows_of_properties,
+    st.lists(st.sampled_from("ABC"), min_size=2, max_size=3),
+    st.integers(1, 12),
+    st.sampled_from((2, 65_536)),
+)
+@law(300)
+def test_a_split_by_session_has_the_first_value_of_the_session_in_which_each_visitor_began(
+    some: list[Event], mine: list[Event], theirs: list[Event], names: list[str], gap: int, span: int
+) -> None:
+    by = By("source", "session", 10, gap)
+    of_events = {("e", name): [(who, tick, "") for who, tick, each in some if each == name] for name in "ABC"}
+    log = logged({**of_events, ("p", "source"): mine, ("q", "source"): theirs})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "SPAN", span)
+        of, split = Values(by), Split(len(names))
+        groups = of.groups(log, log.columns.get(("e", names[0])))
+        funnel([Partition([log.columns.get(("e", name)) for name in names], (), groups)], 20, 0, split)
+        found = {value: told_of(steps) for value, steps in rows(by, of.texts, split)}
+    of_values: dict[str | None, set[int]] = {}
+    for who in {event[0] for event in some if event[2] == names[0]}:
+        ticks = sorted(tick for visitor, tick, _ in some if visitor == who)
+        first = min(tick for visitor, tick, name in some if (visitor, name) == (who, names[0]))
+        begins = [tick for place, tick in enumerate(ticks) if not place or tick - ticks[place - 1] > gap]
+        begin = max(tick for tick in begins if tick <= first)
+        end = max(tick for tick in ticks if all(not first < each <= tick for each in begins))
+        taken = sorted(
+            (tick, text) for visitor, tick, text in (*mine, *theirs) if visitor == who and begin <= tick <= end
+        )
+        of_values.setdefault(json.loads(taken[0][1]) if taken else None, set()).add(who)
+    assert found == {
+        value: in_order(oracle([event for event in some if event[0] in people], names, 20, 0))
+        for value, people in of_values.items()
+    }

@@ -151,6 +151,25 @@ def test_a_funnel_is_split_by_a_property_and_adds_up(door: Door) -> None:
     assert door.whale.funnel("shop", ["visit", "buy"], "1d:5d", by="plan") == funnel(door, "visit", "buy", by="plan")
 
 
+def test_a_funnel_is_split_by_the_source_of_the_session_in_which_each_visitor_began(door: Door) -> None:
+    some = (
+        ("ann", "land", {"source": '"ads"'}),
+        ("ann", "visit", {}),
+        ("ann", "buy", {"source": '"mail"'}),
+        ("bob", "visit", {"source": '"mail"'}),
+        ("cy", "visit", {}),
+    )
+    said(door, 0, *some)
+    door.now += 3600
+    said(door, 1, ("cy", "buy", {"source": '"ads"'}))
+    found = funnel(door, "visit", "buy", by="source", when="session")
+    assert [(row["value"], [step["visitors"] for step in row["steps"]]) for row in found["split"]] == [
+        ("ads", [1, 1]),
+        ("mail", [1, 0]),
+        (None, [1, 1]),
+    ]
+
+
 def test_a_funnel_has_a_rate_over_time_and_another_period_beside_it(door: Door) -> None:
     for visitor, event, days_ago in (
         ("ann", "visit", 3.1),

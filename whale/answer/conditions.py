@@ -134,14 +134,14 @@ def _test(condition: Condition, logged: Logged) -> _Test:
         is_fulfilled = (NOTHING in condition.values) != condition.is_not
         return lambda some, begin: np.full(len(some.visitors), is_fulfilled)
     if condition.when != EVENT:
-        column = _in_order(column, texts)
+        column = in_order(column, texts)
     is_wanted = np.fromiter((text in condition.values for text in texts), np.bool_, len(texts))[column.values]
     if condition.when in OF_VISITORS:
         return _of_visitors(condition, column, is_wanted)
     return _OfEvents(condition, column, is_wanted)
 
 
-def _in_order(column: Column, texts: Sequence[str]) -> Column:
+def in_order(column: Column, texts: Sequence[str]) -> Column:
     """Values at one tick by their texts."""
     is_tie = (np.diff(column.ticks) == 0) & (np.diff(column.visitors) == 0)
     if not is_tie.any():

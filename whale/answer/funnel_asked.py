@@ -10,10 +10,10 @@ from whale.answer.compare import Comparison
 from whale.answer.conditions import Wanted, shown_again
 from whale.answer.funnels import Partition, Rate, Split, Step, funnel
 from whale.answer.site_log import TICKS_A_S, Log, shown
-from whale.answer.split import By, Values, rows
+from whale.answer.split import SESSION, By, Values, rows
 from whale.answer.wanted import found
 from whale.period import Range
-from whale.visitors.entries import PROPERTY
+from whale.store.contract.events import Logged
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,21 @@ class _Counted:
 
     def __init__(self, log: Log, asked: FunnelAsked, during: Range, now: float):
         log = log.of_period(during)
-        by = {"by": (PROPERTY, asked.by.name)} if asked.by else None
-        read = found(log, during, asked.steps, "steps", by)
+        by = asked.by
+        read = found(log, during, asked.steps, "steps", by.said if by else (), bool(by and by.when == SESSION))
         self.reading, self._wanted, self._by, self._starts = read.reading, read.wanted, asked.by, list(during.starts)
         self._values = values = Values(asked.by) if asked.by else None
         self._split = Split(len(asked.steps)) if asked.by else None
         self._rate = Rate(np.array(self._starts, np.int64) * TICKS_A_S) if asked.is_rated else None
-        partitions = (
-            Partition(read.columns(logged), read.tests(logged), values.groups(logged) if values else None)
-            for logged in read.reading
-        )
+
+        def partition(logged: Logged) -> Partition:
+            columns, tests = read.columns(logged), read.tests(logged)
+            first, test = columns[0], tests[0]
+            began = test.of(first) if values and test and first else first
+            return Partition(columns, tests, values.groups(logged, began) if values else None)
+
         as_of = min(during.end, int(now)) * TICKS_A_S
-        steps = funnel(partitions, asked.window_s * TICKS_A_S, as_of, self._split, self._rate)
+        steps = funnel(map(partition, read.reading), asked.window_s * TICKS_A_S, as_of, self._split, self._rate)
         self._steps = steps or [Step() for _ in asked.steps]
 
     def rows(self) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ def values(partitions: Iterable[Logged], said: Said, when: str, limit: int, even
     for logged in partitions:
         if said in logged.columns:
             column = _beside(logged.columns[said], logged, said[0], event)
-            held.append(who_had(column, logged.values_of[said], when))
+            held.append(_who_had(column, logged.values_of[said], when))
             events.update({name: len(who) for name, who in _events_beside(column, logged, said[0]) if len(who)})
     counts = Counter[str]()
     for each in held:
@@ -127,7 +127,7 @@ class _Held(NamedTuple):
     texts: Sequence[str]
 
 
-def who_had(column: Column, texts: Sequence[str], when: str) -> _Held:
+def _who_had(column: Column, texts: Sequence[str], when: str) -> _Held:
     if when == ANY:
         pairs = np.unique(column.visitors.astype(np.int64) * max(1, len(texts)) + column.values)
         visitors, places = np.divmod(pairs, max(1, len(texts)))

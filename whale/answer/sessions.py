@@ -150,13 +150,13 @@ def _begun(stream: Stream, part: Part, asked: Asked) -> tuple[Ints, Begun]:
     elif asked.by in (ENTRY, EXIT):
         place = stream.places[at if asked.by == ENTRY else end].astype(np.int64) + 1
     else:
-        place = np.append(part.groups, NONE)[_first_values(stream, part.properties, at, end)] + 1
+        place = np.append(part.groups, NONE)[first_values(stream, part.properties, at, end)] + 1
     took = stream.keys[end] - stream.keys[at]
     found = Begun(stream.visitors(at).astype(np.int32), place.astype(np.int32), took, is_bounce[which])
     return first[which], found
 
 
-def _first_values(
+def first_values(
     stream: Stream, properties: Sequence[Column], at: NDArray[np.intp], end: NDArray[np.intp]
 ) -> NDArray[np.int64]:
     """The place of the first value between the first and the last event of each session; NONE where there is none."""

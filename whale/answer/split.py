@@ -1,29 +1,44 @@
-"""A funnel for each value of a property of visitors: who had which value, and which rows are shown. Pure.
+"""A funnel for each value of a property: who had which value, and which rows are shown. Pure.
 
-Each visitor has one value, their last or their first one, or none. So the rows add up to the whole funnel, at every step.
+Each visitor has one value, or none. It is their last or their first one; or the first one that the session took in which they began, so far
+as it lies in the period. So the rows add up to the whole funnel, at every step.
 """
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from whale.answer.conditions import NOTHING
+from whale.answer import ranges
+from whale.answer.conditions import NOTHING, in_order
 from whale.answer.funnels import Groups, Split, Step
-from whale.answer.properties import FOLDED, value_of, who_had
-from whale.store.contract.events import Logged
-from whale.visitors.entries import OTHER, PROPERTY
+from whale.answer.properties import FIRST, FOLDED, LAST, value_of
+from whale.answer.ranges import Ints
+from whale.answer.sessions import first_values
+from whale.answer.streams import streams
+from whale.store.contract.events import Column, Logged, Said
+from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY
 
+SESSION = "session"
+WHENS = (LAST, FIRST, SESSION)
 REST = 0
 """The group of those without a value."""
 
 
 class By(NamedTuple):
-    """name: of a property.  when: LAST or FIRST.  limit: of rows."""
+    """name: of a property.  when: of WHENS.  limit: of rows.  gap: ticks without an event that end a session."""
 
     name: str
     when: str
     limit: int
+    gap: int = 0
+
+    @property
+    def said(self) -> list[Said]:
+        """What is looked at: the visitors' property, or whoever's it is."""
+        kinds = (PROPERTY, EVENT_PROPERTY) if self.when == SESSION else (PROPERTY,)
+        return [(kind, self.name) for kind in kinds]
 
 
 class Values:
@@ -37,15 +52,47 @@ class Values:
         """By group."""
         return list(self._places)
 
-    def groups(self, logged: Logged) -> Groups:
-        """logged: with all that is kept of the property."""
-        column = logged.columns.get((PROPERTY, self._by.name))
-        if column is None:
+    def groups(self, logged: Logged, began: Column | None) -> Groups:
+        """logged: with all of the property, and for sessions all events.  began: the events of the first step."""
+        there = [said for said in self._by.said if said in logged.columns]
+        if not there or began is None:
             return Groups(np.zeros(0, np.uint32), np.zeros(0, np.int64), REST, len(self._places))
-        texts = logged.values_of[PROPERTY, self._by.name]
-        of = who_had(column, texts, self._by.when)
-        whole = np.fromiter((self._places.setdefault(text, len(self._places)) for text in texts), np.int64, len(texts))
-        return Groups(of.visitors, whole[of.places], REST, len(self._places))
+        if self._by.when == SESSION:
+            visitors, places = self._of_sessions(logged, there, began)
+        else:
+            visitors, places = self._of_visitors(logged, there[0])
+        return Groups(visitors, places, REST, len(self._places))
+
+    def _of_visitors(self, logged: Logged, said: Said) -> tuple[NDArray[np.uint32], Ints]:
+        texts = logged.values_of[said]
+        column = in_order(logged.columns[said], texts)
+        edge = column.visitors[1:] != column.visitors[:-1]
+        which = np.append(edge, True) if self._by.when == LAST else np.append(True, edge)
+        return column.visitors[which], self._whole(texts)[column.values[which]]
+
+    def _of_sessions(self, logged: Logged, there: Sequence[Said], began: Column) -> tuple[NDArray[np.uint32], Ints]:
+        texts = sorted({text for said in there for text in logged.values_of[said]})
+        whole, place_of = np.append(self._whole(texts), REST), {text: place for place, text in enumerate(texts)}
+        properties = []
+        for said in there:
+            among = np.array([place_of[text] for text in logged.values_of[said]], np.uint32)
+            column = logged.columns[said]
+            properties.append(Column(column.visitors, column.ticks, among[column.values]))
+        events = [column for (kind, _), column in logged.columns.items() if kind == EVENT]
+        visitors, places = [np.zeros(0, np.uint32)], [np.zeros(0, np.int64)]
+        for stream in streams(list(enumerate(events)), self._by.gap):
+            at = np.flatnonzero(stream.begins)
+            of_each = first_values(stream, properties, at, np.append(at[1:], len(stream.keys)) - 1)
+            mine = ranges.within(began, stream.begin)
+            is_first = np.diff(mine.visitors.astype(np.int64), prepend=-1) != 0
+            keys = ranges.keys(mine, stream.begin, stream.first)[is_first]
+            visitors.append(mine.visitors[is_first])
+            places.append(whole[of_each[np.searchsorted(stream.keys[at], keys, "right") - 1]])
+        return np.concatenate(visitors), np.concatenate(places)
+
+    def _whole(self, texts: Sequence[str]) -> Ints:
+        """Their groups."""
+        return np.fromiter((self._places.setdefault(text, len(self._places)) for text in texts), np.int64, len(texts))
 
 
 def rows(by: By, texts: Sequence[str], split: Split) -> list[tuple[Any, list[Step]]]:

@@ -3,7 +3,7 @@
 An event may be named by its id, as HiiTrack's clients have it. A name goes before an id that reads the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hail.meant import nearest
@@ -36,25 +36,27 @@ class Found(NamedTuple):
 
 
 def found(
-    log: Log, asked: Range, wanted: Sequence[Wanted], field: str, more: Mapping[str, Said] | None = None
+    log: Log, asked: Range, wanted: Sequence[Wanted], field: str, by: Sequence[Said] = (), has_all: bool = False
 ) -> Found:
-    """What is wanted in a range. field: where the events stood, for errors.  more: properties that are needed too, by their fields.
+    """What is wanted in a range. field: where the events stood, for errors.  by: properties of which one must be there, for the field `by`.
 
-    Raises UnknownEvent, and NotFound of a property.
+    has_all: all events are read.  Raises UnknownEvent, and NotFound of a property.
     """
-    names, more = log.names(), more or {}
+    names = log.names()
     by_name = [each._replace(event=_name_of(each.event, names, field)) for each in wanted]
     needed = {
         f"{field}[{number}].where[{place}].property": condition.said
         for number, each in enumerate(wanted)
         for place, condition in enumerate(each.where)
-    } | dict(more)
+    }
     for where, property_ in needed.items():
         if property_ not in names:
             raise NotFound(_no_property(property_), where)
-    said = set(needed.values())
+    if by and not names.intersection(by):
+        raise NotFound(_no_property(by[0]), "by")
+    said = {*needed.values(), *names.intersection(by)}
     of_visitors = {each for each in said if each[0] == PROPERTY}
-    events = {(EVENT, each.event) for each in by_name}
+    events = {each for each in names if each[0] == EVENT} if has_all else {(EVENT, each.event) for each in by_name}
     return Found(
         by_name, log.partitions(events | (said - of_visitors), asked.start * 1000, asked.end * 1000, of_visitors)
     )

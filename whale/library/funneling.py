@@ -13,7 +13,7 @@ from whale.library.arguments import on_default
 from whale.library.funnels import DEFAULT_WINDOW, FEW_ROWS, by_asked, steps_asked, window_asked
 from whale.library.noting import Noting
 from whale.library.saving import Shelf
-from whale.library.segments import log_asked
+from whale.library.segments import gap_of, log_asked
 from whale.period import Range
 from whale.store.contract.saved import FUNNELS
 
@@ -47,8 +47,9 @@ class Funneling(Noting):
         last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
         open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
         name: of a saved funnel, instead of its steps; then also "name" and "revision". window: default: that of the saved one, or a day.
-        by: a property of visitors; then also "split": [{"value", "steps"}, ...], by the `last` value of each (or by the `first`: when),
-        which adds up; limit: of its rows but `__other__`.  compare: "previous" or "last_year"; then also "compared".
+        by: a property; then also "split": [{"value", "steps"}, ...], by the `last` value of each visitor, the `first`, or that of the
+        `session` in which they began (when), which adds up.  limit: of its rows but `__other__`.  compare: "previous" or "last_year";
+        then also "compared".
         rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step.
         segment: only visitors of a set, of this period and of the one that it is compared with, each.
 
@@ -65,7 +66,7 @@ class Funneling(Noting):
         wanted, log = steps_asked(steps, self.settings), self._log(pk, segment, tz, tzoffset)
         asking = self.asking.now()
         during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
-        asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, self.settings), bool(rate))
+        asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, gap_of(self, log), self.settings), bool(rate))
         found = shown_funnel(log, asked, during, asking.clock(), self._compared(during, period, compare))
         return {key: saved[key] for key in ("name", "revision") if saved} | found
 

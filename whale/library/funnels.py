@@ -6,8 +6,9 @@ from typing import Any
 from hail.hit import Reason, lenient, name_of
 from hail.settings import DAY, Settings
 from whale.answer.conditions import Wanted
-from whale.answer.properties import FIRST, LAST
-from whale.answer.split import By
+from whale.answer.properties import LAST
+from whale.answer.site_log import TICKS_A_S
+from whale.answer.split import WHENS, By
 from whale.errors import CallerError
 from whale.library.conditions import wanted_asked
 from whale.plain import plain
@@ -39,16 +40,16 @@ def window_asked(window: Any) -> int:
     return seconds
 
 
-def by_asked(by: Any, when: Any, limit: Any, settings: Settings) -> By | None:
-    """A property of visitors; None where none is asked. Raises CallerError, HitError."""
+def by_asked(by: Any, when: Any, limit: Any, gap_s: int, settings: Settings) -> By | None:
+    """A property; None where none is asked. gap_s: ends a session.  Raises CallerError, HitError."""
     if by in (None, ""):
         if when:
             raise CallerError("requires by", "when")
         return None
     name = name_of(plain(by, "by"), "by", settings, Reason.BAD_ID)
     when = when or LAST
-    if when not in (LAST, FIRST):
-        raise CallerError(f"expected last or first, got {ascii(when)[:60]}", "when")
+    if when not in WHENS:
+        raise CallerError(f"expected {', '.join(WHENS[:-1])} or {WHENS[-1]}, got {ascii(when)[:60]}", "when")
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_ROWS:
         raise CallerError(f"expected 1 to {MOST_ROWS}, got {ascii(limit)[:60]}", "limit")
-    return By(name, when, limit)
+    return By(name, when, limit, gap_s * TICKS_A_S)

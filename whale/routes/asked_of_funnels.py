@@ -45,10 +45,12 @@ class FunnelAsked(VisitorsAsked):
         ),
     ] = ""
     name: Annotated[str, Meta(description="A saved funnel, instead of `steps`.")] = ""
-    by: Annotated[str, Meta(description="Split by the value of this property of visitors.")] = ""
+    by: Annotated[str, Meta(description="Split by the value of this property.")] = ""
     when: Annotated[
-        Literal["", "last", "first"],
-        Meta(description="The value of a visitor: last (the default) or first. Requires `by`."),
+        Literal["", "last", "first", "session"],
+        Meta(
+            description="The value of a visitor: last (the default), first, or that of the session in which they began. Requires `by`."
+        ),
     ] = ""
     limit: Annotated[
         int, Meta(description="Number of values in the split, 1 to 1,000. `__other__` has the visitors of the others.")
