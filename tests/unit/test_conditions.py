@@ -91,6 +91,7 @@ def test_conditions_are_read_as_they_are_written() -> None:
         {"property": "plan", "not": {"a": [1]}},
         {"property": "price", "is": 5, "when": "event"},
         {"property": "plan", "is": "__other__", "when": "at"},
+        {"property": "geo", "is": "52.5163,13.3777"},
     ]
     found = where_asked(json.dumps(where), "where", SETTINGS)
     assert found == (
@@ -98,10 +99,11 @@ def test_conditions_are_read_as_they_are_written() -> None:
         Condition("plan", frozenset(['{"a":[1]}']), True, "last"),
         Condition("price", frozenset(["5"]), False, "event"),
         Condition("plan", frozenset(["__other__", '"__other__"']), False, "at"),
+        Condition("geo", frozenset(['"u33db"']), False, "last"),
     )
     again = [shown_again(each) for each in found]
     assert where_asked(again, "where", SETTINGS) == found
-    assert again[1:] == [{**where[1], "when": "last"}, *where[2:]]
+    assert again[1:4] == [{**where[1], "when": "last"}, *where[2:4]]
     assert where_asked(None, "where", SETTINGS) == where_asked("", "where", SETTINGS) == ()
     assert wanted_asked(5, "step", SETTINGS) == Wanted("5")
     assert wanted_asked({"event": "buy", "where": where[2:3]}, "step", SETTINGS) == Wanted("buy", (found[2],))

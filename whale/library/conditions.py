@@ -49,21 +49,21 @@ def _condition(given: Any, field: str, settings: Settings) -> Condition:
     values = given[verb] if verb == "in" else [given[verb]]
     if not isinstance(values, list | tuple) or not 1 <= len(values) <= MOST_VALUES:
         raise CallerError(f"expected a list of 1 to {MOST_VALUES} values", f"{field}.in")
-    texts = {text for value in values for text in _texts(value, f"{field}.{verb}", settings)}
+    texts = {text for value in values for text in _texts(name, value, f"{field}.{verb}", settings)}
     when = given.get("when", LAST)
     if when not in WHENS:
         raise CallerError(f"expected {', '.join(WHENS[:-1])} or {WHENS[-1]}, got {ascii(when)[:60]}", f"{field}.when")
     return Condition(name, frozenset(texts), verb == "not", when)
 
 
-def _texts(value: Any, field: str, settings: Settings) -> tuple[str, ...]:
+def _texts(name: str, value: Any, field: str, settings: Settings) -> tuple[str, ...]:
     """As JSON, as the log has it."""
     if value is None:
         return (NOTHING,)
     if value == OTHER:
         return FOLDED
     try:
-        return tuple((properties_of({"value": value}, settings) or {}).values())
+        return tuple((properties_of({name: value}, settings) or {}).values())
     except HitError as error:
         raise CallerError(str(error).removeprefix(f"{error.field}: "), field) from None
 
