@@ -227,6 +227,8 @@ RIGHTS = (
     Right("/<user:account>/<bucket:bucket>/property/<name:word>/<value:name>/jsonp", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/batch", GET, WRITE, Pages.ANY),
     Right("/<user:account>/<bucket:bucket>/funnel", GET, READ, Pages.READ, VISITORS),
+    Right("/<user:account>/<bucket:bucket>/funnel/<name:name>", ("POST", "DELETE"), ADMIN, Pages.CHANGE, VISITORS),
+    Right("/<user:account>/<bucket:bucket>/funnel/<name:name>", GET, READ, Pages.READ, VISITORS),
 )
 _RIGHTS = {(right.rule, method): right for right in RIGHTS for method in right.methods}
 PROBES = frozenset(right.rule for right in RIGHTS if right.probe)

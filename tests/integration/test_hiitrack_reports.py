@@ -38,6 +38,11 @@ class Bucket:
         message = message_of(list(events), [list(each) for each in properties])
         assert self.client.batch(HOME, ANN, message=message, visitor_id=visitor)[0] == 200
 
+    def save(self, name: str, steps: Sequence[tuple[str, str]], description: str = "") -> None:
+        """A funnel."""
+        query = urlencode([*steps, ("description", description)])
+        assert self.client.ask("POST", f"{HOME}/funnel/{name}?{query}", ANN) == (201, {})
+
     def ids(self) -> dict[str, str]:
         """Of each event."""
         return {name: row["id"] for name, row in self.get("").get("events", {}).items()}
@@ -144,7 +149,8 @@ def three(bucket: Bucket) -> Bucket:
 
 def test_a_funnel_counts_events_and_visitors_by_each_property(three: Bucket) -> None:
     query = [("event", event) for event in "123"]
-    found = three.get("/funnel", *query)
+    three.save("all", [("event_id", three.ids()[event]) for event in "123"])
+    found = three.get("/funnel/all")
     assert (numbers(found["funnel"]), numbers(found["unique_funnel"])) == ([4, 3, 2], [3, 2, 1])
     for name, value, events, visitors in (("P1", "x1", [2, 2, 2], [1, 1, 1]), ("P2", "x2", [3, 3, 2], [2, 2, 1])):
         id_, by = three.value_id(name, value), three.get("/funnel", *query, ("property", name))
@@ -152,11 +158,14 @@ def test_a_funnel_counts_events_and_visitors_by_each_property(three: Bucket) -> 
         assert by["property"]["values"] == {id_: value}
 
 
-def test_a_funnel_by_ids_and_by_names(bucket: Bucket) -> None:
+def test_a_funnel_by_ids_and_by_names_and_a_saved_one(bucket: Bucket) -> None:
     bucket.event("v1", "1", "2")
     ids = bucket.ids()
-    for query in ([("event_id", ids["1"]), ("event_id", ids["2"])], [("event", "1"), ("event", "2")]):
-        found = bucket.get("/funnel", *query)
+    by_id, by_name = [("event_id", ids["1"]), ("event_id", ids["2"])], [("event", "1"), ("event", "2")]
+    bucket.save("signup", by_id, "The way in")
+    assert bucket.get("/funnel/signup")["description"] == "The way in"
+    for path, query in (("/funnel", by_id), ("/funnel", by_name), ("/funnel/signup", [])):
+        found = bucket.get(path, *query)
         assert found["event_ids"] == [ids["1"], ids["2"]]
         assert found["funnel"] == found["unique_funnel"] == [[ids["1"], 1], [ids["2"], 1]]
 
@@ -234,3 +243,15 @@ def test_an_event_that_was_never_seen_is_not_found(bucket: Bucket) -> None:
     bucket.event("v1", "1")
     assert bucket.client.status("GET", f"{HOME}/funnel?event=1", ANN) == 400
     assert bucket.client.status("GET", f"{HOME}/funnel?event=1&event=never", ANN) == 404
+
+
+def test_a_saved_funnel_is_overwritten_deleted_and_not_found_then(bucket: Bucket) -> None:
+    bucket.event("v1", "1", "2")
+    ids = bucket.ids()
+    for steps in ("12", "21"):
+        bucket.save("signup", [("event_id", ids[step]) for step in steps])
+        assert bucket.get("/funnel/signup")["event_ids"] == [ids[step] for step in steps]
+    assert bucket.client.status("POST", f"{HOME}/funnel/one?event_id={ids['1']}", ANN) == 400
+    assert [bucket.client.status("DELETE", f"{HOME}/funnel/signup", ANN) for _ in range(2)] == [200, 200]
+    assert bucket.client.status("GET", f"{HOME}/funnel/signup", ANN) == 404
+    assert bucket.client.status("GET", f"{HOME}/funnel/one", ANN) == 404

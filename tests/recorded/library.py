@@ -87,6 +87,8 @@ BASE: dict[str, dict[str, Any]] = {
     "paths": {"pk": "shop", "event": "visit", "period": "today"},
     "retention": {"pk": "shop"},
     "funnel_report": {"pk": "shop", "events": ["visit", "visit"]},
+    "save_funnel_report": {"pk": "shop", "name": "f", "events": ["visit", "visit"]},
+    "saved_funnel_report": {"pk": "shop", "name": "f"},
     "overlap": {"pk": "shop", "sets": [{"event": "visit"}], "period": "today"},
     "identify": {"pk": "shop", "anonymous": "v1", "known": "anna"},
     "export_visitor": {"pk": "shop", "visitor": "v1"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_hiitrack_events_web import key_of
+from tests.unit.test_hiitrack_events_web import account_of, key_of
 from tests.unit.test_hiitrack_web import KEYS, NOW, PASSWORD, Server
 from whale.answer.ids import id_of, id_of_value
 from whale.web import make_app
@@ -155,6 +155,69 @@ def test_a_funnel_by_a_property_has_each_step_of_each_value(server: Server) -> N
     assert found["paths"][B] == {free: {}, pro: {A: 2, B: 1}}
 
 
+def saved(server: Server, name: str, given: Any) -> Any:
+    return server.ask("POST", f"/ann/home/funnel/{name}", "ann", given)
+
+
+def test_a_funnel_is_saved_with_its_property_and_found_by_other_routes_too(server: Server) -> None:
+    did(server, "v1", "a", "b")
+    has(server, "v1", "plan", "pro")
+    given = {"event_id": [A, B], "description": "The way in", "property": "plan"}
+    assert saved(server, "the/way in", given).status == 201
+    found = report(server, "funnel/the/way in")
+    pro = id_of_value("plan", '"pro"')
+    assert found["description"] == "The way in"
+    assert found["unique_funnels"] == {pro: [[A, 1], [B, 1]]}
+    whale = server.whale.of(account_of(server))
+    assert whale.funnels("home") == [
+        {
+            "name": "the/way in",
+            "revision": 1,
+            "steps": ["a", "b"],
+            "window_s": 366 * DAY,
+            "description": "The way in",
+            "property": "plan",
+        }
+    ]
+    assert [step["visitors"] for step in whale.funnel("home", name="the/way in", period="today")["steps"]] == [1, 1]
+
+
+def test_a_funnel_that_was_saved_elsewhere_keeps_its_window_and_has_no_conditions(server: Server) -> None:
+    did(server, "v1", "a", "b")
+    server.now += 5
+    did(server, "v1", "b")
+    whale = server.whale.of(account_of(server))
+    whale.save_funnel("home", "quick", ["a", "b"], "2s")
+    assert report(server, "funnel/quick")["funnel"] == [[A, 1], [B, 1]]
+    has(server, "v1", "plan", "pro")
+    whale.save_funnel("home", "strict", ["a", {"event": "b", "where": [{"property": "plan", "is": "pro"}]}])
+    assert refused(server, "funnel/strict") == (400, "bad_request", "name")
+    assert refused(server, "funnel/none") == (404, "not_found", "name")
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "field"),
+    [
+        ({"event_id": [A]}, 400, "event"),
+        ({}, 400, "event"),
+        ({"event_id": A}, 400, "event_id"),
+        ({"event_id": [A, 5]}, 400, "event_id"),
+        ({"event_id": [A, "a"]}, 400, "event_id"),
+        ({"event_id": [A, C]}, 404, "event"),
+        ({"event": ["a", "a"], "description": "x" * 301}, 400, "description"),
+        ({"event": ["a", "a"], "description": 5}, 400, "description"),
+        ({"event": ["a", "a"], "steps": "a"}, 400, "steps"),
+        (b"event=a&event=a&limit=5", 400, "limit"),
+        (b"event=\xff&event=a", 400, "body"),
+    ],
+)
+def test_a_funnel_that_is_none_is_not_saved(server: Server, given: Any, status: int, field: str) -> None:
+    did(server, "v1", "a")
+    answer = saved(server, "f", given)
+    assert (answer.status, answer.json["field"]) == (status, field)
+    assert server.whale.of(account_of(server)).funnels("home") == []
+
+
 def test_totals_come_from_the_counts_also_where_nothing_is_logged_yet(server: Server) -> None:
     server.app = make_app(server.settings, server.whale, server.passwords)
     for visitor in ("v1", "v2"):
@@ -226,6 +289,13 @@ def test_the_token_of_a_bucket_reads_its_reports_and_a_key_that_writes_does_not(
             server.ask("GET", f"/ann/home/{path}", who, None, query, password).status for who, password in whos.items()
         ]
         assert asked == [200, 401, 401, 401]
+    for method in ("POST", "DELETE"):
+        whos = {"x": token, "z": writes, "ben": PASSWORD}
+        asked = [
+            server.ask(method, "/ann/home/funnel/f", who, None, "event=a&event=a", password).status
+            for who, password in whos.items()
+        ]
+        assert asked == [401, 401, 401]
     script = server.ask("GET", "/ann/home/event/a", query=f"key={token}&callback=done&request_id=7")
     assert script.text.startswith("/**/done({")
     assert '"request_id":"7"' in script.text

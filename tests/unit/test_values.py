@@ -378,6 +378,8 @@ VALID: dict[str, dict[str, Any]] = {
     "event_report": {"pk": "site", "event": "e"},
     "property_report": {"pk": "site", "property": "p"},
     "funnel_report": {"pk": "site", "events": ["e", "e"]},
+    "save_funnel_report": {"pk": "site", "name": "f", "events": ["e", "e"]},
+    "saved_funnel_report": {"pk": "site", "name": "f"},
     "overlap": {"pk": "site", "sets": [{"event": "e"}]},
     "visitor": {"pk": "site", "visitor": "v"},
     "identify": {"pk": "site", "anonymous": "v", "known": "w"},

@@ -2,19 +2,22 @@
 
 from typing import Any
 
-from hail.hit import Reason, name_of
+from hail.hit import Reason, is_text, name_of
 from whale.answer.hiitrack import Numbers, Reports
 from whale.answer.site_log import Log
 from whale.dimension import path_text
 from whale.errors import CallerError, PeriodError, UnknownEvent
 from whale.library.arguments import on_default
 from whale.library.exporting import now_in, site_asked
+from whale.library.funnels import FEWEST, MOST, MOST_WINDOW_S
+from whale.library.saving import Shelf
 from whale.library.visiting import Visiting
 from whale.period import Range, Span, interval_name, width
+from whale.store.contract.saved import FUNNELS
 from whale.visitors.entries import EVENT
 
-FEWEST, MOST = 2, 32
-"""Events of a funnel."""
+MOST_LETTERS = 300
+"""Of a description."""
 VALUES, MOST_VALUES = 1000, 10_000
 """Of a property, that a report names."""
 
@@ -87,12 +90,51 @@ class Reporting(Visiting):
         property: of visitors; "totals", "funnels" and so on by ids of its values.
         Raises NotFound where no log is kept of the site, or an event or the property never happened.
         """
-        if not isinstance(events, list | tuple) or not FEWEST <= len(events) <= MOST:
-            raise CallerError(f"expected {FEWEST} to {MOST} events", "event")
-        site = site_asked(pk)
-        names = [name_of(each, "event", self.settings, Reason.BAD_ID) for each in events]
+        site, names = site_asked(pk), self._steps(events)
         by, reports = self._by(property, limit), self._reports(site, tz, tzoffset)
         return reports.funnel(names, self._known(reports.log, site, names, "event"), by)
+
+    @on_default
+    def save_funnel_report(
+        self, pk: Any, name: Any, events: Any, *, description: str = "", property: Any = None
+    ) -> dict[str, Any]:
+        """{"name", "revision", "steps", "window_s", "description", "property"}: saves a funnel of 2 to 32 events of a site under a name,
+        in place of the one that is there, as HiiTrack's POST /USER/BUCKET/funnel/NAME. `funnel` finds it by its name, too. property: None,
+        or the one by which it is to be split.
+
+        Raises NotFound where no log is kept of the site, or an event never happened.
+        """
+        site, names = site_asked(pk), self._steps(events)
+        if not isinstance(description, str) or len(description) > MOST_LETTERS or not is_text(description):
+            raise CallerError(f"expected text of at most {MOST_LETTERS} letters", "description")
+        split = name_of(property, "property", self.settings, Reason.BAD_PROPERTIES) if property else None
+        self._known(self._log(site), site, names, "event")
+        fields = {"steps": names, "window_s": MOST_WINDOW_S, "description": description, "property": split}
+        return Shelf(self, site, FUNNELS).keep(name, fields, None)[0]
+
+    @on_default
+    def saved_funnel_report(
+        self, pk: Any, name: Any, *, limit: int | None = None, tz: str | None = None, tzoffset: Any = None
+    ) -> dict[str, Any]:
+        """{"description"} beside what `funnel_report` has: of a saved funnel of a site, by its name, as HiiTrack's GET
+        /USER/BUCKET/funnel/NAME.
+
+        Raises NotFound where there is none; CallerError where it has conditions, which such a report does not know.
+        """
+        site = site_asked(pk)
+        saved = Shelf(self, site, FUNNELS).one(name)
+        if not all(isinstance(step, str) for step in saved["steps"]):
+            raise CallerError("has steps with conditions, which only /funnel knows: ask it by name", "name")
+        split, reports = saved.get("property"), self._reports(site, tz, tzoffset)
+        totals = self._known(reports.log, site, saved["steps"], "name")
+        found = reports.funnel(saved["steps"], totals, self._by(split, limit), saved["window_s"])
+        return {"description": saved.get("description", ""), **found}
+
+    def _steps(self, events: Any) -> list[str]:
+        """Raises CallerError, HitError."""
+        if not isinstance(events, list | tuple) or not FEWEST <= len(events) <= MOST:
+            raise CallerError(f"expected {FEWEST} to {MOST} events", "event")
+        return [name_of(each, "event", self.settings, Reason.BAD_ID) for each in events]
 
     def _reports(self, site: str, tz: str | None, tzoffset: Any) -> Reports:
         """Raises NotFound."""

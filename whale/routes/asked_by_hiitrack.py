@@ -109,6 +109,19 @@ class HiiTrackFunnelAsked(HiiTrackSplit, kw_only=True, omit_defaults=True, forbi
     event_id: Annotated[str, Meta(description="Id of an event, in place of a name.")] = ""
 
 
+class HiiTrackSavedAsked(HiiTrackBeside, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    limit: Annotated[int, Meta(description="Values that are named, 1 to 10,000. The others are `__other__`.")] = 1000
+
+
+class HiiTrackFunnelGiven(HiiTrackBeside, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of POST /USER/BUCKET/funnel/NAME. In a form each event is a field of its own."""
+
+    event_id: Annotated[list[str], Meta(description="Ids of 2 to 32 events, in their order.")] = []
+    event: Annotated[list[str], Meta(description="Names of events, in place of ids.")] = []
+    description: Annotated[str, Meta(description="For people, at most 300 letters.")] = ""
+    property: Annotated[str, Meta(description="A property of visitors that splits its report.")] = ""
+
+
 class HiiTrackReport(HiiTrackDone, kw_only=True):
     """What all reports say of the log."""
 
@@ -155,8 +168,10 @@ class HiiTrackProperty(HiiTrackReport, kw_only=True):
     events: dict[str, str]
 
 
-class HiiTrackFunnel(HiiTrackReport, kw_only=True):
-    """By the ids of events."""
+class HiiTrackFunnel(HiiTrackReport, kw_only=True, omit_defaults=True):
+    """By the ids of events. description: of a saved one."""
+
+    description: str = ""
 
     event_ids: list[str]
     total: dict[str, int]
@@ -173,8 +188,10 @@ class HiiTrackValues(msgspec.Struct):
     values: dict[str, Any]
 
 
-class HiiTrackFunnelSplit(HiiTrackReport, kw_only=True):
+class HiiTrackFunnelSplit(HiiTrackReport, kw_only=True, omit_defaults=True):
     """By the ids of values, and of these by the ids of events; numbers of one event the other way round."""
+
+    description: str = ""
 
     event_ids: list[str]
     property: HiiTrackValues

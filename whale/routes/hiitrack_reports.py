@@ -3,11 +3,13 @@
     GET /USER/BUCKET/event/NAME      one event       …/event_id/ID      by its id      `start` and `interval`: by buckets of time
     GET /USER/BUCKET/property/NAME   one property    …/property_id/ID   by its id
     GET /USER/BUCKET/funnel          a funnel of the events that are named
+    POST, GET, DELETE …/funnel/NAME  the same under a name
 
 `property` splits an event and a funnel by its values. A bucket that is not there is none to report of.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import bottle
@@ -15,13 +17,14 @@ import bottle
 from hail import access
 from whale.answer.ids import name_of_id
 from whale.client import Whale
-from whale.errors import CallerError
+from whale.errors import CallerError, NotFound
 from whale.routes.account_paths import BUCKET, AccountPaths, Request
 from whale.routes.hiitrack_paths import EVENT, PROPERTY
 from whale.routes.responses import json_answer
 
 EVENT_ID, PROPERTY_ID = f"{BUCKET}/event_id/<id:word>", f"{BUCKET}/property_id/<id:word>"
 PREVIEW = f"{BUCKET}/funnel"
+FUNNEL = f"{PREVIEW}/<name:name>"
 SPLIT = ("property", "limit")
 OF_EVENT = (*SPLIT, "start", "finish", "interval", "tz")
 STEPS = ("event", "event_id")
@@ -36,15 +39,18 @@ class HiiTrackReportRoutes:
 
     def add_to(self, app: bottle.Bottle) -> None:
         paths = self._paths
-        for rule, answer, fields, several in (
-            (EVENT, self.event, OF_EVENT, ()),
-            (EVENT_ID, self.event_by_id, OF_EVENT, ()),
-            (PROPERTY, self.property, ("limit",), ()),
-            (PROPERTY_ID, self.property_by_id, ("limit",), ()),
-            (PREVIEW, self.funnel, SPLIT, STEPS),
+        for rule, method, answer, fields, several in (
+            (EVENT, "GET", self.event, OF_EVENT, ()),
+            (EVENT_ID, "GET", self.event_by_id, OF_EVENT, ()),
+            (PROPERTY, "GET", self.property, ("limit",), ()),
+            (PROPERTY_ID, "GET", self.property_by_id, ("limit",), ()),
+            (PREVIEW, "GET", self.funnel, SPLIT, STEPS),
+            (FUNNEL, "POST", self.save, ("description", "property"), STEPS),
+            (FUNNEL, "GET", self.saved, ("limit",), ()),
+            (FUNNEL, "DELETE", self.delete, (), ()),
         ):
-            paths.add(app, rule, "GET", paths.admitting(access.right_of(rule, "GET"), answer, fields, several))
-        for rule in (EVENT_ID, PROPERTY_ID, PREVIEW):
+            paths.add(app, rule, method, paths.admitting(access.right_of(rule, method), answer, fields, several))
+        for rule in (EVENT_ID, PROPERTY_ID, PREVIEW, FUNNEL):
             self._door.add_options(app, rule)
 
     def event(self, request: Request, name: str) -> Any:
@@ -76,6 +82,27 @@ class HiiTrackReportRoutes:
             request.bucket, steps_of(request), property=request.given.get("property"), limit=_limit(request.given)
         )
         return json_answer(found, headers=PRIVATE)
+
+    def save(self, request: Request, name: str) -> Any:
+        given = request.given
+        self._whale(request).save_funnel_report(
+            request.bucket,
+            name,
+            steps_of(request),
+            description=given.get("description", ""),
+            property=given.get("property"),
+        )
+        return json_answer({}, 201, PRIVATE)
+
+    def saved(self, request: Request, name: str) -> Any:
+        found = self._whale(request).saved_funnel_report(request.bucket, name, limit=_limit(request.given))
+        return json_answer(found, headers=PRIVATE)
+
+    def delete(self, request: Request, name: str) -> Any:
+        """Where there is none, too, as HiiTrack does."""
+        with suppress(NotFound):
+            self._whale(request).delete_funnel(request.bucket, name)
+        return json_answer({}, headers=PRIVATE)
 
     def _whale(self, request: Request) -> Whale:
         """Of the account. Raises NotFound where the bucket is not there."""

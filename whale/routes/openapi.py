@@ -427,6 +427,15 @@ def _hiitrack() -> dict[str, Any]:
         "/{user}/{bucket}/funnel": {
             "get": reports("hiitrack_preview", "Report a funnel of events.", of_funnel[0], both, *of_funnel[1:])
         },
+        "/{user}/{bucket}/funnel/{name}": {
+            "post": operation(
+                "hiitrack_save_funnel", "Save a funnel.", {"201": done}, by_hiitrack.HiiTrackFunnelGiven, *named
+            ),
+            "get": reports(
+                "hiitrack_funnel", "Report a saved funnel.", by_hiitrack.HiiTrackSavedAsked, named, *of_funnel[1:]
+            ),
+            "delete": operation("hiitrack_delete_funnel", "Delete a saved funnel.", {"200": done}, None, *named),
+        },
         "/{user}/{bucket}/property/{name}/jsonp": {
             "get": by_script(
                 "hiitrack_property_by_script",
