@@ -163,7 +163,7 @@ def _of_visitors(condition: Condition, column: Column, is_wanted: Which) -> _Tes
         numbers, is_not = having[~np.isin(having, numbers)], not is_not
 
     def test(some: Column, begin: int) -> Which:
-        low, high = np.searchsorted(numbers, (begin, begin + ranges.SPAN))
+        low, high = ranges.places(numbers, begin)
         is_there = np.zeros(ranges.SPAN, np.bool_)
         is_there[numbers[low:high] - np.uint32(begin)] = True
         which: Which = is_there[some.visitors - np.uint32(begin)]

@@ -63,7 +63,7 @@ class Groups(NamedTuple):
     def within(self, begin: int) -> GroupOf:
         """Of each visitor of a range."""
         found = np.full(ranges.SPAN, self.rest, np.min_scalar_type(self.known))  # few bytes are sorted faster
-        low, high = np.searchsorted(self.visitors, (begin, begin + ranges.SPAN))
+        low, high = ranges.places(self.visitors, begin)
         found[self.visitors[low:high] - np.uint32(begin)] = self.places[low:high]
         return found
 

@@ -23,7 +23,12 @@ def begins(last: int, first: int = 0) -> range:
 
 def part_of(column: Column, begin: int) -> slice:
     """Where its records of a range are."""
-    return slice(*np.searchsorted(column.visitors, (begin, begin + SPAN)))
+    return slice(*places(column.visitors, begin))
+
+
+def places(visitors: NDArray[np.uint32], begin: int) -> NDArray[np.intp]:
+    """Where a range begins and ends among visitors in order. Edges of another type would have numpy copy all of these."""
+    return np.searchsorted(visitors, np.array((begin, begin + SPAN), np.uint32))
 
 
 def within(column: Column, begin: int) -> Column:
