@@ -196,3 +196,29 @@ def test_a_segment_that_whale_refuses_is_told(page: Page, faults: list[str], add
     assert faults
     assert all("answered with 40" in fault for fault in faults)
     faults.clear()
+
+
+def test_a_segment_is_saved_filters_by_its_name_and_is_deleted(page: Page, whale: Whale, address: str) -> None:
+    opened(page, address, view="segments", sets=f'[{{"event":"visit"}},{PRO}]')
+    page.get_by_role("button", name="Save B").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("payers")
+    form.get_by_role("button", name="Save").click()
+    settled(page)
+    assert [each["name"] for each in whale.segments("shop")] == ["payers"]
+    assert sets_of(page) == [{"event": "visit"}, {"segment": "payers"}]
+    assert regions(page) == {(0,): 27, (0, 1): 13}
+    page.get_by_role("link", name="Ask about B alone").click()
+    settled(page)
+    assert parse_qs(urlsplit(page.url).query)["segment"] == ["payers"]
+    expect(page.locator("#tile-visitors .big")).to_have_text("13")
+    page.locator("#segment").select_option("all visitors")
+    settled(page)
+    page.locator("#segment").select_option("payers")
+    settled(page)
+    expect(page.locator("#tile-visitors .big")).to_have_text("13")
+    opened(page, address, view="segments", sets='[{"segment":"payers"}]')
+    page.get_by_role("button", name="Delete A").click()
+    form.get_by_role("button", name="Delete").click()
+    settled(page)
+    assert whale.segments("shop") == []

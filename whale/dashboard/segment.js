@@ -1,14 +1,16 @@
 /** About whom a view of visitors asks: about all, or about a set of them, which stands in the address as `segment`. */
 import { h, select } from './dom.js'
+import { shown } from './format.js'
+import { savedOf } from './saved.js'
 import { setInWords } from './words.js'
 
 const WAYS = [
   ['+askEvent', 'who had an event…'], ['+askProperty', 'with a property…'], ['+askSession', 'who began a session…'], ['+askCohort', 'who began…'],
 ]
 
-/** Of the address, in words; as it is where it is no JSON, since Whale says what is wrong with it. */
+/** Of the address, in words; as it is where it is the name of a saved one, or no JSON. */
 export function segmentInWords(text) {
-  try { return setInWords(JSON.parse(text)) } catch { return text }
+  try { return setInWords(JSON.parse(text)) } catch { return shown(text) }
 }
 
 export function segmentOf(page) {
@@ -22,5 +24,7 @@ export function segmentOf(page) {
     page.forms().then((forms) => forms[to.slice(1)](page, take)).catch(page.failed)
   }
   const field = select({ id: 'segment' }, [['', 'all visitors'], ...chosen, ...WAYS], segment ?? '', choose)
+  savedOf(page, 'segments', page.state.pk[0]).then((saved) => field.append(...saved.filter(({ name }) => name !== segment).map(({ name }) =>
+    h('option', { value: name }, shown(name)))), page.failed)
   return h('label', { class: segment ? 'about chosen' : 'about' }, h('span', { class: 'soft' }, 'about '), field)
 }

@@ -2,6 +2,7 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller } from '../dom.js'
 import * as f from '../format.js'
+import { savedOf } from '../saved.js'
 import { conditions } from '../steps.js'
 import { empty } from '../states.js'
 import { datesOf, limits, ofSite, ofWhole, shares } from '../visiting.js'
@@ -12,9 +13,9 @@ const LETTERS = 'ABCDEFGH'
 
 export const show = ofSite('segments', 'Segments', build, async (view) => {
   const { page, parts, asked } = view
-  const [{ start }, { answer }] = await Promise.all([datesOf(view), page.ask('events', asked)])
+  const [{ start }, { answer }, saved] = await Promise.all([datesOf(view), page.ask('events', asked), savedOf(page, 'segments', view.site)])
   const sets = (setsOf(page.state.sets) ?? guessed(answer.events)).slice(0, MOST)
-  builder(view, answer.events, sets)
+  builder({ ...view, saved }, answer.events, sets)
   await parts.regions.during(() => showRegions(view, sets, start))
 }, { compared: false })
 
@@ -30,16 +31,21 @@ const guessed = (events) => events.toSorted((a, b) => b.visitors - a.visitors).s
 const letter = (i) => h('span', { class: 'letter' }, LETTERS[i])
 
 /** The sets, each with what turns it round or takes it out; and what makes another one. */
-function builder({ page, parts: { sets: one } }, events, sets) {
+function builder({ page, site, saved, parts: { sets: one } }, events, sets) {
   const go = (next, focus) => page.go({ sets: JSON.stringify(next) }).then(() => document.getElementById(focus)?.focus())
   const [put, isFull] = [(set) => go([...sets, set]), sets.length >= MOST]
+  const ask = (name, more) => page.forms().then((forms) => forms[name](page, { kind: 'segments', what: 'segment', site, ...more })).catch(page.failed)
+  const keep = (set, i) => () => ask('askSave', { saved, body: { set }, done: (name) => go(sets.with(i, { segment: name })) })
+  const remove = ({ segment }, i) => () => ask('askDelete', { name: segment, done: () => go(sets.toSpliced(i, 1)) })
   const item = (set, i) => {
     const change = (step) => go(sets.with(i, typeof step === 'string' ? { event: step } : step), `where-${i}`)
     const turn = () => go(sets.with(i, set.not ?? { not: set }), `not-${i}`)
     return h('li', {}, letter(i), h('span', { class: 'event' }, setInWords(set.event === undefined ? set : { event: set.event })),
       set.event !== undefined && conditions(page, set, i, change),
       h('button', { id: `not-${i}`, class: 'plain', 'aria-label': `All but ${LETTERS[i]}`, 'aria-pressed': set.not !== undefined, onclick: turn }, 'not'),
-      h('a', { href: page.link({ view: 'visitors', segment: JSON.stringify(set) }), 'aria-label': `Ask about ${LETTERS[i]} alone` }, 'alone'),
+      h('a', { href: page.link({ view: 'visitors', segment: set.segment ?? JSON.stringify(set) }), 'aria-label': `Ask about ${LETTERS[i]} alone` }, 'alone'),
+      set.segment === undefined && h('button', { id: `save-${i}`, class: 'plain', 'aria-label': `Save ${LETTERS[i]}`, onclick: keep(set, i) }, 'save…'),
+      set.segment !== undefined && h('button', { id: `delete-${i}`, class: 'plain', 'aria-label': `Delete ${LETTERS[i]}`, onclick: remove(set, i) }, 'delete…'),
       h('button', { id: `out-${i}`, class: 'plain', 'aria-label': `Take out ${LETTERS[i]}`, onclick: () => go(sets.toSpliced(i, 1), `out-${i - 1}`) }, '×'))
   }
   const form = (name) => () => page.forms().then((forms) => forms[name](page, put)).catch(page.failed)
@@ -49,6 +55,7 @@ function builder({ page, parts: { sets: one } }, events, sets) {
     h('div', { class: 'ways add', role: 'group', 'aria-label': 'Add a set' },
       events.map(({ event, visitors }) =>
         adds(`add-${event}`, ['+ ', f.shown(event), ' ', h('span', { class: 'soft' }, f.number(visitors))], () => put({ event }))),
+      saved.map(({ name }) => adds(`add-saved-${name}`, `+ ${f.shown(name)}`, () => put({ segment: name }))),
       adds('add-property', '+ a property…', form('askProperty')), adds('add-session', '+ a session…', form('askSession')),
       adds('add-cohort', '+ who began…', form('askCohort'))))
 }
