@@ -6,6 +6,7 @@ from hail.settings import DAY
 from tests.unit.test_visitors_web import count, door_with, said
 from tests.unit.test_whale_web import Door
 from whale.accounts import Site
+from whale.answer.ids import id_of
 
 MINUTE = 60 / DAY
 FORM = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
@@ -205,3 +206,17 @@ def test_what_cannot_be_answered_says_why(
     count(door, "ann", "visit")
     answer = door.get(path, **{"pk": "shop", **given})
     assert (answer.status, answer.json["field"]) == (status, field)
+
+
+def test_an_unknown_event_names_those_like_it_and_a_site_may_be_called_so(door: Door) -> None:
+    count(door, "ann", "visit")
+    for path, asked in (
+        ("/paths", {"event": "vist"}),
+        ("/retention", {"again": "vist"}),
+        ("/overlap", {"sets": '[{"event": "vist"}]'}),
+    ):
+        answer = door.get(path, site="shop", **asked)
+        assert (answer.status, answer.json["code"], answer.json["near"]) == (404, "unknown_event", ["visit"])
+    by_id = door.get("/paths", site="shop", event=id_of("visit")).json
+    assert (by_id["event"], by_id["occurrences"]) == ("visit", 1)
+    assert door.get("/retention", site="shop", first=id_of("visit"), count="1").json["cohorts"][0]["visitors"] == 1

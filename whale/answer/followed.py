@@ -1,6 +1,6 @@
 """What visitors of a site do next, as JSON holds it: their sessions, what comes beside an event, and who comes back. From its log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -20,16 +20,16 @@ from whale.answer.sessions import begun as sessions_begun
 from whale.answer.sets import Came, Leaf, Numbers
 from whale.answer.site_log import TICKS_A_S, Asked, Log, shown
 from whale.answer.streams import Piece
-from whale.errors import UnknownEvent
+from whale.answer.wanted import logged_name
 from whale.period import Range
-from whale.store.contract.events import Column, Logged, Wanted
+from whale.store.contract.events import Column, Logged, Said, Wanted
 from whale.sums import distinct
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY
 
 
 def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: int, now: float) -> dict[str, Any]:
     """Sessions that began in a period. by: ENTRY, EXIT, or a property; WHOLE: not split.  page: the event that is a page view."""
-    events = _events(log)
+    events = _events(log.names())
     reading, parts, texts = _followed(log, asked, gap_s, by, events, now)
     named = events if by in (ENTRY, EXIT) else texts
     edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
@@ -55,8 +55,8 @@ def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: i
 
 def paths_of(log: Log, asked: Range, event: str, direction: str, gap_s: int, limit: int, now: float) -> dict[str, Any]:
     """What came next, or before, whenever an event happened in a period. Raises UnknownEvent."""
-    events = _events(log)
-    _check_known(event, events, "event")
+    names = log.names()
+    event, events = logged_name(event, names, "event"), _events(names)
     reading = log.partitions(Asked(None, ()), (asked.start - gap_s) * 1000, (asked.end + gap_s) * 1000)
     during = asked.start * TICKS_A_S, asked.end * TICKS_A_S
     found = paths(
@@ -89,10 +89,11 @@ def retention_of(log: Log, asked: Range, first: str, again: str, now: float) -> 
     """Who came back. asked: its buckets are those of the cohorts.  first, again: events; "" for any. Raises UnknownEvent."""
     starts = [start for start in asked.starts if start <= now]
     edges = [*asked.starts, asked.end][: len(starts) + 1]
-    events = _events(log)
-    for name, field in ((first, "first"), (again, "again")):
-        if name:
-            _check_known(name, events, field)
+    if first or again:
+        names = log.names()
+        first, again = (
+            logged_name(name, names, field) if name else "" for name, field in ((first, "first"), (again, "again"))
+        )
     reading = _returning(log, first, again, edges)
     parts = ((_columns(logged, first), _columns(logged, again)) for logged in reading)
     sizes, kept = retention((Returning(*part) for part in parts), np.array(edges, np.int64) * TICKS_A_S)
@@ -133,7 +134,7 @@ def came_by(
     log: Log, leaf: Came, asked: Range, gap_s: int, now: float
 ) -> tuple[Reading, Iterator[tuple[int, Leaf, Numbers]]]:
     """Who began a session of which `by` is one of some values, as they are read, each with their partition."""
-    events = _events(log)
+    events = _events(log.names())
     reading, parts, texts = _followed(log, asked, gap_s, leaf.by, events, now)
     edges = np.array([asked.start, asked.end], np.int64) * TICKS_A_S
     wanted = SessionsAsked(edges, gap_s * TICKS_A_S, by=leaf.by)
@@ -243,10 +244,5 @@ def _columns(logged: Logged, event: str) -> list[Column]:
     return [column for (kind, name), column in logged.columns.items() if kind == EVENT and event in ("", name)]
 
 
-def _events(log: Log) -> list[str]:
-    return sorted(name for kind, name in log.names() if kind == EVENT)
-
-
-def _check_known(event: str, events: Sequence[str], field: str) -> None:
-    if event not in events:
-        raise UnknownEvent(f"no event {ascii(event)[:60]} was logged; /events lists those that were", field)
+def _events(names: Collection[Said]) -> list[str]:
+    return sorted(name for kind, name in names if kind == EVENT)

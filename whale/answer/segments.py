@@ -16,7 +16,8 @@ from whale.answer.log_reading import Reading
 from whale.answer.retention import began_in
 from whale.answer.sets import Began, Came, Did, Has, Leaf, Numbers, Set, leaves, union, within
 from whale.answer.site_log import TICKS_A_S, Asked, Log
-from whale.errors import NotFound, UnknownEvent
+from whale.answer.wanted import unknown_event
+from whale.errors import NotFound
 from whale.period import Range
 from whale.store.contract.events import Logged, Said
 from whale.visitors.entries import EVENT, PROPERTY
@@ -148,7 +149,7 @@ def _check_known(log: Log, wanted: Sequence[Leaf], field: str) -> None:
             if (kind, name) in names:
                 continue
             if kind == EVENT:
-                raise UnknownEvent(f"no event {ascii(name)[:60]} was logged; /events lists those that were", field)
+                raise unknown_event(name, names, field)
             raise NotFound(f"no property {ascii(name)[:60]} was logged; /properties lists those that were", field)
 
 

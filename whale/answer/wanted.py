@@ -43,7 +43,7 @@ def found(
     has_all: all events are read.  Raises UnknownEvent, and NotFound of a property.
     """
     names = log.names()
-    by_name = [each._replace(event=_name_of(each.event, names, field)) for each in wanted]
+    by_name = [each._replace(event=logged_name(each.event, names, field)) for each in wanted]
     needed = {
         f"{field}[{number}].where[{place}].property": condition.said
         for number, each in enumerate(wanted)
@@ -62,7 +62,8 @@ def found(
     )
 
 
-def _name_of(event: str, names: set[Said], field: str) -> str:
+def logged_name(event: str, names: set[Said], field: str) -> str:
+    """The name of an event, which may stand there by its id. Raises UnknownEvent."""
     for name in (event, name_of_id(event)):
         if name and (EVENT, name) in names:
             return name

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from whale.routes.asked import NamesFormat, Offset, Site, Week, Zone
-from whale.routes.asked_of_visitors import Segment, VisitorsAsked
+from whale.routes.asked import NamesFormat, Offset, Week, Zone
+from whale.routes.asked_of_visitors import OfSite, Segment, VisitorsAsked
 
 Limit = Annotated[int, Meta(description="Number of rows, 1 to 1,000. `__other__` has all that is in no row.")]
 Basis = Annotated[Literal["visitor", "daily"], Meta(description="`daily`: some ids are of a day alone.")]
@@ -33,8 +33,7 @@ class PathsAsked(VisitorsAsked):
     format: NamesFormat = "json"
 
 
-class RetentionAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    pk: Site
+class RetentionAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     first: Annotated[str, Meta(description="The event with which a visitor begins. Default: any.")] = ""
     again: Annotated[str, Meta(description="The event for which they come back. Default: any.")] = ""
     by: Annotated[Literal["day", "week", "month"], Meta(description="How long the bucket of a cohort is.")] = "week"
