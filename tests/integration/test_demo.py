@@ -149,3 +149,12 @@ def test_visitors_of_the_shop_are_told_apart(running: Shop) -> None:
         *((name, "visitor") for name in ("country", "device", "source", "campaign", "customer")),
         *((name, "event") for name in ("price", "product")),
     }
+    assert [funnel["name"] for funnel in running.ask("/funnels/shop")] == ["from visit to order"]
+    saved = running.ask("/funnel", pk="shop", name="from visit to order", period="30d")["steps"]
+    assert [step["event"] for step in saved] == list(FUNNEL)
+    members = {
+        row["name"]: running.ask("/visitors", pk="shop", period="30d", segment=row["name"])["visitors"]
+        for row in running.ask("/segments/shop")
+    }
+    assert members.keys() == {"buyers", "baskets left", "on a phone"}
+    assert all(50 < count < came["visitors"] for count in members.values())

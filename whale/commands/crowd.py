@@ -10,6 +10,7 @@ campaign that broke end at the basket. Every hit has an `id`, so what is sent tw
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,12 @@ NEW_SHARE = 0.007  # of the visits that are a new visitor who is told apart
 LIFE_DAYS = 28
 EVENT_PROPERTIES = ("price", "product")
 FUNNEL = ("visit", "product", "basket", "order")
+SAVED_FUNNEL = "from visit to order"
+SEGMENTS: dict[str, Any] = {
+    "buyers": {"event": "order"},
+    "baskets left": {"and": [{"event": "basket"}, {"not": {"event": "order"}}]},
+    "on a phone": {"property": "device", "is": "phone"},
+}
 LOOKS = 0.55  # of the visits, at a product
 COMES_AGAIN, FETCHES = 0.32, 0.45  # of the visitors; of those who left a basket
 WAITS = (0.6, 1.1)  # days until the next visit: mean and deviation of the logarithm

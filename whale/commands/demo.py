@@ -282,8 +282,8 @@ class Demo:
                 self._stopped.wait(AGAIN_S)
 
     def _open_shop(self, whale: Whale) -> None:
-        """Makes the shop a site, whose log is of its first visit on. It holds at once where nothing was sent before, for nobody knows then
-        that there was none.
+        """Makes the shop a site, whose log is of its first visit on, and saves what people would ask often. It holds at once where nothing
+        was sent before, for nobody knows then that there was none.
         """
         if self._settings.visitor_log:
             now, state = time.time(), self._state
@@ -293,6 +293,10 @@ class Demo:
             if not any(site.pk == shop.PK for site in managing.sites(account)):
                 site = Site(account.id, shop.PK, "Shop", "The demo", event_properties=crowd.EVENT_PROPERTIES)
                 managing.add_site(site, self._settings.max_name_bytes)
+            if state.crowd_to is None:
+                whale.save_funnel(shop.PK, crowd.SAVED_FUNNEL, list(crowd.FUNNEL), "7d")
+                for name, members in crowd.SEGMENTS.items():
+                    whale.save_segment(shop.PK, name, members)
             is_known = state.crowd_to is not None or state.to == self._story.since
             self._holds_from = time.monotonic() + (0 if is_known else HOLDS_AFTER_MS / 1000)
         self._is_open.set()
