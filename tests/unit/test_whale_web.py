@@ -940,7 +940,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             f"/{{user}}/{{bucket}}{rest}"
             for rest in ("/batch", "/event/{name}", "/event/{name}/jsonp", "/property/{name}")
         ),
-        *(f"/{{user}}/{{bucket}}/{rest}" for rest in ("event_id/{id}", "property_id/{id}", "funnel")),
+        *(f"/{{user}}/{{bucket}}/{rest}" for rest in ("event_id/{id}", "property_id/{id}", "funnel", "funnel/{name}")),
         *(f"/{{user}}/{{bucket}}/property/{{name}}/{rest}" for rest in ("jsonp", "{value}", "{value}/jsonp")),
         *(
             "/shares",
