@@ -247,6 +247,23 @@ def test_a_funnel_has_its_rate_over_time_and_the_other_period_beside_it(page: Pa
     expect(page.locator("#funnel")).not_to_contain_text("In the other period")
 
 
+def test_a_value_of_which_far_fewer_get_there_is_named(page: Page) -> None:
+    whale = site_of()
+    people = [(f"{source} {number}", source, number) for source in ("mail", "search", "web") for number in range(60)]
+    did(whale, [(who, 3, "visit", {"source": source, "age": number}) for who, source, number in people])
+    did(whale, [(who, 2.9, "order", {}) for who, source, number in people if number < (3 if source == "mail" else 30)])
+    with served(page, whale) as address:
+        opened(page, address, view="funnels")
+        expect(page.locator("#by")).to_have_value("source")
+        expect(page.locator("#split .story")).to_have_text(
+            "Of source mail 5.00\u202f% got there, and of all others 50.0\u202f%."
+        )
+        check_looks(page)
+        page.locator("#by").select_option("age")
+        settled(page)
+        expect(page.locator("#split .story")).to_have_count(0)
+
+
 # saved ones
 
 

@@ -2,10 +2,12 @@
 import { draw, keyOf } from './chart.js'
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
+import { SURE } from './rows.js'
 import { none, ofWhole, shares, SHARE } from './visiting.js'
-import { valueOf } from './words.js'
+import { OTHERS, valueOf } from './words.js'
 
 const DAY = 86400e3
+const FIRST = ['source', 'campaign']
 const RATE = { ...SHARE, formula: 'rate', name: 'Rate', better: 'up' }
 
 export function showRate({ page, parts: { rate } }, { answer, address }, rows) {
@@ -28,6 +30,26 @@ export function showRate({ page, parts: { rate } }, { answer, address }, rows) {
 /** Properties of visitors, by which a funnel may be split. */
 export const splits = (page, asked) => page.ask('properties', asked).catch(none)
   .then(({ answer }) => (answer.properties ?? []).filter(({ of }) => of === 'visitor').map(({ property }) => property))
+  .then((names) => names.sort((a, b) => FIRST.includes(b) - FIRST.includes(a))) // where they came from is asked first
+
+/** How sure it is that a value differs from all others, in standard deviations. */
+function sureness({ steps }, all) {
+  const [n, x] = [steps[0].visitors, steps.at(-1).visitors]
+  const [m, y] = [all[0].visitors - n, all.at(-1).visitors - x]
+  const part = (x + y) / (n + m)
+  const variance = part * (1 - part) * (1 / n + 1 / m)
+  return variance > 0 && Number.isFinite(variance) ? (x / n - y / m) / Math.sqrt(variance) : 0
+}
+
+/** The value of which far fewer get there than of all others, beyond chance. */
+function lagging(split, all, by) {
+  const [worst] = split.filter(({ value }) => value !== OTHERS).map((each) => ({ ...each, z: sureness(each, all) })).sort((a, b) => a.z - b.z)
+  if (!(worst?.z < -SURE)) return null
+  const [n, x] = [worst.steps[0].visitors, worst.steps.at(-1).visitors]
+  const name = `${f.shown(by)} ${worst.value === null ? 'none' : valueOf(worst.value)}`
+  return h('p', { class: 'story bad' }, 'Of ', h('b', {}, name), ' ', h('b', { class: 'bad' }, ofWhole(x, n)),
+    ` got there, and of all others ${ofWhole(all.at(-1).visitors - x, all[0].visitors - n)}.`)
+}
 
 export function showSplit({ page, parts: { split }, by, properties }, { answer, address }, rows) {
   if (!properties.length) return void (split.element.hidden = true)
@@ -43,7 +65,7 @@ export function showSplit({ page, parts: { split }, by, properties }, { answer, 
       h('td', { class: 'wide-only wide-bar' }, shares(['part', first ? last.visitors / first : 0])))
   }
   const middle = rows.slice(1, -1).map((row) => [row.name, 'n wide-only'])
-  fill(split.body, scroller('Table: Split', h('table', { class: 'rows' },
+  fill(split.body, lagging(answer.split ?? [], answer.steps, by), scroller('Table: Split', h('table', { class: 'rows' },
     headOf([f.title(f.shown(by))], [rows[0].name, 'n'], ...middle, [rows.at(-1).name, 'n'], ['', 'wide-only']),
     h('tbody', {}, (answer.split ?? []).map(line)), h('tfoot', {}, line(all)))),
   h('p', { class: 'foot' }, 'Visitors of the first step, and which part of them got to each further one. Each visitor counts at their last value.'))
