@@ -27,7 +27,7 @@ export const show = ofSite('funnels', 'Funnels', build, async (view) => {
 })
 
 function build(parts) {
-  parts.saved = h('div', {})
+  parts.saved = h('div', { class: 'keep-saved' })
   parts.steps = card('Steps', { id: 'steps', height: 'steps' })
   parts.funnel = card('Funnel', { id: 'funnel', height: 'funnel', main: true })
   parts.rate = card('Rate over time', { id: 'rate', height: 'chart' })
