@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hail.settings import DAY
 from tests.contract.logs import CAPS
 from tests.laws import law
 from tests.unit.test_visitors_web import count, door_with, said
@@ -190,6 +191,17 @@ def test_overlap_counts_each_visitor_in_one_region(door: Door) -> None:
     began = '[{"cohort": "buy", "period": "today"}, {"cohort": "", "period": "today"}]'
     answer = door.get("/overlap", pk="shop", sets=began, period="1d:50d").json
     assert [each["visitors"] for each in answer["sets"]] == [1, 3]
+
+
+def test_a_property_of_an_events_visitor_may_have_come_before_the_period(door: Door) -> None:
+    door.now -= 5 * DAY
+    said(door, 0, ("ann", "", {"plan": '"pro"'}))
+    door.now += 5 * DAY
+    for visitor in ("ann", "bob"):
+        count(door, visitor, "visit")
+    pro = '[{"event": "visit", "where": [{"property": "plan", "is": "pro"}]}]'
+    found = door.get("/overlap", pk="shop", sets=pro, period="today").json
+    assert found["regions"] == [{"in": [], "visitors": 1}, {"in": [0], "visitors": 1}]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,6 @@ def of_visitors(logged: Logged, who: NDArray[np.uint32]) -> Logged:
     for said, column in logged.columns.items():
         place = np.searchsorted(who, column.visitors)
         which = np.append(who, np.uint32(0))[place] == column.visitors if len(who) else np.zeros(len(place), np.bool_)
-        which &= place < len(who)
         if which.any():
             columns[said] = Column(column.visitors[which], column.ticks[which], column.values[which])
     return logged._replace(columns=columns)
