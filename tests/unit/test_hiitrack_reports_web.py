@@ -236,6 +236,8 @@ def test_what_never_happened_is_not_found(server: Server) -> None:
     assert refused(server, "funnel", "event=a&event=b") == (404, "unknown_event", "event")
     assert refused(server, "funnel", "event=a&event=a&property=plan") == (404, "not_found", "property")
     assert server.ask("GET", "/ann/none/event/a", "ann").status == 404
+    did(server, "v1", "landed-on-homepage")
+    assert server.ask("GET", "/ann/home/event/landed-on-homepaeg", "ann").json["near"] == ["landed-on-homepage"]
 
 
 @pytest.mark.parametrize(

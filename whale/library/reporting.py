@@ -5,8 +5,9 @@ from typing import Any
 from hail.hit import Reason, is_text, name_of
 from whale.answer.hiitrack import Numbers, Reports
 from whale.answer.site_log import Log
+from whale.answer.wanted import unknown_event
 from whale.dimension import path_text
-from whale.errors import CallerError, PeriodError, UnknownEvent
+from whale.errors import CallerError, PeriodError
 from whale.library.arguments import on_default
 from whale.library.exporting import now_in, site_asked
 from whale.library.funnels import FEWEST, MOST, MOST_WINDOW_S
@@ -158,7 +159,7 @@ class Reporting(Visiting):
         names = log.names() if missing else set()
         for event in missing:
             if (EVENT, event) not in names:
-                raise UnknownEvent(f"no event {ascii(event)[:60]} was counted", field)
+                raise unknown_event(event, names, field)
         return counts
 
     def _ever(self) -> Range:
