@@ -11,7 +11,7 @@ The same pass splits a funnel by groups of visitors, and notes when they began.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,13 +82,20 @@ class Partition(NamedTuple):
 class Reached(NamedTuple):
     """Who of a range got to a step. people: each once, in order.  here: of each event that a chain led to, whose it is.
 
-    took: of each of the people, but at the first step.  stay: of them, who get no further and still may.
+    took: of each of the people, but at the first step.  stay: of them, who get no further and still may.  until: when each of these has to.
     """
 
     people: Ints
     here: Ints
     took: Ints | None
     stay: Ints
+    until: Ints
+
+
+class Adding(Protocol):
+    """What is told of each range of visitors, step by step; `until` in ticks since 1970."""
+
+    def add(self, number: int, reached: Reached) -> None: ...
 
 
 class Split:
@@ -169,12 +176,17 @@ class Rate:
 
 
 def funnel(
-    partitions: Iterable[Partition], window: int, as_of: int, split: Split | None = None, rate: Rate | None = None
+    partitions: Iterable[Partition],
+    window: int,
+    as_of: int,
+    split: Split | None = None,
+    rate: Rate | None = None,
+    tally: Adding | None = None,
 ) -> list[Step]:
     """Of each step.
 
     window: ticks from the first to the last step.  as_of: the tick before which all that happened is known.
-    split, rate: are filled, where they are asked for.
+    split, rate, tally: are filled, where they are asked for.
     """
     found: list[Step] = []
     for columns, tests, groups in partitions:
@@ -196,6 +208,9 @@ def funnel(
                 group_of = groups.within(begin)
                 for number, each in enumerate(reached):
                     split.add(number, each, group_of)
+            if tally:
+                for number, each in enumerate(reached):
+                    tally.add(number, each._replace(until=each.until + first))
             if rate:
                 rate.add(keys[0], first, reached[-1])
     return found
@@ -224,13 +239,13 @@ def _range(
         if number:
             took = ((keys & TICKS) - began)[np.diff(here, prepend=-1) != 0]
             people = found[-1].people
-            stay = people[~np.isin(people, here) & (until >= as_of)]
+            may = ~np.isin(people, here) & (until >= as_of)
             if test:
-                stay = stay[test.may((stay + begin).astype(np.uint32))]
-            found[-1] = found[-1]._replace(stay=stay)
+                may[may] = test.may((people[may] + begin).astype(np.uint32))
+            found[-1] = found[-1]._replace(stay=people[may], until=until[may])
         is_last = np.diff(here, append=-1) != 0
         until = began[is_last] + window
-        found.append(Reached(here[is_last], here, took, NONE))
+        found.append(Reached(here[is_last], here, took, NONE, NONE))
         before = keys
     return found
 

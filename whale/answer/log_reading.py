@@ -59,7 +59,11 @@ class Reading:
         return (logged for _, logged in self.pieces())
 
     def pieces(self) -> Iterator[tuple[int, Logged]]:
-        """With their partitions' numbers. Raises Busy before the first one."""
+        """With the number of their partition."""
+        return ((partition, logged) for partition, _, logged in self.ranges())
+
+    def ranges(self) -> Iterator[tuple[int, range | None, Logged]]:
+        """With the number of their partition, and whose they are. Raises Busy before the first one."""
         most, records = self.most_mb * MEGABYTE / RECORD_BYTES, 0
         for partition in range(self.log.partitions):
             for _, start_ms, end_ms in self.wanted:
@@ -68,7 +72,7 @@ class Reading:
             for partition in range(self.log.partitions):
                 for who in self.store.ranges_in_log(self.log, partition, self.wanted, most):
                     logged = self._read(partition, who)
-                    yield partition, logged if self.only is None else of_visitors(logged, self.only[partition])
+                    yield partition, who, logged if self.only is None else of_visitors(logged, self.only[partition])
 
     def _read(self, partition: int, who: range | None) -> Logged:
         several = [

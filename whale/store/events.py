@@ -19,10 +19,13 @@ from whale.store.contract.events import (
     MOST_NUMBERS,
     VISITORS_FULL,
     Caps,
+    Changed,
     Column,
     Logged,
+    Moment,
     Said,
     Wanted,
+    Who,
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, FIELD_BYTES, ID_BYTES, USUAL_MB, VISITOR_BYTES
@@ -106,7 +109,7 @@ class MemoryEvents:
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: range | None = None,
+        who: Who = None,
     ) -> Logged:
         with self._lock:
             found = self.partition(log, partition)
@@ -120,6 +123,11 @@ class MemoryEvents:
                     rows.setdefault((kind, text), []).append((number, tick, place))
             columns = {each: _column(sorted(of)) for each, of in rows.items()}
             return Logged(columns, {each: tuple(found.values[each]) for each in columns if each[0] != EVENT})
+
+    def changed_in_log(
+        self, log: SiteLog, partition: int, since: Sequence[tuple[range | None, Moment]], wanted: Wanted
+    ) -> Changed | None:
+        return None  # and all is read anew
 
     def ranges_in_log(
         self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float

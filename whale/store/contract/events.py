@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,12 @@ BLOCK = 65_536
 LOGGED, RECORDS = "logged", "records"
 """Words of a tally, beside reasons."""
 
+Numbers = NDArray[np.uint32]
+"""Of visitors, in order, each once."""
+Who = range | Numbers | None
+"""Some numbers; None for everybody."""
+Moment = tuple[Any, ...]
+"""When a partition was as it was read, as `changed_in_log` takes it."""
 Said = tuple[str, str]
 """Kind and name: an event, or a property with all its values."""
 
@@ -58,12 +64,21 @@ class Column(NamedTuple):
 class Logged(NamedTuple):
     """A partition at one moment. values_of: of a property its values as JSON; `__other__`, in no quotes, stands for those past a cap.
 
-    is_incomplete: some of it could not be read, and is missing here.
+    is_incomplete: some of it could not be read, and is missing here.  moment: None where no store has to know it again.
     """
 
     columns: Mapping[Said, Column]
     values_of: Mapping[Said, Sequence[str]]
     is_incomplete: bool = False
+    moment: Moment | None = None
+
+
+class Changed(NamedTuple):
+    """What visitors said who said more since. before: as it was.  after: as it is now, at this moment."""
+
+    moment: Moment
+    before: Logged
+    after: Logged
 
 
 class Events(Protocol):
@@ -94,9 +109,17 @@ class Events(Protocol):
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: range | None = None,
+        who: Who = None,
     ) -> Logged:
-        """What was said in [start, end), all of one moment. said: None for everything.  who: numbers; None for everybody."""
+        """What was said in [start, end), all of one moment. said: None for everything."""
+
+    def changed_in_log(
+        self, log: SiteLog, partition: int, since: Sequence[tuple[range | None, Moment]], wanted: Wanted
+    ) -> Changed | None:
+        """What else was said of what is wanted, since some ranges of visitors were read, each at a moment.
+
+        None where that is not known: too much was logged or somebody was erased since, or the server is another one.
+        """
 
     def ranges_in_log(
         self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float

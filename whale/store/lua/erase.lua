@@ -21,6 +21,7 @@ end
 local time = call('TIME')
 local ms = string.format('%d', time[1] * 1000 + floor(time[2] / 1000) + ARGV[3])
 call('HSET', W .. ':g', hash, ms)
+call('HINCRBY', W, 'y', 1)
 call('HDEL', W .. ':a:' .. g - 1, hash)
 if row and row:sub(1, 1) == '=' then call('HDEL', W .. ':a:' .. g, hash)
 elseif row then call('HSET', W .. ':a:' .. g, hash, closed(row, ms)) end

@@ -8,5 +8,6 @@ if call('EXISTS', W .. ':z') == 0 then
   if call('STRLEN', W .. ':t') < math.max(1, tonumber(ARGV[1])) then return {} end
   call('RENAME', W .. ':t', W .. ':z')
   call('HSET', W, 'z', call('HGET', W, 'e') or '', 'e', ARGV[2])
+  call('HINCRBY', W, 'k', 1)
 end
 return {call('HGET', W, 'z'), call('STRLEN', W .. ':z')}

@@ -39,6 +39,7 @@ from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
 from whale.store.redis.live import Live
+from whale.store.redis.log_changes import LogChanges
 from whale.store.redis.log_reader import LogReader
 from whale.store.redis.log_sweep import LogSweeper
 from whale.store.redis.marker import Marker
@@ -169,6 +170,7 @@ class RedisStore:
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         log_reader = LogReader(database)
         self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
+        self.changed_in_log = LogChanges(log_reader).changed_in_log
         self.ranges_in_log, self.records_in_log = log_reader.ranges_in_log, log_reader.records_in_log
         self.said_in_log = log_reader.said_in_log
         identities = Identities(database)

@@ -22,8 +22,17 @@ from whale.visitors.parts import IS_PROPERTY, Cut, Records
 WHO = "who"
 T = TypeVar("T")
 Said = tuple[str, str]
-Words = tuple[bytes, bytes, bytes, bytes]
-"""The run of a server, and the words of a tail, a frozen tail and an index."""
+
+
+class Words(NamedTuple):
+    """The run of a server; the words of a tail, a frozen tail and an index; how many tails were frozen, and how many ids erased."""
+
+    run: bytes
+    tail: bytes
+    frozen: bytes
+    of_index: bytes
+    tails: bytes
+    erased: bytes
 
 
 class PartGone(Exception):

@@ -15,7 +15,7 @@ import redis
 from numpy.typing import NDArray
 
 from whale.errors import Unavailable
-from whale.store.contract.events import BLOCK, MOST_NUMBERS, Column, Logged, Said, Wanted
+from whale.store.contract.events import BLOCK, MOST_NUMBERS, Column, Logged, Moment, Numbers, Said, Wanted, Who
 from whale.store.redis.compaction import Indexed, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
@@ -55,30 +55,30 @@ class LogReader:
         start_ms: int,
         end_ms: int,
         said: Container[Said] | None = None,
-        who: range | None = None,
+        who: Who = None,
     ) -> Logged:
         first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
-        wanted: _Wanted | None = None
+        wanted: Asked | None = None
 
-        def prepare(key: str, at: _Snapshot) -> None:
+        def prepare(key: str, at: Snapshot) -> None:
             nonlocal wanted
-            wanted = _Wanted(at, first, end, said, who)
+            wanted = Asked(at, first, end, said, who)
             if who is None or len(who) > 1:
                 with suppress(PartGone):  # whoever reads the parts finds out
                     wanted.joined = self._months.joined(key, at.within(first, end), wanted.codes)
 
-        def pieces_of(at: _Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
-            return cast(_Wanted, wanted).of_part(part, indexed)
+        def pieces_of(at: Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
+            return cast(Asked, wanted).of_part(part, indexed)
 
         at, of_parts, is_incomplete = self._read(log, partition, first, end, pieces_of, prepare)
-        wanted = cast(_Wanted, wanted)
+        wanted = cast(Asked, wanted)
         pieces = [*wanted.of_joined(), *(piece for some in of_parts for piece in some), *wanted.of_tails(at.tails)]
-        return _logged(pieces, at.names, is_incomplete)
+        return logged_of(pieces, at.names, is_incomplete)._replace(moment=at.moment)
 
     @reachable
     def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
-        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
-        return self._snapshot(key).records(start_ms * TICKS_A_MS, end_ms * TICKS_A_MS)
+        key = self.key_of(log, partition)
+        return self.snapshot(key).records(start_ms * TICKS_A_MS, end_ms * TICKS_A_MS)
 
     @reachable
     def ranges_in_log(
@@ -94,8 +94,8 @@ class LogReader:
         """Of each part, and of the tails, how many records the visitors of each block have, at most."""
         first, end = wanted.start_ms * TICKS_A_MS, wanted.end_ms * TICKS_A_MS
 
-        def counted(at: _Snapshot, part: Part, _: Indexed) -> NDArray[np.intp]:
-            return _Wanted(at, first, end, wanted.said, None).blocks_of(part)
+        def counted(at: Snapshot, part: Part, _: Indexed) -> NDArray[np.intp]:
+            return Asked(at, first, end, wanted.said, None).blocks_of(part)
 
         at, of_parts, _ = self._read(log, partition, first, end, counted)
         return [*of_parts, *(np.bincount(tail.visitors // BLOCK) for tail in at.tails)]
@@ -109,13 +109,13 @@ class LogReader:
         def is_within(indexed: Indexed) -> bool:
             return indexed.first >= first and indexed.last < end
 
-        def prepare(key: str, at: _Snapshot) -> None:
+        def prepare(key: str, at: Snapshot) -> None:
             within = [f"{key}:b:{id_}" for id_, indexed in at.parts.items() if is_within(indexed)]
             lacking = [part for part in within if part not in ahead and not self._cache.knows_who_came(part)]
             for place in range(0, len(lacking), AHEAD):
                 ahead.update(self._who_came(lacking[place : place + AHEAD]))
 
-        def came(at: _Snapshot, part: Part, indexed: Indexed) -> NDArray[np.uint32]:
+        def came(at: Snapshot, part: Part, indexed: Indexed) -> NDArray[np.uint32]:
             if is_within(indexed):
                 return part.who_came(ahead.get(part.key))
             rows = [part.rows(cut) for cut in part.cuts if not cut.code & IS_PROPERTY and _touches(cut, first, end)]
@@ -131,7 +131,7 @@ class LogReader:
     def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
         """Of parts the list of columns is read; who was erased alone is looked for in them."""
 
-        def codes_in(at: _Snapshot, part: Part, _: Indexed) -> set[int]:
+        def codes_in(at: Snapshot, part: Part, _: Indexed) -> set[int]:
             gone = np.array(at.gone, np.uint32)
             return {cut.code for cut in part.cuts if not (len(gone) and np.isin(part.visitors(cut), gone).all())}
 
@@ -148,17 +148,17 @@ class LogReader:
         partition: int,
         first: int,
         end: int,
-        read: Callable[["_Snapshot", Part, Indexed], T],
-        prepare: Callable[[str, "_Snapshot"], None] = lambda *_: None,
-    ) -> tuple["_Snapshot", list[T], bool]:
+        read: Callable[["Snapshot", Part, Indexed], T],
+        prepare: Callable[[str, "Snapshot"], None] = lambda *_: None,
+    ) -> tuple["Snapshot", list[T], bool]:
         """A partition at one moment, what is read of its parts that touch [first, end), and whether some of these are lost.
 
         prepare: what is done before any part is read.
         """
-        _, key = self._database.keys(log.account).log(log.site, log.generation, partition)
+        key = self.key_of(log, partition)
         lacking: set[str] = set()
         for _ in range(TRIES):
-            at, found, gone = self._snapshot(key), list[T](), set[str]()
+            at, found, gone = self.snapshot(key), list[T](), set[str]()
             prepare(key, at)
             for id_, indexed in at.parts.items():
                 if indexed.first < end and indexed.last >= first:
@@ -170,6 +170,23 @@ class LogReader:
                 return at, found, bool(gone)
             lacking = gone
         raise Unavailable(f"Redis: a part of the log of {log.site} was packed anew {TRIES} times while it was read")
+
+    def key_of(self, log: SiteLog, partition: int) -> str:
+        return self._database.keys(log.account).log(log.site, log.generation, partition)[1]
+
+    def read_at(self, key: str, at: "Snapshot", asked: "Asked") -> Logged:
+        """What is asked, as it was then. Raises PartGone where that is packed anew."""
+        asked.joined = self._months.joined(key, at.within(asked.first, asked.end), asked.codes)
+        pieces = asked.of_joined()
+        for id_, indexed in at.parts.items():
+            if indexed.first < asked.end and indexed.last >= asked.first:
+                pieces += asked.of_part(self._part(f"{key}:b:{id_}"), indexed)
+        return logged_of([*pieces, *asked.of_tails(at.tails)], at.names, False)._replace(moment=at.moment)
+
+    def packed_tail(self, key: str, word: bytes) -> Records | None:
+        """A frozen tail that was packed a moment ago."""
+        raw = self._client.get(f"{key}:o:{word.decode()}")
+        return None if raw is None else records_of(raw)
 
     def _who_came(self, keys: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
         """The visitors who had an event in some parts, where their directories are short and the parts are there."""
@@ -196,7 +213,7 @@ class LogReader:
     def _part(self, key: str) -> Part:
         return self._cache.part(key, lambda: self._client.get(key))
 
-    def _snapshot(self, key: str) -> "_Snapshot":
+    def snapshot(self, key: str) -> "Snapshot":
         known = self._cache.standing(key)
         if known is not None:
             words, added, fields, gone = self._asked(
@@ -207,7 +224,7 @@ class LogReader:
                     tail = parts.merged([known.tail, records_of(added)])
                     known = known._replace(tail=tail, tail_bytes=known.tail_bytes + len(added))
                     self._cache.stands(key, known)
-                return _Snapshot.of(known, gone)
+                return Snapshot.of(known, gone)
         words, tail, frozen, index, names, gone = self._asked(
             key,
             ("GET", f"{key}:t"),
@@ -225,7 +242,7 @@ class LogReader:
             Names(pairs(names)),
         )
         self._cache.stands(key, known)
-        return _Snapshot.of(known, gone)
+        return Snapshot.of(known, gone)
 
     def _asked(self, key: str, *commands: tuple[object, ...]) -> list[Any]:
         """The words of a partition and the answers of some commands, of one moment."""
@@ -239,21 +256,29 @@ class LogReader:
                 self._words([key], [])
                 return self._asked(key, *commands)
         run, *known = settled(words)
-        found: Words = run, *(word or b"" for word in known)
-        return [found, *answers]
+        return [Words(run, *(word or b"" for word in known)), *answers]
 
 
-class _Snapshot(NamedTuple):
-    """Of a partition, at one moment. parts: of the index, by their ids.  gone: numbers of visitors who were erased."""
+class Snapshot(NamedTuple):
+    """Of a partition, at one moment. tails: the frozen one, and the one that grows.  parts: of the index, by their ids.  gone: numbers of
+    visitors who were erased.
+    """
 
+    words: Words
     tails: list[Records]
     parts: dict[str, Indexed]
     names: Names
     gone: list[int]
 
     @classmethod
-    def of(cls, known: Standing, gone: set[bytes]) -> "_Snapshot":
-        return cls([known.frozen, known.tail], known.parts, known.names, sorted(map(int, gone)))
+    def of(cls, known: Standing, gone: set[bytes]) -> "Snapshot":
+        return cls(known.words, [known.frozen, known.tail], known.parts, known.names, sorted(map(int, gone)))
+
+    @property
+    def moment(self) -> Moment:
+        """As contract/events.py has it."""
+        run, tail, _, _, tails, erased = self.words
+        return run, tail, int(tails or 0), erased, len(self.tails[-1].ticks)
 
     def within(self, first: int, end: int) -> dict[str, Indexed]:
         """The parts that lie in [first, end) as a whole."""
@@ -283,22 +308,29 @@ def ranges_of(blocks: Sequence[int], most: float) -> list[range]:
     return [*ranges, range(begin * BLOCK, MOST_NUMBERS)]
 
 
+def places_of(visitors: NDArray[np.uint32], who: Numbers) -> NDArray[np.int64]:
+    """Where some visitors stand among others. Both are in order."""
+    low, high = np.searchsorted(visitors, who), np.searchsorted(visitors, who, "right")
+    counts = high - low
+    return np.repeat(low - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
+
 def _touches(cut: parts.Cut, first: int, end: int) -> bool:
     return cut.start * parts.TICKS_A_S < end and cut.end * parts.TICKS_A_S > first
 
 
-class _Wanted:
+class Asked:
     """Which records are asked for; nothing else of a part is unpacked."""
 
-    def __init__(self, at: _Snapshot, first: int, end: int, said: Container[Said] | None, who: range | None):
-        self._first, self._end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
+    def __init__(self, at: Snapshot, first: int, end: int, said: Container[Said] | None, who: Who):
+        self.first, self.end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
         self.codes = at.names.columns.keys() if self._codes is None else self._codes
         self.joined: dict[int, list[Joined]] = {}
 
     def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
         """But for what is joined."""
-        is_whole = indexed.first >= self._first and indexed.last < self._end
+        is_whole = indexed.first >= self.first and indexed.last < self.end
         found: list[Piece] = []
         for cut in part.cuts:
             is_joined = any(part.id in each.ids for each in self.joined.get(cut.code, ()))
@@ -314,12 +346,16 @@ class _Wanted:
     def _of_who(self, rows: Rows) -> Rows:
         if self._who is None:
             return rows
-        low, high = np.searchsorted(rows.visitors, (self._who.start, self._who.stop))
-        return Rows(rows.visitors[low:high], rows.ticks[low:high], rows.values[low:high])
+        which: slice | NDArray[np.int64]
+        if isinstance(self._who, range):
+            which = slice(*np.searchsorted(rows.visitors, (self._who.start, self._who.stop)))
+        else:
+            which = places_of(rows.visitors, self._who)
+        return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
 
     def _has(self, part: Part, cut: parts.Cut) -> bool:
         """Whether it has records of the one who is asked for; of many it is not worth to look."""
-        return self._who is None or len(self._who) > 1 or bool((part.visitors(cut) == self._who.start).any())
+        return not isinstance(self._who, range) or len(self._who) > 1 or self._who.start in part.visitors(cut)
 
     def blocks_of(self, part: Part) -> NDArray[np.intp]:
         """How many records the visitors of each block have, at most."""
@@ -327,7 +363,7 @@ class _Wanted:
         return np.bincount(np.concatenate([np.zeros(0, np.uint32), *map(part.visitors, cuts)]) // BLOCK)
 
     def _is_asked(self, cut: parts.Cut) -> bool:
-        return (self._codes is None or cut.code in self._codes) and _touches(cut, self._first, self._end)
+        return (self._codes is None or cut.code in self._codes) and _touches(cut, self.first, self.end)
 
     def of_tails(self, tails: Sequence[Records]) -> list[Piece]:
         found: list[Piece] = []
@@ -343,15 +379,17 @@ class _Wanted:
         return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
 
     def _which(self, visitors: NDArray[np.uint32], ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        wanted: NDArray[np.bool_] = (ticks >= self._first) & (ticks < self._end)
+        wanted: NDArray[np.bool_] = (ticks >= self.first) & (ticks < self.end)
         if len(self._gone):
             wanted &= ~np.isin(visitors, self._gone)
-        if self._who is not None:
+        if isinstance(self._who, range):
             wanted &= (visitors >= self._who.start) & (visitors < self._who.stop)
+        elif self._who is not None:
+            wanted &= np.isin(visitors, self._who)
         return wanted
 
 
-def _logged(pieces: Sequence[Piece], names: Names, is_incomplete: bool) -> Logged:
+def logged_of(pieces: Sequence[Piece], names: Names, is_incomplete: bool) -> Logged:
     of_codes: dict[int, list[Rows]] = {}
     for code, rows in pieces:
         if len(rows.ticks):
