@@ -9,6 +9,7 @@ import numpy as np
 from whale.answer.compare import Comparison
 from whale.answer.conditions import Wanted, shown_again
 from whale.answer.funnels import Partition, Rate, Split, Step, funnel
+from whale.answer.kept_funnels import Kept
 from whale.answer.site_log import TICKS_A_S, Log, shown
 from whale.answer.split import SESSION, By, Values, rows
 from whale.answer.wanted import found
@@ -52,6 +53,20 @@ def shown_funnel(
         answer["compared"] = {**comparison.said(), "steps": before.rows()}
         kept["is_incomplete"] |= before.reading.is_incomplete
     return {**answer, "basis": log.basis(during), **kept}
+
+
+def shown_kept(log: Log, kept: Kept, window_s: int, now: float) -> dict[str, Any]:
+    """The same of a funnel whose numbers are kept."""
+    zone = kept.during.zone
+    return {
+        "as_of": shown(kept.as_of * 1000, zone),
+        "complete": kept.during.end <= now,
+        "window_s": window_s,
+        "steps": _rows(kept.wanted, kept.steps),
+        "basis": log.basis(kept.during),
+        "since": shown(log.since_ms(now), zone),
+        "is_incomplete": kept.is_incomplete,
+    }
 
 
 class _Counted:

@@ -2,7 +2,7 @@
 
     asked ── known, of the same days ──► who said more? ── what they were is taken away, what they are is added ──► steps
        │            └─ other days, or it is not known what was said since: the last numbers, and counted anew meanwhile
-       └─ never asked: counted now
+       └─ not asked for an hour: counted now
 
 Steps are those that a question counts from scratch, but for times, which are in bins of 1 %. Numbers that are counted anew say of which
 time they are: `as_of`. A process keeps a bounded memory of them; the last numbers of a funnel that had to go are kept longer.
@@ -30,6 +30,8 @@ from whale.period import Range
 from whale.store.contract.events import Logged, Moment
 
 STATES_MB, LAST_MB = 64, 4
+OLD_S = 3600
+"""Last numbers of before are not shown."""
 Key = tuple[Any, ...]
 log_of_errors = logging.getLogger(__name__)
 
@@ -125,7 +127,7 @@ class KeptFunnels:
                 if state.update(log, as_of):
                     return self._keep(key, state, as_of)
             self._states.drop(key)
-        if last is None:
+        if last is None or not 0 <= now - last.as_of <= OLD_S:
             state = _State.counted(log, steps, window_s * TICKS_A_S, during, as_of)
             return self._keep(key, state, as_of) if state else None
         self._count_meanwhile(key, log, steps, window_s, during, as_of)

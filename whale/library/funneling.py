@@ -6,7 +6,8 @@ from whale.answer import compare as comparing
 from whale.answer.asking import Period, period_text
 from whale.answer.compare import WORDS, Comparison, Scope
 from whale.answer.conditions import asked_again
-from whale.answer.funnel_asked import FunnelAsked, shown_funnel
+from whale.answer.funnel_asked import FunnelAsked, shown_funnel, shown_kept
+from whale.answer.kept_funnels import kept_of
 from whale.answer.site_log import Log
 from whale.errors import CallerError
 from whale.library.arguments import on_default
@@ -46,7 +47,9 @@ class Funneling(Noting):
         ...]}, where a condition is {"property", "is": value, "when"}, or has `in` or `not` instead of `is`.  window: from the first to the
         last step at most, as "30m", "1d" or seconds.  conversion: of the first step's visitors, 0 to 1; None where there are none.
         open: who may still get to the next step; dropped: who can not.  median_s, p90_s: from the first step to this one, s.
-        name: of a saved funnel, instead of its steps; then also "name" and "revision". window: default: that of the saved one, or a day.
+        name: of a saved funnel, instead of its steps; then also "name" and "revision". Its numbers are kept up to date, with times to 1 %;
+        after a day has turned, the last ones answer for a moment: as_of says of when they are.
+        window: default: that of the saved one, or a day.
         by: a property; then also "split": [{"value", "steps"}, ...], by the `last` value of each visitor, the `first`, or that of the
         `session` in which they began (when), which adds up.  limit: of its rows but `__other__`.  compare: "previous" or "last_year";
         then also "compared".
@@ -67,7 +70,14 @@ class Funneling(Noting):
         asking = self.asking.now()
         during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
         asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, gap_of(self, log), self.settings), bool(rate))
-        found = shown_funnel(log, asked, during, asking.clock(), self._compared(during, period, compare))
+        now, kept = asking.clock(), None
+        if saved and not (by or compare or rate or segment):
+            name = saved["name"], period_text(period), during.zone
+            kept = kept_of(self.store).ask(name, log, wanted, window_s, during, now)
+        if kept:
+            found = shown_kept(log, kept, window_s, now)
+        else:
+            found = shown_funnel(log, asked, during, now, self._compared(during, period, compare))
         return {key: saved[key] for key in ("name", "revision") if saved} | found
 
     @on_default
