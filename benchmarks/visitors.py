@@ -8,11 +8,15 @@
 The log has one partition, and a visitor has 20 events of 8 names on average. Cold is the first question of a process, which reads and
 unpacks all that it needs; warm is the same again. ClickHouse's tables are ordered by (visitor, time), (event, time) and (event, visitor,
 time), and it is compared by the best of them. Where both answer the same question their answers are compared, too.
+
+live: a saved funnel is asked for over HTTP every 30 ms, while 2,000 events/s are logged, 1 % of them three days late, and the tail is
+packed every 3 s. At the end its answer is compared with one from scratch.
 """
 
 import argparse
 import importlib
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -20,10 +24,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -31,13 +37,15 @@ import psutil
 from benchmarks import workload
 from benchmarks.report import Figure, report
 from benchmarks.services import Setup, answer_ms
-from benchmarks.visitors_log import DAYS, EVENTS, SITE, Packing, Stream, come, stream
+from benchmarks.visitors_log import DAYS, EVENTS, SITE, WEIGHTS, Packing, Stream, come, mark, stream
 from hail.settings import DAY, Settings
 from tests.servers import RedisServer
 from whale.accounts import Act, Site
 from whale.client import Whale
 from whale.store import connect
+from whale.store.contract.events import Caps
 from whale.store.redis import RedisStore
+from whale.visitors.deeds import Deeds, entry_in_columns
 from whale.visitors.entries import DAY_MS, TICKS_A_MS
 from whale.visitors.record import hasher_of
 
@@ -45,17 +53,21 @@ TICKS_A_S = 1000 * TICKS_A_MS
 OF_KERNEL = 1.25
 RESIDENT_MB = 600
 PERIOD = f"last_{DAYS}d"
+LIVE_A_S, LIVE_S, PACKED_EVERY_S, OF_LIVE = 2000, 15, 3, 1.5
+WITHIN = "ms >= {first} AND ms < {end}"
+WEEK_OF = "intDiv({} - 345600000, 604800000)"
+"""Since Monday, 5 January 1970."""
 THREE, EIGHT = "ace", EVENTS
 
 
 @dataclass(frozen=True)
 class Question:
-    """path, asked: as over HTTP.  seen: of an answer what ClickHouse says too.  sql: with {table}, {first} and {end}.  warm, cold: at most
-    so much of its time.
+    """path, asked: as over HTTP, and in the library.  seen: of an answer what ClickHouse says too.  sql: with {table}, {first} and {end}.
+    warm, cold: at most so much of its time.
     """
 
     path: str
-    asked: dict[str, str]
+    asked: dict[str, Any]
     seen: Callable[[Any], Sequence[int]]
     sql: str
     warm: float | None = None
@@ -67,9 +79,8 @@ def funnel_sql(steps: str, window_s: int) -> str:
     reached = ", ".join(f"countIf(l >= {number})" for number in range(1, len(steps) + 1))
     places = ", ".join(str(EVENTS.index(step)) for step in steps)
     chain = f"windowFunnel({window_s * 1000}, 'strict_increase')(toUInt64(ms), {conditions})"
-    within = "ms >= {first} AND ms < {end}"
     return (
-        f"SELECT {reached} FROM (SELECT visitor, {chain} AS l FROM {{table}} WHERE event IN ({places}) AND {within} "
+        f"SELECT {reached} FROM (SELECT visitor, {chain} AS l FROM {{table}} WHERE event IN ({places}) AND {WITHIN} "
         "GROUP BY visitor)"
     )
 
@@ -77,7 +88,7 @@ def funnel_sql(steps: str, window_s: int) -> str:
 def funnel(steps: str, window_days: int) -> Question:
     return Question(
         "/funnel",
-        {"pk": SITE, "steps": json.dumps([*steps]), "window": f"{window_days}d"},
+        {"pk": SITE, "steps": json.dumps([*steps]), "period": PERIOD, "window": f"{window_days}d"},
         lambda answer: [step["visitors"] for step in answer["steps"]],
         funnel_sql(steps, window_days * DAY),
         0.7,
@@ -88,11 +99,35 @@ def funnel(steps: str, window_days: int) -> Question:
 QUESTIONS = {
     "funnel of 3 steps in a day": funnel(THREE, 1),
     "funnel of 8 steps in a week": funnel(EIGHT, 7),
-    "visitors": Question(
+    "visitors, new ones and by day": Question(
         "/visitors",
-        {"pk": SITE},
+        {"pk": SITE, "period": PERIOD},
         lambda answer: [answer["visitors"]],
-        "SELECT uniqExact(visitor) FROM {table} WHERE ms >= {first} AND ms < {end}",
+        f"SELECT uniqExact(visitor) FROM {{table}} WHERE {WITHIN}",
+    ),
+    "retention of 13 weeks": Question(
+        "/retention",
+        {"pk": SITE, "first": "a", "again": "c", "count": 13},
+        lambda answer: [sum(sum(cohort["kept"]) for cohort in answer["cohorts"])],
+        f"SELECT count() FROM (SELECT visitor, {WEEK_OF.format('min(ms)')} AS began FROM {{table}} WHERE event = 0 GROUP BY visitor) AS f "
+        f"JOIN (SELECT DISTINCT visitor, {WEEK_OF.format('ms')} AS came FROM {{table}} WHERE event = 2) AS x USING visitor "
+        "WHERE came >= began",
+        cold=0.3,
+    ),
+    "a and c and not e": Question(
+        "/overlap",
+        {"pk": SITE, "sets": json.dumps([{"event": each} for each in THREE]), "period": PERIOD},
+        lambda answer: [region["visitors"] for region in answer["regions"] if region["in"] == [0, 1]],
+        "SELECT count() FROM (SELECT visitor FROM {table} WHERE event IN (0, 2, 4) AND "
+        f"{WITHIN} GROUP BY visitor HAVING countIf(event = 0) > 0 AND countIf(event = 2) > 0 AND countIf(event = 4) = 0)",
+    ),
+    "sessions": Question(
+        "/sessions",
+        {"pk": SITE, "period": PERIOD},
+        lambda answer: [answer["sessions"]],
+        "SELECT countIf(ms - before > 1800000) FROM (SELECT ms, lagInFrame(ms, 1, toInt64(0)) OVER (PARTITION BY visitor ORDER BY ms "
+        f"ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS before FROM {{table}} WHERE {WITHIN})",
+        0.5,
     ),
 }
 
@@ -102,6 +137,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=2_000_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--python", default=sys.executable, help="that has chdb")
+    parser.add_argument("--live-s", type=float, default=LIVE_S, metavar="S", help="that a saved funnel is asked for")
     parser.add_argument("--prototypes", type=Path, metavar="FOLDER")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=[*QUESTIONS])
     options = parser.parse_args()
@@ -124,7 +160,10 @@ def measured(redis: RedisServer, options: argparse.Namespace) -> list[Figure]:
         figures += [Figure(f"{name}, cold", cold, "ms"), Figure("  warm", warm, "ms")]
         if name in theirs:
             best, found = theirs[name]
-            assert found == list(seen), (name, found, seen)
+            far = [
+                mine for mine, other in zip(seen, found, strict=True) if abs(mine - other) > 1
+            ]  # one came once more today
+            assert not far, (name, found, seen)
             figures += [
                 Figure("  ClickHouse's", [best], "ms"),
                 Figure("  warm, of its time", [statistics.median(warm) / best], "", question.warm, less=True),
@@ -134,6 +173,7 @@ def measured(redis: RedisServer, options: argparse.Namespace) -> list[Figure]:
         if name in kernel:
             ratio = statistics.median(by_http[name]) / kernel[name]
             figures.append(Figure("  over HTTP, of the kernel's time", [ratio], "", OF_KERNEL, less=True))
+    figures += live(redis, first_day, options)
     return [*figures, Figure("memory of Whale", [resident_mb], "MB", RESIDENT_MB, less=True)]
 
 
@@ -164,10 +204,7 @@ def asked(redis: RedisServer, question: Question, runs: int) -> tuple[list[float
 
 def answer(whale: Whale, question: Question) -> Any:
     """As the library is asked."""
-    named = {**question.asked}
-    pk = named.pop("pk")
-    steps = [json.loads(named.pop("steps"))] if "steps" in named else []
-    return getattr(whale, question.path[1:])(pk, *steps, PERIOD, **named)
+    return getattr(whale, question.path[1:])(**question.asked)
 
 
 def over_http(redis: RedisServer, names: Sequence[str], runs: int) -> tuple[dict[str, list[float]], float]:
@@ -177,10 +214,63 @@ def over_http(redis: RedisServer, names: Sequence[str], runs: int) -> tuple[dict
         took = {}
         for name in names:
             question = QUESTIONS[name]
-            address = f"{question.path}?{urlencode({**question.asked, 'period': PERIOD})}"
+            address = f"{question.path}?{urlencode(question.asked)}"
             took[name] = answer_ms(setup.whale_port, [address] * (runs + 3), 3)
         whale = psutil.Process(service.process.pid)
         return took, max(each.memory_info().rss for each in (whale, *whale.children(True))) / 1e6
+
+
+def live(redis: RedisServer, first_day: int, options: argparse.Namespace) -> list[Figure]:
+    """ms of a saved funnel, while others write."""
+    store = store_of(redis)
+    whale, visitors = Whale(store, settings_of(redis)), max(1, options.events // 20)
+    whale.save_funnel(SITE, "live", [*THREE])
+    setup, period = Setup(redis.url), f"{DAYS}d"
+    writer = get_context("spawn").Process(target=write, args=(redis.url, visitors, options.live_s))
+    took = list[float]()
+    with setup.whale():
+        address = f"/funnel?{urlencode({'pk': SITE, 'name': 'live', 'period': period})}"
+        answer_ms(setup.whale_port, [address] * 3, 0)
+        writer.start()
+        while writer.is_alive():
+            took += answer_ms(setup.whale_port, [address], 0)
+            time.sleep(0.03)
+        with urlopen(f"http://127.0.0.1:{setup.whale_port}{address}", timeout=60) as answered:
+            kept = json.load(answered)
+    counted = whale.funnel(SITE, [*THREE], period)
+    assert [row["visitors"] for row in kept["steps"]] == [row["visitors"] for row in counted["steps"]]
+    p99 = sorted(took)[int(0.99 * len(took))]
+    figures = [
+        Figure(f"a saved funnel, {LIVE_A_S:,} events/s", took, "ms"),
+        Figure("  p99", [p99], "ms", 10, less=True),
+    ]
+    if options.prototypes:
+        run = [sys.executable, "bench_live.py", str(options.events), str(LIVE_A_S), str(options.live_s)]
+        said = subprocess.run(run, cwd=options.prototypes, capture_output=True, text=True, check=True).stdout
+        found = re.search(r"p99 ([0-9.]+)", said)
+        assert found, said
+        figures.append(Figure("  p99, of the prototype's", [p99 / float(found[1])], "", OF_LIVE, less=True))
+    return figures
+
+
+def write(url: str, visitors: int, seconds: float) -> None:
+    """Messages of 100 events."""
+    store = connect(workload.settings(message_version=2, redis_url=url))
+    record = store.log_records(workload.ACCOUNT, [SITE])[SITE]
+    (generation,) = record.generations
+    log, hash_of = record.log(workload.ACCOUNT, SITE, generation), hasher_of(workload.ACCOUNT, SITE, generation)
+    rng, began, packed, seq = np.random.default_rng(9), time.time(), time.time(), 0
+    while time.time() - began < seconds:
+        now_ms = int(time.time() * 1000)
+        at = now_ms - np.where(rng.random(100) < 0.01, 3 * DAY_MS, 0) - rng.integers(0, 50, 100)
+        names = [EVENTS[code] for code in rng.choice(len(EVENTS), 100, p=WEIGHTS)]
+        deeds = Deeds([str(number) for number in rng.integers(0, visitors, 100)], at, names)
+        store.add_to_log([entry_in_columns(log, mark(10**8 + seq), now_ms, deeds, hash_of)], Caps())
+        seq += 1
+        if time.time() - packed > PACKED_EVERY_S:
+            store.compact_log(log, 0)
+            packed = time.time()
+        time.sleep(max(0.0, began + 100 * seq / LIVE_A_S - time.time()))
 
 
 def chdb(

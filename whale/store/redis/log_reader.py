@@ -65,7 +65,7 @@ class LogReader:
             wanted = Asked(at, first, end, said, who)
             if who is None or len(who) > 1:
                 with suppress(PartGone):  # whoever reads the parts finds out
-                    wanted.joined = self._months.joined(key, at.within(first, end), wanted.codes)
+                    wanted.join(self._months.joined(key, at.within(first, end), wanted.codes))
 
         def pieces_of(at: Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
             return cast(Asked, wanted).of_part(part, indexed)
@@ -176,10 +176,10 @@ class LogReader:
 
     def read_at(self, key: str, at: "Snapshot", asked: "Asked") -> Logged:
         """What is asked, as it was then. Raises PartGone where that is packed anew."""
-        asked.joined = self._months.joined(key, at.within(asked.first, asked.end), asked.codes)
+        asked.join(self._months.joined(key, at.within(asked.first, asked.end), asked.codes))
         pieces = asked.of_joined()
         for id_, indexed in at.parts.items():
-            if indexed.first < asked.end and indexed.last >= asked.first:
+            if indexed.first < asked.end and indexed.last >= asked.first and asked.lacks(id_):
                 pieces += asked.of_part(self._part(f"{key}:b:{id_}"), indexed)
         return logged_of([*pieces, *asked.of_tails(at.tails)], at.names, False)._replace(moment=at.moment)
 
@@ -327,13 +327,23 @@ class Asked:
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
         self.codes = at.names.columns.keys() if self._codes is None else self._codes
         self.joined: dict[int, list[Joined]] = {}
+        self._joined_ids: dict[int, set[str]] = {}
+
+    def join(self, joined: dict[int, list[Joined]]) -> None:
+        """What of full parts is known together."""
+        self.joined = joined
+        self._joined_ids = {code: set[str]().union(*(each.ids for each in several)) for code, several in joined.items()}
+
+    def lacks(self, id_: str) -> bool:
+        """Whether something of this part is not joined."""
+        return len(self._joined_ids) < len(self.codes) or any(id_ not in ids for ids in self._joined_ids.values())
 
     def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
         """But for what is joined."""
         is_whole = indexed.first >= self.first and indexed.last < self.end
         found: list[Piece] = []
         for cut in part.cuts:
-            is_joined = any(part.id in each.ids for each in self.joined.get(cut.code, ()))
+            is_joined = part.id in self._joined_ids.get(cut.code, ())
             if not is_joined and self._is_asked(cut) and self._has(part, cut):
                 rows = self._of_who(part.rows(cut))
                 found.append((cut.code, rows if is_whole and not len(self._gone) else self._some(rows)))
