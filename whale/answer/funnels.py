@@ -170,7 +170,7 @@ class Rate:
         here = keys >> TICK_BITS
         is_first = np.diff(here, prepend=-1) != 0
         people = here[is_first]
-        at = np.searchsorted(self.edges, (keys[is_first] & TICKS) + first, "right") - 1
+        at = ranges.bucket_of(self.edges, (keys[is_first] & TICKS) + first)
         self.began += np.bincount(at, minlength=len(self.edges))
         self.ended += np.bincount(at[np.searchsorted(people, last.people)], minlength=len(self.edges))
 

@@ -45,7 +45,7 @@ def retention(parts: Iterable[Part], edges: NDArray[np.int64]) -> tuple[list[int
 
 def _cohorts(columns: Sequence[Column], begin: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:
     """Of each visitor of a range the bucket of their first event; -1 outside."""
-    found = np.searchsorted(edges, _firsts(columns, begin), "right") - 1
+    found = ranges.bucket_of(edges, _firsts(columns, begin))
     return np.where(found < len(edges) - 1, found, -1)
 
 
@@ -77,7 +77,7 @@ def _begins(columns: Sequence[Column]) -> Iterable[int]:
 
 
 def _mark(there: NDArray[np.bool_], column: Column, begin: int, edges: NDArray[np.int64]) -> None:
-    at = np.searchsorted(edges, column.ticks, "right") - 1
+    at = ranges.bucket_of(edges, column.ticks)
     is_within = (at >= 0) & (at < len(edges) - 1)
     there[column.visitors[is_within] - np.uint32(begin), at[is_within]] = True
 

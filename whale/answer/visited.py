@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whale.answer import ranges
 from whale.store.contract.events import Column, Logged
 from whale.sums import distinct
 from whale.visitors.entries import EVENT, TICKS_A_MS
@@ -100,10 +101,10 @@ def _events(logged: Logged) -> Iterable[Column]:
     return (column for (kind, _), column in logged.columns.items() if kind == EVENT)
 
 
-def _visitors_and_buckets(logged: Logged, edges: NDArray[np.int64]) -> tuple[Numbers, NDArray[np.intp]]:
+def _visitors_and_buckets(logged: Logged, edges: NDArray[np.int64]) -> tuple[Numbers, ranges.Ints]:
     columns = list(_events(logged))
     if not columns:
-        return np.zeros(0, np.uint32), np.zeros(0, np.intp)
+        return np.zeros(0, np.uint32), np.zeros(0, np.int64)
     ticks = np.concatenate([column.ticks for column in columns])
     who = np.concatenate([column.visitors for column in columns])
-    return who, np.searchsorted(edges, ticks, "right") - 1
+    return who, ranges.bucket_of(edges, ticks)

@@ -81,15 +81,18 @@ def sort(records: Records) -> Iterator[tuple[int, Rows]]:
         yield code, in_order(Rows(visitors[begin:end], ticks[begin:end], values[begin:end]))
 
 
-def in_order(rows: Rows) -> Rows:
-    """Records of one column, sorted. Most have a visitor and a tick that fit into 64 bits, and are sorted as one number."""
+def in_order(rows: Rows, are_runs: bool = False) -> Rows:
+    """Records of one column, sorted. Most have a visitor and a tick that fit into 64 bits, and are sorted as one number.
+
+    are_runs: they are some that were sorted, one after the other; then these are merged.
+    """
     visitors, ticks, values = rows
     first = int(ticks.min())
     bits = int(ticks.max() - first).bit_length()
     if bits + int(visitors.max()).bit_length() <= 64:
         keys = visitors.astype(np.uint64) << np.uint64(bits) | (ticks - first).astype(np.uint64)
         if not values.any():
-            keys.sort()
+            keys.sort(kind="stable" if are_runs else None)
             since = keys & np.uint64((1 << bits) - 1)
             return Rows((keys >> np.uint64(bits)).astype(np.uint32), since.astype(np.int64) + first, values)
         order = np.argsort(keys)
@@ -111,7 +114,7 @@ def joined(several: Sequence[Rows]) -> Rows:
     ordered = [several[place] for *_, place in spans]
     rows = Rows(*(np.concatenate(columns) for columns in zip(*ordered, strict=True)))
     if any(before[1] >= after[0] for before, after in itertools.pairwise(spans)):
-        return in_order(rows)
+        return in_order(rows, are_runs=True)
     order = np.argsort(rows.visitors, kind="stable")
     return Rows(rows.visitors[order], rows.ticks[order], rows.values[order])
 
