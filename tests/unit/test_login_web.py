@@ -312,6 +312,8 @@ NEEDS = {
             "funnel",
         )
     },
+    "GET /<user:account>/<bucket:bucket>/funnel/<name:name>": "visitors.read",
+    "/<user:account>/<bucket:bucket>/funnel/<name:name>": "visitors.write",
     "/": "any",
     "/static/<name:path>": "any",
 }
@@ -375,7 +377,7 @@ def test_a_page_of_another_site_changes_nothing_by_a_cookie(site: Site, environ:
     for method, rule in changing:
         answer = site.call(method, address_of(rule), **cookie, **environ)
         assert (answer.status, answer.json["code"]) == (403, "foreign_origin"), (method, rule)
-    assert len(changing) == 45
+    assert len(changing) == 47
     assert site.store.pks("default") == []
     answer = site.call("GET", "/pks", **cookie, **environ)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"  # which lets no page read what a cookie opened

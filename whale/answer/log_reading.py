@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hail.room import MEGABYTE
 from whale.store.contract.events import Column, Events, Logged, Wanted
 from whale.store.contract.identities import Identities
+from whale.store.contract.log_ranges import LogRanges
 from whale.store.contract.site_logs import SiteLogs
 from whale.turns import Turns
 from whale.visitors.entries import SiteLog
@@ -28,7 +29,7 @@ WAITING = 4
 _turns = Turns(WAITING, "too many large questions at once: try again in a second")
 
 
-class LogReading(Events, Identities, SiteLogs, Protocol):
+class LogReading(Events, LogRanges, Identities, SiteLogs, Protocol):
     """What is asked of a store."""
 
 

@@ -29,6 +29,7 @@ from whale.store.contract.identities import Identities
 from whale.store.contract.ids import Ids
 from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
+from whale.store.contract.log_ranges import LogRanges
 from whale.store.contract.log_sweep import LogSweep
 from whale.store.contract.owners import Owners
 from whale.store.contract.saved import Saved
@@ -61,6 +62,7 @@ class Store(
     Events,
     Identities,
     SiteLogs,
+    LogRanges,
     LogSweep,
     Server,
     Protocol,

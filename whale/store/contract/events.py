@@ -113,25 +113,6 @@ class Events(Protocol):
     ) -> Logged:
         """What was said in [start, end), all of one moment. said: None for everything."""
 
-    def changed_in_log(
-        self, log: SiteLog, partition: int, since: Sequence[tuple[range | None, Moment]], wanted: Wanted
-    ) -> Changed | None:
-        """What else was said of what is wanted, since some ranges of visitors were read, each at a moment.
-
-        None where that is not known: too much was logged or somebody was erased since, or the server is another one.
-        """
-
-    def ranges_in_log(
-        self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
-    ) -> Sequence[range | None]:
-        """Ranges of visitors to read one after the other, which together are everybody.
-
-        most: records that are wanted of a range; only one of BLOCK visitors may have more.
-        """
-
-    def records_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> int:
-        """At most so many were said in [start, end); more cheaply known than read."""
-
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
         """The numbers of visitors who had an event in [start, end), in order, each once."""
 
