@@ -186,6 +186,13 @@ def test_a_funnel_has_a_rate_over_time_and_another_period_beside_it(door: Door) 
     assert (compared["with"], compared["before"]["start"]) == ("previous", "2015-06-13T00:00:00Z")
     assert [step["visitors"] for step in compared["steps"]] == [2, 1]
     assert found == door.whale.funnel("shop", ["visit", "buy"], "last_2d", rate=True, compare="previous")
+    hours = funnel(door, "visit", "buy", rate="1h", period="last_2d")["rate"]
+    assert [at - hours[0][0] for at, _ in hours] == [hour * 3_600_000 for hour in range(48)]
+    assert funnel(door, "visit", "buy", rate="1d", period="last_2d")["rate"] == found["rate"]
+    for wrong in ("often", "1d:7d", "0", "-1d", "1s"):
+        answer = door.get("/funnel", pk="shop", steps='["visit", "buy"]', rate=wrong)
+        assert (answer.status == 200) is (wrong == "0"), answer
+        assert wrong == "0" or answer.json["field"] == "rate"
     asked = {"pk": "shop", "steps": '["visit", "buy"]', "period": "last_2d", "compare": "previous", "format": "csv"}
     sheet = door.get("/funnel", **asked).body.decode().splitlines()
     assert [sheet[0].split(",")[0], *(line.split(",")[0] for line in sheet[1:])] == [

@@ -1,7 +1,7 @@
 """A funnel of a site, as it is asked for and as it is answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,12 @@ from whale.store.contract.events import Logged
 
 @dataclass(frozen=True)
 class FunnelAsked:
-    """window_s: from the first to the last step.  by: what it is split by.  is_rated: also as a rate over time."""
+    """window_s: from the first to the last step.  by: what it is split by.  rated: when the buckets begin of which a rate is asked, s."""
 
     steps: Sequence[Wanted]
     window_s: int
     by: By | None = None
-    is_rated: bool = False
+    rated: Sequence[int] = ()
 
 
 def shown_funnel(
@@ -46,10 +46,10 @@ def shown_funnel(
     kept = log.kept(now, during.zone, counted.reading)
     if asked.by:
         answer["split"] = counted.split()
-    if asked.is_rated:
+    if asked.rated:
         answer["rate"] = counted.rate()
     if comparison:
-        before = _Counted(log, asked, comparison.before, now)
+        before = _Counted(log, replace(asked, rated=()), comparison.before, now)
         answer["compared"] = {**comparison.said(), "steps": before.rows()}
         kept["is_incomplete"] |= before.reading.is_incomplete
     return {**answer, "basis": log.basis(during), **kept}
@@ -76,10 +76,10 @@ class _Counted:
         log = log.of_period(during)
         by = asked.by
         read = found(log, during, asked.steps, "steps", by.said if by else (), bool(by and by.when == SESSION))
-        self.reading, self._wanted, self._by, self._starts = read.reading, read.wanted, asked.by, list(during.starts)
+        self.reading, self._wanted, self._by, self._rated = read.reading, read.wanted, asked.by, asked.rated
         self._values = values = Values(asked.by) if asked.by else None
         self._split = Split(len(asked.steps)) if asked.by else None
-        self._rate = Rate(np.array(self._starts, np.int64) * TICKS_A_S) if asked.is_rated else None
+        self._rate = Rate(np.array(asked.rated, np.int64) * TICKS_A_S) if asked.rated else None
 
         def partition(logged: Logged) -> Partition:
             columns, tests = read.columns(logged), read.tests(logged)
@@ -103,7 +103,7 @@ class _Counted:
     def rate(self) -> list[list[float | None]]:
         if self._rate is None:
             return []
-        pairs = zip(self._starts, self._rate.began.tolist(), self._rate.ended.tolist(), strict=True)
+        pairs = zip(self._rated, self._rate.began.tolist(), self._rate.ended.tolist(), strict=True)
         return [[start * 1000, ended / began if began else None] for start, began, ended in pairs]
 
 

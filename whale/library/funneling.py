@@ -1,5 +1,6 @@
 """Funnels of sites in the library; a part of Whale, see client.py."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from whale.answer import compare as comparing
@@ -15,8 +16,10 @@ from whale.library.funnels import DEFAULT_WINDOW, FEW_ROWS, by_asked, steps_aske
 from whale.library.noting import Noting
 from whale.library.saving import Shelf
 from whale.library.segments import gap_of, log_asked
-from whale.period import Range
+from whale.period import Range, Span
 from whale.store.contract.saved import FUNNELS
+
+YES, NO = (True, "1", "true"), (False, None, "", "0", "false")
 
 
 class Funneling(Noting):
@@ -35,7 +38,7 @@ class Funneling(Noting):
         when: str | None = None,
         limit: int = FEW_ROWS,
         compare: str | None = None,
-        rate: bool = False,
+        rate: Any = False,
         segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
@@ -53,7 +56,8 @@ class Funneling(Noting):
         by: a property; then also "split": [{"value", "steps"}, ...], by the `last` value of each visitor, the `first`, or that of the
         `session` in which they began (when), which adds up.  limit: of its rows but `__other__`.  compare: "previous" or "last_year";
         then also "compared".
-        rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step.
+        rate: also "rate": [[ms, share], ...]: of those whose first event of the first step was in a bucket, who got to the last step. True
+        for the buckets of the period, or their width, as "1d".
         segment: only visitors of a set, of this period and of the one that it is compared with, each.
 
         Raises NotFound where no log is kept of the site, no funnel has this name, or an event or a property was never logged.
@@ -69,15 +73,17 @@ class Funneling(Noting):
         wanted, log = steps_asked(steps, self.settings), self._log(pk, segment, tz, tzoffset)
         asking = self.asking.now()
         during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
-        asked = FunnelAsked(wanted, window_s, by_asked(by, when, limit, gap_of(self, log), self.settings), bool(rate))
-        now, kept = asking.clock(), None
-        if saved and not (by or compare or rate or segment):
-            name = saved["name"], period_text(period), during.zone
-            kept = kept_of(self.store).ask(name, log, wanted, window_s, during, now)
+        now, compared = asking.clock(), self._compared(during, period, compare)
+        rated = self._rated(rate, compared.now if compared else during, tz, tzoffset)
+        by_what = by_asked(by, when, limit, gap_of(self, log), self.settings)
+        kept = None
+        if saved and not (by_what or compared or rated or segment):
+            asked_as = saved["name"], period_text(period), during.zone
+            kept = kept_of(self.store).ask(asked_as, log, wanted, window_s, during, now)
         if kept:
             found = shown_kept(log, kept, window_s, now)
         else:
-            found = shown_funnel(log, asked, during, now, self._compared(during, period, compare))
+            found = shown_funnel(log, FunnelAsked(wanted, window_s, by_what, rated), during, now, compared)
         return {key: saved[key] for key in ("name", "revision") if saved} | found
 
     @on_default
@@ -104,6 +110,17 @@ class Funneling(Noting):
     def delete_funnel(self, pk: Any, name: Any) -> None:
         """Raises NotFound."""
         Shelf(self, pk, FUNNELS).remove(name)
+
+    def _rated(self, rate: Any, during: Range, tz: str | None, tzoffset: Any) -> Sequence[int]:
+        """When the buckets begin of which a rate is asked; raises CallerError."""
+        if rate in NO:
+            return ()
+        if rate in YES:
+            return list(during.starts)
+        try:
+            return list(self.asking.now().range_of(Span(during.start, during.end, str(rate)), tz, tzoffset).starts)
+        except CallerError:
+            raise CallerError('expected 1, or the width of its buckets such as "1d"', "rate") from None
 
     def _compared(self, during: Range, period: Period, word: str | None) -> Comparison | None:
         if not word:

@@ -56,7 +56,13 @@ class FunnelAsked(VisitorsAsked):
         int, Meta(description="Number of values in the split, 1 to 1,000. `__other__` has the visitors of the others.")
     ] = 10
     compare: Compare = ""
-    rate: Annotated[bool, Meta(description="Answer the rate of the last step over time, too.")] = False
+    rate: Annotated[
+        str,
+        Meta(
+            description="Answer the rate of the last step over time, too: `1` for the buckets of the period, or their width.",
+            examples=["1d"],
+        ),
+    ] = ""
     format: NamesFormat = "json"
 
 
