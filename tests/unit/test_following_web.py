@@ -170,6 +170,16 @@ def test_retention_says_who_came_back_in_later_weeks(door: Door) -> None:
         "2015-06-01T00:00:00+00:00,2,1,1,1",
         "2015-06-08T00:00:00+00:00,1,0,0,",
     ]
+    asked = {"pk": "shop", "first": "signup", "again": "visit", "count": "3"}
+    seen = '{"event": "visit"}'
+    some = door.get("/retention", where=f"[{seen}]", **asked).json["cohorts"]
+    assert [row["visitors"] for row in some] == [2, 0, 0]
+    assert door.get("/retention", segment=seen, **asked).json["cohorts"] == some
+    nobody = door.get("/retention", where=f"[{seen}]", segment=f'{{"not": {seen}}}', **asked).json["cohorts"]
+    assert [row["visitors"] for row in nobody] == [0, 0, 0]
+    for wrong in ('{"event": "visit"}', "[]", '[{"events": "visit"}]', "["):
+        answer = door.get("/retention", where=wrong, **asked)
+        assert (answer.status, answer.json["field"].partition("[")[0]) == (400, "where")
     past = door.get("/retention", pk="shop", by="month", start="2015-04-10", count="2").json["cohorts"]
     assert [(row["at"][:7], row["visitors"], row["kept"], row["open_from"]) for row in past] == [
         ("2015-04", 1, [1, 0], None),

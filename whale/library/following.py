@@ -10,7 +10,7 @@ from whale.answer.segments import overlap_of
 from whale.answer.sessions import SPLITS
 from whale.errors import CallerError, NotBegun
 from whale.library.arguments import on_default
-from whale.library.segments import gap_of, reader_of
+from whale.library.segments import gap_of, log_asked, reader_of
 from whale.library.visiting import Visiting
 from whale.period import DAY, MONTH, WEEK_STARTS, Interval, Span, bucket_start, next_start
 
@@ -96,6 +96,7 @@ class Following(Visiting):
         by: str = "week",
         count: int = 12,
         start: Any = None,
+        where: Any = None,
         segment: Any = None,
         tz: str | None = None,
         tzoffset: Any = None,
@@ -107,7 +108,8 @@ class Following(Visiting):
         first, again: events; None for any.  by: `day`, `week` or `month`.  count: of cohorts.  start: a time in the first one; default:
         so that the last one is now's.  open_from: the first of `kept` that is not over; None if all are.  curve: shares of all
         cohorts together whose bucket is over.
-        segment: only visitors of a set in these buckets. Raises NotFound of an event that was never logged.
+        where: only visitors of all of these sets, such as [{"property": "plan", "is": "pro"}].  segment: and of this set.
+        Raises NotFound of an event that was never logged.
         """
         if by not in WIDTHS:
             raise CallerError(f"expected {', '.join(WIDTHS)}, got {ascii(by)[:60]}", "by")
@@ -122,7 +124,7 @@ class Following(Visiting):
         asked = asking.range_of(Span(start, None, by, count), tz, tzoffset, week=week)
         if asked.start > now:
             raise NotBegun("expected a time that is not ahead", "start")
-        log = self._log(pk, segment, tz, tzoffset).of_period(asked)
+        log = log_asked(self, pk, segment, tz, tzoffset, where).of_period(asked)
         return retention_of(log, asked, began, came, now)
 
     @on_default

@@ -42,6 +42,13 @@ class RetentionAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
         str, Meta(description="A time in the first cohort. Default: so that the last one is that of now.")
     ] = ""
     week: Week = ""
+    where: Annotated[
+        str,
+        Meta(
+            description="Only visitors of all of these sets, as a JSON list.",
+            examples=['[{"property": "plan", "is": "pro"}]'],
+        ),
+    ] = ""
     segment: Segment = ""
     format: NamesFormat = "json"
     tz: Zone = ""

@@ -67,6 +67,7 @@ class FollowingRoutes(OfCaller):
             by=asked.by,
             count=asked.count,
             start=asked.start,
+            where=asked.where,
             segment=asked.segment,
             tz=asked.tz,
             tzoffset=asked.tzoffset,
