@@ -45,4 +45,6 @@ class Joining:
             raise HitError(
                 Reason.BAD_JSON, "body", f"expected pk, anonymous and known as an object, got {kind_of(given)}"
             )
+        if "site" in given and "pk" not in given:
+            given["pk"] = given.pop("site")
         return parse_joining(given, self._acceptor.settings, self._acceptor.clock())

@@ -705,6 +705,7 @@ def posted(settings: Settings, publisher: Taken, given: Any) -> Answer:
         ({"pk": ["shop", "x"], "anonymous": "a", "known": "b"}, "bad_pk", "pk"),
         ({"anonymous": "a", "known": "b"}, "bad_pk", "pk"),
         ({"pk": "shop", "anonymous": "a", "known": "b", "event": "c"}, "unknown_field", "event"),
+        ({"pk": "shop", "site": "shop", "anonymous": "a", "known": "b"}, "unknown_field", "site"),
         ([], "bad_json", "body"),
     ],
 )
@@ -721,5 +722,7 @@ def test_two_ids_are_joined_by_a_hit_that_counts_nothing() -> None:
     assert answer.status == 202
     (row,) = publisher.hits
     assert (row[:3], row[5], row[14]) == ([["shop"], {}, {"hits": 0}], "phone \0", "7")
+    assert posted(settings, publisher, {"site": "shop", "anonymous": "phone \0", "known": 7}).status == 202
+    assert publisher.hits[1][:3] == row[:3]
     old = posted(load({}), Taken(load({})), {"pk": "shop", "anonymous": "a", "known": "b"})
     assert (old.status, old.json["code"], old.json["field"]) == (400, "bad_properties", "known")

@@ -230,6 +230,10 @@ def test_two_ids_become_one_visitor_for_what_comes_later(door: Door) -> None:
     answer = identify(door, {"pk": "shop", "anonymous": "phone", "known": "anna"})
     assert (answer.status, answer.json) == (200, {"joined": True, "why": "joined"})
     assert door.whale.identify("shop", "phone", "anna") == {"joined": True, "why": "already"}
+    answer = identify(door, {"site": "shop", "anonymous": "phone", "known": "anna"})
+    assert (answer.status, answer.json["why"]) == (200, "already")
+    both = identify(door, {"site": "shop", "pk": "shop", "anonymous": "phone", "known": "anna"})
+    assert (both.status, both.json["field"]) == (400, "pk")
     assert door.whale.identify("shop", "phone", "bert") == {"joined": False, "why": "other_known"}
     door.now += HOLDS_AFTER_MS / 1000 + 1
     count(door, "anna", "buy")

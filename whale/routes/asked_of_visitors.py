@@ -72,10 +72,9 @@ class EraseAsked(OfSite, kw_only=True, forbid_unknown_fields=True):
     pass
 
 
-class Identified(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Identified(OfSite, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /identify."""
 
-    pk: Site
     anonymous: Annotated[Name, Meta(description="The id under which the visitor came so far.")]
     known: Annotated[Name, Meta(description="The id under which they are known, such as a user's.")]
 

@@ -74,12 +74,7 @@ def asked_of(query: str, kind: type[A], passed_over: re.Pattern[str]) -> A:
     """A query as its msgspec type says it; raises CallerError with the parameter."""
     spellings: Mapping[str, str] = getattr(kind, "SPELLINGS", {})
     found = parameters(query, (*kind.__struct_fields__, *spellings), passed_over)
-    for spelling, name in spellings.items():
-        if spelling in found:
-            if name in found:
-                raise CallerError(f"came twice, as {name} and as {spelling}", name)
-            found[name] = found.pop(spelling)
-    given = {name: value for name, value in found.items() if name != "key"}
+    given = {name: value for name, value in spelled(found, kind).items() if name != "key"}
     try:
         return msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -236,10 +231,21 @@ def object_of(body: bytes, what: str, is_hit: bool = False) -> dict[str, Any]:
     return found
 
 
+def spelled(fields: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
+    """The same under the names that a type has; raises CallerError of one that came twice."""
+    found = {**fields}
+    for spelling, name in getattr(kind, "SPELLINGS", {}).items():
+        if spelling in found:
+            if name in found:
+                raise CallerError(f"came twice, as {name} and as {spelling}", name)
+            found[name] = found.pop(spelling)
+    return found
+
+
 def struct_of(fields: dict[str, Any], kind: type[A]) -> A:
     """The fields of a body as a type has them; raises CallerError with the field."""
     try:
-        return msgspec.convert(fields, kind)
+        return msgspec.convert(spelled(fields, kind), kind)
     except msgspec.ValidationError as error:
         said, _, where = str(error).partition(" - at `")
         field = re.sub(r"^key in `|^\$\.?|\[\.\.\.\]|`", "", where.replace("key in `$", "$"))
