@@ -5,7 +5,7 @@ is. Of large questions a process answers one at a time; a few wait, and who come
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,6 +23,8 @@ from whale.visitors.entries import SiteLog
 FOR_EVER_MS = 2**42
 RECORD_BYTES = 40
 """Of a record while it is read: a column of 12 to 16, what it is sorted by, and the sorted column."""
+AT_ONCE = 2
+"""Pieces: one is read while the question is about the one before."""
 MANY = 1_000_000
 """Records that a large question may touch."""
 WAITING = 4
@@ -65,15 +67,31 @@ class Reading:
 
     def ranges(self) -> Iterator[tuple[int, range | None, Logged]]:
         """With the number of their partition, and whose they are. Raises Busy before the first one."""
-        most, records = self.most_mb * MEGABYTE / RECORD_BYTES, 0
+        most, records = self.most_mb * MEGABYTE / RECORD_BYTES / AT_ONCE, 0
         for partition in range(self.log.partitions):
             for _, start_ms, end_ms in self.wanted:
                 records += self.store.records_in_log(self.log, partition, start_ms, end_ms)
-        with _turns.turn() if records >= MANY else nullcontext():
-            for partition in range(self.log.partitions):
-                for who in self.store.ranges_in_log(self.log, partition, self.wanted, most):
-                    logged = self._read(partition, who)
-                    yield partition, who, logged if self.only is None else of_visitors(logged, self.only[partition])
+        places = (
+            (partition, who)
+            for partition in range(self.log.partitions)
+            for who in self.store.ranges_in_log(self.log, partition, self.wanted, most)
+        )
+        if records < MANY:
+            for place in places:
+                yield self._piece(*place)
+            return
+        with _turns.turn(), ThreadPoolExecutor(1, "log") as reader:
+            coming: Future[tuple[int, range | None, Logged]] | None = None
+            for place in places:
+                before, coming = coming, reader.submit(self._piece, *place)
+                if before:
+                    yield before.result()
+            if coming:
+                yield coming.result()
+
+    def _piece(self, partition: int, who: range | None) -> tuple[int, range | None, Logged]:
+        logged = self._read(partition, who)
+        return partition, who, logged if self.only is None else of_visitors(logged, self.only[partition])
 
     def _read(self, partition: int, who: range | None) -> Logged:
         several = [
