@@ -2,6 +2,7 @@
 
 import random
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -154,6 +155,29 @@ def test_one_that_had_to_go_answers_its_last_numbers_and_comes_back(
     assert (told(last), last.as_of) == (told(before), world.now - 5)
     wait_until(lambda: not world.kept._counting)
     assert world.ask("three")
+
+
+def test_last_numbers_answer_for_nearly_the_same_days_alone(redis_server: RedisServer, unique: str) -> None:
+    world = World(redis_server, unique, 4)
+    for _ in range(5):
+        world.add(60)
+    steps, window_s = FUNNELS["two"]
+    for minutes in (0, 5, 50):
+        end = (world.now + 60 * minutes) // 300 * 300
+        during = Range(300, end - 300, end)
+        kept = world.kept.ask(("5minutes",), world.log, steps, window_s, during, end)
+        assert kept is not None
+        assert kept.during == during
+    assert world.kept.meanwhile == 0
+
+
+def test_a_log_that_is_younger_than_the_period_is_kept_too(redis_server: RedisServer, unique: str) -> None:
+    world = World(redis_server, unique, 5)
+    world.log = replace(world.log, generation=Generation("", "", NOW_MS - 2 * DAY * 1000))
+    world.add(60)
+    world.add(60)
+    assert world.ask("three")
+    assert len(world.kept._states) == 1
 
 
 def test_what_is_kept_is_bounded_in_bytes(

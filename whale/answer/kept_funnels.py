@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from hail.room import COST, MEGABYTE, Bounded
+from hail.settings import DAY
 from whale.answer.conditions import Wanted
 from whale.answer.funnels import Partition, Step, funnel
 from whale.answer.log_reading import LogReading, Reading
@@ -35,6 +36,10 @@ from whale.sums import distinct
 STATES_MB, LAST_MB = 64, 4
 OLD_S = 3600
 """Last numbers of before are not shown."""
+MOVED = 1 / 6
+"""Of a period, by which the one of last numbers may lie before it, as that of seven days does after midnight."""
+MOST_COUNTING = 2
+"""Funnels that are counted meanwhile; others are when they are asked for again."""
 Key = tuple[Any, ...]
 log_of_errors = logging.getLogger(__name__)
 
@@ -66,13 +71,19 @@ class _State:
         """From scratch. None where it can not be kept. Raises what a question raises."""
         what = found(log, during, steps, "steps")
         state = cls(what, during, window, Tally(len(steps), as_of * TICKS_A_S), {})
-        if len(what.reading.wanted) > 1 or what.reading.only is not None or during.start * 1000 < log.since_ms(as_of):
+        if len(what.reading.wanted) > 1 or what.reading.only is not None or state._loses(log, as_of):
             return None
         funnel(map(state._partition, state._noted(what.reading)), window, state.tally.floor, tally=state.tally)
         return state if state.is_known else None
 
+    def _loses(self, log: Log, as_of: int) -> bool:
+        """Whether days go meanwhile of which it counts something."""
+        return self.during.start < as_of - log.log.keep_days * DAY
+
     def update(self, log: Log, as_of: int) -> bool:
         """False where it is not known what was said since; then it can not be used any more."""
+        if self._loses(log, as_of):
+            return False
         for partition, since in self.since.items():
             changed = log.store.changed_in_log(log.log, partition, since, self.found.reading.wanted[0])
             if changed is None:
@@ -143,7 +154,7 @@ class KeptFunnels:
                 if state.update(log, as_of):
                     return self._keep(key, state, as_of)
             self._states.drop(key)
-        if last is None or not 0 <= now - last.as_of <= OLD_S:
+        if last is None or not 0 <= now - last.as_of <= OLD_S or _moved(during, last.during) > MOVED:
             state = _State.counted(log, steps, window_s * TICKS_A_S, during, as_of)
             return self._keep(key, state, as_of) if state else None
         self._count_meanwhile(key, log, steps, window_s, during, as_of)
@@ -159,7 +170,7 @@ class KeptFunnels:
         self, key: Key, log: Log, steps: Sequence[Wanted], window_s: int, during: Range, as_of: int
     ) -> None:
         with self._lock:
-            if key in self._counting:
+            if key in self._counting or len(self._counting) >= MOST_COUNTING:
                 return
             self._counting.add(key)
 
@@ -177,6 +188,11 @@ class KeptFunnels:
                     self._counting.discard(key)
 
         threading.Thread(target=count, name="funnel", daemon=True).start()
+
+
+def _moved(during: Range, before: Range) -> float:
+    """How far a period has moved, of its length."""
+    return max(abs(during.start - before.start), abs(during.end - before.end)) / (during.end - during.start)
 
 
 _of_stores: "WeakKeyDictionary[LogReading, KeptFunnels]" = WeakKeyDictionary()

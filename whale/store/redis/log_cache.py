@@ -75,6 +75,7 @@ class LogCache:
     """For many threads."""
 
     def __init__(self, megabytes: float):
+        self.most = megabytes * MEGABYTE
         self._kept: Bounded[tuple[Any, ...], tuple[Any, int]] = Bounded(
             "columns of logs", megabytes * MEGABYTE, lambda _, entry: 3 * COST + entry[1]
         )

@@ -358,7 +358,7 @@ class Asked:
             return rows
         which: slice | NDArray[np.int64]
         if isinstance(self._who, range):
-            which = slice(*np.searchsorted(rows.visitors, (self._who.start, self._who.stop)))
+            which = slice(*np.searchsorted(rows.visitors, np.array((self._who.start, self._who.stop), np.uint32)))
         else:
             which = places_of(rows.visitors, self._who)
         return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
