@@ -35,8 +35,7 @@ def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: i
     edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
     wanted = SessionsAsked(edges, gap_s * TICKS_A_S, events.index(page) if page in events else None, by)
     found = sessions((part for _, part in parts), wanted, limit, lambda place: named[place])
-    values = named if named is events else [value_of(text) for text in texts]
-    rows = [{"value": values[place] if place >= 0 else None, **_group(each)} for place, each in found.groups.items()]
+    rows = [{"value": _value(named, place, by), **_group(each)} for place, each in found.groups.items()]
     if found.other.sessions:
         rows.append({"value": OTHER, **_group(found.other)})
     points = [
@@ -114,6 +113,13 @@ def retention_of(log: Log, asked: Range, first: str, again: str, now: float) -> 
         "basis": basis,
         **log.kept(now, asked.zone, reading),
     }
+
+
+def _value(named: Sequence[str], place: int, by: str) -> Any:
+    """Of a row. Other texts than those of rows may be no JSON: those of forgotten values."""
+    if place < 0:
+        return None
+    return named[place] if by in (ENTRY, EXIT) else value_of(named[place])
 
 
 def _group(group: Group) -> dict[str, Any]:

@@ -62,7 +62,8 @@ class Column(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """A partition at one moment. values_of: of a property its values as JSON; `__other__`, in no quotes, stands for those past a cap.
+    """A partition at one moment. values_of: of a property its values as JSON; `__other__`, in no quotes, stands for those past a cap,
+    and an empty text for one that no record has: it was forgotten.
 
     is_incomplete: some of it could not be read, and is missing here.  moment: None where no store has to know it again.
     """
