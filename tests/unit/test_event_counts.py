@@ -4,7 +4,7 @@ docs/http/hiitrack_reports.md alone.
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from tests.laws import law
 from whale.answer import ranges
-from whale.answer.event_counts import FOR_EVER, Cell, Split, counted, split_of, touched
+from whale.answer.event_counts import FOR_EVER, Bound, Cell, Split, counted, split_of, touched
+from whale.answer.hiitrack import steps_by_value
+from whale.errors import TooManyPoints
 from whale.store.contract.events import Column, Logged
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
 
@@ -156,3 +158,64 @@ def test_simultaneous_events_are_not_after_each_other() -> None:
 def test_an_event_that_is_not_there_is_counted_as_none() -> None:
     found = counted([logged([(1, 5, "B")], [], PROPERTY)], "A", "AB", FOR_EVER, Split((PROPERTY, "p"), ['"x"'], True))
     assert (found.total, found.path) == ({}, {})
+
+
+def chains_to(step: int, event: Event, events: list[Event], steps: str) -> list[int]:
+    """When each chain began that led to an event."""
+    if event[2] != steps[step]:
+        return []
+    if not step:
+        return [event[1]]
+    before = [each for each in events if each[0] == event[0] and each[1] < event[1]]
+    return [began for each in before for began in chains_to(step - 1, each, events, steps)]
+
+
+@given(
+    events,
+    values,
+    st.sampled_from(("AB", "ABC", "ABA")),
+    st.integers(1, 20),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from((2, 65_536)),
+)
+@law(300)
+def test_a_funnel_by_values_is_that_of_the_visitors_of_each_value(
+    some: list[Event], said: list[Said], steps: str, window: int, is_split: bool, limit: int, span: int
+) -> None:
+    part = logged(some, said, PROPERTY)
+    split = split_of([part], (PROPERTY, "p"), limit) if is_split else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "SPAN", span)
+        found = steps_by_value(part, steps, split, window, 200)
+    for step in range(len(steps)):
+        events_at, visitors_at = Counter[int](), Counter[int]()
+        led = [each for each in some if any(each[1] - began <= window for began in chains_to(step, each, some, steps))]
+        pairs = [(each[0], place) for each in led for place in places_of(each, said, PROPERTY, split and split.texts)]
+        events_at.update(place for _, place in pairs)
+        visitors_at.update(place for _, place in set(pairs))
+        width = split.width if split else 1
+        expected = [[table[place] for place in range(width)] for table in (visitors_at, events_at)]
+        assert found[step].tolist() == expected
+
+
+def test_values_that_came_after_others_were_chosen_are_others() -> None:
+    split = split_of([logged([], [(1, 5, '"x"')], PROPERTY)], (PROPERTY, "p"), 9)
+    assert not split.has_others
+    found = counted([logged([(2, 6, "A")], [(1, 5, '"x"'), (2, 5, '"y"')], PROPERTY)], "A", "A", FOR_EVER, split)
+    assert (split.has_others, found.total) == (True, {(1, 0): 1})
+
+
+def test_counting_stops_at_the_bound() -> None:
+    def parts() -> Iterator[Logged]:
+        yield logged([(1, 5, "A"), (1, 5, "B"), (1, 6, "A")], [(1, 5, '"x"')], PROPERTY)
+        raise AssertionError("went on")
+
+    split = Split((PROPERTY, "p"), ['"x"'], False)
+    with pytest.raises(TooManyPoints, match="more than 5 numbers"):
+        counted(parts(), "A", "AB", FOR_EVER, split, Bound(5))
+    with pytest.raises(TooManyPoints):
+        touched(parts(), split, Bound(1))
+    bound = Bound(6)
+    counted([logged([(1, 5, "A"), (1, 5, "B"), (1, 6, "A")], [], PROPERTY)] * 2, "A", "AB", FOR_EVER, bound=bound)
+    assert bound.found == 6

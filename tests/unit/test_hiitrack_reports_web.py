@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.test_hiitrack_events_web import account_of, key_of
 from tests.unit.test_hiitrack_web import KEYS, NOW, PASSWORD, Server
+from whale.answer import hiitrack
+from whale.answer.event_counts import Split, split_of
 from whale.answer.ids import id_of, id_of_value
 from whale.web import make_app
 
@@ -153,6 +155,57 @@ def test_a_funnel_by_a_property_has_each_step_of_each_value(server: Server) -> N
     assert found["unique_funnels"] == {free: [[A, 1], [B, 0]], pro: [[A, 1], [B, 1]]}
     assert found["totals"] == {A: {free: 1, pro: 1}, B: {free: 0, pro: 2}}
     assert found["paths"][B] == {free: {}, pro: {A: 2, B: 1}}
+
+
+@pytest.mark.parametrize("path", ["event/b?", "event/b?start=1800000000&", "funnel?event=a&event=b&", "property/plan?"])
+def test_a_value_that_comes_while_a_report_is_made_is_one_of_the_others(
+    server: Server, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    did(server, "v1", "a", "b")
+    has(server, "v1", "plan", "pro")
+
+    def split_then_more(*given: Any) -> Split:
+        found = split_of(*given)
+        has(server, "v1", "plan", "new")
+        return found
+
+    monkeypatch.setattr(hiitrack, "split_of", split_then_more)
+    path, _, query = path.partition("?")
+    found = report(server, path, query if path.startswith("property") else f"{query}property=plan")
+    values = found["property"]["values"] if "property" in found else found["values"]
+    assert values.keys() == {id_of_value("plan", '"pro"'), "__other__"}
+    if "property" in found:
+        assert found["funnels"]["__other__"] == [[A, 1], [B, 1]]
+        assert found["totals"][B]["__other__"] == 1
+    elif "totals" in found:
+        assert found["totals"].keys() == values.keys()
+        assert found["totals"]["__other__"] in (1, [[TODAY, 1]])
+    else:
+        assert values["__other__"]["total"] == {A: 1, B: 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "field", "most"),
+    [
+        ("event/b", "", "interval", 3),
+        ("event/b", "property=plan", "limit", 7),
+        ("property/plan", "", "limit", 3),
+        ("funnel", "event=a&event=b", "event", 9),
+        ("funnel", "event=a&event=b&property=plan", "limit", 19),
+    ],
+)
+def test_a_report_has_at_most_so_many_numbers(path: str, query: str, field: str, most: int) -> None:
+    for points in (most, most + 1):
+        server = Server(VISITOR_LOG="1", MAX_ANSWER_POINTS=str(points))
+        server.made("ann")
+        server.bucket("ann", "home")
+        did(server, "v1", "a", "b")
+        for value in ("free", "pro"):
+            has(server, "v1", "plan", value)
+        if points == most:
+            assert refused(server, path, query) == (400, "too_many_points", field)
+        else:
+            report(server, path, query)
 
 
 def saved(server: Server, name: str, given: Any) -> Any:

@@ -8,8 +8,9 @@ strictly before, and `unique_path` of these the first one of each visitor. First
 A visitor counts at each value that they ever had, whenever it came. A property of events belongs to its event alone.
 """
 
+import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from whale.answer import ranges
 from whale.answer.properties import ANY, values
 from whale.answer.ranges import TICK_BITS, Ints
+from whale.errors import TooManyPoints
 from whale.store.contract.events import Column, Logged, Said
 from whale.visitors.entries import EVENT, EVENT_PROPERTY
 
@@ -29,26 +31,45 @@ Cell = tuple[int, int]
 
 
 @dataclass
-class Counts:
-    """What is 0 is not there."""
+class Bound:
+    """Of the numbers of an answer, compared while these are found. most: of them.  field: of the question, by which there may be fewer."""
 
+    most: float = math.inf
+    field: str = "limit"
+    found: int = 0
+
+    def add(self, more: int) -> None:
+        """Raises TooManyPoints."""
+        self.found += more
+        if self.found > self.most:
+            raise TooManyPoints(
+                f"this report has more than {self.most} numbers: ask for wider buckets, fewer values or fewer steps",
+                self.field,
+            )
+
+
+@dataclass
+class Counts:
+    """What is 0 is not there. bound: of all its numbers, and of what else is in an answer."""
+
+    bound: Bound = field(default_factory=Bound)
     total: Counter[Cell] = field(default_factory=Counter)
     unique: Counter[Cell] = field(default_factory=Counter)
     path: dict[str, Counter[Cell]] = field(default_factory=dict)
     unique_path: dict[str, Counter[Cell]] = field(default_factory=dict)
 
-    @property
-    def cells(self) -> int:
-        """How many numbers it has."""
-        paths = (*self.path.values(), *self.unique_path.values())
-        return sum(len(each) for each in (self.total, self.unique, *paths))
+    def add(self, table: Counter[Cell], more: Mapping[Cell, int]) -> None:
+        """To one of its tables. Raises TooManyPoints."""
+        before = len(table)
+        table.update(more)
+        self.bound.add(len(table) - before)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Split:
     """By a property. texts: values as JSON, each in its place; all others share the place behind them.
 
-    has_others: whether there are such.
+    has_others: whether there are such. Values that came after `texts` were chosen are others, which `places` notes.
     """
 
     said: Said
@@ -65,8 +86,10 @@ class Split:
         if column is None:
             return None
         place_of = {text: place for place, text in enumerate(self.texts)}
-        places = [place_of.get(text, len(self.texts)) for text in logged.values_of[self.said]]
-        return Column(column.visitors, column.ticks, np.array(places, np.uint32)[column.values])
+        place_of_value = [place_of.get(text, len(self.texts)) for text in logged.values_of[self.said]]
+        places = np.array(place_of_value, np.uint32)[column.values]
+        self.has_others |= bool((places == len(self.texts)).any())
+        return Column(column.visitors, column.ticks, places)
 
 
 def split_of(partitions: Iterable[Logged], said: Said, limit: int) -> Split:
@@ -91,9 +114,13 @@ def counted(
     others: Collection[str],
     edges: Sequence[int],
     split: Split | None = None,
+    bound: Bound | None = None,
 ) -> Counts:
-    """others: the events that may have come before.  edges: of the buckets, in ticks, and the end of the last one."""
-    found = Counts()
+    """others: the events that may have come before.  edges: of the buckets, in ticks, and the end of the last one.
+
+    Raises TooManyPoints as soon as there are more numbers than the bound.
+    """
+    found = Counts(bound or Bound())
     for logged in partitions:
         count_into(found, logged, event, others, edges, split)
     return found
@@ -102,7 +129,7 @@ def counted(
 def count_into(
     found: Counts, logged: Logged, event: str, others: Collection[str], edges: Sequence[int], split: Split | None
 ) -> None:
-    """Adds what one partition says."""
+    """Adds what one partition says. Raises TooManyPoints."""
     column, bounds = logged.columns.get((EVENT, event)), np.array(edges, np.int64)
     if column is None or not len(column.ticks):
         return
@@ -137,8 +164,8 @@ class _Part:
 
     def count(self, found: Counts) -> None:
         every = np.arange(len(self._rows.record))
-        self._add(found.total, np.repeat(self._place, self._ends - self._starts), every)
-        self._add(found.unique, self._place, self._starts)
+        self._add(found, found.total, np.repeat(self._place, self._ends - self._starts), every)
+        self._add(found, found.unique, self._place, self._starts)
 
     def count_after(self, name: str, other: Column, found: Counts) -> None:
         """Those that come after another event."""
@@ -152,25 +179,25 @@ class _Part:
         is_any = at < self._ends[groups]
         at, groups = at[is_any], groups[is_any]
         place = self._place[groups]
-        self._add(found.unique_path.setdefault(name, Counter()), place, at)
+        self._add(found, found.unique_path.setdefault(name, Counter()), place, at)
         path = found.path.setdefault(name, Counter())
         if self._is_whole:
             counts = np.bincount(place, self._ends[groups] - at)
-            path.update({(value, 0): int(count) for value, count in enumerate(counts.tolist()) if count})
+            found.add(path, {(value, 0): int(count) for value, count in enumerate(counts.tolist()) if count})
         else:
             which, rows = expanded(at, self._ends[groups])
-            self._add(path, place[which], rows)
+            self._add(found, path, place[which], rows)
         for table in (found.path, found.unique_path):
             if not table[name]:
                 del table[name]
 
-    def _add(self, table: Counter[Cell], places: Ints, rows: Ints) -> None:
+    def _add(self, found: Counts, table: Counter[Cell], places: Ints, rows: Ints) -> None:
         """Rows, each at its value and in its bucket; what is in no bucket does not count."""
         buckets = self._bucket[self._rows.record[rows]]
         is_in = (buckets >= 0) & (buckets < self._buckets)
         cells, counts = np.unique(places[is_in] * self._buckets + buckets[is_in], return_counts=True)
-        for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
-            table[divmod(cell, self._buckets)] += count
+        rows_of = zip(cells.tolist(), counts.tolist(), strict=True)
+        found.add(table, {divmod(cell, self._buckets): count for cell, count in rows_of})
 
 
 class _Owned(NamedTuple):
@@ -215,8 +242,9 @@ def expanded(low: NDArray[np.intp], high: NDArray[np.intp]) -> tuple[Ints, Ints]
     return which, np.arange(len(which)) - np.repeat(np.cumsum(lengths) - lengths - low, lengths)
 
 
-def touched(partitions: Iterable[Logged], split: Split) -> dict[str, Counter[int]]:
-    """Of each event, by the places of values: visitors who have both."""
+def touched(partitions: Iterable[Logged], split: Split, bound: Bound | None = None) -> dict[str, Counter[int]]:
+    """Of each event, by the places of values: visitors who have both. Raises TooManyPoints as soon as there are more than the bound."""
+    bound = bound or Bound()
     found: dict[str, Counter[int]] = {}
     for logged in partitions:
         places = split.places(logged)
@@ -232,7 +260,9 @@ def touched(partitions: Iterable[Logged], split: Split) -> dict[str, Counter[int
                 if len(groups):
                     some, counts = np.unique(groups % split.width, return_counts=True)
                     table = found.setdefault(name, Counter())
+                    before = len(table)
                     table.update(dict(zip(some.tolist(), counts.tolist(), strict=True)))
+                    bound.add(len(table) - before)
     return found
 
 

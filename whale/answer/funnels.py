@@ -114,6 +114,11 @@ class Split:
         return found
 
     @property
+    def reached(self) -> Ints:
+        """Of each step, visitors and occurrences, by group."""
+        return self._counts[:, :2]
+
+    @property
     def _groups(self) -> int:
         return self._counts.shape[2]
 

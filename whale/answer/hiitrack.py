@@ -7,19 +7,32 @@ says from when on that is whole.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hail.settings import DAY
-from whale.answer.event_counts import FOR_EVER, Cell, Counts, Split, count_into, counted, expanded, split_of, touched
-from whale.answer.funnels import Partition, funnel
+from whale.answer.event_counts import (
+    FOR_EVER,
+    Bound,
+    Cell,
+    Counts,
+    Split,
+    count_into,
+    counted,
+    expanded,
+    split_of,
+    touched,
+)
+from whale.answer.funnels import NONE, Groups, Partition, funnel
+from whale.answer.funnels import Split as ByGroup
 from whale.answer.ids import ID_OF_OTHERS, id_of, id_of_value
 from whale.answer.properties import properties, value_of
+from whale.answer.ranges import Ints
 from whale.answer.site_log import TICKS_A_S, Asked, Log
-from whale.errors import NotFound, TooManyPoints
+from whale.errors import NotFound
 from whale.period import Range
 from whale.store.contract.events import Column, Logged
 from whale.sums import distinct
@@ -33,7 +46,7 @@ Numbers = int | list[list[int]]
 
 @dataclass(frozen=True)
 class Reports:
-    """Of one log. most: numbers in an answer."""
+    """Of one log. most: numbers in an answer; each report raises TooManyPoints once it has more."""
 
     log: Log
     now: float
@@ -52,12 +65,8 @@ class Reports:
         starts = list(asked.starts) if asked else [0]
         edges = [start * TICKS_A_S for start in (*starts, asked.end)] if asked else FOR_EVER
         reading = self.log.partitions(Asked(None, [by[0]] if by else ()))
-        found = counted(reading, name, [each for kind, each in self.log.names() if kind == EVENT], edges, split)
-        if found.cells > self.most:
-            raise TooManyPoints(
-                f"this report has {found.cells} numbers, the limit is {self.most}: ask for wider buckets or fewer values",
-                "limit" if split else "interval",
-            )
+        bound = Bound(self.most, "limit" if split else "interval")
+        found = counted(reading, name, [each for kind, each in self.log.names() if kind == EVENT], edges, split, bound)
         table = _Table(split, starts if asked else None)
         told: dict[str, Any] = {
             "unique_total": table.numbers(found.unique),
@@ -84,7 +93,8 @@ class Reports:
         """A report of a property. limit: of values. Raises NotFound."""
         split = self._split(name, limit)
         reading = self.log.partitions(Asked(None, [name]))
-        found, values = touched(reading, split), _Table(split).values
+        found = touched(reading, split, Bound(self.most))
+        values = _Table(split).values
         rows = {
             id_: {
                 "value": value,
@@ -105,20 +115,21 @@ class Reports:
     ) -> dict[str, Any]:
         """A report of a funnel. totals: how often its events were counted. Raises NotFound where the property was never logged."""
         split = self._split(*by, PROPERTY) if by else None
-        table, ids = _Table(split), [id_of(event) for event in events]
-        each = {event: Counts() for event in events}
-        steps = np.zeros((len(table.ids), 2, len(events)), np.int64)
+        ids, width = [id_of(event) for event in events], split.width if split else 1
+        bound = Bound(self.most, "limit" if split else "event")
+        bound.add(2 * len(events) * (len(split.texts) if split else 1))  # `funnel` and `unique_funnel`
+        each = {event: Counts(bound) for event in events}
+        steps = np.zeros((len(events), 2, width), np.int64)
         window, as_of = window_s * TICKS_A_S, int(self.now) * TICKS_A_S
         reading = self.log.partitions(Asked(events, [by[0]] if by else ()))
         for logged in reading:
             for event, counts in each.items():
                 count_into(counts, logged, event, events, FOR_EVER, split)
-            for place, partition in enumerate(_by_value(logged, events, split, len(table.ids))):
-                if found := funnel([partition], window, as_of):
-                    steps[place] += [[step.occurrences for step in found], [step.visitors for step in found]]
-        funnels, uniques = (
-            {id_: [list(pair) for pair in zip(ids, row, strict=True)] for id_, row in zip(table.ids, rows, strict=True)}
-            for rows in steps.transpose(1, 0, 2).tolist()
+            steps += steps_by_value(logged, events, split, window, as_of)
+        table = _Table(split)
+        uniques, funnels = (
+            {id_: [list(pair) for pair in zip(ids, rows[place], strict=True)] for place, id_ in enumerate(table.ids)}
+            for rows in steps.transpose(1, 2, 0).tolist()
         )
 
         def told(of: Callable[[Counts], dict[str, Any]]) -> dict[str, Any]:
@@ -185,27 +196,35 @@ class _Table:
         return found
 
 
-def _by_value(logged: Logged, events: Sequence[str], split: Split | None, width: int) -> Iterator[Partition]:
-    """The events of the visitors of each value."""
-    columns = [logged.columns.get((EVENT, event)) for event in events]
+def steps_by_value(logged: Logged, events: Sequence[str], split: Split | None, window: int, as_of: int) -> Ints:
+    """Of each step of a funnel, visitors and events, by the place of each value. One pass, however many values there are."""
+    found = ByGroup(len(events))
+    found.grow(split.width if split else 1)
+    funnel([_by_value(logged, events, split)], window, as_of, found)
+    return found.reached
+
+
+def _by_value(logged: Logged, events: Sequence[str], split: Split | None) -> Partition:
+    """The events of visitors, as often as these have values: each pair of visitor and value is a visitor, in the group of the value."""
+    columns = {event: logged.columns.get((EVENT, event)) for event in events}
     if split is None:
-        yield Partition(columns)
-        return
-    parts = {event: _parted(column, split, logged) for event, column in zip(events, columns, strict=True)}
-    for place in range(width):
-        yield Partition([parts[event][place] for event in events])
-
-
-def _parted(column: Column | None, split: Split, logged: Logged) -> list[Column | None]:
-    """Records of an event at each value of their visitors."""
+        return Partition([columns[event] for event in events], groups=Groups(np.zeros(0, np.uint32), NONE, 0, 1))
     places = split.places(logged)
-    if column is None or places is None:
-        return [None] * split.width
+    if places is None:
+        return Partition([None for _ in events])
     pairs = distinct(places.visitors.astype(np.int64) * split.width + places.values)
     who, place = np.divmod(pairs, split.width)
-    low, high = np.searchsorted(who, column.visitors), np.searchsorted(who, column.visitors, "right")
-    which, at = expanded(low, high)
-    order = np.argsort(place[at], kind="stable")
-    edges = np.searchsorted(place[at][order], np.arange(split.width + 1))
-    rows = [which[order[edges[one] : edges[one + 1]]] for one in range(split.width)]
-    return [Column(column.visitors[each], column.ticks[each], column.values[each]) for each in rows]
+    of_pairs = {event: _of_pairs(column, who) for event, column in columns.items()}
+    groups = Groups(np.arange(len(pairs), dtype=np.uint32), place, 0, split.width)
+    return Partition([of_pairs[event] for event in events], groups=groups)
+
+
+def _of_pairs(column: Column | None, who: Ints) -> Column | None:
+    """Records of an event, each once for each pair of its visitor. who: the visitors of all pairs, in order."""
+    if column is None:
+        return None
+    visitors = column.visitors.astype(np.int64)
+    which, pairs = expanded(np.searchsorted(who, visitors), np.searchsorted(who, visitors, "right"))
+    order = np.argsort(pairs, kind="stable")
+    rows = which[order]
+    return Column(pairs[order].astype(np.uint32), column.ticks[rows], column.values[rows])
