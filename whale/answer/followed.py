@@ -66,6 +66,7 @@ def paths_of(log: Log, asked: Range, event: str, direction: str, gap_s: int, lim
         during,
         int(now * TICKS_A_S),
         limit,
+        events.index(OTHER) if OTHER in events else None,
     )
     rows = [{"event": events[place], "occurrences": times, "visitors": people} for place, times, people in found.rows]
     if found.other[0]:

@@ -38,10 +38,12 @@ def paths(
     during: tuple[int, int],
     as_of: int,
     limit: int,
+    folded: int | None = None,
 ) -> Paths:
     """Beside an event in a range. partitions: all events of each, from a gap before the range to a gap after it.
 
     event: its place.  during: ticks.  as_of: the tick before which all is known.  limit: of rows.
+    folded: the place of the events past a cap, which are always of `other`.
     """
     times, people, ended, is_open = Counter[int](), Counter[int](), 0, 0
     visitors = 0
@@ -59,7 +61,8 @@ def paths(
             who = stream.visitors(at[~ends])
             times.update({place: count for place, count in enumerate(np.bincount(places).tolist()) if count})
             pairs.append((who, places))
-    order = sorted(times, key=lambda place: (-times[place], place))
+    order = sorted(times, key=lambda place: (place == folded, -times[place], place))
+    limit = min(limit, len(order) - (folded in times))
     for who, places in pairs:
         people.update({place: _different(who[places == place]) for place in order[:limit]})
     hidden = order[limit:]

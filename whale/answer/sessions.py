@@ -15,6 +15,7 @@ from whale.answer import ranges
 from whale.answer.ranges import Ints
 from whale.answer.streams import Piece, Stream, streams
 from whale.store.contract.events import Column
+from whale.visitors.entries import OTHER
 
 ENTRY, EXIT, WHOLE = "entry", "exit", ""
 SPLITS = (ENTRY, EXIT, "source", "campaign", "medium", "content", "term")
@@ -93,7 +94,7 @@ class Begun(NamedTuple):
 def sessions(several: Iterable[Part], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
     """Those that began in a range. limit: the groups that are told one by one, the largest first; all others are `other`.
 
-    named: the name of a place, by which groups of one size are in order. It is asked at the end.
+    named: the name of a place, by which groups of one size are in order. It is asked at the end. That of OTHER is always of `other`.
     """
     buckets = np.zeros((len(asked.edges) - 1, 2), np.int64)
     parts: list[Begun] = []
@@ -109,8 +110,9 @@ def sessions(several: Iterable[Part], asked: Asked, limit: int = 0, named: Calla
         _add(whole, each, None)
         sizes += np.bincount(each.place, minlength=len(sizes))
     if asked.by != WHOLE:
-        there = np.flatnonzero(sizes).tolist()
-        order = sorted(there, key=lambda place: (-sizes[place], named(place - 1) if place else ""))
+        names = {place: named(place - 1) if place else "" for place in np.flatnonzero(sizes).tolist()}
+        there = [place for place, name in names.items() if name != OTHER]
+        order = sorted(there, key=lambda place: (-sizes[place], names[place]))
         for shown in order[:limit]:
             groups[shown - 1] = group = Group()
             for each in parts:
