@@ -1,5 +1,6 @@
 """Sets of visitors, the same as by looking at each visitor's hits; the oracle knows the words of docs/http/following.md alone."""
 
+import json
 from typing import Any, NamedTuple
 
 import pytest
@@ -225,6 +226,9 @@ def test_a_property_of_an_events_visitor_may_have_come_before_the_period(door: D
         ('[{"and": [{"or": [5]}]}]', 400, "sets[0].and[0].or[0]"),
         ('[{"not": 5}]', 400, "sets[0].not"),
         ("[" + '{"not": ' * 9 + '{"event": "visit"}' + "}" * 9 + "]", 400, "sets[0]" + ".not" * 8),
+        (json.dumps([{"event": "visit", "where": [{"property": "never", "is": 1}] * 16}] * 2), 400, "sets[1]"),
+        (json.dumps([{"event": "visit", "where": [{"property": "never", "is": 1}] * 15}] * 2), 404, "sets"),
+        (json.dumps([{"or": [{"event": "visit"}] * 16}] * 3), 400, "sets[2].or[0]"),
         ('[{"or": [' + ",".join(['{"event": "visit"}'] * 33) + "]}]", 400, "sets[0].or"),
         (
             '[{"and": [' + ",".join(['{"or": [{"event": "visit"}, {"event": "visit"}]}'] * 17) + "]}]",

@@ -11,7 +11,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hail.hit import Reason, lenient, name_of
+from hail.hit import HitError, Reason, lenient, name_of
 from hail.settings import Settings
 from whale.answer.conditions import OF_VISITORS, Condition
 from whale.answer.sessions import SPLITS
@@ -24,7 +24,7 @@ from whale.plain import plain
 FEWEST, MOST = 1, 8
 """Sets of an overlap."""
 MOST_LEAVES, MOST_LEVELS = 32, 8
-"""Of one set."""
+"""Of all sets of a question, with the conditions of their events; and of one set."""
 KINDS = ("event", "property", "session", "cohort", "segment", "and", "or", "not")
 FIELDS = {
     "event": ("where",),
@@ -36,27 +36,23 @@ _EXPECTED = f"expected a set, which is an object with one of {', '.join(KINDS)}"
 
 
 class Reader:
-    """Reads sets of one question."""
+    """Reads the sets of one question."""
 
     def __init__(self, settings: Settings, range_of: Callable[[Any], Range], saved: Callable[[Any], Any]):
         """range_of: of a period, as the question has it.  saved: the set of a name, as it was asked; raises CallerError."""
         self._settings, self._range_of, self._saved = settings, range_of, saved
-        self._room_left = 0
+        self._room_left = MOST_LEAVES
 
     def several(self, sets: Any, field: str = "sets") -> list[tuple[Any, Set]]:
         """Each as it was asked, and as it is meant, from a list or its JSON. Raises CallerError, HitError."""
         given = plain(lenient(field, sets) if isinstance(sets, str) else sets, field)
         if not isinstance(given, list | tuple) or not FEWEST <= len(given) <= MOST:
             raise CallerError(f'expected {FEWEST} to {MOST} sets as a list, such as [{{"event": "buy"}}]', field)
-        return [(each, self._set(each, f"{field}[{number}]")) for number, each in enumerate(given)]
+        return [(each, self._read(each, f"{field}[{number}]", MOST_LEVELS)) for number, each in enumerate(given)]
 
     def one(self, given: Any, field: str = "segment") -> Set:
         """From an object or its JSON."""
-        return self._set(plain(lenient(field, given) if isinstance(given, str) else given, field), field)
-
-    def _set(self, given: Any, field: str) -> Set:
-        self._room_left = MOST_LEAVES
-        return self._read(given, field, MOST_LEVELS)
+        return self._read(plain(lenient(field, given) if isinstance(given, str) else given, field), field, MOST_LEVELS)
 
     def _read(self, given: Any, field: str, levels: int) -> Set:
         if not levels:
@@ -76,11 +72,14 @@ class Reader:
                     saved = self._saved(given["segment"])
                 except CallerError as error:
                     raise error.named(field) from None
+                except HitError as error:
+                    raise CallerError(str(error).removeprefix(f"{error.field}: "), field) from None
                 return self._read(saved, field, levels - 1)
-        self._room_left -= 1
+        leaf = self._leaf(given, kind, field)
+        self._room_left -= 1 + (len(leaf.wanted.where) if isinstance(leaf, Did) else 0)
         if self._room_left < 0:
             raise CallerError(f"expected at most {MOST_LEAVES} conditions in a set", field)
-        return self._leaf(given, kind, field)
+        return leaf
 
     def _leaf(self, given: Any, kind: str, field: str) -> Set:
         match kind:
