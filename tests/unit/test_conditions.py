@@ -13,10 +13,12 @@ from hail.hit import HitError
 from hail.settings import load
 from tests.laws import law
 from tests.unit.test_properties import Row, logged
+from whale.answer import conditions as conditions_answered
 from whale.answer import ranges
-from whale.answer.conditions import Condition, Fulfilled, Wanted, shown_again
+from whale.answer.conditions import Checks, Condition, Fulfilled, Wanted, shown_again
 from whale.errors import CallerError
 from whale.library.conditions import wanted_asked, where_asked
+from whale.library.funnels import steps_asked
 
 SETTINGS = load({})
 Records = Sequence[Row]
@@ -62,11 +64,12 @@ def test_conditions_hold_where_each_record_says_so(
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranges, "SPAN", span)
-        test = Fulfilled(where, log)
+        tests = Checks(log)
+        test = Fulfilled(where, tests)
         column = log.columns.get(("e", "a"))
         found = test.of(column) if column else None
         of_visitors = [each for each in where if each.when not in ("at", "event")]
-        people = Fulfilled(of_visitors, log).visitors(np.arange(6, dtype=np.uint32)).tolist()
+        people = Fulfilled(of_visitors, tests).visitors(np.arange(6, dtype=np.uint32)).tolist()
     records = list(zip(found.visitors.tolist(), found.ticks.tolist(), strict=True)) if found else []
     assert records == expected
     assert people == [who for who in range(6) if all(holds(each, who, 0, plans, prices) for each in of_visitors)]
@@ -77,12 +80,42 @@ def test_a_visitor_has_had_all_values_and_has_one_now() -> None:
     some = np.array([1, 2, 3], np.uint32)
 
     def who(value: str, when: str, is_not: bool = False) -> list[int]:
-        return Fulfilled([Condition("plan", frozenset([value]), is_not, when)], log).visitors(some).tolist()
+        return Fulfilled([Condition("plan", frozenset([value]), is_not, when)], Checks(log)).visitors(some).tolist()
 
     assert (who('"pro"', "last"), who('"pro"', "first"), who('"free"', "any")) == ([1, 2], [2], [1])
     assert (who('"free"', "any", True), who("null", "last"), who("null", "any", True)) == ([2, 3], [3], [1, 2])
-    at = Fulfilled([Condition("plan", frozenset(['"free"']), False, "at")], log)
+    at = Fulfilled([Condition("plan", frozenset(['"free"']), False, "at")], Checks(log))
     assert at.of(log.columns["e", "a"]).ticks.tolist() == [6]
+
+
+def test_equal_conditions_share_a_test_and_a_property_is_sorted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logged({("p", "plan"): [(1, 5, '"free"'), (1, 5, '"pro"'), (2, 5, '"pro"')], ("e", "a"): [(1, 6, "")]})
+    made: list[str] = []
+
+    def counted(name: str) -> Any:
+        function = getattr(conditions_answered, name)
+
+        def told(*given: Any) -> Any:
+            made.append(name)
+            return function(*given)
+
+        return told
+
+    for name in ("in_order", "_test"):
+        monkeypatch.setattr(conditions_answered, name, counted(name))
+    tests, pro, some = Checks(log), frozenset(['"pro"']), np.array([1, 2, 3], np.uint32)
+    where = [Condition("plan", pro, False, "first"), Condition("plan", pro, True, "any"), Condition("plan", pro)]
+    steps = [Fulfilled([*where, *where], tests) for _ in range(32)]
+    assert sorted(made) == ["_test"] * 3 + ["in_order"]
+    assert {tuple(step.may(some).tolist()) for step in steps for _ in range(3)} == {(False, False, True)}
+    assert sorted(made) == ["_test"] * 4 + ["in_order"]
+
+
+def test_a_funnel_has_at_most_32_conditions() -> None:
+    step = {"event": "buy", "where": [{"property": "plan", "is": "pro"}] * 16}
+    assert len(steps_asked([step, step], SETTINGS)) == 2
+    with pytest.raises(CallerError, match="steps: expected at most 32 conditions in all steps"):
+        steps_asked([step, "visit", step, {**step, "where": step["where"][:1]}], SETTINGS)
 
 
 def test_conditions_are_read_as_they_are_written() -> None:

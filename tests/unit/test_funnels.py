@@ -14,7 +14,7 @@ from tests.unit.test_conditions import conditions, holds
 from tests.unit.test_conditions import rows as rows_of_properties
 from tests.unit.test_properties import logged
 from whale.answer import ranges
-from whale.answer.conditions import Fulfilled, Wanted
+from whale.answer.conditions import Checks, Fulfilled, Wanted
 from whale.answer.funnels import Partition, Rate, Split, Step, funnel
 from whale.answer.split import By, Values, rows
 from whale.store.contract.events import Column, Logged
@@ -198,7 +198,8 @@ def test_a_funnel_with_conditions_is_what_looking_at_each_record_finds(
         for part in range(2):
             log = some.only(lambda who, part=part: who % 2 == part).logged()
             of_steps = [log.columns.get(("e", step.event)) for step in steps]
-            tests = [Fulfilled(step.where, log) if step.where else None for step in steps]
+            shared = Checks(log)
+            tests = [Fulfilled(step.where, shared) if step.where else None for step in steps]
             partitions.append(Partition(of_steps, tests))
         found = funnel(partitions, window, as_of)
     assert told_of(found) == in_order(oracle_of(some, steps, window, as_of))

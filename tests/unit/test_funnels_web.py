@@ -11,6 +11,7 @@ from whale.answer.ids import id_of
 from whale.library.managing import Managing
 
 JSON = {"CONTENT_TYPE": "application/json"}
+PLAN = {"property": "never", "is": 1}
 
 
 @pytest.fixture
@@ -94,6 +95,7 @@ def test_steps_of_a_funnel_have_conditions(door: Door) -> None:
         ({"steps": '["visit"]'}, 400, "steps"),
         ({"steps": json.dumps(["visit"] * 33)}, 400, "steps"),
         ({"steps": "visit"}, 400, "steps"),
+        ({"steps": json.dumps([{"event": "visit", "where": [PLAN] * 11}] * 3)}, 400, "steps"),
         ({"steps": '["visit", {"a": 1}]'}, 400, "steps[1]"),
         ({"steps": '["visit", "never"]'}, 404, "steps"),
         ({"steps": '["visit", "visit"]', "window": "0"}, 400, "window"),

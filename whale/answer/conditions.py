@@ -73,10 +73,10 @@ def asked_again(wanted: Wanted) -> Any:
 class Fulfilled:
     """Which visitors and which records of events fulfil all of some conditions, in one partition."""
 
-    def __init__(self, where: Sequence[Condition], logged: Logged):
-        """logged: all that is kept of the properties; those of events may be of the same time as the events."""
-        self._where, self._logged = where, logged
-        self._tests = [_test(each, logged) for each in where]
+    def __init__(self, where: Sequence[Condition], checks: "Checks"):
+        self._where, self._checks = where, checks
+        self._tests = [checks.of(each) for each in dict.fromkeys(where)]
+        self._certain: list[Fulfilled] | None = None
 
     def of(self, column: Column) -> Column:
         """The records of an event that do. Works in ranges of visitors, so a column of one range costs no copy but the answer."""
@@ -96,9 +96,11 @@ class Fulfilled:
     def may(self, numbers: Numbers) -> Which:
         """Which of some visitors, in order, may still have an event that does, by each of the conditions: whatever comes."""
         which = np.ones(len(numbers), np.bool_)
-        for each in self._where:
-            if certain := _certain(each):
-                which &= np.isin(numbers, Fulfilled([certain], self._logged).visitors(numbers))
+        if self._certain is None:
+            certain = dict.fromkeys(filter(None, map(_certain, self._where)))
+            self._certain = [Fulfilled([each], self._checks) for each in certain]
+        for each in self._certain:
+            which &= np.isin(numbers, each.visitors(numbers))
         return which
 
     def _in_range(self, column: Column, begin: int) -> Which:
@@ -127,14 +129,34 @@ _Test = Callable[[Column, int], Which]
 """Which records pass of a range of visitors, which begins there."""
 
 
-def _test(condition: Condition, logged: Logged) -> _Test:
-    texts = logged.values_of.get(condition.said, ())
-    column = logged.columns.get(condition.said)
-    if column is None:
-        is_fulfilled = (NOTHING in condition.values) != condition.is_not
-        return lambda some, begin: np.full(len(some.visitors), is_fulfilled)
-    if condition.when != EVENT:
-        column = in_order(column, texts)
+class Checks:
+    """Of one partition, or of some visitors of one. Equal conditions share a test, and those on one property its values in order."""
+
+    def __init__(self, logged: Logged):
+        """logged: all that is kept of the properties; those of events may be of the same time as the events."""
+        self._logged = logged
+        self._tests: dict[Condition, _Test] = {}
+        self._in_order: dict[Said, Column] = {}
+
+    def of(self, condition: Condition) -> _Test:
+        if condition not in self._tests:
+            self._tests[condition] = self._made(condition)
+        return self._tests[condition]
+
+    def _made(self, condition: Condition) -> _Test:
+        said = condition.said
+        texts, column = self._logged.values_of.get(said, ()), self._logged.columns.get(said)
+        if column is None:
+            is_fulfilled = (NOTHING in condition.values) != condition.is_not
+            return lambda some, begin: np.full(len(some.visitors), is_fulfilled)
+        if condition.when != EVENT:
+            if said not in self._in_order:
+                self._in_order[said] = in_order(column, texts)
+            column = self._in_order[said]
+        return _test(condition, column, texts)
+
+
+def _test(condition: Condition, column: Column, texts: Sequence[str]) -> _Test:
     is_wanted = np.fromiter((text in condition.values for text in texts), np.bool_, len(texts))[column.values]
     if condition.when in OF_VISITORS:
         return _of_visitors(condition, column, is_wanted)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from whale.answer.conditions import Condition, Fulfilled
+from whale.answer.conditions import Checks, Condition, Fulfilled
 from whale.answer.followed import came_by
 from whale.answer.log_reading import Reading
 from whale.answer.retention import began_in
@@ -107,19 +107,20 @@ def _by_event_and_property(log: Log, wanted: Sequence[Leaf], asked: Range) -> Pi
 
     def pieces() -> Iterator[tuple[int, Leaf, Numbers]]:
         for partition, logged in reading.pieces() if some else ():
-            yield from ((partition, leaf, _numbers(leaf, logged)) for leaf in some)
+            checks = Checks(logged)
+            yield from ((partition, leaf, _numbers(leaf, logged, checks)) for leaf in some)
 
     return reading, pieces()
 
 
-def _numbers(leaf: Did | Has, logged: Logged) -> Numbers:
+def _numbers(leaf: Did | Has, logged: Logged, checks: Checks) -> Numbers:
     column = logged.columns.get((EVENT, leaf.wanted.event) if isinstance(leaf, Did) else (PROPERTY, leaf.property))
     if column is None:
         return union([])
     if isinstance(leaf, Did):
-        return union([Fulfilled(leaf.wanted.where, logged).of(column).visitors])
+        return union([Fulfilled(leaf.wanted.where, checks).of(column).visitors])
     having = union([column.visitors])
-    return having if leaf.condition is None else Fulfilled([leaf.condition], logged).visitors(having)
+    return having if leaf.condition is None else Fulfilled([leaf.condition], checks).visitors(having)
 
 
 def _by_begin(log: Log, leaf: Began) -> Pieces:

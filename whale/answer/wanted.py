@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from hail.meant import nearest
-from whale.answer.conditions import Fulfilled, Wanted
+from whale.answer.conditions import Checks, Fulfilled, Wanted
 from whale.answer.ids import name_of_id
 from whale.answer.log_reading import Reading
 from whale.answer.site_log import Log
@@ -32,7 +32,8 @@ class Found(NamedTuple):
 
     def tests(self, logged: Logged) -> list[Fulfilled | None]:
         """What they must fulfil."""
-        return [Fulfilled(each.where, logged) if each.where else None for each in self.wanted]
+        checks = Checks(logged)
+        return [Fulfilled(each.where, checks) if each.where else None for each in self.wanted]
 
 
 def found(

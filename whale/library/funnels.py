@@ -14,6 +14,8 @@ from whale.library.conditions import wanted_asked
 from whale.plain import plain
 
 FEWEST, MOST = 2, 32
+MOST_CONDITIONS = 32
+"""Of all steps."""
 FEW_ROWS, MOST_ROWS = 10, 1000
 """Of a split."""
 DEFAULT_WINDOW = "1d"
@@ -27,7 +29,13 @@ def steps_asked(steps: Any, settings: Settings) -> list[Wanted]:
     given = plain(lenient("steps", steps) if isinstance(steps, str) else steps, "steps")
     if not isinstance(given, list | tuple) or not FEWEST <= len(given) <= MOST:
         raise CallerError(f'expected {FEWEST} to {MOST} events as a list, such as ["visit", "buy"]', "steps")
-    return [wanted_asked(step, f"steps[{number}]", settings) for number, step in enumerate(given)]
+    found, conditions = [], 0
+    for number, step in enumerate(given):
+        found.append(wanted_asked(step, f"steps[{number}]", settings))
+        conditions += len(found[-1].where)
+        if conditions > MOST_CONDITIONS:
+            raise CallerError(f"expected at most {MOST_CONDITIONS} conditions in all steps", "steps")
+    return found
 
 
 def window_asked(window: Any) -> int:
