@@ -87,6 +87,34 @@ def test_sessions_are_split_by_their_first_and_last_event_and_their_source(door:
     assert days[0] == "at,sessions,bounces"
 
 
+@pytest.mark.parametrize("limit", ["1", "2", "3", "10"])
+def test_what_is_past_a_cap_is_in_the_last_row_alone(door: Door, limit: str) -> None:
+    past = {"source": '"__other__"'}
+    ads, mail = {"source": '"ads"'}, {"source": '"mail"'}
+    for place, (visitor, event, properties) in enumerate(
+        (
+            ("ann", "__other__", past),
+            ("bob", "__other__", past),
+            ("cy", "__other__", past),
+            ("dee", "visit", ads),
+            ("eve", "visit", ads),
+            ("fay", "buy", mail),
+        )
+    ):
+        said(door, 2 * place, (visitor, "start", properties), (visitor, event, {}))
+    door.now += 0.5
+    asked = {"pk": "shop", "period": "today", "limit": limit}
+    for path, query, name, number, names in (
+        ("/sessions", {"by": "source"}, "value", "sessions", ["ads", "mail"]),
+        ("/sessions", {"by": "exit"}, "value", "sessions", ["visit", "buy"]),
+        ("/paths", {"event": "start"}, "event", "occurrences", ["visit", "buy"]),
+    ):
+        rows = door.get(path, **asked, **query).json["rows"]
+        told = [(row[name], row[number], row["visitors"]) for row in rows]
+        few = int(limit) == 1
+        assert told == [(names[0], 2, 2), *([] if few else [(names[1], 1, 1)]), ("__other__", 3 + few, 3 + few)]
+
+
 def test_page_views_decide_what_a_bounce_is_where_there_are_some(door: Door) -> None:
     for visitor, event in (
         ("ann", "page_view"),
@@ -101,8 +129,10 @@ def test_page_views_decide_what_a_bounce_is_where_there_are_some(door: Door) -> 
     assert door.get("/sessions", pk="shop", period="today", page="never").json["bounces"] == 1
 
 
-def test_engaged_time_is_the_sum_of_a_metric(door: Door) -> None:
+def test_engaged_time_is_the_sum_of_a_metric(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     count(door, "ann", "visit")
+    assert door.get("/sessions", pk="shop", period="today").json["engaged_s"] is None
+    assert "engaged_ms" not in caplog.text
     door.whale.count_now("shop", metrics={"engaged_ms": 2500})
     assert door.get("/sessions", pk="shop", period="today").json["engaged_s"] == 2.5
 

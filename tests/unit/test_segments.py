@@ -96,7 +96,14 @@ def test_a_funnel_that_is_compared_has_the_segment_of_each_period(door: Door) ->
 
 @pytest.mark.parametrize(
     ("segment", "status"),
-    [("pro", 404), ("[]", 404), ("{}", 400), ('{"event": "never"}', 404), ('{"property": "never", "is": 1}', 404)],
+    [
+        ("pro", 404),
+        ('{"segment": {"a": 1}}', 400),
+        ("[]", 404),
+        ("{}", 400),
+        ('{"event": "never"}', 404),
+        ('{"property": "never", "is": 1}', 404),
+    ],
 )
 def test_a_segment_that_there_is_not_says_so(door: Door, segment: str, status: int) -> None:
     count(door, "ann", "visit")
@@ -160,6 +167,8 @@ def test_saved_sets_that_name_each_other_end(door: Door) -> None:
         ({}, 400, "set"),
         ({"set": {}}, 400, "set"),
         ({"set": {"segment": "none"}}, 404, "set"),
+        ({"set": {"and": [{"segment": {"a": 1}}]}}, 400, "set.and[0]"),
+        ({"set": {"property": "plan", "in": ["x" * 90 + str(number) for number in range(1000)]}}, 400, "set"),
         ({"set": {"event": "e"}, "revision": -1}, 400, "revision"),
         ({"set": {"event": "e"}, "revision": 1}, 409, "revision"),
         ({"set": {"event": "e"}, "colour": 1}, 400, "colour"),

@@ -142,4 +142,4 @@ def kept_funnel(
     """A funnel as it is saved, and whether it is a new one."""
     wanted, window_s = steps_asked(steps, whale.settings), window_asked(window)
     fields = {"steps": [asked_again(each) for each in wanted], "window_s": window_s}
-    return Shelf(whale, pk, FUNNELS).keep(name, fields, revision)
+    return Shelf(whale, pk, FUNNELS).keep(name, fields, revision, "steps")

@@ -111,7 +111,7 @@ class Reporting(Visiting):
         split = name_of(property, "property", self.settings, Reason.BAD_PROPERTIES) if property else None
         self._known(self._log(site), site, names, "event")
         fields = {"steps": names, "window_s": MOST_WINDOW_S, "description": description, "property": split}
-        return Shelf(self, site, FUNNELS).keep(name, fields, None)[0]
+        return Shelf(self, site, FUNNELS).keep(name, fields, None, "steps")[0]
 
     @on_default
     def saved_funnel_report(

@@ -41,8 +41,9 @@ class Shelf:
             raise self._unknown(wanted)
         return _shown(wanted, there)
 
-    def keep(self, name: Any, fields: Mapping[str, Any], revision: Any) -> tuple[dict[str, Any], bool]:
+    def keep(self, name: Any, fields: Mapping[str, Any], revision: Any, largest: str) -> tuple[dict[str, Any], bool]:
         """What is then there, and whether it is new. revision: that was seen, 0 for none; None: whatever it is.
+        largest: the field to mend where all are too large.
 
         Raises Conflict where another one is there.
         """
@@ -50,7 +51,7 @@ class Shelf:
         if revision is not None and (isinstance(revision, bool) or not isinstance(revision, int) or revision < 0):
             raise CallerError("expected the revision that you have read, 0 for none", "revision")
         if len(text) > MOST_BYTES:
-            raise CallerError(f"expected at most {MOST_BYTES} bytes in all, got {len(text)}", "steps")
+            raise CallerError(f"expected at most {MOST_BYTES} bytes in all, got {len(text)}", largest)
         for _ in range(TRIES):
             there = self._there().get(wanted)
             seen = there.revision if there else 0

@@ -43,4 +43,4 @@ def kept_segment(whale: Noting, pk: Any, name: Any, set: Any, revision: int | No
     """A segment as it is saved then, and whether it is a new one."""
     shelf, given = Shelf(whale, pk, SEGMENTS), plain(set, "set")
     reader_of(whale, pk).one(given, "set")
-    return shelf.keep(name, {"set": given}, revision)
+    return shelf.keep(name, {"set": given}, revision, "set")
