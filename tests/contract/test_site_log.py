@@ -17,6 +17,7 @@ from tests import log_oracle
 from tests.contract.logs import CAPS, entry
 from tests.contract.test_visitor_log import ACT, World
 from tests.laws import law
+from tests.servers import wait_until
 from whale.answer import log_reading
 from whale.answer.one_visitor import export, shown_visitor
 from whale.answer.site_log import Log, generations
@@ -207,8 +208,14 @@ def test_the_log_of_a_removed_account_ends(store: Store, settings: Settings, uni
     (account,) = [each for each in store.accounts() if each.id == unique]
     store.remove_entry(account, ACT)
     now = world.now_ms / 1000
-    while store.free_accounts(now + 60):
-        pass
+
+    def freed() -> bool:
+        """Where another one began to free accounts, and went, it is waited for."""
+        while store.free_accounts(now + 60):
+            pass
+        return not any(record.is_open for record in store.log_records(unique, ["shop"]).values())
+
+    wait_until(freed, 90)
     with pytest.raises(NotFound):
         Log.of(store, unique, "shop")
     assert store.number_in_log(log.log, log.person("ann").hash) is None
