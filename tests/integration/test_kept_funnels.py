@@ -180,6 +180,22 @@ def test_a_log_that_is_younger_than_the_period_is_kept_too(redis_server: RedisSe
     assert len(world.kept._states) == 1
 
 
+@pytest.mark.parametrize("is_evicted", [False, True])
+def test_no_number_that_was_kept_counts_who_was_erased(
+    redis_server: RedisServer, unique: str, is_evicted: bool
+) -> None:
+    world = World(redis_server, unique, 6)
+    for _ in range(3):
+        world.add(60)
+    assert world.ask("two")
+    for name in ("visitor 1", "visitor 2", "visitor 2"):
+        world.store.erase_visitor(world.log.log, hash_in(world.log.log)(name))
+        if is_evicted:
+            world.kept._states.clear()
+        assert world.ask("two")
+    assert world.kept.meanwhile == 0
+
+
 def test_what_is_kept_is_bounded_in_bytes(
     redis_server: RedisServer, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

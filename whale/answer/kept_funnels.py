@@ -45,13 +45,14 @@ log_of_errors = logging.getLogger(__name__)
 
 
 class Kept(NamedTuple):
-    """The numbers of a funnel in some days. as_of: the second up to which they hold."""
+    """The numbers of a funnel in some days. as_of: the second up to which they hold.  erasures: before them."""
 
     wanted: Sequence[Wanted]
     steps: list[Step]
     during: Range
     as_of: int
     is_incomplete: bool
+    erasures: int
 
 
 @dataclass
@@ -63,14 +64,16 @@ class _State:
     window: int
     tally: Tally
     since: dict[int, list[tuple[range | None, Moment]]]
+    erasures: int
     is_known: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def counted(cls, log: Log, steps: Sequence[Wanted], window: int, during: Range, as_of: int) -> "_State | None":
         """From scratch. None where it can not be kept. Raises what a question raises."""
+        erasures = erasures_in(log)
         what = found(log, during, steps, "steps")
-        state = cls(what, during, window, Tally(len(steps), as_of * TICKS_A_S), {})
+        state = cls(what, during, window, Tally(len(steps), as_of * TICKS_A_S), {}, erasures)
         if len(what.reading.wanted) > 1 or what.reading.only is not None or state._loses(log, as_of):
             return None
         funnel(map(state._partition, state._noted(what.reading)), window, state.tally.floor, tally=state.tally)
@@ -97,7 +100,7 @@ class _State:
     def kept(self, as_of: int) -> Kept:
         as_of = max(as_of, self.tally.floor // TICKS_A_S)
         steps = self.tally.steps(as_of * TICKS_A_S)
-        return Kept(self.found.wanted, steps, self.during, as_of, self.found.reading.is_incomplete)
+        return Kept(self.found.wanted, steps, self.during, as_of, self.found.reading.is_incomplete, self.erasures)
 
     @property
     def bytes(self) -> int:
@@ -154,7 +157,7 @@ class KeptFunnels:
                 if state.update(log, as_of):
                     return self._keep(key, state, as_of)
             self._states.drop(key)
-        if last is None or not 0 <= now - last.as_of <= OLD_S or _moved(during, last.during) > MOVED:
+        if last is None or not _may_answer(last, log, during, now):
             state = _State.counted(log, steps, window_s * TICKS_A_S, during, as_of)
             return self._keep(key, state, as_of) if state else None
         self._count_meanwhile(key, log, steps, window_s, during, as_of)
@@ -188,6 +191,16 @@ class KeptFunnels:
                     self._counting.discard(key)
 
         threading.Thread(target=count, name="funnel", daemon=True).start()
+
+
+def erasures_in(log: Log) -> int:
+    return sum(log.store.erasures_in_log(log.log, partition) for partition in range(log.log.partitions))
+
+
+def _may_answer(last: Kept, log: Log, during: Range, now: float) -> bool:
+    """Whether last numbers are young enough, of nearly the same days, and of nobody who was erased."""
+    is_young = 0 <= now - last.as_of <= OLD_S
+    return is_young and _moved(during, last.during) <= MOVED and last.erasures == erasures_in(log)
 
 
 def _moved(during: Range, before: Range) -> float:

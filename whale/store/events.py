@@ -129,6 +129,10 @@ class MemoryEvents:
     ) -> Changed | None:
         return None  # and all is read anew
 
+    def erasures_in_log(self, log: SiteLog, partition: int) -> int:
+        with self._lock:
+            return self.partition(log, partition).erasures
+
     def ranges_in_log(
         self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
     ) -> Sequence[range | None]:
@@ -203,7 +207,9 @@ class MemoryEvents:
             erased = set(self.ids_of_visitor(log, hash_))
             for each in erased:
                 self._standing(log, each)
-                self.partition(log, log.partition_of(each)).erase(each[:8], until_ms)
+                partition = self.partition(log, log.partition_of(each))
+                partition.erase(each[:8], until_ms)
+                partition.erasures += 1
             return erased
 
     def erased(self, log: SiteLog, hashes: Collection[bytes]) -> dict[bytes, int]:
@@ -306,6 +312,7 @@ class _Partition:
         self.values: dict[Said, list[str]] = {}
         self.records: list[tuple[int, int, Name]] = []
         self.erased: dict[bytes, int] = {}  # ms until which what was accepted is not logged
+        self.erasures = 0
         self.is_full = False
         self.daily: tuple[int, int] | None = None  # s, from when until when some visitors are known for a day alone
 

@@ -279,7 +279,7 @@ class MemoryStore:
         self.visitors_in_log, self.daily_in_log = events.visitors_in_log, events.daily_in_log
         self.said_in_log = events.said_in_log
         self.compact_log, self.read_log = events.compact_log, events.read_log
-        self.changed_in_log = events.changed_in_log
+        self.changed_in_log, self.erasures_in_log = events.changed_in_log, events.erasures_in_log
         self.ranges_in_log, self.records_in_log = events.ranges_in_log, events.records_in_log
         self.identify, self.aliases, self.aliases_of = events.identify, events.aliases, events.aliases_of
         self.ids_of_visitor, self.erased = events.ids_of_visitor, events.erased

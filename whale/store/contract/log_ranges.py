@@ -18,6 +18,9 @@ class LogRanges(Protocol):
         None where that is not known: too much was logged or somebody was erased since, or the server is another one.
         """
 
+    def erasures_in_log(self, log: SiteLog, partition: int) -> int:
+        """Another number after each id that is erased in it."""
+
     def ranges_in_log(
         self, log: SiteLog, partition: int, wanted: Sequence[Wanted], most: float
     ) -> Sequence[range | None]:

@@ -170,7 +170,8 @@ class RedisStore:
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
         log_reader = LogReader(database)
         self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
-        self.changed_in_log = LogChanges(log_reader).changed_in_log
+        log_changes = LogChanges(log_reader)
+        self.changed_in_log, self.erasures_in_log = log_changes.changed_in_log, log_changes.erasures_in_log
         self.ranges_in_log, self.records_in_log = log_reader.ranges_in_log, log_reader.records_in_log
         self.said_in_log = log_reader.said_in_log
         identities = Identities(database)

@@ -46,6 +46,10 @@ class LogChanges:
             return None
         return Changed(at.moment, _without(after, logged_of(of_new, at.names, False)), after)
 
+    @reachable
+    def erasures_in_log(self, log: SiteLog, partition: int) -> int:
+        return self._reader.erasures(self._reader.key_of(log, partition))
+
     def _since(self, key: str, at: Snapshot, moment: Moment) -> Records | None:
         run, tail, tails, erased, count = moment
         now = at.moment

@@ -183,6 +183,9 @@ class LogReader:
                 pieces += asked.of_part(self._part(f"{key}:b:{id_}"), indexed)
         return logged_of([*pieces, *asked.of_tails(at.tails)], at.names, False)._replace(moment=at.moment)
 
+    def erasures(self, key: str) -> int:
+        return int(self._client.hget(key, "y") or 0)
+
     def packed_tail(self, key: str, word: bytes) -> Records | None:
         """A frozen tail that was packed a moment ago."""
         raw = self._client.get(f"{key}:o:{word.decode()}")
