@@ -46,6 +46,8 @@ def opened(page: Page, address: str, **state: str) -> None:
 
 
 def settled(page: Page) -> None:
+    """What was asked for is answered and shown, that which a form sends included."""
+    expect(page.locator("dialog[open] [aria-busy]")).to_have_count(0)
     expect(page.locator("#main > div")).to_be_visible()
     expect(page.locator('#main [aria-busy="true"]')).to_have_count(0)
 

@@ -41,6 +41,9 @@ POLICY = {
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self.path[1:]
+        if name == "slow":
+            self.connection.recv(1)  # until the page takes its question back
+            return
         body = (GOOD % PAGES.get(name, "")).encode()
         self.send_response(200 if name in PAGES else 404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
