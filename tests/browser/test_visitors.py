@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -148,6 +149,20 @@ def test_everyone_can_read_and_use_them(page: Page, address: str, view: str) -> 
     page.reload()
     settled(page)
     assert "Show" in check_keyboard(page)
+
+
+def test_who_came_last_is_listed_and_opens(page: Page, whale: Whale, address: str) -> None:
+    did(whale, [(NASTY, 0.01, "basket", {})])
+    opened(page, address, view="visitors")
+    found = asked(address, "visitors/recent", limit=8)["rows"]
+    shown = page.locator("#seen li")
+    assert shown.locator(".badge").all_inner_texts() == [each["event"] for each in found]
+    assert [line.split(",")[-1] for line in csv_of(page, "seen")[1:]] == [each["event"] for each in found]
+    assert found[0]["visitor"] == NASTY
+    shown.first.get_by_role("link").click()
+    settled(page)
+    assert parse_qs(urlsplit(page.url).query)["visitor"] == [NASTY]
+    expect(page.locator("#deeds li")).to_have_count(1)
 
 
 # one visitor

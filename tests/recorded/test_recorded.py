@@ -12,7 +12,7 @@ from tests.recorded.subjects import SUBJECTS, asked
 from tests.recorded.world import RIGHTS
 
 MOST_SHOWN = 12
-MOST_BYTES = 3_200_000
+MOST_BYTES = 3_500_000
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -6,6 +6,7 @@ from hail.hit import Reason, name_of
 from whale.answer.asking import Period
 from whale.answer.followed import paths_of, retention_of, sessions_of
 from whale.answer.paths import BEFORE, NEXT
+from whale.answer.recent import recent_of
 from whale.answer.segments import overlap_of
 from whale.answer.sessions import SPLITS
 from whale.errors import CallerError, NotBegun
@@ -59,6 +60,26 @@ class Following(Visiting):
         ranges = asking.range_named(period, tz, tzoffset)
         engaged_ms = asking.inquiry(question, ranges).total(None).rows  # a site may have no such metric: no warning
         return {**found, "engaged_s": round(engaged_ms / 1000, 3) if engaged_ms else None}
+
+    @on_default
+    def recent_visitors(
+        self,
+        pk: Any,
+        period: Period = None,
+        *,
+        limit: int = FEW_ROWS,
+        segment: Any = None,
+        tz: str | None = None,
+        tzoffset: Any = None,
+    ) -> dict[str, Any]:
+        """{"rows": [{"visitor", "at", "event"}, ...], "since", "is_incomplete"}: who was at a site last in a period, the newest first,
+        each visitor once with their last event. visitor: their id; None where ids are not kept.  limit: of rows, 1 to 1,000.
+        segment: only visitors of a set, as `overlap` has them, in this period.
+        """
+        _within(limit, MOST_ROWS, "limit")
+        asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
+        asked = asking.range_of(period, tz, tzoffset)
+        return recent_of(log.of_period(asked), asked, limit, asking.clock())
 
     @on_default
     def paths(

@@ -24,6 +24,11 @@ class SessionsAsked(VisitorsAsked):
     format: NamesFormat = "json"
 
 
+class RecentAsked(VisitorsAsked):
+    limit: Annotated[int, Meta(description="Number of visitors, 1 to 1,000.")] = 10
+    format: NamesFormat = "json"
+
+
 class PathsAsked(VisitorsAsked):
     event: Annotated[str, Meta(description="The event to look from.", examples=["visit"])] = ""
     direction: Annotated[
@@ -105,6 +110,18 @@ class Sessions(msgspec.Struct):
     is_incomplete: Annotated[bool, Meta(description="Some of the log could not be read, and is missing here.")]
     points: list[SessionsPoint]
     rows: Annotated[list[SessionsRow], Meta(description="Those with the most sessions first.")]
+
+
+class RecentRow(msgspec.Struct):
+    visitor: Annotated[str | None, Meta(description="Their id. Null if ids are not kept.")]
+    at: str
+    event: Annotated[str, Meta(description="Their last event.")]
+
+
+class Recent(msgspec.Struct):
+    rows: Annotated[list[RecentRow], Meta(description="The newest first, each visitor once.")]
+    since: str
+    is_incomplete: bool
 
 
 class PathsRow(msgspec.Struct):

@@ -7,7 +7,7 @@ import bottle
 from hail.hit import lenient
 from whale.answer import sheets
 from whale.library.following import PAGE_VIEW
-from whale.routes.asked_of_following import OverlapAsked, PathsAsked, RetentionAsked, SessionsAsked
+from whale.routes.asked_of_following import OverlapAsked, PathsAsked, RecentAsked, RetentionAsked, SessionsAsked
 from whale.routes.door import OfCaller
 from whale.routes.parameters import period_of
 from whale.routes.responses import PRIVATE, json_answer, sheet_answer
@@ -19,6 +19,7 @@ class FollowingRoutes(OfCaller):
     def add_to(self, app: bottle.Bottle) -> None:
         for rule, route, kind in (
             ("/sessions", self.sessions, SessionsAsked),
+            ("/visitors/recent", self.recent, RecentAsked),
             ("/paths", self.paths, PathsAsked),
             ("/retention", self.retention, RetentionAsked),
             ("/overlap", self.overlap, OverlapAsked),
@@ -43,6 +44,19 @@ class FollowingRoutes(OfCaller):
             return sheet_answer(sheets.of_names("at", found["points"]), asked.format, PRIVATE)
         rows = [_flat({**row, "value": sheets.json_cell(row["value"])}, "duration") for row in found["rows"]]
         return sheet_answer(sheets.of_names("value", rows), asked.format, PRIVATE)
+
+    def recent(self, asked: RecentAsked) -> Any:
+        found = self._whale.recent_visitors(
+            lenient("pk", asked.pk),
+            period_of(asked),
+            limit=asked.limit,
+            segment=asked.segment,
+            tz=asked.tz,
+            tzoffset=asked.tzoffset,
+        )
+        if asked.format == "json":
+            return json_answer(found, headers=PRIVATE)
+        return sheet_answer(sheets.of_names("visitor", found["rows"]), asked.format, PRIVATE)
 
     def paths(self, asked: PathsAsked) -> Any:
         found = self._whale.paths(

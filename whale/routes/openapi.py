@@ -189,6 +189,9 @@ def _following() -> dict[str, Any]:
         "/sessions": _of_log(
             "sessions", "Count the sessions of a site.", of_following.SessionsAsked, of_following.Sessions
         ),
+        "/visitors/recent": _of_log(
+            "recent_visitors", "List who was at a site last.", of_following.RecentAsked, of_following.Recent
+        ),
         "/paths": _of_log("paths", "List what comes next after an event.", of_following.PathsAsked, of_following.Paths),
         "/retention": _of_log(
             "retention", "Count the visitors who come back.", of_following.RetentionAsked, of_following.Retention

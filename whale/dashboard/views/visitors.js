@@ -6,7 +6,7 @@ import * as f from '../format.js'
 import { empty } from '../states.js'
 import { SESSIONS, sessionsOf, showSessions } from '../sessions.js'
 import { tile } from '../tiles.js'
-import { columns, datesOf, limits, none, ofSite, ofWhole, shares, when, within } from '../visiting.js'
+import { columns, datesOf, limits, ofSite, ofWhole, shares, when, within } from '../visiting.js'
 import { valueOf } from '../words.js'
 
 const DAY = 86400e3
@@ -134,14 +134,13 @@ async function showProperties({ page, parts: { properties }, asked: { pk, tz, se
   properties.offer({ address: found.address, table: () => ({ columns: [property, 'Visitors'], rows: rows.map((row) => [valueOf(row.value), row.visitors]) }) })
 }
 
-/** Whom the spy saw last: of its few hits those that name a visitor. */
-async function showSeen({ page, site, parts: { seen } }) {
-  const { answer } = await page.ask('spy', { limit: 200 }).catch(none)
-  const hits = Array.from(answer).filter(({ outcome, visitor, pk }) => outcome === 'counted' && visitor && pk?.[0] === site)
-  const last = [...new Map(hits.toReversed().map((hit) => [hit.visitor, hit])).values()].sort((a, b) => b.at - a.at).slice(0, MOST_SEEN)
+async function showSeen({ page, parts: { seen }, asked }) {
+  const { answer, address } = await page.ask('visitors/recent', { ...asked, limit: MOST_SEEN })
   const link = (visitor) => page.link({ view: 'visitor', visitor, segment: page.state.segment })
-  fill(seen.body, last.length ? h('ul', { class: 'seen' }, last.map(({ visitor, at, event }) => h('li', {}, h('a', { href: link(visitor) }, f.shown(visitor)),
-    event && h('span', { class: 'badge' }, f.shown(event)), h('span', { class: 'soft' }, f.bucket(at, 60_000, page.zone)))))
-    : empty('None of the last hits was a visitor of this site. Who knows an id finds what they did by the field above.'))
-  seen.offer({})
+  const who = (visitor) => (visitor === null ? h('span', { class: 'soft' }, 'no id is kept') : h('a', { href: link(visitor) }, f.shown(visitor)))
+  const line = ({ visitor, at, event }) => h('li', {}, who(visitor), h('span', { class: 'badge' }, f.shown(event)),
+    h('span', { class: 'soft' }, f.bucket(Date.parse(at), 60_000, page.zone)))
+  if (!answer.rows.length) return void fill(seen.body, empty('Nobody came in this period.'))
+  fill(seen.body, h('ul', { class: 'seen' }, answer.rows.map(line)))
+  seen.offer({ address, table: () => ({ columns: ['Visitor', 'Last', 'Event'], rows: answer.rows.map(({ visitor, at, event }) => [visitor, at, event]) }) })
 }
