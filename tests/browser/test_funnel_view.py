@@ -316,3 +316,29 @@ def test_who_saves_over_what_somebody_changed_is_told(
     faults.clear()
     opened(page, address, view="funnels", name="checkuot")
     expect(page.locator("#notice")).to_contain_text("No funnel checkuot is saved.")
+
+
+def test_where_it_broke_is_told_unasked(page: Page) -> None:
+    whale = site_of()
+    deeds = []
+    for number in range(300):
+        who, day, campaign = f"v{number}", number % 28 + 1.5, ("spring", "brand", "<b>")[number // 28 % 3]
+        deeds.append((who, day, "visit", {"campaign": campaign, "device": ("phone", "tablet")[number % 2]}))
+        deeds.append((who, day - 0.01, "basket", {}))
+        if campaign != "<b>" or day > 9:
+            deeds.append((who, day - 0.02, "order", {}))
+    did(whale, deeds)
+    with served(page, whale) as address:
+        opened(page, address, view="funnels", steps='["visit","basket","order"]')
+        said = page.locator("#funnel .broken")
+        expect(said).to_contain_text(re.compile(r"Look here first: since .*, of campaign <b> 0.00\u202f% got there, before (100|9)"))
+        expect(said).to_contain_text("They leave after basket: 0.00\u202f% went on to order, before ")
+        check_looks(page)
+        said.get_by_role("link", name="Split by campaign").click()
+        settled(page)
+        expect(page.locator("#by")).to_have_value("campaign")
+
+
+def test_nothing_is_told_where_all_go_on_as_before(page: Page, address: str) -> None:
+    opened(page, address, view="funnels", by="plan")
+    assert page.locator("#funnel .broken").inner_text() == ""

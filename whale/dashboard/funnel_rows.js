@@ -30,7 +30,8 @@ export async function showFunnel(view, steps, { events, start, compared }) {
   const before = compared?.before && Date.parse(answer.since) <= Date.parse(compared.before.start) ? answer.compared?.steps : null
   const worst = rows.slice(0, -1).reduce((most, row, i) => (row.dropped > (rows[most]?.dropped ?? 0) ? i : most), -1)
   const badges = (row, i) => [i === worst && badge('bad', 'most leave here'), fellOrRose(shifts.find(({ path }) => path[1] === row.event), page.zone)]
-  fill(funnel.body, whole(rows, before), leaving(rows, worst), shifts.map((shift) => broke(shift, page.zone)),
+  const broken = h('div', { class: 'broken' })
+  fill(funnel.body, whole(rows, before), leaving(rows, worst), broken, shifts.map((shift) => broke(shift, page.zone)),
     scroller('Table: Funnel', h('table', { class: 'rows funnel' },
       headOf(['Step'], ['', 'wide-only'], ['Visitors', 'n'], ['Of the first', 'n'], before && ['Change', 'n wide-only'], ['Of the step before', 'n wide-only'],
         ['Left', 'n'], ['May go on', 'n wide-only'], ['Median time', 'n wide-only'], ['9 of 10 within', 'n wide-only']),
@@ -43,6 +44,7 @@ export async function showFunnel(view, steps, { events, start, compared }) {
   }) })
   showRate(view, found, rows)
   showSplit(view, found, rows)
+  page.broken().then(({ showBroken }) => showBroken(broken, view, steps, { start, compared })).catch(page.failed)
 }
 
 function whole(rows, before) {

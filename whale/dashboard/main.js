@@ -22,7 +22,8 @@
  *   link(changes)    the address of a changed state, for <a href>: use links for all that leads somewhere, the shell catches the click
  *   ask(route, parameters, { method, body })   -> { answer, address, asOf, unknown, more }: api.js; ended by page.signal
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
- *   options(), forms()   the modules of the chart's options, and of forms about visitors, which are loaded once they are needed
+ *   options(), forms(), broken()   the modules of the chart's options, of forms about visitors, and of what broke in a funnel, each loaded
+ *                        once it is needed
  *   key(names, says, action)   a key of this view, which the list of keys shows
  *   signal, zone (of the days that are shown), hail and whale (their addresses), locked (whether keys are asked for)
  *   say(...line)     a line at the top of the page, until the state changes
@@ -145,6 +146,7 @@ function pageOf(state, signal) {
     },
     options: () => import('./options.js').catch(otherVersion),
     forms: () => import('./forms.js').catch(otherVersion),
+    broken: () => import('./funnel_broke.js').catch(otherVersion),
     key: (names, says, action) => keys.add(names, says, action, signal),
     failed: (error) => {
       if (error instanceof Away) shell.away(show, self.zone)
