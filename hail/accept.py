@@ -18,6 +18,7 @@ import msgspec
 from hail import counters
 from hail.access import BROWSER, WRITE, Caller
 from hail.bulk import Bulk
+from hail.directory import Directory
 from hail.hit import FIELDS, HitError, Parsed, Reason
 from hail.message import CAME_BYTES, Refusal
 from hail.packing import Packed
@@ -78,7 +79,7 @@ class Early:
 class Acceptor:
     """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie.
 
-    account_id: of the name of an account; None where there is none.
+    account_id: of the name of an account; None where there is none.  directory: of accounts, keys and sites, where there is one.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class Acceptor:
         clock: Callable[[], float],
         visits: Visits | None = None,
         account_id: Callable[[str], str | None] = lambda name: name,
+        directory: Directory | None = None,
     ):
         self.settings, self.publisher, self.clock = settings, publisher, clock
-        self.visits, self.account_id = visits, account_id
+        self.visits, self.account_id, self.directory = visits, account_id, directory
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)

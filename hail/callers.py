@@ -12,6 +12,7 @@ lets nobody else in.
 
 import hashlib
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from hail import directory
@@ -67,12 +68,35 @@ class Callers:
         return Caller(ACCOUNT, RIGHTS_OF[WRITE], hash=hashlib.sha256(secret).hexdigest())
 
 
-def foreign_page(site: directory.Site | None, environ: Environ) -> str:
+class Words(NamedTuple):
+    """Why a page may not, in each case; `{}` is its origin."""
+
+    closed: str
+    nobody: str
+    unsaid: str
+    other: str
+
+
+OF_KEY = Words(
+    "the site of this key is closed to browsers: open it and list its origins",
+    "a browser key opens to pages, and no page sent this request",
+    "a browser key needs the Origin of a page, or the Referer at a GET, and neither came",
+    "a page of {} may not use this key: list it as an origin of the site",
+)
+KEYLESS = Words(
+    "the site is closed to browsers: open it and list its origins, or send a key",
+    "only pages may send this without a key, and no page sent this request",
+    "a page without a key needs its Origin, or the Referer at a GET, and neither came",
+    "a page of {} may not send hits of this site: list it as an origin of the site",
+)
+
+
+def foreign_page(site: directory.Site | None, environ: Environ, words: Words = OF_KEY) -> str:
     """Why the page that shows a browser key of this site may not use it, as a sentence; empty where it may."""
     if site is None or not site.open:
-        return "the site of this key is closed to browsers: open it and list its origins"
+        return words.closed
     if environ.get("HTTP_SEC_FETCH_SITE") == "none":
-        return "a browser key opens to pages, and no page sent this request"
+        return words.nobody
     origin = environ.get("HTTP_ORIGIN")
     if origin is None and environ["REQUEST_METHOD"] == "GET":  # as of an image or a script
         if (referer := environ.get("HTTP_REFERER")) is not None:
@@ -80,10 +104,10 @@ def foreign_page(site: directory.Site | None, environ: Environ) -> str:
         elif site.pixels == "any":
             return ""
     if origin is None:
-        return "a browser key needs the Origin of a page, or the Referer at a GET, and neither came"
+        return words.unsaid
     if site.lists(origin):
         return ""
-    return f"a page of {origin[:MAX_SHOWN]!a} may not use this key: list it as an origin of the site"
+    return words.other.format(ascii(origin[:MAX_SHOWN]))
 
 
 def _origin_of(referer: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hail import __version__, access
+from hail.tracking import wire
 
 SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
@@ -141,6 +142,13 @@ class EventTaken(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     visitor_id: str | None
     request_id: str = ""
+
+
+class Tracked(msgspec.Struct, kw_only=True):
+    """Some hits of the tracker. refused: of each that was wrong, code, detail and field."""
+
+    accepted: int
+    refused: list[dict[str, Any]] = []
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -353,6 +361,26 @@ def _hiitrack() -> dict[str, Any]:
     }
 
 
+def _track() -> dict[str, Any]:
+    """Hits of the browser tracker."""
+    sent = schema_of(wire.Sent)
+    sent["properties"]["hits"]["items"] = schema_of(wire.Tracked)
+    schema = {"schema": sent}
+    return {
+        "/track": {
+            "post": {
+                "operationId": "track",
+                "summary": "Accept hits of the browser tracker, from pages that their site lists. X-Hail names the outcome.",
+                "requestBody": {"required": True, "content": {"text/plain": schema, "application/json": schema}},
+                "responses": {
+                    "202": answer("They are durable, but for those in `refused`.", Tracked),
+                    **common(400, 401, 413, 503),
+                },
+            }
+        }
+    }
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -403,7 +431,7 @@ def document() -> dict[str, Any]:
             }
         },
     }
-    paths |= _hiitrack()
+    paths |= _hiitrack() | _track()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Hail", "version": __version__, "license": {"name": "MIT"}},

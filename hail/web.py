@@ -4,6 +4,7 @@
     POST /count         one hit, JSON or form: 202                            `X-Hail: dropped; reason=...` or `unconfirmed`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
     /USER/BUCKET/…      events of HiiTrack
+    POST /track         hits of the browser tracker
     /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 
@@ -255,7 +256,8 @@ def make_app(
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
     visits = Visits(settings, informed.directory.site, os.urandom) if informed and settings.visitor_log else None
-    acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed))
+    directory = informed.directory if informed else None
+    acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed), directory)
     return Hail(acceptor, account, informed)
 
 

@@ -15,6 +15,7 @@ from hail.formats.batch import Batch
 from hail.formats.hiitrack import HiiTrack
 from hail.formats.joining import Joining
 from hail.formats.posted import Posted
+from hail.formats.track import Track
 
 Handler = Callable[[Caller, Environ], HttpAnswer]
 
@@ -30,4 +31,4 @@ class Format(Protocol):
         """The answer to who is not let in at all."""
 
 
-FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining, HiiTrack)
+FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining, Track, HiiTrack)

@@ -145,6 +145,7 @@ OF_HAIL = {
     "GET /count.gif": f"{WRITE} w1 a1 b",
     "GET /count.js": f"{WRITE} w1 a1 b",
     "POST /batch": f"{WRITE} w1 a1 b",
+    "POST /track": ALL,  # from a page that the site lists; test_track.py has the others
     "GET /count_decision": f"{WRITE} w1 a1",
     "POST /count_decision": f"{WRITE} w1 a1",
     "POST /identify": f"{WRITE} w1 a1",
@@ -156,7 +157,11 @@ OF_HAIL = {
     "GET /readyz": ALL,
 }
 QUESTION = {"pk": "web", "options": "['a', 'b']"}
-BODIES: dict[str, Any] = {"/batch": [{"pk": "web"}], "/ofrep/v1/evaluate/flags": {}}
+BODIES: dict[str, Any] = {
+    "/batch": [{"pk": "web"}],
+    "/track": {"account": "ann", "site": "web", "hits": [{"event": "pageview"}]},
+    "/ofrep/v1/evaluate/flags": {},
+}
 
 
 class Farm:

@@ -1,0 +1,235 @@
+"""What the tracker sends, as the fields of a hit: docs/http/track.md has it as a table. Pure.
+
+    pageview       hits 1, pageviews 1, load_ms      at its page and at where it came from, with what
+    engagement     hits 0, engaged_ms, scroll_pct    at its page: it tells of a view, and is no event
+    another name   hits 1, its metrics               as a page view, and at what its kind names: product, goal, …
+
+Promise: no metric and no name here comes from the tracker, but for those of `properties`, `metrics`, and of pages, sources and events.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from hail.hit import HitError, Reason, name_of
+from hail.settings import Settings
+from hail.times import came
+from hail.tracking.sources import NOWHERE, Address, Source, address_of, source_of
+from hail.tracking.wire import ENGAGEMENT, PAGEVIEW, Tracked, name_of_id
+
+SKEW_MS = 60_000
+"""The page's clock may differ by so much; more is taken off."""
+SCREENS = (576, 768, 1200, 1920)
+NO_CAMPAIGN = "none"
+USERS = frozenset(("signup", "login", "update", "logout"))
+"""Events that say who somebody is; their properties are those of the user."""
+ORDERS = {"purchase": "order", "refund": "refund"}
+JOINED = frozenset(("signup", "login"))
+QUANTILE = "quantile"
+
+Fields = dict[str, Any]
+Tree = dict[str, Any]
+
+
+class Seen(NamedTuple):
+    """A hit with what is known of it. fields: for `parse_row`.  known: another id of the same visitor, to be joined."""
+
+    fields: Fields
+    known: str | None = None
+
+
+def site_of(tracked: Tracked, site: str | None) -> str:
+    """The site that a hit is of: what the page says, else its host; raises HitError."""
+    if site:
+        return site
+    if host := address_of(tracked.url).host:
+        return host
+    raise HitError(Reason.BAD_PK, "url", f"expected a site, or the address of a page, got {came(tracked.url)}")
+
+
+def skew_of(sent_at: float | None, now: float) -> float:
+    """Ms that the page's clock is behind, where it is by more than a while. now: epoch seconds."""
+    ahead = 0.0 if sent_at is None else now * 1000 - sent_at
+    return ahead if abs(ahead) > SKEW_MS else 0.0
+
+
+def seen_of(
+    tracked: Tracked, site: str, skew_ms: float, settings: Settings, says_all: bool, is_anonymous: bool
+) -> Seen:
+    """skew_ms: added to its time.  says_all: whether messages carry properties.  is_anonymous: as the browser says. Raises HitError."""
+    page, name = address_of(tracked.url), tracked.event
+    fields: Fields = {"pk": site, "id": _id_of(tracked, site)}
+    if tracked.at is not None:
+        fields["at"] = round(tracked.at + skew_ms)
+    tree: Tree = {}
+    if page.host:
+        tree["page"] = _cut(_page_of(page), settings)
+    metrics: Fields = {**_metrics_of(tracked), **({"lost": tracked.lost} if tracked.lost else {})}
+    fields |= {"dimensions": tree, "metrics": metrics}
+    if name == ENGAGEMENT:
+        return Seen(fields)
+    source = _source_of(tracked, page)
+    tree |= {"event": name_of(name, "event", settings, Reason.BAD_ID), **_around(tracked, source, settings)}
+    properties = {**(_own(page, source, tree) if name == PAGEVIEW and says_all else {}), **(tracked.properties or {})}
+    if kind := KINDS.get(name):
+        kind(tracked, tree, metrics, settings)
+    if tracked.signupDate is not None:
+        properties["signup_date"] = tracked.signupDate
+    fields["event"] = name
+    visitor, user = name_of_id(tracked.v_visitor), name_of_id(tracked.visitor)
+    if tracked.anonymous or is_anonymous:
+        if name in USERS:
+            properties = {}
+        visitor = user = None
+    fields |= {"visitor": visitor or user, "properties": properties or None}
+    return Seen(fields, user if name in JOINED and visitor and user != visitor else None)
+
+
+def _id_of(tracked: Tracked, site: str) -> str | None:
+    """Of the browser, or of the order, which counts once whoever tells it."""
+    own: Any = tracked.id
+    if (word := ORDERS.get(tracked.event)) and (order := _text(tracked.properties, "id")):
+        own = f"{word}-{order}"
+    return None if own is None else f"b:{site}:{own}"
+
+
+def _metrics_of(tracked: Tracked) -> Fields:
+    """Raises HitError."""
+    if tracked.event == ENGAGEMENT:
+        numbers = {"engaged_ms": tracked.engaged, "duration_ms": tracked.duration, "scroll_pct": tracked.depth}
+        return {"hits": 0, **{name: number for name, number in numbers.items() if number is not None}}
+    if tracked.event == PAGEVIEW:
+        load = {} if tracked.load is None else {"load_ms": {QUANTILE: tracked.load}}
+        return {"pageviews": 1, **load, **(tracked.metrics or {})}
+    return dict(tracked.metrics or {})
+
+
+def _page_of(page: Address) -> str:
+    """Its path, and its fragment where a page within the page stands there."""
+    return f"{page.path}#{page.fragment}" if page.fragment.startswith(("/", "!/")) else page.path
+
+
+def _source_of(tracked: Tracked, page: Address) -> Source | None:
+    """Of the page at which the visit began, where that is said."""
+    if tracked.entry_url:
+        return source_of(address_of(tracked.entry_url), address_of(tracked.entry_referrer))
+    return source_of(page, address_of(tracked.referrer)) if page is not NOWHERE else None
+
+
+def _around(tracked: Tracked, source: Source | None, settings: Settings) -> Tree:
+    """Dimensions of who sees a page, and of where they came from."""
+    found: Tree = {}
+    if source:
+        rest = [source.campaign or NO_CAMPAIGN, source.medium] if source.medium else [source.campaign]
+        found["source"] = _path(source.source, *rest, settings=settings)
+    if width := tracked.width or _width_of(tracked.screen):
+        found["screen"] = _screen_of(width)
+    if language := tracked.language.partition("-")[0].lower():
+        found["language"] = _cut(language, settings)
+    return found
+
+
+def _width_of(screen: str) -> float:
+    """Of 1920x1080."""
+    width = screen.lower().partition("x")[0].strip()
+    return float(width) if width.isascii() and width.isdecimal() and len(width) < 7 else 0
+
+
+def _screen_of(width: float) -> str:
+    """The class of a width: <576, 576-767, …, 1920+."""
+    above = next((number for number, edge in enumerate(SCREENS) if width < edge), len(SCREENS))
+    if not above:
+        return f"<{SCREENS[0]}"
+    return f"{SCREENS[-1]}+" if above == len(SCREENS) else f"{SCREENS[above - 1]}-{SCREENS[above] - 1}"
+
+
+def _own(page: Address, source: Source | None, tree: Tree) -> Fields:
+    """Properties that a page view says by itself; those of where a visit came from, and of what shows it, only where it begins."""
+    found: Fields = {"page": tree["page"]} if page.host else {}
+    if source:
+        found |= {name: value for name, value in source._asdict().items() if value}
+        found |= {name: tree[name] for name in ("screen", "language") if name in tree}
+    return found
+
+
+def _path(*names: str, settings: Settings) -> list[str]:
+    """Names of a path, up to the first that is empty."""
+    found = []
+    for name in names:
+        if not name:
+            break
+        found.append(_cut(name, settings))
+    return found
+
+
+def _cut(name: str, settings: Settings) -> str:
+    """As much of a name as may be one."""
+    if len(name) * 4 <= settings.max_name_bytes:
+        return name
+    return name.encode("utf-8", "replace")[: settings.max_name_bytes].decode("utf-8", "ignore")
+
+
+# what the calls of the tracker send
+
+
+def _text(given: Mapping[str, Any] | None, *names: str) -> str:
+    """The first of some properties that is there, as text."""
+    found = next((given[name] for name in names if given and given.get(name) is not None), "")
+    return str(found) if isinstance(found, str | int | float) else ""
+
+
+def _goal(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+    tree["goal"] = _path(_text(tracked.properties, "goal"), settings=settings)
+    metrics["goals"] = 1
+
+
+def _product(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+    if found := _path(_text(tracked.properties, "id", "sku", "name"), settings=settings):
+        tree["product"] = found
+
+
+def _order(sign: int, count: str) -> Callable[[Tracked, Tree, Fields, Settings], None]:
+    def order(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+        given = tracked.properties or {}
+        revenue = metrics.pop("revenue", given.get("revenue", given.get("total", 0)))
+        if isinstance(revenue, bool) or not isinstance(revenue, int | float):
+            raise HitError(Reason.BAD_METRICS, "properties.revenue", f"expected a number, got {came(revenue)}")
+        metrics |= {count: 1, "revenue": sign * abs(revenue)}
+
+    return order
+
+
+def _interest(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+    tree["interest"] = _path(_text(tracked.properties, "topic"), settings=settings)
+    metrics["interest"] = metrics.pop("weight", 1)
+
+
+def _experiment(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+    names = (_text(tracked.properties, name) for name in ("experiment", "option"))
+    tree["experiment"] = _path(*names, settings=settings)
+
+
+def _element(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+    names = (_text(tracked.properties, name) for name in ("on", "type", "label", "position"))
+    tree["element"] = _path(*names, settings=settings)
+
+
+def _one(dimension: str, name: str) -> Callable[[Tracked, Tree, Fields, Settings], None]:
+    def one(tracked: Tracked, tree: Tree, metrics: Fields, settings: Settings) -> None:
+        tree[dimension] = _path(_text(tracked.properties, name), settings=settings)
+
+    return one
+
+
+KINDS: Mapping[str, Callable[[Tracked, Tree, Fields, Settings], None]] = {
+    "goal": _goal,
+    "view_product": _product,
+    "add_to_cart": _product,
+    "remove_from_cart": _product,
+    "purchase": _order(1, "orders"),
+    "refund": _order(-1, "refunds"),
+    "interest": _interest,
+    "experiment": _experiment,
+    "element": _element,
+    "outbound": _one("outbound", "to"),
+    "download": _one("download", "file"),
+}

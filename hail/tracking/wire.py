@@ -1,0 +1,122 @@
+"""What the tracker sends: POST /track has a Sent, with many Tracked. docs/http/track.md has the same as tables. Pure.
+
+Promise: what is read here has the types that stand here. Whatever else came is refused by the name of its field.
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from hail.hit import HitError, Reason, meant
+from hail.times import came
+
+MOST_TEXT = 2000  # letters of an address, or of a title
+PAGEVIEW, ENGAGEMENT = "pageview", "engagement"
+
+Text = Annotated[str, Meta(max_length=MOST_TEXT)]
+Short = Annotated[str, Meta(max_length=200)]
+Id = Annotated[str, Meta(min_length=1, max_length=200)] | int
+Amount = Annotated[float, Meta(ge=0, le=9e9)]
+Flag = bool | Annotated[int, Meta(ge=0, le=1)]
+
+
+class Sent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A body. sent_at: by the page's clock, in ms."""
+
+    hits: Annotated[list[msgspec.Raw], Meta(min_length=1)]
+    account: Annotated[str, Meta(min_length=1, max_length=64)] | int | None = None
+    site: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    sent_at: float | None = None
+
+
+class Tracked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A hit of it, as docs/http/track.md has its fields."""
+
+    event: Annotated[str, Meta(min_length=1, max_length=200)]
+    id: Id | None = None
+    at: float | None = None
+    url: Text = ""
+    referrer: Text = ""
+    entry_url: Text = ""
+    entry_referrer: Text = ""
+    title: Text = ""
+    session: Id | None = None
+    v_visitor: Id | None = None
+    visitor: Id | None = None
+    tab: Id | None = None
+    anonymous: Flag = False
+    bot: Flag | Short = False
+    screen: Short = ""
+    width: Amount = 0
+    language: Short = ""
+    load: Amount | None = None
+    engaged: Amount | None = None
+    duration: Amount | None = None
+    depth: Annotated[float, Meta(ge=0, le=100)] | None = None
+    properties: dict[str, Any] | None = None
+    metrics: dict[str, Any] | None = None
+    signupDate: float | Short | None = None  # as Aktivat's calls have it
+    lost: Annotated[int, Meta(ge=0, le=1_000_000_000)] = 0
+
+
+REASONS = {
+    **dict.fromkeys(("site", "url"), Reason.BAD_PK),
+    **dict.fromkeys(("at", "sent_at", "signupDate"), Reason.BAD_TIME),
+    **dict.fromkeys(("load", "engaged", "duration", "depth", "metrics", "lost"), Reason.BAD_METRICS),
+    **dict.fromkeys(("event", "id", "session", "v_visitor", "visitor", "tab", "account"), Reason.BAD_ID),
+    **dict.fromkeys(("referrer", "entry_url", "entry_referrer", "title"), Reason.BAD_DIMENSIONS),
+    **dict.fromkeys(("screen", "width", "language", "anonymous", "bot"), Reason.BAD_DIMENSIONS),
+    "properties": Reason.BAD_PROPERTIES,
+}
+_PLACE = re.compile(r"(.*) - at `\$\.?([^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.S)
+_read_sent = msgspec.json.Decoder(Sent).decode
+_read_tracked = msgspec.json.Decoder(Tracked).decode
+
+
+def sent_of(body: bytes) -> Sent:
+    """Raises HitError."""
+    return _read(_read_sent, body, Sent.__struct_fields__)
+
+
+def tracked_of(item: msgspec.Raw | bytes) -> Tracked:
+    """Raises HitError."""
+    return _read(_read_tracked, item, Tracked.__struct_fields__)
+
+
+def _read(read: Any, text: msgspec.Raw | bytes, fields: tuple[str, ...]) -> Any:
+    try:
+        return read(text)
+    except msgspec.ValidationError as error:
+        raise _wrong(str(error), fields) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
+
+
+def _wrong(said: str, fields: tuple[str, ...]) -> HitError:
+    """By the words of msgspec."""
+    if found := _UNKNOWN.match(said):
+        name = found[1]
+        return HitError(Reason.UNKNOWN_FIELD, ascii(name[:60])[1:-1], f"is not a field here: {meant(name, fields)}")
+    if missing := re.match(r"Object missing required field `(\w+)`", said):
+        return HitError(REASONS.get(missing[1], Reason.BAD_JSON), missing[1], "expected it, got nothing")
+    found = _PLACE.match(said)
+    expected, place = (found[1], found[2]) if found else (said, "")
+    name = re.split(r"[.\[]", place)[0]
+    expected = f"{expected[:1].lower()}{expected[1:]}".replace("`", "")
+    return HitError(REASONS.get(name, Reason.BAD_JSON), place[:60] or "body", expected[:200])
+
+
+def name_of_id(given: str | int | None) -> str | None:
+    """An id as text."""
+    return None if given is None else str(given)
+
+
+def number_of(text: str, field: str) -> float:
+    """A number of an address; raises HitError."""
+    try:
+        return float(text)
+    except ValueError:
+        raise HitError(REASONS[field], field, f"expected a number, got {came(text)}") from None

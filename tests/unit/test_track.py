@@ -1,0 +1,255 @@
+"""Hits of the browser tracker at Hail: what each part of one counts, who may send, and bad input."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hail.publish import Publisher
+from hail.settings import load
+from hail.tracking.translation import seen_of, skew_of
+from hail.tracking.wire import tracked_of
+from hail.web import make_app
+from tests.nodes import ANN, Asked, Node
+from tests.unit.test_hail_keys import EVIL, SHOP, Hail, Keyed
+from tests.wsgi import Answer, call, serving
+
+DOCUMENT = (Path(__file__).parents[2] / "docs/http/track.md").read_text()
+ROWS = re.findall(r"^\| `(\".*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
+SETTINGS = load({})
+VIEW: dict[str, Any] = {"event": "pageview", "url": "https://shop.example/", "referrer": "https://shop.example/before"}
+PAGE = {"HTTP_ORIGIN": SHOP, "HTTP_SEC_FETCH_SITE": "cross-site", "CONTENT_TYPE": "text/plain;charset=UTF-8"}
+
+
+def seen(given: dict[str, Any], **more: Any) -> Any:
+    tracked = tracked_of(json.dumps({**VIEW, **given}).encode())
+    around = {"skew_ms": 0, "says_all": True, "is_anonymous": False, **more}
+    return seen_of(tracked, "web", settings=SETTINGS, **around)
+
+
+@pytest.mark.parametrize(("sent", "counted"), ROWS)
+def test_each_row_of_the_table_is_so(sent: str, counted: str) -> None:
+    fields = seen(json.loads(f"{{{sent}}}")).fields
+    for name, expected in json.loads(f"{{{counted}}}").items():
+        found = fields.get(name)
+        assert found == (found | expected if isinstance(expected, dict) else expected), name
+
+
+def test_the_table_has_rows() -> None:
+    assert len(ROWS) > 25
+
+
+def test_a_page_within_a_visit_has_no_source_and_says_its_page_alone() -> None:
+    fields = seen({"screen": "800x600", "language": "de"}).fields
+    assert fields["dimensions"] == {"page": "/", "event": "pageview", "screen": "768-1199", "language": "de"}
+    assert fields["properties"] == {"page": "/"}
+
+
+def test_a_page_where_a_visit_begins_says_where_it_came_from() -> None:
+    url = "https://shop.example/?utm_source=a&utm_campaign=b&utm_medium=c&utm_content=d&utm_term=e"
+    fields = seen({"url": url, "screen": "800x600", "language": "de"}).fields
+    assert fields["properties"] == {
+        "page": "/",
+        "source": "a",
+        "campaign": "b",
+        "medium": "c",
+        "content": "d",
+        "term": "e",
+        "screen": "768-1199",
+        "language": "de",
+    }
+    assert seen({"url": url}, says_all=False).fields["properties"] is None
+
+
+def test_who_logs_in_is_joined_with_the_browser() -> None:
+    both = {"v_visitor": "b1", "visitor": "u1"}
+    assert [seen({**both, "event": name}).known for name in ("signup", "login", "pageview", "update")] == [
+        "u1",
+        "u1",
+        None,
+        None,
+    ]
+    assert seen({**both, "event": "login"}).fields["visitor"] == "b1"
+    assert seen({**both, "event": "login", "anonymous": 1}).known is None
+    assert seen({"visitor": "u1", "event": "login"}).known is None
+
+
+def test_an_anonymous_user_leaves_nothing_of_theirs() -> None:
+    given = {"event": "signup", "visitor": "u1", "properties": {"mail": "a@b.c"}}
+    for fields in (seen({**given, "anonymous": True}).fields, seen(given, is_anonymous=True).fields):
+        assert (fields["visitor"], fields["properties"], fields["event"]) == (None, None, "signup")
+
+
+@pytest.mark.parametrize(("sent_at", "skew"), [(None, 0), (1_000_000.0, 0), (940_001.0, 0), (939_000.0, 61_000)])
+def test_a_clock_that_is_wrong_by_more_than_a_minute_is_set(sent_at: float | None, skew: float) -> None:
+    assert skew_of(sent_at, 1000.0) == skew
+    assert seen({"at": 5}, skew_ms=61_000.4).fields["at"] == 61_005
+
+
+# Over HTTP
+
+
+@pytest.fixture
+def whale() -> Asked:
+    found = Asked()
+    found.site("web", SHOP)
+    found.site("shop.example", SHOP)
+    found.site("closed")
+    return found
+
+
+@pytest.fixture
+def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
+    with serving(whale) as url:
+        yield Node(tmp_path, url)
+
+
+class Tracking(Keyed):
+    def send(self, *hits: Any, account: Any = "ann", site: Any = "web", key: str = "", **environ: str) -> Answer:
+        body = {"account": account, "site": site, "hits": hits}
+        return self.post_body(json.dumps({k: v for k, v in body.items() if v is not None}).encode(), key, **environ)
+
+    def post_body(self, body: bytes, key: str = "", **environ: str) -> Answer:
+        return call(self.app, "POST", "/track", {"key": key} if key else {}, body, **{**PAGE, **environ})
+
+
+@pytest.fixture
+def hail(node: Node, whale: Asked) -> Iterator[Tracking]:
+    found = Tracking(node, whale)
+    yield found
+    found.publisher.close()
+
+
+def test_a_page_that_its_site_lists_sends_a_view_and_an_event_without_a_key(hail: Tracking) -> None:
+    answer = hail.send({**VIEW, "id": "1", "v_visitor": "b1"}, {**VIEW, "event": "rated", "v_visitor": "b1"})
+    assert (answer.status, answer.json) == (202, {"accepted": 2})
+    assert (answer.headers["X-Hail"], answer.headers["Access-Control-Allow-Origin"]) == ("accepted", "*")
+    (part,) = hail.messages()
+    view, event = part.hits
+    assert part.account == ANN.id
+    assert (bytes(view.pk), view.id, view.event, view.visitor) == (b'["web"]', "b:web:1", "pageview", "b1")
+    assert json.loads(bytes(view.dimensions)) == {"event": {"pageview": {}}, "page": {"/": {}}}
+    assert view.metrics == {"hits": 1, "pageviews": 1_000_000}
+    assert (event.event, event.metrics, event.key) == ("rated", {"hits": 1}, None)
+
+
+def test_the_host_is_the_site_where_the_page_names_none(hail: Tracking) -> None:
+    assert hail.send({**VIEW, "url": "https://WWW.shop.example:8443/"}, site=None).status == 202
+    assert hail.kept() == [(ANN.id, "shop.example")]
+
+
+def test_a_login_joins_two_ids_by_a_hit_that_counts_nothing(hail: Tracking) -> None:
+    assert hail.send({"event": "login", "v_visitor": "b1", "visitor": 42}).json == {"accepted": 1}
+    login, joining = hail.hits()
+    assert (login.visitor, login.event) == ("b1", "login")
+    assert (joining.visitor, joining.known, joining.metrics) == ("b1", "42", {"hits": 0})
+
+
+def test_a_browser_that_does_not_want_to_be_followed_counts_without_an_id(hail: Tracking) -> None:
+    for header in ("HTTP_SEC_GPC", "HTTP_DNT"):
+        assert hail.send({**VIEW, "v_visitor": "b1"}, **{header: "1"}).status == 202
+    assert [(hit.visitor, hit.event) for hit in hail.hits()] == [(None, "pageview")] * 2
+
+
+def test_a_hit_that_is_wrong_is_refused_by_itself(hail: Tracking) -> None:
+    answer = hail.send(VIEW, {**VIEW, "load": "fast"})
+    assert (answer.status, answer.headers["X-Hail"]) == (202, "accepted; refused=1")
+    assert answer.json["accepted"] == 1
+    assert [(each["code"], each["field"]) for each in answer.json["refused"]] == [("bad_metrics", "load")]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "reason"),
+    [
+        ({"account": "nobody"}, 400, "unknown_account"),
+        ({"account": None}, 400, "unknown_site"),  # of default
+        ({"site": "none"}, 400, "unknown_site"),
+        ({"site": "closed"}, 403, "foreign_origin"),
+        ({"HTTP_ORIGIN": EVIL}, 403, "foreign_origin"),
+        ({"HTTP_ORIGIN": "null"}, 403, "foreign_origin"),
+        ({"HTTP_SEC_FETCH_SITE": "none"}, 403, "foreign_origin"),
+    ],
+)
+def test_a_page_that_may_not_send_is_told_why(hail: Tracking, given: dict[str, Any], status: int, reason: str) -> None:
+    answer = hail.send(VIEW, **given)
+    assert (answer.status, answer.headers["X-Hail"]) == (status, f"dropped; reason={reason}")
+    assert (answer.json["code"], hail.kept()) == (reason, [])
+
+
+def test_a_key_sends_hits_of_any_site_of_its_account_and_of_no_other(hail: Tracking, whale: Asked) -> None:
+    (_, other), (_, of_site) = whale.key(account="default"), whale.key(site="web")
+    hail.learn()
+    program = {"HTTP_ORIGIN": EVIL, "key": hail.key}
+    assert hail.send(VIEW, site="new", **program).status == 202
+    assert hail.send(VIEW, account=None, **program).status == 202
+    assert hail.send(VIEW, HTTP_ORIGIN=EVIL, key=other.decode()).headers["X-Hail"] == "dropped; reason=foreign_origin"
+    assert hail.send(VIEW, site="new", key=of_site.decode()).headers["X-Hail"] == "dropped; reason=other_site"
+    assert hail.kept() == [(ANN.id, "new"), (ANN.id, "web")]
+    assert {hit.key for hit in hail.hits()} == {hail.informed.directory.key_of(hail.key.encode(), 0).id}  # type: ignore[union-attr]  # it is there
+
+
+NONSENSE = [None, True, [], {}, [1], {"a": []}, "x" * 3000, "\ud800", -1, 1e300, 10**30, ""]
+
+
+@pytest.mark.parametrize("field", tracked_of(b'{"event":"a"}').__struct_fields__)
+def test_nonsense_in_any_field_is_refused_by_a_reason_or_counts(hail: Tracking, field: str) -> None:
+    for value in NONSENSE:
+        answer = hail.send({**VIEW, field: value})
+        assert answer.status in (202, 400), (field, value)
+        assert re.fullmatch(r"accepted|dropped; reason=\w+", answer.headers["X-Hail"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        (b"", 400, "bad_json"),
+        (b"nonsense", 400, "bad_json"),
+        (b"[]", 400, "bad_json"),
+        (b'{"hits":[]}', 400, "bad_json"),
+        (b'{"hit":[{}]}', 400, "unknown_field"),
+        (b'{"hits":[3]}', 400, "bad_json"),
+        (b'{"account":"ann","site":"web","hits":[' + b",".join([b"{}"] * 501) + b"]}", 413, "batch_too_large"),
+        (b'{"hits":["' + b"x" * 1_000_000 + b'"]}', 413, "body_too_large"),
+    ],
+)
+def test_a_body_that_is_wrong_is_refused(hail: Tracking, body: bytes, status: int, reason: str) -> None:
+    answer = hail.post_body(body)
+    assert (answer.status, answer.headers["X-Hail"]) == (status, f"dropped; reason={reason}")
+    assert hail.kept() == []
+
+
+def test_an_address_with_10_000_parameters_counts_at_its_path(hail: Tracking) -> None:
+    url = "https://shop.example/a?" + "&".join(f"p{i}={i}" for i in range(150))
+    many = "&".join(f"p{i}={i}" for i in range(10_000))
+    assert hail.send({**VIEW, "url": url}).status == 202
+    assert hail.send({**VIEW, "url": f"{url}&{many}"}).headers["X-Hail"] == "dropped; reason=bad_pk"
+    (hit,) = hail.hits()
+    assert json.loads(bytes(hit.dimensions))["page"] == {"/a": {}}
+
+
+def test_a_hail_without_a_directory_takes_hits_of_this_machine_for_default(tmp_path: Path) -> None:
+    settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)})
+    publisher = Publisher(settings)
+    app = make_app(settings, publisher)
+    try:
+        for account, status in (("default", 202), (None, 202), ("shop", 400)):
+            body = json.dumps({"account": account, "site": "web", "hits": [VIEW]}).encode()
+            assert call(app, "POST", "/track", None, body).status == status
+    finally:
+        publisher.close()
+
+
+def test_a_hail_that_never_reached_whale_asks_to_try_again(node: Node) -> None:
+    unknowing = node.settings.replace(whale_url="http://127.0.0.1:9")
+    node.settings = unknowing
+    hail = Hail(node)
+    try:
+        body = json.dumps({"account": "ann", "site": "web", "hits": [VIEW]}).encode()
+        answer = call(hail.app, "POST", "/track", None, body, **PAGE)
+        assert (answer.status, answer.headers["X-Hail"]) == (503, "dropped; reason=no_directory")
+        assert answer.headers["Retry-After"] == "2"
+    finally:
+        hail.publisher.close()
