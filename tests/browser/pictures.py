@@ -35,7 +35,15 @@ class Look(NamedTuple):
 
 
 LOOKS = {"light": Look("light", 1280, 800), "dark": Look("dark", 1280, 800), "phone": Look("light", 390, 844)}
-IN_DOCS = {"overview-light", "overview-phone", "breakdown-dark", "compare-light", "decisions-light"}
+IN_DOCS = {
+    "overview-light",
+    "overview-phone",
+    "breakdown-dark",
+    "compare-light",
+    "decisions-light",
+    "funnels-light",
+    "visitors-dark",
+}
 STILL = """
 () => new Promise((done) => {
   let since = performance.now()

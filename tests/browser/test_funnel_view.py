@@ -332,9 +332,9 @@ def test_where_it_broke_is_told_unasked(page: Page) -> None:
         opened(page, address, view="funnels", steps='["visit","basket","order"]')
         said = page.locator("#funnel .broken")
         expect(said).to_contain_text(
-            re.compile(r"Look here first: since .*, of campaign <b> 0.00\u202f% got there, before (100|9)")
+            re.compile(r"since .*, of campaign <b> 0.00\u202f% went on from basket to order, before (100|9)")
         )
-        expect(said).to_contain_text("They leave after basket: 0.00\u202f% went on to order, before ")
+        expect(said).to_contain_text("All the way got 0.00\u202f%, before ")
         check_looks(page)
         said.get_by_role("link", name="Split by campaign").click()
         settled(page)

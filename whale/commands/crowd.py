@@ -17,7 +17,7 @@ import numpy as np
 from whale.commands import shop
 from whale.commands.shop import DAY, HOUR, Hit, Story, Value
 
-NEW_SHARE = 0.007  # of the visits that are a new visitor who is told apart
+NEW_SHARE = 0.02  # of the visits that are a new visitor who is told apart
 LIFE_DAYS = 28
 EVENT_PROPERTIES = ("price", "product")
 FUNNEL = ("visit", "product", "basket", "order")

@@ -1,5 +1,5 @@
 /**
- * Where to look first: the value of a property of which far fewer get there of late. The last quarter of the period is held against
+ * Where to look first: the value of a property of which far fewer go on at a step of late. The last quarter of the period is held against
  * the days before it, and against all others in the same days, so what slows everybody names nobody.
  */
 import { fill, h } from './dom.js'
@@ -9,7 +9,7 @@ import { OTHERS, named, valueOf } from './words.js'
 
 const DAY = 86400e3
 const [MOST_PROPERTIES, VALUES, FEWEST_DAYS] = [4, 50, 4]
-const SURE = 3.5 // in standard deviations: many values are looked at, and in at most 1 of 100 funnels one is named by chance
+const MOST_BY_CHANCE = 0.01 // of all that is looked at together
 
 /** Comes after the rest of the view, one question after the other. */
 export async function showBroken(place, { page, asked: { period, ...about }, window, properties }, steps, { start, compared }) {
@@ -25,21 +25,25 @@ export async function showBroken(place, { page, asked: { period, ...about }, win
     found.push(...late.split.map((each) => ({ by, ...each, ...lag(each, before, late) })))
   }
   place.ariaBusy = null
-  const [worst] = found.filter(({ value, z }) => value !== OTHERS && z < -SURE).sort((a, b) => a.z - b.z)
-  if (worst) fill(place, sentence(page, worst, at, steps))
+  const [worst] = found.filter(({ value }) => value !== OTHERS).sort((a, b) => a.z - b.z)
+  if (worst && found.length * (steps.length - 1) * byChance(worst.z) < MOST_BY_CHANCE) fill(place, sentence(page, worst, at, steps))
 }
 
 const iso = (ms) => new Date(ms - (ms % 1000)).toISOString().replace('.000', '')
-const ends = ({ steps }) => [steps[0].visitors, steps.at(-1).visitors]
-const less = ([n, x], [m, y]) => [n - m, x - y]
 
-/** By how much of late fewer of one value get there than before, beyond all others, in standard deviations; and how it was before. */
+/**
+ * { was, step, z }: how the steps of a value were before, the step to which fewer of them go on of late, and by how much beyond all
+ * others in the same days, in standard deviations.
+ */
 function lag(one, before, late) {
   const was = before.split.find(({ value }) => JSON.stringify(value) === JSON.stringify(one.value))
   if (!was) return { z: 0 }
-  const mine = moved(ends(was), ends(one))
-  const others = moved(less(ends(before), ends(was)), less(ends(late), ends(one)))
-  return { was: was.steps, z: sureness({ by: mine.by - others.by, variance: mine.variance + others.variance }) }
+  const on = ({ steps }, i) => [steps[i - 1].visitors, steps[i].visitors]
+  const others = (all, of, i) => on(all, i).map((n, k) => n - on(of, i)[k])
+  const sure = one.steps.slice(1).map((_, i) =>
+    sureness(moved(on(was, i + 1), on(one, i + 1)), moved(others(before, was, i + 1), others(late, one, i + 1))))
+  const z = Math.min(...sure)
+  return { was: was.steps, step: 1 + sure.indexOf(z), z }
 }
 
 /** From a share to another one: of n visitors x. */
@@ -48,17 +52,18 @@ function moved([m, y], [n, x]) {
   return { by: x / n - y / m, variance: part * (1 - part) * (1 / n + 1 / m) }
 }
 
-const sureness = ({ by, variance }) => by / Math.sqrt(variance) || 0
+/** How often so much less comes by chance alone, at most: the tail of a normal distribution. */
+const byChance = (z) => (z < 0 ? Math.exp(-z * z / 2) / (-z * Math.sqrt(2 * Math.PI)) : 1)
 
-function sentence(page, { by, value, steps: late, was }, at, steps) {
-  const got = (of, i) => ofWhole(of[i].visitors, of[i - 1].visitors)
-  const sure = late.map((_, i) => (i ? sureness(moved(...[was, late].map((of) => [of[i - 1].visitors, of[i].visitors]))) : 0))
-  const step = Math.max(1, sure.indexOf(Math.min(...sure)))
+const sureness = (mine, others) => (mine.by - others.by) / Math.sqrt(mine.variance + others.variance) || 0
+
+function sentence(page, { by, value, steps: late, was, step }, at, steps) {
+  const [on, got] = [(of) => ofWhole(of[step].visitors, of[step - 1].visitors), (of) => ofWhole(of.at(-1).visitors, of[0].visitors)]
+  const [from, to] = [named(steps[step - 1]), named(steps[step])]
   const of = value === null ? `visitors without ${f.shown(by)}` : `${f.shown(by)} ${valueOf(value)}`
-  const whole = ([n, x]) => ofWhole(x, n)
   return h('p', { class: 'story bad' },
     'Look here first: ', h('span', { class: 'date' }, `since ${f.weekday(at, page.zone)}`), ', of ', h('b', {}, of), ' ',
-    h('b', { class: 'bad' }, whole(ends({ steps: late }))), ` got there, before ${whole(ends({ steps: was }))}. `,
-    'They leave after ', h('b', {}, named(steps[step - 1])), `: ${got(late, step)} went on to ${named(steps[step])}, before ${got(was, step)}. `,
+    h('b', { class: 'bad' }, on(late)), ' went on from ', h('b', {}, from), ` to ${to}, before ${on(was)}. `,
+    steps.length > 2 && `All the way got ${got(late)}, before ${got(was)}. `,
     h('a', { href: page.link({ by }) }, `Split by ${f.shown(by)}`))
 }
