@@ -25,7 +25,7 @@ from whale.errors import NotFound
 from whale.period import Range
 from whale.store.base import Store
 from whale.store.contract.identities import HOLDS_AFTER_MS
-from whale.store.redis import log_reader
+from whale.store.redis import compaction, log_blocks, log_months
 
 ACCOUNTS = itertools.count()
 
@@ -33,7 +33,9 @@ ACCOUNTS = itertools.count()
 @pytest.fixture
 def settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(log_reading, "MANY", 3)
-    monkeypatch.setattr(log_reader, "BLOCK", 2)
+    monkeypatch.setattr(log_blocks, "BLOCK", 2)
+    for module in (compaction, log_months):
+        monkeypatch.setattr(module, "SMALL_BYTES", 200)
     return settings.replace(visitor_log=True)
 
 

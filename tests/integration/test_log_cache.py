@@ -11,7 +11,7 @@ from hail.settings import load
 from tests.contract.logs import CAPS, FOR_EVER_MS, LATER_MS, NOW_MS, hash_in
 from tests.servers import RedisServer
 from whale.store.contract.events import Logged, Said, Wanted
-from whale.store.redis import RedisStore, compaction, connect, log_months, log_reader
+from whale.store.redis import RedisStore, compaction, connect, log_blocks, log_months
 from whale.store.redis.compaction import Compaction
 from whale.store.redis.keys import Keys
 from whale.visitors.entries import DAY_MS, Done, SiteLog, entry_of
@@ -88,7 +88,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def blocks_are_of_two_visitors_and_small_parts_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_reader, "BLOCK", 2)
+    monkeypatch.setattr(log_blocks, "BLOCK", 2)
     for module in (compaction, log_months):
         monkeypatch.setattr(module, "SMALL_BYTES", 200)
 

@@ -102,6 +102,7 @@ PURE = {
     "whale/visitors/deeds.py",
     "whale/visitors/entries.py",
     "whale/visitors/identity.py",
+    "whale/visitors/keyed.py",
     "whale/visitors/parts.py",
     "whale/visitors/record.py",
     "whale/visitors/tail.py",

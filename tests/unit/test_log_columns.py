@@ -16,7 +16,8 @@ from whale.period import month_start, next_start
 from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.columns import FEW, Rows, decode, decode_visitors, encode, visitor_bytes
-from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, MANY, TICK_BITS, TICKS_A_S, Records
+from whale.visitors.keyed import TICK_BITS
+from whale.visitors.parts import IS_OF_EVENT, IS_PROPERTY, MANY, TICKS_A_S, Records
 
 MONTH_TICKS = 31 * DAY * TICKS_A_S
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe")

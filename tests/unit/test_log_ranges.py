@@ -3,7 +3,7 @@
 import pytest
 
 from whale.store.contract.events import BLOCK, MOST_NUMBERS
-from whale.store.redis.log_reader import ranges_of
+from whale.store.redis.log_blocks import ranges_of
 
 
 @pytest.mark.parametrize(

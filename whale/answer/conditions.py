@@ -80,13 +80,13 @@ class Fulfilled:
 
     def of(self, column: Column) -> Column:
         """The records of an event that do. Works in ranges of visitors, so a column of one range costs no copy but the answer."""
-        if not self._tests or not len(column.visitors):
+        if not self._tests or not len(column):
             return column
-        first, last = int(column.visitors[0]), int(column.visitors[-1])
+        first, last = column.span
         which = np.concatenate(
             [self._in_range(ranges.within(column, begin), begin) for begin in ranges.begins(last, first)]
         )
-        return Column(column.visitors[which], column.ticks[which], column.values[which])
+        return column.some(which)
 
     def visitors(self, numbers: Numbers) -> Numbers:
         """Those of some visitors, in order, who do. The conditions are OF_VISITORS."""

@@ -207,13 +207,12 @@ def _part(
 def _there_since(logged: Logged, since: int) -> NDArray[np.uint32]:
     """The visitors with an event from then on."""
     tick = since * TICKS_A_S
-    late = [column.visitors[column.ticks >= tick] for (kind, _), column in logged.columns.items() if kind == EVENT]
+    late = [column.visitors_from(tick) for (kind, _), column in logged.columns.items() if kind == EVENT]
     return distinct(np.concatenate([np.zeros(0, np.uint32), *late]))
 
 
 def _of(column: Column, who: NDArray[np.uint32]) -> Column:
-    which = np.isin(column.visitors, who)
-    return Column(column.visitors[which], column.ticks[which], column.values[which])
+    return column.some(np.isin(column.visitors, who))
 
 
 def pieces(logged: Logged, events: Sequence[str]) -> list[Piece]:

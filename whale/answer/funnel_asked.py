@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from whale.answer.compare import Comparison
 from whale.answer.conditions import Wanted, shown_again
-from whale.answer.funnels import Partition, Rate, Split, Step, funnel
+from whale.answer.funnels import Counted, Partition, Rate, Split, Step, added, counted
 from whale.answer.kept_funnels import Kept
 from whale.answer.site_log import TICKS_A_S, Log, shown
 from whale.answer.split import SESSION, By, Values, rows
@@ -81,14 +82,20 @@ class _Counted:
         self._split = Split(len(asked.steps)) if asked.by else None
         self._rate = Rate(np.array(asked.rated, np.int64) * TICKS_A_S) if asked.rated else None
 
-        def partition(logged: Logged) -> Partition:
-            columns, tests = read.columns(logged), read.tests(logged)
-            first, test = columns[0], tests[0]
-            began = test.of(first) if values and test and first else first
-            return Partition(columns, tests, values.groups(logged, began) if values else None)
+        window, as_of = asked.window_s * TICKS_A_S, min(during.end, int(now)) * TICKS_A_S
+        naming = Lock()
 
-        as_of = min(during.end, int(now)) * TICKS_A_S
-        steps = funnel(map(partition, read.reading), asked.window_s * TICKS_A_S, as_of, self._split, self._rate)
+        def work(_: int, __: range | None, logged: Logged) -> Counted:
+            columns, tests = read.columns(logged), read.tests(logged)
+            groups = None
+            if values:
+                first, test = columns[0], tests[0]
+                began = test.of(first) if test and first else first
+                with naming:
+                    groups = values.groups(logged, began)
+            return counted(Partition(columns, tests, groups), window, as_of)
+
+        steps = added(read.reading.map(work), self._split, self._rate)
         self._steps = steps or [Step() for _ in asked.steps]
 
     def rows(self) -> list[dict[str, Any]]:

@@ -180,6 +180,27 @@ class Rate:
         self.ended += np.bincount(at[np.searchsorted(people, last.people)], minlength=len(self.edges))
 
 
+class Ranged(NamedTuple):
+    """A range of visitors. begin: the first of them.  first: the tick since which theirs count.  keys: of the first step.
+
+    group_of: of each visitor, of so many known groups.
+    """
+
+    begin: int
+    first: int
+    keys: Ints
+    reached: list[Reached]
+    group_of: GroupOf | None
+    known: int
+
+
+class Counted(NamedTuple):
+    """What a partition, or some visitors of one, say of so many steps."""
+
+    steps: int
+    ranges: list[Ranged]
+
+
 def funnel(
     partitions: Iterable[Partition],
     window: int,
@@ -193,31 +214,45 @@ def funnel(
     window: ticks from the first to the last step.  as_of: the tick before which all that happened is known.
     split, rate, tally: are filled, where they are asked for.
     """
+    return added((counted(each, window, as_of) for each in partitions), split, rate, tally)
+
+
+def counted(partition: Partition, window: int, as_of: int) -> Counted:
+    """For any thread."""
+    columns, tests, groups = partition
+    known = [column for column in columns if column is not None and len(column)]
+    found = Counted(len(columns), [])
+    if not known or columns[0] is None:
+        return found
+    first = min(column.since for column in known)
+    lowest, highest = ranges.span(known)
+    tests = tests or [None] * len(columns)
+    for begin in ranges.begins(highest, lowest):
+        keys = [_keys(*source, begin, first) for source in zip(columns, tests, strict=True)]
+        reached = _range(keys, tests, begin, window, as_of - first)
+        group_of = groups.within(begin) if groups else None
+        found.ranges.append(Ranged(begin, first, keys[0], reached, group_of, groups.known if groups else 0))
+    return found
+
+
+def added(
+    several: Iterable[Counted], split: Split | None = None, rate: Rate | None = None, tally: Adding | None = None
+) -> list[Step]:
+    """All of them together."""
     found: list[Step] = []
-    for columns, tests, groups in partitions:
-        found = found or [Step() for _ in columns]
-        known = [column for column in columns if column is not None and len(column.ticks)]
-        if not known or columns[0] is None:
-            continue
-        first = min(int(column.ticks.min()) for column in known)
-        lowest = min(int(column.visitors[0]) for column in known)
-        highest = max(int(column.visitors[-1]) for column in known)
-        tests = tests or [None] * len(columns)
-        for begin in ranges.begins(highest, lowest):
-            keys = [_keys(*source, begin, first) for source in zip(columns, tests, strict=True)]
-            reached = _range(keys, tests, begin, window, as_of - first)
-            for step, each in zip(found, reached, strict=True):
-                step.add(each)
-            if split and groups:
-                split.grow(groups.known)
-                group_of = groups.within(begin)
-                for number, each in enumerate(reached):
-                    split.add(number, each, group_of)
-            if tally:
-                for number, each in enumerate(reached):
-                    tally.add(number, each._replace(until=each.until + first))
+    for each in several:
+        found = found or [Step() for _ in range(each.steps)]
+        for some in each.ranges:
+            for number, reached in enumerate(some.reached):
+                found[number].add(reached)
+                if tally:
+                    tally.add(number, reached._replace(until=reached.until + some.first))
+            if split and some.group_of is not None:
+                split.grow(some.known)
+                for number, reached in enumerate(some.reached):
+                    split.add(number, reached, some.group_of)
             if rate:
-                rate.add(keys[0], first, reached[-1])
+                rate.add(some.keys, some.first, some.reached[-1])
     return found
 
 

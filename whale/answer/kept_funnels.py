@@ -13,7 +13,7 @@ any more.
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -23,14 +23,14 @@ import numpy as np
 from hail.room import COST, MEGABYTE, Bounded
 from hail.settings import DAY
 from whale.answer.conditions import Wanted
-from whale.answer.funnels import Partition, Step, funnel
+from whale.answer.funnels import Counted, Partition, Step, added, counted
 from whale.answer.log_reading import LogReading, Reading
 from whale.answer.site_log import TICKS_A_S, Log
 from whale.answer.tallies import Tally
 from whale.answer.wanted import Found, found
 from whale.errors import HailWhaleError
 from whale.period import Range
-from whale.store.contract.events import Changed, Logged, Moment
+from whale.store.contract.events import Changed, Column, Logged, Moment
 from whale.sums import distinct
 
 STATES_MB, LAST_MB = 64, 4
@@ -76,7 +76,7 @@ class _State:
         state = cls(what, during, window, Tally(len(steps), as_of * TICKS_A_S), {}, erasures)
         if len(what.reading.wanted) > 1 or what.reading.only is not None or state._loses(log, as_of):
             return None
-        funnel(map(state._partition, state._noted(what.reading)), window, state.tally.floor, tally=state.tally)
+        added(state._noted(what.reading), tally=state.tally)
         return state if state.is_known else None
 
     def _loses(self, log: Log, as_of: int) -> bool:
@@ -106,20 +106,23 @@ class _State:
     def bytes(self) -> int:
         return 10 * COST + self.tally.bytes
 
-    def _noted(self, reading: Reading) -> Any:
-        for partition, who, logged in reading.ranges():
-            if logged.moment is None:
+    def _noted(self, reading: Reading) -> Iterator[Counted]:
+        def work(partition: int, who: range | None, logged: Logged) -> tuple[int, range | None, Moment | None, Counted]:
+            return partition, who, logged.moment, self._counted(logged, self.tally.floor)
+
+        for partition, who, moment, some in reading.map(work):
+            if moment is None:
                 self.is_known = False
             else:
-                self.since.setdefault(partition, []).append((who, logged.moment))
-            yield logged
+                self.since.setdefault(partition, []).append((who, moment))
+            yield some
 
-    def _partition(self, logged: Logged) -> Partition:
-        return Partition(self.found.columns(logged), self.found.tests(logged))
+    def _counted(self, logged: Logged, as_of: int) -> Counted:
+        return counted(Partition(self.found.columns(logged), self.found.tests(logged)), self.window, as_of)
 
     def _tally(self, logged: Logged) -> Tally:
         tally = Tally(len(self.found.wanted), self.tally.floor)
-        funnel([self._partition(logged)], self.window, tally.floor, tally=tally)
+        added([self._counted(logged, tally.floor)], tally=tally)
         return tally
 
 
@@ -129,7 +132,7 @@ def close_together(changed: Changed) -> tuple[Logged, Logged]:
 
     def renumbered(logged: Logged) -> Logged:
         columns = {
-            said: column._replace(visitors=np.searchsorted(who, column.visitors).astype(np.uint32))
+            said: Column(np.searchsorted(who, column.visitors).astype(np.uint32), column.ticks, column.values)
             for said, column in logged.columns.items()
         }
         return logged._replace(columns=columns)

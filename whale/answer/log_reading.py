@@ -4,10 +4,11 @@ Each visitor is in one piece with all that is asked of them, so what pieces say 
 is. Of large questions a process answers one at a time; a few wait, and who comes then is told to come again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,16 @@ from whale.turns import Turns
 from whale.visitors.entries import SiteLog
 
 FOR_EVER_MS = 2**42
-RECORD_BYTES = 40
-"""Of a record while it is read: a column of 12 to 16, what it is sorted by, and the sorted column."""
+RECORD_BYTES = 32
+"""Of a record while it is read: its key and value, what of them is in time, and these put together."""
 AT_ONCE = 2
-"""Pieces: one is read while the question is about the one before."""
+"""Pieces: one is read while the question is about another one."""
+PIECES = 8
+"""Of a large question at least, if it has visitors enough: so threads end at about one time."""
 MANY = 1_000_000
 """Records that a large question may touch."""
 WAITING = 4
+T = TypeVar("T")
 _turns = Turns(WAITING, "too many large questions at once: try again in a second")
 
 
@@ -67,27 +71,42 @@ class Reading:
 
     def ranges(self) -> Iterator[tuple[int, range | None, Logged]]:
         """With the number of their partition, and whose they are. Raises Busy before the first one."""
-        most, records = self.most_mb * MEGABYTE / RECORD_BYTES / AT_ONCE, 0
-        for partition in range(self.log.partitions):
-            for _, start_ms, end_ms in self.wanted:
-                records += self.store.records_in_log(self.log, partition, start_ms, end_ms)
-        places = (
+        return self._each(lambda *piece: piece, 1)
+
+    def map(self, work: Callable[[int, range | None, Logged], T]) -> Iterator[T]:
+        """What comes of work on each of them, in order; of a large question two threads work. Raises Busy before the first one."""
+        return self._each(work, AT_ONCE)
+
+    def _each(self, work: Callable[[int, range | None, Logged], T], threads: int) -> Iterator[T]:
+        records = sum(
+            self.store.records_in_log(self.log, partition, start_ms, end_ms)
+            for partition in range(self.log.partitions)
+            for _, start_ms, end_ms in self.wanted
+        )
+        if records < MANY:
+            for place in self._places(self._most):
+                yield work(*self._piece(*place))
+            return
+        with _turns.turn(), ThreadPoolExecutor(threads, "log") as pool:
+            coming: deque[Future[T]] = deque()
+            for place in self._places(min(self._most, records / PIECES)):
+                coming.append(pool.submit(lambda place: work(*self._piece(*place)), place))
+                if len(coming) > threads:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    @property
+    def _most(self) -> float:
+        """Records of a piece."""
+        return self.most_mb * MEGABYTE / RECORD_BYTES / AT_ONCE
+
+    def _places(self, most: float) -> Iterator[tuple[int, range | None]]:
+        return (
             (partition, who)
             for partition in range(self.log.partitions)
             for who in self.store.ranges_in_log(self.log, partition, self.wanted, most)
         )
-        if records < MANY:
-            for place in places:
-                yield self._piece(*place)
-            return
-        with _turns.turn(), ThreadPoolExecutor(1, "log") as reader:
-            coming: Future[tuple[int, range | None, Logged]] | None = None
-            for place in places:
-                before, coming = coming, reader.submit(self._piece, *place)
-                if before:
-                    yield before.result()
-            if coming:
-                yield coming.result()
 
     def _piece(self, partition: int, who: range | None) -> tuple[int, range | None, Logged]:
         logged = self._read(partition, who)
@@ -98,7 +117,8 @@ class Reading:
             self.store.read_log(self.log, partition, start_ms, end_ms, said, who)
             for said, start_ms, end_ms in self.wanted
         ]
-        self.is_incomplete |= any(each.is_incomplete for each in several)
+        if any(each.is_incomplete for each in several):
+            self.is_incomplete = True
         if len(several) == 1:
             return several[0]
         return Logged(

@@ -3,10 +3,14 @@
 In a range a visitor and a tick are one number that rises as the records of a column do.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from whale.store.contract.events import Column
+from whale.visitors import keyed
+from whale.visitors.keyed import Keyed
 
 SPAN = 65_536
 """Visitors of a range."""
@@ -23,6 +27,12 @@ def begins(last: int, first: int = 0) -> range:
     return range(first - first % SPAN, last + 1, SPAN)
 
 
+def span(columns: Iterable[Column]) -> tuple[int, int]:
+    """The first and the last of the visitors of columns with records."""
+    spans = [column.span for column in columns]
+    return min(low for low, _ in spans), max(high for _, high in spans)
+
+
 def part_of(column: Column, begin: int) -> slice:
     """Where its records of a range are."""
     return slice(*places(column.visitors, begin))
@@ -35,13 +45,29 @@ def places(visitors: NDArray[np.uint32], begin: int) -> NDArray[np.intp]:
 
 def within(column: Column, begin: int) -> Column:
     """Its records of a range: a view of it."""
-    part = part_of(column, begin)
-    return Column(column.visitors[part], column.ticks[part], column.values[part])
+    return column.between(begin, begin + SPAN)
 
 
 def keys(column: Column, begin: int, first: int) -> Ints:
-    """Visitor and tick of each record in a range, as one number. first: no tick is earlier."""
-    return (column.visitors.astype(np.int64) - begin) << TICK_BITS | (column.ticks - first)
+    """Visitor and tick of each record in a range, as one number, in order. first: no tick is earlier."""
+    if column.pieces is None:
+        return (column.visitors.astype(np.int64) - begin) << TICK_BITS | (column.ticks - first)
+    found = [_widened(piece, begin, first) for piece in column.pieces]
+    if len(found) == 1:
+        return found[0]
+    together = np.concatenate([np.zeros(0, np.int64), *found])
+    together.sort(kind="stable")  # which merges what is in order
+    return together
+
+
+def _widened(piece: Keyed, begin: int, first: int) -> Ints:
+    """Its keys with more bits for ticks."""
+    found = (piece.keys - np.uint64(begin << keyed.TICK_BITS)).view(np.int64)
+    more = found >> keyed.TICK_BITS
+    more *= (1 << TICK_BITS) - (1 << keyed.TICK_BITS)
+    found += more
+    found += piece.first - first
+    return found
 
 
 def bucket_of(edges: Ints, ticks: Ints) -> Ints:

@@ -182,5 +182,4 @@ def first_values(
 
 
 def _since(column: Column, first: int) -> Column:
-    which = column.ticks >= first
-    return Column(column.visitors[which], column.ticks[which], column.values[which])
+    return column.some(column.ticks >= first)

@@ -40,11 +40,11 @@ class Stream(NamedTuple):
 
 def streams(pieces: Sequence[Piece], gap: int) -> Iterator[Stream]:
     """Of each range in which somebody did something. gap: ticks."""
-    known = sorted(((place, column) for place, column in pieces if len(column.ticks)), key=lambda piece: piece[0])
+    known = sorted(((place, column) for place, column in pieces if len(column)), key=lambda piece: piece[0])
     if not known:
         return
-    first = min(int(column.ticks.min()) for _, column in known)
-    lowest, last = (op(int(column.visitors[end]) for _, column in known) for op, end in ((min, 0), (max, -1)))
+    first = min(column.since for _, column in known)
+    lowest, last = ranges.span(column for _, column in known)
     for begin in ranges.begins(last, lowest):
         some = [(place, ranges.keys(ranges.within(column, begin), begin, first)) for place, column in known]
         keys = np.concatenate([mine for _, mine in some])

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whale.visitors.entries import TICKS_A_MS
+from whale.visitors.keyed import TICK_BITS, Keyed
 
 FEW = 64
 """Records below which a plane costs more than it saves."""
@@ -44,22 +45,38 @@ def encode(rows: Rows) -> bytes:
 
 
 def decode(column: bytes) -> Rows:
+    return rows_of(decode_keyed(column, 0))
+
+
+def rows_of(keyed: Keyed) -> Rows:
+    """ticks: since 1970."""
+    values = np.zeros(len(keyed.keys), np.uint32) if keyed.values is None else keyed.values.astype(np.uint32)
+    return Rows(keyed.visitors, keyed.ticks, values)
+
+
+def decode_keyed(column: bytes, first: int) -> Keyed:
+    """first: the tick since which its own count."""
     if column[:1] == SMALL:
-        return _of_small(column)
+        rows = _of_small(column)
+        keys = rows.visitors.astype(np.uint64) << np.uint64(TICK_BITS) | rows.ticks.astype(np.uint64)
+        return Keyed(first, keys, rows.values if rows.values.any() else None)
     count, first_ms, planes, width, has_ranks, large, size = _HEAD.unpack_from(column, 1)
     steps = _steps(column, count, large)
-    visitors, begins = _visitors(steps), steps != 0
     read = _planes(column, 1 + _HEAD.size + size)
     raw = np.zeros((count, 4), np.uint8)
     for plane in range(planes):
         raw[:, plane] = np.frombuffer(next(read), np.uint8)
+    begins = steps != 0
     begins[0] = True
-    ms = first_ms + _since(raw.view("<u4").ravel().astype(np.int64), begins)
-    ticks = ms * TICKS_A_MS
+    ticks = _since(raw.view("<u4").ravel(), begins)
+    ticks += np.uint64(first_ms)
+    ticks *= np.uint64(TICKS_A_MS)
     if has_ranks:
         ticks += np.frombuffer(next(read), np.uint8)
-    values = np.frombuffer(next(read), _TYPES[width]).astype(np.uint32) if width else np.zeros(count, np.uint32)
-    return Rows(visitors, ticks, values)
+    keys = np.cumsum(steps, dtype=np.uint64)
+    keys <<= np.uint64(TICK_BITS)
+    keys |= ticks
+    return Keyed(first, keys, np.frombuffer(next(read), _TYPES[width]) if width else None)
 
 
 def decode_visitors(column: bytes) -> NDArray[np.uint32]:
@@ -115,10 +132,11 @@ def _visitors(steps: NDArray[Any]) -> NDArray[np.uint32]:
     return np.cumsum(steps, dtype=np.uint32)
 
 
-def _since(steps: NDArray[np.int64], begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _since(steps: NDArray[np.uint32], begins: NDArray[np.bool_]) -> NDArray[np.uint64]:
     """Sums of steps, each run by itself. begins: where a run does."""
-    sums, first = np.cumsum(steps), np.flatnonzero(begins)
-    return sums - np.repeat(sums[first] - steps[first], np.diff(first, append=len(steps)))
+    sums, first = np.cumsum(steps, dtype=np.uint64), np.flatnonzero(begins)
+    sums -= np.repeat(sums[first] - steps[first], np.diff(first, append=len(steps)))
+    return sums
 
 
 def _plane(raw: bytes) -> bytes:

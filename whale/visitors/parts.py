@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from hail.settings import DAY, MONTH
 from whale.period import month_start, next_start, starts
 from whale.sums import distinct
-from whale.visitors.columns import Rows, decode, decode_visitors, encode, visitor_bytes
+from whale.visitors.columns import Rows, decode, decode_keyed, decode_visitors, encode, visitor_bytes
 from whale.visitors.entries import TICKS_A_MS
+from whale.visitors.keyed import Keyed
 
 TICKS_A_S = 1000 * TICKS_A_MS
-TICK_BITS = 37
-"""Of a tick within a month: 2^37 of them are 32 days."""
 MANY = 65_536
 """Records of a column beyond which it is cut at days."""
 IS_PROPERTY, IS_OF_EVENT = 1 << 31, 1 << 30
@@ -219,6 +218,12 @@ def rows_of(part: bytes, cut: Cut, first: int) -> Rows:
     begin = first + cut.offset
     rows = decode(part[begin : begin + cut.bytes])
     return rows._replace(ticks=rows.ticks + cut.start * TICKS_A_S)
+
+
+def keyed_of(part: bytes, cut: Cut, first: int) -> Keyed:
+    """The same, by keys."""
+    begin = first + cut.offset
+    return decode_keyed(part[begin : begin + cut.bytes], cut.start * TICKS_A_S)
 
 
 def visitors_in(part: bytes, cut: Cut, first: int) -> NDArray[np.uint32]:

@@ -1,14 +1,17 @@
 """The visitor log: who did what, each message once."""
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whale.visitors.columns import Rows, rows_of
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import Entry, SiteLog
+from whale.visitors.keyed import TICKS, Keyed
+from whale.visitors.parts import joined
 
 VISITORS_FULL = "visitors_full"
 """Why a hit is not logged whose visitor is new: as many as may be are known already."""
@@ -50,15 +53,92 @@ class Wanted(NamedTuple):
     end_ms: int
 
 
-class Column(NamedTuple):
+class Column:
     """Records of an event or a property, by visitor, then tick, then value.
 
     visitors: their numbers in this partition.  ticks: since 1970.  values: places in `values_of`; of an event 0.
+
+    A store that has them by keys, in several pieces, hands these on: then they are put together when somebody asks for one of the three.
+    For one thread, until they are. Nobody writes into them.
     """
 
-    visitors: NDArray[np.uint32]
-    ticks: NDArray[np.int64]
-    values: NDArray[np.uint32]
+    __slots__ = ("_pieces", "_rows")
+
+    def __init__(self, visitors: NDArray[np.uint32], ticks: NDArray[np.int64], values: NDArray[np.uint32]):
+        self._rows: Rows | None = Rows(visitors, ticks, values)
+        self._pieces: Sequence[Keyed] = ()
+
+    @classmethod
+    def of(cls, pieces: Sequence[Keyed]) -> "Column":
+        """pieces: each in order, some of them of the same time."""
+        found = cls.__new__(cls)
+        found._pieces, found._rows = [each for each in pieces if len(each.keys)], None
+        return found
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return iter((self.visitors, self.ticks, self.values))
+
+    def __len__(self) -> int:
+        return len(self._rows.ticks) if self._rows is not None else sum(len(each.keys) for each in self._pieces)
+
+    @property
+    def visitors(self) -> NDArray[np.uint32]:
+        return self.rows.visitors
+
+    @property
+    def ticks(self) -> NDArray[np.int64]:
+        return self.rows.ticks
+
+    @property
+    def values(self) -> NDArray[np.uint32]:
+        return self.rows.values
+
+    @property
+    def rows(self) -> Rows:
+        if self._rows is None:
+            self._rows = _together(self._pieces)
+        return self._rows
+
+    @property
+    def pieces(self) -> Sequence[Keyed] | None:
+        """None where its records are together."""
+        return self._pieces if self._rows is None else None
+
+    @property
+    def since(self) -> int:
+        """No tick is earlier. It has records."""
+        return int(self._rows.ticks.min()) if self._rows is not None else min(each.first for each in self._pieces)
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last of its visitors. It has records."""
+        if self._rows is not None:
+            return int(self._rows.visitors[0]), int(self._rows.visitors[-1])
+        spans = [each.span for each in self._pieces]
+        return min(low for low, _ in spans), max(high for _, high in spans)
+
+    def some(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Column":
+        return Column(self.visitors[which], self.ticks[which], self.values[which])
+
+    def visitors_from(self, tick: int) -> NDArray[np.uint32]:
+        """Of the records from then on, in no order."""
+        if self._rows is not None:
+            return self._rows.visitors[self._rows.ticks >= tick]
+        late = [each.within(tick, each.first + TICKS + 1).visitors for each in self._pieces]
+        return np.concatenate([np.zeros(0, np.uint32), *late])
+
+    def between(self, low: int, high: int) -> "Column":
+        """The records of the visitors from one number up to another: a view."""
+        if self._rows is None:
+            return Column.of([each.between(low, high) for each in self._pieces])
+        begin, end = np.searchsorted(self._rows.visitors, np.array((low, high), np.uint32))
+        return self.some(slice(begin, end))
+
+
+def _together(pieces: Sequence[Keyed]) -> Rows:
+    if not pieces:
+        return Rows(np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.uint32))
+    return joined([rows_of(each) for each in pieces])
 
 
 class Logged(NamedTuple):

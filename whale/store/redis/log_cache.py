@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from hail.room import COST, MEGABYTE, Bounded
 from whale.store.redis.compaction import Indexed, column_code
+from whale.store.redis.log_blocks import Counts, blocks_in, blocks_of
 from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.columns import Rows
+from whale.visitors.columns import Rows, rows_of
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
+from whale.visitors.keyed import Keyed
 from whale.visitors.parts import IS_PROPERTY, Cut, Records
 
-WHO = "who"
+WHO, CUTS, BLOCKS = "who", "cuts", "blocks"
 T = TypeVar("T")
 Said = tuple[str, str]
 
@@ -136,15 +138,27 @@ class Part:
 
         return self._cache.get((self.key, cut.offset, "visitors"), unpacked, lambda found: found.nbytes)
 
+    def keyed(self, cut: Cut) -> Keyed:
+        """Of a column its records."""
+
+        def unpacked() -> Keyed:
+            return kept(parts.keyed_of(self._whole(), cut, self._directory[1]))
+
+        return self._cache.get((self.key, cut.offset), unpacked, lambda found: found.bytes)
+
     def rows(self, cut: Cut) -> Rows:
-        def unpacked() -> Rows:
-            return kept(cut.code, self.unpacked(cut))
+        return rows_of(self.keyed(cut))
 
-        return self._cache.get((self.key, cut.offset), unpacked, bytes_of)
+    def blocks(self, cut: Cut) -> Counts:
+        """How many records the visitors of each block have."""
 
-    def unpacked(self, cut: Cut) -> Rows:
-        """The same, and not remembered."""
-        return parts.rows_of(self._whole(), cut, self._directory[1])
+        def counted() -> Counts:
+            known = self._cache.known((self.key, cut.offset))
+            if known is not None:
+                return blocks_in(known)
+            return blocks_of(parts.visitors_in(self._whole(), cut, self._directory[1]))
+
+        return self._cache.get((self.key, cut.offset, BLOCKS), counted, lambda found: found.nbytes)
 
     def who_came(self, found: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
         """The visitors who had an event, each once; unpacks no times. found: the same, if it was found otherwise."""
@@ -161,7 +175,7 @@ class Part:
     @property
     def _directory(self) -> tuple[list[Cut], int]:
         return self._cache.get(
-            (self.key, "cuts"), lambda: parts.directory_of(self._whole()), lambda found: 2 * COST * len(found[0])
+            (self.key, CUTS), lambda: parts.directory_of(self._whole()), lambda found: 2 * COST * len(found[0])
         )
 
     def _whole(self) -> bytes:
@@ -172,14 +186,13 @@ class Part:
         return self._bytes
 
 
-def kept(code: int, rows: Rows) -> Rows:
-    """A column to remember: nobody writes into it, and events have no values that take memory."""
-    if not code & IS_PROPERTY:
-        rows = rows._replace(values=np.broadcast_to(np.uint32(0), len(rows.ticks)))
-    for column in rows:
-        column.setflags(write=False)
-    return rows
+def kept(column: Keyed) -> Keyed:
+    """To remember: nobody writes into it."""
+    for each in column[1:]:
+        if each is not None:
+            each.setflags(write=False)
+    return column
 
 
-def bytes_of(columns: Rows | Records) -> int:
-    return sum(int(column.nbytes) if column.strides != (0,) else 0 for column in columns)
+def bytes_of(records: Records) -> int:
+    return sum(int(column.nbytes) for column in records)

@@ -37,7 +37,7 @@ class LogChanges:
         new = parts.merged([_by(who, each) for (who, _), each in zip(since, said_since, strict=True) if each])
         first, end = wanted.start_ms * TICKS_A_MS, wanted.end_ms * TICKS_A_MS
         of_new = Asked(at, first, end, wanted.said, None).of_tails([new])
-        who = distinct(np.concatenate([np.zeros(0, np.uint32), *(rows.visitors for _, rows in of_new)]))
+        who = distinct(np.concatenate([np.zeros(0, np.uint32), *(column.visitors for _, column in of_new)]))
         try:
             after = (
                 self._reader.read_at(key, at, Asked(at, first, end, wanted.said, who)) if len(who) else Logged({}, {})
@@ -83,16 +83,16 @@ def _without(whole: Logged, new: Logged) -> Logged:
     for said, column in whole.columns.items():
         left = ~_first_of(column, new.columns[said]) if said in new.columns else None
         if left is not None:
-            column = Column(column.visitors[left], column.ticks[left], column.values[left])
+            column = column.some(left)
         columns[said] = column
-    return whole._replace(columns={said: column for said, column in columns.items() if len(column.ticks)})
+    return whole._replace(columns={said: column for said, column in columns.items() if len(column)})
 
 
 def _first_of(column: Column, some: Column) -> NDArray[np.bool_]:
     """Which records of a column are these. Of equal ones it is no matter which."""
-    rows = np.array([np.append(column[place], some[place]) for place in range(3)], np.int64)
+    rows = np.array([np.append(*each) for each in zip(column, some, strict=True)], np.int64)
     kinds = np.unique(rows, axis=1, return_inverse=True)[1].ravel()
-    mine, wanted = kinds[: len(column.ticks)], np.bincount(kinds[len(column.ticks) :], minlength=len(kinds))
+    mine, wanted = kinds[: len(column)], np.bincount(kinds[len(column) :], minlength=len(kinds))
     order = np.argsort(mine, kind="stable")
     rank = np.arange(len(mine)) - np.searchsorted(mine[order], mine[order])
     found = np.zeros(len(mine), np.bool_)

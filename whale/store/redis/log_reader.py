@@ -15,26 +15,27 @@ import redis
 from numpy.typing import NDArray
 
 from whale.errors import Unavailable
-from whale.store.contract.events import BLOCK, MOST_NUMBERS, Column, Logged, Moment, Numbers, Said, Wanted, Who
+from whale.store.contract.events import Column, Logged, Moment, Said, Wanted, Who
 from whale.store.redis.compaction import Indexed, index_of, pairs
 from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
+from whale.store.redis.log_blocks import Counts, blocks_in, blocks_of, ranges_of
 from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
 from whale.store.redis.log_months import Joined, Months
+from whale.store.redis.log_parts import HEAD_BYTES, LogParts
 from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.columns import Rows, decode_visitors
+from whale.visitors.columns import decode_visitors
 from whale.visitors.entries import TICKS_A_MS, SiteLog
+from whale.visitors.keyed import Keyed, keyed
 from whale.visitors.parts import IS_PROPERTY, Records
 from whale.visitors.tail import records_of
 
 TRIES, FOR_EVER = 20, 2**62
-HEAD_BYTES = 8192
-"""Of a part, where the directory of most ends."""
 AHEAD = 50
 """Parts of which planes of visitors are fetched at once."""
 T = TypeVar("T")
-Piece = tuple[int, Rows]
+Piece = tuple[int, Keyed]
 """A column's code, and some of its records."""
 
 
@@ -45,7 +46,8 @@ class LogReader:
         self._database, self._client = database, database.client
         self._words = database.script("words")
         self._cache = LogCache(database.settings.events_cache_mb)
-        self._months = Months(self._cache, self._part)
+        self._parts = LogParts(self._cache, self._client)
+        self._months = Months(self._cache, self._parts)
 
     @reachable
     def read_log(
@@ -65,7 +67,7 @@ class LogReader:
             wanted = Asked(at, first, end, said, who)
             if who is None or len(who) > 1:
                 with suppress(PartGone):  # whoever reads the parts finds out
-                    wanted.join(self._months.joined(key, at.within(first, end), wanted.codes))
+                    wanted.join(self._months.joined(key, at.parts, wanted.codes, first, end))
 
         def pieces_of(at: Snapshot, part: Part, indexed: Indexed) -> list[Piece]:
             return cast(Asked, wanted).of_part(part, indexed)
@@ -90,15 +92,27 @@ class LogReader:
         counts = [each for some in wanted for each in self._blocks(log, partition, some)]
         return ranges_of([sum(some) for some in itertools.zip_longest(*counts, fillvalue=0)], most)
 
-    def _blocks(self, log: SiteLog, partition: int, wanted: Wanted) -> list[NDArray[np.intp]]:
-        """Of each part, and of the tails, how many records the visitors of each block have, at most."""
+    def _blocks(self, log: SiteLog, partition: int, wanted: Wanted) -> list[Counts]:
+        """Of each part, and of the tails, how many records the visitors of each block have, at most. What fits is joined for it."""
         first, end = wanted.start_ms * TICKS_A_MS, wanted.end_ms * TICKS_A_MS
+        asked: Asked | None = None
 
-        def counted(at: Snapshot, part: Part, _: Indexed) -> NDArray[np.intp]:
-            return Asked(at, first, end, wanted.said, None).blocks_of(part)
+        def prepare(key: str, at: Snapshot) -> None:
+            nonlocal asked
+            asked = Asked(at, first, end, wanted.said, None)
+            with suppress(PartGone):
+                asked.join(self._months.joined(key, at.parts, asked.codes, first, end))
 
-        at, of_parts, _ = self._read(log, partition, first, end, counted)
-        return [*of_parts, *(np.bincount(tail.visitors // BLOCK) for tail in at.tails)]
+        def counted(_: Snapshot, part: Part, __: Indexed) -> list[Counts]:
+            return cast(Asked, asked).blocks_of(part)
+
+        at, of_parts, _ = self._read(log, partition, first, end, counted, prepare)
+        joined = cast(Asked, asked).blocks_of_joined()
+        return [
+            *joined,
+            *(each for some in of_parts for each in some),
+            *(blocks_of(tail.visitors) for tail in at.tails),
+        ]
 
     @reachable
     def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
@@ -135,7 +149,11 @@ class LogReader:
             gone = np.array(at.gone, np.uint32)
             return {cut.code for cut in part.cuts if not (len(gone) and np.isin(part.visitors(cut), gone).all())}
 
-        at, of_parts, _ = self._read(log, partition, 0, FOR_EVER, codes_in)
+        def prepare(key: str, at: Snapshot) -> None:
+            with suppress(PartGone):
+                self._parts.directories([f"{key}:b:{id_}" for id_ in at.parts])
+
+        at, of_parts, _ = self._read(log, partition, 0, FOR_EVER, codes_in, prepare)
         codes = set[int]().union(*of_parts)
         for tail in at.tails:
             is_there = ~np.isin(tail.visitors, np.array(at.gone, np.uint32))
@@ -176,10 +194,10 @@ class LogReader:
 
     def read_at(self, key: str, at: "Snapshot", asked: "Asked") -> Logged:
         """What is asked, as it was then. Raises PartGone where that is packed anew."""
-        asked.join(self._months.joined(key, at.within(asked.first, asked.end), asked.codes))
+        asked.join(self._months.joined(key, at.parts, asked.codes, asked.first, asked.end))
         pieces = asked.of_joined()
         for id_, indexed in at.parts.items():
-            if indexed.first < asked.end and indexed.last >= asked.first and asked.lacks(id_):
+            if indexed.first < asked.end and indexed.last >= asked.first:
                 pieces += asked.of_part(self._part(f"{key}:b:{id_}"), indexed)
         return logged_of([*pieces, *asked.of_tails(at.tails)], at.names, False)._replace(moment=at.moment)
 
@@ -194,11 +212,11 @@ class LogReader:
     def _who_came(self, keys: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
         """The visitors who had an event in some parts, where their directories are short and the parts are there."""
         ranges: dict[str, list[tuple[int, int]]] = {}
-        for key, head in zip(keys, self._ranges([(key, 0, HEAD_BYTES) for key in keys]), strict=True):
+        for key, head in zip(keys, self._parts.ranges([(key, 0, HEAD_BYTES) for key in keys]), strict=True):
             if len(head) >= 4 and len(head) >= 4 + int.from_bytes(head[:4], "little"):
                 cuts, begin = parts.directory_of(head)
                 ranges[key] = [(begin + cut.offset, cut.visitor_bytes) for cut in cuts if not cut.code & IS_PROPERTY]
-        planes = iter(self._ranges([(key, *each) for key, some in ranges.items() for each in some]))
+        planes = iter(self._parts.ranges([(key, *each) for key, some in ranges.items() for each in some]))
         found: dict[str, NDArray[np.uint32]] = {}
         for key, some in ranges.items():
             columns = [next(planes) for _ in some]
@@ -206,15 +224,8 @@ class LogReader:
                 found[key] = distinct(np.concatenate([np.zeros(0, np.uint32), *map(decode_visitors, columns)]))
         return found
 
-    def _ranges(self, wanted: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        """Of keys, from a byte on so many."""
-        with self._client.pipeline(transaction=False) as pipe:
-            for key, begin, size in wanted:
-                pipe.getrange(key, begin, begin + size - 1)
-            return pipe.execute() if wanted else []
-
     def _part(self, key: str) -> Part:
-        return self._cache.part(key, lambda: self._client.get(key))
+        return self._parts.part(key)
 
     def snapshot(self, key: str) -> "Snapshot":
         known = self._cache.standing(key)
@@ -283,10 +294,6 @@ class Snapshot(NamedTuple):
         run, tail, _, _, tails, erased = self.words
         return run, tail, int(tails or 0), erased, len(self.tails[-1].ticks)
 
-    def within(self, first: int, end: int) -> dict[str, Indexed]:
-        """The parts that lie in [first, end) as a whole."""
-        return {id_: each for id_, each in self.parts.items() if each.first >= first and each.last < end}
-
     def records(self, first: int, end: int) -> int:
         """That may lie in [first, end)."""
         of_parts = sum(each.records for each in self.parts.values() if each.first < end and each.last >= first)
@@ -297,25 +304,6 @@ def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
     """Who had an event there."""
     is_event = records.codes & np.uint32(IS_PROPERTY) == 0
     return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
-
-
-def ranges_of(blocks: Sequence[int], most: float) -> list[range]:
-    """Runs of blocks with at most so many records, or one block. blocks: the records of each.  The last has no end."""
-    ranges: list[range] = []
-    begin, held = 0, 0
-    for place, records in enumerate(blocks):
-        if held and held + records > most:
-            ranges.append(range(begin * BLOCK, place * BLOCK))
-            begin, held = place, 0
-        held += records
-    return [*ranges, range(begin * BLOCK, MOST_NUMBERS)]
-
-
-def places_of(visitors: NDArray[np.uint32], who: Numbers) -> NDArray[np.int64]:
-    """Where some visitors stand among others. Both are in order."""
-    low, high = np.searchsorted(visitors, who), np.searchsorted(visitors, who, "right")
-    counts = high - low
-    return np.repeat(low - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
 
 
 def _touches(cut: parts.Cut, first: int, end: int) -> bool:
@@ -329,51 +317,60 @@ class Asked:
         self.first, self.end, self._who, self._gone = first, end, who, np.array(at.gone, np.uint32)
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
         self.codes = at.names.columns.keys() if self._codes is None else self._codes
-        self.joined: dict[int, list[Joined]] = {}
+        self._joined: dict[int, list[Joined]] = {}
         self._joined_ids: dict[int, set[str]] = {}
 
     def join(self, joined: dict[int, list[Joined]]) -> None:
         """What of full parts is known together."""
-        self.joined = joined
+        self._joined = joined
         self._joined_ids = {code: set[str]().union(*(each.ids for each in several)) for code, several in joined.items()}
-
-    def lacks(self, id_: str) -> bool:
-        """Whether something of this part is not joined."""
-        return len(self._joined_ids) < len(self.codes) or any(id_ not in ids for ids in self._joined_ids.values())
 
     def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
         """But for what is joined."""
         is_whole = indexed.first >= self.first and indexed.last < self.end
         found: list[Piece] = []
-        for cut in part.cuts:
-            is_joined = part.id in self._joined_ids.get(cut.code, ())
-            if not is_joined and self._is_asked(cut) and self._has(part, cut):
-                rows = self._of_who(part.rows(cut))
-                found.append((cut.code, rows if is_whole and not len(self._gone) else self._some(rows)))
+        for cut in self._left_of(part):
+            if self._has(part, cut):
+                found.append((cut.code, self._some(self._of_who(part.keyed(cut)).alone(), is_whole)))
         return found
 
     def of_joined(self) -> list[Piece]:
-        found = [(code, self._of_who(each.rows)) for code, several in self.joined.items() for each in several]
-        return [(code, self._some(rows)) for code, rows in found] if len(self._gone) else found
+        return [
+            (code, self._some(self._of_who(each.column), each.first >= self.first and each.last < self.end))
+            for code, several in self._joined.items()
+            for each in several
+        ]
 
-    def _of_who(self, rows: Rows) -> Rows:
+    def blocks_of_joined(self) -> list[Counts]:
+        return [blocks_in(each.column) for several in self._joined.values() for each in several]
+
+    def blocks_of(self, part: Part) -> list[Counts]:
+        """How many records the visitors of each block have in it, at most, but for what is joined."""
+        return [part.blocks(cut) for cut in self._left_of(part)]
+
+    def _left_of(self, part: Part) -> list[parts.Cut]:
+        """The columns that are asked for and not joined."""
+        joined = {code for code, ids in self._joined_ids.items() if part.id in ids}
+        if len(joined) == len(self.codes):
+            return []
+        return [cut for cut in part.cuts if cut.code not in joined and self._is_asked(cut)]
+
+    def _of_who(self, column: Keyed) -> Keyed:
         if self._who is None:
-            return rows
-        which: slice | NDArray[np.int64]
+            return column
         if isinstance(self._who, range):
-            which = slice(*np.searchsorted(rows.visitors, np.array((self._who.start, self._who.stop), np.uint32)))
-        else:
-            which = places_of(rows.visitors, self._who)
-        return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
+            return column.between(self._who.start, self._who.stop)
+        return column.of(self._who)
+
+    def _some(self, column: Keyed, is_whole: bool) -> Keyed:
+        """is_whole: all of it is in time."""
+        if not is_whole:
+            column = column.within(self.first, self.end)
+        return column.some(~np.isin(column.visitors, self._gone)) if len(self._gone) else column
 
     def _has(self, part: Part, cut: parts.Cut) -> bool:
         """Whether it has records of the one who is asked for; of many it is not worth to look."""
         return not isinstance(self._who, range) or len(self._who) > 1 or self._who.start in part.visitors(cut)
-
-    def blocks_of(self, part: Part) -> NDArray[np.intp]:
-        """How many records the visitors of each block have, at most."""
-        cuts = [cut for cut in part.cuts if self._is_asked(cut)]
-        return np.bincount(np.concatenate([np.zeros(0, np.uint32), *map(part.visitors, cuts)]) // BLOCK)
 
     def _is_asked(self, cut: parts.Cut) -> bool:
         return (self._codes is None or cut.code in self._codes) and _touches(cut, self.first, self.end)
@@ -384,12 +381,9 @@ class Asked:
             if self._codes is not None:
                 codes = np.array(sorted(self._codes), np.uint32)
                 tail = parts.some_of(tail, np.isin(parts.column_of(tail.codes), codes))
-            found += parts.sort(parts.some_of(tail, self._which(tail.visitors, tail.ticks)))
+            for code, rows in parts.sort(parts.some_of(tail, self._which(tail.visitors, tail.ticks))):
+                found += [(code, each) for each in keyed(*rows)]
         return found
-
-    def _some(self, rows: Rows) -> Rows:
-        which = self._which(rows.visitors, rows.ticks)
-        return Rows(rows.visitors[which], rows.ticks[which], rows.values[which])
 
     def _which(self, visitors: NDArray[np.uint32], ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
         wanted: NDArray[np.bool_] = (ticks >= self.first) & (ticks < self.end)
@@ -403,15 +397,15 @@ class Asked:
 
 
 def logged_of(pieces: Sequence[Piece], names: Names, is_incomplete: bool) -> Logged:
-    of_codes: dict[int, list[Rows]] = {}
-    for code, rows in pieces:
-        if len(rows.ticks):
-            of_codes.setdefault(code, []).append(rows)
+    of_codes: dict[int, list[Keyed]] = {}
+    for code, column in pieces:
+        if len(column.keys):
+            of_codes.setdefault(code, []).append(column)
     columns: dict[Said, Column] = {}
     values_of: dict[Said, list[str]] = {}
     for code, several in sorted(of_codes.items()):
         name = names.columns[code]
-        columns[name] = Column(*parts.joined(several))
+        columns[name] = Column.of(several)
         if code & IS_PROPERTY:
             values_of[name] = names.values_of[code]
     return Logged(columns, values_of, is_incomplete)
