@@ -15,7 +15,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hail", "hail.*", "whale", "whale.*"]),
     package_data={
-        "hail": ["py.typed", "tracker/*.js"],
+        "hail": ["py.typed", "tracker/*.js", "tracking/*.tsv"],
         "whale": ["py.typed", "store/lua/*.lua", "dashboard/**/*"],
     },
     install_requires=[
@@ -29,6 +29,7 @@ setup(
         "httptools>=0.7",
         "itsdangerous>=2.2",
         "kombu>=5.5",
+        "maxminddb>=2.6",
         "msgspec>=0.19",
         "numpy>=2",
         "packaging",  # gunicorn's gevent worker imports it
@@ -37,6 +38,7 @@ setup(
         "redis>=6",
         "rich>=14",
         "tzdata",
+        "ua-parser[regex]>=1.0",
     ],
     extras_require={
         # a redis-server 6.2 in a wheel, where there is one

@@ -120,6 +120,7 @@ RIGHTS = (
     Right("/count.js", GET, WRITE, Pages.ANY, sealed=True),
     Right("/batch", POST, WRITE, Pages.ANY),
     Right("/track", POST, None, Pages.ANY),  # which asks for a key, or for a page that the site lists
+    Right("/track/it", GET, None, Pages.ANY),
     Right("/count_decision", BOTH, WRITE, Pages.ANY, DECISIONS, of_site=True),
     Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True, of_site=True),
     # what changes more than a count

@@ -32,6 +32,7 @@ from hail.draft import (
     top_of,
 )
 from hail.hit import (
+    BOTS,
     FIELDS,
     MAX_NUMBER,
     RESERVED,
@@ -121,7 +122,7 @@ class Bulk:
 
         names = (tuple(pk) if type(pk) is list else (pk,) for pk in given_pk)
         pk, pks = _numbered(names)
-        ask |= _bools(any(type(name) is not str for name in each) for each in pks)[pk]
+        ask |= _bools(each[0] == BOTS or any(type(name) is not str for name in each) for each in pks)[pk]
         shape, shapes = _numbered(map(tuple, metrics))
         ask |= _bools(not self._no_sums.isdisjoint(each) for each in shapes)[shape]
         where = ints(map(_place_of_hits, shapes))[shape]

@@ -68,6 +68,8 @@ TYPED = frozenset(("pk", "metric", "metrics", "dimension", "dimensions", "proper
 """Fields that may be typed as JSON or Python where a value is text."""
 MOMENTS, DECIDED, EXPECTED = "__moments__", "__decided__", "__expected__"
 MOMENTS_KIND = "moments"
+BOTS = "__bots__"
+"""The first name of the pks at which HailWhale itself counts hits of bots, [BOTS, site]; no hit may have it."""
 RESERVED = frozenset((MOMENTS, DECIDED, EXPECTED))
 """Metrics of decisions that HailWhale itself counts; no hit may name them."""
 MOST_MOMENTS = 4
@@ -183,6 +185,11 @@ def row_of(*parts: Any) -> Row:
     while row[-1] is None:
         row.pop()
     return row
+
+
+def of_bots(row: Row) -> Row:
+    """The same row of a site, as one of the bots that were there."""
+    return [[BOTS, *row[0]], *row[1:]]
 
 
 def with_ignored(row: Row, names: Sequence[str]) -> Row:
@@ -601,6 +608,13 @@ def name_of(value: Any, field: str, settings: Settings, reason: Reason) -> str:
 
 
 def _pk(value: Any, settings: Settings) -> tuple[str, ...]:
+    names = _names_of_pk(value, settings)
+    if names[0] == BOTS:
+        raise HitError(Reason.BAD_PK, "pk", f"{BOTS} is reserved: HailWhale counts hits of bots there")
+    return names
+
+
+def _names_of_pk(value: Any, settings: Settings) -> tuple[str, ...]:
     if value is None:
         raise HitError(Reason.BAD_PK, "pk", "expected a name or a list of names, got nothing")
     if not isinstance(value, (list, tuple)):

@@ -366,7 +366,28 @@ def _track() -> dict[str, Any]:
     sent = schema_of(wire.Sent)
     sent["properties"]["hits"]["items"] = schema_of(wire.Tracked)
     schema = {"schema": sent}
+    names = {
+        "config_account": "Name of the account.",
+        "site": "The site. Default: `hostname`.",
+        "hostname": "Host of the page.",
+        "path": "Path of the page.",
+        "trackr_event_type": "Type of the event, such as `trackr_pageloaded_event`.",
+        "event_id": "Id of the hit.",
+        "hit": "JSON of a hit as `/track` takes it, in place of all others but `account`, `site` and `sent_at`.",
+    }
+    asked = [
+        {"name": name, "in": "query", "required": False, "description": said, "schema": {"type": "string"}}
+        for name, said in names.items()
+    ]
     return {
+        "/track/it": {
+            "get": {
+                "operationId": "track_it",
+                "summary": "Accept one hit of Aktivat's tracker and answer an image in every case. X-Hail names the outcome.",
+                "parameters": asked,
+                "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
+            }
+        },
         "/track": {
             "post": {
                 "operationId": "track",
@@ -377,7 +398,7 @@ def _track() -> dict[str, Any]:
                     **common(400, 401, 413, 503),
                 },
             }
-        }
+        },
     }
 
 

@@ -159,6 +159,15 @@ class Settings:
         "further parameters of URLs and forms to ignore, such as `ref, my_*`. docs/http/hits.md#other-names lists those that are "
         "always ignored",
     )
+    # where hits of the tracker come from
+    country_file: str = setting(
+        "",
+        "file",
+        "file in MaxMind's format (.mmdb) by which Hail tells the country of a browser. Leave empty to count no countries",
+    )
+    known_agents_mb: float = setting(
+        2.0, "MB", "cache of the browsers that sent hits of the tracker, by User-Agent, in one Hail process"
+    )
     # what is shown of single hits
     spy: bool = setting("1", "0 or 1", "1 shows the last hits at GET /spy and `hailwhale tail`")
     max_spied_visitors: int = setting(

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from hail.hit import (
+    BOTS,
     FIELDS,
     MAX_NUMBER,
     MILLION,
@@ -199,7 +200,9 @@ def _ways(settings: Settings) -> tuple[Callable[[Any, float], Parsed], Callable[
         if value is None:
             raise Unusual
         if type(value) is not list:
-            return [named(value)]
+            value = [value]
+        if value[0] == BOTS:
+            raise Unusual
         for name in value:
             if type(name) is not str:
                 return [named(name) for name in value]

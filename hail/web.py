@@ -4,7 +4,7 @@
     POST /count         one hit, JSON or form: 202                            `X-Hail: dropped; reason=...` or `unconfirmed`
     POST /batch         many, an answer for each: 202        GET /count.js    the same as a script
     /USER/BUCKET/…      events of HiiTrack
-    POST /track         hits of the browser tracker
+    POST /track         hits of the browser tracker      GET /track/it     one, always an image
     /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
 

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from hail.hit import MOST_LISTED
+from hail.hit import BOTS, MOST_LISTED
 from hail.message import ACCOUNT
 from hail.settings import origin_of
 from whale.errors import CallerError
@@ -302,6 +302,8 @@ def _check_pk(text: str, field: str, most: int) -> None:
     _check_unicode(text, field)
     if not 1 <= len(text.encode()) <= most:
         raise CallerError(f"expected 1 to {most} bytes, got {shown(text)}", field)
+    if text == BOTS:
+        raise CallerError(f"{BOTS} is reserved: HailWhale counts hits of bots there", field)
 
 
 def _check_unicode(text: str, field: str) -> None:

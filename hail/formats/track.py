@@ -1,33 +1,57 @@
-"""Hits of the browser tracker: POST /track, as a page of another site sends it without asking first.
+"""Hits of the browser tracker: many in a body, as a page of another site sends it without asking first, or one in an address.
+
+    POST /track       202, {"accepted": …, "refused": […]}
+    GET /track/it     an image, as Aktivat's tracker asks for it; X-Hail says what became of the hit
 
     who sends? ── a key of the account, or nobody else can reach this Hail ──> any site of it
                └─ nobody known ──> the site of that account, if it is open to browsers and lists the page's origin
+    what? ── a browser ──> a hit of the site
+          └─ a program ──> a hit of [__bots__, site], by its class
 
-Promise: each hit is accepted, or refused by itself with a reason; those that are accepted are durable when it answers.
+Promise: each hit is accepted, or refused by itself with a reason; those that are accepted are durable when it answers. The address of a
+client is asked for its country, and kept nowhere.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from hail import counters
-from hail.accept import RETRY_AFTER_S, Acceptor, Refused, came_of_body
+from hail.accept import RETRY_AFTER_S, Acceptor, Refused, came_of_body, came_of_query
 from hail.access import BROWSER, Caller, Environ
-from hail.answers import CORS, HttpAnswer, json_answer, problem, refusal
+from hail.answers import CORS, HttpAnswer, answer, json_answer, problem, refusal
 from hail.body import read_body
 from hail.callers import KEYLESS, NOT_YET, foreign_page
 from hail.directory import Site
-from hail.hit import HitError, Parsed, Reason, parse_joining, parse_row, with_key
+from hail.formats.address import GIF, PIXEL
+from hail.hit import HitError, Parsed, Reason, of_bots, parse_joining, parse_row, with_key
 from hail.packing import COLUMNS
 from hail.parameters import refuse_unknown
+from hail.room import MEGABYTE
 from hail.times import shown
-from hail.tracking.translation import seen_of, site_of, skew_of
-from hail.tracking.wire import Sent, sent_of, tracked_of
+from hail.tracking.agents import Agents
+from hail.tracking.aktivat import asked_of
+from hail.tracking.places import Places, client_of
+from hail.tracking.translation import Around, bot_of, seen_bot, seen_of, site_of, skew_of
+from hail.tracking.wire import Tracked, sent_of, tracked_of
 
 PARAMETERS = ("key",)
 SAID = "X-Hail"
 HERE = "account: expected the name of an account"
 PAGE = frozenset((BROWSER,))
+
+Read = Callable[[Any], Tracked]
+
+
+class Given(NamedTuple):
+    """Some hits that came at once. read: one of `items`, which raises HitError."""
+
+    account: str | None
+    site: str | None
+    sent_at: float | None
+    items: Sequence[Any]
+    read: Read
 
 
 class Told(NamedTuple):
@@ -42,8 +66,11 @@ class Track:
     """For many threads."""
 
     def __init__(self, acceptor: Acceptor):
+        """Raises SettingsError where the file of countries cannot be read."""
         self._acceptor = acceptor
-        self.routes = {("POST", "/track"): self.posted}
+        self._agents = Agents(acceptor.settings.known_agents_mb * MEGABYTE)
+        self._places = Places(acceptor.settings.country_file)
+        self.routes = {("POST", "/track"): self.posted, ("GET", "/track/it"): self.image}
 
     def posted(self, caller: Caller, environ: Environ) -> HttpAnswer:
         try:
@@ -57,11 +84,17 @@ class Track:
             said = "accepted" if not told.refused else f"accepted; refused={len(told.refused)}"
             return json_answer(202, body, {**CORS, SAID: said})
         about = problem(told.first.reason, str(told.first), told.first.field)
-        said = f"dropped; reason={told.first.reason}"
-        return json_answer(about["status"], {**about, **body}, {**CORS, SAID: said}, "problem+json")
+        return json_answer(about["status"], {**about, **body}, {**CORS, SAID: _dropped(told.first)}, "problem+json")
+
+    def image(self, caller: Caller, environ: Environ) -> HttpAnswer:
+        try:
+            told = self._asked(caller, environ)
+        except Refused as error:
+            return _image(error.said)
+        return _image(_dropped(told.first) if told.first else "accepted")
 
     def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
-        return _refused(error)
+        return _image(error.said) if environ["REQUEST_METHOD"] == "GET" else _refused(error)
 
     def _posted(self, caller: Caller, environ: Environ) -> Told:
         acceptor, body = self._acceptor, b""
@@ -71,26 +104,41 @@ class Track:
                 refuse_unknown(unknown, PARAMETERS)
                 body = read_body(environ, acceptor.settings.max_body_bytes)
                 sent = sent_of(body)
-                most = acceptor.settings.max_batch_hits
-                if len(sent.hits) > most:
-                    raise HitError(
-                        Reason.BATCH_TOO_LARGE, "hits", f"expected at most {most} hits, got {len(sent.hits)}"
-                    )
+                most, hits = acceptor.settings.max_batch_hits, sent.hits
+                if len(hits) > most:
+                    raise HitError(Reason.BATCH_TOO_LARGE, "hits", f"expected at most {most} hits, got {len(hits)}")
             except HitError as error:
                 raise Refused.by(error) from None
-            return self._count(Sender(acceptor, caller, environ, sent), sent)
+            account = None if sent.account is None else str(sent.account)
+            return self._count(caller, environ, Given(account, sent.site, sent.sent_at, hits, tracked_of))
         except Refused as error:
             acceptor.note(caller, error, *came_of_body(body))
             raise
 
-    def _count(self, sender: "Sender", sent: Sent) -> Told:
-        acceptor, refused, first = self._acceptor, list[dict[str, Any]](), None
-        hits, accepted, skewed = acceptor.publisher.pack(), 0, 0
-        now = acceptor.clock()
-        skew_ms = skew_of(sent.sent_at, now)
-        for item in sent.hits:
+    def _asked(self, caller: Caller, environ: Environ) -> Told:
+        query = environ.get("QUERY_STRING", "")
+        try:
             try:
-                rows = self._rows(sender, sent, item, skew_ms, now)
+                asked = asked_of(query)
+            except HitError as error:
+                raise Refused.by(error) from None
+            given = Given(asked.account, asked.site, asked.sent_at, [asked.tracked], _as_it_is)
+            return self._count(caller, environ, given)
+        except Refused as error:
+            self._acceptor.note(caller, error, came_of_query(query))
+            raise
+
+    def _count(self, caller: Caller, environ: Environ, given: Given) -> Told:
+        """Raises Refused, of all of them."""
+        acceptor, now = self._acceptor, self._acceptor.clock()
+        sender = Sender(acceptor, caller, environ, given)
+        around = self._around(sender, environ, given, now)
+        refused, first = list[dict[str, Any]](), None
+        hits, accepted, skewed = acceptor.publisher.pack(), 0, 0
+        for item in given.items:
+            try:
+                tracked = given.read(item)
+                rows = self._rows(sender, tracked, sender.site_of(site_of(tracked, given.site)), around, now)
             except HitError as error:
                 first = first or error
                 refused.append(self._refuse(sender.caller, error, item))
@@ -103,47 +151,59 @@ class Track:
             acceptor.keep(sender.caller, hits, skewed)
         return Told(accepted, refused, first)
 
-    def _rows(self, sender: "Sender", sent: Sent, item: msgspec.Raw, skew_ms: float, now: float) -> list[Parsed]:
+    def _around(self, sender: "Sender", environ: Environ, given: Given, now: float) -> Around:
+        agent, country = None, ""
+        if sender.is_page:
+            agent = self._agents.agent_of(environ.get("HTTP_USER_AGENT", ""))
+            country = self._places.country_of(client_of(environ, self._acceptor.settings.trusted_proxies), now)
+        says_all = self._acceptor.publisher.form is COLUMNS
+        return Around(skew_of(given.sent_at, now), says_all, sender.is_anonymous, agent, country)
+
+    def _rows(self, sender: "Sender", tracked: Tracked, site: str, around: Around, now: float) -> list[Parsed]:
         """A hit, and that two ids are one visitor's; raises HitError."""
-        acceptor = self._acceptor
-        settings, says_all = acceptor.settings, acceptor.publisher.form is COLUMNS
-        tracked = tracked_of(item)
-        site = sender.site_of(site_of(tracked, sent.site))
-        seen = seen_of(tracked, site, skew_ms, settings, says_all, sender.is_anonymous)
+        acceptor, settings = self._acceptor, self._acceptor.settings
+        if bot := bot_of(tracked, around.agent):
+            parsed = parse_row(seen_bot(tracked, site, bot, around, settings), settings, now)
+            row, cells, is_ahead = acceptor.check(sender.caller, parsed)
+            return [(of_bots(row), 2 * cells, is_ahead)]
+        seen = seen_of(tracked, site, around, settings)
         rows = [acceptor.check(sender.caller, parse_row(seen.fields, settings, now))]
-        if seen.known and says_all:
+        if seen.known and around.says_all:
             joining = {"pk": site, "anonymous": seen.fields["visitor"], "known": seen.known}
             rows.append(parse_joining(joining, settings, now))
         return rows
 
-    def _refuse(self, caller: Caller, error: HitError, item: msgspec.Raw) -> dict[str, Any]:
+    def _refuse(self, caller: Caller, error: HitError, item: Any) -> dict[str, Any]:
         counters.REFUSED_BY[error.reason].inc()
-        self._acceptor.note(caller, error, *came_of_body(item))
+        came = item if isinstance(item, msgspec.Raw) else msgspec.json.encode(item)
+        self._acceptor.note(caller, error, *came_of_body(came))
         return {"code": str(error.reason), "detail": str(error), "field": error.field}
 
 
 class Sender:
-    """Whose hits those of a body are, and of which sites they may be.
+    """Whose hits some are, and of which sites they may be.
 
-    caller: to whose account they go.  is_anonymous: whether the browser says that it does not want to be followed.
+    caller: to whose account they go.  is_page: whether a page sent them, not a program with a key.  is_anonymous: whether the browser
+    says that it does not want to be followed.
     """
 
-    def __init__(self, acceptor: Acceptor, caller: Caller, environ: Environ, sent: Sent):
+    def __init__(self, acceptor: Acceptor, caller: Caller, environ: Environ, given: Given):
         """Raises Refused."""
-        self._environ, self._directory, hits = environ, acceptor.directory, len(sent.hits)
+        self._environ, self._directory, hits = environ, acceptor.directory, len(given.items)
         self._known: dict[str, str] = {}
         self.is_anonymous = environ.get("HTTP_SEC_GPC") == "1" or environ.get("HTTP_DNT") == "1"
         is_known = self._directory is None or self._directory.state is not None
         may = acceptor.may_hit(caller)
         if caller.unready or caller.hash or not (is_known or may):
             raise Refused(Reason.NO_DIRECTORY, caller.unready or NOT_YET, None, hits, RETRY_AFTER_S)
-        account = caller.account if sent.account is None else acceptor.account_id(str(sent.account))
+        account = caller.account if given.account is None else acceptor.account_id(given.account)
         if account is None or (account != caller.account and self._directory is None):
-            raise Refused(Reason.UNKNOWN_ACCOUNT, f"{HERE}, got {shown(sent.account)}", "account", hits)
+            raise Refused(Reason.UNKNOWN_ACCOUNT, f"{HERE}, got {shown(given.account)}", "account", hits)
         self._is_its_own = may and account == caller.account
         if self._directory is None and not may:
             acceptor.let_in(caller, with_hits=True)
         self.caller = caller if self._is_its_own else Caller(account, PAGE)
+        self.is_page = not self._is_its_own or "HTTP_ORIGIN" in environ or "HTTP_REFERER" in environ
 
     def site_of(self, name: str) -> str:
         """The site with this name, or with it but for its `www.`; raises HitError where the page may not send to it."""
@@ -164,6 +224,18 @@ class Sender:
 
     def _site(self, name: str) -> Site | None:
         return self._directory.site(self.caller.account, name) if self._directory else None
+
+
+def _as_it_is(tracked: Tracked) -> Tracked:
+    return tracked
+
+
+def _dropped(error: HitError) -> str:
+    return f"dropped; reason={error.reason}"
+
+
+def _image(outcome: str) -> HttpAnswer:
+    return answer(200, GIF, "image/gif", {**CORS, **PIXEL, SAID: outcome})
 
 
 def _refused(error: Refused) -> HttpAnswer:

@@ -7,13 +7,14 @@
 Promise: no metric and no name here comes from the tracker, but for those of `properties`, `metrics`, and of pages, sources and events.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hail.hit import HitError, Reason, name_of
 from hail.settings import Settings
 from hail.times import came
-from hail.tracking.sources import NOWHERE, Address, Source, address_of, source_of
+from hail.tracking.agents import OTHER, SAID, Agent
+from hail.tracking.sources import DIRECT, NOWHERE, Address, Source, address_of, source_of
 from hail.tracking.wire import ENGAGEMENT, PAGEVIEW, Tracked, name_of_id
 
 SKEW_MS = 60_000
@@ -25,6 +26,9 @@ USERS = frozenset(("signup", "login", "update", "logout"))
 ORDERS = {"purchase": "order", "refund": "refund"}
 JOINED = frozenset(("signup", "login"))
 QUANTILE = "quantile"
+WEBDRIVER = "webdriver"
+OF_VISITS = ("platform", "device", "screen", "language", "country")
+"""Dimensions of a page view that are properties where a visit begins; the browser is one without its version."""
 
 Fields = dict[str, Any]
 Tree = dict[str, Any]
@@ -52,14 +56,43 @@ def skew_of(sent_at: float | None, now: float) -> float:
     return ahead if abs(ahead) > SKEW_MS else 0.0
 
 
-def seen_of(
-    tracked: Tracked, site: str, skew_ms: float, settings: Settings, says_all: bool, is_anonymous: bool
-) -> Seen:
-    """skew_ms: added to its time.  says_all: whether messages carry properties.  is_anonymous: as the browser says. Raises HitError."""
+class Around(NamedTuple):
+    """What is known of whoever sent some hits. skew_ms: added to their times.  says_all: whether messages carry properties.
+
+    is_anonymous: whether the browser does not want to be followed.  agent: None where no browser sent them.  country: two letters, or
+    empty.
+    """
+
+    skew_ms: float = 0.0
+    says_all: bool = True
+    is_anonymous: bool = False
+    agent: Agent | None = None
+    country: str = ""
+
+
+def bot_of(tracked: Tracked, agent: Agent | None) -> list[str]:
+    """Class and name, where a program sent a hit; else nothing."""
+    if tracked.bot:
+        return [SAID, tracked.bot if isinstance(tracked.bot, str) else WEBDRIVER]
+    return [agent.bot, agent.browser or OTHER] if agent and agent.bot else []
+
+
+def seen_bot(tracked: Tracked, site: str, bot: Sequence[str], around: Around, settings: Settings) -> Fields:
+    """A hit of a bot, for `parse_row`: it counts by its class, and leaves nobody in a log."""
+    fields: Fields = {"pk": site, "id": _id_of(tracked, site), "dimensions": {"class": _path(*bot, settings=settings)}}
+    if tracked.event == ENGAGEMENT:
+        fields["metrics"] = {"hits": 0}
+    return {**fields, **_time_of(tracked, around)}
+
+
+def _time_of(tracked: Tracked, around: Around) -> Fields:
+    return {} if tracked.at is None else {"at": round(tracked.at + around.skew_ms)}
+
+
+def seen_of(tracked: Tracked, site: str, around: Around, settings: Settings) -> Seen:
+    """Raises HitError."""
     page, name = address_of(tracked.url), tracked.event
-    fields: Fields = {"pk": site, "id": _id_of(tracked, site)}
-    if tracked.at is not None:
-        fields["at"] = round(tracked.at + skew_ms)
+    fields: Fields = {"pk": site, "id": _id_of(tracked, site), **_time_of(tracked, around)}
     tree: Tree = {}
     if page.host:
         tree["page"] = _cut(_page_of(page), settings)
@@ -68,15 +101,18 @@ def seen_of(
     if name == ENGAGEMENT:
         return Seen(fields)
     source = _source_of(tracked, page)
-    tree |= {"event": name_of(name, "event", settings, Reason.BAD_ID), **_around(tracked, source, settings)}
-    properties = {**(_own(page, source, tree) if name == PAGEVIEW and says_all else {}), **(tracked.properties or {})}
+    tree |= {"event": name_of(name, "event", settings, Reason.BAD_ID), **_dimensions(tracked, source, around, settings)}
+    properties = {
+        **(_own(page, source, tree) if name == PAGEVIEW and around.says_all else {}),
+        **(tracked.properties or {}),
+    }
     if kind := KINDS.get(name):
         kind(tracked, tree, metrics, settings)
     if tracked.signupDate is not None:
         properties["signup_date"] = tracked.signupDate
     fields["event"] = name
     visitor, user = name_of_id(tracked.v_visitor), name_of_id(tracked.visitor)
-    if tracked.anonymous or is_anonymous:
+    if tracked.anonymous or around.is_anonymous:
         if name in USERS:
             properties = {}
         visitor = user = None
@@ -112,15 +148,27 @@ def _source_of(tracked: Tracked, page: Address) -> Source | None:
     """Of the page at which the visit began, where that is said."""
     if tracked.entry_url:
         return source_of(address_of(tracked.entry_url), address_of(tracked.entry_referrer))
-    return source_of(page, address_of(tracked.referrer)) if page is not NOWHERE else None
+    if page is NOWHERE:
+        return None
+    found = source_of(page, address_of(tracked.referrer or ""))
+    return None if found and found.channel == DIRECT and tracked.referrer is None else found
 
 
-def _around(tracked: Tracked, source: Source | None, settings: Settings) -> Tree:
-    """Dimensions of who sees a page, and of where they came from."""
+def _dimensions(tracked: Tracked, source: Source | None, around: Around, settings: Settings) -> Tree:
+    """Of who sees a page, and of where they came from."""
     found: Tree = {}
     if source:
         rest = [source.campaign or NO_CAMPAIGN, source.medium] if source.medium else [source.campaign]
         found["source"] = _path(source.source, *rest, settings=settings)
+        found["channel"] = source.channel
+    if agent := around.agent:
+        if agent.browser:
+            found["browser"] = _path(agent.browser, agent.version, settings=settings)
+        if agent.platform:
+            found["platform"] = _cut(agent.platform, settings)
+        found["device"] = agent.device
+    if around.country:
+        found["country"] = around.country
     if width := tracked.width or _width_of(tracked.screen):
         found["screen"] = _screen_of(width)
     if language := tracked.language.partition("-")[0].lower():
@@ -147,7 +195,9 @@ def _own(page: Address, source: Source | None, tree: Tree) -> Fields:
     found: Fields = {"page": tree["page"]} if page.host else {}
     if source:
         found |= {name: value for name, value in source._asdict().items() if value}
-        found |= {name: tree[name] for name in ("screen", "language") if name in tree}
+        found |= {name: tree[name] for name in OF_VISITS if name in tree}
+        if "browser" in tree:
+            found["browser"] = tree["browser"][0]
     return found
 
 

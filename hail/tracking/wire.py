@@ -4,6 +4,7 @@ Promise: what is read here has the types that stand here. Whatever else came is 
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -38,7 +39,7 @@ class Tracked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, gc=False
     id: Id | None = None
     at: float | None = None
     url: Text = ""
-    referrer: Text = ""
+    referrer: Text | None = None
     entry_url: Text = ""
     entry_referrer: Text = ""
     title: Text = ""
@@ -78,17 +79,20 @@ _read_tracked = msgspec.json.Decoder(Tracked).decode
 
 def sent_of(body: bytes) -> Sent:
     """Raises HitError."""
-    return _read(_read_sent, body, Sent.__struct_fields__)
+    found: Sent = checked(_read_sent, body, fields=Sent.__struct_fields__)
+    return found
 
 
 def tracked_of(item: msgspec.Raw | bytes) -> Tracked:
     """Raises HitError."""
-    return _read(_read_tracked, item, Tracked.__struct_fields__)
+    found: Tracked = checked(_read_tracked, item)
+    return found
 
 
-def _read(read: Any, text: msgspec.Raw | bytes, fields: tuple[str, ...]) -> Any:
+def checked(read: Callable[..., Any], *given: Any, fields: tuple[str, ...] = Tracked.__struct_fields__) -> Any:
+    """What one of msgspec's functions makes of something; raises HitError, by the name of the field at fault."""
     try:
-        return read(text)
+        return read(*given)
     except msgspec.ValidationError as error:
         raise _wrong(str(error), fields) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

@@ -176,7 +176,7 @@ FROM_HAIL = {
     "geo": "areas_of",
     "hiitrack": "batch_of hit_of_event hit_of_properties json_in sets_of",
     "hit": (
-        "DAILY DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
+        "BOTS DAILY DECIDED DECIDED_FIELDS Dimensions EXPECTED FIELDS Hit HitError LENIENT_BITS MAX_AMOUNT MAX_NUMBER "
         "MILLION MOMENTS MOMENTS_KIND MOST_PROPERTIES MOST_LISTED MOST_MOMENTS OLDEST_S "
         "properties_of Others RESERVED ROOT_TEXT Reason Row encode_hit encode_row is_text "
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time row_of_hit wire_of wire_part "

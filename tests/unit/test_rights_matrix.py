@@ -145,6 +145,7 @@ OF_HAIL = {
     "GET /count.gif": f"{WRITE} w1 a1 b",
     "GET /count.js": f"{WRITE} w1 a1 b",
     "POST /batch": f"{WRITE} w1 a1 b",
+    "GET /track/it": ALL,
     "POST /track": ALL,  # from a page that the site lists; test_track.py has the others
     "GET /count_decision": f"{WRITE} w1 a1",
     "POST /count_decision": f"{WRITE} w1 a1",

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from hail.hit import dimensions_of
 from hail.publish import Publisher
 from hail.settings import load
-from hail.tracking.translation import seen_of, skew_of
+from hail.tracking.agents import Agents
+from hail.tracking.aktivat import asked_of
+from hail.tracking.translation import Around, seen_of, skew_of
 from hail.tracking.wire import tracked_of
 from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
@@ -21,13 +24,22 @@ DOCUMENT = (Path(__file__).parents[2] / "docs/http/track.md").read_text()
 ROWS = re.findall(r"^\| `(\".*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
 SETTINGS = load({})
 VIEW: dict[str, Any] = {"event": "pageview", "url": "https://shop.example/", "referrer": "https://shop.example/before"}
-PAGE = {"HTTP_ORIGIN": SHOP, "HTTP_SEC_FETCH_SITE": "cross-site", "CONTENT_TYPE": "text/plain;charset=UTF-8"}
+SAFARI = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+PAGE = {
+    "HTTP_ORIGIN": SHOP,
+    "HTTP_SEC_FETCH_SITE": "cross-site",
+    "CONTENT_TYPE": "text/plain;charset=UTF-8",
+    "HTTP_USER_AGENT": SAFARI,
+}
+OF_SAFARI = {"browser": {"Safari": {"17": {}}}, "platform": {"iOS": {}}, "device": {"phone": {}}}
 
 
 def seen(given: dict[str, Any], **more: Any) -> Any:
     tracked = tracked_of(json.dumps({**VIEW, **given}).encode())
-    around = {"skew_ms": 0, "says_all": True, "is_anonymous": False, **more}
-    return seen_of(tracked, "web", settings=SETTINGS, **around)
+    return seen_of(tracked, "web", Around(**more), SETTINGS)
 
 
 @pytest.mark.parametrize(("sent", "counted"), ROWS)
@@ -38,8 +50,35 @@ def test_each_row_of_the_table_is_so(sent: str, counted: str) -> None:
         assert found == (found | expected if isinstance(expected, dict) else expected), name
 
 
-def test_the_table_has_rows() -> None:
-    assert len(ROWS) > 25
+OF_AKTIVAT = re.findall(r"^\| `(\w+=.*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
+
+
+def test_the_tables_have_rows() -> None:
+    assert (len(ROWS) > 25, len(OF_AKTIVAT) > 12) == (True, True)
+
+
+@pytest.mark.parametrize(("query", "field"), OF_AKTIVAT)
+def test_each_row_of_aktivats_table_is_so(query: str, field: str) -> None:
+    is_whole = "trackr_event_type" in query or query.startswith("hit=")
+    tracked = asked_of(query.replace("#", "%23") + ("" if is_whole else "&trackr_event_type=a")).tracked
+    for name, expected in json.loads(f"{{{field}}}").items():
+        assert getattr(tracked, name) == expected, name
+
+
+def test_aktivats_tracker_tells_no_value_and_no_key_and_no_source() -> None:
+    """B-AK6: what was typed into a field, a password among it, came along."""
+    kind = "hostname=shop.example&path=/&trackr_event_type=trackr_element_event&trackr_element_event=blur"
+    tracked = asked_of(f"{kind}&trackr_element_value=secret&trackr_element_char=83&trackr_element_label=a").tracked
+    assert tracked.properties == {"on": "blur", "label": "a"}
+    assert "source" not in seen_of(tracked, "web", Around(), SETTINGS).fields["dimensions"]
+
+
+def test_a_page_view_counts_at_24_paths_at_most() -> None:
+    url = "https://shop.example/?utm_source=a&utm_campaign=b&utm_medium=c"
+    tracked = tracked_of(json.dumps({**VIEW, "url": url, "width": 900, "language": "de", "v_visitor": "b"}).encode())
+    around = Around(agent=Agents(1e6).agent_of(SAFARI), country="DE")
+    _, paths = dimensions_of(seen_of(tracked, "web", around, SETTINGS).fields["dimensions"], SETTINGS)
+    assert paths == 23
 
 
 def test_a_page_within_a_visit_has_no_source_and_says_its_page_alone() -> None:
@@ -52,6 +91,7 @@ def test_a_page_where_a_visit_begins_says_where_it_came_from() -> None:
     url = "https://shop.example/?utm_source=a&utm_campaign=b&utm_medium=c&utm_content=d&utm_term=e"
     fields = seen({"url": url, "screen": "800x600", "language": "de"}).fields
     assert fields["properties"] == {
+        "channel": "campaign",
         "page": "/",
         "source": "a",
         "campaign": "b",
@@ -131,7 +171,7 @@ def test_a_page_that_its_site_lists_sends_a_view_and_an_event_without_a_key(hail
     view, event = part.hits
     assert part.account == ANN.id
     assert (bytes(view.pk), view.id, view.event, view.visitor) == (b'["web"]', "b:web:1", "pageview", "b1")
-    assert json.loads(bytes(view.dimensions)) == {"event": {"pageview": {}}, "page": {"/": {}}}
+    assert json.loads(bytes(view.dimensions)) == {"event": {"pageview": {}}, "page": {"/": {}}, **OF_SAFARI}
     assert view.metrics == {"hits": 1, "pageviews": 1_000_000}
     assert (event.event, event.metrics, event.key) == ("rated", {"hits": 1}, None)
 
@@ -189,6 +229,97 @@ def test_a_key_sends_hits_of_any_site_of_its_account_and_of_no_other(hail: Track
     assert hail.send(VIEW, site="new", key=of_site.decode()).headers["X-Hail"] == "dropped; reason=other_site"
     assert hail.kept() == [(ANN.id, "new"), (ANN.id, "web")]
     assert {hit.key for hit in hail.hits()} == {hail.informed.directory.key_of(hail.key.encode(), 0).id}  # type: ignore[union-attr]  # it is there
+
+
+# By an image
+
+
+def asked(hail: Tracking, query: str, **environ: str) -> str:
+    image = {"HTTP_REFERER": f"{SHOP}/a", "HTTP_USER_AGENT": SAFARI, **environ}
+    answer = call(hail.app, "GET", "/track/it", query=query, **image)
+    assert (answer.status, answer.headers["Content-Type"], answer.body[:6]) == (200, "image/gif", b"GIF89a")
+    return answer.headers["X-Hail"]
+
+
+OF_PAGE = "config_account=ann&hostname=shop.example&path=/a&trackr_event_type=trackr_pageloaded_event"
+
+
+def test_aktivats_tracker_counts_a_page_and_is_answered_by_an_image(hail: Tracking) -> None:
+    assert asked(hail, f"{OF_PAGE}&trackr_page_loadtime=320&event_id=1&config_cookies_v_visitor=b1") == "accepted"
+    (part,) = hail.messages()
+    (hit,) = part.hits
+    assert (part.account, bytes(hit.pk), hit.id, hit.visitor) == (ANN.id, b'["shop.example"]', "b:shop.example:1", "b1")
+    assert (hit.metrics, hit.others) == ({"hits": 1, "pageviews": 1_000_000}, {"load_ms": ("quantile", 320_000_000)})
+    assert json.loads(bytes(hit.dimensions))["page"] == {"/a": {}}
+
+
+@pytest.mark.parametrize(
+    ("query", "environ", "said"),
+    [
+        (OF_PAGE.replace("=ann", "=7"), {}, "dropped; reason=unknown_account"),
+        (OF_PAGE.replace("shop.example", "else.example"), {}, "dropped; reason=unknown_site"),
+        (OF_PAGE, {"HTTP_REFERER": EVIL}, "dropped; reason=foreign_origin"),
+        (f"{OF_PAGE}&trackr_page_loadtime=fast", {}, "dropped; reason=bad_metrics"),
+        (f"{OF_PAGE}&trackr_page_loadtime=nan", {}, "dropped; reason=bad_metrics"),
+        (f"{OF_PAGE}&trackr_page_loadtime=-1", {}, "dropped; reason=bad_metrics"),
+        (f"{OF_PAGE}&config_cookies_v_visitor={'x' * 300}", {}, "dropped; reason=bad_id"),
+        ("config_account=ann", {}, "dropped; reason=bad_id"),
+        ("", {}, "dropped; reason=bad_id"),
+        ("config_account=ann&hit={", {}, "dropped; reason=bad_json"),
+        ("&".join(f"p{number}=1" for number in range(10_000)), {}, "dropped; reason=unknown_field"),
+        (f"{OF_PAGE}&path=%ff", {}, "dropped; reason=bad_json"),
+    ],
+)
+def test_an_image_that_is_wrong_says_why(hail: Tracking, query: str, environ: dict[str, str], said: str) -> None:
+    assert asked(hail, query, **environ) == said
+    assert hail.kept() == []
+
+
+# Bots
+
+
+@pytest.mark.parametrize(
+    ("agent", "given", "counted"),
+    [
+        (
+            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+            {},
+            {"crawler": {"Googlebot": {}}},
+        ),
+        ("curl/8.0", {}, {"program": {"curl": {}}}),
+        ("", {}, {"empty": {"other": {}}}),
+        (SAFARI, {"bot": 1}, {"said": {"webdriver": {}}}),
+        (SAFARI, {"bot": "cypress"}, {"said": {"cypress": {}}}),
+    ],
+)
+def test_a_bot_counts_apart_and_leaves_nobody(hail: Tracking, agent: str, given: Any, counted: Any) -> None:
+    assert hail.send({**VIEW, "v_visitor": "b1", "id": 1, **given}, HTTP_USER_AGENT=agent).status == 202
+    (hit,) = hail.hits()
+    assert (bytes(hit.pk), json.loads(bytes(hit.dimensions))) == (b'["__bots__","web"]', {"class": counted})
+    assert (hit.id, hit.visitor, hit.event, hit.properties) == ("b:web:1", None, None, None)
+
+
+def test_a_program_with_a_key_is_no_bot(hail: Tracking) -> None:
+    body = json.dumps({"site": "web", "hits": [VIEW]}).encode()
+    program = {"HTTP_USER_AGENT": "python-requests/2", "HTTP_AUTHORIZATION": f"Bearer {hail.key}"}
+    assert call(hail.app, "POST", "/track", None, body, **program).status == 202
+    (hit,) = hail.hits()
+    assert (bytes(hit.pk), "browser" in json.loads(bytes(hit.dimensions))) == (b'["web"]', False)
+
+
+@pytest.mark.parametrize("pk", ["__bots__", ["__bots__"], ["__bots__", "web"]])
+def test_no_other_hit_may_be_one_of_a_bot(hail: Tracking, pk: Any) -> None:
+    for path, hits in (("/count", {"pk": pk}), ("/batch", [{"pk": pk}]), ("/batch", [{"pk": pk}] * 40)):
+        answer = hail.post(hail.key.encode(), hits, path)
+        assert (answer.status, answer.json["code"]) == (400, "bad_pk")
+    assert (
+        call(hail.app, "GET", "/count", {"pk": pk if isinstance(pk, str) else json.dumps(pk), "key": hail.key}).json[
+            "code"
+        ]
+        == "bad_pk"
+    )
+    assert hail.send(VIEW, site="__bots__", key=hail.key).headers["X-Hail"] == "dropped; reason=bad_pk"
+    assert hail.kept() == []
 
 
 NONSENSE = [None, True, [], {}, [1], {"a": []}, "x" * 3000, "\ud800", -1, 1e300, 10**30, ""]
