@@ -77,7 +77,7 @@ class Places:
     def __init__(self, path: str):
         """path: of the file, or empty. Raises SettingsError where it cannot be read."""
         self._path, self._lock = path, threading.Lock()
-        self._reader: "maxminddb.Reader | None" = None
+        self._reader: maxminddb.Reader | None = None
         self._stamp, self._looked_at = (0, 0), 0.0
         if path:
             try:
