@@ -360,7 +360,7 @@ def parse_period(
     text: str | int | Span | None,
     now: float,
     zone: str,
-    periods: Kept,
+    periods: Kept | None,
     asked_zone: str = "",
     max_points: int = MAX_POINTS,
     start_at: float | None = None,
@@ -369,7 +369,7 @@ def parse_period(
 ) -> Range:
     """The range that a period means at `now`, as the table in docs/http/periods.md, and the stored interval that answers it.
 
-    zone: the account's.  periods: (interval, retention in seconds or None) of what is kept.
+    zone: the account's.  periods: (interval, retention in seconds or None) of what is kept; None where times are, as in a log.
     asked_zone: a name or an offset; the period may also end in `|zone`, which then holds.  start_at: only from the bucket with it on.
     week: the day that weeks begin with, of WEEK_STARTS; the period may also end in `|sunday`, which then holds.
     at: the period as it was then; what is kept is still told by `now`.
@@ -386,16 +386,20 @@ def parse_period(
         raise PeriodError(f"{said}, got {_shown(after[-1])}", "tz")
     own_zone = "|".join(after) or asked_zone
     in_zone = zone_asked(own_zone, zone) if own_zone else zone
-    kept, then = dict(periods), now if at is None else at
+    kept, then = None if periods is None else dict(periods), now if at is None else at
+
+    def answers(asked: Range) -> Interval | None:
+        return asked.interval if kept is None else source_of(asked, now, zone, kept)
+
     try:
         if isinstance(text, Span):
             found = _of_span(text, then, in_zone, weeks, max_points)
         else:
-            found = _parse(period.strip(), then, in_zone, weeks, lambda asked: source_of(asked, now, zone, kept))
+            found = _parse(period.strip(), then, in_zone, weeks, answers)
         if start_at is not None:
             found = _since(found, start_at)
-        check_points(found, max_points, lambda wide: source_of(wide, now, zone, kept) is not None)
-        return with_source(found, now, zone, kept, is_advised=True)
+        check_points(found, max_points, lambda wide: answers(wide) is not None)
+        return found if kept is None else with_source(found, now, zone, kept, is_advised=True)
     except (OverflowError, OSError):
         where = "start" if isinstance(text, Span) else "period"
         raise PeriodError(f"expected years {FIRST_YEAR} to {LAST_YEAR}, got {_shown(str(text))}", where) from None

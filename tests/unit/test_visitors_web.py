@@ -300,3 +300,32 @@ def test_each_route_asks_for_its_key() -> None:
         found = [door.call("GET", path, query="pk=shop", headers=bearer[key]).status for key in (WRITE, READ)]
         assert found[0] == 401
         assert found[1] in (200, 404)
+
+
+@pytest.mark.parametrize("tz", ["America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"])
+def test_questions_of_the_log_are_answered_in_any_zone_as_far_back_as_it_is_kept(tz: str) -> None:
+    """Counts of hours are kept for some days only; the log knows the times."""
+    door = door_with(periods="((900, 86400), (86400, 86400*400))")
+    for days_ago in (90, 89.9, 40, 1):
+        count(door, f"v{days_ago}", "visit", days_ago)
+        count(door, f"v{days_ago}", "buy", days_ago - 0.01)
+    asked = {"pk": "shop", "tz": tz}
+    assert door.get("/visitors", period="1d:95d", **asked).json["visitors"] == 4
+    assert door.get("/visitors", start="2015-03-19", finish="2015-03-21", interval="1m", **asked).json["visitors"] == 2
+    steps = {"steps": '["visit","buy"]', "period": "1d:45d", "rate": "1h", "compare": "previous"}
+    found = door.get("/funnel", **steps, **asked).json
+    assert [step["visitors"] for step in found["steps"]] == [2, 2]
+    assert [step["visitors"] for step in found["compared"]["steps"]] == [2, 2]
+    assert len(found["rate"]) > 1000
+    sessions = door.get("/sessions", period="1d:95d", **asked).json
+    assert (sessions["sessions"], sessions["engaged_s"]) == (4, None)
+    assert (
+        sum(cohort["visitors"] for cohort in door.get("/retention", by="month", count="4", **asked).json["cohorts"])
+        == 4
+    )
+    for path, more in (
+        ("/paths", {"event": "visit"}),
+        ("/overlap", {"sets": '[{"event":"buy"}]'}),
+        ("/visitors/recent", {}),
+    ):
+        assert door.get(path, period="1d:95d", segment='{"event":"buy"}', **more, **asked).status == 200

@@ -25,7 +25,7 @@ from whale.answer.unknown import Unknown, unknown_names
 from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
 from whale.errors import CallerError, FormulaError, PathError, PeriodError, Unavailable
 from whale.formula import metrics_asked
-from whale.period import Range, Span, parse_period, width, zone_asked, zone_of_offset
+from whale.period import Kept, Range, Span, parse_period, width, zone_asked, zone_of_offset
 from whale.store.contract.counters import Counters
 
 PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
@@ -187,13 +187,23 @@ class Asking:
         week: str | None = None,
     ) -> Range:
         """What a period means now, or as if it were asked at a time. at, start_at: epoch seconds."""
-        zone = self.store.zone(self.account)
+        return self._range(period, zone_text(tz, tzoffset), self.settings.periods, start_at, at, week)
+
+    def range_of_log(
+        self, period: Period = None, tz: str | None = None, tzoffset: Any = None, *, week: str | None = None
+    ) -> Range:
+        """`range_of`, for a log: it keeps times, so buckets of any width in any zone are answered, however old they are."""
+        return self._range(period, zone_text(tz, tzoffset), None, None, None, week)
+
+    def _range(
+        self, period: Period, zone: str, kept: Kept | None, start_at: float | None, at: float | None, week: str | None
+    ) -> Range:
         return parse_period(
             period if isinstance(period, Span) else period_text(period),
             self.clock(),
+            self.store.zone(self.account),
+            kept,
             zone,
-            self.settings.periods,
-            zone_text(tz, tzoffset),
             self.bounds.points,
             start_at,
             at,

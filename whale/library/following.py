@@ -9,7 +9,7 @@ from whale.answer.paths import BEFORE, NEXT
 from whale.answer.recent import recent_of
 from whale.answer.segments import overlap_of
 from whale.answer.sessions import SPLITS
-from whale.errors import CallerError, NotBegun
+from whale.errors import CallerError, NotBegun, PeriodError, TooManyPoints
 from whale.library.arguments import on_default
 from whale.library.segments import gap_of, log_asked, reader_of
 from whale.library.visiting import Visiting
@@ -52,12 +52,15 @@ class Following(Visiting):
             raise CallerError(f"expected {', '.join(SPLITS[:-1])} or {SPLITS[-1]}, got {ascii(by)[:60]}", "by")
         _within(limit, MOST_ROWS, "limit")
         log, asking, viewed = self._log(pk, segment, tz, tzoffset), self.asking.now(), self._event(page, "page")
-        asked = asking.range_of(period, tz, tzoffset)
+        asked = asking.range_of_log(period, tz, tzoffset)
         found = sessions_of(log.of_period(asked), asked, gap_of(self, log), by, viewed, limit, asking.clock())
         if segment:
             return {**found, "engaged_s": None}  # a metric knows no visitors
         question = asking.single([log.log.site], None, ENGAGED, "metric")
-        ranges = asking.range_named(period, tz, tzoffset)
+        try:
+            ranges = asking.range_named(period, tz, tzoffset)
+        except (PeriodError, TooManyPoints):  # the log reaches further back than counts, and knows all zones
+            return {**found, "engaged_s": None}
         engaged_ms = asking.inquiry(question, ranges).total(None).rows  # a site may have no such metric: no warning
         return {**found, "engaged_s": round(engaged_ms / 1000, 3) if engaged_ms else None}
 
@@ -78,7 +81,7 @@ class Following(Visiting):
         """
         _within(limit, MOST_ROWS, "limit")
         asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
-        asked = asking.range_of(period, tz, tzoffset)
+        asked = asking.range_of_log(period, tz, tzoffset)
         return recent_of(log.of_period(asked), asked, limit, asking.clock())
 
     @on_default
@@ -105,7 +108,7 @@ class Following(Visiting):
             raise CallerError(f"expected {NEXT} or {BEFORE}, got {ascii(direction)[:60]}", "direction")
         _within(limit, MOST_ROWS, "limit")
         named, asking = self._event(event, "event"), self.asking.now()
-        asked = asking.range_of(period, tz, tzoffset)
+        asked = asking.range_of_log(period, tz, tzoffset)
         log = self._log(pk, segment, tz, tzoffset).of_period(asked)
         return paths_of(log, asked, named, direction, gap_of(self, log), limit, asking.clock())
 
@@ -141,10 +144,10 @@ class Following(Visiting):
         asking = self.asking.now()
         now = asking.clock()
         if start in (None, ""):
-            today = asking.range_of("today", tz, tzoffset, week=week)
+            today = asking.range_of_log("today", tz, tzoffset, week=week)
             width = WIDTHS[by] or WEEK_STARTS[week or self.settings.week_starts]
             start = next_start(width, bucket_start(width, now, today.zone), today.zone, 1 - count)
-        asked = asking.range_of(Span(start, None, by, count), tz, tzoffset, week=week)
+        asked = asking.range_of_log(Span(start, None, by, count), tz, tzoffset, week=week)
         if asked.start > now:
             raise NotBegun("expected a time that is not ahead", "start")
         log = log_asked(self, pk, segment, tz, tzoffset, where).of_period(asked)
@@ -169,7 +172,7 @@ class Following(Visiting):
         segment: only visitors of a set. Raises NotFound of an event or a property that was never logged.
         """
         asking = self.asking.now()
-        asked, wanted = asking.range_of(period, tz, tzoffset), reader_of(self, pk, tz, tzoffset).several(sets)
+        asked, wanted = asking.range_of_log(period, tz, tzoffset), reader_of(self, pk, tz, tzoffset).several(sets)
         log = self._log(pk, segment, tz, tzoffset)
         return overlap_of(log.of_period(asked), wanted, asked, gap_of(self, log), asking.clock())
 

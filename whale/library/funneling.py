@@ -72,7 +72,7 @@ class Funneling(Noting):
             window = saved.get("window_s", DEFAULT_WINDOW)
         wanted, log = steps_asked(steps, self.settings), self._log(pk, segment, tz, tzoffset)
         asking = self.asking.now()
-        during, window_s = asking.range_of(period, tz, tzoffset), window_asked(window)
+        during, window_s = asking.range_of_log(period, tz, tzoffset), window_asked(window)
         now, compared = asking.clock(), self._compared(during, period, compare)
         rated = self._rated(rate, compared.now if compared else during, tz, tzoffset)
         by_what = by_asked(by, when, limit, gap_of(self, log), self.settings)
@@ -118,7 +118,7 @@ class Funneling(Noting):
         if rate in YES:
             return list(during.starts)
         try:
-            return list(self.asking.now().range_of(Span(during.start, during.end, str(rate)), tz, tzoffset).starts)
+            return list(self.asking.now().range_of_log(Span(during.start, during.end, str(rate)), tz, tzoffset).starts)
         except CallerError:
             raise CallerError('expected 1, or the width of its buckets such as "1d"', "rate") from None
 
@@ -128,7 +128,8 @@ class Funneling(Noting):
         if word not in WORDS:
             raise CallerError(f"expected {' or '.join(WORDS)}, got {ascii(word)[:60]}", "compare")
         now = self.asking.now().clock()
-        scope = Scope(self.store.zone(self.account), dict(self.settings.periods), now, now)
+        kept = {interval: None for interval, _ in self.settings.periods}  # a log keeps times, in any zone
+        scope = Scope(during.zone, kept, now, now)
         return comparing.compare(during, period_text(period), word, scope)
 
     def _log(self, pk: Any, segment: Any = None, tz: str | None = None, tzoffset: Any = None) -> Log:

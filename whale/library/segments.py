@@ -38,7 +38,7 @@ def reader_of(whale: Noting, pk: Any, tz: str | None = None, tzoffset: Any = Non
     def saved(name: Any) -> Any:
         return Shelf(whale, pk, SEGMENTS).one(name)["set"]
 
-    return Reader(whale.settings, lambda period: asking.range_of(period, tz, tzoffset), saved)
+    return Reader(whale.settings, lambda period: asking.range_of_log(period, tz, tzoffset), saved)
 
 
 def gap_of(whale: Noting, log: Log) -> int:

@@ -40,7 +40,7 @@ class Visiting(Funneling):
         Raises NotFound where no log is kept of the site.
         """
         asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
-        asked = asking.range_of(period, tz, tzoffset)
+        asked = asking.range_of_log(period, tz, tzoffset)
         return log.of_period(asked).visitors(asked, asking.clock())
 
     @on_default
@@ -57,7 +57,7 @@ class Visiting(Funneling):
         most frequent first. segment: only those of visitors of a set, as `overlap` has them, in this period.
         """
         asking, log = self.asking.now(), self._log(pk, segment, tz, tzoffset)
-        asked = asking.range_of(period, tz, tzoffset)
+        asked = asking.range_of_log(period, tz, tzoffset)
         return log.of_period(asked).events(asked, asking.clock())
 
     @on_default
