@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.answer import ranges
+from whale.answer import paths, ranges
 from whale.answer.funnels import Partition, funnel
-from whale.answer.paths import BEFORE, NEXT, paths
+from whale.answer.paths import BEFORE, NEXT
 from whale.answer.sessions import Asked, Part, sessions
 from whale.store.contract.events import Column
 from whale.visitors.columns import rows_of
@@ -124,7 +124,8 @@ def test_questions_say_the_same_of_pieces(some: list[Row], of: list[int], window
             found.append((step.visitors, step.occurrences, step.open, took))
         named = list(enumerate(columns))
         for direction in (NEXT, BEFORE):
-            found.append(paths([named], 0, direction, window, (MONTH_END - 9, MONTH_END + 9), as_of, 1))
+            beside = paths.Asked(0, direction, window, (MONTH_END - 9, MONTH_END + 9), as_of, 1)
+            found.append(paths.paths([named], beside))
         begun = sessions([Part(named)], Asked(np.array([MONTH_END - 9, MONTH_END, MONTH_END + 9]), window, 0))
         whole = begun.whole
         found.append((whole.sessions, whole.visitors, whole.bounces, whole.mean, whole.median, begun.buckets.tolist()))

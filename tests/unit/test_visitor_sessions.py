@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.answer import ranges
-from whale.answer.paths import paths
+from whale.answer import paths, ranges, streams
 from whale.answer.sessions import NONE, Asked, Part, sessions
 from whale.answer.streams import Piece
 from whale.store.contract.events import Column
@@ -84,7 +83,8 @@ def column(rows: list[Value]) -> Column:
 
 events = st.lists(st.tuples(st.integers(0, 5), st.integers(100, 130), st.sampled_from(NAMES)), max_size=25)
 values = st.lists(st.tuples(st.integers(0, 5), st.integers(95, 135), st.integers(0, 3)), max_size=12)
-spans = st.sampled_from((2, 65_536))
+spans = st.sampled_from(((2, 63), (65_536, 63), (2, 0)))
+"""Of ranges of visitors, and bits of a number by which events are sorted: with 0 they are put in order otherwise."""
 
 
 @given(
@@ -108,12 +108,13 @@ def test_sessions_are_those_that_a_walk_through_the_events_finds(
     by: str,
     page: str | None,
     limit: int,
-    span: int,
+    span: tuple[int, int],
 ) -> None:
     edges = np.array([start, start + (length + 1) // 2, start + length], np.int64)
     asked = Asked(edges, gap, None if page is None else NAMES.index(page), by)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranges, "SPAN", span)
+        patch.setattr(ranges, "SPAN", span[0])
+        patch.setattr(streams, "BITS", span[1])
         found = sessions(
             [
                 Part(
@@ -193,12 +194,14 @@ def test_paths_are_those_that_looking_beside_each_event_finds(
     length: int,
     as_of: int,
     limit: int,
-    span: int,
+    span: tuple[int, int],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ranges, "SPAN", span)
+        patch.setattr(ranges, "SPAN", span[0])
+        patch.setattr(streams, "BITS", span[1])
         parts = [pieces([each for each in some if each[0] % 2 == part]) for part in range(2)]
-        found = paths(parts, NAMES.index(event), direction, gap, (start, start + length), as_of, limit)
+        asked = paths.Asked(NAMES.index(event), direction, gap, (start, start + length), as_of, limit)
+        found = paths.paths(parts, asked)
     expected = beside(some, event, direction, gap, start, start + length)
     assert (found.occurrences, found.visitors) == (len(expected), len({each[0] for each in expected}))
     ends = [tick for _, tick, name in expected if name is None]

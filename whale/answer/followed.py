@@ -1,6 +1,7 @@
 """What visitors of a site do next, as JSON holds it: their sessions, what comes beside an event, and who comes back. From its log."""
 
 from collections.abc import Collection, Iterator, Sequence
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -8,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import DAILY
+from whale.answer import paths
 from whale.answer.conditions import NOTHING
 from whale.answer.log_reading import Reading
-from whale.answer.paths import paths
 from whale.answer.properties import FOLDED, value_of
 from whale.answer.retention import Part as Returning
 from whale.answer.retention import curve, retention
-from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, sessions
+from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, Told, added, told
 from whale.answer.sessions import Asked as SessionsAsked
 from whale.answer.sessions import begun as sessions_begun
 from whale.answer.sets import Came, Leaf, Numbers
@@ -30,11 +31,15 @@ from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY
 def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: int, now: float) -> dict[str, Any]:
     """Sessions that began in a period. by: ENTRY, EXIT, or a property; WHOLE: not split.  page: the event that is a page view."""
     events = _events(log.names())
-    reading, parts, texts = _followed(log, asked, gap_s, by, events, now)
-    named = events if by in (ENTRY, EXIT) else texts
+    following = _Following(log, asked, gap_s, by, events, now)
+    named = events if by in (ENTRY, EXIT) else following.texts
     edges = np.array([*asked.starts, asked.end], np.int64) * TICKS_A_S
     wanted = SessionsAsked(edges, gap_s * TICKS_A_S, events.index(page) if page in events else None, by)
-    found = sessions((part for _, part in parts), wanted, limit, lambda place: named[place])
+
+    def work(partition: int, _: range | None, logged: Logged) -> list[Told]:
+        return told(following.part(partition, logged), wanted)
+
+    found = added(following.reading.map(work), wanted, limit, lambda place: named[place])
     rows = [{"value": _value(named, place, by), **_group(each)} for place, each in found.groups.items()]
     if found.other.sessions:
         rows.append({"value": OTHER, **_group(found.other)})
@@ -46,7 +51,7 @@ def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: i
         **_group(found.whole),
         "gap_s": gap_s,
         "basis": log.basis(asked),
-        **log.kept(now, asked.zone, reading),
+        **log.kept(now, asked.zone, following.reading),
         "points": points,
         "rows": rows,
     }
@@ -58,16 +63,13 @@ def paths_of(log: Log, asked: Range, event: str, direction: str, gap_s: int, lim
     event, events = logged_name(event, names, "event"), _events(names)
     reading = log.partitions(Asked(None, ()), (asked.start - gap_s) * 1000, (asked.end + gap_s) * 1000)
     during = asked.start * TICKS_A_S, asked.end * TICKS_A_S
-    found = paths(
-        (pieces(logged, events) for logged in reading),
-        events.index(event),
-        direction,
-        gap_s * TICKS_A_S,
-        during,
-        int(now * TICKS_A_S),
-        limit,
-        events.index(OTHER) if OTHER in events else None,
-    )
+    folded = events.index(OTHER) if OTHER in events else None
+    wanted = paths.Asked(events.index(event), direction, gap_s * TICKS_A_S, during, int(now * TICKS_A_S), limit, folded)
+
+    def work(_: int, __: range | None, logged: Logged) -> list[paths.Told]:
+        return paths.told(pieces(logged, events), wanted)
+
+    found = paths.added(reading.map(work), wanted)
     rows = [{"event": events[place], "occurrences": times, "visitors": people} for place, times, people in found.rows]
     if found.other[0]:
         rows.append({"event": OTHER, "occurrences": found.other[0], "visitors": found.other[1]})
@@ -142,66 +144,58 @@ def came_by(
 ) -> tuple[Reading, Iterator[tuple[int, Leaf, Numbers]]]:
     """Who began a session of which `by` is one of some values, as they are read, each with their partition."""
     events = _events(log.names())
-    reading, parts, texts = _followed(log, asked, gap_s, leaf.by, events, now)
+    following = _Following(log, asked, gap_s, leaf.by, events, now)
     edges = np.array([asked.start, asked.end], np.int64) * TICKS_A_S
     wanted = SessionsAsked(edges, gap_s * TICKS_A_S, by=leaf.by)
 
     def pieces() -> Iterator[tuple[int, Leaf, Numbers]]:
-        for partition, part in parts:
+        for partition, logged in following.reading.pieces():
+            part, texts = following.part(partition, logged), following.texts
             named = [msgspec.json.encode(name).decode() for name in events] if leaf.by in (ENTRY, EXIT) else texts
             is_one = np.array([text in leaf.values for text in (NOTHING, *named)], np.bool_) != leaf.is_not
-            for _, begun in sessions_begun(part, wanted):
+            for begun in sessions_begun(part, wanted):
                 yield partition, leaf, begun.visitors[is_one[begun.place]].astype(np.uint32)
 
-    return reading, pieces()
+    return following.reading, pieces()
 
 
-def _followed(
-    log: Log, asked: Range, gap_s: int, by: str, events: Sequence[str], now: float
-) -> tuple[Reading, Iterator[tuple[int, Part]], list[str]]:
-    """The parts of sessions that begin in a period. The third one is filled on the way: the values of a property by their places."""
-    names = () if by in (WHOLE, ENTRY, EXIT) else (by,)
-    reading = log.partitions(Asked(None, names), (asked.start - gap_s) * 1000, asked.end * 1000)
-    texts: list[str] = []
+class _Following:
+    """The parts of sessions that begin in a period. For many threads.
 
-    def parts() -> Iterator[tuple[int, Part]]:
-        places: dict[str, int] = {}
-        for partition, logged in reading.pieces():
-            part = _part(log, partition, logged, asked, gap_s, events, places, reading, now)
-            texts.extend([*places][len(texts) :])
-            yield partition, part
+    texts: the values of a property by their places, of the parts so far.
+    """
 
-    return reading, parts(), texts
+    def __init__(self, log: Log, asked: Range, gap_s: int, by: str, events: Sequence[str], now: float):
+        names = () if by in (WHOLE, ENTRY, EXIT) else (by,)
+        self.reading = log.partitions(Asked(None, names), (asked.start - gap_s) * 1000, asked.end * 1000)
+        self.texts: list[str] = []
+        self._log, self._end, self._gap_s, self._events, self._now = log, asked.end, gap_s, events, now
+        self._places: dict[str, int] = {}
+        self._naming = Lock()
 
-
-def _part(
-    log: Log,
-    partition: int,
-    logged: Logged,
-    asked: Range,
-    gap_s: int,
-    events: Sequence[str],
-    places: dict[str, int],
-    reading: Reading,
-    now: float,
-) -> Part:
-    """After the range it reads on for those alone whose sessions are open."""
-    stretches, end, step = [logged], asked.end, 2 * gap_s
-    who = _there_since(logged, end - gap_s)
-    while len(who) and end <= now:
-        said, some = reading.wanted[0].said, range(int(who[0]), int(who[-1]) + 1)
-        later = log.store.read_log(log.log, partition, end * 1000, (end + step) * 1000, said, some)
-        reading.is_incomplete |= later.is_incomplete
-        columns = {each: _of(column, who) for each, column in later.columns.items()}
-        stretches.append(later._replace(columns=columns))
-        end, step = end + step, 2 * step
-        who = _there_since(stretches[-1], end - gap_s)
-    known = {
-        OTHER if text in FOLDED else text for each in stretches for some in each.values_of.values() for text in some
-    }
-    here = sorted(known)
-    groups = np.array([places.setdefault(text, len(places)) for text in here], np.int64)
-    return Part([piece for each in stretches for piece in pieces(each, events)], _placed(stretches, here), groups)
+    def part(self, partition: int, logged: Logged) -> Part:
+        """After the range it reads on for those alone whose sessions are open."""
+        stretches, end, step, gap_s = [logged], self._end, 2 * self._gap_s, self._gap_s
+        who = _there_since(logged, end - gap_s)
+        while len(who) and end <= self._now:
+            said, some = self.reading.wanted[0].said, range(int(who[0]), int(who[-1]) + 1)
+            later = self._log.store.read_log(self._log.log, partition, end * 1000, (end + step) * 1000, said, some)
+            if later.is_incomplete:
+                self.reading.is_incomplete = True
+            columns = {each: _of(column, who) for each, column in later.columns.items()}
+            stretches.append(later._replace(columns=columns))
+            end, step = end + step, 2 * step
+            who = _there_since(stretches[-1], end - gap_s)
+        known = {
+            OTHER if text in FOLDED else text for each in stretches for some in each.values_of.values() for text in some
+        }
+        here = sorted(known)
+        with self._naming:
+            groups = np.array([self._places.setdefault(text, len(self._places)) for text in here], np.int64)
+            self.texts.extend([*self._places][len(self.texts) :])
+        return Part(
+            [piece for each in stretches for piece in pieces(each, self._events)], _placed(stretches, here), groups
+        )
 
 
 def _there_since(logged: Logged, since: int) -> NDArray[np.uint32]:

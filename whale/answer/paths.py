@@ -6,12 +6,11 @@ several of one tick it is the first by name, so all that came next, and the ends
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whale.answer.ranges import TICK_BITS
 from whale.answer.streams import Piece, Stream, streams
 
 NEXT, BEFORE = "next", "before"
@@ -30,48 +29,78 @@ class Paths(NamedTuple):
     open: int
 
 
-def paths(
-    partitions: Iterable[Sequence[Piece]],
-    event: int,
-    direction: str,
-    gap: int,
-    during: tuple[int, int],
-    as_of: int,
-    limit: int,
-    folded: int | None = None,
-) -> Paths:
-    """Beside an event in a range. partitions: all events of each, from a gap before the range to a gap after it.
+class Asked(NamedTuple):
+    """event: its place.  gap: ticks.  during: ticks.  as_of: the tick before which all is known.  limit: of rows.
 
-    event: its place.  during: ticks.  as_of: the tick before which all is known.  limit: of rows.
     folded: the place of the events past a cap, which are always of `other`.
     """
-    times, people, ended, is_open = Counter[int](), Counter[int](), 0, 0
-    visitors = 0
-    pairs: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-    for pieces in partitions:
-        for stream in streams(pieces, gap):
-            at = _happened(stream, event, during)
-            visitors += _different(stream.keys[at] >> TICK_BITS)
-            beside = _beside(stream, at, direction)
-            ends = beside < 0
-            ended += int(ends.sum())
-            if direction == NEXT:
-                is_open += int((stream.ticks(at[ends]) + gap >= as_of).sum())
-            places = stream.places[beside[~ends]].astype(np.int64)
-            who = stream.visitors(at[~ends])
-            times.update({place: count for place, count in enumerate(np.bincount(places).tolist()) if count})
-            pairs.append((who, places))
+
+    event: int
+    direction: str
+    gap: int
+    during: tuple[int, int]
+    as_of: int
+    limit: int
+    folded: int | None = None
+
+
+class Told(NamedTuple):
+    """What a range of visitors says. times: of each place.  who, places: each visitor and each event beside once, by visitors, who count
+    from the beginning of the range.
+    """
+
+    visitors: int
+    ended: int
+    open: int
+    times: NDArray[np.intp]
+    who: NDArray[np.unsignedinteger[Any]]
+    places: NDArray[np.unsignedinteger[Any]]
+
+
+def paths(partitions: Iterable[Sequence[Piece]], asked: Asked) -> Paths:
+    """Beside an event in a range. partitions: all events of each, from a gap before the range to a gap after it."""
+    return added((told(pieces, asked) for pieces in partitions), asked)
+
+
+def told(pieces: Sequence[Piece], asked: Asked) -> list[Told]:
+    """Of each range of visitors. For any thread."""
+    return [_told(stream, asked) for stream in streams(pieces, asked.gap)]
+
+
+def _told(stream: Stream, asked: Asked) -> Told:
+    at = _happened(stream, asked.event, asked.during)
+    beside = _beside(stream, at, asked.direction)
+    ends = beside < 0
+    is_open = asked.direction == NEXT and stream.ticks(at[ends]) + asked.gap >= asked.as_of
+    places = stream.places[beside[~ends]].astype(np.int64)
+    times = np.bincount(places)
+    pairs = (stream.visitors(at[~ends]) - stream.begin) * len(times) + places
+    pairs.sort(kind="stable")
+    who, places = np.divmod(pairs[np.diff(pairs, prepend=-1) != 0], max(1, len(times)))
+    small = [each.astype(np.min_scalar_type(int(each.max(initial=0)))) for each in (who, places)]
+    return Told(_different(stream.visitors(at)), int(ends.sum()), int(np.sum(is_open)), times, small[0], small[1])
+
+
+def added(several: Iterable[Sequence[Told]], asked: Asked) -> Paths:
+    """All of them together."""
+    parts = [each for some in several for each in some]
+    times, folded = Counter[int](), asked.folded
+    for each in parts:
+        times.update({place: count for place, count in enumerate(each.times.tolist()) if count})
     order = sorted(times, key=lambda place: (place == folded, -times[place], place))
-    limit = min(limit, len(order) - (folded in times))
-    for who, places in pairs:
-        people.update({place: _different(who[places == place]) for place in order[:limit]})
+    limit = min(asked.limit, len(order) - (folded in times))
+    people = sum(
+        (np.bincount(each.places, minlength=max(order, default=0) + 1) for each in parts), np.zeros(1, np.intp)
+    )
     hidden = order[limit:]
     other = (
         sum(times[place] for place in hidden),
-        sum(_different(who[np.isin(places, hidden)]) for who, places in pairs),
+        sum(_different(each.who[np.isin(each.places, hidden)]) for each in parts) if hidden else 0,
     )
-    rows = [(place, times[place], people[place]) for place in order[:limit]]
-    return Paths(sum(times.values()) + ended, visitors, rows, other, ended - is_open, is_open)
+    rows = [(place, times[place], int(people[place])) for place in order[:limit]]
+    ended, open_ = sum(each.ended for each in parts), sum(each.open for each in parts)
+    visitors = sum(each.visitors for each in parts)
+    return Paths(sum(times.values()) + ended, visitors, rows, other, ended - open_, open_)
 
 
 def _happened(stream: Stream, event: int, during: tuple[int, int]) -> NDArray[np.intp]:
@@ -93,6 +122,6 @@ def _beside(stream: Stream, at: NDArray[np.intp], direction: str) -> NDArray[np.
     return np.where(is_end, -1, found)
 
 
-def _different(visitors: NDArray[np.int64]) -> int:
+def _different(visitors: NDArray[np.integer[Any]]) -> int:
     """How many, where they are in order."""
-    return int(np.count_nonzero(np.diff(visitors))) + bool(len(visitors))
+    return int(np.count_nonzero(visitors[1:] != visitors[:-1])) + bool(len(visitors))

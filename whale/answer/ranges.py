@@ -50,9 +50,7 @@ def within(column: Column, begin: int) -> Column:
 
 def keys(column: Column, begin: int, first: int) -> Ints:
     """Visitor and tick of each record in a range, as one number, in order. first: no tick is earlier."""
-    if column.pieces is None:
-        return (column.visitors.astype(np.int64) - begin) << TICK_BITS | (column.ticks - first)
-    found = [_widened(piece, begin, first) for piece in column.pieces]
+    found = keys_in_pieces(column, begin, first)
     if len(found) == 1:
         return found[0]
     together = np.concatenate([np.zeros(0, np.int64), *found])
@@ -60,11 +58,18 @@ def keys(column: Column, begin: int, first: int) -> Ints:
     return together
 
 
-def _widened(piece: Keyed, begin: int, first: int) -> Ints:
-    """Its keys with more bits for ticks."""
+def keys_in_pieces(column: Column, begin: int, first: int, bits: int = TICK_BITS) -> list[Ints]:
+    """The same of each of its pieces, with so many bits for ticks; nobody else has these arrays."""
+    if column.pieces is None:
+        return [(column.visitors.astype(np.int64) - begin) << bits | (column.ticks - first)]
+    return [_widened(piece, begin, first, bits) for piece in column.pieces]
+
+
+def _widened(piece: Keyed, begin: int, first: int, bits: int) -> Ints:
+    """Its keys with other bits for ticks."""
     found = (piece.keys - np.uint64(begin << keyed.TICK_BITS)).view(np.int64)
     more = found >> keyed.TICK_BITS
-    more *= (1 << TICK_BITS) - (1 << keyed.TICK_BITS)
+    more *= (1 << bits) - (1 << keyed.TICK_BITS)
     found += more
     found += piece.first - first
     return found
@@ -76,6 +81,8 @@ def bucket_of(edges: Ints, ticks: Ints) -> Ints:
     """
     few = len(edges) < 3 or len(ticks) < FEW
     width = 0 if few else int(edges[-1] - edges[0]) // (len(edges) - 1)
+    if width and (np.diff(edges) == width).all():
+        return np.clip((ticks - edges[0]) // width, -1, len(edges) - 1)
     if not width or np.abs(edges - edges[0] - width * np.arange(len(edges))).max() >= width // 2:
         return np.searchsorted(edges, ticks, "right").astype(np.int64) - 1
     place = np.clip((ticks - edges[0]) // width, 0, len(edges) - 1)

@@ -6,7 +6,7 @@ no second; where a site has no page views, with one event and no second.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ SPLITS = (ENTRY, EXIT, "source", "campaign", "medium", "content", "term")
 """What sessions are split by: an event, or a property of where a visitor came from."""
 NONE = -1
 """The place of the value of a session that has none."""
+Small = NDArray[np.unsignedinteger[Any]]
+Took = NDArray[np.unsignedinteger[Any]]
+"""Ticks."""
 
 
 class Part(NamedTuple):
@@ -49,28 +52,34 @@ class Asked:
 
 @dataclass
 class Group:
-    """Some sessions. took: ticks from the first to the last event of each."""
+    """Some sessions. ticks: that all of them took.  took: those of each that took some."""
 
     sessions: int = 0
     visitors: int = 0
     bounces: int = 0
-    took: list[Ints] = field(default_factory=list)
+    ticks: int = 0
+    took: list[Took] = field(default_factory=list)
 
     @property
     def mean(self) -> float | None:
         """Of what they took, in ticks."""
-        return sum(int(each.sum()) for each in self.took) / self.sessions if self.sessions else None
+        return self.ticks / self.sessions if self.sessions else None
 
     @property
     def median(self) -> int | None:
-        """Sessions of one event took nothing, and are no more than counted: among many equal numbers numpy finds one slowly."""
-        lasting = [each[each > 0] for each in self.took]
-        count = sum(map(len, self.took))
-        place = count // 2 - (count - sum(map(len, lasting)))
-        if place < 0:
-            return 0 if count else None
-        took = np.concatenate([np.zeros(0, np.int64), *lasting])
-        return int(np.partition(took, place)[place]) if len(took) else None
+        """Sessions of one event took nothing, and are no more than counted."""
+        place = self.sessions // 2 - (self.sessions - sum(map(len, self.took)))
+        if place < 0 or not self.sessions:
+            return 0 if self.sessions else None
+        return int(np.partition(np.concatenate(self.took), place)[place])
+
+    def add(self, visitors: int, is_bounce: NDArray[np.bool_], took: Took) -> None:
+        """Those of a range of visitors. Ranges have no visitor in common."""
+        self.sessions += len(is_bounce)
+        self.visitors += visitors
+        self.bounces += int(is_bounce.sum())
+        self.ticks += int(took.sum(dtype=np.int64))
+        self.took.append(took[took > 0])
 
 
 class Found(NamedTuple):
@@ -83,12 +92,30 @@ class Found(NamedTuple):
 
 
 class Begun(NamedTuple):
-    """Of a range of visitors. place: of what they are split by, from 0 for NONE.  took: ticks."""
+    """Of a range of visitors. first: when they began.  place: of what they are split by, from 0 for NONE.  took: ticks."""
 
-    visitors: NDArray[np.int32]
-    place: NDArray[np.int32]
+    first: Ints
+    visitors: Ints
+    place: Ints
     took: Ints
     is_bounce: NDArray[np.bool_]
+
+
+class Told(NamedTuple):
+    """What is held of a range of visitors: its sums, and where sessions are split all of them, in few bytes.
+
+    visitors: since the beginning of the range, in order.
+    """
+
+    whole: Group
+    buckets: NDArray[np.int64]
+    visitors: Small
+    place: Small
+    took: Took
+    is_bounce: NDArray[np.bool_]
+
+    def add_to(self, group: Group, which: NDArray[np.bool_]) -> None:
+        group.add(_different(self.visitors[which]), self.is_bounce[which], self.took[which])
 
 
 def sessions(several: Iterable[Part], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
@@ -96,53 +123,81 @@ def sessions(several: Iterable[Part], asked: Asked, limit: int = 0, named: Calla
 
     named: the name of a place, by which groups of one size are in order. It is asked at the end. That of OTHER is always of `other`.
     """
+    return added((told(part, asked) for part in several), asked, limit, named)
+
+
+def told(part: Part, asked: Asked) -> list[Told]:
+    """Of each range of visitors. For any thread."""
+    return [_told(each, asked) for each in begun(part, asked)]
+
+
+def _told(some: Begun, asked: Asked) -> Told:
+    first, visitors, place, took, is_bounce = some
     buckets = np.zeros((len(asked.edges) - 1, 2), np.int64)
-    parts: list[Begun] = []
-    for part in several:
-        for first, found in begun(part, asked):
-            at = ranges.bucket_of(asked.edges, first)
-            buckets[:, 0] += np.bincount(at, minlength=len(buckets))
-            buckets[:, 1] += np.bincount(at[found.is_bounce], minlength=len(buckets))
-            parts.append(found)
+    at = ranges.bucket_of(asked.edges, first)
+    buckets[:, 0] = np.bincount(at, minlength=len(buckets))
+    buckets[:, 1] = np.bincount(at[is_bounce], minlength=len(buckets))
+    took_small = _small(took)
+    whole = Group()
+    whole.add(_different(visitors), is_bounce, took_small)
+    if asked.by == WHOLE:
+        none = np.zeros(0, np.uint8)
+        return Told(whole, buckets, none, none, none, np.zeros(0, np.bool_))
+    since = visitors - (visitors[0] if len(visitors) else 0)
+    return Told(whole, buckets, _small(since), _small(place), took_small, is_bounce)
+
+
+def added(several: Iterable[Sequence[Told]], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
+    """All of them together, as `sessions` has it."""
+    buckets = np.zeros((len(asked.edges) - 1, 2), np.int64)
     whole, other, groups = Group(), Group(), dict[int, Group]()
-    sizes = np.zeros(1 + max((int(each.place.max(initial=0)) for each in parts), default=0), np.int64)
-    for each in parts:
-        _add(whole, each, None)
-        sizes += np.bincount(each.place, minlength=len(sizes))
+    parts: list[Told] = []
+    for each in (each for some in several for each in some):
+        buckets += each.buckets
+        whole.sessions += each.whole.sessions
+        whole.visitors += each.whole.visitors
+        whole.bounces += each.whole.bounces
+        whole.ticks += each.whole.ticks
+        whole.took += each.whole.took
+        parts.append(each)
     if asked.by != WHOLE:
+        sizes = np.zeros(1 + max((int(each.place.max(initial=0)) for each in parts), default=0), np.int64)
+        for each in parts:
+            sizes += np.bincount(each.place, minlength=len(sizes))
         names = {place: named(place - 1) if place else "" for place in np.flatnonzero(sizes).tolist()}
         there = [place for place, name in names.items() if name != OTHER]
         order = sorted(there, key=lambda place: (-sizes[place], names[place]))
         for shown in order[:limit]:
             groups[shown - 1] = group = Group()
             for each in parts:
-                _add(group, each, each.place == shown)
+                each.add_to(group, each.place == shown)
         hidden = np.ones(len(sizes), np.bool_)
         hidden[order[:limit]] = False
         for each in parts:
-            _add(other, each, hidden[each.place])
+            each.add_to(other, hidden[each.place])
     return Found(whole, buckets, groups, other)
 
 
-def _add(group: Group, some: Begun, which: NDArray[np.bool_] | None) -> None:
-    """The sessions of a range of visitors. Ranges have no visitor in common."""
-    visitors, took, is_bounce = some.visitors, some.took, some.is_bounce
-    if which is not None:
-        visitors, took, is_bounce = visitors[which], took[which], is_bounce[which]
-    group.sessions += len(visitors)
-    group.visitors += int(np.count_nonzero(np.diff(visitors))) + bool(len(visitors))
-    group.bounces += int(is_bounce.sum())
-    group.took.append(took)
+def _small(numbers: Ints) -> Small:
+    """In as few bytes as hold them. None is below 0."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
 
 
-def begun(part: Part, asked: Asked) -> Iterator[tuple[Ints, Begun]]:
-    """When sessions of some visitors began, of those that began in the range, and these; for each range of visitors."""
-    for stream in streams(part.events, asked.gap):
+def _different(visitors: NDArray[np.integer[Any]]) -> int:
+    """How many, where they are in order."""
+    return int(np.count_nonzero(visitors[1:] != visitors[:-1])) + bool(len(visitors))
+
+
+def begun(part: Part, asked: Asked) -> Iterator[Begun]:
+    """The sessions of some visitors that began in the range, for each range of visitors."""
+    events = part.events
+    if asked.by not in (ENTRY, EXIT):  # of which no names are asked, but whether they are page views
+        events = [(int(place == asked.page), column) for place, column in events]
+    for stream in streams(events, asked.gap):
         yield _begun(stream, part, asked)
 
 
-def _begun(stream: Stream, part: Part, asked: Asked) -> tuple[Ints, Begun]:
-    """The sessions of a range of visitors that began in the range of time, and when they did."""
+def _begun(stream: Stream, part: Part, asked: Asked) -> Begun:
     at = np.flatnonzero(stream.begins)
     end = np.append(at[1:], len(stream.keys)) - 1
     first = stream.ticks(at)
@@ -150,18 +205,18 @@ def _begun(stream: Stream, part: Part, asked: Asked) -> tuple[Ints, Begun]:
     if asked.page is None:
         is_bounce = at == end
     else:
-        pages = np.concatenate([np.zeros(1, np.int64), np.cumsum(stream.places == asked.page)])
+        page = asked.page if asked.by in (ENTRY, EXIT) else 1
+        pages = np.concatenate([np.zeros(1, np.int64), np.cumsum(stream.places == page)])
         is_bounce = pages[end + 1] - pages[at] == 1
-    at, end = at[which], end[which]
+    if not which.all():
+        at, end, first, is_bounce = at[which], end[which], first[which], is_bounce[which]
     if asked.by == WHOLE:
-        place = np.zeros(len(at), np.int64)
+        place = np.broadcast_to(np.int64(0), len(at))
     elif asked.by in (ENTRY, EXIT):
         place = stream.places[at if asked.by == ENTRY else end].astype(np.int64) + 1
     else:
         place = np.append(part.groups, NONE)[first_values(stream, part.properties, at, end)] + 1
-    took = stream.keys[end] - stream.keys[at]
-    found = Begun(stream.visitors(at).astype(np.int32), place.astype(np.int32), took, is_bounce[which])
-    return first[which], found
+    return Begun(first, stream.visitors(at), place, stream.keys[end] - stream.keys[at], is_bounce)
 
 
 def first_values(
@@ -176,9 +231,9 @@ def first_values(
     places = np.concatenate([each.values for each in some]).astype(np.int64)
     order = np.lexsort((places, keys))
     keys, places = keys[order], places[order]
-    found = np.searchsorted(keys, stream.keys[at])
+    found = np.searchsorted(keys, stream.moments(at))
     known = np.minimum(found, len(keys) - 1)
-    return np.where((found < len(keys)) & (keys[known] <= stream.keys[end]), places[known], NONE)
+    return np.where((found < len(keys)) & (keys[known] <= stream.moments(end)), places[known], NONE)
 
 
 def _since(column: Column, first: int) -> Column:

@@ -87,7 +87,7 @@ class Values:
             is_first = np.diff(mine.visitors.astype(np.int64), prepend=-1) != 0
             keys = ranges.keys(mine, stream.begin, stream.first)[is_first]
             visitors.append(mine.visitors[is_first])
-            places.append(whole[of_each[np.searchsorted(stream.keys[at], keys, "right") - 1]])
+            places.append(whole[of_each[np.searchsorted(stream.moments(at), keys, "right") - 1]])
         return np.concatenate(visitors), np.concatenate(places)
 
     def _whole(self, texts: Sequence[str]) -> Ints:

@@ -5,15 +5,17 @@ the order in which they arrived is no matter. It works in ranges of visitors, se
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whale.answer import ranges
-from whale.answer.ranges import TICK_BITS, TICKS, Ints
+from whale.answer.ranges import TICK_BITS, Ints
 from whale.store.contract.events import Column
 
+BITS = 63
+"""Of a number by which events are sorted."""
 Piece = tuple[int, Column]
 """The place of an event among all names, and some of its records. All pieces of a name have other ticks."""
 
@@ -21,39 +23,73 @@ Piece = tuple[int, Column]
 class Stream(NamedTuple):
     """The events of a range of visitors.
 
-    begin: the first visitor of the range.  first: no tick is earlier.  keys: visitor and tick as one number, in order.
-    places: of their names.  begins: which of them begin a session.
+    begin: the first visitor of the range.  first: no tick is earlier.  keys: visitor and tick as one number, in order, of which so many
+    bits are the tick.  places: of their names.  begins: which of them begin a session.
     """
 
     begin: int
     first: int
+    bits: int
     keys: Ints
-    places: NDArray[np.int32]
+    places: NDArray[np.integer[Any]]
     begins: NDArray[np.bool_]
 
     def visitors(self, which: NDArray[np.intp]) -> Ints:
-        return (self.keys[which] >> TICK_BITS) + self.begin
+        return (self.keys[which] >> self.bits) + self.begin
 
     def ticks(self, which: NDArray[np.intp]) -> Ints:
-        return (self.keys[which] & TICKS) + self.first
+        return (self.keys[which] & ((1 << self.bits) - 1)) + self.first
+
+    def moments(self, which: NDArray[np.intp]) -> Ints:
+        """Their keys as ranges.keys has them."""
+        found = self.keys[which]
+        return (found >> self.bits << TICK_BITS) + (found & ((1 << self.bits) - 1))
 
 
 def streams(pieces: Sequence[Piece], gap: int) -> Iterator[Stream]:
     """Of each range in which somebody did something. gap: ticks."""
-    known = sorted(((place, column) for place, column in pieces if len(column)), key=lambda piece: piece[0])
+    known = [(place, column) for place, column in pieces if len(column)]
     if not known:
         return
-    first = min(column.since for _, column in known)
+    first, until = min(column.since for _, column in known), max(column.until for _, column in known)
     lowest, last = ranges.span(column for _, column in known)
+    width = max(place for place, _ in known).bit_length()
+    bits = (until - first + gap + 1).bit_length()  # so two visitors are always further apart than a gap
+    fits = (ranges.SPAN - 1).bit_length() + bits + width <= BITS
     for begin in ranges.begins(last, lowest):
-        some = [(place, ranges.keys(ranges.within(column, begin), begin, first)) for place, column in known]
-        keys = np.concatenate([mine for _, mine in some])
-        if not len(keys):
-            continue
-        places = np.repeat(np.array([place for place, _ in some], np.int32), [len(mine) for _, mine in some])
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        begins = np.empty(len(keys), np.bool_)
-        begins[0] = True
-        begins[1:] = (np.diff(keys) > gap) | (np.diff(keys >> TICK_BITS) != 0)
-        yield Stream(begin, first, keys, places[order], begins)
+        some = [(place, ranges.within(column, begin)) for place, column in known]
+        if fits:
+            keys, places = _packed(
+                [(place, ranges.keys_in_pieces(column, begin, first, bits)) for place, column in some], width
+            )
+        else:
+            keys, places = _ordered([(place, ranges.keys(column, begin, first)) for place, column in some])
+        if len(keys):
+            begins = np.empty(len(keys), np.bool_)
+            begins[0] = True
+            np.greater(np.diff(keys), gap, out=begins[1:])
+            yield Stream(begin, first, bits if fits else TICK_BITS, keys, places, begins)
+
+
+def _packed(some: Sequence[tuple[int, list[Ints]]], width: int) -> tuple[Ints, NDArray[np.integer[Any]]]:
+    """Keys in order, each sorted as one number with its place, which has so many bits; and the places."""
+    for place, several in some:
+        for keys in several:
+            keys <<= width
+            keys |= place
+    together = np.concatenate([np.zeros(0, np.int64), *(keys for _, several in some for keys in several)])
+    together.sort(kind="stable")  # which merges what is in order
+    if not width:
+        return together, np.broadcast_to(np.uint8(0), len(together))
+    places = (together & ((1 << width) - 1)).astype(np.min_scalar_type(1 << width))
+    together >>= width
+    return together, places
+
+
+def _ordered(some: Sequence[tuple[int, Ints]]) -> tuple[Ints, NDArray[np.integer[Any]]]:
+    """The same of so many names, or so long a time, that both are not one number."""
+    some = sorted(some, key=lambda piece: piece[0])
+    keys = np.concatenate([np.zeros(0, np.int64), *(mine for _, mine in some)])
+    places = np.repeat(np.array([place for place, _ in some], np.int32), [len(mine) for _, mine in some])
+    order = np.argsort(keys, kind="stable")
+    return keys[order], places[order]

@@ -110,6 +110,13 @@ class Column:
         return int(self._rows.ticks.min()) if self._rows is not None else min(each.first for each in self._pieces)
 
     @property
+    def until(self) -> int:
+        """No tick is later. It has records."""
+        return (
+            int(self._rows.ticks.max()) if self._rows is not None else max(each.first for each in self._pieces) + TICKS
+        )
+
+    @property
     def span(self) -> tuple[int, int]:
         """The first and the last of its visitors. It has records."""
         if self._rows is not None:
