@@ -117,10 +117,10 @@ def test_what_is_past_a_cap_is_in_the_last_row_alone(door: Door, limit: str) -> 
 
 def test_page_views_decide_what_a_bounce_is_where_there_are_some(door: Door) -> None:
     for visitor, event in (
-        ("ann", "page_view"),
+        ("ann", "pageview"),
         ("ann", "click"),
-        ("bob", "page_view"),
-        ("bob", "page_view"),
+        ("bob", "pageview"),
+        ("bob", "pageview"),
         ("cy", "click"),
     ):
         count(door, visitor, event)

@@ -15,7 +15,7 @@ from whale.library.segments import gap_of, log_asked, reader_of
 from whale.library.visiting import Visiting
 from whale.period import DAY, MONTH, WEEK_STARTS, Interval, Span, bucket_start, next_start
 
-PAGE_VIEW = "page_view"
+PAGE_VIEW = "pageview"
 """The event that is a page view, if no other one is named."""
 ENGAGED = "engaged_ms"
 """The metric of the time for which a page was looked at."""

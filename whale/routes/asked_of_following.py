@@ -19,7 +19,7 @@ class SessionsAsked(VisitorsAsked):
             description="Split by the first event of a session, its last one, or the first value of a property. Default: do not split."
         ),
     ] = ""
-    page: Annotated[str, Meta(description="The event that is a page view. Default: page_view.")] = ""
+    page: Annotated[str, Meta(description="The event that is a page view. Default: pageview.")] = ""
     limit: Limit = 10
     format: NamesFormat = "json"
 
