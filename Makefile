@@ -9,6 +9,7 @@
 #     memory      about 20 min: the worst hits and questions for minutes, below the ceilings of memory
 # make check   format, lint, types, unit tests: under a minute
 # One test, in one process:  .venv/bin/python -m pytest tests/unit/test_hit.py -k any_json
+# make tracker   build hail/static from hail/track, after a change of it; make check sees whether that was done
 # make screenshots   pictures of each view of the dashboard, from the demo; those that the docs show in docs/pictures
 # make clean   remove what make made, except the data in ./var
 # Each installs what it needs first, and again only when setup.py or the requirements change.
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 TWO := -n 2 --no-loadscope-reorder # tests/groups.py says which tests share a worker
 LONG := $(if $(PART),long(part='$(PART)')$(if $(filter laws,$(PART)), or hypothesis),long or hypothesis)
 
-.PHONY: setup up demo test test-long check clean servers screenshots
+.PHONY: setup up demo test test-long check clean servers screenshots tracker
 
 setup: .venv/.runtime
 
@@ -40,19 +41,29 @@ servers:
 	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx && command -v chromium; } >/dev/null \
 		|| deploy/install-debian.sh redis-server rabbitmq-server nginx-light chromium
 
-check: .venv/.test
+check: .venv/.test node_modules/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy hail whale
+	@built=$$(mktemp -d) && node tests/tracker/build.js $$built && diff -r $$built hail/static && rm -r $$built || { echo "run make tracker" >&2; exit 1; }
+	node --test tests/tracker/*.test.js
 	$(BIN)/python -m pytest tests/unit -m "not long" $(TWO) --durations=25
+
+tracker: node_modules/.installed
+	node tests/tracker/build.js hail/static
 
 screenshots: .venv/.test servers
 	@{ command -v pngquant && fc-list 2>/dev/null | grep -q Inter; } >/dev/null || deploy/install-debian.sh fonts-inter fontconfig pngquant
 	$(BIN)/python -m tests.browser.pictures
 
 clean:
-	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+node_modules/.installed: package.json package-lock.json
+	@{ command -v node && command -v npm; } >/dev/null || deploy/install-debian.sh nodejs npm
+	npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

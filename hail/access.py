@@ -181,6 +181,7 @@ RIGHTS = (
     Right("/login", POST, None, Pages.OWN, ANY_MODULE),
     Right("/logout", POST, None, Pages.OWN, ANY_MODULE),
     # scripts for pages of other sites, without any number
+    Right("/js/<name>", GET, None, Pages.ANY),
     Right("/hail-whale-graph.js", GET, None, Pages.ANY),
     Right("/graph.js", GET, None, Pages.ANY),
     Right("/table_graph.js", GET, None, Pages.ANY),

@@ -379,7 +379,16 @@ def _track() -> dict[str, Any]:
         {"name": name, "in": "query", "required": False, "description": said, "schema": {"type": "string"}}
         for name, said in names.items()
     ]
+    script = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "trackr.js"}
     return {
+        "/js/{name}": {
+            "get": {
+                "operationId": "tracker_script",
+                "summary": "The script of the tracker for pages: trackr.js, trackr.core.js, or either under its hash.",
+                "parameters": [script],
+                "responses": {"200": answer("The script.", None, "text/javascript"), **common(404)},
+            }
+        },
         "/track/it": {
             "get": {
                 "operationId": "track_it",

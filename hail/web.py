@@ -7,6 +7,7 @@
     POST /track         hits of the browser tracker      GET /track/it     one, always an image
     /count_decision     the outcome of a decision, as /count takes a hit
     /flush_hail         ships what is spooled, now           /healthz /readyz /metrics /openapi.json
+    /js/trackr.js       the tracker for pages
 
 Promise: 2xx, or `X-Hail: accepted`, is given after the publisher has made the hit durable. Else nothing is promised:
 400 is the caller's fault, 401, 413 and 503 say so. A 503 `unconfirmed` may be kept all the same. Every refusal is an
@@ -37,6 +38,7 @@ from hail.message import ACCOUNT
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
 from hail.problem import Unrouted
 from hail.publish import Publisher
+from hail.scripts import RULE, Scripts
 from hail.settings import Settings, load
 from hail.visits import Visits
 
@@ -76,6 +78,7 @@ class Hail(bottle.Bottle):
         self._add("/healthz", "GET", self.healthz)
         self._add("/readyz", "GET", self.readyz)
         self._add("/metrics", "GET", self.metrics)
+        self._add(RULE, "GET", Scripts().get)
         self._add("/openapi.json", "GET", lambda caller, environ: json_answer(200, openapi.document(), EXPOSED))
         self.route("/flush_hail", "HEAD", lambda: "")
         self._add("/flush_hail", "OPTIONS", lambda caller, environ: text_answer(200, "", {**EXPOSED, **PREFLIGHT}))

@@ -78,7 +78,9 @@ def test_the_table_of_tests_names_the_servers_of_each_folder() -> None:
         used[folder] = {server for server, pattern in SERVERS.items() if re.search(pattern, source)}
     assert shown == used
     assert shown.keys() == {
-        path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.glob("*.py"))
+        path.name
+        for path in (ROOT / "tests").iterdir()
+        if path.is_dir() and (any(path.glob("*.py")) or any(path.glob("*.js")))
     }
 
 

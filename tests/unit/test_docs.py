@@ -289,7 +289,11 @@ def test_nginx_shows_itself_and_keeps_inside_what_is_for_this_machine() -> None:
     assert set(inside[1].split("|")) == {"metrics", "readyz", "flush_hail", "count_now"}
     assert hail is not None
     of_hail, of_whale = ({route.split()[1] for route in routes} for routes in (HAIL, WHALE))
-    assert {f"/{name}".replace("\\", "") for name in hail[1].split("|")} == of_hail - of_whale - {"/flush_hail"}
+    assert {f"/{name}".replace("\\", "") for name in hail[1].split("|")} == of_hail - of_whale - {
+        "/flush_hail",
+        "/js/<name>",
+    }
+    assert "location /js/ { proxy_pass http://hail; }" in text
     live = re.search(r"location = (\S+) { proxy_pass http://live; proxy_buffering off;", text)
     assert live
     assert live[1] in {route.split()[1] for route in LIVE}

@@ -150,6 +150,7 @@ OF_HAIL = {
     "GET /count_decision": f"{WRITE} w1 a1",
     "POST /count_decision": f"{WRITE} w1 a1",
     "POST /identify": f"{WRITE} w1 a1",
+    "GET /js/<name>": ALL,
     "GET /flush_hail": "w a",
     "POST /flush_hail": "w a",
     "GET /openapi.json": ALL,

@@ -1,0 +1,64 @@
+/**
+ * Who it is: a visitor for a year, and a session until 20 minutes without a hit.
+ *
+ * Nothing of it exists, nor anything else on the device, under Global Privacy Control, Do Not Track, or `consent(false)`; with
+ * `cookies: false` there is nothing on the device either, and Hail tells visitors apart by day.
+ */
+import { anonymize } from './delivery.js'
+import { options } from './options.js'
+import { local, tabs, uuid } from './page.js'
+
+const YEAR_S = 31536000, SESSION_MS = 12e5, FRESH_MS = 1000
+let ids = {}, known, knownAt, consented
+
+/** Functions that give more to tell of who it is; each is given what is known until then. */
+export const facts = []
+
+export const refused = () => !consented || navigator.globalPrivacyControl || navigator.doNotTrack == 1
+
+/** May the device keep anything? */
+const keeps = () => options.cookies && !refused()
+
+/** A text of localStorage, read or written. Nothing where nothing may be kept. All keys begin with trackr_. */
+export const stored = (key, value) => keeps() && (value ? local[key] = value : local[key])
+
+/** Its value is kept here too: where cookies are blocked, a page is one visitor, and not each hit. */
+export const bake = (name, value, age) => {
+  ids[name] = value
+  if (keeps() || !age) document.cookie = `${name}=${value};path=/;samesite=lax;max-age=${age}${location.protocol == 'https:' ? ';secure' : ''}`
+  return value
+}
+
+/** What was baked, in any tab. */
+export const tasted = (name) => (options.cookies && document.cookie ? ('; ' + document.cookie).split(`; ${name}=`)[1] || '' : ids[name] || '').split(';')[0]
+
+const ofCookies = (now) => {
+  const [id, at] = tasted(options.sessionCookieName).split('.')
+  const session = now - at < SESSION_MS ? id : uuid() // on the clock of the page, alike in all tabs
+  bake(options.sessionCookieName, session + '.' + now, SESSION_MS / 1000)
+  return { session, v_visitor: bake(options.v_visitorCookieName, tasted(options.v_visitorCookieName) || uuid(), YEAR_S) }
+}
+
+/** The fields of a hit that say who; worked out once a second, since cookies cost more than all else of a hit. */
+export const who = (now) => {
+  if (refused()) return { anonymous: 1 }
+  if (!known || Math.abs(now - knownAt) > FRESH_MS) {
+    known = options.cookies ? ofCookies(now) : {}
+    facts.forEach((fact) => Object.assign(known, fact(known)))
+    knownAt = now
+  }
+  return known
+}
+
+/** It is to be worked out anew. */
+export const doubt = () => { known = 0 }
+
+/** From now on. `false` forgets all ids, here and on the device. */
+export const agree = (yes) => {
+  consented = yes
+  doubt()
+  if (!refused()) return
+  anonymize()
+  for (const name in options) if (/CookieName/.test(name)) bake(options[name], '', 0)
+  for (const place of [local, tabs]) for (const key in place) if (/^trackr_/.test(key)) delete place[key]
+}

@@ -1,0 +1,4 @@
+document.querySelector('#form').addEventListener('submit', (event) => {
+  event.preventDefault()
+  trackr.signupUser(42, { plan: 'pro' }, 1795776000)
+})
