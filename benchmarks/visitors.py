@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -42,6 +42,7 @@ from hail.settings import DAY, Settings
 from tests.servers import RedisServer
 from whale.accounts import Act, Site
 from whale.client import Whale
+from whale.period import Span
 from whale.store import connect
 from whale.store.contract.events import Caps
 from whale.store.redis import RedisStore
@@ -53,6 +54,9 @@ TICKS_A_S = 1000 * TICKS_A_MS
 OF_KERNEL = 1.25
 RESIDENT_MB = 600
 PERIOD = f"last_{DAYS}d"
+WHOLE_DAYS_MS = 10
+NOON = int(time.time()) // DAY * DAY + DAY // 2
+FROM_HOUR_TO_HOUR = {"start": NOON - 70 * DAY, "finish": NOON - 10 * DAY, "interval": "hour"}
 LIVE_A_S, LIVE_S, PACKED_EVERY_S, OF_LIVE = 2000, 15, 3, 1.5
 WITHIN = "ms >= {first} AND ms < {end}"
 WEEK_OF = "intDiv({} - 345600000, 604800000)"
@@ -63,7 +67,7 @@ THREE, EIGHT = "ace", EVENTS
 @dataclass(frozen=True)
 class Question:
     """path, asked: as over HTTP, and in the library.  seen: of an answer what ClickHouse says too.  sql: with {table}, {first} and {end}.
-    warm, cold: at most so much of its time.
+    warm, cold: at most so much of its time.  warm_ms: at most so long.
     """
 
     path: str
@@ -72,6 +76,7 @@ class Question:
     sql: str
     warm: float | None = None
     cold: float | None = None
+    warm_ms: float | None = None
 
 
 def funnel_sql(steps: str, window_s: int) -> str:
@@ -96,6 +101,18 @@ def funnel(steps: str, window_days: int) -> Question:
     )
 
 
+def overlap(period: dict[str, Any], warm: float | None = None, warm_ms: float | None = None) -> Question:
+    return Question(
+        "/overlap",
+        {"pk": SITE, "sets": json.dumps([{"event": each} for each in THREE]), **period},
+        lambda answer: [region["visitors"] for region in answer["regions"] if region["in"] == [0, 1]],
+        "SELECT count() FROM (SELECT visitor FROM {table} WHERE event IN (0, 2, 4) AND "
+        f"{WITHIN} GROUP BY visitor HAVING countIf(event = 0) > 0 AND countIf(event = 2) > 0 AND countIf(event = 4) = 0)",
+        warm,
+        warm_ms=warm_ms,
+    )
+
+
 QUESTIONS = {
     "funnel of 3 steps in a day": funnel(THREE, 1),
     "funnel of 8 steps in a week": funnel(EIGHT, 7),
@@ -114,12 +131,14 @@ QUESTIONS = {
         "WHERE came >= began",
         cold=0.3,
     ),
-    "a and c and not e": Question(
-        "/overlap",
-        {"pk": SITE, "sets": json.dumps([{"event": each} for each in THREE]), "period": PERIOD},
-        lambda answer: [region["visitors"] for region in answer["regions"] if region["in"] == [0, 1]],
-        "SELECT count() FROM (SELECT visitor FROM {table} WHERE event IN (0, 2, 4) AND "
-        f"{WITHIN} GROUP BY visitor HAVING countIf(event = 0) > 0 AND countIf(event = 2) > 0 AND countIf(event = 4) = 0)",
+    "a and c and not e": overlap({"period": PERIOD}, warm_ms=WHOLE_DAYS_MS),
+    "a and c and not e of 60 days, from hour to hour": overlap(FROM_HOUR_TO_HOUR, warm=0.5),
+    "visitors of 30 days": Question(
+        "/visitors",
+        {"pk": SITE, "period": "last_30d"},
+        lambda answer: [answer["visitors"]],
+        f"SELECT uniqExact(visitor) FROM {{table}} WHERE {WITHIN}",
+        warm_ms=WHOLE_DAYS_MS,
     ),
     "sessions": Question(
         "/sessions",
@@ -151,13 +170,13 @@ def measured(redis: RedisServer, options: argparse.Namespace) -> list[Figure]:
     load(redis, events)
     during = (first_day * DAY, (first_day + DAYS) * DAY)
     mine = {name: asked(redis, QUESTIONS[name], options.runs) for name in options.questions}
-    theirs = chdb(options.python, events, options.questions, during, options.runs)
+    theirs = chdb(options.python, events, stretches(redis, options.questions, during), options.runs)
     kernel = kernels(options.prototypes, events, options.runs) if options.prototypes else {}
     by_http, resident_mb = over_http(redis, options.questions, options.runs)
     figures: list[Figure] = []
     for name, (cold, warm, seen) in mine.items():
         question = QUESTIONS[name]
-        figures += [Figure(f"{name}, cold", cold, "ms"), Figure("  warm", warm, "ms")]
+        figures += [Figure(f"{name}, cold", cold, "ms"), Figure("  warm", warm, "ms", question.warm_ms, less=True)]
         if name in theirs:
             best, found = theirs[name]
             far = [
@@ -204,7 +223,14 @@ def asked(redis: RedisServer, question: Question, runs: int) -> tuple[list[float
 
 def answer(whale: Whale, question: Question) -> Any:
     """As the library is asked."""
-    return getattr(whale, question.path[1:])(**question.asked)
+    return getattr(whale, question.path[1:])(**in_library(question))
+
+
+def in_library(question: Question) -> dict[str, Any]:
+    asked = dict(question.asked)
+    if "start" in asked:
+        asked["period"] = Span(asked.pop("start"), asked.pop("finish"), asked.pop("interval"))
+    return asked
 
 
 def over_http(redis: RedisServer, names: Sequence[str], runs: int) -> tuple[dict[str, list[float]], float]:
@@ -273,16 +299,26 @@ def write(url: str, visitors: int, seconds: float) -> None:
         time.sleep(max(0.0, began + 100 * seq / LIVE_A_S - time.time()))
 
 
+def stretches(redis: RedisServer, names: Sequence[str], during: tuple[int, int]) -> dict[str, tuple[int, int]]:
+    """From when until when each question asks. during: where it does not say."""
+    whale = Whale(store_of(redis), settings_of(redis))
+    periods = {name: in_library(QUESTIONS[name]).get("period") for name in names}
+    ranges = {name: whale.asking.now().range_of(period) for name, period in periods.items() if period}
+    return {name: (ranges[name].start, ranges[name].end) if name in ranges else during for name in names}
+
+
 def chdb(
-    python: str, events: Stream, names: Sequence[str], during: tuple[int, int], runs: int
+    python: str, events: Stream, during: Mapping[str, tuple[int, int]], runs: int
 ) -> dict[str, tuple[float, list[int]]]:
-    """Median ms of its best order, and what it found; nothing where it is not installed."""
-    first, end = (1000 * at for at in during)
+    """Median ms of its best order, and what it found; nothing where it is not installed. during: of each question."""
     with TemporaryDirectory(prefix="hailwhale-benchmark-") as folder:
         rows = np.empty(len(events.ticks), [("visitor", "<u4"), ("ms", "<i8"), ("event", "u1")])
         rows["visitor"], rows["ms"], rows["event"] = events.visitors, events.ticks // TICKS_A_MS, events.codes
         Path(folder, "rows.bin").write_bytes(rows.tobytes())
-        sql = {name: QUESTIONS[name].sql.replace("{first}", str(first)).replace("{end}", str(end)) for name in names}
+        sql = {
+            name: QUESTIONS[name].sql.replace("{first}", str(1000 * first)).replace("{end}", str(1000 * end))
+            for name, (first, end) in during.items()
+        }
         Path(folder, "questions.json").write_text(json.dumps(sql))
         script = Path(__file__).with_name("chdb_visitors.py")
         command = [python, str(script), f"{folder}/rows.bin", f"{folder}/questions.json", str(runs)]

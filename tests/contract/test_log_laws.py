@@ -1,6 +1,7 @@
 """Laws of the visitor log: any split into messages, any order, any redelivery and any packing give the same log, in any partitions."""
 
 import itertools
+import math
 from datetime import date, datetime, timedelta
 from secrets import token_bytes
 from typing import Any
@@ -16,6 +17,8 @@ from tests.contract.logs import CAPS, NOW_MS, entry, logged
 from tests.laws import law
 from whale.accounts import Account, Act, account_id
 from whale.store.base import Store
+from whale.visitors import parts
+from whale.visitors.crowd import count
 from whale.visitors.entries import DAY_MS, SiteLog
 
 SITES = itertools.count()
@@ -98,6 +101,13 @@ CHANGES = {
 }
 
 
+@pytest.fixture
+def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns of three records are cut at days."""
+    monkeypatch.setattr(parts, "MANY", 2)
+
+
+@pytest.mark.usefixtures("few_are_many")
 @pytest.mark.parametrize("zone", CHANGES)
 @law(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
@@ -121,7 +131,12 @@ def test_months_and_days_are_those_of_the_account(store: Store, unique: str, zon
             store.compact_log(log, 0)
     expected = log_oracle.log(some, 3_000 * DAY_MS)
     assert logged(store, log) == expected
-    for first, last in itertools.pairwise(edges):
+    came = store.came_in_log(log, 0, [("e", "visit"), None, ("e", "never")], edges, math.inf)
+    assert came
+    for place, (first, last) in enumerate(itertools.pairwise(edges)):
+        visits, anything, nothing = (sets[place] for sets in came.sets)
+        assert count(visits) == count(anything) == log_oracle.distinct(expected, "visit", first, last)
+        assert count(nothing) == 0
         columns = store.read_log(log, 0, first, last).columns
         visitors = columns["e", "visit"].visitors.tolist() if columns else []
         assert len(set(visitors)) == log_oracle.distinct(expected, "visit", first, last)

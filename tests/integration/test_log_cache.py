@@ -1,19 +1,27 @@
 """Who remembers what they have read of visitor logs answers as who reads it for the first time, whatever happens between two questions."""
 
+import math
 import random
 import shutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from hail.settings import load
 from tests.contract.logs import CAPS, FOR_EVER_MS, LATER_MS, NOW_MS, hash_in
 from tests.servers import RedisServer
+from whale.errors import Busy
 from whale.store.contract.events import Logged, Said, Wanted
-from whale.store.redis import RedisStore, compaction, connect, log_blocks, log_months
+from whale.store.contract.log_who import Came
+from whale.store.redis import RedisStore, compaction, connect, log_blocks, log_months, log_parts, log_planes, log_who
 from whale.store.redis.compaction import Compaction
 from whale.store.redis.keys import Keys
+from whale.visitors import parts
+from whale.visitors.crowd import numbers_of
 from whale.visitors.entries import DAY_MS, Done, SiteLog, entry_of
 
 
@@ -69,28 +77,47 @@ class World:
         end_ms = rng.choice((FOR_EVER_MS, start_ms + rng.randrange(40) * DAY_MS + rng.randrange(DAY_MS)))
         said = rng.choice((None, {("e", "visit")}, {("p", "plan"), ("e", "buy")}))
         number = rng.randrange(6)
-        who = rng.choice((None, None, range(number, number + rng.choice((1, 3)))))
-        expected = shown(fresh.read_log(self.log, 0, start_ms, end_ms, said, who))
+        whose = rng.choice((None, None, range(number, number + rng.choice((1, 3)))))
+        expected = shown(fresh.read_log(self.log, 0, start_ms, end_ms, said, whose))
         came = fresh.visitors_in_log(self.log, 0, start_ms, end_ms).tolist()
         events = [
             column for said, column in fresh.read_log(self.log, 0, start_ms, end_ms).columns.items() if said[0] == "e"
         ]
         assert came == sorted({visitor for column in events for visitor in column.visitors.tolist()})
+        things = [None, ("e", "visit"), ("p", "plan"), ("e", f"rare {rng.randrange(20)}"), ("e", "never")]
+        edges = sorted(rng.choice((start_ms, NOW_MS - rng.randrange(70 * DAY_MS))) for _ in range(rng.randint(2, 6)))
+        who = [[people(fresh.read_log(self.log, 0, *each), thing) for each in pairwise(edges)] for thing in things]
         for reader in readers:
-            assert shown(reader.read_log(self.log, 0, start_ms, end_ms, said, who)) == expected
+            assert shown(reader.read_log(self.log, 0, start_ms, end_ms, said, whose)) == expected
             assert reader.visitors_in_log(self.log, 0, start_ms, end_ms).tolist() == came
+            found = reader.came_in_log(self.log, 0, things, edges, math.inf)
+            assert found
+            assert not found.is_incomplete
+            assert [[numbers_of(bits).tolist() for bits in each] for each in found.sets] == who
+            assert len({len(bits) for each in found.sets for bits in each}) == 1
             ranges = reader.ranges_in_log(self.log, 0, [Wanted(said, start_ms, end_ms)], 20)
             pieces = [shown(reader.read_log(self.log, 0, start_ms, end_ms, said, each)) for each in ranges]
-            whole = expected if who is None else shown(fresh.read_log(self.log, 0, start_ms, end_ms, said))
+            whole = expected if whose is None else shown(fresh.read_log(self.log, 0, start_ms, end_ms, said))
             assert together(pieces) == whole
             assert len(pieces) > 1 or sum(map(len, whole.values())) < 60
 
 
 @pytest.fixture(autouse=True)
-def blocks_are_of_two_visitors_and_small_parts_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+def all_is_cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are of two visitors, small parts are joined, columns of few records are cut at days, and threads read them."""
     monkeypatch.setattr(log_blocks, "BLOCK", 2)
-    for module in (compaction, log_months):
+    monkeypatch.setattr(parts, "MANY", 5)
+    monkeypatch.setattr(log_parts, "HEAD_BYTES", 200)
+    monkeypatch.setattr(log_parts, "HEADS", 2)
+    monkeypatch.setattr(log_planes, "BATCH_BYTES", 300)
+    for module in (compaction, log_months, log_who):
         monkeypatch.setattr(module, "SMALL_BYTES", 200)
+
+
+def people(logged: Logged, thing: Said | None) -> list[int]:
+    """Who said a thing; None for any event."""
+    columns = [column for said, column in logged.columns.items() if said == thing or (thing is None and said[0] == "e")]
+    return sorted({visitor for column in columns for visitor in column.visitors.tolist()})
 
 
 Rows = list[tuple[int, int, str]]
@@ -197,3 +224,59 @@ def test_a_second_question_fetches_no_part_and_unpacks_none(redis_server: RedisS
     assert shown(reader.read_log(world.log, 0, 0, FOR_EVER_MS)) == first
     fresh = store_at(redis_server).read_log(world.log, 0, 0, FOR_EVER_MS)
     assert fresh.is_incomplete
+
+
+def test_who_came_is_fetched_once_and_what_is_lost_is_said(redis_server: RedisServer, unique: str) -> None:
+    store, reader = store_at(redis_server), store_at(redis_server)
+    world = World(store, unique, 2)
+    world.add(200)
+    store.compact_log(world.log, 0)
+    world.add(5)
+
+    def who(of: RedisStore, start_ms: int) -> Came:
+        found = of.came_in_log(world.log, 0, [None, ("e", "visit")], [start_ms, NOW_MS - DAY_MS, FOR_EVER_MS], math.inf)
+        assert found
+        return found
+
+    first = who(reader, NOW_MS - 30 * DAY_MS)
+    _, key = Keys(unique, store.shards).log("shop", "", 0)
+    for id_ in store.client.hkeys(f"{key}:x"):
+        store.client.delete(f"{key}:b:{id_.decode()}")
+    again = who(reader, NOW_MS - 30 * DAY_MS)
+    assert [[bits.tolist() for bits in sets] for sets in again.sets] == [
+        [bits.tolist() for bits in sets] for sets in first.sets
+    ]
+    assert (first.is_incomplete, again.is_incomplete, who(store_at(redis_server), 0).is_incomplete) == (
+        False,
+        False,
+        True,
+    )
+
+
+def test_of_large_readings_four_wait_and_who_comes_then_is_told(
+    redis_server: RedisServer, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_planes, "WAITING", 0)
+    store, reader = store_at(redis_server), store_at(redis_server)
+    world = World(store, unique, 3)
+    world.add(300)
+    store.compact_log(world.log, 0)
+    begun, go_on = Event(), Event()
+    unpack = log_planes._unpacked
+
+    def slowly(column: log_planes.Column, raw: bytes) -> log_planes.Found:
+        begun.set()
+        assert go_on.wait(30)
+        return unpack(column, raw)
+
+    monkeypatch.setattr(log_planes, "_unpacked", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        came = pool.submit(reader.visitors_in_log, world.log, 0, 0, FOR_EVER_MS)
+        try:
+            assert begun.wait(30)
+            with pytest.raises(Busy):
+                reader.visitors_in_log(world.log, 0, 0, FOR_EVER_MS)
+        finally:
+            go_on.set()
+        assert came.result().tolist() == store_at(redis_server).visitors_in_log(world.log, 0, 0, FOR_EVER_MS).tolist()
+    assert reader.visitors_in_log(world.log, 0, 0, FOR_EVER_MS).tolist() == came.result().tolist()

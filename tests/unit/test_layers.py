@@ -99,6 +99,7 @@ PURE = {
     "whale/store/redis/keys.py",
     "whale/store/memory.py",
     "whale/visitors/columns.py",
+    "whale/visitors/crowd.py",
     "whale/visitors/deeds.py",
     "whale/visitors/entries.py",
     "whale/visitors/identity.py",

@@ -1,6 +1,7 @@
 """Who comes back, the same as by looking at each visitor's days in a calendar; the oracle knows the docs alone."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 
 from tests.laws import law
 from whale.answer import ranges
-from whale.answer.retention import Part, curve, retention
+from whale.answer.retention import Part, curve, retention, retention_of_sets
 from whale.period import DAY, MONTH, WEEK, Interval, bucket_start, next_start
 from whale.store.contract.events import Column
+from whale.visitors.crowd import Bits, bits_of
 
 TICKS_A_S = 49_000
 ZONES = {
@@ -94,7 +96,22 @@ def test_cohorts_are_those_that_a_calendar_finds(
             [Part(columns(part, "A", zone, 2), columns(part, again, zone)) for part in parts], edges
         )
     buckets = [datetime.fromtimestamp(each, ZoneInfo(zone)).date() for each in starts[:-1]]
-    assert (sizes, kept.tolist()) == oracle(some, "A", again, zone, interval, buckets)
+    expected, came_back = oracle(some, "A", again, zone, interval, buckets)
+    assert (sizes, kept.tolist()) == (expected, came_back)
+    before = [0, *(edge // TICKS_A_S for edge in edges.tolist())]
+    sizes, kept = retention_of_sets(
+        (sets(part, "A", zone, before), sets(part, again, zone, before)[1:]) for part in parts
+    )
+    assert (sizes, kept.tolist()) == (expected, np.triu(came_back).tolist())
+
+
+def sets(events: list[Event], name: str, zone: str, edges: list[int]) -> list[Bits]:
+    """Who had an event between two edges."""
+    start = int(ZONES[zone].timestamp())
+    return [
+        bits_of(np.array([who for who, at, each in events if each == name and low <= start + at * 1800 < high]), 1)
+        for low, high in pairwise(edges)
+    ]
 
 
 def test_a_cohort_counts_in_the_curve_once_its_bucket_is_over() -> None:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.answer.visited import Happened, Partition, Visits, happened, happened_times, history, visits
+from whale.answer.visited import Happened, Partition, Visits, happened, happened_times, history, visits, visits_of_sets
 from whale.store.contract.events import Column, Logged
+from whale.visitors.crowd import bits_of
 from whale.visitors.entries import TICKS_A_MS
 
 Row = tuple[int, int]
@@ -68,6 +69,13 @@ def test_counts_are_those_of_plain_sets(some: list[tuple[list[Row], list[Row], s
     first = {(part, visitor): min(at for p, v, at in came if (p, v) == (part, visitor)) for part, visitor, _ in came}
     new = {each: at for each, at in first.items() if each[1] not in some[each[0]][2]}
     assert whole == Visits(len(first), len(new))
+    if some:
+        ranges = [
+            [known, *({who for who, at in (*a, *b) if at // width == place} for place in range(len(starts)))]
+            for a, b, known in some
+        ]
+        sets = [[bits_of(before(*each), 1) for each in of] for of in ranges]
+        assert visits_of_sets(sets) == (whole, buckets)
     for place, bucket in enumerate(buckets):
         people = {(part, visitor) for part, visitor, at in came if at == place}
         assert bucket == Visits(len(people), sum(at == place for at in new.values()))

@@ -57,7 +57,7 @@ def test_of_large_questions_four_wait_and_who_comes_then_is_told(door: Door, mon
     with log_reading._turns.turn(), ThreadPoolExecutor(1) as pool:
         assert pool.submit(door.get, "/events", pk="shop").result().status == 200  # it is small
         monkeypatch.setattr(log_reading, "MANY", 1)
-        for path, query in (("/events", {}), ("/visitors", {}), ("/funnel", {"steps": '["visit", "visit"]'})):
+        for path, query in (("/events", {}), ("/sessions", {}), ("/funnel", {"steps": '["visit", "visit"]'})):
             answer = pool.submit(door.get, path, pk="shop", **query).result()
             assert (answer.status, answer.json["code"]) == (503, "unavailable")
             assert answer.headers["Retry-After"] == "1"

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from hail.hit import DAILY
 from whale.answer import paths
 from whale.answer.conditions import NOTHING
-from whale.answer.log_reading import Reading
+from whale.answer.log_reading import Read, Reading
 from whale.answer.properties import FOLDED, value_of
 from whale.answer.retention import Part as Returning
-from whale.answer.retention import curve, retention
+from whale.answer.retention import curve, retention, retention_of_sets
 from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, Told, added, told
 from whale.answer.sessions import Asked as SessionsAsked
 from whale.answer.sessions import begun as sessions_begun
@@ -96,9 +96,7 @@ def retention_of(log: Log, asked: Range, first: str, again: str, now: float) -> 
         first, again = (
             logged_name(name, names, field) if name else "" for name, field in ((first, "first"), (again, "again"))
         )
-    reading = _returning(log, first, again, edges)
-    parts = ((_columns(logged, first), _columns(logged, again)) for logged in reading)
-    sizes, kept = retention((Returning(*part) for part in parts), np.array(edges, np.int64) * TICKS_A_S)
+    reading, sizes, kept = _returned(log, first, again, edges)
     basis, complete = log.basis(asked), sum(edge <= now for edge in edges[1:])
     is_daily = basis == DAILY
     cohorts = [
@@ -116,6 +114,18 @@ def retention_of(log: Log, asked: Range, first: str, again: str, now: float) -> 
         "basis": basis,
         **log.kept(now, asked.zone, reading),
     }
+
+
+def _returned(log: Log, first: str, again: str, edges: Sequence[int]) -> tuple[Read, list[int], NDArray[np.int64]]:
+    """What it was read from, the visitors of each cohort, and who of them came back."""
+    crowds = log.who(
+        [(EVENT, name) if name else None for name in (first, again)], [0, *(edge * 1000 for edge in edges)]
+    )
+    if crowds:
+        return crowds, *retention_of_sets((began, came[1:]) for began, came in crowds.partitions)
+    reading = _returning(log, first, again, edges)
+    parts = ((_columns(logged, first), _columns(logged, again)) for logged in reading)
+    return reading, *retention((Returning(*part) for part in parts), np.array(edges, np.int64) * TICKS_A_S)
 
 
 def _value(named: Sequence[str], place: int, by: str) -> Any:

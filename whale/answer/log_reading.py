@@ -17,6 +17,7 @@ from hail.room import MEGABYTE
 from whale.store.contract.events import Column, Events, Logged, Wanted
 from whale.store.contract.identities import Identities
 from whale.store.contract.log_ranges import LogRanges
+from whale.store.contract.log_who import LogWho
 from whale.store.contract.site_logs import SiteLogs
 from whale.turns import Turns
 from whale.visitors.entries import SiteLog
@@ -35,7 +36,7 @@ T = TypeVar("T")
 _turns = Turns(WAITING, "too many large questions at once: try again in a second")
 
 
-class LogReading(Events, LogRanges, Identities, SiteLogs, Protocol):
+class LogReading(Events, LogRanges, LogWho, Identities, SiteLogs, Protocol):
     """What is asked of a store."""
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whale.answer import ranges
 from whale.store.contract.events import Column
+from whale.visitors.crowd import Bits, count
 
 NEVER = np.iinfo(np.int64).max
 
@@ -29,18 +30,39 @@ def retention(parts: Iterable[Part], edges: NDArray[np.int64]) -> tuple[list[int
 
     edges: ticks at which the buckets begin, and the end of the last one.
     """
-    count = len(edges) - 1
-    sizes, kept = np.zeros(count, np.int64), np.zeros((count, count), np.int64)
+    buckets = len(edges) - 1
+    sizes, kept = np.zeros(buckets, np.int64), np.zeros((buckets, buckets), np.int64)
     for first, again in parts:
         for begin in _begins(first):
             cohorts = _cohorts([ranges.within(column, begin) for column in first], begin, edges)
-            sizes += np.bincount(cohorts[cohorts >= 0], minlength=count)
-            there = np.zeros((ranges.SPAN, count), np.bool_)
+            sizes += np.bincount(cohorts[cohorts >= 0], minlength=buckets)
+            there = np.zeros((ranges.SPAN, buckets), np.bool_)
             for column in again:
                 _mark(there, ranges.within(column, begin), begin, edges)
-            for cohort in range(count):
+            for cohort in range(buckets):
                 kept[cohort] += there[cohorts == cohort].sum(0)
     return sizes.tolist(), kept
+
+
+def retention_of_sets(
+    parts: Iterable[tuple[Sequence[Bits], Sequence[Bits]]],
+) -> tuple[list[int], NDArray[np.int64]]:
+    """The same from who came, but for buckets before a cohort's own one, which are 0.
+
+    parts: who had an event with which a visitor begins, before the buckets and in each of them; and who in each had one to come back for.
+    """
+    sizes: list[int] = []
+    kept = np.zeros((0, 0), np.int64)
+    for (before, *first), again in parts:
+        if not len(kept):
+            sizes, kept = [0] * len(first), np.zeros((len(first), len(first)), np.int64)
+        for cohort, came in enumerate(first):
+            begun = came & ~before
+            before = before | came
+            sizes[cohort] += count(begun)
+            for bucket in range(cohort, len(again)):
+                kept[cohort, bucket] += count(begun & again[bucket])
+    return sizes, kept
 
 
 def _cohorts(columns: Sequence[Column], begin: int, edges: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """The visitors of sets, looked for in the log of a site, and how sets overlap, as JSON holds it.
 
-Each leaf of a set is read once, a piece of the log after the other. Of a piece its visitors are kept, 4 bytes each.
+A set is a bit for each visitor. Where it is no matter when exactly visitors did something, the store says who did. Each other leaf of a set
+is read once, a piece of the log after the other, and of a piece its visitors are kept, 4 bytes each.
 """
 
 from collections import Counter
@@ -14,20 +15,37 @@ from whale.answer.conditions import Checks, Condition, Fulfilled
 from whale.answer.followed import came_by
 from whale.answer.log_reading import Reading
 from whale.answer.retention import began_in
-from whale.answer.sets import Began, Came, Did, Has, Leaf, Numbers, Set, leaves, union, within
-from whale.answer.site_log import TICKS_A_S, Asked, Log
+from whale.answer.sets import Began, Came, Did, Has, Leaf, Numbers, Set, among, leaves, regions, union, within
+from whale.answer.site_log import FOR_EVER_MS, TICKS_A_S, Asked, Crowds, Log
 from whale.answer.wanted import unknown_event
 from whale.errors import NotFound
 from whale.period import Range
 from whale.store.contract.events import Logged, Said
+from whale.visitors.crowd import Bits, bits_of, fitted, numbers_of
 from whale.visitors.entries import EVENT, PROPERTY
 
 
 class Members(NamedTuple):
-    """Of a partition. everybody: who had an event in a range, in order.  found: the visitors of each leaf."""
+    """Of a partition, as bits. everybody: who had an event in a range.  found: who is in each leaf.
 
-    everybody: Numbers
-    found: dict[Leaf, Numbers]
+    places: the numbers of the visitors that bits are of, in order; None where each number has its bit.
+    """
+
+    everybody: Bits
+    found: dict[Leaf, Bits]
+    places: Numbers | None = None
+
+    def add(self, leaf: Leaf, bits: Bits) -> None:
+        words = len(self.everybody)
+        self.found[leaf] = fitted(bits, words)[:words]
+
+    def add_numbers(self, leaf: Leaf, numbers: Numbers) -> None:
+        """numbers: in order."""
+        self.add(leaf, bits_of(numbers if self.places is None else np.flatnonzero(among(self.places, numbers))))
+
+    def numbers(self, who: Bits) -> Numbers:
+        numbers = numbers_of(who)
+        return numbers if self.places is None else self.places[numbers]
 
 
 class Found(NamedTuple):
@@ -39,11 +57,9 @@ def overlap_of(log: Log, sets: Sequence[tuple[Any, Set]], asked: Range, gap_s: i
     """How many visitors of a period are in which of some sets. sets: each as it was asked, too. Raises UnknownEvent, NotFound."""
     found = members(log, [each for _, each in sets], asked, gap_s, now)
     counts = Counter[int]()
-    for everybody, leaves_found in found.partitions:
-        region = np.zeros(len(everybody), np.int64)
-        for place, (_, each) in enumerate(sets):
-            region |= within(each, everybody, leaves_found).astype(np.int64) << place
-        counts.update({number: count for number, count in enumerate(np.bincount(region).tolist()) if count})
+    for each in found.partitions:
+        several = [within(of, each.everybody, each.found) for _, of in sets]
+        counts.update(dict(regions(each.everybody, several)))
 
     def is_in(region: int, place: int) -> bool:
         return bool(region >> place & 1)
@@ -66,30 +82,64 @@ def overlap_of(log: Log, sets: Sequence[tuple[Any, Set]], asked: Range, gap_s: i
 def only(log: Log, segment: Set, asked: Range, gap_s: int, now: float) -> Log:
     """The same log as if nobody else were in it who had an event in the period. Raises UnknownEvent, NotFound."""
     found = members(log, [segment], asked, gap_s, now, "segment")
-    return replace(log, narrow=None, only=[each.everybody[within(segment, *each)] for each in found.partitions])
+    who = [each.numbers(within(segment, each.everybody, each.found)) for each in found.partitions]
+    return replace(log, narrow=None, only=who)
 
 
 def members(log: Log, sets: Sequence[Set], asked: Range, gap_s: int, now: float, field: str = "sets") -> Found:
     """Of each partition. Raises UnknownEvent and NotFound, about the field."""
     wanted = list(dict.fromkeys(leaf for each in sets for leaf in leaves(each)))
     _check_known(log, wanted, field)
-    several = [_by_event_and_property(log, wanted, asked)]
-    several += [_by_begin(log, leaf) for leaf in wanted if isinstance(leaf, Began)]
-    several += [came_by(log, leaf, asked, gap_s, now) for leaf in wanted if isinstance(leaf, Came)]
-    found: list[dict[Leaf, list[Numbers]]] = [{leaf: [] for leaf in wanted} for _ in range(log.log.partitions)]
+    found, is_incomplete = _by_who(log, wanted, asked)
+    rest = [leaf for leaf in wanted if any(leaf not in each.found for each in found)]
+    several = [_by_event_and_property(log, rest, asked)]
+    several += [_by_begin(log, leaf) for leaf in rest if isinstance(leaf, Began)]
+    several += [came_by(log, leaf, asked, gap_s, now) for leaf in rest if isinstance(leaf, Came)]
+    gathered: list[dict[Leaf, list[Numbers]]] = [{leaf: [] for leaf in rest} for _ in found]
     for _, pieces in several:
         for partition, leaf, numbers in pieces:
-            found[partition][leaf].append(numbers)
-    return Found(
-        [
-            Members(
-                log.came(partition, asked.start * 1000, asked.end * 1000),
-                {leaf: union(numbers) for leaf, numbers in each.items()},
-            )
-            for partition, each in enumerate(found)
-        ],
-        any(reading.is_incomplete for reading, _ in several),
-    )
+            gathered[partition][leaf].append(numbers)
+    for each, of_leaves in zip(found, gathered, strict=True):
+        for leaf, some in of_leaves.items():
+            each.add_numbers(leaf, union(some))
+    return Found(found, is_incomplete or any(reading.is_incomplete for reading, _ in several))
+
+
+def _by_who(log: Log, wanted: Sequence[Leaf], asked: Range) -> tuple[list[Members], bool]:
+    """Everybody, with those leaves for which it is no matter when exactly a visitor did something; and whether some of it is lost.
+
+    Where bits of all numbers take too much memory: everybody alone.
+    """
+    did = [leaf for leaf in wanted if isinstance(leaf, Did) and not leaf.wanted.where]
+    beside = len(wanted) - len(did)
+    said = [None, *((EVENT, leaf.wanted.event) for leaf in did)]
+    during = log.who(said, [asked.start * 1000, asked.end * 1000], beside)
+    if during is None:
+        people = [log.came(number, asked.start * 1000, asked.end * 1000) for number in range(log.log.partitions)]
+        return [Members(bits_of(np.arange(len(each))), {}, each) for each in people], False
+    found = []
+    for (everybody,), *others in during.partitions:
+        found.append(Members(everybody, {}))
+        for each, (bits,) in zip(did, others, strict=True):
+            found[-1].add(each, bits)
+    is_incomplete = during.is_incomplete
+    for leaf in wanted:
+        ever = _ever(log, leaf, beside)
+        if ever:
+            is_incomplete |= ever.is_incomplete
+            for some, ((*before, bits),) in zip(found, ever.partitions, strict=True):
+                some.add(leaf, bits & ~before[0] if before else bits)
+    return found, is_incomplete
+
+
+def _ever(log: Log, leaf: Leaf, beside: int) -> Crowds | None:
+    """Who is in a leaf whatever the range is; who was in it before, first."""
+    match leaf:
+        case Began(event, start, end):
+            return log.who([(EVENT, event) if event else None], [0, start * 1000, end * 1000], beside)
+        case Has(name, None):
+            return log.who([(PROPERTY, name)], [0, FOR_EVER_MS], beside)
+    return None
 
 
 Pieces = tuple[Reading, Iterator[tuple[int, Leaf, Numbers]]]

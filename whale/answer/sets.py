@@ -4,14 +4,16 @@ A set is of those who had any event in a stretch of time, so `not` has somebody 
 the rest is one bit for each visitor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whale.answer.conditions import NOTHING, Condition, Wanted
 from whale.sums import distinct
+from whale.visitors.crowd import Bits, count
 
 Numbers = NDArray[np.uint32]
 Which = NDArray[np.bool_]
@@ -87,16 +89,27 @@ def leaves(of: Set) -> list[Leaf]:
     return [of]
 
 
-def within(of: Set, everybody: Numbers, found: Mapping[Leaf, Numbers]) -> Which:
-    """Which of everybody, in order, are in a set. found: the visitors of its leaves, in order, whether or not they are of everybody."""
+def within(of: Set, everybody: Bits, found: Mapping[Leaf, Bits]) -> Bits:
+    """Who of everybody is in a set. found: of its leaves, whether or not they are of everybody; all of one length."""
     match of:
         case Not(inner):
-            return ~within(inner, everybody, found)
+            return everybody & ~within(inner, everybody, found)
         case Of(word, several):
             each = [within(one, everybody, found) for one in several]
-            which: Which = np.logical_and.reduce(each) if word == AND else np.logical_or.reduce(each)
-            return which
-    return among(everybody, found[of])
+            return reduce(np.bitwise_and if word == AND else np.bitwise_or, each)
+    return everybody & found[of]
+
+
+def regions(everybody: Bits, sets: Sequence[Bits]) -> Iterator[tuple[int, int]]:
+    """How many of everybody are in which of some sets, where anybody is: a bit of a region for each set, the first one the lowest."""
+    if not sets:
+        yield 0, count(everybody)
+        return
+    *others, last = sets
+    for is_in, some in ((0, everybody & ~last), (1, everybody & last)):
+        if some.any():
+            for region, visitors in regions(some, others):
+                yield is_in << len(others) | region, visitors
 
 
 def among(numbers: Numbers, others: Numbers) -> Which:

@@ -13,13 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import DAILY
+from hail.room import MEGABYTE
 from hail.times import EPOCH
-from whale.answer.log_reading import FOR_EVER_MS, LogReading, Read, Reading, Wanted
+from whale.answer.log_reading import AT_ONCE, FOR_EVER_MS, LogReading, Read, Reading, Wanted
 from whale.answer.properties import properties, value_of, values
-from whale.answer.visited import Partition, Visits, happened, visits
+from whale.answer.visited import Partition, Visits, happened, visits, visits_of_sets
 from whale.errors import NotFound
 from whale.period import Range, tz
 from whale.store.contract.events import Said
+from whale.visitors.crowd import Bits, bits_of
 from whale.visitors.entries import DAY_MS, EVENT, EVENT_PROPERTY, OTHER, PROPERTY, TICKS_A_MS, Hasher, SiteLog
 from whale.visitors.identity import Person
 from whale.visitors.record import Generation, hasher_of
@@ -27,6 +29,8 @@ from whale.visitors.record import Generation, hasher_of
 TICKS_A_S = 1000 * TICKS_A_MS
 KINDS = {"visitor": PROPERTY, "event": EVENT_PROPERTY}
 """Whose a property is."""
+MOST_EDGES = 400
+"""Of ranges of which sets of visitors are asked for. Of more ranges times are read, which takes no longer for it."""
 _OF = {kind: of for of, kind in KINDS.items()}
 
 
@@ -41,6 +45,14 @@ class Asked:
         kind, name = cast(Said, said)
         names = self.events if kind == EVENT else self.properties
         return names is None or name in names
+
+
+@dataclass(frozen=True)
+class Crowds:
+    """partitions: of each the sets of what was asked for, by ranges.  is_incomplete: some of it is lost."""
+
+    partitions: Sequence[Sequence[Sequence[Bits]]]
+    is_incomplete: bool
 
 
 @dataclass(frozen=True)
@@ -78,9 +90,14 @@ class Log:
         return max(self.generation.since_ms, int(now * 1000) - self.log.keep_days * DAY_MS)
 
     def visitors(self, asked: Range, now: float) -> dict[str, Any]:
-        starts, reading = list(asked.starts), self._during(asked)
-        whole, buckets = visits(self._before_and(reading), starts)
-        basis, kept = self.basis(asked), self.kept(now, asked.zone, reading)
+        starts = list(asked.starts)
+        crowds = self.who([None], [0, *(start * 1000 for start in starts), asked.end * 1000])
+        if crowds:
+            whole, buckets = visits_of_sets(sets for (sets,) in crowds.partitions)
+        else:
+            reading = self._during(asked)
+            whole, buckets = visits(self._before_and(reading), starts)
+        basis, kept = self.basis(asked), self.kept(now, asked.zone, crowds or reading)
         points = [
             {"at": shown(start * 1000, asked.zone), **_said(each, basis)}
             for start, each in zip(starts, buckets, strict=True)
@@ -194,6 +211,24 @@ class Log:
         found = self.store.visitors_in_log(self.log, partition, start_ms, end_ms)
         return found if self.only is None else np.intersect1d(found, self.only[partition], assume_unique=True)
 
+    def who(self, said: Sequence[Said | None], edges_ms: Sequence[int], beside: int = 0) -> "Crowds | None":
+        """Who said each of some things, in each of the ranges between edges; None for any event. beside: as many sets that are held too.
+
+        None where there are too many ranges, or sets would take more memory than a question may: then times are to be read.
+        """
+        if len(edges_ms) > MOST_EDGES:
+            return None
+        count, share = len(said) * (len(edges_ms) - 1), self.question_mb * MEGABYTE / AT_ONCE / self.log.partitions
+        most, is_incomplete = share * count / (count + beside), False
+        found: list[Sequence[Sequence[Bits]]] = []
+        for partition in range(self.log.partitions):
+            came = self.store.came_in_log(self.log, partition, said, edges_ms, most)
+            if came is None:
+                return None
+            is_incomplete |= came.is_incomplete
+            found.append(came.sets if self.only is None else among(came.sets, self.only[partition]))
+        return Crowds(found, is_incomplete)
+
     def _during(self, asked: Range) -> Reading:
         """The events of a range."""
         return self.partitions(Asked(None, ()), asked.start * 1000, asked.end * 1000)
@@ -201,6 +236,13 @@ class Log:
     def kept(self, now: float, zone: str, reading: Read) -> dict[str, Any]:
         """From when on a log is whole, and whether all of it could be read. reading: at its end."""
         return {"since": shown(self.since_ms(now), zone), "is_incomplete": reading.is_incomplete}
+
+
+def among(sets: Sequence[Sequence[Bits]], who: NDArray[np.uint32]) -> Sequence[Sequence[Bits]]:
+    """The same sets without all others."""
+    words = len(sets[0][0])
+    mine = bits_of(who, words)[:words]
+    return [[bits & mine for bits in each] for each in sets]
 
 
 def _said(each: Visits, basis: str) -> dict[str, int | None]:

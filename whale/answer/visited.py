@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from whale.answer import ranges
 from whale.store.contract.events import Column, Logged
 from whale.sums import distinct
+from whale.visitors.crowd import Bits, count
 from whale.visitors.entries import EVENT, TICKS_A_MS
 
 Numbers = NDArray[np.uint32]
@@ -63,6 +64,22 @@ def visits(partitions: Iterable[Partition], starts: Sequence[int]) -> tuple[Visi
         buckets[:, 0] += np.bincount(pairs % len(edges), minlength=len(edges))
         buckets[:, 1] += np.bincount(pairs[first][is_new] % len(edges), minlength=len(edges))
     return Visits(*whole.tolist()), [Visits(*row) for row in buckets.tolist()]
+
+
+def visits_of_sets(partitions: Iterable[Sequence[Bits]]) -> tuple[Visits, list[Visits]]:
+    """The same from who came. partitions: of each who came before the range, and who in each of its buckets."""
+    whole, found = np.zeros(2, np.int64), np.zeros((0, 2), np.int64)
+    for before, *buckets in partitions:
+        if not len(found):
+            found = np.zeros((len(buckets), 2), np.int64)
+        everybody = np.zeros_like(before)
+        for place, came in enumerate(buckets):
+            new = count(came & ~(before | everybody))
+            everybody |= came
+            found[place] += count(came), new
+            whole[1] += new
+        whole[0] += count(everybody)
+    return Visits(*whole.tolist()), [Visits(*row) for row in found.tolist()]
 
 
 def happened(partitions: Iterable[Logged]) -> list[Happened]:

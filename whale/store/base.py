@@ -31,6 +31,7 @@ from whale.store.contract.imports import Imports
 from whale.store.contract.live import Live
 from whale.store.contract.log_ranges import LogRanges
 from whale.store.contract.log_sweep import LogSweep
+from whale.store.contract.log_who import LogWho
 from whale.store.contract.owners import Owners
 from whale.store.contract.saved import Saved
 from whale.store.contract.server import Server
@@ -64,6 +65,7 @@ class Store(
     SiteLogs,
     LogRanges,
     LogSweep,
+    LogWho,
     Server,
     Protocol,
 ):

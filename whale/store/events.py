@@ -1,5 +1,6 @@
 """The reference of the visitor log: plain dicts, every rule of contract/events.py in its simplest form."""
 
+import itertools
 import math
 import secrets
 import threading
@@ -29,7 +30,9 @@ from whale.store.contract.events import (
 )
 from whale.store.contract.identities import ERASED, HOLDS_AFTER_MS, MOST_ALIASES
 from whale.store.contract.log_sweep import ENDED_S, EVENTS_FULL, FIELD_BYTES, ID_BYTES, USUAL_MB, VISITOR_BYTES
+from whale.store.contract.log_who import Came
 from whale.store.contract.site_logs import NAME_BYTES, SECRET_BYTES
+from whale.visitors.crowd import WORD, Bits, bits_of
 from whale.visitors.deeds import Columns
 from whale.visitors.entries import EVENT, OTHER, TICKS_A_MS, TOO_OLD, Entry, Name, SiteLog, Visitor, as_kept
 from whale.visitors.identity import JOINED, OTHER_KNOWN, Alias, Person, Standing, to_join
@@ -149,6 +152,26 @@ class MemoryEvents:
             return np.array(
                 sorted({who for who, tick, name in records if name.kind == EVENT and start <= tick < end}), np.uint32
             )
+
+    def came_in_log(
+        self, log: SiteLog, partition: int, said: Sequence[Said | None], edges_ms: Sequence[int], most: float
+    ) -> Came | None:
+        with self._lock:
+            found = self.partition(log, partition)
+            words, edges = -(-found.next // WORD), [edge_ms * TICKS_A_MS for edge_ms in edges_ms]
+            ranges = list(itertools.pairwise(edges))
+            if words * 8 * len(said) * len(ranges) > most:
+                return None
+
+            def who(each: Said | None, start: int, end: int) -> Bits:
+                numbers = [
+                    number
+                    for number, tick, name in found.records
+                    if start <= tick < end and (name.kind == EVENT if each is None else each == (name.kind, name.name))
+                ]
+                return bits_of(np.array(numbers, np.uint32), words)
+
+            return Came([[who(each, *stretch) for stretch in ranges] for each in said])
 
     def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
         with self._lock:

@@ -276,7 +276,8 @@ class MemoryStore:
         events = self.events = MemoryEvents(settings, self.zone, book.sites)
         self.add_to_log, self.ids_in_log, self.log_tallies = events.add_to_log, events.ids_in_log, events.log_tallies
         self.number_in_log, self.id_in_log = events.number_in_log, events.id_in_log
-        self.visitors_in_log, self.daily_in_log = events.visitors_in_log, events.daily_in_log
+        self.visitors_in_log, self.came_in_log = events.visitors_in_log, events.came_in_log
+        self.daily_in_log = events.daily_in_log
         self.said_in_log = events.said_in_log
         self.compact_log, self.read_log = events.compact_log, events.read_log
         self.changed_in_log, self.erasures_in_log = events.changed_in_log, events.erasures_in_log

@@ -4,8 +4,8 @@
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
                             └─ ids, tallies, faults, aside, spy, live, decisions, definitions, saved, declared, imports, timeline, sweep,
-                                  accounts, directory, events, identities, compaction, log_reader, site_logs,
-                                  log_sweep
+                                  accounts, directory, events, identities, compaction, log_reader, log_who,
+                                  site_logs, log_sweep
 
 A part holds those that it needs; none is another one.
 """
@@ -39,9 +39,12 @@ from whale.store.redis.ids import Ids
 from whale.store.redis.imports import Imports
 from whale.store.redis.known import Dictionaries
 from whale.store.redis.live import Live
+from whale.store.redis.log_cache import LogCache
 from whale.store.redis.log_changes import LogChanges
+from whale.store.redis.log_parts import LogParts
 from whale.store.redis.log_reader import LogReader
 from whale.store.redis.log_sweep import LogSweeper
+from whale.store.redis.log_who import LogWho
 from whale.store.redis.marker import Marker
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
@@ -168,8 +171,12 @@ class RedisStore:
         self.daily_in_log = events.daily_in_log
         compaction = Compaction(database)
         self.compact_log, self.purge_log = compaction.compact_log, compaction.purge_log
-        log_reader = LogReader(database)
-        self.read_log, self.visitors_in_log = log_reader.read_log, log_reader.visitors_in_log
+        cache = LogCache(settings.events_cache_mb)
+        log_parts = LogParts(cache, self.client)
+        log_reader = LogReader(database, cache, log_parts)
+        self.read_log = log_reader.read_log
+        log_who = LogWho(log_reader, log_parts, cache)
+        self.came_in_log, self.visitors_in_log = log_who.came_in_log, log_who.visitors_in_log
         log_changes = LogChanges(log_reader)
         self.changed_in_log, self.erasures_in_log = log_changes.changed_in_log, log_changes.erasures_in_log
         self.ranges_in_log, self.records_in_log = log_reader.ranges_in_log, log_reader.records_in_log

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from hail.room import COST, MEGABYTE, Bounded
 from whale.store.redis.compaction import Indexed, column_code
 from whale.store.redis.log_blocks import Counts, blocks_in, blocks_of
-from whale.sums import distinct
 from whale.visitors import parts
 from whale.visitors.columns import Rows, rows_of
 from whale.visitors.entries import EVENT, EVENT_PROPERTY, PROPERTY
 from whale.visitors.keyed import Keyed
-from whale.visitors.parts import IS_PROPERTY, Cut, Records
+from whale.visitors.parts import Cut, Records
 
 WHO, CUTS, BLOCKS = "who", "cuts", "blocks"
 T = TypeVar("T")
@@ -94,10 +93,6 @@ class LogCache:
         """key: of the part.  fetch: its bytes."""
         return Part(self, key, fetch)
 
-    def knows_who_came(self, key: str) -> bool:
-        """To a part."""
-        return self.known((key, WHO)) is not None
-
     def keep(self, name: tuple[Any, ...], found: Any, size: int) -> None:
         self._kept.keep(name, (found, size))
 
@@ -159,18 +154,6 @@ class Part:
             return blocks_of(parts.visitors_in(self._whole(), cut, self._directory[1]))
 
         return self._cache.get((self.key, cut.offset, BLOCKS), counted, lambda found: found.nbytes)
-
-    def who_came(self, found: NDArray[np.uint32] | None = None) -> NDArray[np.uint32]:
-        """The visitors who had an event, each once; unpacks no times. found: the same, if it was found otherwise."""
-
-        def counted() -> NDArray[np.uint32]:
-            if found is not None:
-                return found
-            begin, whole = self._directory[1], self._whole()
-            planes = [parts.visitors_in(whole, cut, begin) for cut in self.cuts if not cut.code & IS_PROPERTY]
-            return distinct(np.concatenate([np.zeros(0, np.uint32), *planes]))
-
-        return self._cache.get((self.key, WHO), counted, lambda found: found.nbytes)
 
     @property
     def _directory(self) -> tuple[list[Cut], int]:

@@ -1,7 +1,7 @@
 """Parts of a log, and pieces of them: their directories, and columns by their bytes."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from hail.room import COST
 from whale.store.redis.log_cache import CUTS, LogCache, Part, PartGone
@@ -27,19 +27,31 @@ class LogParts:
 
     def directories(self, keys: Sequence[str]) -> list[Directory]:
         """Raises PartGone."""
-        known = {key: self._cache.known((key, CUTS)) for key in keys}
+        found = self.directories_there(keys)
+        if None in found:
+            raise PartGone
+        return cast(list[Directory], found)
+
+    def directories_there(self, keys: Sequence[str]) -> list[Directory | None]:
+        """None of a part that is not there."""
+        known: dict[str, Directory | None] = {key: self._cache.known((key, CUTS)) for key in keys}
         lacking = [key for key, directory in known.items() if directory is None]
         for place in range(0, len(lacking), HEADS):
             some = lacking[place : place + HEADS]
-            for key, head in zip(some, self.ranges([(key, 0, HEAD_BYTES) for key in some]), strict=True):
-                size = 4 + int.from_bytes(head[:4], "little")
-                if len(head) < size:
-                    (head,) = self.ranges([(key, 0, size)])
-                if not head or len(head) < size:
-                    raise PartGone
-                known[key] = found = parts.directory_of(head)
-                self._cache.keep((key, CUTS), found, 2 * COST * len(found[0]))
+            for key, head in zip(some, self._heads(some), strict=True):
+                if head:
+                    known[key] = found = parts.directory_of(head)
+                    self._cache.keep((key, CUTS), found, 2 * COST * len(found[0]))
         return [known[key] for key in keys]
+
+    def _heads(self, keys: Sequence[str]) -> list[bytes]:
+        """With the whole directory; nothing of a part that is not there."""
+        heads = self.ranges([(key, 0, HEAD_BYTES) for key in keys])
+        sizes = [4 + int.from_bytes(head[:4], "little") for head in heads]
+        long = [place for place, (head, size) in enumerate(zip(heads, sizes, strict=True)) if 0 < len(head) < size]
+        for place, head in zip(long, self.ranges([(keys[each], 0, sizes[each]) for each in long]), strict=True):
+            heads[place] = head if len(head) == sizes[place] else b""
+        return heads
 
     def ranges(self, wanted: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """Of keys, from a byte on so many."""

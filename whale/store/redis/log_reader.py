@@ -22,18 +22,15 @@ from whale.store.redis.database import Database
 from whale.store.redis.log_blocks import Counts, blocks_in, blocks_of, ranges_of
 from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
 from whale.store.redis.log_months import Joined, Months
-from whale.store.redis.log_parts import HEAD_BYTES, LogParts
+from whale.store.redis.log_parts import LogParts
 from whale.sums import distinct
 from whale.visitors import parts
-from whale.visitors.columns import decode_visitors
 from whale.visitors.entries import TICKS_A_MS, SiteLog
 from whale.visitors.keyed import Keyed, keyed
 from whale.visitors.parts import IS_PROPERTY, Records
 from whale.visitors.tail import records_of
 
 TRIES, FOR_EVER = 20, 2**62
-AHEAD = 50
-"""Parts of which planes of visitors are fetched at once."""
 T = TypeVar("T")
 Piece = tuple[int, Keyed]
 """A column's code, and some of its records."""
@@ -42,11 +39,9 @@ Piece = tuple[int, Keyed]
 class LogReader:
     """For many threads."""
 
-    def __init__(self, database: Database):
-        self._database, self._client = database, database.client
+    def __init__(self, database: Database, cache: LogCache, parts_: LogParts):
+        self._database, self._client, self._cache, self._parts = database, database.client, cache, parts_
         self._words = database.script("words")
-        self._cache = LogCache(database.settings.events_cache_mb)
-        self._parts = LogParts(self._cache, self._client)
         self._months = Months(self._cache, self._parts)
 
     @reachable
@@ -115,33 +110,6 @@ class LogReader:
         ]
 
     @reachable
-    def visitors_in_log(self, log: SiteLog, partition: int, start_ms: int, end_ms: int) -> NDArray[np.uint32]:
-        """Of parts that lie within the range the planes of visitors alone are fetched and unpacked."""
-        first, end = start_ms * TICKS_A_MS, end_ms * TICKS_A_MS
-        ahead: dict[str, NDArray[np.uint32]] = {}
-
-        def is_within(indexed: Indexed) -> bool:
-            return indexed.first >= first and indexed.last < end
-
-        def prepare(key: str, at: Snapshot) -> None:
-            within = [f"{key}:b:{id_}" for id_, indexed in at.parts.items() if is_within(indexed)]
-            lacking = [part for part in within if part not in ahead and not self._cache.knows_who_came(part)]
-            for place in range(0, len(lacking), AHEAD):
-                ahead.update(self._who_came(lacking[place : place + AHEAD]))
-
-        def came(at: Snapshot, part: Part, indexed: Indexed) -> NDArray[np.uint32]:
-            if is_within(indexed):
-                return part.who_came(ahead.get(part.key))
-            rows = [part.rows(cut) for cut in part.cuts if not cut.code & IS_PROPERTY and _touches(cut, first, end)]
-            which = [each.visitors[(each.ticks >= first) & (each.ticks < end)] for each in rows]
-            return np.concatenate([np.zeros(0, np.uint32), *which])
-
-        at, found, _ = self._read(log, partition, first, end, came, prepare)
-        found += [_in_range(tail, first, end) for tail in at.tails]
-        known = distinct(np.concatenate([np.zeros(0, np.uint32), *found]))
-        return known[~np.isin(known, np.array(at.gone, np.uint32))] if at.gone else known
-
-    @reachable
     def said_in_log(self, log: SiteLog, partition: int) -> set[Said]:
         """Of parts the list of columns is read; who was erased alone is looked for in them."""
 
@@ -173,10 +141,9 @@ class LogReader:
 
         prepare: what is done before any part is read.
         """
-        key = self.key_of(log, partition)
-        lacking: set[str] = set()
-        for _ in range(TRIES):
-            at, found, gone = self.snapshot(key), list[T](), set[str]()
+
+        def read_all(key: str, at: Snapshot) -> tuple[list[T], set[str]]:
+            found, gone = list[T](), set[str]()
             prepare(key, at)
             for id_, indexed in at.parts.items():
                 if indexed.first < end and indexed.last >= first:
@@ -184,6 +151,22 @@ class LogReader:
                         found.append(read(at, self._part(f"{key}:b:{id_}"), indexed))
                     except PartGone:
                         gone.add(id_)
+            return found, gone
+
+        return self.whole(log, partition, read_all)
+
+    def whole(
+        self, log: SiteLog, partition: int, read: Callable[[str, "Snapshot"], tuple[T, set[str]]]
+    ) -> tuple["Snapshot", T, bool]:
+        """A partition at one moment, what is read of it, and whether some parts of it are lost.
+
+        read: its key and the moment -> what it says, and the parts that were gone.
+        """
+        key = self.key_of(log, partition)
+        lacking: set[str] = set()
+        for _ in range(TRIES):
+            at = self.snapshot(key)
+            found, gone = read(key, at)
             if gone <= lacking:  # it is no compaction: nobody has them
                 return at, found, bool(gone)
             lacking = gone
@@ -201,6 +184,10 @@ class LogReader:
                 pieces += asked.of_part(self._part(f"{key}:b:{id_}"), indexed)
         return logged_of([*pieces, *asked.of_tails(at.tails)], at.names, False)._replace(moment=at.moment)
 
+    def numbers(self, key: str) -> int:
+        """That visitors of a partition have: all are below."""
+        return int(self._client.hget(key, "n") or 0)
+
     def erasures(self, key: str) -> int:
         return int(self._client.hget(key, "y") or 0)
 
@@ -208,21 +195,6 @@ class LogReader:
         """A frozen tail that was packed a moment ago."""
         raw = self._client.get(f"{key}:o:{word.decode()}")
         return None if raw is None else records_of(raw)
-
-    def _who_came(self, keys: Sequence[str]) -> dict[str, NDArray[np.uint32]]:
-        """The visitors who had an event in some parts, where their directories are short and the parts are there."""
-        ranges: dict[str, list[tuple[int, int]]] = {}
-        for key, head in zip(keys, self._parts.ranges([(key, 0, HEAD_BYTES) for key in keys]), strict=True):
-            if len(head) >= 4 and len(head) >= 4 + int.from_bytes(head[:4], "little"):
-                cuts, begin = parts.directory_of(head)
-                ranges[key] = [(begin + cut.offset, cut.visitor_bytes) for cut in cuts if not cut.code & IS_PROPERTY]
-        planes = iter(self._parts.ranges([(key, *each) for key, some in ranges.items() for each in some]))
-        found: dict[str, NDArray[np.uint32]] = {}
-        for key, some in ranges.items():
-            columns = [next(planes) for _ in some]
-            if all(len(column) == size for column, (_, size) in zip(columns, some, strict=True)):
-                found[key] = distinct(np.concatenate([np.zeros(0, np.uint32), *map(decode_visitors, columns)]))
-        return found
 
     def _part(self, key: str) -> Part:
         return self._parts.part(key)
@@ -298,12 +270,6 @@ class Snapshot(NamedTuple):
         """That may lie in [first, end)."""
         of_parts = sum(each.records for each in self.parts.values() if each.first < end and each.last >= first)
         return of_parts + sum(len(tail.ticks) for tail in self.tails)
-
-
-def _in_range(records: Records, first: int, end: int) -> NDArray[np.uint32]:
-    """Who had an event there."""
-    is_event = records.codes & np.uint32(IS_PROPERTY) == 0
-    return records.visitors[is_event & (records.ticks >= first) & (records.ticks < end)]
 
 
 def _touches(cut: parts.Cut, first: int, end: int) -> bool:
