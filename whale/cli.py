@@ -178,6 +178,7 @@ main.add_command(
 main.add_command(
     _Elsewhere("doctor", "whale.commands.doctor", "Check this machine and the servers; show and replay dead messages.")
 )
+main.add_command(_Elsewhere("check", "whale.commands.check", "Check whether a page is counted by the browser tracker."))
 main.add_command(_Elsewhere("agent", "whale.commands.agent", "Count how busy this machine is: CPU, memory and disk."))
 main.add_command(_Elsewhere("tail", "whale.commands.tail", "Show the last hits, each with its outcome."))
 for _name, _help in (

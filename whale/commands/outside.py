@@ -4,30 +4,18 @@ Run it from another machine: on the same one a service without keys answers. It 
 hit that names no pk.
 """
 
-import http.client
-import urllib.request
 from collections.abc import Iterator
-from typing import NamedTuple
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import msgspec
 
 from hail.hit import Reason
+from whale.commands.fetching import Fetched, fetch
 from whale.commands.finding import ADVICE, FINE, WRONG, Finding, Findings
 from whale.errors import SetupError
 
-ANSWER_S = 10.0
-MAX_ANSWER_BYTES = 1_000_000
 SHOWN_PKS = 5
 KEYS = "set HAILWHALE_WRITE_KEY, HAILWHALE_READ_KEY and HAILWHALE_ADMIN_KEY there"
-
-
-class _Said(NamedTuple):
-    """An answer. status: 0 where there was none, and body then says why."""
-
-    status: int
-    body: bytes
 
 
 def outside_findings(url: str) -> Findings:
@@ -63,7 +51,7 @@ def _base_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
-def _about_pks(said: _Said) -> tuple[str, str] | None:
+def _about_pks(said: Fetched) -> tuple[str, str] | None:
     try:
         names = msgspec.json.decode(said.body, type=list[str]) if said.status == 200 else None
     except (msgspec.DecodeError, UnicodeError):
@@ -75,7 +63,7 @@ def _about_pks(said: _Said) -> tuple[str, str] | None:
     return WRONG, f"anyone can read {named} and all other counts, and can reset them: {KEYS}"
 
 
-def _about_spy(said: _Said) -> tuple[str, str] | None:
+def _about_spy(said: Fetched) -> tuple[str, str] | None:
     try:
         read = said.status == 200 and isinstance(msgspec.json.decode(said.body), list)
     except (msgspec.DecodeError, UnicodeError):
@@ -83,13 +71,13 @@ def _about_spy(said: _Said) -> tuple[str, str] | None:
     return (WRONG, f"anyone can read single hits: {KEYS}") if read else _refused(said)
 
 
-def _about_count(said: _Said) -> tuple[str, str] | None:
+def _about_count(said: Fetched) -> tuple[str, str] | None:
     if said.status == 400 and _code_of(said) == Reason.BAD_PK:
         return WRONG, f"anyone can count: {KEYS}"
     return _refused(said)
 
 
-def _refused(said: _Said) -> tuple[str, str] | None:
+def _refused(said: Fetched) -> tuple[str, str] | None:
     """A refusal by a door of ours; None where something else answered."""
     code = _code_of(said)
     if said.status == 401 and code == Reason.UNAUTHORIZED:
@@ -99,7 +87,7 @@ def _refused(said: _Said) -> tuple[str, str] | None:
     return None
 
 
-def _code_of(said: _Said) -> str:
+def _code_of(said: Fetched) -> str:
     try:
         found = msgspec.json.decode(said.body)
     except (msgspec.DecodeError, UnicodeError):
@@ -113,15 +101,5 @@ def _about_inside(base: str) -> Iterator[Finding]:
         yield Finding(ADVICE, f"{base}/metrics", "anyone can read it: block it in the proxy, as deploy/nginx.conf does")
 
 
-def _asked(url: str) -> _Said:
-    """Without any proxy of this machine: it might add the header for which the other side refuses."""
-    request = urllib.request.Request(url, headers={"User-Agent": "hailwhale-doctor"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=ANSWER_S) as answer:
-            return _Said(answer.status, answer.read(MAX_ANSWER_BYTES))
-    except HTTPError as error:
-        with error:
-            return _Said(error.code, error.read(MAX_ANSWER_BYTES))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _Said(0, str(getattr(error, "reason", error)).encode("utf-8", "replace"))
+def _asked(url: str) -> Fetched:
+    return fetch(url, "hailwhale-doctor")
