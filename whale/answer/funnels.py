@@ -22,8 +22,13 @@ from whale.answer.ranges import TICK_BITS, TICKS, Ints
 from whale.store.contract.events import Column
 
 NONE = np.zeros(0, np.int64)
+FEW = 0.6
+"""Of the visitors of the first step: if fewer are left, what others did is left out before anything else is done with it."""
+FURTHEST = (1 << TICK_BITS - 1) - 1
+"""Ticks that two events of a visitor may be apart: 22 years. The keys of two visitors are further apart."""
 GroupOf = NDArray[np.unsignedinteger[Any]]
 """Of each visitor of a range."""
+Which = NDArray[np.bool_]
 
 
 @dataclass
@@ -228,10 +233,11 @@ def counted(partition: Partition, window: int, as_of: int) -> Counted:
     lowest, highest = ranges.span(known)
     tests = tests or [None] * len(columns)
     for begin in ranges.begins(highest, lowest):
-        keys = [_keys(*source, begin, first) for source in zip(columns, tests, strict=True)]
-        reached = _range(keys, tests, begin, window, as_of - first)
+        of_range = _OfRange(columns, tests, begin, first)
+        keys = of_range.keys(0)
+        reached = _range(of_range, keys, window, as_of - first)
         group_of = groups.within(begin) if groups else None
-        found.ranges.append(Ranged(begin, first, keys[0], reached, group_of, groups.known if groups else 0))
+        found.ranges.append(Ranged(begin, first, keys, reached, group_of, groups.known if groups else 0))
     return found
 
 
@@ -256,46 +262,67 @@ def added(
     return found
 
 
-def _keys(column: Column | None, test: Fulfilled | None, begin: int, first: int) -> Ints:
-    """Visitor and tick of each event in a range of visitors, as one number, rising."""
-    if column is None:
-        return NONE
-    some = ranges.within(column, begin)
-    return ranges.keys(test.of(some) if test else some, begin, first)
+class _OfRange(NamedTuple):
+    """The steps, of a range of visitors. tests, columns: as a Partition has them.  first: no tick is earlier."""
+
+    columns: Sequence[Column | None]
+    tests: Sequence[Fulfilled | None]
+    begin: int
+    first: int
+
+    def keys(self, number: int, who: Which | None = None) -> Ints:
+        """Visitor and tick of each event of a step, as one number, rising. who: whose are enough, of all visitors of the range."""
+        column, test = self.columns[number], self.tests[number]
+        if column is None:
+            return NONE
+        some = ranges.within(column, self.begin)
+        if who is not None:
+            some = ranges.of_some(some, self.begin, who)
+        return ranges.keys(test.of(some) if test else some, self.begin, self.first)
+
+    def may(self, number: int, people: Ints) -> Which:
+        """Which visitors may still have an event of a step that fulfils its conditions."""
+        test = self.tests[number]
+        return test.may((people + self.begin).astype(np.uint32)) if test else np.ones(len(people), np.bool_)
 
 
-def _range(
-    steps: Sequence[Ints], tests: Sequence[Fulfilled | None], begin: int, window: int, as_of: int
-) -> list[Reached]:
-    """What visitors of a range did, step by step. as_of: as ticks of steps are."""
+def _range(steps: _OfRange, keys: Ints, window: int, as_of: int) -> list[Reached]:
+    """What visitors of a range did, step by step. keys: of the first step.  as_of: as ticks of steps are.
+
+    began: of each event that a chain led to, when it began, with the visitor, as keys are.
+    """
     found: list[Reached] = []
-    before, began = steps[0], steps[0] & TICKS
-    until = NONE
-    for number, (keys, test) in enumerate(zip(steps, tests, strict=True)):
-        took = None
+    began, until = keys, NONE
+    there = np.zeros(0, np.bool_)
+    for number in range(len(steps.columns)):
         if number:
-            keys, began = _led_to(keys, before, began, window)
-        here = keys >> TICK_BITS
-        if number:
-            took = ((keys & TICKS) - began)[np.diff(here, prepend=-1) != 0]
             people = found[-1].people
-            may = ~np.isin(people, here) & (until >= as_of)
-            if test:
-                may[may] = test.may((people[may] + begin).astype(np.uint32))
+            few = len(people) < FEW * len(found[0].people)
+            keys, began = _led_to(steps.keys(number, there if few else None), keys, began, window)
+        here = keys >> TICK_BITS
+        edges = np.flatnonzero(here[1:] != here[:-1])
+        first, last = np.append(0, edges + 1)[: len(here)], np.append(edges, len(here) - 1)[: len(here)]
+        reached = here[first]
+        there = np.zeros(ranges.SPAN, np.bool_)
+        there[reached] = True
+        if number:
+            may = ~there[people] & (until >= as_of)
+            may[may] = steps.may(number, people[may])
             found[-1] = found[-1]._replace(stay=people[may], until=until[may])
-        is_last = np.diff(here, append=-1) != 0
-        until = began[is_last] + window
-        found.append(Reached(here[is_last], here, took, NONE, NONE))
-        before = keys
+        took = keys[first] - began[first] if number else None
+        until = (began[last] & TICKS) + window
+        found.append(Reached(reached, here, took, NONE, NONE))
     return found
 
 
 def _led_to(keys: Ints, before: Ints, began: Ints, window: int) -> tuple[Ints, Ints]:
-    """The events that a chain leads to, and when it began. before, began: of events of the step before."""
+    """The events that a chain leads to, and when it began. before, began: of events of the step before.
+
+    Events of two visitors are further apart than any window, so one comparison asks for the visitor too.
+    """
     if not len(before):
         return before, began
-    place = np.searchsorted(before, keys) - 1
-    is_led = (place >= 0) & (before[place] >> TICK_BITS == keys >> TICK_BITS)
-    start = began[place]
-    is_led &= (keys & TICKS) - start <= window
+    keys = keys[np.searchsorted(keys, before[0], "right") :]
+    start = began[np.searchsorted(before, keys) - 1]
+    is_led = np.flatnonzero(keys - start <= min(window, FURTHEST))
     return keys[is_led], start[is_led]

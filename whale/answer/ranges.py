@@ -48,6 +48,14 @@ def within(column: Column, begin: int) -> Column:
     return column.between(begin, begin + SPAN)
 
 
+def of_some(column: Column, begin: int, who: NDArray[np.bool_]) -> Column:
+    """The records of some visitors of a range. column: of this range.  who: of all its visitors."""
+    if column.pieces is None:
+        return column.some(who[column.visitors - np.uint32(begin)])
+    least = np.uint64(begin)
+    return Column.of([each.some(who[(each.keys >> np.uint64(keyed.TICK_BITS)) - least]) for each in column.pieces])
+
+
 def keys(column: Column, begin: int, first: int) -> Ints:
     """Visitor and tick of each record in a range, as one number, in order. first: no tick is earlier."""
     found = keys_in_pieces(column, begin, first)
