@@ -28,6 +28,8 @@ FEW = 64
 SMALL, PACKED = b"\0", b"\1"
 LARGE = 255
 SAMPLE, HELPS = 4096, 0.9
+MOST_ALONE = 4
+"""Records for each that follows another one of its visitor."""
 _HEAD = struct.Struct("<IIBBBxII")
 _TYPES: dict[int, np.dtype[Any]] = {width: np.dtype(f"<u{width}") for width in (1, 2, 4)}
 
@@ -133,7 +135,20 @@ def _visitors(steps: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def _since(steps: NDArray[np.uint32], begins: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Sums of steps, each run by itself. begins: where a run does."""
+    """Sums of steps, each run by itself. begins: where a run does. Where most runs are of one step, the others alone are summed."""
+    follows = np.flatnonzero(~begins)
+    if len(follows) * MOST_ALONE > len(steps):
+        return _sums(steps, begins)
+    found = steps.astype(np.uint64)
+    is_of_several = np.zeros(len(steps), np.bool_)
+    is_of_several[follows] = is_of_several[follows - 1] = True
+    at = np.flatnonzero(is_of_several)
+    if len(at):
+        found[at] = _sums(steps[at], begins[at])
+    return found
+
+
+def _sums(steps: NDArray[np.uint32], begins: NDArray[np.bool_]) -> NDArray[np.uint64]:
     sums, first = np.cumsum(steps, dtype=np.uint64), np.flatnonzero(begins)
     sums -= np.repeat(sums[first] - steps[first], np.diff(first, append=len(steps)))
     return sums

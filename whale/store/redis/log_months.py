@@ -124,8 +124,7 @@ class Months:
             for some in pool.map(self._columns, _batches(spans)):
                 for code, column in some:
                     pieces.setdefault(code, []).append(column)
-            for code in list(pieces):
-                yield code, keyed.joined(pieces.pop(code))
+            yield from pool.map(lambda code: (code, keyed.joined(pieces.pop(code))), list(pieces))
 
     def _columns(self, spans: Sequence["_Span"]) -> list[tuple[int, Keyed]]:
         wanted = [(key, begin, sum(cut.bytes for cut in stretch)) for key, begin, stretch in spans]
