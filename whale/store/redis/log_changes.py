@@ -90,11 +90,13 @@ def _without(whole: Logged, new: Logged) -> Logged:
 
 def _first_of(column: Column, some: Column) -> NDArray[np.bool_]:
     """Which records of a column are these. Of equal ones it is no matter which."""
-    rows = np.array([np.append(*each) for each in zip(column, some, strict=True)], np.int64)
-    kinds = np.unique(rows, axis=1, return_inverse=True)[1].ravel()
-    mine, wanted = kinds[: len(column)], np.bincount(kinds[len(column) :], minlength=len(kinds))
-    order = np.argsort(mine, kind="stable")
-    rank = np.arange(len(mine)) - np.searchsorted(mine[order], mine[order])
-    found = np.zeros(len(mine), np.bool_)
-    found[order] = rank < wanted[mine[order]]
+    rows = [np.append(*each) for each in zip(some, column, strict=True)]
+    order = np.lexsort(rows[::-1])  # of equal ones these come first
+    is_new = np.append(True, np.any([np.diff(each[order].astype(np.int64)) != 0 for each in rows], axis=0))
+    kind, first = np.cumsum(is_new) - 1, np.flatnonzero(is_new)
+    is_mine = order >= len(some)
+    wanted = np.bincount(kind, ~is_mine, len(first)).astype(np.int64)
+    rank = np.arange(len(order)) - first[kind]  # those of some, then as many of the column
+    found = np.zeros(len(column), np.bool_)
+    found[order[is_mine] - len(some)] = (rank < 2 * wanted[kind])[is_mine]
     return found
