@@ -13,6 +13,7 @@ client is asked for its country, and kept nowhere.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -35,6 +36,7 @@ from hail.tracking.aktivat import asked_of
 from hail.tracking.places import Places, client_of
 from hail.tracking.translation import Around, bot_of, seen_bot, seen_of, site_of, skew_of
 from hail.tracking.wire import Tracked, sent_of, tracked_of
+from hail.usual import UNUSUAL, is_ascii
 
 PARAMETERS = ("key",)
 SAID = "X-Hail"
@@ -70,6 +72,7 @@ class Track:
         self._acceptor = acceptor
         self._agents = Agents(acceptor.settings.known_agents_mb * MEGABYTE)
         self._places = Places(acceptor.settings.country_file)
+        self._answers: dict[int, HttpAnswer] = {}
         self.routes = {("POST", "/track"): self.posted, ("GET", "/track/it"): self.image}
 
     def posted(self, caller: Caller, environ: Environ) -> HttpAnswer:
@@ -77,14 +80,20 @@ class Track:
             told = self._posted(caller, environ)
         except Refused as error:
             return _refused(error)
-        body: dict[str, Any] = {"accepted": told.accepted}
-        if told.refused:
-            body["refused"] = told.refused
-        if told.accepted or not told.first:
-            said = "accepted" if not told.refused else f"accepted; refused={len(told.refused)}"
-            return json_answer(202, body, {**CORS, SAID: said})
+        if not told.first:
+            return self._accepted(told.accepted)
+        body = {"accepted": told.accepted, "refused": told.refused}
+        if told.accepted:
+            return json_answer(202, body, {**CORS, SAID: f"accepted; refused={len(told.refused)}"})
         about = problem(told.first.reason, str(told.first), told.first.field)
         return json_answer(about["status"], {**about, **body}, {**CORS, SAID: _dropped(told.first)}, "problem+json")
+
+    def _accepted(self, hits: int) -> HttpAnswer:
+        """The same object for the same number, so that a server can remember what it sends."""
+        found = self._answers.get(hits)
+        if found is None:
+            found = self._answers[hits] = json_answer(202, {"accepted": hits}, {**CORS, SAID: "accepted"})
+        return found
 
     def image(self, caller: Caller, environ: Environ) -> HttpAnswer:
         try:
@@ -100,8 +109,8 @@ class Track:
         acceptor, body = self._acceptor, b""
         try:
             try:
-                _, unknown = acceptor.parameters(environ.get("QUERY_STRING", ""), PARAMETERS)
-                refuse_unknown(unknown, PARAMETERS)
+                if query := environ.get("QUERY_STRING"):
+                    refuse_unknown(acceptor.parameters(query, PARAMETERS).unknown, PARAMETERS)
                 body = read_body(environ, acceptor.settings.max_body_bytes)
                 sent = sent_of(body)
                 most, hits = acceptor.settings.max_batch_hits, sent.hits
@@ -138,7 +147,8 @@ class Track:
         for item in given.items:
             try:
                 tracked = given.read(item)
-                rows = self._rows(sender, tracked, sender.site_of(site_of(tracked, given.site)), around, now)
+                site = sender.site_of(site_of(tracked, given.site))
+                rows = self._rows(sender, tracked, site, around, now, is_plain(item))
             except HitError as error:
                 first = first or error
                 refused.append(self._refuse(sender.caller, error, item))
@@ -155,23 +165,34 @@ class Track:
         agent, country = None, ""
         if sender.is_page:
             agent = self._agents.agent_of(environ.get("HTTP_USER_AGENT", ""))
-            country = self._places.country_of(client_of(environ, self._acceptor.settings.trusted_proxies), now)
+            if self._places.is_there:
+                country = self._places.country_of(client_of(environ, self._acceptor.settings.trusted_proxies), now)
         says_all = self._acceptor.publisher.form is COLUMNS
         return Around(skew_of(given.sent_at, now), says_all, sender.is_anonymous, agent, country)
 
-    def _rows(self, sender: "Sender", tracked: Tracked, site: str, around: Around, now: float) -> list[Parsed]:
-        """A hit, and that two ids are one visitor's; raises HitError."""
+    def _rows(
+        self, sender: "Sender", tracked: Tracked, site: str, around: Around, now: float, is_plain: bool
+    ) -> list[Parsed]:
+        """A hit, and that two ids are one visitor's; raises HitError. is_plain: each letter of its texts is one byte."""
         acceptor, settings = self._acceptor, self._acceptor.settings
         if bot := bot_of(tracked, around.agent):
             parsed = parse_row(seen_bot(tracked, site, bot, around, settings), settings, now)
             row, cells, is_ahead = acceptor.check(sender.caller, parsed)
             return [(of_bots(row), 2 * cells, is_ahead)]
         seen = seen_of(tracked, site, around, settings)
-        rows = [acceptor.check(sender.caller, parse_row(seen.fields, settings, now))]
+        rows = [acceptor.check(sender.caller, self._parsed(seen.fields, now, is_plain))]
         if seen.known and around.says_all:
             joining = {"pk": site, "anonymous": seen.fields["visitor"], "known": seen.known}
             rows.append(parse_joining(joining, settings, now))
         return rows
+
+    def _parsed(self, fields: dict[str, Any], now: float, is_plain: bool) -> Parsed:
+        """The quick way where it may be one; raises HitError."""
+        if is_plain:
+            usual = self._acceptor.usual
+            with suppress(*UNUSUAL):
+                return usual.row(usual.of_fields(fields, ""), now)
+        return parse_row(fields, self._acceptor.settings, now)
 
     def _refuse(self, caller: Caller, error: HitError, item: Any) -> dict[str, Any]:
         counters.REFUSED_BY[error.reason].inc()
@@ -224,6 +245,12 @@ class Sender:
 
     def _site(self, name: str) -> Site | None:
         return self._directory.site(self.caller.account, name) if self._directory else None
+
+
+def is_plain(item: Any) -> bool:
+    """Whether nothing that is read of a hit has a letter that takes more than a byte, in its JSON or in its addresses."""
+    text = bytes(item) if isinstance(item, msgspec.Raw) else b"%"
+    return is_ascii(text) and b"%" not in text
 
 
 def _as_it_is(tracked: Tracked) -> Tracked:

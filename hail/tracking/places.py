@@ -85,6 +85,11 @@ class Places:
             except (OSError, ValueError, RuntimeError) as error:
                 raise SettingsError(f"{PREFIX}COUNTRY_FILE: expected a file in MaxMind's format: {error}") from None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anybody can say where an address is."""
+        return self._reader is not None
+
     def country_of(self, address: Address | None, now: float) -> str:
         """Two letters in upper case; empty where nobody knows. now: epoch seconds."""
         if self._reader is None or address is None:

@@ -8,11 +8,12 @@
 A page of the same host says nothing: the visit began earlier. Names are in lower case, so that `Google` and `google` are one.
 """
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 DIRECT, PAID, CAMPAIGN, REFERRAL = "direct", "paid", "campaign", "referral"
 CPC = "cpc"
@@ -42,7 +43,10 @@ CHANNELS = {
     "video": "video",
 }
 """By medium."""
-SCHEMES = ("http", "https", "android-app")
+_URL = re.compile(
+    r"(?:https?|android-app)://(?:[^/?#@]*@)?(\[[^]/?#]+]|[^/?#:@\[\]]+)(?::[0-9]*)?(/[^?#]*)?(?:\?([^#]*))?(?:#(.*))?",
+    re.I | re.S,
+)
 MOST_PARAMETERS = 100
 """Of an address, that are looked at."""
 MOST_LABELS = 6
@@ -73,14 +77,11 @@ NOWHERE = Address("", "")
 
 def address_of(url: str) -> Address:
     """NOWHERE where a text is no address of a page, or of an app."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
+    found = _URL.fullmatch(url)
+    if found is None:
         return NOWHERE
-    if parts.scheme not in SCHEMES or not host:
-        return NOWHERE
-    return Address(host.rstrip("."), parts.path or "/", parts.query, parts.fragment)
+    host, path, query, fragment = found.groups("")
+    return Address(host.lower().rstrip("."), path or "/", query, fragment)
 
 
 def parameters_of(query: str) -> Mapping[str, str]:
