@@ -22,9 +22,10 @@ FEW = 1000
 """Ticks of which it is no matter how each is found."""
 
 
-def begins(last: int, first: int = 0) -> range:
-    """Where the ranges begin that hold the visitors from one number to another."""
-    return range(first - first % SPAN, last + 1, SPAN)
+def begins(last: int, first: int = 0, span: int = 0) -> range:
+    """Where the ranges begin that hold the visitors from one number to another. span: visitors of each, where it is not SPAN."""
+    span = span or SPAN
+    return range(first - first % span, last + 1, span)
 
 
 def span(columns: Iterable[Column]) -> tuple[int, int]:
@@ -43,9 +44,9 @@ def places(visitors: NDArray[np.uint32], begin: int) -> NDArray[np.intp]:
     return np.searchsorted(visitors, np.array((begin, begin + SPAN), np.uint32))
 
 
-def within(column: Column, begin: int) -> Column:
+def within(column: Column, begin: int, span: int = 0) -> Column:
     """Its records of a range: a view of it."""
-    return column.between(begin, begin + SPAN)
+    return column.between(begin, begin + (span or SPAN))
 
 
 def of_some(column: Column, begin: int, who: NDArray[np.bool_]) -> Column:

@@ -74,7 +74,7 @@ class Group:
         return int(np.partition(np.concatenate(self.took), place)[place])
 
     def add(self, visitors: int, is_bounce: NDArray[np.bool_], took: Took) -> None:
-        """Those of a range of visitors. Ranges have no visitor in common."""
+        """Those of a range of visitors. Ranges have no visitor in common. took: of those that took some, at least."""
         self.sessions += len(is_bounce)
         self.visitors += visitors
         self.bounces += int(is_bounce.sum())
@@ -133,18 +133,17 @@ def told(part: Part, asked: Asked) -> list[Told]:
 
 def _told(some: Begun, asked: Asked) -> Told:
     first, visitors, place, took, is_bounce = some
-    buckets = np.zeros((len(asked.edges) - 1, 2), np.int64)
     at = ranges.bucket_of(asked.edges, first)
-    buckets[:, 0] = np.bincount(at, minlength=len(buckets))
-    buckets[:, 1] = np.bincount(at[is_bounce], minlength=len(buckets))
-    took_small = _small(took)
-    whole = Group()
-    whole.add(_different(visitors), is_bounce, took_small)
+    at *= 2
+    at += is_bounce
+    buckets = np.bincount(at, minlength=2 * len(asked.edges) - 2).reshape(-1, 2)
+    buckets[:, 0] += buckets[:, 1]
+    whole, none = Group(), np.zeros(0, np.uint8)
+    whole.add(_different(visitors), is_bounce, _small(took[took > 0]))
     if asked.by == WHOLE:
-        none = np.zeros(0, np.uint8)
-        return Told(whole, buckets, none, none, none, np.zeros(0, np.bool_))
+        return Told(whole, buckets, none, none, none, is_bounce[:0])
     since = visitors - (visitors[0] if len(visitors) else 0)
-    return Told(whole, buckets, _small(since), _small(place), took_small, is_bounce)
+    return Told(whole, buckets, _small(since), _small(place), _small(took), is_bounce)
 
 
 def added(several: Iterable[Sequence[Told]], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
@@ -200,30 +199,31 @@ def begun(part: Part, asked: Asked) -> Iterator[Begun]:
 def _begun(stream: Stream, part: Part, asked: Asked) -> Begun:
     at = np.flatnonzero(stream.begins)
     end = np.append(at[1:], len(stream.keys)) - 1
-    first = stream.ticks(at)
-    which = (first >= asked.edges[0]) & (first < asked.edges[-1])
+    keys, last = stream.keys[at], stream.keys[end]
+    first = (keys & ((1 << stream.bits) - 1)) + stream.first
     if asked.page is None:
         is_bounce = at == end
     else:
         page = asked.page if asked.by in (ENTRY, EXIT) else 1
         pages = np.concatenate([np.zeros(1, np.int64), np.cumsum(stream.places == page)])
         is_bounce = pages[end + 1] - pages[at] == 1
+    which = (first >= asked.edges[0]) & (first < asked.edges[-1])
     if not which.all():
-        at, end, first, is_bounce = at[which], end[which], first[which], is_bounce[which]
+        at, end, keys, last, first, is_bounce = (each[which] for each in (at, end, keys, last, first, is_bounce))
     if asked.by == WHOLE:
         place = np.broadcast_to(np.int64(0), len(at))
     elif asked.by in (ENTRY, EXIT):
         place = stream.places[at if asked.by == ENTRY else end].astype(np.int64) + 1
     else:
         place = np.append(part.groups, NONE)[first_values(stream, part.properties, at, end)] + 1
-    return Begun(first, stream.visitors(at), place, stream.keys[end] - stream.keys[at], is_bounce)
+    return Begun(first, (keys >> stream.bits) + stream.begin, place, last - keys, is_bounce)
 
 
 def first_values(
     stream: Stream, properties: Sequence[Column], at: NDArray[np.intp], end: NDArray[np.intp]
 ) -> NDArray[np.int64]:
     """The place of the first value between the first and the last event of each session; NONE where there is none."""
-    some = [ranges.within(column, stream.begin) for column in properties]
+    some = [ranges.within(column, stream.begin, stream.span) for column in properties]
     some = [_since(column, stream.first) for column in some]
     keys = np.concatenate([np.zeros(0, np.int64), *(ranges.keys(each, stream.begin, stream.first) for each in some)])
     if not len(keys):

@@ -83,7 +83,7 @@ class Values:
         for stream in streams(list(enumerate(events)), self._by.gap):
             at = np.flatnonzero(stream.begins)
             of_each = first_values(stream, properties, at, np.append(at[1:], len(stream.keys)) - 1)
-            mine = ranges.within(began, stream.begin)
+            mine = ranges.within(began, stream.begin, stream.span)
             is_first = np.diff(mine.visitors.astype(np.int64), prepend=-1) != 0
             keys = ranges.keys(mine, stream.begin, stream.first)[is_first]
             visitors.append(mine.visitors[is_first])

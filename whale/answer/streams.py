@@ -14,6 +14,8 @@ from whale.answer import ranges
 from whale.answer.ranges import TICK_BITS, Ints
 from whale.store.contract.events import Column
 
+SPAN = 8192
+"""Visitors of a range at most: all of their events are put in order together."""
 BITS = 63
 """Of a number by which events are sorted."""
 Piece = tuple[int, Column]
@@ -23,11 +25,12 @@ Piece = tuple[int, Column]
 class Stream(NamedTuple):
     """The events of a range of visitors.
 
-    begin: the first visitor of the range.  first: no tick is earlier.  keys: visitor and tick as one number, in order, of which so many
-    bits are the tick.  places: of their names.  begins: which of them begin a session.
+    begin: the first visitor of the range, of so many.  first: no tick is earlier.  places: of their names.
+    keys: visitor and tick as one number, in order, of which so many bits are the tick.  begins: which of them begin a session.
     """
 
     begin: int
+    span: int
     first: int
     bits: int
     keys: Ints
@@ -53,11 +56,12 @@ def streams(pieces: Sequence[Piece], gap: int) -> Iterator[Stream]:
         return
     first, until = min(column.since for _, column in known), max(column.until for _, column in known)
     lowest, last = ranges.span(column for _, column in known)
+    span = min(SPAN, ranges.SPAN)
     width = max(place for place, _ in known).bit_length()
     bits = (until - first + gap + 1).bit_length()  # so two visitors are always further apart than a gap
-    fits = (ranges.SPAN - 1).bit_length() + bits + width <= BITS
-    for begin in ranges.begins(last, lowest):
-        some = [(place, ranges.within(column, begin)) for place, column in known]
+    fits = (span - 1).bit_length() + bits + width <= BITS
+    for begin in ranges.begins(last, lowest, span):
+        some = [(place, ranges.within(column, begin, span)) for place, column in known]
         if fits:
             keys, places = _packed(
                 [(place, ranges.keys_in_pieces(column, begin, first, bits)) for place, column in some], width
@@ -68,12 +72,12 @@ def streams(pieces: Sequence[Piece], gap: int) -> Iterator[Stream]:
             begins = np.empty(len(keys), np.bool_)
             begins[0] = True
             np.greater(np.diff(keys), gap, out=begins[1:])
-            yield Stream(begin, first, bits if fits else TICK_BITS, keys, places, begins)
+            yield Stream(begin, span, first, bits if fits else TICK_BITS, keys, places, begins)
 
 
 def _packed(some: Sequence[tuple[int, list[Ints]]], width: int) -> tuple[Ints, NDArray[np.integer[Any]]]:
     """Keys in order, each sorted as one number with its place, which has so many bits; and the places."""
-    for place, several in some:
+    for place, several in some if width else ():
         for keys in several:
             keys <<= width
             keys |= place
