@@ -8,7 +8,7 @@
  * knows an id for two days; a hit is given up after one. What was given up is told with the next hit (`lost`).
  */
 import { options } from './options.js'
-import { later, local, quiet, uuid } from './page.js'
+import { later, local, on, quiet, uuid } from './page.js'
 import { stored, who } from './who.js'
 
 const DAY_MS = 864e5, MOST_WAITING = 2000, MOST_STORED = 50, MOST_LETTERS = 15e3
@@ -48,7 +48,7 @@ const flush = () => {
   let count = MOST_SENT, body
   while ((body = packed(waiting.slice(0, count))).size > MOST_BYTES) count >>= 1
   flying = waiting.splice(0, count)
-  fetch(options.serverUrl + '/track', { method: 'POST', body, keepalive: true, credentials: 'omit' })
+  fetch(options.serverUrl + '/track', { method: 'POST', body, keepalive: true })
     .then((answer) => answer.status, () => 500)
     .then(quiet((status) => {
       if (status > 499 || status == 429) {
@@ -75,6 +75,7 @@ export const guards = []
 
 /** now: at once, and not with those of the next 400 ms. */
 export const send = (event, fields, now) => {
+  if (document.prerendering) return on('prerenderingchange', () => send(event, fields, now)) // if anybody ever sees it
   if (local['trackr-off']) return
   const at = Date.now(), hit = { id: uuid(), event, at, ...who(at), ...fields, lost }
   if (guards.some((guard) => guard(hit))) return

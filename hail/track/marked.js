@@ -8,7 +8,7 @@ import { options } from './options.js'
 import { on } from './page.js'
 import { hit } from './pages.js'
 
-const SECRET = /pass|pwd|card|cc-|cv|secret|token|one-time/i
+const SECRET = /pass|pwd|card|cc-|cv|token|one-time/i
 const FILE = /\.(pdf|zip|gz|dmg|exe|(doc|xls|ppt)x?|csv|mp[34])$/i
 const RIGHT = 2
 const secrets = new WeakSet() // a field may show its password after it had the focus

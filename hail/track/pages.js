@@ -58,9 +58,9 @@ export const away = () => {
   page = ''
 }
 
-/** The first page, once a person sees it. While it is prerendered, it is hidden. */
+/** The first page, once a person sees it. A prerendered page may become visible before it is activated. */
 const first = () => {
-  if (page != null || document.hidden || document.readyState == 'loading') return
+  if (page != null || document.hidden || document.prerendering || document.readyState == 'loading') return
   const time = performance.getEntriesByType('navigation')[0] || performance.timing
   view(Math.max(0, time.domInteractive - Math.max(time.activationStart || 0, time.responseEnd)) | 0)
 }
@@ -72,9 +72,8 @@ const hide = () => {
 
 export const watchPages = () => {
   referrer = document.referrer && clean(document.referrer)
-  on('visibilitychange', () => document.hidden && hide())
+  on('visibilitychange prerenderingchange DOMContentLoaded', () => document.hidden ? hide() : first())
   on('pagehide', hide)
-  on('visibilitychange DOMContentLoaded', first)
   on('pageshow', (event) => event.persisted && next())
   on('popstate hashchange', route)
   for (const name of ['pushState', 'replaceState']) {

@@ -6,10 +6,10 @@
  */
 import { anonymize } from './delivery.js'
 import { options } from './options.js'
-import { local, tabs, uuid } from './page.js'
+import { later, local, tabs, uuid } from './page.js'
 
 const YEAR_S = 31536000, SESSION_MS = 12e5, FRESH_MS = 1000
-let ids = {}, known, knownAt, consented
+let ids = {}, known, consented
 
 /** Functions that give more to tell of who it is; each is given what is known until then. */
 export const facts = []
@@ -22,15 +22,15 @@ const keeps = () => options.cookies && !refused()
 /** A text of localStorage, read or written. Nothing where nothing may be kept. All keys begin with trackr_. */
 export const stored = (key, value) => keeps() && (value ? local[key] = value : local[key])
 
-/** Its value is kept here too: where cookies are blocked, a page is one visitor, and not each hit. */
+/** Where cookies are blocked, its value is kept here: so a page is one visitor, and not each hit. */
 export const bake = (name, value, age) => {
-  ids[name] = value
   if (keeps() || !age) document.cookie = `${name}=${value};path=/;samesite=lax;max-age=${age}${location.protocol == 'https:' ? ';secure' : ''}`
+  ids[name] = document.cookie.includes(name + '=') ? '' : value
   return value
 }
 
 /** What was baked, in any tab. */
-export const tasted = (name) => (options.cookies && document.cookie ? ('; ' + document.cookie).split(`; ${name}=`)[1] || '' : ids[name] || '').split(';')[0]
+export const tasted = (name) => (('; ' + document.cookie).split(`; ${name}=`)[1] || ids[name] || '').split(';')[0]
 
 const ofCookies = (now) => {
   const [id, at] = tasted(options.sessionCookieName).split('.')
@@ -42,10 +42,10 @@ const ofCookies = (now) => {
 /** The fields of a hit that say who; worked out once a second, since cookies cost more than all else of a hit. */
 export const who = (now) => {
   if (refused()) return { anonymous: 1 }
-  if (!known || Math.abs(now - knownAt) > FRESH_MS) {
+  if (!known) {
     known = options.cookies ? ofCookies(now) : {}
     facts.forEach((fact) => Object.assign(known, fact(known)))
-    knownAt = now
+    later(doubt, FRESH_MS)
   }
   return known
 }

@@ -30,6 +30,7 @@ ACCOUNT = "shop"
 PERSON = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36"
 """Of a person: the one of a browser without a window says that it is a program."""
 NO_PROGRAM = "Object.defineProperty(Navigator.prototype, 'webdriver', {get: () => false})"
+SETTLED = "settled"
 Hit = dict[str, Any]
 
 
@@ -41,10 +42,15 @@ def tag(hail: str, script: str = "/js/trackr.js", **options: str) -> str:
 
 
 class Pages:
-    """The pages of the site over HTTP, each with what stands for the tracker in it. head: of each page; policy: their CSP."""
+    """The pages of the site over HTTP, each with the tag of the tracker.
+
+    head: that tag.  more: other ones, by the path of a page.  policy: the CSP of all pages.  asked: paths with their headers.
+    """
 
     def __init__(self) -> None:
         self.head, self.policy, self.more = "", "", dict[str, str]()
+        self.ready = False  # what /ready.js says
+        self.asked: list[tuple[str, dict[str, str]]] = []
         self._scripts = Scripts()
         outer = self
 
@@ -84,9 +90,14 @@ class Pages:
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
         path = urlsplit(handler.path).path
+        self.asked.append((path, dict(handler.headers)))
         if path.startswith("/js/"):
             found = self._scripts.get(Caller(""), {"PATH_INFO": path})
             answered(handler, int(found.status[:3]), found.body, dict(found.headers))
+            return
+        if path == "/ready.js":
+            text = b"yes" if self.ready else b"no"
+            answered(handler, 200, text, {"Content-Type": "text/plain", "Content-Length": str(len(text))})
             return
         name = path[1:] or "index.html"
         if not (SITE / name).is_file() and not name.endswith((".js", ".pdf", ".ico")):
@@ -162,8 +173,8 @@ class Recorder(Pages):
         return self.named(event)[-1]
 
     def counted(self) -> dict[str, int]:
-        """How many hits of each name."""
-        return {hit["event"]: len(self.named(hit["event"])) for hit in self.hits}
+        """How many hits of each name; that of `settle` is none."""
+        return {hit["event"]: len(self.named(hit["event"])) for hit in self.hits if hit["event"] != SETTLED}
 
 
 @contextmanager
@@ -174,9 +185,17 @@ def person(chromium: Chromium, **options: Any) -> Iterator[tuple[Page, list[str]
         yield page, faults
 
 
-def settle(page: Page) -> None:
-    """What the page has put off, as a hit that waits for others, is done after this."""
-    page.evaluate("new Promise(done => setTimeout(done, 600))")
+def settle(page: Page, hail: Recorder) -> None:
+    """All that the page had to tell has come: hits keep their order, and this one is told a task later."""
+    before = len(hail.named(SETTLED))
+    page.evaluate(f"new Promise(done => setTimeout(() => done(trackr.track('{SETTLED}'))))")
+    hail.wait(SETTLED, before + 1)
+
+
+def forgive(page: Page, faults: list[str], *words: str) -> None:
+    """Takes the faults with one of these words out, and no others."""
+    page.evaluate("0")  # its answer comes after all that was told before
+    faults[:] = [fault for fault in faults if not any(word in fault for word in words)]
 
 
 def ids(context: BrowserContext) -> dict[str, str]:

@@ -147,3 +147,17 @@ test('of an address only campaigns, ids of clicks and what is listed are told', 
   long.pass(0)
   assert.equal(long.hits[0].url.length, 2000)
 })
+
+test('a page that is prerendered tells nothing, until somebody sees it', () => {
+  const page = new Page(SHOP)
+  Object.assign(page.window.document, { prerendering: true, hidden: true })
+  page.start().goal('early')
+  page.pass(5000)
+  page.tell('pagehide')
+  assert.deepEqual([page.posts, page.beacons, page.cookies, page.local], [[], [], {}, { trackr_queue_shop: '[]' }])
+  Object.assign(page.window.document, { prerendering: false, hidden: false })
+  page.tell('prerenderingchange')
+  page.tell('visibilitychange')
+  page.pass(400)
+  assert.deepEqual(page.names, ['pageview', 'goal'])
+})
