@@ -42,12 +42,13 @@ class World:
     def __init__(self, cache_mb: float, count: int = 3):
         cache = LogCache(cache_mb)
         self.kept = Kept(cache, range(count))
+        self.large = set[int]()
         self.months = Months(cache, self.kept)
         self.index = {str(number): Indexed(MONTH, 1 << 20, COUNT, FIRST, END - 1) for number in range(count)}
 
     def joined(self, first: int = FIRST, end: int = END) -> dict[int, int]:
         """How many records of each code."""
-        found = self.months.joined("log", self.index, [0, 1], first, end)
+        found, self.large = self.months.joined("log", self.index, [0, 1], first, end)
         return {code: sum(len(each.column.keys) for each in several) for code, several in found.items()}
 
 
@@ -56,7 +57,7 @@ def test_what_fits_is_joined_once_and_its_columns_alone_are_fetched() -> None:
     for _ in range(3):
         assert world.joined() == {0: 10_800, 1: 1200}
     assert len(world.kept.pieces) == 6
-    column = world.months.joined("log", world.index, [1], FIRST, END)[1][0].column
+    column = world.months.joined("log", world.index, [1], FIRST, END).columns[1][0].column
     some = [records(number) for number in range(3)]
     expected = sorted(
         (visitor, tick)
@@ -68,9 +69,37 @@ def test_what_fits_is_joined_once_and_its_columns_alone_are_fetched() -> None:
     assert list(zip(visitors.tolist(), ticks.tolist(), strict=True)) == expected
 
 
-def test_of_what_does_not_fit_the_small_columns_are_joined() -> None:
-    assert World(0.05).joined() == {1: 1200}
-    assert World(0.001).joined() == {}
+@pytest.mark.parametrize(
+    ("cache_mb", "joined", "large"),
+    [
+        (0.13, {0: 10_800, 1: 1200}, set()),
+        (0.1, {1: 1200}, set()),
+        (0.05, {1: 1200}, {0}),
+        (0.001, {}, {0, 1}),
+    ],
+)
+def test_of_what_does_not_fit_the_small_columns_are_joined(
+    cache_mb: float, joined: dict[int, int], large: set[int]
+) -> None:
+    world = World(cache_mb)
+    assert (world.joined(), world.large) == (joined, large)
+
+
+def test_a_large_column_of_a_part_is_not_remembered() -> None:
+    fetched, cache = list[str](), LogCache(1.0)
+
+    def fetch() -> bytes:
+        fetched.append("part")
+        return parts.make(records(0), MONTH, "UTC")
+
+    def keyed(is_kept: bool) -> list[int]:
+        part = cache.part("log:b:0", fetch)
+        return part.keyed(part.cuts[0], is_kept).keys.tolist()
+
+    first = keyed(False)
+    assert (keyed(False), len(fetched)) == (first, 2)
+    assert (keyed(True), len(fetched)) == (first, 3)
+    assert (keyed(False), keyed(True), len(fetched)) == (first, first, 3)
 
 
 def test_a_month_of_which_little_is_asked_for_is_not_joined() -> None:

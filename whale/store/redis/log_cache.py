@@ -133,11 +133,15 @@ class Part:
 
         return self._cache.get((self.key, cut.offset, "visitors"), unpacked, lambda found: found.nbytes)
 
-    def keyed(self, cut: Cut) -> Keyed:
-        """Of a column its records."""
+    def keyed(self, cut: Cut, is_kept: bool = True) -> Keyed:
+        """Of a column its records. is_kept: they are remembered."""
 
         def unpacked() -> Keyed:
             return kept(parts.keyed_of(self._whole(), cut, self._directory[1]))
+
+        if not is_kept:
+            known: Keyed | None = self._cache.known((self.key, cut.offset))
+            return unpacked() if known is None else known
 
         return self._cache.get((self.key, cut.offset), unpacked, lambda found: found.bytes)
 

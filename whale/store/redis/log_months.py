@@ -42,6 +42,13 @@ class Joined(NamedTuple):
     last: int
 
 
+class Known(NamedTuple):
+    """Of each code its columns, by months. large: codes that do not fit beside them, and would push out everything else."""
+
+    columns: dict[int, list[Joined]]
+    large: set[int]
+
+
 class _Month(NamedTuple):
     """Full parts by their ids. records: of each code."""
 
@@ -56,20 +63,18 @@ class Months:
     def __init__(self, cache: LogCache, fetched: LogParts):
         self._cache, self._parts = cache, fetched
 
-    def joined(
-        self, key: str, index: Mapping[str, Indexed], codes: Collection[int], first: int, end: int
-    ) -> dict[int, list[Joined]]:
-        """Of each code, by months; of those codes that fit into SHARE of what is remembered, the smallest first.
+    def joined(self, key: str, index: Mapping[str, Indexed], codes: Collection[int], first: int, end: int) -> Known:
+        """Of those codes that fit into SHARE of what is remembered, the smallest first.
 
         index: all parts of a partition.  first, end: the ticks that are asked for; some of a month is outside. Raises PartGone.
         """
         months = [self._month(key, start, full) for start, full in _full(index, first, end)]
         found: dict[int, list[Joined]] = {}
-        fit = self._that_fit(months, codes)
+        fit, large = self._that_fit(months, codes)
         for month in months:
             for code, column in self._of_month(key, month, [code for code in fit if code in month.records]).items():
                 found.setdefault(code, []).append(column)
-        return found
+        return Known(found, large)
 
     def _month(self, key: str, start: int, full: dict[str, Indexed]) -> _Month:
         ids, name = frozenset(full), (key, start, RECORDS)
@@ -83,18 +88,21 @@ class Months:
             self._cache.keep(name, known, 100 * (len(ids) + len(records)))
         return _Month(start, full, known[1])
 
-    def _that_fit(self, months: Sequence[_Month], codes: Collection[int]) -> list[int]:
+    def _that_fit(self, months: Sequence[_Month], codes: Collection[int]) -> tuple[list[int], set[int]]:
+        """And those that are large."""
         sizes = {
             code: sum(month.records.get(code, 0) for month in months)
             * (PROPERTY_BYTES if code & IS_PROPERTY else EVENT_BYTES)
             for code in codes
         }
-        room, found = SHARE * self._cache.most, list[int]()
+        held, fit, large = 0, list[int](), set[int]()
         for code, size in sorted(sizes.items(), key=lambda each: each[1]):
-            room -= size
-            if room >= 0 and size:
-                found.append(code)
-        return found
+            held += size
+            if size and held <= SHARE * self._cache.most:
+                fit.append(code)
+            elif held > self._cache.most:
+                large.add(code)
+        return fit, large
 
     def _of_month(self, key: str, month: _Month, codes: Sequence[int]) -> dict[int, Joined]:
         ids, found, lacking = frozenset(month.parts), dict[int, Joined](), list[int]()

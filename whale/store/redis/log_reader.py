@@ -21,7 +21,7 @@ from whale.store.redis.connection import reachable, settled
 from whale.store.redis.database import Database
 from whale.store.redis.log_blocks import Counts, blocks_in, blocks_of, ranges_of
 from whale.store.redis.log_cache import LogCache, Names, Part, PartGone, Standing, Words
-from whale.store.redis.log_months import Joined, Months
+from whale.store.redis.log_months import Joined, Known, Months
 from whale.store.redis.log_parts import LogParts
 from whale.sums import distinct
 from whale.visitors import parts
@@ -284,12 +284,15 @@ class Asked:
         self._codes = None if said is None else {code for code, name in at.names.columns.items() if name in said}
         self.codes = at.names.columns.keys() if self._codes is None else self._codes
         self._joined: dict[int, list[Joined]] = {}
+        self._large: set[int] = set()
         self._joined_ids: dict[int, set[str]] = {}
 
-    def join(self, joined: dict[int, list[Joined]]) -> None:
+    def join(self, known: Known) -> None:
         """What of full parts is known together."""
-        self._joined = joined
-        self._joined_ids = {code: set[str]().union(*(each.ids for each in several)) for code, several in joined.items()}
+        self._joined, self._large = known
+        self._joined_ids = {
+            code: set[str]().union(*(each.ids for each in several)) for code, several in known.columns.items()
+        }
 
     def of_part(self, part: Part, indexed: Indexed) -> list[Piece]:
         """But for what is joined."""
@@ -297,7 +300,9 @@ class Asked:
         found: list[Piece] = []
         for cut in self._left_of(part):
             if self._has(part, cut):
-                found.append((cut.code, self._some(self._of_who(part.keyed(cut)).alone(), is_whole)))
+                found.append(
+                    (cut.code, self._some(self._of_who(part.keyed(cut, cut.code not in self._large)).alone(), is_whole))
+                )
         return found
 
     def of_joined(self) -> list[Piece]:
