@@ -275,6 +275,7 @@ KINDS: Mapping[str, Callable[[Tracked, Tree, Fields, Settings], None]] = {
     "view_product": _product,
     "add_to_cart": _product,
     "remove_from_cart": _product,
+    "purchase_item": _product,
     "purchase": _order(1, "orders"),
     "refund": _order(-1, "refunds"),
     "interest": _interest,

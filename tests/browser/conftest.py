@@ -94,7 +94,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def farm(tmp_path_factory: pytest.TempPathFactory, rabbitmq: RabbitMQ) -> Iterator[Site]:
     """Hail, RabbitMQ, a worker, Whale; on a Redis that no other test stops."""
-    with RedisServer() as redis, Farm(tmp_path_factory.mktemp("farm"), redis, rabbitmq, "browser") as farm:
+    folder = tmp_path_factory.mktemp("farm")
+    with RedisServer() as redis, Farm(folder, redis, rabbitmq, "browser", message_version=2) as farm:
         farm.start_whale()
         yield Site(farm.url, farm.whale_url)
 

@@ -222,7 +222,7 @@ def test_attention_is_told_under_the_route_that_had_it(page: Page, hail: Recorde
 
 @pytest.fixture
 def caching() -> Iterator[Chromium]:
-    with Chromium("--disable-back-forward-cache") as chromium:
+    with Chromium(without="--disable-back-forward-cache") as chromium:
         yield chromium
 
 

@@ -62,15 +62,15 @@ def find_chromium() -> str:
 class Chromium:
     """One process for many visits, which see nothing of each other."""
 
-    def __init__(self, *without: str) -> None:
-        """without: arguments that Playwright would start it with."""
-        self._path, self._without = find_chromium(), list(without)
+    def __init__(self, *more: str, without: str = "") -> None:
+        """more: arguments.  without: one that Playwright would start it with."""
+        self._path, self._more, self._without = find_chromium(), list(more), [without] if without else []
 
     def __enter__(self) -> "Chromium":
         self._playwright = sync_playwright().start()
         self._loop = asyncio.get_running_loop()
         self._browser = self._playwright.chromium.launch(
-            executable_path=self._path, args=ARGUMENTS, ignore_default_args=self._without
+            executable_path=self._path, args=[*ARGUMENTS, *self._more], ignore_default_args=self._without
         )
         asyncio._set_running_loop(None)
         return self
