@@ -80,6 +80,7 @@ class Acceptor:
     """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie.
 
     account_id: of the name of an account; None where there is none.  directory: of accounts, keys and sites, where there is one.
+    salt_in: of the date that it is in a zone; None where nobody knows it.
     """
 
     def __init__(
@@ -90,9 +91,10 @@ class Acceptor:
         visits: Visits | None = None,
         account_id: Callable[[str], str | None] = lambda name: name,
         directory: Directory | None = None,
+        salt_in: Callable[[str], bytes | None] = lambda zone: None,
     ):
         self.settings, self.publisher, self.clock = settings, publisher, clock
-        self.visits, self.account_id, self.directory = visits, account_id, directory
+        self.visits, self.account_id, self.directory, self.salt_in = visits, account_id, directory, salt_in
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self._secrets = secrets_of(settings)

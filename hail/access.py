@@ -208,6 +208,7 @@ RIGHTS = (
     Right("/journal", GET, ADMIN, Pages.NONE, ADMINISTRATION, shows=True),
     # what the services tell each other
     Right("/internal/directory", GET, INTERNAL, Pages.NONE, ADMINISTRATION),
+    Right("/internal/salts", GET, INTERNAL, Pages.NONE, ADMINISTRATION),
     # what is about the service
     Right("/openapi.json", GET, None, Pages.READ),
     Right("/metrics", GET, None, Pages.NONE),

@@ -8,7 +8,7 @@ An answer of Whale, and each record of the copy on disk, is
     HMAC       SHA-256 under the internal key, over `hwd1 LENGTH` and the JSON; 64 hexadecimal letters
     state      a random word, drawn when the directory was made or an older copy of it was put back; and how many changes there were
     since      null: all there is.  Else a delta: what changed since this version, rows as they are now
-    accounts   [id, name]
+    accounts   [id, name, zone]
     keys       [SHA-256 of the secret, id, account, scope, site | null, public, expires | null]       expires: epoch seconds
     sites      [account, pk, open, origins, pixels, cross_site_cookie]
     gone       of a delta: ids of accounts, [account, id] of keys, [account, pk] of sites
@@ -104,10 +104,14 @@ def state_of(text: str) -> State | None:
 
 
 class Account(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """id: 10 letters, drawn once and never again, or `default`; keys in Redis and messages name it.  name: as people write it."""
+    """id: 10 letters, drawn once and never again, or `default`; keys in Redis and messages name it.  name: as people write it.
+
+    zone: of its days; rows of older versions do not say so.
+    """
 
     id: Short
     name: Text
+    zone: str = "UTC"
 
 
 class Key(msgspec.Struct, array_like=True, frozen=True, gc=False):

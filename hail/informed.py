@@ -13,6 +13,8 @@ too large changes nothing. A key that nobody knows is asked for once more, at mo
 No request waits longer than WAIT_S for that, and none waits while Whale fails: it is the thread that asks. A large directory is read in
 steps of some milliseconds, since the thread may be a greenlet of the loop that answers all requests.
 Not promised: that the copy can be written. Without it each process asks for itself.
+
+The salts of days (hail/salts.py) are in no copy: each process asks for them once a minute.
 """
 
 import fcntl
@@ -22,7 +24,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client import Counter, Gauge
 
+from hail import salts
 from hail.binds import url_of
 from hail.directory import (
     CONTENT_TYPE,
@@ -51,9 +54,11 @@ from hail.settings import PREFIX, Settings, SettingsError
 log = logging.getLogger("hail.informed")
 
 FOLDER, COPY, TURN = "directory", "copy", "turn"
-ROUTE = "/internal/directory"
+ROUTE, SALTS_ROUTE = "/internal/directory", "/internal/salts"
 LOOK_S, ASK_S, AT_ONCE_S, WAIT_S = 0.5, 0.9, 0.2, 0.5  # so that one of them asks at each second look
 PAUSE_S = 0.001  # between two steps
+SALTS_S, SALTS_AGAIN_S = 60.0, 2.0
+"""How often the salts of days are asked for, and how soon again where they did not come."""
 TIMEOUT_S, LONGEST_S = 2.0, 10.0
 """For each step of an answer, and for all of it."""
 PIECE_BYTES = 1 << 16
@@ -92,11 +97,20 @@ class Whale:
         path = ROUTE
         if seen:
             path, headers["If-None-Match"] = f"{ROUTE}?since={seen.text}", f'"{seen.text}"'
+        return self._get(path, headers)
+
+    def ask_salts(self) -> bytes:
+        """A record of the salts of days. Raises Away."""
+        headers = {"Authorization": f"Bearer {self._internal_key}", "Accept": salts.CONTENT_TYPE}
+        return self._get(SALTS_ROUTE, headers) or b""
+
+    def _get(self, path: str, headers: Mapping[str, str]) -> bytes | None:
+        """The body; None of an answer that nothing changed. Raises Away."""
         connection = self._kind(self.address, timeout=TIMEOUT_S)
         try:
-            connection.request("GET", path, headers=headers)
+            connection.request("GET", path, headers=dict(headers))
             answer = connection.getresponse()
-            if answer.status == 304 and seen:
+            if answer.status == 304:
                 return None
             if answer.status != 200:
                 raise Away("refused" if answer.status in (401, 403) else "status", f"Whale answered {answer.status}")
@@ -144,6 +158,8 @@ class Informed:
         self._copy: BinaryIO | None = None  # as it was read; while it is open, no other file has its number
         self._offset = self._whole_bytes = 0
         self._is_damaged = self._is_gone = False
+        self._salts: dict[str, bytes] = {}
+        self._salts_due_at = float("-inf")
         self._answered_at: float | None = None
         self._failed = ""
         with self._lock:
@@ -194,6 +210,23 @@ class Informed:
             self._turns.notify_all()
             self._turns.wait_for(lambda: self._ended >= wanted or self._is_stopped, WAIT_S)
 
+    def salt_in(self, zone: str) -> bytes | None:
+        """The salt of the date that it is in a zone; None where Whale has not told it."""
+        return self._salts.get(salts.date_in(zone, self._clock()))
+
+    def renew_salts(self) -> None:
+        """Asks for the salts of days, where it is time. They are in no copy, so each process asks. Raises nothing."""
+        now = self._clock()
+        if now < self._salts_due_at:
+            return
+        try:
+            found = salts.salts_of(self._whale.ask_salts(), self._internal_key)
+        except (Away, salts.NoSalts):  # which `_ask` tells of
+            known, self._salts_due_at = set(salts.dates_at(now)), now + SALTS_AGAIN_S
+            self._salts = {day: salt for day, salt in self._salts.items() if day in known}
+        else:
+            self._salts, self._salts_due_at = found, now + SALTS_S
+
     @property
     def is_known(self) -> bool:
         """Whether there is a directory at all."""
@@ -225,6 +258,7 @@ class Informed:
                 self._begun += 1
             try:
                 self.refresh(after_s)
+                self.renew_salts()
                 age = self.age_s()
                 AGE.set(float("inf") if age is None else age)
             except Exception:  # whatever it was, the next turn comes

@@ -366,18 +366,18 @@ def _track() -> dict[str, Any]:
     sent = schema_of(wire.Sent)
     sent["properties"]["hits"]["items"] = schema_of(wire.Tracked)
     schema = {"schema": sent}
-    names = {
-        "config_account": "Name of the account.",
-        "site": "The site. Default: `hostname`.",
-        "hostname": "Host of the page.",
-        "path": "Path of the page.",
-        "trackr_event_type": "Type of the event, such as `trackr_pageloaded_event`.",
-        "event_id": "Id of the hit.",
-        "hit": "JSON of a hit as `/track` takes it, in place of all others but `account`, `site` and `sent_at`.",
-    }
+    names = (
+        ("config_account", "Name of the account."),
+        ("site", "The site. Default: `hostname`."),
+        ("hostname", "Host of the page."),
+        ("path", "Path of the page."),
+        ("trackr_event_type", "Type of the event, such as `trackr_pageloaded_event`."),
+        ("event_id", "Id of the hit."),
+        ("hit", "JSON of a hit as `/track` takes it, in place of all others but `account`, `site` and `sent_at`."),
+    )
     asked = [
         {"name": name, "in": "query", "required": False, "description": said, "schema": {"type": "string"}}
-        for name, said in names.items()
+        for name, said in names
     ]
     script = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "trackr.js"}
     return {

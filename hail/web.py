@@ -259,8 +259,8 @@ def make_app(
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
     visits = Visits(settings, informed.directory.site, os.urandom) if informed and settings.visitor_log else None
-    directory = informed.directory if informed else None
-    acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed), directory)
+    told = (informed.directory, informed.salt_in) if informed else ()
+    acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed), *told)
     return Hail(acceptor, account, informed)
 
 

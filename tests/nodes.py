@@ -1,5 +1,6 @@
 """A node of Hail and a Whale in memory, for tests of the directory of accounts that Hail is handed."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,14 @@ class Node:
 
 
 class Asked:
-    """A Whale in memory behind HTTP; asked: what for."""
+    """A Whale in memory behind HTTP; asked: what for.  now: what its clock says; None: the time."""
 
     def __init__(self) -> None:
         settings = load({"HAILWHALE_INTERNAL_KEY": INTERNAL})
         self.store, self.asked, self.made = MemoryStore(settings), list[str](), 0
         self.store.add_entry(ANN, ACT)
-        self._app = make_app(settings, Whale(self.store, settings))
+        self.now: float | None = None
+        self._app = make_app(settings, Whale(self.store, settings, clock=lambda: self.now or time.time()))
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         self.asked.append(environ["QUERY_STRING"])

@@ -9,7 +9,7 @@
           └─ a program ──> a hit of [__bots__, site], by its class
 
 Promise: each hit is accepted, or refused by itself with a reason; those that are accepted are durable when it answers. The address of a
-client is asked for its country, and kept nowhere.
+client is asked for its country, and by it and the salt of the day a browser without an id is told apart for a day; it is kept nowhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,11 +30,12 @@ from hail.hit import HitError, Parsed, Reason, of_bots, parse_joining, parse_row
 from hail.packing import COLUMNS
 from hail.parameters import refuse_unknown
 from hail.room import MEGABYTE
+from hail.salts import daily_id
 from hail.times import shown
 from hail.tracking.agents import Agents
 from hail.tracking.aktivat import asked_of
-from hail.tracking.places import Places, client_of
-from hail.tracking.translation import Around, bot_of, seen_bot, seen_of, site_of, skew_of
+from hail.tracking.places import Places, bytes_of, client_of
+from hail.tracking.translation import Around, bot_of, is_nobody, seen_bot, seen_of, site_of, skew_of
 from hail.tracking.wire import Tracked, sent_of, tracked_of
 from hail.usual import UNUSUAL, is_ascii
 
@@ -179,7 +180,8 @@ class Track:
             parsed = parse_row(seen_bot(tracked, site, bot, around, settings), settings, now)
             row, cells, is_ahead = acceptor.check(sender.caller, parsed)
             return [(of_bots(row), 2 * cells, is_ahead)]
-        seen = seen_of(tracked, site, around, settings)
+        daily = sender.daily_id(site) if around.says_all and is_nobody(tracked, around) else None
+        seen = seen_of(tracked, site, around, settings, daily)
         rows = [acceptor.check(sender.caller, self._parsed(seen.fields, now, is_plain))]
         if seen.known and around.says_all:
             joining = {"pk": site, "anonymous": seen.fields["visitor"], "known": seen.known}
@@ -210,7 +212,8 @@ class Sender:
 
     def __init__(self, acceptor: Acceptor, caller: Caller, environ: Environ, given: Given):
         """Raises Refused."""
-        self._environ, self._directory, hits = environ, acceptor.directory, len(given.items)
+        self._acceptor, self._environ, self._directory = acceptor, environ, acceptor.directory
+        hits = len(given.items)
         self._known: dict[str, str] = {}
         self.is_anonymous = environ.get("HTTP_SEC_GPC") == "1" or environ.get("HTTP_DNT") == "1"
         is_known = self._directory is None or self._directory.state is not None
@@ -232,6 +235,17 @@ class Sender:
         if found is None:
             found = self._known[name] = self._found(name)
         return found
+
+    def daily_id(self, site: str) -> str | None:
+        """Who a page that names nobody is for a day; None where nobody can say so."""
+        if not self.is_page or self._directory is None:
+            return None
+        account = self._directory.account(self.caller.account)
+        salt = self._acceptor.salt_in(account.zone) if account else None
+        client = client_of(self._environ, self._acceptor.settings.trusted_proxies)
+        if salt is None or client is None or account is None:
+            return None
+        return daily_id(salt, account.id, site, bytes_of(client), self._environ.get("HTTP_USER_AGENT", ""))
 
     def _found(self, name: str) -> str:
         site = self._site(name) or self._site(name.removeprefix("www."))

@@ -1,6 +1,6 @@
 """From which country a request came: by the address of its client, and a file in MaxMind's format, where a setting names one.
 
-    REMOTE_ADDR ── a trusted proxy? ── no ──> that is the client
+    REMOTE_ADDR ── a trusted proxy? ── no ──> that is the client; nobody where a proxy shows itself, which stands for many
                         └─ yes: Forwarded, or X-Forwarded-For, from its right end: the first that is no trusted proxy
 
 Promise: an address leaves this module as a country, or as the bytes of `bytes_of`. It is never stored, and no text here shows one.
@@ -23,6 +23,7 @@ log = logging.getLogger("hail.tracking.places")
 
 LOOK_S = 60
 MOST_PROXIES = 20
+HEADERS = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR")
 _FOR = re.compile(r'(?:^|[;,\s])for="?(\[[^\]]*\]|[^\s";,]+)', re.I)
 
 Address = IPv4Address | IPv6Address
@@ -32,8 +33,10 @@ Networks = Iterable[IPv4Network | IPv6Network]
 def client_of(environ: Mapping[str, Any], trusted: Networks) -> Address | None:
     """The address of whoever sent a request; None where nobody can say so."""
     peer = address_of(environ.get("REMOTE_ADDR", ""))
-    if peer is None or not _is_in(peer, trusted):
-        return peer
+    if peer is None:
+        return None
+    if not _is_in(peer, trusted):
+        return None if any(name in environ for name in HEADERS) else peer
     for text in reversed(_named(environ)[-MOST_PROXIES:]):
         found = address_of(text)
         if found is None or not _is_in(found, trusted):

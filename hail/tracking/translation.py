@@ -10,7 +10,7 @@ Promise: no metric and no name here comes from the tracker, but for those of `pr
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hail.hit import HitError, Reason, name_of
+from hail.hit import DAILY, HitError, Reason, name_of
 from hail.settings import Settings
 from hail.times import came
 from hail.tracking.agents import OTHER, SAID, Agent
@@ -89,8 +89,14 @@ def _time_of(tracked: Tracked, around: Around) -> Fields:
     return {} if tracked.at is None else {"at": round(tracked.at + around.skew_ms)}
 
 
-def seen_of(tracked: Tracked, site: str, around: Around, settings: Settings) -> Seen:
-    """Raises HitError."""
+def is_nobody(tracked: Tracked, around: Around) -> bool:
+    """Whether a hit names nobody, and may all the same be of somebody."""
+    is_named = tracked.v_visitor is not None or tracked.visitor is not None
+    return not (is_named or tracked.anonymous or around.is_anonymous)
+
+
+def seen_of(tracked: Tracked, site: str, around: Around, settings: Settings, daily: str | None = None) -> Seen:
+    """daily: who it is for a day, where `is_nobody`. Raises HitError."""
     page, name = address_of(tracked.url), tracked.event
     fields: Fields = {"pk": site, "id": _id_of(tracked, site), **_time_of(tracked, around)}
     tree: Tree = {}
@@ -116,7 +122,9 @@ def seen_of(tracked: Tracked, site: str, around: Around, settings: Settings) -> 
         if name in USERS:
             properties = {}
         visitor = user = None
-    fields |= {"visitor": visitor or user, "properties": properties or None}
+    fields |= {"visitor": visitor or user or daily, "properties": properties or None}
+    if daily:
+        fields["basis"] = DAILY
     return Seen(fields, user if name in JOINED and visitor and user != visitor else None)
 
 

@@ -24,6 +24,7 @@ from whale.store.contract import directory as bounds
 from whale.store.contract import owners
 from whale.store.contract.directory import State
 from whale.store.redis import RedisStore
+from whale.store.redis.keys import DirectoryKeys
 
 ACT = Act(1_800_000_000_123, "command line", "add account", "", "anna")
 WORD = "fresh"
@@ -516,3 +517,26 @@ def test_the_journal_keeps_the_last_ten_thousand_acts(store: Store, anna: Accoun
     last = replace(ACT, account=anna.id, at_ms=10_000)
     store.write_act(last)
     assert store.journal() == [last, *full[:0:-1]]
+
+
+def test_salts_of_days_are_those_that_came_first_and_end_with_their_days(store: Store) -> None:
+    first = {"4000-01-01": "a", "4000-01-02": "b"}
+    assert store.salts(first) == first
+    assert store.salts({"4000-01-01": "x", "4000-01-02": "y", "4000-01-03": "c"}) == {**first, "4000-01-03": "c"}
+    assert store.salts({"4000-01-02": "z", "4000-01-03": "z"}) == {"4000-01-02": "b", "4000-01-03": "c"}
+    assert store.salts({"4000-01-01": "new"}) == {"4000-01-01": "new"}
+    if isinstance(store, RedisStore):
+        assert 0 < store.client.ttl(DirectoryKeys.SALTS) <= bounds.SALTS_KEPT_S
+    store.salts({"9999-01-01": "last"})
+
+
+def test_whoever_asks_at_once_has_the_same_salts(store: Store) -> None:
+    found = list[dict[str, str]]()
+    asking = [threading.Thread(target=lambda n=n: found.append(store.salts({"5000-01-01": f"{n}"}))) for n in range(8)]
+    for each in asking:
+        each.start()
+    for each in asking:
+        each.join()
+    assert len(found) == 8
+    assert all(each == found[0] for each in found)
+    store.salts({"9999-01-01": "last"})

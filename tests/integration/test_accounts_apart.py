@@ -201,7 +201,7 @@ class Farm:
 NEITHER = {
     *("GET /login", "POST /login", "POST /logout", "GET /hail-whale-graph.js", "GET /graph.js", "GET /table_graph.js"),
     *("GET /jquery.hailwhale.js", "GET /static/<name:path>", "GET /health.json", "GET /openapi.json", "GET /metrics"),
-    *("GET /healthz", "GET /readyz", "GET /internal/directory"),
+    *("GET /healthz", "GET /readyz", "GET /internal/directory", "GET /internal/salts"),
 }
 """Routes about no account, and those of the service alone."""
 

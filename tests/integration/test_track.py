@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import requests
 
+from hail.salts import dates_at
 from tests.farm import Farm
 from tests.mmdb import file_of
 from tests.servers import RabbitMQ, RedisServer, wait_until
@@ -200,3 +201,19 @@ def test_what_is_wrong_is_counted_by_its_reason_and_shown_to_its_account(shop: S
         assert f'hailwhale_hits_refused_total{{reason="{reason}"}} 1.0' in metrics
     wait_until(lambda: shop.totals(["hits"])["_"]["hits"] == 1, 60, "the hit that was good")
     assert "192.0.2.7" not in "".join(part.said() for part in (shop.farm.hail, shop.farm.whale))
+
+
+def test_visitors_without_an_id_are_distinguished_for_a_day_and_leave_no_id(shop: Shop) -> None:
+    def is_daily() -> bool:
+        assert shop.send(view("/")) == "accepted"  # as long as Hail has no salt it counts without a visitor
+        return bool(shop.ask("visitors", pk="web", period="today")["visitors"])
+
+    wait_until(is_daily, 60, "the salt of the day", pause_s=0.3)
+    for number, client in enumerate(("192.0.2.7", "192.0.2.8", "192.0.2.8")):
+        assert shop.send(view("/", id=f"n{number}"), client=client) == "accepted"
+    wait_until(lambda: shop.ask("events", pk="web", period="today")["events"][0]["times"] >= 4, 60, "all views")
+    visitors = shop.ask("visitors", pk="web", period="today")
+    assert (visitors["visitors"], visitors["new"], visitors["returning"]) == (2, None, None)
+    assert (visitors["basis"], visitors["exact"]) == ("daily", False)
+    salts = shop.store.salts(dict.fromkeys(dates_at(time.time()), ""))
+    assert all(len(salt) == 64 for salt in salts.values())

@@ -80,7 +80,7 @@ def test_the_form_is_the_one_of_the_docs() -> None:
     body: dict[str, Any] = {
         "state": [WORD, 7],
         "since": None,
-        "accounts": [["default", "default"], [ANN, "ann"]],
+        "accounts": [["default", "default", "UTC"], [ANN, "ann", "UTC"]],
         "keys": [
             [HASHES["w"], "00000001", ANN, "write", None, False, None],
             [HASHES["b"], "00000003", ANN, "browser", "shop", True, None],

@@ -134,6 +134,7 @@ OF_WHALE = {
     "DELETE /sites/<pk:path>": ADMIN,
     "GET /journal": ADMIN,
     "GET /internal/directory": "i",
+    "GET /internal/salts": "i",
     "GET /openapi.json": ALL,
     "GET /metrics": ALL,
     "GET /healthz": ALL,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from hail.hit import dimensions_of
 from hail.publish import Publisher
+from hail.salts import date_in, dates_at
 from hail.settings import load
 from hail.tracking.agents import Agents
 from hail.tracking.aktivat import asked_of
@@ -138,6 +140,7 @@ def whale() -> Asked:
     found.site("web", SHOP)
     found.site("shop.example", SHOP)
     found.site("closed")
+    found.now = 1_800_000_000.0
     return found
 
 
@@ -320,6 +323,56 @@ def test_no_other_hit_may_be_one_of_a_bot(hail: Tracking, pk: Any) -> None:
     )
     assert hail.send(VIEW, site="__bots__", key=hail.key).headers["X-Hail"] == "dropped; reason=bad_pk"
     assert hail.kept() == []
+
+
+# Visitors without an id
+
+
+def day_of(hail: Tracking, **environ: str) -> tuple[str | None, str | None]:
+    """Visitor and basis of one more page view without an id."""
+    id_ = secrets.token_hex(8)
+    assert hail.send({**VIEW, "id": id_}, **{"REMOTE_ADDR": "192.0.2.7", **environ}).status == 202
+    (hit,) = (hit for hit in hail.hits() if hit.id == f"b:web:{id_}")
+    hail.publisher = Publisher(hail.settings, lambda: hail.node.now)
+    hail.app.acceptor.publisher = hail.publisher
+    return hit.visitor, hit.basis
+
+
+def test_a_browser_without_an_id_is_told_apart_for_a_day(hail: Tracking) -> None:
+    assert day_of(hail) == (None, None)  # before Whale has told a salt
+    hail.informed.renew_salts()
+    visitor, basis = day_of(hail)
+    assert basis == "daily"
+    assert re.fullmatch("[0-9a-f]{32}", visitor or "")
+    assert day_of(hail) == (visitor, "daily")
+    others = [
+        day_of(hail, REMOTE_ADDR="192.0.2.8")[0],
+        day_of(hail, HTTP_USER_AGENT=f"{SAFARI} x")[0],
+    ]
+    hail.node.now += 86_400
+    others.append(day_of(hail)[0])  # by the salt of tomorrow, which it has already
+    assert len({visitor, *others}) == 4
+    assert all(others)
+
+
+def test_nobody_is_told_apart_who_does_not_want_it_or_cannot_be(hail: Tracking) -> None:
+    hail.informed.renew_salts()
+    assert day_of(hail, HTTP_SEC_GPC="1") == (None, None)
+    assert day_of(hail, REMOTE_ADDR="") == (None, None)
+    assert day_of(hail, HTTP_X_FORWARDED_FOR="192.0.2.9") == (None, None)
+    assert day_of(hail, HTTP_USER_AGENT="curl/8") == (None, None)
+    hail.node.now += 3 * 86_400  # Whale has been away
+    assert day_of(hail) == (None, None)
+
+
+def test_the_days_of_a_visitor_without_an_id_are_those_of_the_account(hail: Tracking, whale: Asked) -> None:
+    hail.informed.renew_salts()
+    account = hail.informed.directory.account(ANN.id)
+    assert account is not None
+    assert account.zone == "UTC"
+    dates = [date_in(zone, 1_800_000_000.0) for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "No/Where")]
+    assert dates == ["2027-01-15", "2027-01-15", "2027-01-14", "2027-01-15"]
+    assert set(dates) <= set(dates_at(1_800_000_000.0))
 
 
 NONSENSE = [None, True, [], {}, [1], {"a": []}, "x" * 3000, "\ud800", -1, 1e300, 10**30, ""]

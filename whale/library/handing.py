@@ -8,7 +8,9 @@ Promise: a key that was revoked is in no answer, and a delta names it among what
 from collections.abc import Callable
 from typing import cast
 
+from hail import salts
 from hail.directory import Account, Answer, Gone, Key, Pixels, Scope, Site, State, record_of
+from hail.salts import SALT_BYTES, dates_at
 from whale.store.contract.directory import Changed, Directory, Whole
 from whale.store.contract.directory import State as Stored
 
@@ -31,6 +33,11 @@ class Handing:
         answer = self._answer(seen)
         return State(*answer.state), record_of(answer, self._internal_key)
 
+    def salts(self, now: float) -> bytes:
+        """Salts of the days that are somewhere, as a signed record; those that are not there yet are drawn. Raises Unavailable."""
+        fresh = {day: self._draw(SALT_BYTES).hex() for day in dates_at(now)}
+        return salts.record_of(self._store.salts(fresh), self._internal_key)
+
     def _answer(self, seen: State | None) -> Answer:
         if seen and (changed := self._store.directory_since(Stored(*seen), self._word())):
             return answer_of(changed, seen.version)
@@ -49,7 +56,7 @@ def answer_of(found: Whole, since: int | None = None) -> Answer:
     return Answer(
         State(found.state.word, found.state.version),
         since,
-        [Account(each.id, each.name) for each in found.accounts],
+        [Account(each.id, each.name, each.zone) for each in found.accounts],
         [
             Key(each.hash, each.id, each.account, cast(Scope, each.scope), each.site, each.public, each.expires_s)
             for each in found.keys

@@ -608,6 +608,10 @@ class DirectorySeen(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     since: Annotated[str | None, Meta(description="State whose changes are asked for. Omit for all.")] = None
 
 
+class SaltsAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Nothing."""
+
+
 class UserShown(msgspec.Struct, kw_only=True):
     name: str
     rights: dict[str, str]

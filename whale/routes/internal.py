@@ -1,4 +1,4 @@
-"""The route that Hail asks for the directory of accounts. It opens to the internal key alone."""
+"""The routes that Hail asks for the directory of accounts, and for the salts of days. They open to the internal key alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import bottle
 
 from hail.directory import CONTENT_TYPE, state_of
+from hail.salts import CONTENT_TYPE as SALTS_TYPE
 from whale.client import Whale
 from whale.errors import CallerError
 from whale.library.handing import Handing
-from whale.routes.asked import DirectorySeen
+from whale.routes.asked import DirectorySeen, SaltsAsked
 from whale.routes.door import Door
 
 
@@ -17,11 +18,14 @@ class InternalRoutes:
     """For many threads. draw: random bytes."""
 
     def __init__(self, door: Door, whale: Whale, draw: Callable[[int], bytes]):
+        self._clock = whale.clock
         self._door, self._handing = door, Handing(whale.store, door.settings.internal_key, draw)
 
     def add_to(self, app: bottle.Bottle) -> None:
         self._door.add(app, "/internal/directory", ["GET"], self.directory, DirectorySeen)
         self._door.add_options(app, "/internal/directory")
+        self._door.add(app, "/internal/salts", ["GET"], self.salts, SaltsAsked)
+        self._door.add_options(app, "/internal/salts")
 
     def directory(self, asked: DirectorySeen) -> Any:
         """Of an asker who has it as it is, the answer is 304, which the door makes of this one."""
@@ -33,6 +37,10 @@ class InternalRoutes:
             return _answer(seen.text, b"")
         state, record = self._handing.record(seen)
         return _answer(state.text, record)
+
+    def salts(self, asked: SaltsAsked) -> Any:
+        record = self._handing.salts(self._clock())
+        return bottle.HTTPResponse(record, 200, {"Content-Type": SALTS_TYPE, "Cache-Control": "no-store"})
 
 
 def _answer(tag: str, record: bytes) -> Any:

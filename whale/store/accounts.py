@@ -44,6 +44,7 @@ class MemoryAccounts:
         self._changes: dict[Place, int] = {}
         self._gone: dict[Place, int] = {}
         self._uses: dict[Place, int] = {}
+        self._salts: dict[str, str] = {}
         self._journal: deque[Act] = deque(maxlen=MOST_ACTS)
 
     def accounts(self) -> list[Account]:
@@ -182,6 +183,12 @@ class MemoryAccounts:
                 self._trash[account] = now + FREED_AGAIN_S
         self._forget(account)
         return True
+
+    def salts(self, fresh: Mapping[str, str]) -> dict[str, str]:
+        with self._lock:
+            kept = {day: salt for day, salt in self._salts.items() if day >= min(fresh)}
+            self._salts = {**fresh, **kept}
+            return {day: self._salts[day] for day in fresh}
 
     def directory_state(self, word: str) -> State:
         with self._lock:

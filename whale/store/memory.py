@@ -271,6 +271,7 @@ class MemoryStore:
         self.free_accounts = book.free_accounts
         self.directory_state, self.directory = book.directory_state, book.directory
         self.directory_since = book.directory_since
+        self.salts = book.salts
         self.note_uses, self.last_uses = book.note_uses, book.last_uses
         self.write_act, self.journal = book.write_act, book.journal
         events = self.events = MemoryEvents(settings, self.zone, book.sites)

@@ -11,6 +11,7 @@ MOST_GONE = 10_000
 MOST_CHANGES = 10_000
 """Entries of one answer of `directory_since`."""
 MOST_ACTS = 10_000
+SALTS_KEPT_S = 3 * 86_400
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,12 @@ class Directory(Protocol):
         """What has changed since a state; None where nobody knows, so that all is to be read. One read.
 
         None where the word is another, or more than MOST_CHANGES changed, or more than MOST_GONE are gone since.
+        """
+
+    def salts(self, fresh: Mapping[str, str]) -> dict[str, str]:
+        """Salts of these days, by date: of one that has none yet the one given. Those of earlier days are forgotten.
+
+        All of them are forgotten SALTS_KEPT_S after the last call.
         """
 
     def note_uses(self, used: Mapping[tuple[str, str], int]) -> None:

@@ -162,6 +162,7 @@ class RedisStore:
         directory = Directory(database, accounts.default)
         self.directory_state, self.directory = directory.directory_state, directory.directory
         self.directory_since = directory.directory_since
+        self.salts = directory.salts
         self.note_uses, self.last_uses = directory.note_uses, directory.last_uses
         self.write_act, self.journal = directory.write_act, directory.journal
 

@@ -7,7 +7,7 @@ import msgspec
 
 from hail.message import ACCOUNT
 from whale.accounts import Account, Act
-from whale.store.contract.directory import MOST_ACTS, MOST_CHANGES, Changed, State, Whole
+from whale.store.contract.directory import MOST_ACTS, MOST_CHANGES, SALTS_KEPT_S, Changed, State, Whole
 from whale.store.redis.accounts import AT_ONCE, account_from, key_from, site_from
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
@@ -63,6 +63,19 @@ class Directory:
             else:
                 (changed.gone_sites if field[0] == "s" else changed.gone_keys).append((account, field[2:]))
         return changed
+
+    @reachable
+    def salts(self, fresh: Mapping[str, str]) -> dict[str, str]:
+        with self._client.pipeline() as pipe:
+            for day, salt in fresh.items():
+                pipe.hsetnx(DirectoryKeys.SALTS, day, salt)
+            pipe.expire(DirectoryKeys.SALTS, SALTS_KEPT_S)
+            pipe.hgetall(DirectoryKeys.SALTS)
+            *_, answer = pipe.execute()
+        found: dict[str, str] = {day.decode(): salt.decode() for day, salt in answer.items()}
+        if over := [day for day in found if day < min(fresh)]:
+            self._client.hdel(DirectoryKeys.SALTS, *over)
+        return {day: found[day] for day in fresh}
 
     @reachable
     def note_uses(self, used: Mapping[tuple[str, str], int]) -> None:

@@ -16,6 +16,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | hailwhale:{accounts}:was:HASH | string | such a key by the SHA-256 of its secret: ID, a space, KEY | as that |
 | hailwhale:{accounts}:retired | set | IDs of accounts that were removed | none |
 | hailwhale:{accounts}:trash | zset | IDs of which something may be left: 0, and once it was freed when to look again | none |
+| hailwhale:{accounts}:salts | hash | date -> the salt of that day, hexadecimal | 3 days after it was last asked for |
 | hailwhale:{accounts}:freeing | string | who frees it | 10 s |
 | hailwhale:{logs}:due | zset | logs of visitors, [ID, site] as JSON, by when they are to be seen to, s | none |
 | A:{0}:account | hash | zone | none |
@@ -314,6 +315,7 @@ class DirectoryKeys:
     STATE, NAMES, ENTRIES, HASHES = HEAD + "state", HEAD + "names", HEAD + "a", HEAD + "hashes"
     CHANGES, GONE, JOURNAL = HEAD + "changes", HEAD + "gone", HEAD + "journal"
     RETIRED, TRASH, FREEING = HEAD + "retired", HEAD + "trash", HEAD + "freeing"
+    SALTS = HEAD + "salts"
     REMOVED, WAS = HEAD + "removed", HEAD + "was"
 
     @classmethod
