@@ -257,6 +257,7 @@ def test_of_large_readings_four_wait_and_who_comes_then_is_told(
     redis_server: RedisServer, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_planes, "WAITING", 0)
+    monkeypatch.setattr(log_planes, "LARGE_BYTES", 1000)
     store, reader = store_at(redis_server), store_at(redis_server)
     world = World(store, unique, 3)
     world.add(300)

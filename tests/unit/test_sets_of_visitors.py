@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws import law
-from whale.visitors.crowd import Crowd, Gathered, bits_of, count, fitted, numbers_of, of_sorted, smaller
+from whale.visitors.crowd import Crowd, Gathered, bits_of, count, fitted, numbers_of, of_steps, smaller
 
 numbers = st.integers(0, 3) | st.integers(60, 70) | st.integers(0, 5_000) | st.integers(0, 200_000)
 crowds = st.lists(numbers, max_size=40)
@@ -35,10 +35,10 @@ def test_bits_are_of_each_number_once(some: list[int], words: int) -> None:
 @given(crowds)
 def test_few_are_kept_as_a_list(some: list[int]) -> None:
     few = len(set(some)) * 32 < max(some, default=0) + 1
-    for crowd in (of_sorted(array(sorted(some))), smaller(bits_of(array(some)))):
+    for crowd in (of_steps(np.diff(array(sorted(some)), prepend=np.uint32(0))), smaller(bits_of(array(some)))):
         assert members(crowd) == sorted(set(some))
         assert crowd.nbytes <= (max(some, default=0) // 64 + 1) * 8
-    assert (of_sorted(array(sorted(some))).dtype == np.uint32) == (few or not some)
+    assert (of_steps(np.diff(array(sorted(some)), prepend=np.uint32(0))).dtype == np.uint32) == (few or not some)
 
 
 @law(200)

@@ -83,10 +83,15 @@ def decode_keyed(column: bytes, first: int) -> Keyed:
 
 def decode_visitors(column: bytes) -> NDArray[np.uint32]:
     """The visitors of all records. column: its first `visitor_bytes` are enough."""
+    return _visitors(decode_steps(column))
+
+
+def decode_steps(column: bytes) -> NDArray[Any]:
+    """How much each visitor of a column is above the one before; the first one is above 0. column: as above."""
     if column[:1] == SMALL:
-        return _of_small(column).visitors
+        return np.diff(_of_small(column).visitors, prepend=np.uint32(0))
     count, *_, large, _ = _HEAD.unpack_from(column, 1)
-    return _visitors(_steps(column, count, large))
+    return _steps(column, count, large)
 
 
 def visitor_bytes(column: bytes) -> int:

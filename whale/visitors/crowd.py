@@ -40,16 +40,14 @@ def fitted(bits: Bits, words: int) -> Bits:
     return bits if len(bits) >= words else np.concatenate([bits, np.zeros(words - len(bits), np.uint64)])
 
 
-def of_sorted(numbers: NDArray[Any]) -> Crowd:
-    """The smaller of both. numbers: in order, each as often as it comes."""
-    if not len(numbers):
-        return np.zeros(0, np.uint32)
-    is_first = np.empty(len(numbers), np.bool_)
-    is_first[0] = True
-    np.not_equal(numbers[1:], numbers[:-1], out=is_first[1:])
-    if np.count_nonzero(is_first) * NUMBER_BITS < int(numbers[-1]) + 1:
-        return numbers[is_first].astype(np.uint32)
-    return bits_of(numbers)
+def of_steps(steps: NDArray[Any]) -> Crowd:
+    """The smaller of both. steps: from each number to the next one, which may be the same; the first one from 0."""
+    numbers = np.cumsum(steps, dtype=np.int64)
+    is_first = steps != 0
+    is_first[:1] = True
+    if np.count_nonzero(is_first) * NUMBER_BITS >= (int(numbers[-1]) + 1 if len(numbers) else 1):
+        return bits_of(numbers)
+    return numbers[is_first].astype(np.uint32)
 
 
 def smaller(bits: Bits) -> Crowd:

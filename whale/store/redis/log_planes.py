@@ -14,15 +14,15 @@ from whale.store.redis.log_cache import WHO, LogCache, kept
 from whale.store.redis.log_parts import Directory, LogParts
 from whale.turns import Turns
 from whale.visitors import crowd
-from whale.visitors.columns import decode_visitors
+from whale.visitors.columns import decode_steps
 from whale.visitors.crowd import Crowd
 from whale.visitors.keyed import Keyed
 from whale.visitors.parts import Cut, keyed_of
 
 SHARE = 1 / 8
 """Of what a process remembers of logs, that columns with times may take which one question reads."""
-BATCH_BYTES = 1_000_000
-"""Of columns that are fetched at once, and unpacked by one thread."""
+BATCH_BYTES, LARGE_BYTES = 500_000, 4_000_000
+"""Of columns that are fetched at once, and unpacked by one thread; and of those for which a question waits for its turn."""
 KEY_BYTES = 8
 THREADS, AHEAD = 2, 4
 WAITING = 4
@@ -76,10 +76,10 @@ class Planes:
                 lacking.append(column)
             else:
                 yield column, known
-        batches = _batches(lacking)
-        with self._turns.turn() if len(batches) > AHEAD else nullcontext():
+        is_large = sum(column.packed_bytes for column in lacking) > LARGE_BYTES
+        with self._turns.turn() if is_large else nullcontext():
             to_keep = self._to_keep(lacking)
-            for some, found in self._by_turns(batches):
+            for some, found in self._by_turns(_batches(lacking)):
                 for column, each in zip(some, found, strict=True):
                     if each is not None and column.name in to_keep:
                         self._cache.keep(column.name, each, _bytes_of(each))
@@ -119,7 +119,7 @@ def _unpacked(column: Column, raw: bytes) -> Found:
     if len(raw) < column.packed_bytes:
         return None
     if not column.has_times:
-        return crowd.of_sorted(decode_visitors(raw))
+        return crowd.of_steps(decode_steps(raw))
     return kept(keyed_of(raw, column.cut, -column.cut.offset))
 
 

@@ -31,6 +31,8 @@ from whale.visitors.parts import IS_PROPERTY, TICKS_A_S, Cut, Records, column_of
 ANY, NEVER = -1, -2
 """In place of a code: all events, and what nobody ever said."""
 FULL, SMALL = "full", "small"
+FEW = 2
+"""Ranges of a column whose records are picked, and not put in order of their ranges."""
 Slot = tuple[int, int]
 """The place of what is asked for, and of a range."""
 Name = tuple[str, str, int, int, int]
@@ -176,13 +178,16 @@ class _Counting:
         for place, number in slots:
             if self._is_of(column.cut.code, place):
                 places.setdefault(number, []).append(place)
-        ranges: Iterable[tuple[int, Crowd]]
-        if isinstance(found, Keyed):
-            ranges = self._by_range(found.visitors, found.ticks)
+        first, last = self._stretch(self._at.parts[column.part], column.cut)
+        touched = self._ranges_of(first, last)
+        crowds: Iterable[tuple[int, Crowd]]
+        if not isinstance(found, Keyed):
+            crowds = ((number, found) for number in touched)
+        elif len(touched) <= FEW:
+            crowds = ((number, found.within(*self._edges[number : number + 2]).visitors) for number in touched)
         else:
-            first, last = self._stretch(self._at.parts[column.part], column.cut)
-            ranges = ((number, found) for number in self._ranges_of(first, last))
-        for number, who in ranges:
+            crowds = self._by_range(found.visitors, found.ticks)
+        for number, who in crowds:
             for place in places.get(number, ()):
                 into[place, number].add(who)
 
