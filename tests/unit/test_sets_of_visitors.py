@@ -44,9 +44,14 @@ def test_few_are_kept_as_a_list(some: list[int]) -> None:
 @law(200)
 @given(st.lists(st.tuples(crowds, st.booleans()), max_size=12), st.integers(0, 8))
 def test_gathered_visitors_are_those_of_all(some: list[tuple[list[int], bool]], words: int) -> None:
-    gathered = Gathered(words)
-    for each, are_bits in some:
-        gathered.add(bits_of(array(each)) if are_bits else array(each))
+    gathered, crowds_ = Gathered(words), [bits_of(array(each)) if are_bits else array(each) for each, are_bits in some]
+    for crowd in crowds_:
+        crowd.setflags(write=False)
+        gathered.add(crowd)
     bits = gathered.bits()
+    again = Gathered(0)
+    again.add(bits)
+    again.add(array([7]))
+    assert set(numbers_of(again.bits()).tolist()) == {7, *numbers_of(bits).tolist()}
     assert numbers_of(bits).tolist() == sorted({number for each, _ in some for number in each})
     assert len(bits) >= words

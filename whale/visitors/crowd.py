@@ -59,16 +59,15 @@ class Gathered:
     """Visitors who come crowd by crowd, as bits. Lists wait until together they are as large as the bits."""
 
     def __init__(self, words: int):
-        self._bits = np.zeros(words, np.uint64)
+        """words: of the bits, at least."""
+        self._words = words
+        self._bits = np.zeros(0, np.uint64)
+        self._is_own = True
         self._waiting: list[Numbers] = []
-        self._room_left = self._most
-
-    @property
-    def _most(self) -> int:
-        return len(self._bits) * WORD // NUMBER_BITS
+        self._room_left = 0
 
     def add(self, crowd: Crowd) -> None:
-        """A list may be in any order, with numbers that come again."""
+        """A list may be in any order, with numbers that come again. Bits are not written into, and may be given again."""
         if crowd.dtype == np.uint64:
             self._add_bits(cast(Bits, crowd))
         elif len(crowd):
@@ -80,13 +79,21 @@ class Gathered:
     def bits(self) -> Bits:
         """All so far; not to be written into."""
         self._take()
+        self._bits = fitted(self._bits, self._words)
         return self._bits
 
     def _take(self) -> None:
         if self._waiting:
             self._add_bits(bits_of(np.concatenate(self._waiting)))
-            self._waiting, self._room_left = [], self._most
+            self._waiting = []
+        self._room_left = max(self._words, len(self._bits)) * WORD // NUMBER_BITS
 
     def _add_bits(self, bits: Bits) -> None:
-        self._bits = fitted(self._bits, len(bits))
+        if not len(self._bits):
+            self._bits, self._is_own = bits, False
+            return
+        if not self._is_own or len(self._bits) < len(bits):
+            own = np.zeros(max(self._words, len(self._bits), len(bits)), np.uint64)
+            own[: len(self._bits)] = self._bits
+            self._bits, self._is_own = own, True
         self._bits[: len(bits)] |= bits

@@ -135,6 +135,7 @@ class _Counting:
     def _keep(self, who: Gathered, name: Name, ids: frozenset[str]) -> None:
         if ids.isdisjoint(self.gone):
             crowd_ = crowd.smaller(who.bits())
+            crowd_.setflags(write=False)
             self._cache.keep(name, _Joined(ids, crowd_), crowd_.nbytes + COST * len(ids) // 2)
 
     def _add_parts(self, wanted: dict[str, set[Slot]]) -> None:
