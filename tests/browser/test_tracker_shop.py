@@ -11,8 +11,8 @@ import pytest
 import requests
 from playwright.sync_api import Page
 
-from tests.browser.conftest import Site
-from tests.browser.tracking import PERSON, Pages, person, tag
+from tests.browser.conftest import LOCKED, Site
+from tests.browser.tracking import PERSON, Pages, forgive, person, tag
 from tests.browser.visits import Chromium
 from tests.servers import wait_until
 
@@ -20,19 +20,23 @@ from tests.servers import wait_until
 class Shop(Pages):
     """The pages of a site that Whale knows, told of by the tracker of a real Hail."""
 
-    def __init__(self, site: Site, pk: str):
+    def __init__(self, site: Site, pk: str, key: str = ""):
         super().__init__()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.site, self.pk = site, pk
         self.head = tag(site.hail, account="default", site=pk, outbound="")
         made = requests.post(
-            f"{site.whale}/sites", json={"pk": pk, "open": True, "origins": [self.page("")]}, timeout=20
+            f"{site.whale}/sites",
+            json={"pk": pk, "open": True, "origins": [self.page("")]},
+            headers=self._headers,
+            timeout=20,
         )
         assert made.status_code in (200, 201), made.text
 
     def ask(self, route: str, **parameters: Any) -> Any:
         given = {"pk": self.pk, "period": "today", **parameters}
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
-        answer = requests.get(f"{self.site.whale}/{route}", texts, timeout=20)
+        answer = requests.get(f"{self.site.whale}/{route}", texts, headers=self._headers, timeout=20)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -162,3 +166,18 @@ def test_a_program_is_no_visitor(browser: Chromium, shop: Shop) -> None:
         )
         page.goto("about:blank")
     assert shop.total("hits") == [0]
+
+
+def test_an_open_site_needs_no_key_and_takes_its_own_pages_alone(browser: Chromium, locked: Site) -> None:
+    with Shop(locked, "open kettles", LOCKED["admin_key"]) as shop, Pages() as foreign:
+        foreign.head = shop.head
+        with person(browser) as (page, faults):
+            page.goto(shop.page("/"))
+            shop.wait("pageviews", 1)
+            with page.expect_response(lambda answer: answer.status == 403) as refused:
+                page.goto(foreign.page("/"))
+            assert refused.value.headers["x-hail"] == "dropped; reason=foreign_origin"
+            page.goto(shop.page("/thanks.html"))
+            shop.wait("pageviews", 2)
+            forgive(page, faults, "answered with 403")
+        assert shop.children("pageviews", "page") == {"/": 1, "/thanks.html": 1}
