@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 
 from hail import counters
-from hail.access import BROWSER, WRITE, Caller
+from hail.access import BROWSER, WRITE, Caller, Environ
 from hail.bulk import Bulk
 from hail.directory import Directory
 from hail.hit import FIELDS, HitError, Parsed, Reason
@@ -24,9 +24,12 @@ from hail.message import CAME_BYTES, Refusal
 from hail.packing import Packed
 from hail.parameters import Read, read
 from hail.publish import NotAccepted, Publisher
+from hail.room import MEGABYTE
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings
 from hail.times import shown
+from hail.tracking.agents import Agents
+from hail.tracking.places import Places
 from hail.usual import Usual
 from hail.visits import Visits
 
@@ -81,7 +84,10 @@ class Acceptor:
 
     account_id: of the name of an account; None where there is none.  directory: of accounts, keys and sites, where there is one.
     salt_in: of the date that it is in a zone; None where nobody knows it.
+    caller_of: whom a key stands for that came within a body; the door of a service sets it.
     """
+
+    caller_of: Callable[[bytes, Environ], Caller]
 
     def __init__(
         self,
@@ -93,10 +99,13 @@ class Acceptor:
         directory: Directory | None = None,
         salt_in: Callable[[str], bytes | None] = lambda zone: None,
     ):
+        """Raises SettingsError where the file of countries cannot be read."""
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self.visits, self.account_id, self.directory, self.salt_in = visits, account_id, directory, salt_in
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
+        self.agents = Agents(settings.known_agents_mb * MEGABYTE)
+        self.places = Places(settings.country_file)
         self._secrets = secrets_of(settings)
         self._early = Early(int(settings.waiting_max_hits * EARLY))
 

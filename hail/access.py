@@ -121,6 +121,9 @@ RIGHTS = (
     Right("/batch", POST, WRITE, Pages.ANY),
     Right("/track", POST, None, Pages.ANY),  # which asks for a key, or for a page that the site lists
     Right("/track/it", GET, None, Pages.ANY),
+    Right("/v1/<call:call>", POST, WRITE, Pages.ANY),  # as Segment's libraries send; their key may stand in the body
+    Right("/api/event", POST, None, Pages.ANY),  # as Plausible's do, from a page that the site lists
+    Right("/<user:account>/api/event", POST, None, Pages.ANY),
     Right("/count_decision", BOTH, WRITE, Pages.ANY, DECISIONS, of_site=True),
     Right("/tracker", BOTH, WRITE, Pages.ANY, sealed=True, of_site=True),
     # what changes more than a count
@@ -405,7 +408,10 @@ class Access:
         """
         if not (self.locked or self._by_directory):
             return self._anybody
-        key = self.secret(environ)
+        return self.caller_of(self.secret(environ), environ)
+
+    def caller_of(self, key: bytes, environ: Environ) -> Caller:
+        """The same by this key, wherever in the request it stands."""
         if found := self._of_settings(key):
             return found
         if self._by_directory and (found := self._by_directory(key, environ, self._nobody)):

@@ -63,13 +63,14 @@ def problem(reason: Reason, detail: str, field: str | None = None) -> dict[str, 
     return {**body, "field": field} if field else body
 
 
-def refusal(error: Refused) -> HttpAnswer:
+def refusal(error: Refused, more: Mapping[str, Any] | None = None) -> HttpAnswer:
+    """more: fields of its body, for clients that read others."""
     headers = dict(CORS)
     if error.retry_after_s:
         headers["Retry-After"] = str(error.retry_after_s)
     if error.reason is Reason.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer, Basic realm="hail"'
-    body = problem(error.reason, error.detail, error.field)
+    body = {**problem(error.reason, error.detail, error.field), **(more or {})}
     return json_answer(body["status"], body, headers, "problem+json")
 
 

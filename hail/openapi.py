@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from hail import __version__, access
-from hail.tracking import wire
+from hail.tracking import plausible, segment, wire
 
 SEALED = "A GET may send `pixel` instead of pk, dimensions and metrics: a token that `hailwhale pixel` printed."
 
@@ -148,6 +148,13 @@ class Tracked(msgspec.Struct, kw_only=True):
     """Some hits of the tracker. refused: of each that was wrong, code, detail and field."""
 
     accepted: int
+    refused: list[dict[str, Any]] = []
+
+
+class Called(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Calls of Segment were accepted. refused: of each that was wrong, code, detail and field."""
+
+    success: bool
     refused: list[dict[str, Any]] = []
 
 
@@ -411,6 +418,43 @@ def _track() -> dict[str, Any]:
     }
 
 
+def _clients() -> dict[str, Any]:
+    """Calls of Segment's libraries, and events of Plausible's trackers."""
+    words = [*segment.BATCHES, *segment.CALLS]
+    call = {"name": "call", "in": "path", "required": True, "schema": {"type": "string", "enum": words}}
+    batch = schema_of(segment.Batch)
+    batch["properties"]["batch"] = {"type": "array", "minItems": 1, "items": schema_of(segment.Call)}
+    body = {"schema": {"anyOf": [{**batch, "required": ["batch"]}, schema_of(segment.Call)]}}
+    event = {"schema": schema_of(plausible.Event)}
+    user = {"name": "user", "in": "path", "required": True, "schema": {"type": "string", "pattern": WORD}}
+
+    def accepted(id_: str, *places: Any) -> dict[str, Any]:
+        return {
+            "operationId": id_,
+            "summary": "Accept an event of Plausible's trackers, from pages that its site lists. X-Hail names the outcome.",
+            "parameters": [*places],
+            "requestBody": {"required": True, "content": {"text/plain": event, "application/json": event}},
+            "responses": {"202": answer("ok", None, "text/plain"), **common(400, 401, 413, 503)},
+        }
+
+    return {
+        "/v1/{call}": {
+            "post": {
+                "operationId": "segment",
+                "summary": "Accept calls of Segment's libraries: many in a `batch`, or one. X-Hail names the outcome.",
+                "parameters": [call],
+                "requestBody": {"required": True, "content": {"application/json": body, "text/plain": body}},
+                "responses": {
+                    "200": answer("They are durable, but for those in `refused`.", Called),
+                    **common(400, 401, 413, 503),
+                },
+            }
+        },
+        "/api/event": {"post": accepted("plausible")},
+        "/{user}/api/event": {"post": accepted("plausible_of_account", user)},
+    }
+
+
 @cache
 def document() -> dict[str, Any]:
     """The whole description, as JSON holds it."""
@@ -461,7 +505,7 @@ def document() -> dict[str, Any]:
             }
         },
     }
-    paths |= _hiitrack() | _track()
+    paths |= _hiitrack() | _track() | _clients()
     return {
         "openapi": "3.1.0",
         "info": {"title": "HailWhale: Hail", "version": __version__, "license": {"name": "MIT"}},

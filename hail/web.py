@@ -33,6 +33,7 @@ from hail.answers import CORS, EXPOSED, HttpAnswer, answer, json_answer, refusal
 from hail.callers import Callers
 from hail.formats import FORMATS, Format, Handler
 from hail.formats.address import PARAMETERS
+from hail.formats.segment import CALLS
 from hail.hit import HitError, Reason
 from hail.message import ACCOUNT
 from hail.metrics import CONTENT_TYPE, METRICS_FOLDER, exposition
@@ -65,6 +66,7 @@ class Hail(bottle.Bottle):
         self.access = access.Access(
             settings, settings.hail_bind, account, by_directory=_by_directory(informed, settings)
         )
+        acceptor.caller_of = self.access.caller_of
         self._flushing = threading.Lock()
         self._unrouted = Unrouted(log, "Whale", acceptor.settings.whale_bind, "see the log")
         self._unrouted.add_to(self)
@@ -238,8 +240,14 @@ def _ids_of(informed: "Informed | None") -> Callable[[str], str | None]:
 
 
 def add_filters(app: bottle.Bottle) -> None:
-    """What of HiiTrack's addresses may name an account, a bucket and an event. A slash behind it means nothing."""
-    for name, pattern in (("account", "[^/]+"), ("bucket", "[^/]+"), ("word", "[^/]+"), ("name", "(?s:.+)")):
+    """What of an address may name an account, a bucket, an event and a call of Segment's. A slash behind it means nothing."""
+    for name, pattern in (
+        ("account", "[^/]+"),
+        ("bucket", "[^/]+"),
+        ("word", "[^/]+"),
+        ("name", "(?s:.+)"),
+        ("call", CALLS),
+    ):
         app.router.add_filter(name, lambda _, pattern=pattern: (pattern, lambda text: text.removesuffix("/"), None))
 
     @app.hook("before_request")

@@ -14,7 +14,9 @@ from hail.formats.address import Address
 from hail.formats.batch import Batch
 from hail.formats.hiitrack import HiiTrack
 from hail.formats.joining import Joining
+from hail.formats.plausible import Plausible
 from hail.formats.posted import Posted
+from hail.formats.segment import Segment
 from hail.formats.track import Track
 
 Handler = Callable[[Caller, Environ], HttpAnswer]
@@ -31,4 +33,13 @@ class Format(Protocol):
         """The answer to who is not let in at all."""
 
 
-FORMATS: tuple[Callable[[Acceptor], Format], ...] = (Address, Posted, Batch, Joining, Track, HiiTrack)
+FORMATS: tuple[Callable[[Acceptor], Format], ...] = (
+    Address,
+    Posted,
+    Batch,
+    Joining,
+    Track,
+    Segment,
+    Plausible,
+    HiiTrack,
+)

@@ -12,7 +12,7 @@ Promise: each hit is accepted, or refused by itself with a reason; those that ar
 client is asked for its country, and by it and the salt of the day a browser without an id is told apart for a day; it is kept nowhere.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -29,12 +29,10 @@ from hail.formats.address import GIF, PIXEL
 from hail.hit import HitError, Parsed, Reason, of_bots, parse_joining, parse_row, with_key
 from hail.packing import COLUMNS
 from hail.parameters import refuse_unknown
-from hail.room import MEGABYTE
 from hail.salts import daily_id
 from hail.times import shown
-from hail.tracking.agents import Agents
 from hail.tracking.aktivat import asked_of
-from hail.tracking.places import Places, bytes_of, client_of
+from hail.tracking.places import bytes_of, client_of
 from hail.tracking.translation import Around, bot_of, is_nobody, seen_bot, seen_of, site_of, skew_of
 from hail.tracking.wire import Tracked, sent_of, tracked_of
 from hail.usual import UNUSUAL, is_ascii
@@ -69,10 +67,7 @@ class Track:
     """For many threads."""
 
     def __init__(self, acceptor: Acceptor):
-        """Raises SettingsError where the file of countries cannot be read."""
-        self._acceptor = acceptor
-        self._agents = Agents(acceptor.settings.known_agents_mb * MEGABYTE)
-        self._places = Places(acceptor.settings.country_file)
+        self._acceptor, self._tracking = acceptor, Tracking(acceptor)
         self._answers: dict[int, HttpAnswer] = {}
         self.routes = {("POST", "/track"): self.posted, ("GET", "/track/it"): self.image}
 
@@ -80,14 +75,13 @@ class Track:
         try:
             told = self._posted(caller, environ)
         except Refused as error:
-            return _refused(error)
+            return refused_whole(error)
         if not told.first:
             return self._accepted(told.accepted)
         body = {"accepted": told.accepted, "refused": told.refused}
         if told.accepted:
-            return json_answer(202, body, {**CORS, SAID: f"accepted; refused={len(told.refused)}"})
-        about = problem(told.first.reason, str(told.first), told.first.field)
-        return json_answer(about["status"], {**about, **body}, {**CORS, SAID: _dropped(told.first)}, "problem+json")
+            return json_answer(202, body, {**CORS, SAID: said_of(told)})
+        return nothing_kept(told.first, body)
 
     def _accepted(self, hits: int) -> HttpAnswer:
         """The same object for the same number, so that a server can remember what it sends."""
@@ -104,7 +98,7 @@ class Track:
         return _image(_dropped(told.first) if told.first else "accepted")
 
     def refuse(self, error: Refused, environ: Environ) -> HttpAnswer:
-        return _image(error.said) if environ["REQUEST_METHOD"] == "GET" else _refused(error)
+        return _image(error.said) if environ["REQUEST_METHOD"] == "GET" else refused_whole(error)
 
     def _posted(self, caller: Caller, environ: Environ) -> Told:
         acceptor, body = self._acceptor, b""
@@ -120,7 +114,7 @@ class Track:
             except HitError as error:
                 raise Refused.by(error) from None
             account = None if sent.account is None else str(sent.account)
-            return self._count(caller, environ, Given(account, sent.site, sent.sent_at, hits, tracked_of))
+            return self._tracking.count(caller, environ, Given(account, sent.site, sent.sent_at, hits, tracked_of))
         except Refused as error:
             acceptor.note(caller, error, *came_of_body(body))
             raise
@@ -133,46 +127,62 @@ class Track:
             except HitError as error:
                 raise Refused.by(error) from None
             given = Given(asked.account, asked.site, asked.sent_at, [asked.tracked], _as_it_is)
-            return self._count(caller, environ, given)
+            return self._tracking.count(caller, environ, given)
         except Refused as error:
             self._acceptor.note(caller, error, came_of_query(query))
             raise
 
-    def _count(self, caller: Caller, environ: Environ, given: Given) -> Told:
+
+class Tracking:
+    """From what a client said to hits that are kept, for each format of such clients. For many threads."""
+
+    def __init__(self, acceptor: Acceptor):
+        self._acceptor = acceptor
+
+    def count(self, caller: Caller, environ: Environ, given: Given) -> Told:
         """Raises Refused, of all of them."""
-        acceptor, now = self._acceptor, self._acceptor.clock()
-        sender = Sender(acceptor, caller, environ, given)
-        around = self._around(sender, environ, given, now)
+        now = self._acceptor.clock()
+        sender = Sender(self._acceptor, caller, environ, given.account, len(given.items))
+        around = self.around(sender, environ, given.sent_at, now)
+
+        def rows_of(item: Any) -> list[Parsed]:
+            tracked = given.read(item)
+            site = sender.site_of(site_of(tracked, given.site))
+            return self.rows(sender, tracked, site, around, now, is_plain(item))
+
+        return self.keep(sender.caller, given.items, rows_of)
+
+    def keep(self, caller: Caller, items: Sequence[Any], rows_of: Callable[[Any], list[Parsed]]) -> Told:
+        """rows_of: the rows of an item, or HitError, which refuses it by itself. Raises Refused, of all of them."""
+        acceptor = self._acceptor
         refused, first = list[dict[str, Any]](), None
         hits, accepted, skewed = acceptor.publisher.pack(), 0, 0
-        for item in given.items:
+        for item in items:
             try:
-                tracked = given.read(item)
-                site = sender.site_of(site_of(tracked, given.site))
-                rows = self._rows(sender, tracked, site, around, now, is_plain(item))
+                rows = rows_of(item)
             except HitError as error:
                 first = first or error
-                refused.append(self._refuse(sender.caller, error, item))
+                refused.append(self._refuse(caller, error, item))
                 continue
             for row, cells, is_ahead in rows:
-                hits.add(with_key(row, sender.caller.key), cells)
+                hits.add(with_key(row, caller.key), cells)
                 skewed += is_ahead
             accepted += 1
         if hits.hits:
-            acceptor.keep(sender.caller, hits, skewed)
+            acceptor.keep(caller, hits, skewed)
         return Told(accepted, refused, first)
 
-    def _around(self, sender: "Sender", environ: Environ, given: Given, now: float) -> Around:
-        agent, country = None, ""
+    def around(self, sender: "Sender", environ: Environ, sent_at: float | None, now: float) -> Around:
+        """sent_at: by the sender's clock, in ms, where it says so."""
+        acceptor, agent, country = self._acceptor, None, ""
         if sender.is_page:
-            agent = self._agents.agent_of(environ.get("HTTP_USER_AGENT", ""))
-            if self._places.is_there:
-                country = self._places.country_of(client_of(environ, self._acceptor.settings.trusted_proxies), now)
-        says_all = self._acceptor.publisher.form is COLUMNS
-        return Around(skew_of(given.sent_at, now), says_all, sender.is_anonymous, agent, country)
+            agent = acceptor.agents.agent_of(environ.get("HTTP_USER_AGENT", ""))
+            if acceptor.places.is_there:
+                country = acceptor.places.country_of(client_of(environ, acceptor.settings.trusted_proxies), now)
+        return Around(skew_of(sent_at, now), acceptor.publisher.form is COLUMNS, sender.is_anonymous, agent, country)
 
-    def _rows(
-        self, sender: "Sender", tracked: Tracked, site: str, around: Around, now: float, is_plain: bool
+    def rows(
+        self, sender: "Sender", tracked: Tracked, site: str, around: Around, now: float, is_plain: bool = False
     ) -> list[Parsed]:
         """A hit, and that two ids are one visitor's; raises HitError. is_plain: each letter of its texts is one byte."""
         acceptor, settings = self._acceptor, self._acceptor.settings
@@ -210,19 +220,18 @@ class Sender:
     says that it does not want to be followed.
     """
 
-    def __init__(self, acceptor: Acceptor, caller: Caller, environ: Environ, given: Given):
-        """Raises Refused."""
+    def __init__(self, acceptor: Acceptor, caller: Caller, environ: Environ, named: str | None, hits: int):
+        """named: the account that the sender names. Raises Refused, of so many hits."""
         self._acceptor, self._environ, self._directory = acceptor, environ, acceptor.directory
-        hits = len(given.items)
         self._known: dict[str, str] = {}
         self.is_anonymous = environ.get("HTTP_SEC_GPC") == "1" or environ.get("HTTP_DNT") == "1"
         is_known = self._directory is None or self._directory.state is not None
         may = acceptor.may_hit(caller)
         if caller.unready or caller.hash or not (is_known or may):
             raise Refused(Reason.NO_DIRECTORY, caller.unready or NOT_YET, None, hits, RETRY_AFTER_S)
-        account = caller.account if given.account is None else acceptor.account_id(given.account)
+        account = caller.account if named is None else acceptor.account_id(named)
         if account is None or (account != caller.account and self._directory is None):
-            raise Refused(Reason.UNKNOWN_ACCOUNT, f"{HERE}, got {shown(given.account)}", "account", hits)
+            raise Refused(Reason.UNKNOWN_ACCOUNT, f"{HERE}, got {shown(named)}", "account", hits)
         self._is_its_own = may and account == caller.account
         if self._directory is None and not may:
             acceptor.let_in(caller, with_hits=True)
@@ -271,6 +280,13 @@ def _as_it_is(tracked: Tracked) -> Tracked:
     return tracked
 
 
+def said_of(told: Told) -> str:
+    """What X-Hail says of some hits."""
+    if told.first and not told.accepted:
+        return _dropped(told.first)
+    return f"accepted; refused={len(told.refused)}" if told.refused else "accepted"
+
+
 def _dropped(error: HitError) -> str:
     return f"dropped; reason={error.reason}"
 
@@ -279,6 +295,13 @@ def _image(outcome: str) -> HttpAnswer:
     return answer(200, GIF, "image/gif", {**CORS, **PIXEL, SAID: outcome})
 
 
-def _refused(error: Refused) -> HttpAnswer:
-    found = refusal(error)
+def nothing_kept(first: HitError, more: dict[str, Any]) -> HttpAnswer:
+    """Where no hit of a body was good. more: fields of the problem."""
+    about = problem(first.reason, str(first), first.field)
+    return json_answer(about["status"], {**about, **more}, {**CORS, SAID: _dropped(first)}, "problem+json")
+
+
+def refused_whole(error: Refused, more: Mapping[str, Any] | None = None) -> HttpAnswer:
+    """To a body of which nothing was read. X-Hail says why. more: fields of the problem."""
+    found = refusal(error, more)
     return found._replace(headers=[*found.headers, (SAID, error.said)])

@@ -70,6 +70,13 @@ REASONS = {
     **dict.fromkeys(("referrer", "entry_url", "entry_referrer", "title"), Reason.BAD_DIMENSIONS),
     **dict.fromkeys(("screen", "width", "language", "anonymous", "bot"), Reason.BAD_DIMENSIONS),
     "properties": Reason.BAD_PROPERTIES,
+    # as Segment's libraries and Plausible's have them
+    **dict.fromkeys(("userId", "anonymousId", "previousId", "groupId", "messageId", "name"), Reason.BAD_ID),
+    **dict.fromkeys(("timestamp", "originalTimestamp", "sentAt"), Reason.BAD_TIME),
+    **dict.fromkeys(("context", "hash"), Reason.BAD_DIMENSIONS),
+    **dict.fromkeys(("traits", "props"), Reason.BAD_PROPERTIES),
+    "domain": Reason.BAD_PK,
+    "revenue": Reason.BAD_METRICS,
 }
 _PLACE = re.compile(r"(.*) - at `\$\.?([^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.S)

@@ -291,8 +291,14 @@ def test_nginx_shows_itself_and_keeps_inside_what_is_for_this_machine() -> None:
     of_hail, of_whale = ({route.split()[1] for route in routes} for routes in (HAIL, WHALE))
     assert {f"/{name}".replace("\\", "") for name in hail[1].split("|")} == of_hail - of_whale - {
         "/flush_hail",
-        "/js/<name>",
+        *("/js/<name>", "/v1/<call:call>", "/api/event", "/<user:account>/api/event"),
     }
+    clients = re.search(r"location ~ (\S+) { proxy_pass http://hail; }  # clients of others", text)
+    assert clients
+    for path in ("/v1/batch", "/api/event", "/shop/api/event"):
+        assert re.match(clients[1], path), path
+    for path in ("/v1", "/shop/home/event/a", "/ofrep/v1/evaluate/flags", "/a/b/api/event"):
+        assert not re.match(clients[1], path), path
     assert "location /js/ { proxy_pass http://hail; }" in text
     live = re.search(r"location = (\S+) { proxy_pass http://live; proxy_buffering off;", text)
     assert live

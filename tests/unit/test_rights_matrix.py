@@ -148,6 +148,8 @@ OF_HAIL = {
     "POST /batch": f"{WRITE} w1 a1 b",
     "GET /track/it": ALL,
     "POST /track": ALL,  # from a page that the site lists; test_track.py has the others
+    "POST /v1/<call:call>": f"{WRITE} w1 a1 b",
+    "POST /api/event": ALL,  # test_clients.py has the others
     "GET /count_decision": f"{WRITE} w1 a1",
     "POST /count_decision": f"{WRITE} w1 a1",
     "POST /identify": f"{WRITE} w1 a1",
@@ -163,6 +165,8 @@ QUESTION = {"pk": "web", "options": "['a', 'b']"}
 BODIES: dict[str, Any] = {
     "/batch": [{"pk": "web"}],
     "/track": {"account": "ann", "site": "web", "hits": [{"event": "pageview"}]},
+    "/v1/<call:call>": {"event": "a", "context": {"site": "web"}},
+    "/api/event": {"n": "pageview", "u": "https://shop.example/", "d": "web"},
     "/ofrep/v1/evaluate/flags": {},
 }
 
@@ -203,7 +207,7 @@ class Farm:
         path = (
             re.sub(r"<key:path>|<name:path>", "flag", rule)
             if rule.startswith(("/ofrep", "/dec"))
-            else re.sub("<[^>]*>", "none", rule.replace("<site>", "web"))
+            else re.sub("<[^>]*>", "none", rule.replace("<site>", "web").replace("<call:call>", "track"))
         )
         shown = {} if role == "nobody" else {"HTTP_AUTHORIZATION": f"Bearer {self.secrets[role]}"}
         page = {"HTTP_ORIGIN": "http://127.0.0.1:8086" if rule in ("/login", "/logout") else PAGE}
