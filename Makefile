@@ -37,7 +37,7 @@ test: check servers
 test-long: .venv/.test servers
 	$(BIN)/python -m pytest tests -m "$(LONG)" --hypothesis-profile long --timeout 3600 --durations=25
 
-servers:
+servers: node_modules/.installed
 	@{ command -v redis-server && test -x /usr/lib/rabbitmq/bin/rabbitmq-server -a -x /usr/sbin/nginx && command -v chromium; } >/dev/null \
 		|| deploy/install-debian.sh redis-server rabbitmq-server nginx-light chromium
 
