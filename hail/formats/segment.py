@@ -10,6 +10,7 @@
 Promise: each call is accepted, or refused by itself with a reason, which X-Hail and `refused` say.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from hail.accept import Acceptor, Refused, came_of_body
 from hail.access import Caller, Environ
 from hail.answers import CORS, HttpAnswer, json_answer
 from hail.body import read_body
-from hail.formats.track import PARAMETERS, SAID, Sender, Told, Tracking, nothing_kept, refused_whole, said_of
+from hail.formats.track import PARAMETERS, SAID, Came, Sender, Told, Tracking, nothing_kept, refused_whole, said_of
 from hail.hit import HitError, Parsed, Reason, parse_joining, parse_row
 from hail.parameters import refuse_unknown
 from hail.tracking.places import address_of
@@ -41,6 +42,7 @@ from hail.tracking.translation import JOINED, Around, bot_of
 
 CALLS = "|".join((*BATCHES, *KINDS))
 """The last words of their addresses, as a pattern."""
+_ADDRESS = re.compile(r'("ip"\s*:\s*)(?:"[^"]*"?|\[[^\]]*\]?)', re.I)
 NO_SITE = "expected a key of one site, or context.site, or context.page.url, got none of them"
 NO_ID = "expected userId or anonymousId, got neither"
 NO_TWO = "expected previousId and userId, which are different"
@@ -50,7 +52,7 @@ class Segment:
     """For many threads."""
 
     def __init__(self, acceptor: Acceptor):
-        self._acceptor, self._tracking = acceptor, Tracking(acceptor)
+        self._acceptor, self._tracking = acceptor, Tracking(acceptor, came_of)
         self.routes = {("POST", "/v1/<call:call>"): self.called}
 
     def called(self, caller: Caller, environ: Environ) -> HttpAnswer:
@@ -84,7 +86,7 @@ class Segment:
             except HitError as error:
                 raise Refused.by(error) from None
         except Refused as error:
-            acceptor.note(caller, error, *came_of_body(body))
+            acceptor.note(caller, error, *came_of(body))
             raise
 
     def _known(self, caller: Caller, environ: Environ, key: str | None) -> Caller:
@@ -153,6 +155,12 @@ class Segment:
             joining = {"pk": site, "anonymous": ids.visitor, "known": ids.known}
             rows.append(acceptor.check(sender.caller, parse_joining(joining, settings, now)))
         return rows
+
+
+def came_of(body: bytes | msgspec.Raw) -> Came:
+    """As of any body, without the addresses of visitors."""
+    text, visitor = came_of_body(body)
+    return _ADDRESS.sub(r'\1"***"', text), visitor
 
 
 def _failed(why: str) -> dict[str, Any]:

@@ -43,6 +43,7 @@ HERE = "account: expected the name of an account"
 PAGE = frozenset((BROWSER,))
 
 Read = Callable[[Any], Tracked]
+Came = tuple[str, str | None]
 
 
 class Given(NamedTuple):
@@ -136,8 +137,9 @@ class Track:
 class Tracking:
     """From what a client said to hits that are kept, for each format of such clients. For many threads."""
 
-    def __init__(self, acceptor: Acceptor):
-        self._acceptor = acceptor
+    def __init__(self, acceptor: Acceptor, came_of: Callable[[bytes | msgspec.Raw], Came] = came_of_body):
+        """came_of: what may be noted of an item that is refused, and its visitor."""
+        self._acceptor, self._came_of = acceptor, came_of
 
     def count(self, caller: Caller, environ: Environ, given: Given) -> Told:
         """Raises Refused, of all of them."""
@@ -209,7 +211,7 @@ class Tracking:
     def _refuse(self, caller: Caller, error: HitError, item: Any) -> dict[str, Any]:
         counters.REFUSED_BY[error.reason].inc()
         came = item if isinstance(item, msgspec.Raw) else msgspec.json.encode(item)
-        self._acceptor.note(caller, error, *came_of_body(came))
+        self._acceptor.note(caller, error, *self._came_of(came))
         return {"code": str(error.reason), "detail": str(error), "field": error.field}
 
 
