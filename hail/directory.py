@@ -10,7 +10,7 @@ An answer of Whale, and each record of the copy on disk, is
     since      null: all there is.  Else a delta: what changed since this version, rows as they are now
     accounts   [id, name, zone]
     keys       [SHA-256 of the secret, id, account, scope, site | null, public, expires | null]       expires: epoch seconds
-    sites      [account, pk, open, origins, pixels, cross_site_cookie]
+    sites      [account, pk, open, origins, pixels, cross_site_cookie, pages_in_lower_case, pages_without_slash, page_parameters]
     gone       of a delta: ids of accounts, [account, id] of keys, [account, pk] of sites
 
 A row may grow at its end: fields that this version does not know are passed over. A key that was revoked is gone. Whoever makes an answer
@@ -130,6 +130,7 @@ class Site(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """open: for browsers.  origins: pages that may use its browser keys, or `*`.  pixels: `any` lets in images that name no page.
 
     cross_site_cookie: whether pages of other sites send the cookie of its visitors, too; rows of older versions do not say so.
+    pages_in_lower_case, pages_without_slash, page_parameters: how pages of the tracker are named; nor these.
     """
 
     account: Short
@@ -138,6 +139,9 @@ class Site(msgspec.Struct, array_like=True, frozen=True, gc=False):
     origins: tuple[str, ...] = ()
     pixels: Pixels = "referer"
     cross_site_cookie: bool = False
+    pages_in_lower_case: bool = False
+    pages_without_slash: bool = False
+    page_parameters: tuple[str, ...] = ()
 
     def lists(self, origin: str) -> bool:
         """Whether a page of this origin may use its browser keys. origin: as a browser sends it."""

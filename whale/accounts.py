@@ -110,7 +110,7 @@ ID_LETTERS, ID_BYTES, KEY_ID_BYTES, SECRET_BYTES = 10, 16, 4, 32
 SHOWN = len("hw_w_") + 6
 """Letters of a secret that are kept and shown, so that people can tell which it is."""
 MOST_TEXT = 300
-MOST_ORIGINS, MOST_DAYS, MOST_GAP_S = 100, 3650, 86_400
+MOST_ORIGINS, MOST_DAYS, MOST_GAP_S, MOST_PARAMETERS = 100, 3650, 86_400, 20
 MOST_S = MOST_DAYS * 86_400
 """How long a key may last that ends at all."""
 
@@ -160,6 +160,7 @@ class Site:
 
     dimensions: properties of its visitors that are paths in counts.  event_properties: those that are of an event.  pixels: REFERER or ANY.
     cross_site_cookie: whether pages of other sites send the cookie of its visitors, too.  session_gap_s: 0 for that of the settings.
+    pages_in_lower_case, pages_without_slash: how pages of the tracker are named.  page_parameters: of addresses, that stay in these names.
     """
 
     account: str
@@ -175,6 +176,9 @@ class Site:
     event_properties: tuple[str, ...] = ()
     cross_site_cookie: bool = False
     session_gap_s: int = 0
+    pages_in_lower_case: bool = False
+    pages_without_slash: bool = False
+    page_parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -281,13 +285,17 @@ def check_site(site: Site, max_name_bytes: int) -> Site:
     dimensions, event_properties = (
         _names(getattr(site, field), field, max_name_bytes) for field in ("dimensions", "event_properties")
     )
+    parameters = tuple(dict.fromkeys(_at_most(site.page_parameters, MOST_PARAMETERS, "page_parameters")))
+    for each in parameters:
+        _check_pk(each, "page_parameters", max_name_bytes)
     if EVENT_PATH in dimensions:
         raise CallerError(f"{EVENT_PATH} is the path of events", "dimensions")
     if site.open and not origins:
         raise CallerError(
             "is open for browsers, so list the origins that may send, such as https://shop.example", "origins"
         )
-    return replace(site, origins=origins, dimensions=dimensions, event_properties=event_properties)
+    site = replace(site, origins=origins, page_parameters=parameters)
+    return replace(site, dimensions=dimensions, event_properties=event_properties)
 
 
 def _names(given: Collection[str], field: str, max_name_bytes: int) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ class Tracking:
             row, cells, is_ahead = acceptor.check(sender.caller, parsed)
             return [(of_bots(row), 2 * cells, is_ahead)]
         daily = sender.daily_id(site) if around.says_all and is_nobody(tracked, around) else None
-        seen = seen_of(tracked, site, around, settings, daily)
+        seen = seen_of(tracked, site, around, settings, daily, sender.site(site))
         rows = [acceptor.check(sender.caller, self._parsed(seen.fields, now, is_plain))]
         if seen.known and around.says_all:
             joining = {"pk": site, "anonymous": seen.fields["visitor"], "known": seen.known}
@@ -259,7 +259,7 @@ class Sender:
         return daily_id(salt, account.id, site, bytes_of(client), self._environ.get("HTTP_USER_AGENT", ""))
 
     def _found(self, name: str) -> str:
-        site = self._site(name) or self._site(name.removeprefix("www."))
+        site = self.site(name) or self.site(name.removeprefix("www."))
         if self._is_its_own:
             return site.pk if site else name
         if site is None:
@@ -268,7 +268,8 @@ class Sender:
             raise HitError(Reason.FOREIGN_ORIGIN, "site", said)
         return site.pk
 
-    def _site(self, name: str) -> Site | None:
+    def site(self, name: str) -> Site | None:
+        """What is known of a site."""
         return self._directory.site(self.caller.account, name) if self._directory else None
 
 

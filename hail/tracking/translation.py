@@ -8,13 +8,14 @@ Promise: no metric and no name here comes from the tracker, but for those of `pr
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlencode
 
 from hail.hit import DAILY, HitError, Reason, name_of
 from hail.settings import Settings
 from hail.times import came
 from hail.tracking.agents import OTHER, SAID, Agent
-from hail.tracking.sources import DIRECT, NOWHERE, Address, Source, address_of, source_of
+from hail.tracking.sources import DIRECT, NOWHERE, Address, Source, address_of, parameters_of, source_of
 from hail.tracking.wire import ENGAGEMENT, PAGEVIEW, Tracked, name_of_id
 
 SKEW_MS = 60_000
@@ -32,6 +33,17 @@ OF_VISITS = ("platform", "device", "screen", "language", "country")
 
 Fields = dict[str, Any]
 Tree = dict[str, Any]
+
+
+class Rules(Protocol):
+    """Of a site: how its pages are named."""
+
+    @property
+    def pages_in_lower_case(self) -> bool: ...
+    @property
+    def pages_without_slash(self) -> bool: ...
+    @property
+    def page_parameters(self) -> Sequence[str]: ...
 
 
 class Seen(NamedTuple):
@@ -95,13 +107,20 @@ def is_nobody(tracked: Tracked, around: Around) -> bool:
     return not (is_named or tracked.anonymous or around.is_anonymous)
 
 
-def seen_of(tracked: Tracked, site: str, around: Around, settings: Settings, daily: str | None = None) -> Seen:
-    """daily: who it is for a day, where `is_nobody`. Raises HitError."""
+def seen_of(
+    tracked: Tracked,
+    site: str,
+    around: Around,
+    settings: Settings,
+    daily: str | None = None,
+    rules: Rules | None = None,
+) -> Seen:
+    """daily: who it is for a day, where `is_nobody`.  rules: the site. Raises HitError."""
     page, name = address_of(tracked.url), tracked.event
     fields: Fields = {"pk": site, "id": _id_of(tracked, site), **_time_of(tracked, around)}
     tree: Tree = {}
     if page.host:
-        tree["page"] = _cut(_page_of(page), settings)
+        tree["page"] = _cut(page_of(page, rules), settings)
     metrics: Fields = {**_metrics_of(tracked), **({"lost": tracked.lost} if tracked.lost else {})}
     fields |= {"dimensions": tree, "metrics": metrics}
     if name == ENGAGEMENT:
@@ -147,9 +166,19 @@ def _metrics_of(tracked: Tracked) -> Fields:
     return dict(tracked.metrics or {})
 
 
-def _page_of(page: Address) -> str:
-    """Its path, and its fragment where a page within the page stands there."""
-    return f"{page.path}#{page.fragment}" if page.fragment.startswith(("/", "!/")) else page.path
+def page_of(page: Address, rules: Rules | None) -> str:
+    """Its path, as the site wants it, and its fragment where a page within the page stands there."""
+    path = page.path
+    if rules:
+        if rules.pages_in_lower_case:
+            path = path.lower()
+        if rules.pages_without_slash:
+            path = path.rstrip("/") or "/"
+        if rules.page_parameters and page.query:
+            given = parameters_of(page.query)
+            if kept := [(name, given[name]) for name in rules.page_parameters if name in given]:
+                path = f"{path}?{urlencode(kept)}"
+    return f"{path}#{page.fragment}" if page.fragment.startswith(("/", "!/")) else path
 
 
 def _source_of(tracked: Tracked, page: Address) -> Source | None:

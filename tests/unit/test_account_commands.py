@@ -191,6 +191,9 @@ def test_a_site_is_made_changed_and_removed(run: Run, done: Callable[..., Any]) 
         "event_properties": [],
         "cross_site_cookie": False,
         "session_gap_s": 0,
+        "pages_in_lower_case": False,
+        "pages_without_slash": False,
+        "page_parameters": [],
     }
     numbers = "--keep-days", "31", "--session-gap-s", "60"
     changed = done("site", "change", "default", "shop", "--closed", "--no-ids", *numbers, "--pixels", "any")

@@ -86,8 +86,8 @@ def test_the_form_is_the_one_of_the_docs() -> None:
             [HASHES["b"], "00000003", ANN, "browser", "shop", True, None],
         ],
         "sites": [
-            [ANN, "shop", True, ["https://shop.example"], "referer", True],
-            [ANN, "blog", False, [], "referer", False],
+            [ANN, "shop", True, ["https://shop.example"], "referer", True, False, False, []],
+            [ANN, "blog", False, [], "referer", False, False, False, []],
         ],
         "gone": [[], [], []],
     }

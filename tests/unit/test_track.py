@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from hail.directory import Site
 from hail.hit import dimensions_of
 from hail.publish import Publisher
 from hail.salts import date_in, dates_at
 from hail.settings import load
 from hail.tracking.agents import Agents
 from hail.tracking.aktivat import asked_of
-from hail.tracking.translation import Around, seen_of, skew_of
+from hail.tracking.sources import address_of
+from hail.tracking.translation import Around, page_of, seen_of, skew_of
 from hail.tracking.wire import tracked_of
 from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
@@ -52,11 +54,19 @@ def test_each_row_of_the_table_is_so(sent: str, counted: str) -> None:
         assert found == (found | expected if isinstance(expected, dict) else expected), name
 
 
+OF_PAGES = re.findall(r"^\| (none|`\w+`[^|]*) \| `(https:[^`]*)` \| `(/[^`]*)` \|$", DOCUMENT, re.M)
 OF_AKTIVAT = re.findall(r"^\| `(\w+=.*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
 
 
 def test_the_tables_have_rows() -> None:
-    assert (len(ROWS) > 25, len(OF_AKTIVAT) > 12) == (True, True)
+    assert (len(ROWS) > 25, len(OF_AKTIVAT) > 12, len(OF_PAGES)) == (True, True, 5)
+
+
+@pytest.mark.parametrize(("rule", "url", "page"), OF_PAGES)
+def test_each_row_of_the_rules_of_pages_is_so(rule: str, url: str, page: str) -> None:
+    name, *values = re.findall(r"`(\w+)`", rule) or [""]
+    rules = Site(ANN.id, "web", **({name: tuple(values) or True} if name else {}))
+    assert page_of(address_of(url), rules) == page
 
 
 @pytest.mark.parametrize(("query", "field"), OF_AKTIVAT)
@@ -373,6 +383,14 @@ def test_the_days_of_a_visitor_without_an_id_are_those_of_the_account(hail: Trac
     dates = [date_in(zone, 1_800_000_000.0) for zone in ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "No/Where")]
     assert dates == ["2027-01-15", "2027-01-15", "2027-01-14", "2027-01-15"]
     assert set(dates) <= set(dates_at(1_800_000_000.0))
+
+
+def test_the_rules_of_a_site_name_its_pages(hail: Tracking, whale: Asked) -> None:
+    whale.site("tidy", SHOP, pages_in_lower_case=True, pages_without_slash=True, page_parameters=("size",))
+    hail.learn()
+    assert hail.send({**VIEW, "url": f"{SHOP}/Bikes/?a=1&size=5"}, site="tidy").status == 202
+    (hit,) = hail.hits()
+    assert json.loads(bytes(hit.dimensions))["page"] == {"/bikes?size=5": {}}
 
 
 NONSENSE = [None, True, [], {}, [1], {"a": []}, "x" * 3000, "\ud800", -1, 1e300, 10**30, ""]

@@ -55,6 +55,25 @@ OPTIONS = (
         help="Seconds without an event after which a session is over. Default: 0, that of HAILWHALE_SESSION_GAP_S.",
     ),
     click.option(
+        "--pages-in-lower-case/--pages-as-they-are",
+        "pages_in_lower_case",
+        default=None,
+        help="Whether the tracker's pages are counted in lower case. Default: as they are.",
+    ),
+    click.option(
+        "--pages-without-slash/--pages-with-slash",
+        "pages_without_slash",
+        default=None,
+        help="Whether a slash at the end of a page is dropped. Default: it stays.",
+    ),
+    click.option(
+        "--page-parameter",
+        "page_parameters",
+        multiple=True,
+        metavar="NAME",
+        help="A parameter of addresses that is part of the page.",
+    ),
+    click.option(
         "--pixels",
         type=click.Choice(PIXELS),
         help="Whether an image with a browser key needs a Referer of an origin. Default: referer.",
@@ -122,7 +141,7 @@ def show(account: str, pk: str, json_: bool) -> None:
 def change(account: str, pk: str, json_: bool, **given: Any) -> None:
     """Change settings of a site. Those that you leave out stay.
 
-    --origin, --dimension and --event-property replace their whole list.
+    --origin, --dimension, --event-property and --page-parameter replace their whole list.
     """
     opened = Opened()
     site = opened.managing.site(opened.managing.account(account), pk)

@@ -63,7 +63,10 @@ def answer_of(found: Whole, since: int | None = None) -> Answer:
             if each.revoked_s is None
         ],
         [
-            Site(each.account, each.pk, each.open, each.origins, cast(Pixels, each.pixels), each.cross_site_cookie)
+            Site(
+                *(each.account, each.pk, each.open, each.origins, cast(Pixels, each.pixels), each.cross_site_cookie),
+                *(each.pages_in_lower_case, each.pages_without_slash, each.page_parameters),
+            )
             for each in found.sites
         ],
         gone,

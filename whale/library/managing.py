@@ -337,6 +337,9 @@ def site_shown(site: Site) -> dict[str, Any]:
         "event_properties": [*site.event_properties],
         "cross_site_cookie": site.cross_site_cookie,
         "session_gap_s": site.session_gap_s,
+        "pages_in_lower_case": site.pages_in_lower_case,
+        "pages_without_slash": site.pages_without_slash,
+        "page_parameters": [*site.page_parameters],
     }
 
 

@@ -592,6 +592,15 @@ class SiteChanges(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unkno
         int | None,
         Meta(description="Seconds without an event after which a session is over. 0 is HAILWHALE_SESSION_GAP_S."),
     ] = None
+    pages_in_lower_case: Annotated[
+        bool | None, Meta(description="Whether the tracker's pages are counted in lower case. Default: false.")
+    ] = None
+    pages_without_slash: Annotated[
+        bool | None, Meta(description="Whether a slash at the end of a page is dropped. Default: false.")
+    ] = None
+    page_parameters: Annotated[
+        list[str] | None, Meta(description="Parameters of addresses that are part of the page, at most 20.")
+    ] = None
 
 
 class SiteGiven(SiteChanges, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -647,6 +656,9 @@ class SiteShown(msgspec.Struct, kw_only=True):
     dimensions: list[str]
     event_properties: list[str]
     session_gap_s: int
+    pages_in_lower_case: bool
+    pages_without_slash: bool
+    page_parameters: list[str]
 
 
 class ActShown(msgspec.Struct, kw_only=True):
