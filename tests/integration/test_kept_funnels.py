@@ -9,7 +9,7 @@ import pytest
 
 from hail.settings import DAY
 from tests.contract.logs import CAPS, NOW_MS, hash_in
-from tests.integration.test_log_cache import blocks_are_of_two_visitors_and_small_parts_are_joined, store_at
+from tests.integration.test_log_cache import all_is_cut_small, store_at
 from tests.servers import RedisServer, wait_until
 from whale.accounts import Account, Act, Site
 from whale.answer import kept_funnels
@@ -23,7 +23,7 @@ from whale.store.redis.compaction import Compaction
 from whale.visitors.entries import Done, SiteLog, entry_of
 from whale.visitors.record import Generation
 
-__all__ = ["blocks_are_of_two_visitors_and_small_parts_are_joined"]
+__all__ = ["all_is_cut_small"]
 NOW = NOW_MS // 1000
 FUNNELS = {
     "two": ([Wanted("visit"), Wanted("buy")], DAY),
