@@ -97,3 +97,14 @@ def test_answers_are_those_of_one_piece_in_memory(
         return [{**each, "since": ""} for each in found]
 
     assert answers(log) == answers(plain)
+
+
+def test_periods_may_begin_before_there_were_any_events(store: Store, settings: Settings, unique: str) -> None:
+    world = World(store, settings, unique)
+    log, end = Log.of(store, unique, "shop"), world.now_ms // 1000 // DAY * DAY + DAY
+    world.apply(world.message([{"pk": "shop", "visitor": "ann", "event": "visit"}]))
+    store.compact_log(log.log, 0)
+    ever = Range(DAY, -4000 * DAY, end)
+    for begun, visitors in (((-4000 * DAY, end), 1), ((-4000 * DAY, -DAY), 0), ((end - DAY, end), 1)):
+        found = overlap_of(log, [(None, Began("", *begun))], ever, 1800, world.now_ms / 1000)
+        assert (found["visitors"], found["sets"][0]["visitors"]) == (1, visitors)

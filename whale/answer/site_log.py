@@ -222,7 +222,7 @@ class Log:
         most, is_incomplete = share * count / (count + beside), False
         found: list[Sequence[Sequence[Bits]]] = []
         for partition in range(self.log.partitions):
-            came = self.store.came_in_log(self.log, partition, said, edges_ms, most)
+            came = self.store.came_in_log(self.log, partition, said, [max(0, each) for each in edges_ms], most)
             if came is None:
                 return None
             is_incomplete |= came.is_incomplete
