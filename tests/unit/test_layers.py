@@ -202,7 +202,8 @@ FROM_HAIL = {
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
     "salts": "CONTENT_TYPE SALT_BYTES dates_at record_of",
-    "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas few_collections give_back held look_for_garbage resident_bytes rest",
+    "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas few_collections give_back held keep_freed "
+    "look_for_garbage resident_bytes rest",
     "secret": "derived masked secrets_of signing_keys without_keys",
     "settings": (
         "DAY DISTINCT HOUR KINDS MINUTE MONTH PREFIX QUANTILE Retention SUM Settings SettingsError check_redis_url load origin_of"

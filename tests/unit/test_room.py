@@ -2,6 +2,7 @@
 
 import gc
 import json
+import resource
 import secrets
 import sys
 import threading
@@ -14,13 +15,24 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import msgspec
+import numpy as np
 import pytest
 
 from hail.accept import Acceptor
 from hail.access import ALL_RIGHTS, Caller
 from hail.formats.address import Address
 from hail.message import ACCOUNT
-from hail.room import GARBAGE_S, NEW_OBJECTS, Bounded, few_collections, give_back, held, look_for_garbage, rest
+from hail.room import (
+    GARBAGE_S,
+    NEW_OBJECTS,
+    Bounded,
+    few_collections,
+    give_back,
+    held,
+    keep_freed,
+    look_for_garbage,
+    rest,
+)
 from hail.settings import MESSAGE_VERSIONS, load
 from tests.taken import Taken
 
@@ -163,3 +175,30 @@ def test_hits_that_are_remembered_say_at_least_the_memory_that_they_take(
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         took, said = pool.submit(remembered, query, version, str(tmp_path)).result()
     assert took < said < 4 * took
+
+
+def pages_for_arrays(keeps: bool) -> int:
+    """That the system gives a thread which makes arrays of 24 MB in all, and frees them, again and again."""
+    if keeps:
+        keep_freed()
+    found = list[int]()
+
+    def make() -> None:
+        for _ in range(10):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            arrays = [np.ones(125_000 * size) for size in (2, 5, 7, 10)]
+            arrays.clear()
+            found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return sum(found[2:])
+
+
+def test_large_arrays_that_are_freed_serve_the_next_ones() -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        usual = pool.submit(pages_for_arrays, False).result()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        kept = pool.submit(pages_for_arrays, True).result()
+    assert kept < usual / 4

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hail.room import MEGABYTE
+from hail.room import MEGABYTE, keep_freed
 from whale.store.contract.events import Column, Events, Logged, Wanted
 from whale.store.contract.identities import Identities
 from whale.store.contract.log_ranges import LogRanges
@@ -88,6 +88,7 @@ class Reading:
             for place in self._places(self._most):
                 yield work(*self._piece(*place))
             return
+        keep_freed()
         with _turns.turn(), ThreadPoolExecutor(threads, "log") as pool:
             coming: deque[Future[T]] = deque()
             for place in self._places(min(self._most, records / PIECES)):
