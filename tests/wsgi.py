@@ -62,7 +62,7 @@ def call(
 
 def address_of(rule: str) -> str:
     """An address of a route; one that names an account names `default`."""
-    return re.sub("<.*?>", "checkout", rule.replace("<user:account>", "default"))
+    return re.sub("<.*?>", "checkout", rule.replace("<user:account>", "default").replace("<call:call>", "track"))
 
 
 class _Quiet(WSGIRequestHandler):

@@ -84,6 +84,7 @@ class Segment:
                 calls = self._calls(batch, body, word in BATCHES)
                 return self._count(caller, environ, calls, KINDS.get(word), ms_of(batch.sentAt, "sentAt"))
             except HitError as error:
+                acceptor.let_in(caller, with_hits=True)  # who has no key is told that alone
                 raise Refused.by(error) from None
         except Refused as error:
             acceptor.note(caller, error, *came_of(body))
