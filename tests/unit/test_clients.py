@@ -326,7 +326,7 @@ def test_no_address_and_no_key_of_a_call_that_is_refused_is_noted(hail: Client) 
     assert hail.call(bad, {**bad, "context": {"ip": 5, "page": {"ip": "192.0.2.7"}}}).status == 400
     body = json.dumps({"batch": [bad], "writeKey": hail.of_site, "sentAt": "soon"}).encode()
     assert [hail.sent(each).status for each in (body, body[:-2], body.replace(b"192", b"\\u003192"))] == [400, 401, 400]
-    assert hail.sent(body[:-2] + b" " * 20_000).status == 400
+    assert hail.sent(body[:-2] + b" " * 20_000).status == 401
     noted = [refusal.came for part in hail.messages() for refusal in part.refused]
     assert [("soon" in came, "192.0.2.7" in came, hail.of_site in came) for came in noted] == [(True, False, False)] * 6
 
