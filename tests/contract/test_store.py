@@ -76,6 +76,17 @@ def test_an_id_counts_once_whoever_brings_it(settings: Settings, store: Store, u
     assert store.claim(unique, [("a", ("ff" * 8, 0))], later + settings.dedupe_window_s) == set()
 
 
+def test_an_order_counts_once_in_a_month(settings: Settings, store: Store, unique: str) -> None:
+    """Its page may be opened again weeks later."""
+    ids = ["b:shop:order-1", "b:a:b:refund-1", "b:shop:1", "order-1", "b:shop:orders"]
+    first, again = ([(each, (word * 8, 0)) for each in ids] for word in ("ee", "ff"))
+    assert store.claim(unique, first, NOW) == set()
+    assert store.claim(unique, again, NOW + DAY) == {0, 1, 2, 3, 4}
+    assert store.claim(unique, again, NOW + 30.9 * DAY) == {0, 1}
+    later = NOW + 31 * DAY + 2 * settings.spool_max_age_s
+    assert store.claim(unique, again, later + 31 * DAY) == set()
+
+
 def test_a_message_finds_the_ids_it_claimed_before_it_died(settings: Settings, store: Store, unique: str) -> None:
     name = (PUBLISHER, 7)
     assert store.claim(unique, [("a", name)], NOW) == set()

@@ -52,6 +52,7 @@ from whale.store.contract.decisions import (
 from whale.store.contract.declared import Metric, too_many_declared
 from whale.store.contract.definitions import Defined, too_many_definitions
 from whale.store.contract.faults import MAX_NOTED, FaultyMetric
+from whale.store.contract.ids import is_order, window_of
 from whale.store.contract.imports import too_many_imports
 from whale.store.contract.live import MOST_LOGGED_OUT, MOST_LOOKED, Hearing
 from whale.store.contract.names import CHILD_PKS, OTHER, Missing, place_of
@@ -315,11 +316,10 @@ class MemoryStore:
         pass
 
     def claim(self, account: str, ids: Sequence[tuple[str, Name]], now: float) -> set[int]:
-        window = self._settings.dedupe_window_s + self._settings.spool_max_age_s
         taken = set()
         for position, (hit_id, name) in enumerate(ids):
             owner, since = self._ids.get((account, hit_id), (name, now))
-            if since + window <= now:
+            if since + window_of(self._settings, is_order(hit_id)) <= now:
                 owner, since = name, now
             self._ids[account, hit_id] = owner, since
             if owner != name:

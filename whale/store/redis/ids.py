@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from whale.cells import Name
+from whale.store.contract.ids import is_order, window_of
 from whale.store.redis import keys as layout
 from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
@@ -40,24 +41,24 @@ class Ids:
     def _calls(
         self, account: str, ids: Sequence[tuple[str, Name]], owners: dict[Name, str], now: float
     ) -> Iterator[tuple[list[int], _Call]]:
-        """One a shard, with the positions of its ids. owners: how messages stand in them, as far as that is known."""
+        """One a shard, and one for orders, with the positions of its ids. owners: how messages stand in them, as far as that is known."""
         keys, settings = self._database.keys(account), self._database.settings
-        width = int(settings.dedupe_window_s + settings.spool_max_age_s) // 2
-        slice_ = int(now) // width
+        widths = [int(window_of(settings, order)) // 2 for order in (False, True)]
         most = settings.max_ids // (3 * keys.shards)
-        shards: dict[int, tuple[list[int], list[Any]]] = {}
+        shards: dict[tuple[int, bool], tuple[list[int], list[Any]]] = {}
         for position, (hit_id, name) in enumerate(ids):
             owner = owners.get(name)
             if owner is None:
                 owner = owners[name] = _text(digest(name[0], str(name[1]), size=FINGERPRINT))
             raw = digest(hit_id, size=FINGERPRINT + 4)
             bucket = int.from_bytes(raw[:2], "big") % layout.ID_BUCKETS
-            shard = int.from_bytes(raw[2:4], "big") % keys.shards
-            positions, ask = shards.setdefault(shard, ([], [3 * width, most]))
+            place = int.from_bytes(raw[2:4], "big") % keys.shards, is_order(hit_id)
+            positions, ask = shards.setdefault(place, ([], [3 * widths[place[1]], most]))
             positions.append(position)
             ask += (bucket, _text(raw[4:]), owner)
-        for shard, (positions, ask) in shards.items():
-            yield positions, ([keys.ids(shard, slice_ - back) for back in range(3)], [pack(ask)])
+        for (shard, order), (positions, ask) in shards.items():
+            slice_ = int(now) // widths[order]
+            yield positions, ([keys.ids(shard, slice_ - back, order) for back in range(3)], [pack(ask)])
 
 
 def _text(raw: bytes) -> str:

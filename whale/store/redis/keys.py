@@ -41,6 +41,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:undecodable:raw | hash | name of such a hit -> its bytes; "" -> how many bytes names and hits take | as that |
 | A:{s}:waited | string | a write that replicas are waited for with, see database.py | none |
 | A:{s}:id:SLICE | string | hit ids claimed in a slice of the dedupe window | three slices |
+| A:{s}:order:SLICE | string | the same of orders, which are remembered for longer | three slices |
 | ...:B | hash | fingerprint of a hit id -> fingerprint of the message that owns it | as its slice |
 | A:{s}:spy:counted, A:{s}:spy:others | list | the last 100 hits: those that count, and the others with why not | a day |
 | A:{s}:spy:refused | list | the last 100 that were refused, of all visitors | a day |
@@ -298,8 +299,8 @@ class Keys:
     def log_tally(self, shard: int, publisher: str) -> str:
         return self._at(shard, f"wlog:{publisher}")
 
-    def ids(self, shard: int, slice_: int) -> str:
-        return self._at(shard, f"id:{slice_}")
+    def ids(self, shard: int, slice_: int, order: bool = False) -> str:
+        return self._at(shard, f"{'order' if order else 'id'}:{slice_}")
 
 
 class LogKeys:
