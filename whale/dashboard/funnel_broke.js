@@ -59,11 +59,13 @@ const sureness = (mine, others) => (mine.by - others.by) / Math.sqrt(mine.varian
 
 function sentence(page, { by, value, steps: late, was, step }, at, steps) {
   const [on, got] = [(of) => ofWhole(of[step].visitors, of[step - 1].visitors), (of) => ofWhole(of.at(-1).visitors, of[0].visitors)]
+  const counts = `${f.full(late[step].visitors)} of ${f.full(late[step - 1].visitors)}`
   const [from, to] = [named(steps[step - 1]), named(steps[step])]
   const of = value === null ? `visitors without ${f.shown(by)}` : `${f.shown(by)} ${valueOf(value)}`
   return h('p', { class: 'story bad' },
     'Look here first: ', h('span', { class: 'date' }, `since ${f.weekday(at, page.zone)}`), ', of ', h('b', {}, of), ' ',
-    h('b', { class: 'bad' }, on(late)), ' went on from ', h('b', {}, from), ` to ${to}, before ${on(was)}. `,
+    h('b', { class: 'bad' }, on(late)), ' went on from ', h('b', {}, from), ` to ${to} (${counts}), before ${on(was)}. `,
     steps.length > 2 && `All the way got ${got(late)}, before ${got(was)}. `,
+    'It may have begun some days earlier: that day is where the last quarter of the period begins. ',
     h('a', { href: page.link({ by }) }, `Split by ${f.shown(by)}`))
 }

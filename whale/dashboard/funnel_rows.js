@@ -58,9 +58,10 @@ function whole(rows, before) {
 
 function leaving(rows, worst) {
   if (worst < 0) return null
-  const { name, dropped, visitors } = rows[worst]
+  const { name, dropped, open, visitors } = rows[worst]
   return h('p', { class: 'lead' }, 'Most leave after ', h('b', { class: 'bad' }, name),
-    `: ${f.full(dropped)} of ${f.full(visitors)} (${ofWhole(dropped, visitors)}) did not go on to ${rows[worst + 1].name}.`)
+    `: ${f.full(dropped)} of ${f.full(visitors)} (${ofWhole(dropped, visitors)}) did not go on to ${rows[worst + 1].name}`,
+    open > 0 && `, and ${f.full(open)} more still may`, '.')
 }
 
 /** How sure a change of a share is, in standard deviations: of two shares of different visitors. */

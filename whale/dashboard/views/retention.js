@@ -5,7 +5,7 @@ import * as f from '../format.js'
 import { empty } from '../states.js'
 import { limits, ofSite, SHARE } from '../visiting.js'
 
-const [USUAL, FEW, STEPS] = ['week', 12, 10]
+const [USUAL, FEW, STEPS, FEWEST] = ['week', 12, 10, 3]
 const WIDTHS = [['day', 'Days'], ['week', 'Weeks'], ['month', 'Months']]
 const COUNTS = { day: ['7', '14', '30'], week: ['8', '12', '26'], month: ['6', '12', '24'] }
 
@@ -60,11 +60,11 @@ async function showTriangle({ page, parts: { retention }, asked: { pk, tz, segme
   if (!all) return void fill(retention.body, empty('Nobody began in this time.'))
   const row = (name, visitors, cells) =>
     h('tr', {}, h('th', { scope: 'row' }, name), h('td', { class: 'n strong', title: f.full(visitors) }, f.number(visitors)), cells)
-  fill(retention.body, sentence(curve, width),
+  fill(retention.body, sentence(cohorts, curve, width),
     scroller('Table: Retention', h('table', { class: 'triangle' }, headOf(['Began'], ['Visitors', 'n'], ...places.map((name) => [name, 'n'])),
       h('tbody', {}, row('All', all, curve.map((part) => h('td', { class: 'heat strong' }, percent(part)))),
         cohorts.map((cohort) => row(named(cohort.at), cohort.visitors, curve.map((_, i) => cell(cohort, i))))))),
-    h('p', { class: 'foot' }, `In italics: the ${width} is not over, so more may come back. The first row has only ${width}s that are over.`),
+    h('p', { class: 'foot' }, `In italics: the ${width} is not over, so more may come back. All has only ${width}s that are over.`),
     limits(answer, cohorts[0]?.at, page.zone))
   retention.offer({ address, table: () => ({
     columns: ['Began', 'Visitors', ...places],
@@ -75,8 +75,10 @@ async function showTriangle({ page, parts: { retention }, asked: { pk, tz, segme
 /** Whole percents: a triangle is read by its pattern. */
 const percent = (part) => (part == null ? '–' : `${Math.round(part * 100)}\u202f%`)
 
-function sentence(curve, width) {
-  const last = curve.findLastIndex((part) => part != null)
+/** What is said of the last one rests on some cohorts, not on the oldest alone. */
+function sentence(cohorts, curve, width) {
+  const over = (i) => cohorts.filter(({ kept, open_from: open }) => i < (open ?? kept.length)).length
+  const last = curve.findLastIndex((part, i) => part != null && (i < 2 || over(i) >= FEWEST))
   if (last < 1) return h('p', { class: 'lead' }, `No ${width} after the first one is over yet.`)
   return h('p', { class: 'lead' }, h('b', {}, f.value(curve[1], SHARE)), ` came back ${width === 'day' ? 'on' : 'in'} the ${width} after their first one`,
     last > 1 && [', and ', h('b', {}, f.value(curve[last], SHARE)), ` after ${last} ${width}s`], '.')
