@@ -332,7 +332,9 @@ def test_where_it_broke_is_told_unasked(page: Page) -> None:
         opened(page, address, view="funnels", steps='["visit","basket","order"]')
         said = page.locator("#funnel .broken")
         expect(said).to_contain_text(
-            re.compile(r"since .*, of campaign <b> 0.00\u202f% went on from basket to order \(0 of \d+\), before (100|9)")
+            re.compile(
+                r"since .*, of campaign <b> 0.00\u202f% went on from basket to order \(0 of \d+\), before (100|9)"
+            )
         )
         expect(said).to_contain_text("All the way got 0.00\u202f%, before ")
         check_looks(page)

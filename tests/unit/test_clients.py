@@ -17,7 +17,7 @@ from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
 from tests.unit.test_hail_keys import EVIL, SHOP, Keyed, basic
 from tests.unit.test_track import SAFARI
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, call
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/http/clients.md").read_text()
 OF_SEGMENT, OF_PLAUSIBLE = (
@@ -41,12 +41,6 @@ def whale() -> Asked:
     found.site("shop.example", SHOP)
     found.site("closed")
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 class Client(Keyed):

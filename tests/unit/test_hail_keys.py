@@ -5,7 +5,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from hail.settings import SettingsError, load
 from hail.spool import SpoolFolder, read_records, start_of
 from hail.web import make_app
 from tests.nodes import ACT, ANN, Asked, Node
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, call
 from whale.accounts import revoked
 
 ORIGIN, REFERER, SENT = "HTTP_ORIGIN", "HTTP_REFERER", "HTTP_SEC_FETCH_SITE"
@@ -38,12 +37,6 @@ def whale() -> Asked:
     found.site("any", SHOP, pixels="any")
     found.site("closed")
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 class Hail:

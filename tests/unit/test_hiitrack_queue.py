@@ -14,7 +14,7 @@ from hail.settings import load
 from hail.web import make_app
 from tests.nodes import ACT, ANN, Asked, Node
 from tests.unit.test_hail_keys import SHOP, Keyed, basic
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, call
 from whale.accounts import Account
 
 PAGE = {"HTTP_SEC_FETCH_SITE": "same-origin"}
@@ -29,12 +29,6 @@ def whale() -> Asked:
     found.site("web", SHOP)
     found.site("crossing", cross_site_cookie=True)
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 class Queue(Keyed):

@@ -17,7 +17,7 @@ from hail.publish import Publisher
 from hail.settings import SettingsError, load
 from hail.web import make_app as make_hail
 from tests.nodes import ACT, ANN, INTERNAL, Asked, Node
-from tests.wsgi import call, serving
+from tests.wsgi import call
 from whale.accounts import revoked
 from whale.client import Whale
 from whale.store.memory import MemoryStore
@@ -30,12 +30,6 @@ Answers = Callable[[str], tuple[int, bytes]]
 @pytest.fixture
 def whale() -> Asked:
     return Asked()
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 def answering(answers: Answers) -> Any:

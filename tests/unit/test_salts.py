@@ -1,14 +1,11 @@
 """Salts of days: the form in which Whale hands them to Hail, who gets them, and how long Hail has them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from hail.informed import COPY, FOLDER, SALTS_AGAIN_S, SALTS_S
 from hail.salts import NoSalts, daily_id, dates_at, record_of, salts_of
 from tests.nodes import INTERNAL, Asked, Node
-from tests.wsgi import call, serving
+from tests.wsgi import call
 
 SALTS = {"2027-01-15": "ab" * 32, "2027-01-16": "cd" * 32}
 HEAD = {"HTTP_AUTHORIZATION": f"Bearer {INTERNAL}"}
@@ -19,12 +16,6 @@ def whale() -> Asked:
     found = Asked()
     found.now = 1_800_000_000.0
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 def test_there_are_salts_for_each_date_on_earth_and_for_the_next() -> None:

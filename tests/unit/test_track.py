@@ -22,7 +22,7 @@ from hail.tracking.wire import tracked_of
 from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
 from tests.unit.test_hail_keys import EVIL, SHOP, Hail, Keyed
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, call
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/http/track.md").read_text()
 ROWS = re.findall(r"^\| `(\".*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
@@ -152,12 +152,6 @@ def whale() -> Asked:
     found.site("closed")
     found.now = 1_800_000_000.0
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 class Tracking(Keyed):

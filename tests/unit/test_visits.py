@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from ipaddress import ip_network
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +15,7 @@ from hail.short import ShortWay
 from hail.web import make_app
 from tests.nodes import ANN, Asked, Node
 from tests.unit.test_hail_keys import Keyed
-from tests.wsgi import Answer, call, serving
+from tests.wsgi import Answer, call
 
 HTTPS = {"wsgi.url_scheme": "https"}
 OTHER_PAGE = {"HTTP_SEC_FETCH_SITE": "cross-site"}
@@ -31,12 +30,6 @@ def whale() -> Asked:
     found.site("web")
     found.site("crossing", cross_site_cookie=True)
     return found
-
-
-@pytest.fixture
-def node(tmp_path: Path, whale: Asked) -> Iterator[Node]:
-    with serving(whale) as url:
-        yield Node(tmp_path, url)
 
 
 class Site(Keyed):

@@ -1,29 +1,14 @@
 """What the tracker sends from a page in Chromium: each test waits for the hits that it names, at a Hail that writes them down."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.tracking import Recorder, forgive, ids, person, settle
-from tests.browser.visits import Chromium
+from tests.browser.tracking import Recorder, forgive, ids, settle
 from tests.servers import wait_until
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-@pytest.fixture
-def hail() -> Iterator[Recorder]:
-    with Recorder() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(chromium: Chromium, hail: Recorder) -> Iterator[tuple[Page, list[str]]]:
-    """It ends before Hail does."""
-    with person(chromium) as one:
-        yield one
 
 
 def test_a_script_tag_is_all_that_a_page_view_needs(page: Page, hail: Recorder) -> None:

@@ -7,26 +7,13 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import LOCKED, served, whale_with
-from tests.browser.tracking import Recorder, forgive, person, tag
-from tests.browser.visits import Chromium
+from tests.browser.tracking import Recorder, forgive, tag
 from whale.accounts import Account, Act, Site, new_key
 
 SHOP = "abcdefghij"
 ACT = Act(1, "test", "add", "", "")
 ASK = "trackr.experiment('colour', ['red', 'green'])"
 SHOWN = "document.documentElement.getAttribute('data-exp-colour')"
-
-
-@pytest.fixture
-def hail() -> Iterator[Recorder]:
-    with Recorder() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(chromium: Chromium, hail: Recorder) -> Iterator[tuple[Page, list[str]]]:
-    with person(chromium) as one:
-        yield one
 
 
 @pytest.fixture

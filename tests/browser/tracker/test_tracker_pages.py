@@ -1,9 +1,9 @@
 """Which pages the tracker counts, and how often: by loads, routes, tabs, the back button, prerendering, and pages that end at any time."""
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
@@ -11,19 +11,6 @@ from playwright.sync_api import Page
 from tests.browser.tracking import NO_PROGRAM, PERSON, SETTLED, Recorder, forgive, ids, person, settle, tag
 from tests.browser.visits import ARGUMENTS, Chromium, find_chromium
 from tests.servers import wait_until
-
-
-@pytest.fixture
-def hail() -> Iterator[Recorder]:
-    with Recorder() as found:
-        yield found
-
-
-@pytest.fixture
-def visit(chromium: Chromium, hail: Recorder) -> Iterator[tuple[Page, list[str]]]:
-    """It ends before Hail does."""
-    with person(chromium) as one:
-        yield one
 
 
 def views(hail: Recorder) -> list[tuple[str, str]]:
@@ -244,34 +231,36 @@ def test_going_back_ten_times_is_ten_pages(caching: Chromium, hail: Recorder) ->
     assert len(hail.named("pageview")) == 12
 
 
-def test_a_page_that_is_prerendered_counts_when_it_is_seen(hail: Recorder) -> None:
-    """By a Chromium that nobody is attached to: one that is driven runs a prerendered page only once it is seen."""
+def test_a_page_that_is_prerendered_counts_when_it_is_seen(hail: Recorder, tmp_path: Path) -> None:
+    """By a Chromium that nobody is attached to: one that is driven runs a prerendered page only once it is seen.
+
+    Parts of it write into its folder for a moment after it has ended.
+    """
     rules = (
         '<script type="speculationrules">{"prerender": [{"urls": ["/kettle.html"], "eagerness": "immediate"}]}</script>'
     )
     hail.more["/"] = f"{rules}<script>{NO_PROGRAM}</script>{hail.head}<script>{GO}</script>"
     hail.more["/kettle.html"] = f"<script>{NO_PROGRAM};{SAY}</script>{hail.head}"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            find_chromium(),
-            "--headless=new",
-            *ARGUMENTS,
-            f"--user-data-dir={folder}",
-            f"--user-agent={PERSON}",
-            hail.page("/"),
-        ]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            hail.wait("pageview")
-            wait_until(lambda: asked(hail, "/prerendered.js"), what="the page to run unseen")
-            purposes = [headers.get("Sec-Purpose") for path, headers in hail.asked if path == "/kettle.html"]
-            assert purposes == ["prefetch;prerender"]
-            before = hail.counted()
-            hail.ready = True
-            hit = hail.wait("pageview", 2)
-        finally:
-            process.terminate()
-            process.wait(20)
+    command = [
+        find_chromium(),
+        "--headless=new",
+        *ARGUMENTS,
+        f"--user-data-dir={tmp_path}",
+        f"--user-agent={PERSON}",
+        hail.page("/"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        hail.wait("pageview")
+        wait_until(lambda: asked(hail, "/prerendered.js"), what="the page to run unseen")
+        purposes = [headers.get("Sec-Purpose") for path, headers in hail.asked if path == "/kettle.html"]
+        assert purposes == ["prefetch;prerender"]
+        before = hail.counted()
+        hail.ready = True
+        hit = hail.wait("pageview", 2)
+    finally:
+        process.terminate()
+        process.wait(20)
     assert before == {"pageview": 1}
     assert len([path for path, _ in hail.asked if path == "/kettle.html"]) == 1, "it was loaded again"
     assert [url for url, _ in views(hail)] == ["/", "/kettle.html"]
