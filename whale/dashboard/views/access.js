@@ -47,7 +47,7 @@ async function draw(view) {
     [['User'], ['Rights'], ['Made', 'wide-only time'], ['']], (user) => userRow(view, user))
   table(cards.keys, keys, 'None yet. A program or a page shows a key instead of a password.',
     [['Key'], ['Scope'], ['Site', 'wide-only'], ...['Made', 'Last used', 'Ends'].map((name) => [name, 'wide-only time']), ['']], (key) => keyRow(view, key))
-  table(cards.sites, sites, 'None yet. Pages of a site send hits by a browser key, and visitors are logged for sites alone.',
+  table(cards.sites, sites, 'None yet. Pages of a site send hits by the tracker or a browser key, and visitors are logged for sites alone.',
     [['Site'], ['Pages that may send'], ['Visitor log', 'wide-only'], ['']], (site) => siteRow(view, site))
   const acts = journal.answer.toReversed()
   const actRow = ({ at, who, did, about }) =>
@@ -225,7 +225,7 @@ function openSite(view, title, action, first, site, route) {
   openForm(view.place, {
     title, action, send: (given) => change(view, route, 'POST', given),
     fields: [...first, text('name', 'Name for people', site.name), text('description', 'Description', site.description),
-      tick('open', 'Pages may send hits to it, by a browser key', site.open),
+      tick('open', 'Pages may send hits to it, by the tracker or a browser key', site.open),
       lines('origins', 'Pages that may send', site.origins, 'One in a line, with https:// and without a path.'),
       choice('pixels', 'Images and scripts', PIXELS, site.pixels),
       tick('cross_site_cookie', 'Pages of other sites send the cookie of its visitors', site.cross_site_cookie),
