@@ -460,3 +460,43 @@ def test_the_name_of_a_dimension_is_no_value() -> None:
 def test_of_a_value_that_fell_and_one_that_rose_both_are_told() -> None:
     leaves = {**SOURCES, ("source", "mail"): broke(steady(500), 15, 3.0)}
     assert {("source", "instagram", "spring-sale"), ("source", "mail")} <= told_of(leaves)
+
+
+# Other dimensions
+
+DEVICES = {"phone": 0.7, "desktop": 0.3}
+
+
+def both_ways(lost: Mapping[str, float], is_ratio: bool) -> set[tuple[str, ...]]:
+    """What is told of a shop of three sources on two devices: from the 20th day on mail lost so much of its amount, by device.
+
+    Google grew by as much on phones, so the whole has not moved.
+    """
+    sources = {"google": 12000, "mail": 2000, "direct": 10000}
+    leaves: dict[tuple[str, ...], np.ndarray[Any, Any]] = {}
+    visits: dict[tuple[str, ...], np.ndarray[Any, Any]] = {}
+    for at, (source, level) in enumerate(sources.items()):
+        for device, share in DEVICES.items():
+            row = np.array([round(level * share) + noise for noise in NOISE[at:] + NOISE[:at]])
+            of = 10 * row.mean().round() + np.zeros(30)
+            if source == "mail":
+                row[20:] = (row[20:] * (1 - lost[device])).round()
+            if (source, device) == ("google", "phone"):
+                row[20:] += round(sum(2000 * DEVICES[name] * part for name, part in lost.items()))
+            for path in ((), ("source", source), ("device", device)):
+                leaves[path] = leaves.get(path, np.zeros(30, int)) + row
+                visits[path] = visits.get(path, np.zeros(30)) + of
+    below = [row.astype(int).tolist() for row in visits.values()] if is_ratio else None
+    return {shift.path for shift in told(*[r.tolist() for r in leaves.values()], paths=list(leaves), below=below).found}
+
+
+@pytest.mark.parametrize("is_ratio", [False, True])
+def test_a_dimension_of_which_all_values_share_a_shift_evenly_is_not_told_beside_it(is_ratio: bool) -> None:
+    found = both_ways({"phone": 0.9, "desktop": 0.9}, is_ratio)
+    assert ("source", "mail") in found
+    assert ("device", "desktop") not in found
+
+
+@pytest.mark.parametrize("is_ratio", [False, True])
+def test_a_value_of_another_dimension_that_has_more_than_its_share_is_told_beside_it(is_ratio: bool) -> None:
+    assert {("source", "mail"), ("device", "desktop")} <= both_ways({"phone": 0.05, "desktop": 0.95}, is_ratio)

@@ -9,7 +9,8 @@ that stands out most counts, if each of several witnesses says so, beyond a thre
     both       at the edge the level jumps by far more than it moves elsewhere
 
 Where weeks are visible a bucket is compared with the same weekdays. Buckets finer than a day are looked at by whole days, and the edge is
-then found among them. Of a chain of values only the deepest one is told whose shift the others share.
+then found among them. Of a chain of values only the deepest one is told whose shift the others share, and of two dimensions not the one
+that only has its even share of the other's shift.
 
 Why so, and how often it is wrong: docs/shifts.md. Costs and levels are exact, in fractions; only the choice is made in floats.
 """
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hail.hit import MILLION
-from whale.dimension import Path, path_text
+from whale.dimension import ROOT, Path, path_text
 from whale.errors import TooManyPoints
 from whale.formula import Floats
 
@@ -138,6 +139,8 @@ def shifts(
         start, end = calendar.edges(first, last, *exact.floats(row))
         seen.append(exact.shift(row, paths[row], start, end, sure))
     told = _deepest(seen, exact)
+    if ROOT in paths:
+        told = _without_echoes(told, exact, paths.index(ROOT))
     if costs and told:
         told = exact.priced(told, costs([shift.path for shift in told]))
     told.sort(
@@ -673,6 +676,11 @@ class _Exact:
             found.append(replace(shift, costs={name: counted - expected for name, (counted, expected) in both.items()}))
         return found
 
+    def cells(self, rows: Sequence[int]) -> tuple[Cells, Cells | None]:
+        """Sums of rows, numerators and denominators."""
+        below = None if self.below is None else self.below[rows].astype(object).sum(axis=0)
+        return self.above[rows].astype(object).sum(axis=0), below
+
     def since(self, amounts: Cells, of: Cells | None, start: int, end: int | None) -> tuple[Fraction, Fraction]:
         """What was counted since, and what was to be expected: by slot the rate before, times the denominator, or buckets, since."""
         weights = np.full(len(amounts), MILLION, object) if of is None else of
@@ -772,3 +780,41 @@ def _explained(shift: Shift, own: Sequence[Shift], exact: _Exact) -> bool:
         if abs(_move(counted, expected)) < APART * _deviation(shift):
             return True
     return False
+
+
+# Other dimensions
+
+
+def _without_echoes(told: list[Shift], exact: _Exact, root: int) -> list[Shift]:
+    """Those that are more than their even share of a shift in another dimension, in which values moved further.
+
+    Whichever moved furthest of all stays, so what broke is told in one dimension at least.
+    """
+    tops: dict[str, list[Shift]] = {}
+    paths = {shift.path for shift in told}
+    for shift in told:
+        name = shift.path[0] if shift.path else None
+        if name is not None and paths.isdisjoint(_above(shift.path)):
+            tops.setdefault(name, []).append(shift)
+    return [
+        shift
+        for shift in told
+        if not any(
+            _is_echo(shift, [each for each in others if _together(shift, each)], exact, root)
+            for name, others in tops.items()
+            if shift.path and name != shift.path[0]
+        )
+    ]
+
+
+def _is_echo(shift: Shift, others: Sequence[Shift], exact: _Exact, root: int) -> bool:
+    """Whether it has not moved beyond its share of what `others` lack, where its share of that is its share of all."""
+    if not others:
+        return False
+    counted, expected = exact.since(*exact.cells([each.row for each in others]), shift.start, shift.end)
+    own, usual = exact.since(*exact.cells([shift.row]), shift.start, shift.end)
+    whole = exact.since(*exact.cells([root]), shift.start, shift.end)[1]
+    if usual <= 0 or whole <= 0 or abs(_move(counted, expected)) <= abs(_move(own, usual)):
+        return False
+    share = usual * (counted - expected) / whole
+    return abs(_move(own - share, usual)) < APART * _deviation(shift)
