@@ -110,7 +110,7 @@ def test_the_campaign_that_broke_is_told_over_http(running: Shop) -> None:
     running.up.wait()
     story = running.up.state.story
     ((source, campaign),) = shop.SOURCES[story.campaign].name.items()
-    (shift,) = running.ask("/shifts", pk="shop", metric="orders/visits", cost="revenue")["shifts"]
+    shift = running.ask("/shifts", pk="shop", metric="orders/visits", cost="revenue")["shifts"][0]
     assert shift["path"] == ["source", source, campaign]
     assert shift["cost"]["revenue"] < -1_000
     said = subprocess.run([*running.up.command, "--answer"], env=running.up.environ, capture_output=True, text=True)
