@@ -27,6 +27,7 @@ from hail.publish import NotAccepted, Publisher
 from hail.room import MEGABYTE
 from hail.secret import masked, secrets_of, without_keys
 from hail.settings import Settings
+from hail.settled import Settled
 from hail.times import shown
 from hail.tracking.agents import Agents
 from hail.tracking.places import Places
@@ -83,7 +84,7 @@ class Acceptor:
     """For many threads. clock: epoch seconds.  visits: None where no visitor gets a cookie.
 
     account_id: of the name of an account; None where there is none.  directory: of accounts, keys and sites, where there is one.
-    salt_in: of the date that it is in a zone; None where nobody knows it.
+    salt_in: of the date that it is in a zone; None where nobody knows it.  told_at: when Whale last told the directory.
     caller_of: whom a key stands for that came within a body; the door of a service sets it.
     """
 
@@ -98,10 +99,12 @@ class Acceptor:
         account_id: Callable[[str], str | None] = lambda name: name,
         directory: Directory | None = None,
         salt_in: Callable[[str], bytes | None] = lambda zone: None,
+        told_at: Callable[[], float | None] = lambda: None,
     ):
         """Raises SettingsError where the file of countries cannot be read."""
         self.settings, self.publisher, self.clock = settings, publisher, clock
         self.visits, self.account_id, self.directory, self.salt_in = visits, account_id, directory, salt_in
+        self.settled = Settled(told_at, clock)
         self.usual = Usual(settings)
         self.bulk = Bulk(settings, self.usual)
         self.agents = Agents(settings.known_agents_mb * MEGABYTE)

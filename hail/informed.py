@@ -232,6 +232,11 @@ class Informed:
         """Whether there is a directory at all."""
         return self.directory.state is not None
 
+    @property
+    def told_at(self) -> float | None:
+        """When Whale last answered; None where it never did."""
+        return self._answered_at
+
     def age_s(self) -> float | None:
         """Seconds since Whale last answered; None where it never did."""
         return None if self._answered_at is None else max(0.0, self._clock() - self._answered_at)

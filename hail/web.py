@@ -267,7 +267,7 @@ def make_app(
 ) -> Hail:
     """The WSGI application. clock: epoch seconds.  account: whose the keys of the settings are.  informed: of all other keys."""
     visits = Visits(settings, informed.directory.site, os.urandom) if informed and settings.visitor_log else None
-    told = (informed.directory, informed.salt_in) if informed else ()
+    told = (informed.directory, informed.salt_in, lambda: informed.told_at) if informed else ()
     acceptor = Acceptor(settings, publisher, clock, visits, _ids_of(informed), *told)
     return Hail(acceptor, account, informed)
 

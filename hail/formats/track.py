@@ -40,6 +40,7 @@ from hail.usual import UNUSUAL, is_ascii
 PARAMETERS = ("key",)
 SAID = "X-Hail"
 HERE = "account: expected the name of an account"
+UNSETTLED = "it is not in the directory of accounts, which may be older; try again in 2 s"
 PAGE = frozenset((BROWSER,))
 
 Read = Callable[[Any], Tracked]
@@ -54,6 +55,10 @@ class Given(NamedTuple):
     sent_at: float | None
     items: Sequence[Any]
     read: Read
+
+
+class NotYet(HitError):
+    """Nobody knows a site, or that it lists a page, and Whale may know it meanwhile."""
 
 
 class Told(NamedTuple):
@@ -155,24 +160,29 @@ class Tracking:
         return self.keep(sender.caller, given.items, rows_of)
 
     def keep(self, caller: Caller, items: Sequence[Any], rows_of: Callable[[Any], list[Parsed]]) -> Told:
-        """rows_of: the rows of an item, or HitError, which refuses it by itself. Raises Refused, of all of them."""
+        """rows_of: the rows of an item, or HitError, which refuses it by itself. Raises Refused, of all of them, also where
+        none is taken and one of them may be soon.
+        """
         acceptor = self._acceptor
-        refused, first = list[dict[str, Any]](), None
+        wrong = list[tuple[HitError, Any]]()
         hits, accepted, skewed = acceptor.publisher.pack(), 0, 0
         for item in items:
             try:
                 rows = rows_of(item)
             except HitError as error:
-                first = first or error
-                refused.append(self._refuse(caller, error, item))
+                wrong.append((error, item))
                 continue
             for row, cells, is_ahead in rows:
                 hits.add(with_key(row, caller.key), cells)
                 skewed += is_ahead
             accepted += 1
+        late = next((error for error, _ in wrong if isinstance(error, NotYet)), None)
+        if late and not accepted:  # else those that were taken would come again, and no other client sends by halves
+            raise Refused(Reason.NO_DIRECTORY, f"{late}: {UNSETTLED}", late.field, len(items), RETRY_AFTER_S)
+        refused = [self._refuse(caller, error, item) for error, item in wrong]
         if hits.hits:
             acceptor.keep(caller, hits, skewed)
-        return Told(accepted, refused, first)
+        return Told(accepted, refused, wrong[0][0] if wrong else None)
 
     def around(self, sender: "Sender", environ: Environ, sent_at: float | None, now: float) -> Around:
         """sent_at: by the sender's clock, in ms, where it says so."""
@@ -232,6 +242,10 @@ class Sender:
         if caller.unready or caller.hash or not (is_known or may):
             raise Refused(Reason.NO_DIRECTORY, caller.unready or NOT_YET, None, hits, RETRY_AFTER_S)
         account = caller.account if named is None else acceptor.account_id(named)
+        if account is None and not self._is_final(named or ""):
+            raise Refused(
+                Reason.NO_DIRECTORY, f"{HERE}, got {shown(named)}: {UNSETTLED}", "account", hits, RETRY_AFTER_S
+            )
         if account is None or (account != caller.account and self._directory is None):
             raise Refused(Reason.UNKNOWN_ACCOUNT, f"{HERE}, got {shown(named)}", "account", hits)
         self._is_its_own = may and account == caller.account
@@ -263,10 +277,22 @@ class Sender:
         if self._is_its_own:
             return site.pk if site else name
         if site is None:
-            raise HitError(Reason.UNKNOWN_SITE, "site", f"expected a site of the account, got {shown(name)}")
+            said = f"expected a site of the account, got {shown(name)}"
+            raise self._kind(name)(Reason.UNKNOWN_SITE, "site", said)
         if said := foreign_page(site, self._environ, KEYLESS):
-            raise HitError(Reason.FOREIGN_ORIGIN, "site", said)
+            page = self._environ.get("HTTP_ORIGIN") or self._environ.get("HTTP_REFERER", "")
+            raise self._kind(site.pk, page)(Reason.FOREIGN_ORIGIN, "site", said)
         return site.pk
+
+    def _kind(self, *name: str) -> type[HitError]:
+        """Of the error about a site, or a site and a page: it may have been made, opened or told to list the page since Whale was asked."""
+        return HitError if self._is_final(self.caller.account, *name) else NotYet
+
+    def _is_final(self, *name: str) -> bool:
+        """Whether nobody needs to ask again. Nobody asks for an image twice."""
+        if self._directory is None or self._environ["REQUEST_METHOD"] == "GET":
+            return True
+        return self._acceptor.settled.is_final(*name)
 
     def site(self, name: str) -> Site | None:
         """What is known of a site."""

@@ -135,6 +135,8 @@ def seen_of(
         kind(tracked, tree, metrics, settings)
     if tracked.signupDate is not None:
         properties["signup_date"] = tracked.signupDate
+    if not around.says_all:
+        properties = {}
     fields["event"] = name
     visitor, user = name_of_id(tracked.v_visitor), name_of_id(tracked.visitor)
     if tracked.anonymous or around.is_anonymous:

@@ -20,14 +20,19 @@ from tests.servers import wait_until
 class Shop(Pages):
     """The pages of a site that Whale knows, told of by the tracker of a real Hail."""
 
-    def __init__(self, site: Site, pk: str, key: str = ""):
+    def __init__(self, site: Site, pk: str, key: str = "", is_late: bool = False):
+        """is_late: `make` is called later."""
         super().__init__()
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.site, self.pk = site, pk
         self.head = tag(site.hail, account="default", site=pk, outbound="")
+        if not is_late:
+            self.make()
+
+    def make(self) -> None:
         made = requests.post(
-            f"{site.whale}/sites",
-            json={"pk": pk, "open": True, "origins": [self.page("")]},
+            f"{self.site.whale}/sites",
+            json={"pk": self.pk, "open": True, "origins": [self.page("")]},
             headers=self._headers,
             timeout=20,
         )
@@ -189,5 +194,19 @@ def test_an_open_site_needs_no_key_and_takes_its_own_pages_alone(browser: Chromi
             assert refused.value.headers["x-hail"] == "dropped; reason=foreign_origin"
             page.goto(shop.page("/thanks.html"))
             shop.wait("pageviews", 2)
-            forgive(page, faults, "answered with 403")
+            forgive(
+                page, faults, "answered with 403", "answered with 503"
+            )  # it asks again, since the site may list it soon
         assert shop.children("pageviews", "page") == {"/": 1, "/thanks.html": 1}
+
+
+def test_pages_that_are_seen_while_their_site_is_made_are_counted(browser: Chromium, locked: Site) -> None:
+    with Shop(locked, "new kettles", LOCKED["admin_key"], is_late=True) as shop, person(browser) as (page, faults):
+        with page.expect_response(lambda answer: answer.url.endswith("/track")) as refused:
+            page.goto(shop.page("/"))
+        assert (refused.value.status, refused.value.headers["x-hail"]) == (503, "dropped; reason=no_directory")
+        shop.make()
+        page.goto(shop.page("/thanks.html"))
+        shop.wait("pageviews", 2)
+        assert shop.children("pageviews", "page") == {"/": 1, "/thanks.html": 1}
+        forgive(page, faults, "answered with 503")

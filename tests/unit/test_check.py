@@ -14,6 +14,7 @@ from tests.servers import free_port
 from tests.unit.test_hail_keys import EVIL, Keyed
 from tests.wsgi import serving
 from whale.cli import main
+from whale.commands import check as check_command
 
 POLICY = "Content-Security-Policy"
 SCRIPT = b"window.Trackr = 1"
@@ -43,6 +44,8 @@ class Shop:
         if environ["PATH_INFO"] == "/js/trackr.js":
             start_response("200 OK", [("Content-Type", "text/javascript")])
             return [SCRIPT]
+        self.hail.node.now += 1.0
+        self.hail.informed.refresh(0)
         return self.hail.app(environ, start_response)
 
 
@@ -52,7 +55,8 @@ def whale() -> Asked:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, whale: Asked) -> Iterator[Shop]:
+def shop(tmp_path: Path, whale: Asked, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    monkeypatch.setattr(check_command, "PAUSES_S", (0, 0, 0, 0))
     with serving(whale) as address:
         hail = Keyed(Node(tmp_path, address), whale)
         found = Shop(hail, whale)

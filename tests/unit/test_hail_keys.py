@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from hail.message import ACCOUNT, Message, WireHit
 from hail.publish import Publisher
 from hail.secret import masked
 from hail.settings import SettingsError, load
+from hail.settled import SETTLES_S
 from hail.spool import SpoolFolder, read_records, start_of
 from hail.web import make_app
 from tests.nodes import ACT, ANN, Asked, Node
@@ -74,9 +75,16 @@ class Keyed(Hail):
     """It has the directory, and writes messages of version 2. key: of an account."""
 
     def __init__(self, node: Node, whale: Asked, **settings: Any):
-        super().__init__(node, message_version=2, **settings)
+        super().__init__(node, **{"message_version": 2, **settings})
         self.key = whale.key()[1].decode()
         self.learn()
+
+    def settled(self, ask: Callable[[], Answer]) -> Answer:
+        """What it answers in the end of what its directory does not have."""
+        ask()
+        self.node.now += SETTLES_S
+        self.learn()
+        return ask()
 
     def hits(self) -> list[WireHit]:
         return [hit for part in self.messages() for hit in part.hits]

@@ -146,6 +146,7 @@ EDGES = {
     "whale/count/worker.py": "waiting for the store",
     "whale/decide/trials.py": "the name of a publisher",
     "whale/commands/demo.py": "what has happened by now; the seed of a story",
+    "whale/commands/check.py": "waits for Hail to hear of a new site",
     "whale/commands/doctor.py": "how old things are",
     "whale/commands/entries.py": "when an admin acts; ids, secrets and salts",
     "whale/commands/embedded.py": "waiting for Redis; the secret of a data folder",

@@ -14,15 +14,18 @@ from hail.hit import dimensions_of
 from hail.publish import Publisher
 from hail.salts import date_in, dates_at
 from hail.settings import load
+from hail.settled import MOST
 from hail.tracking.agents import Agents
 from hail.tracking.aktivat import asked_of
 from hail.tracking.sources import address_of
 from hail.tracking.translation import Around, page_of, seen_of, skew_of
 from hail.tracking.wire import tracked_of
 from hail.web import make_app
-from tests.nodes import ANN, Asked, Node
+from tests.nodes import ACT, ANN, Asked, Node
 from tests.unit.test_hail_keys import EVIL, SHOP, Hail, Keyed
 from tests.wsgi import Answer, call
+from whale.accounts import Account
+from whale.accounts import Site as StoredSite
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/http/track.md").read_text()
 ROWS = re.findall(r"^\| `(\".*?)` \| `(\".*?)` \|$", DOCUMENT, re.M)
@@ -221,9 +224,110 @@ def test_a_hit_that_is_wrong_is_refused_by_itself(hail: Tracking) -> None:
     ],
 )
 def test_a_page_that_may_not_send_is_told_why(hail: Tracking, given: dict[str, Any], status: int, reason: str) -> None:
-    answer = hail.send(VIEW, **given)
+    answer = hail.settled(lambda: hail.send(VIEW, **given))
     assert (answer.status, answer.headers["X-Hail"]) == (status, f"dropped; reason={reason}")
     assert (answer.json["code"], hail.kept()) == (reason, [])
+
+
+def test_a_site_that_was_just_made_opened_or_told_to_list_a_page_is_to_be_asked_for_again(
+    hail: Tracking, whale: Asked
+) -> None:
+    def change(origins: tuple[str, ...] | None, new: tuple[str, ...]) -> None:
+        made = StoredSite(ANN.id, "new", open=bool(new), origins=new)
+        if origins is None:
+            whale.store.add_entry(made, ACT)
+        else:
+            whale.store.change_entry(StoredSite(ANN.id, "new", open=bool(origins), origins=origins), made, ACT)
+
+    new = {"site": "new"}
+    for origins, later in ((None, ()), ((), (EVIL,)), ((EVIL,), (SHOP,))):
+        answer = hail.send({**VIEW, "id": "1"}, **new)
+        assert (answer.status, answer.headers["X-Hail"]) == (503, "dropped; reason=no_directory")
+        assert answer.headers["Retry-After"] == "2"
+        change(origins, later)
+        hail.learn()
+    assert hail.send({**VIEW, "id": "1"}, **new).status == 202
+    assert hail.kept() == [(ANN.id, "new")]
+
+
+def test_an_account_that_was_just_made_is_to_be_asked_for_again(hail: Tracking, whale: Asked) -> None:
+    bob = Account("bobbobbobb", "bob", "UTC", 0)
+    assert hail.send(VIEW, account="bob").status == 503
+    whale.store.add_entry(bob, ACT)
+    whale.store.add_entry(StoredSite(bob.id, "web", open=True, origins=(SHOP,)), ACT)
+    hail.learn()
+    assert hail.send(VIEW, account="bob").status == 202
+    assert hail.kept() == [(bob.id, "web")]
+
+
+def test_while_whale_is_away_nobody_is_told_that_there_is_no_such_site(hail: Tracking, whale: Asked) -> None:
+    for _ in range(5):
+        assert hail.send(VIEW, site="none").status == 503
+        hail.node.now += 100
+    hail.learn()
+    assert hail.send(VIEW, site="none").headers["X-Hail"] == "dropped; reason=unknown_site"
+    hail.node.now += 100
+    assert hail.send(VIEW, site="none").headers["X-Hail"] == "dropped; reason=unknown_site"
+
+
+def test_strangers_who_ask_for_many_sites_ask_whale_nothing_and_leave_little(hail: Tracking, whale: Asked) -> None:
+    asked = len(whale.asked)
+    for number in range(3 * MOST):
+        assert hail.send(VIEW, site=f"none {number}").status == 503
+    assert len(whale.asked) == asked
+    assert len(hail.app.acceptor.settled) == MOST
+    assert hail.send(VIEW).status == 202
+
+
+def test_of_several_sites_those_that_are_known_count_at_once(hail: Tracking) -> None:
+    other = {**VIEW, "url": "https://else.example/"}
+    answer = hail.send({**VIEW, "url": f"{SHOP}/"}, other, site=None)
+    assert (answer.status, answer.headers["X-Hail"]) == (202, "accepted; refused=1")
+    assert [each["code"] for each in answer.json["refused"]] == ["unknown_site"]
+
+
+@pytest.fixture
+def lines(node: Node, whale: Asked) -> Iterator[Tracking]:
+    """One that writes messages of version 1."""
+    found = Tracking(node, whale, message_version=1)
+    yield found
+    found.publisher.close()
+
+
+def test_hail_that_writes_version_1_counts_what_the_tracker_sends_without_properties(lines: Tracking) -> None:
+    """Any of these would be lost: the tracker forgets a hit that was refused."""
+    id_ = {"v_visitor": "b1"}
+    order = {"event": "purchase", "properties": {"id": "7", "revenue": 59.9, "coupon": "may"}, **id_}
+    answer = lines.send(
+        {**VIEW, "url": f"{SHOP}/?utm_source=news", **id_},
+        {"event": "engagement", "url": f"{SHOP}/", "engaged": 500},
+        {"event": "add_to_cart", "properties": {"id": "sku-1"}, "metrics": {"price": 5}, **id_},
+        order,
+        {**order, "id": "2"},
+        {"event": "signup", "visitor": "u1", "properties": {"plan": "pro"}, "signupDate": 5, **id_},
+        {"event": "rated", "properties": {"stars": 5}},
+    )
+    assert (answer.status, answer.json) == (202, {"accepted": 7})
+    hits = lines.hits()
+    assert [(hit.event, hit.visitor, hit.properties) for hit in hits] == [
+        ("pageview", "b1", None),
+        (None, None, None),
+        ("add_to_cart", "b1", None),
+        ("purchase", "b1", None),
+        ("purchase", "b1", None),
+        ("signup", "b1", None),
+        ("rated", None, None),
+    ]
+    assert [hit.id for hit in hits][3:5] == ["b:web:order-7"] * 2
+    assert hits[3].metrics == {"hits": 1, "orders": 1_000_000, "revenue": 59_900_000}
+    assert json.loads(bytes(hits[2].dimensions))["product"] == {"sku-1": {}}
+
+
+def test_an_image_and_daily_visitors_count_in_version_1_too(lines: Tracking) -> None:
+    lines.informed.renew_salts()
+    assert asked(lines, f"{OF_PAGE.replace('pageloaded', 'updateUser')}&plan=pro") == "accepted"
+    assert lines.send(VIEW).status == 202
+    assert [(hit.visitor, hit.basis) for hit in lines.hits()] == [(None, None)] * 2
 
 
 def test_a_key_sends_hits_of_any_site_of_its_account_and_of_no_other(hail: Tracking, whale: Asked) -> None:
@@ -232,7 +336,8 @@ def test_a_key_sends_hits_of_any_site_of_its_account_and_of_no_other(hail: Track
     program = {"HTTP_ORIGIN": EVIL, "key": hail.key}
     assert hail.send(VIEW, site="new", **program).status == 202
     assert hail.send(VIEW, account=None, **program).status == 202
-    assert hail.send(VIEW, HTTP_ORIGIN=EVIL, key=other.decode()).headers["X-Hail"] == "dropped; reason=foreign_origin"
+    foreign = hail.settled(lambda: hail.send(VIEW, HTTP_ORIGIN=EVIL, key=other.decode()))
+    assert foreign.headers["X-Hail"] == "dropped; reason=foreign_origin"
     assert hail.send(VIEW, site="new", key=of_site.decode()).headers["X-Hail"] == "dropped; reason=other_site"
     assert hail.kept() == [(ANN.id, "new"), (ANN.id, "web")]
     assert {hit.key for hit in hail.hits()} == {hail.informed.directory.key_of(hail.key.encode(), 0).id}  # type: ignore[union-attr]  # it is there

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -30,6 +31,7 @@ SCRIPT = re.compile(r"/js/trackr(\.core)?(-[0-9a-f]+)?\.js$")
 LOADER = re.compile(r"new\s+(?:window\.)?Trackr\s*\(")
 OPTION = r"""["']?%s["']?\s*:\s*["']?([^"',}\s]+)"""
 HOW = '<script defer data-account="…" data-site="…" src="https://counts.example/js/trackr.js"></script>'
+PAUSES_S = (1.0, 1.0, 1.0, 1.0)
 NO_HIT = {"event": "check", "at": 4e12}  # in 2096
 SITE_ADD = "hailwhale site add"
 ADVISED: Mapping[str, str] = {
@@ -180,13 +182,17 @@ def _about_account(page: Page, tag: Tag) -> Findings:
     body = {name: value for name, value in named.items() if value} | {"hits": [NO_HIT | {"url": page.url}]}
     about = ", ".join(f"{name} {value!a}" for name, value in named.items() if value) or "the page"
     headers = {"Origin": _origin_of(page.url), "Content-Type": "text/plain"}
-    said = fetch(f"{tag.server}/track", AGENT, headers, msgspec.json.encode(body))
+    for pause_s in (*PAUSES_S, 0):  # a Hail that has heard of it lately says so at once, and else in some seconds
+        said = fetch(f"{tag.server}/track", AGENT, headers, msgspec.json.encode(body))
+        code = _code_of(said)
+        if code != Reason.NO_DIRECTORY:
+            break
+        time.sleep(pause_s)
     if not said.status:
         yield Finding(
             WRONG, f"{tag.server}/track", f"cannot be reached from here ({said.body.decode(errors='replace')})"
         )
         return
-    code = _code_of(said)
     if code == Reason.BAD_TIME:
         yield Finding(FINE, about, f"takes hits of {_origin_of(page.url)}")
     elif code == Reason.FOREIGN_ORIGIN:
