@@ -12,7 +12,7 @@
 --          {"newer", pk}: see newer.lua, nothing is written
 --          {"stale", i, ...}: these dictionaries (the first 1,000) do not know their token, nothing is written
 --          {"ok", faults}
--- Cost     one GETBIT and SETBIT a message, one HMGET a dictionary, 2 calls and 1 HINCRBY a sparse cell or 1/1000 BITFIELD a dense one.
+-- Cost     one GETBIT and SETBIT a message, one HMGET a dictionary (and one HDEL of a stamp that is there), 2 calls and 1 HINCRBY a sparse cell or 1/1000 BITFIELD a dense one.
 --
 -- Nothing may fail after the first write, since Redis does not roll back: keys of another type are left alone and their cells set aside.
 --
@@ -30,9 +30,11 @@ for i = 1, M do
   if redis.call('GETBIT', KEYS[i], bits[2 * i - 1]) == 1 then refused[#refused + 1] = i - 1 end
 end
 if #refused > 0 then return {'seen', unpack(refused, 1, math.min(#refused, 1000))} end
+local stamps = {}
 for i = 1, D do
   local known = redis.pcall('HMGET', KEYS[M + i], 'g', 'w')
-  if known[2] then return newer(KEYS[M + i]) end
+  if is_later(known[2]) then return newer(KEYS[M + i]) end
+  stamps[i] = known[2] or false
   if not known[1] or not known[1]:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
 end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end
@@ -41,6 +43,7 @@ for i = 1, M do
   redis.call('SETBIT', KEYS[i], bits[2 * i - 1], 1)
   if bits[2 * i] > 0 then redis.call('EXPIRE', KEYS[i], bits[2 * i]) else redis.call('PERSIST', KEYS[i]) end
 end
+for i = 1, D do unstamp(KEYS[M + i], stamps[i]) end
 
 local faults_key, aside -- of the account that is worked at
 local faults = 0

@@ -29,7 +29,7 @@ local MIXED, FULL = -100000, -100001
 local OTHER = '__other__'
 
 local tokens, later = unpack(redis.call('HMGET', key, 'g', 'w'))
-if later then return newer(key) end
+if is_later(later) then return newer(key) end
 if ARGV[2] ~= '' and not (tokens and tokens:find(ARGV[2], 1, true)) then return {'', {}, 0, ''} end
 local changed = false
 if not tokens then

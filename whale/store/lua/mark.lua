@@ -17,7 +17,7 @@ local D = #tokens - 1
 local refused = {}
 for i = 1, D + 1 do
   local known = redis.pcall('HMGET', KEYS[i], 'g', 'w')
-  if known[2] then return newer(KEYS[i]) end
+  if is_later(known[2]) then return newer(KEYS[i]) end
   if not known[1] or not known[1]:find(tokens[i], 1, true) then refused[#refused + 1] = i - 1 end
 end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end

@@ -8,7 +8,7 @@
 -- No token of before is known after it: so a worker asks again by name before it writes, and never writes under an abandoned number.
 local key = KEYS[1]
 local generation, later = unpack(redis.call('HMGET', key, 'gen', 'w'))
-if later then return newer(key) end
+if is_later(later) then return newer(key) end
 if (generation or '') ~= ARGV[2] then return 0 end
 if ARGV[1] == 'all' then
   redis.call('UNLINK', key)

@@ -15,7 +15,7 @@ do
   if redis.call('EXISTS', record) == 1 then return {'known'} end
   local ask, blocks = cmsgpack.unpack(ARGV[3]), cmsgpack.unpack(ARGV[2])
   local tokens, later = unpack(redis.call('HMGET', KEYS[1], 'g', 'w'))
-  if later then return newer(KEYS[1]) end
+  if is_later(later) then return newer(KEYS[1]) end
   if not tokens or not tokens:find(cmsgpack.unpack(ARGV[1])[2][1], 1, true) then return {'stale', 0} end
 
   -- The decimal text of a slot: Lua's numbers are doubles, and would round it.

@@ -8,7 +8,7 @@
 -- Abandoned numbers are never given to another path of the same generation, so it is safe at any time, and twice.
 local verb = ARGV[1]
 local generation, later = unpack(redis.call('HMGET', KEYS[1], 'gen', 'w'))
-if later then return newer(KEYS[1]) end
+if is_later(later) then return newer(KEYS[1]) end
 if verb == 'fields' then
   local key = KEYS[1]
   if (generation or '') ~= ARGV[2] then return -1 end
@@ -38,6 +38,7 @@ if verb == 'hash' then
   for i = 1, #fields do
     if abandoned[tonumber(fields[i]) % 1024] then gone = gone + redis.call('HDEL', key, fields[i]) end
   end
+  if gone > 0 then unstamp(KEYS[1], later) end
   return gone
 end
 local size = redis.call('STRLEN', key)
@@ -48,5 +49,7 @@ for i = 1, #wanted do
   end
 end
 for first = 1, #args, 4000 do redis.call('BITFIELD', key, unpack(args, first, math.min(first + 3999, #args))) end
-if size > 0 and redis.call('BITPOS', key, 1) == -1 then redis.call('UNLINK', key) end
+local is_empty = size > 0 and redis.call('BITPOS', key, 1) == -1
+if is_empty then redis.call('UNLINK', key) end
+if is_empty or #args > 0 then unstamp(KEYS[1], later) end
 return #args / 4

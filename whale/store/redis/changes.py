@@ -25,7 +25,7 @@ from whale.store.redis.connection import pack, reachable
 from whale.store.redis.database import Database
 from whale.store.redis.declared import declared_below
 from whale.store.redis.imports import last_resets_of
-from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, place
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, digest, is_later, place
 from whale.store.redis.known import Known
 from whale.store.redis.numbers import MIXED, TRIES, Dictionary, Numbers
 from whale.store.redis.refusals import NewerData
@@ -47,7 +47,7 @@ class Changer:
     def _check_ours(self, keys: Keys, pks: Iterable[Pk]) -> None:
         """Raises NewerData where a later version must change one of them: before a first step, which would leave the rest undone."""
         for pk in pks:
-            if self._client.hexists(keys.dictionary(*keys.pk(pk)), "w"):
+            if is_later(self._client.hget(keys.dictionary(*keys.pk(pk)), "w")):
                 raise NewerData(_json(pk).decode())
 
     # setting

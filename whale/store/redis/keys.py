@@ -109,6 +109,7 @@ PAGE = 1 << PAGE_BITS
 BUCKET_BITS = 16
 SEEN_BITS = 65_536
 ID_BUCKETS = 8192
+STAMP = 16  # characters of a stamp, see lua/newer.lua
 
 
 def digest(*parts: str | bytes, size: int) -> bytes:
@@ -123,6 +124,11 @@ def digest(*parts: str | bytes, size: int) -> bytes:
 def generation(pk_id: str, gen: str) -> str:
     """How a pk stands in the keys of its blocks: as in its dictionary's, until it was reset."""
     return f"{pk_id}.{gen}" if gen else pk_id
+
+
+def is_later(stamp: bytes | None) -> bool:
+    """Whether the field `w` of a dictionary says that only a later version may write the cells of its pk."""
+    return stamp is not None and len(stamp) != STAMP
 
 
 def visitor_id(visitor: str) -> str:

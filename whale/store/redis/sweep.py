@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster
 
 from whale.store.redis.connection import reachable
 from whale.store.redis.database import Database
-from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, generation
+from whale.store.redis.keys import PAGE, PAGE_BITS, Keys, generation, is_later
 from whale.store.redis.refusals import SlotMoving
 
 LEASE_S = 10
@@ -82,7 +82,7 @@ class Sweeper:
             entry = _entry(raw)
             gen, later = self._client.hmget(self._keys.dictionary(*entry[:2]), "gen", "w")
             yield
-            if later is not None:  # it is for the version that wrote that to free it
+            if is_later(later):  # it is for the version that wrote that to free it
                 continue
             current = (gen or b"").decode() == entry[2]
             if not current and not entry[3]:
