@@ -160,6 +160,7 @@ RIGHTS = (
     Right("/metrics_of", BOTH, READ, Pages.READ, of_site=True),
     Right("/metrics_of", PUT, ADMIN, Pages.CHANGE, ADMINISTRATION, of_site=True),
     Right("/visitors", BOTH, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/visits", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/visitors/recent", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/events", BOTH, READ, Pages.READ, VISITORS, of_site=True),
     Right("/properties", BOTH, READ, Pages.READ, VISITORS, of_site=True),

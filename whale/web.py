@@ -17,6 +17,7 @@
     GET  /funnel         {"steps": [{event, visitors, conversion, ...}, ...]}: who did events in an order
     GET  /funnels/SITE   [{name, revision, steps, window_s}, ...]: saved    PUT, DELETE /funnels/SITE/NAME: saves one, deletes it
     GET  /sessions       {sessions, visitors, bounces, duration, rows, ...}: of a site
+    GET  /visits         {visitors, visits, views, converted, points, rows, ...}: of a site, split by pages, sources, events ...
     GET  /visitors/recent  {"rows": [{visitor, at, event}, ...]}: who was at a site last
     GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
     GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back

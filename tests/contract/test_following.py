@@ -22,6 +22,8 @@ from whale.answer.recent import recent_of
 from whale.answer.segments import only, overlap_of
 from whale.answer.sets import Began, Came, Did, Has, Not, Set
 from whale.answer.site_log import Log
+from whale.answer.visits import Must
+from whale.answer.visits_asked import Question, visits_of
 from whale.period import Range
 from whale.store.base import Store
 from whale.store.memory import MemoryStore
@@ -44,7 +46,7 @@ saying = st.fixed_dictionaries(
     {
         "visitor": st.sampled_from(["ann", "bob", "cy", "dée"]),
         "event": st.sampled_from(["", "visit", "buy"]),
-        "properties": st.dictionaries(st.sampled_from(["plan", "source"]), st.sampled_from(["1", '"x"'])),
+        "properties": st.dictionaries(st.sampled_from(["plan", "source", "page"]), st.sampled_from(["1", '"x"'])),
         "back": st.integers(0, 6 * 24 * 3).map(lambda thirds: thirds * HOUR_MS // 3),
     }
 )
@@ -80,6 +82,13 @@ def test_answers_are_those_of_one_piece_in_memory(
         Began("", asked.start, asked.start + 2 * DAY),
     ]
 
+    by = ("event", "source", "page", "exit_page")
+    not_five = Must("source", frozenset(["5"]), True)
+    questions = [
+        Question(by, goal="buy", worth="plan", page="visit", limit=1),
+        Question(by, [not_five, Must("page", frozenset(["null"]))], order="views"),
+    ]
+
     def answers(of: Log) -> list[Any]:
         now, narrow = world.now_ms / 1000, only(of, Not(leaves[0]), asked, 1800, world.now_ms / 1000)
         whole = only(of, leaves[2], Range(DAY, 0, FOR_EVER_MS // 1000), 1800, now)
@@ -90,6 +99,7 @@ def test_answers_are_those_of_one_piece_in_memory(
             overlap_of(of, [(None, each) for each in leaves], asked, 1800, now),
             *(sessions_of(each, asked, 1800, "exit", "", 9, now) for each in (narrow, whole)),
             narrow.visitors(asked, now),
+            *(visits_of(each, asked, question, 1800, now) for each in (of, narrow) for question in questions),
             *(recent_of(each, asked, 9, now) for each in (of, narrow)),
         ]
         for each in found[-2:]:

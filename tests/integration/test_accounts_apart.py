@@ -148,7 +148,7 @@ class Farm:
         return done
 
     def _visit(self, do: Any, name: str) -> None:
-        for rule in ("/visitors", "/events", "/visitors/recent"):
+        for rule in ("/visitors", "/events", "/visits", "/visitors/recent"):
             do(rule, "GET", {"pk": name, "period": "day"})
         do("/properties", "GET", {"pk": name})
         do("/funnel", "GET", {"pk": name, "steps": f'["{name}-sale", "{name}-sale"]', "period": "day"})

@@ -84,6 +84,7 @@ BASE: dict[str, dict[str, Any]] = {
     "saved_funnel": {"pk": "shop", "name": "n"},
     "delete_funnel": {"pk": "shop", "name": "n"},
     "sessions": {"pk": "shop", "period": "today"},
+    "visits": {"pk": "shop", "by": "source,event", "period": "today"},
     "recent_visitors": {"pk": "shop", "period": "today"},
     "paths": {"pk": "shop", "event": "visit", "period": "today"},
     "retention": {"pk": "shop"},

@@ -56,6 +56,8 @@ PURE = {
     "whale/answer/sets.py",
     "whale/answer/streams.py",
     "whale/answer/visited.py",
+    "whale/answer/visit_rows.py",
+    "whale/answer/visits.py",
     "whale/answer/conditions.py",
     "whale/answer/funnels.py",
     "whale/answer/split.py",

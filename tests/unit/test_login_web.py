@@ -269,6 +269,7 @@ NEEDS = {
     "/outcomes": "decisions.read",
     "PUT /metrics_of": "admin.write",
     "/visitors": "visitors.read",
+    "/visits": "visitors.read",
     "/visitors/recent": "visitors.read",
     "/events": "visitors.read",
     "/properties": "visitors.read",

@@ -89,6 +89,8 @@ OF_WHALE = {
     "DELETE /segments/<site>/<name:path>": SITE_ADMIN,
     "GET /sessions": SITE_READ,
     "POST /sessions": SITE_READ,
+    "GET /visits": SITE_READ,
+    "POST /visits": SITE_READ,
     "GET /visitors/recent": SITE_READ,
     "POST /visitors/recent": SITE_READ,
     "GET /paths": SITE_READ,

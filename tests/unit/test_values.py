@@ -362,6 +362,7 @@ VALID: dict[str, dict[str, Any]] = {
     "event": {"pk": "site", "event": "e"},
     "property": {"pk": "site", "name": "p", "value": 1, "visitor": "v"},
     "visitors": {"pk": "site"},
+    "visits": {"pk": "site"},
     "recent_visitors": {"pk": "site"},
     "events": {"pk": "site"},
     "funnel": {"pk": "site", "steps": ["e", "f"]},

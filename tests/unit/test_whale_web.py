@@ -919,6 +919,7 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/notes",
             "/notes/{id}",
             "/visitors",
+            "/visits",
             "/visitors/recent",
             "/events",
             "/properties",

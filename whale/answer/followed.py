@@ -12,7 +12,7 @@ from hail.hit import DAILY
 from whale.answer import paths
 from whale.answer.conditions import NOTHING
 from whale.answer.log_reading import Read, Reading
-from whale.answer.properties import FOLDED, value_of
+from whale.answer.properties import value_of
 from whale.answer.retention import Part as Returning
 from whale.answer.retention import curve, retention, retention_of_sets
 from whale.answer.sessions import ENTRY, EXIT, WHOLE, Group, Part, Told, added, told
@@ -20,12 +20,11 @@ from whale.answer.sessions import Asked as SessionsAsked
 from whale.answer.sessions import begun as sessions_begun
 from whale.answer.sets import Came, Leaf, Numbers
 from whale.answer.site_log import TICKS_A_S, Asked, Log, shown
-from whale.answer.streams import Piece
+from whale.answer.stretches import pieces, placed, read_on, texts_of
 from whale.answer.wanted import logged_name
 from whale.period import Range
 from whale.store.contract.events import Column, Logged, Said, Wanted
-from whale.sums import distinct
-from whale.visitors.entries import EVENT, EVENT_PROPERTY, OTHER, PROPERTY
+from whale.visitors.entries import EVENT, OTHER
 
 
 def sessions_of(log: Log, asked: Range, gap_s: int, by: str, page: str, limit: int, now: float) -> dict[str, Any]:
@@ -185,58 +184,14 @@ class _Following:
 
     def part(self, partition: int, logged: Logged) -> Part:
         """After the range it reads on for those alone whose sessions are open."""
-        stretches, end, step, gap_s = [logged], self._end, 2 * self._gap_s, self._gap_s
-        who = _there_since(logged, end - gap_s)
-        while len(who) and end <= self._now:
-            said, some = self.reading.wanted[0].said, range(int(who[0]), int(who[-1]) + 1)
-            later = self._log.store.read_log(self._log.log, partition, end * 1000, (end + step) * 1000, said, some)
-            if later.is_incomplete:
-                self.reading.is_incomplete = True
-            columns = {each: _of(column, who) for each, column in later.columns.items()}
-            stretches.append(later._replace(columns=columns))
-            end, step = end + step, 2 * step
-            who = _there_since(stretches[-1], end - gap_s)
-        known = {
-            OTHER if text in FOLDED else text for each in stretches for some in each.values_of.values() for text in some
-        }
-        here = sorted(known)
+        stretches = read_on(self._log, self.reading, partition, logged, self._end, self._gap_s, self._now)
+        here = texts_of(stretches)
         with self._naming:
             groups = np.array([self._places.setdefault(text, len(self._places)) for text in here], np.int64)
             self.texts.extend([*self._places][len(self.texts) :])
         return Part(
-            [piece for each in stretches for piece in pieces(each, self._events)], _placed(stretches, here), groups
+            [piece for each in stretches for piece in pieces(each, self._events)], placed(stretches, here), groups
         )
-
-
-def _there_since(logged: Logged, since: int) -> NDArray[np.uint32]:
-    """The visitors with an event from then on."""
-    tick = since * TICKS_A_S
-    late = [column.visitors_from(tick) for (kind, _), column in logged.columns.items() if kind == EVENT]
-    return distinct(np.concatenate([np.zeros(0, np.uint32), *late]))
-
-
-def _of(column: Column, who: NDArray[np.uint32]) -> Column:
-    return column.some(np.isin(column.visitors, who))
-
-
-def pieces(logged: Logged, events: Sequence[str]) -> list[Piece]:
-    """Its events by their places. An event that was logged after these were listed is left out."""
-    places = {name: place for place, name in enumerate(events)}
-    return [
-        (places[name], column) for (kind, name), column in logged.columns.items() if kind == EVENT and name in places
-    ]
-
-
-def _placed(stretches: Sequence[Logged], texts: Sequence[str]) -> list[Column]:
-    """The records of a property, whoever's it is, with the places of their values among some texts."""
-    places = {text: place for place, text in enumerate(texts)}
-    found = []
-    for stretch in stretches:
-        for said, column in stretch.columns.items():
-            if said[0] in (PROPERTY, EVENT_PROPERTY):
-                among = [places[OTHER if text in FOLDED else text] for text in stretch.values_of[said]]
-                found.append(Column(column.visitors, column.ticks, np.array(among, np.uint32)[column.values]))
-    return found
 
 
 def _returning(log: Log, first: str, again: str, edges: Sequence[int]) -> Reading:

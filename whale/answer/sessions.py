@@ -115,7 +115,7 @@ class Told(NamedTuple):
     is_bounce: NDArray[np.bool_]
 
     def add_to(self, group: Group, which: NDArray[np.bool_]) -> None:
-        group.add(_different(self.visitors[which]), self.is_bounce[which], self.took[which])
+        group.add(different(self.visitors[which]), self.is_bounce[which], self.took[which])
 
 
 def sessions(several: Iterable[Part], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
@@ -139,11 +139,11 @@ def _told(some: Begun, asked: Asked) -> Told:
     buckets = np.bincount(at, minlength=2 * len(asked.edges) - 2).reshape(-1, 2)
     buckets[:, 0] += buckets[:, 1]
     whole, none = Group(), np.zeros(0, np.uint8)
-    whole.add(_different(visitors), is_bounce, _small(took[took > 0]))
+    whole.add(different(visitors), is_bounce, small(took[took > 0]))
     if asked.by == WHOLE:
         return Told(whole, buckets, none, none, none, is_bounce[:0])
     since = visitors - (visitors[0] if len(visitors) else 0)
-    return Told(whole, buckets, _small(since), _small(place), _small(took), is_bounce)
+    return Told(whole, buckets, small(since), small(place), small(took), is_bounce)
 
 
 def added(several: Iterable[Sequence[Told]], asked: Asked, limit: int = 0, named: Callable[[int], str] = str) -> Found:
@@ -177,12 +177,12 @@ def added(several: Iterable[Sequence[Told]], asked: Asked, limit: int = 0, named
     return Found(whole, buckets, groups, other)
 
 
-def _small(numbers: Ints) -> Small:
+def small(numbers: Ints) -> Small:
     """In as few bytes as hold them. None is below 0."""
     return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
 
 
-def _different(visitors: NDArray[np.integer[Any]]) -> int:
+def different(visitors: NDArray[np.integer[Any]]) -> int:
     """How many, where they are in order."""
     return int(np.count_nonzero(visitors[1:] != visitors[:-1])) + bool(len(visitors))
 

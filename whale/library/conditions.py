@@ -46,14 +46,19 @@ def _condition(given: Any, field: str, settings: Settings) -> Condition:
     if len(verbs) != 1:
         raise CallerError("expected one of is, in and not", field)
     verb = verbs[0]
-    values = given[verb] if verb == "in" else [given[verb]]
-    if not isinstance(values, list | tuple) or not 1 <= len(values) <= MOST_VALUES:
-        raise CallerError(f"expected a list of 1 to {MOST_VALUES} values", f"{field}.in")
-    texts = {text for value in values for text in _texts(name, value, f"{field}.{verb}", settings)}
+    texts = texts_asked(name, given[verb], verb, field, settings)
     when = given.get("when", LAST)
     if when not in WHENS:
         raise CallerError(f"expected {', '.join(WHENS[:-1])} or {WHENS[-1]}, got {ascii(when)[:60]}", f"{field}.when")
-    return Condition(name, frozenset(texts), verb == "not", when)
+    return Condition(name, texts, verb == "not", when)
+
+
+def texts_asked(name: str, given: Any, verb: str, field: str, settings: Settings) -> frozenset[str]:
+    """The values that stand at a verb, as the log has them. Raises CallerError."""
+    values = given if verb == "in" else [given]
+    if not isinstance(values, list | tuple) or not 1 <= len(values) <= MOST_VALUES:
+        raise CallerError(f"expected a list of 1 to {MOST_VALUES} values", f"{field}.in")
+    return frozenset(text for value in values for text in _texts(name, value, f"{field}.{verb}", settings))
 
 
 def _texts(name: str, value: Any, field: str, settings: Settings) -> tuple[str, ...]:

@@ -3,15 +3,15 @@
 from typing import Any
 
 from whale.library.arguments import on_default
-from whale.library.following import Following
 from whale.library.noting import Noting
 from whale.library.saving import Shelf
 from whale.library.segments import reader_of
+from whale.library.splitting import Splitting
 from whale.plain import plain
 from whale.store.contract.saved import SEGMENTS
 
 
-class Segmenting(Following):
+class Segmenting(Splitting):
     """What visitors of sites did, and sets of them that are saved."""
 
     @on_default

@@ -7,10 +7,14 @@ import bottle
 from hail.hit import lenient
 from whale.answer import sheets
 from whale.library.following import PAGE_VIEW
+from whale.library.splitting import WORTH
 from whale.routes.asked_of_following import OverlapAsked, PathsAsked, RecentAsked, RetentionAsked, SessionsAsked
+from whale.routes.asked_of_visits import VisitsAsked, VisitsRow
 from whale.routes.door import OfCaller
 from whale.routes.parameters import period_of
 from whale.routes.responses import PRIVATE, json_answer, sheet_answer
+
+ROW_OF_VISITS = tuple(name for name in VisitsRow.__struct_fields__ if name != "value")
 
 
 class FollowingRoutes(OfCaller):
@@ -19,6 +23,7 @@ class FollowingRoutes(OfCaller):
     def add_to(self, app: bottle.Bottle) -> None:
         for rule, route, kind in (
             ("/sessions", self.sessions, SessionsAsked),
+            ("/visits", self.visits, VisitsAsked),
             ("/visitors/recent", self.recent, RecentAsked),
             ("/paths", self.paths, PathsAsked),
             ("/retention", self.retention, RetentionAsked),
@@ -44,6 +49,36 @@ class FollowingRoutes(OfCaller):
             return sheet_answer(sheets.of_names("at", found["points"]), asked.format, PRIVATE)
         rows = [_flat({**row, "value": sheets.json_cell(row["value"])}, "duration") for row in found["rows"]]
         return sheet_answer(sheets.of_names("value", rows), asked.format, PRIVATE)
+
+    def visits(self, asked: VisitsAsked) -> Any:
+        found = self._whale.visits(
+            lenient("pk", asked.pk),
+            period_of(asked),
+            by=asked.by,
+            where=asked.where,
+            goal=asked.goal,
+            worth=asked.worth or WORTH,
+            page=asked.page or PAGE_VIEW,
+            order=asked.order,
+            limit=asked.limit,
+            segment=asked.segment,
+            tz=asked.tz,
+            tzoffset=asked.tzoffset,
+        )
+        if asked.format == "json":
+            return json_answer(found, headers=PRIVATE)
+        if not asked.by:
+            return sheet_answer(sheets.of_names("at", found["points"]), asked.format, PRIVATE)
+        rows = [
+            {"by": by, "value": sheets.json_cell(row["value"]), **{name: row.get(name) for name in ROW_OF_VISITS}}
+            for by, several in found["rows"].items()
+            for row in several
+        ]
+        return sheet_answer(
+            sheets.Sheet(["by", "value", *ROW_OF_VISITS], [list(row.values()) for row in rows], ()),
+            asked.format,
+            PRIVATE,
+        )
 
     def recent(self, asked: RecentAsked) -> Any:
         found = self._whale.recent_visitors(

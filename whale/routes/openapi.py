@@ -26,6 +26,7 @@ from whale.routes import asked_by_hiitrack as by_hiitrack
 from whale.routes import asked_of_following as of_following
 from whale.routes import asked_of_funnels as of_funnels
 from whale.routes import asked_of_visitors as of_visitors
+from whale.routes import asked_of_visits as of_visits
 
 QUESTIONS: dict[str, tuple[type[msgspec.Struct], Any, str]] = {
     "/plotpoints": (asked.PlotpointsAsked, dict[str, Any] | list[Any], "Time series: {path: {metric: points}}."),
@@ -188,6 +189,9 @@ def _following() -> dict[str, Any]:
     return {
         "/sessions": _of_log(
             "sessions", "Count the sessions of a site.", of_following.SessionsAsked, of_following.Sessions
+        ),
+        "/visits": _of_log(
+            "visits", "Count the visits of a site, and split them.", of_visits.VisitsAsked, of_visits.Visits
         ),
         "/visitors/recent": _of_log(
             "recent_visitors", "List who was at a site last.", of_following.RecentAsked, of_following.Recent
