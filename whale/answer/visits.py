@@ -14,7 +14,7 @@ Pages are the values of the property PAGE. A visit may have no value: NOTHING. A
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,6 +28,7 @@ from whale.answer.ranges import Ints
 from whale.answer.sessions import Small, different, small
 from whale.answer.streams import Piece, Stream, streams
 from whale.store.contract.events import Column
+from whale.sums import distinct
 
 PAGE, EVENT, ENTRY, EXIT = "page", "event", "entry_page", "exit_page"
 SEVERAL = (PAGE, EVENT)
@@ -168,12 +169,13 @@ def _told(stream: Stream, part: Part, asked: Asked) -> Told:
 
 @dataclass(frozen=True)
 class _Visits:
-    """Some visits of a range of visitors. at, end: places of their first and last events."""
+    """Some visits of a range of visitors. at, end: places of their first and last events.  known: records that were read."""
 
     stream: Stream
     part: Part
     at: NDArray[np.intp]
     end: NDArray[np.intp]
+    known: dict[str, tuple[Ints, Ints, Ints]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, stream: Stream, part: Part, asked: Asked) -> "_Visits":
@@ -191,13 +193,13 @@ class _Visits:
         passes = np.zeros(len(self.at), np.bool_)
         passes[found.visit[is_one[found.place]]] = True
         passes ^= test.is_not
-        return replace(self, at=self.at[passes], end=self.end[passes])
+        return _Visits(self.stream, self.part, self.at[passes], self.end[passes])
 
     def split(self, by: str) -> Records:
         """The values of each visit. Each visit is there at least once."""
         if by == EVENT:
             return self._several(*self._of_events())
-        visit, place = self._of_property(_property(by))
+        visit, place, _ = self._records(_property(by))
         if by == PAGE:
             return self._several(visit, place)
         found = np.zeros(len(self.at), np.int64)
@@ -230,11 +232,13 @@ class _Visits:
         start = np.repeat(self.at - np.cumsum(lengths) + lengths, lengths)
         return visit, self.stream.places[start + np.arange(len(visit))].astype(np.int64)
 
-    def _of_property(self, name: str) -> tuple[Ints, Ints]:
-        return self._records(name)[:2]
-
     def _records(self, name: str) -> tuple[Ints, Ints, Ints]:
         """Of a property within visits: the visit, the value, and the moment; in order of time, then of the texts of values."""
+        if name not in self.known:
+            self.known[name] = self._read(name)
+        return self.known[name]
+
+    def _read(self, name: str) -> tuple[Ints, Ints, Ints]:
         stream, columns = self.stream, self.part.values[name].columns
         some = [ranges.within(column, stream.begin, stream.span) for column in columns]
         some = [column.some(column.ticks >= stream.first) for column in some]
@@ -243,8 +247,12 @@ class _Visits:
             return none, none, none
         keys = np.concatenate([none, *(ranges.keys(each, stream.begin, stream.first) for each in some)])
         place = np.concatenate([none, *(each.values.astype(np.int64) for each in some)])
-        order = np.lexsort((place, keys))
-        keys, place = keys[order], place[order]
+        if len(some) > 1:
+            order = np.argsort(keys, kind="stable")  # which merges what is in order
+            keys, place = keys[order], place[order]
+        if (keys[1:] == keys[:-1]).any():
+            order = np.lexsort((place, keys))
+            keys, place = keys[order], place[order]
         visit = np.searchsorted(stream.moments(self.at), keys, "right") - 1
         is_within = (visit >= 0) & (keys <= stream.moments(self.end)[visit])
         return visit[is_within], place[is_within], keys[is_within]
@@ -285,7 +293,7 @@ def table(told: Told, split: Records, width: int) -> NDArray[np.int64]:
 
 def _distinct(who: NDArray[np.integer[Any]], place: Ints, width: int) -> Ints:
     """The different visitors of each place."""
-    return np.bincount(np.unique(who.astype(np.int64) * width + place) % width, minlength=width)
+    return np.bincount(distinct(who.astype(np.int64) * width + place) % width, minlength=width)
 
 
 def _property(by: str) -> str:
