@@ -15,7 +15,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["hail", "hail.*", "whale", "whale.*"]),
     package_data={
-        "hail": ["py.typed", "static/*.js", "track/*.js", "tracking/*.tsv"],
+        "hail": ["py.typed", "static/*.js", "track/*.js", "tracking/*.tsv", "demo/*.*"],
         "whale": ["py.typed", "store/lua/*.lua", "dashboard/**/*"],
     },
     install_requires=[

@@ -101,6 +101,14 @@ def test_it_says_unasked_which_campaign_broke_since_when_and_what_it_cost(page: 
     expect(page.get_by_role("tab", selected=True)).to_have_text("Source")
 
 
+def test_what_the_tracker_measures_is_no_step_of_a_site(page: Page, embedded: Site, unique: str) -> None:
+    seen = {"pk": unique, "metrics": {"engaged_ms": 900, "scroll_pct": 40}}
+    lost = {"pk": unique, "metrics": {"pageviews": 1, "lost": 2}}
+    send(embedded, [{"pk": unique, "metrics": {"pageviews": 1}}, {"pk": unique, "metrics": {"orders": 1}}, seen, lost])
+    opened(page, f"{embedded.whale}/?pk={unique}")
+    expect(tile(page, "Orders per pageview")).to_have_attribute("aria-pressed", "true")
+
+
 def test_names_stay_text_wherever_they_stand(page: Page, embedded: Site, unique: str) -> None:
     pk = [unique, NASTY]
     send(embedded, [{"pk": pk, "dimensions": {NASTY: name}, "metrics": {NASTY: 2, "عدد": 3}} for name in NAMES])

@@ -157,7 +157,7 @@ def test_no_section_of_two_pages_has_one_name() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_addresses_in_documents_are_routes(document: str) -> None:
     for port, known in (("8085", HAIL), ("8086", WHALE), ("8087", LIVE)):
-        rules = {route.partition(" ")[2] for route in known} | {"/ann"}  # who stands for all users of HiiTrack
+        rules = {route.partition(" ")[2] for route in known} | {"/ann", "/"}  # all users of HiiTrack; the demo
         assert set(re.findall(rf"127\.0\.0\.1:{port}(/[\w.]*)", DOCUMENTS[document])) <= rules
 
 

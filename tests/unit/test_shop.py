@@ -157,4 +157,4 @@ def test_notes_tell_of_releases_and_not_of_what_broke() -> None:
 def test_the_metrics_are_first_counted_in_the_order_in_which_one_reads_them() -> None:
     story = shop.story(5, BEGAN)
     names = dict.fromkeys(name for hit in shop.sums(story, story.since) for name in hit["metrics"])
-    assert list(names) == ["hits", "visits", "carts", "orders", "revenue", "ad_cost"]
+    assert list(names) == ["hits", "visits", "carts", "pageviews", "orders", "revenue", "ad_cost"]

@@ -3,7 +3,8 @@
     demo.json in the data folder: the seed, when the demo began, and how far it has come
     hours of the past ── sums ──> Hail        64 days at the first start; later the hours in which it did not run
     the last hour and this one ── visit by visit, each at its time ──> Hail
-    visitors who are told apart ── step by step ──> Hail, as soon as the shop is a site whose log holds
+    visitors who are told apart ── hits of the tracker ──> Hail, as soon as the shop is a site whose log holds
+    who looks at its pages, which Hail has (hail/demo) ── the tracker ──> Hail
     those who meet the managed experiment ── decided and rewarded at their own times ──> the store
 
 Promise: a next start goes on where this one ended, and counts nothing twice. What was sent and not yet noted when the demo was killed
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ import numpy as np
 
 from hail.binds import address_of, url_of
 from hail.settings import Settings, SettingsError, load
-from whale.accounts import Site
+from whale.accounts import Account, Site
 from whale.client import Whale
 from whale.commands import crowd, shop
 from whale.commands.embedded import make_folder
@@ -195,7 +197,11 @@ class Demo:
         self._folder, self._story = Path(settings.data_dir), state.story
         self._noting = threading.Lock()
         self._sent = 0
-        self._lives, self._holds_from, self._is_open = crowd.Lives(self._story), float("inf"), threading.Event()
+        self._lives, self._holds_from, self._is_open = (
+            crowd.Lives(self._story, settings),
+            float("inf"),
+            threading.Event(),
+        )
 
     def run(self) -> None:
         began, sender = time.monotonic(), Sender(self._settings, self._stopped)
@@ -289,10 +295,7 @@ class Demo:
             now, state = time.time(), self._state
             age_ms = int((now - self._story.since + DAY) * 1000)
             managing = Managing(whale.store, now, os.urandom, "the demo", keeps_logs=True, hold_ms=-age_ms)
-            account = managing.account_with(whale.account)
-            if not any(site.pk == shop.PK for site in managing.sites(account)):
-                site = Site(account.id, shop.PK, "Shop", "The demo", event_properties=crowd.EVENT_PROPERTIES)
-                managing.add_site(site, self._settings.max_name_bytes)
+            self._open_site(managing, managing.account_with(whale.account))
             if state.crowd_to is None:
                 whale.save_funnel(shop.PK, crowd.SAVED_FUNNEL, list(crowd.FUNNEL), "7d")
                 for name, members in crowd.SEGMENTS.items():
@@ -300,6 +303,22 @@ class Demo:
             is_known = state.crowd_to is not None or state.to == self._story.since
             self._holds_from = time.monotonic() + (0 if is_known else HOLDS_AFTER_MS / 1000)
         self._is_open.set()
+
+    def _open_site(self, managing: Managing, account: Account) -> None:
+        """Open to the pages that Hail has, which matters where keys are set."""
+        port, most = address_of(self._settings.hail_bind)[1], self._settings.max_name_bytes
+        pages = dict.fromkeys(
+            (url_of(self._settings.hail_bind), f"http://127.0.0.1:{port}", f"http://localhost:{port}")
+        )
+        known = next((site for site in managing.sites(account) if site.pk == shop.PK), None)
+        if known is None:
+            new = Site(
+                account.id, shop.PK, "Shop", "The demo", True, tuple(pages), event_properties=crowd.EVENT_PROPERTIES
+            )
+            managing.add_site(new, most)
+        elif not (known.open and pages.keys() <= set(known.origins)):
+            origins = tuple(dict.fromkeys((*known.origins, *pages)))
+            managing.change_site(known, replace(known, open=True, origins=origins), most)
 
     def _prepare(self, whale: Whale, clock: "Clock") -> None:
         """What people write down once: units, notes, and the experiment. Last the experiment: where it is, all is."""
@@ -358,6 +377,7 @@ def main() -> None:
         say(
             f"a made-up shop, of seed {state.seed}. One campaign broke: which one, when, and at what cost? See {where}/"
         )
+        say(f"its pages are at {url_of(settings.hail_bind)}/: look around, order something, and see yourself counted")
         Demo(settings, state, stopped).run()
     except (SettingsError, SetupError) as error:
         say(str(error))

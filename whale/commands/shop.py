@@ -161,8 +161,8 @@ def sums(story: Story, hour: int) -> list[Hit]:
 
 
 def _opening(story: Story, hour: int) -> list[Hit]:
-    """The very first visits. Metrics are listed in the order in which they were first counted."""
-    firsts: list[dict[str, float]] = [{}, {"carts": 1}, {"carts": 1, "orders": 1, "revenue": 58.9}]
+    """The very first visits. Metrics are listed in the order in which they were first counted, the dashboard begins with the last step."""
+    firsts: list[dict[str, float]] = [{}, {"carts": 1, "pageviews": 4}, {"carts": 1, "orders": 1, "revenue": 58.9}]
     return [
         {
             "pk": PK,

@@ -46,10 +46,11 @@ TICK_S = 0.1
 AN_ERROR = re.compile(r"[\w.]+(Error|Exception): ")
 
 
-def hail_command(settings: Settings) -> list[str]:
-    """gunicorn with Hail."""
+def hail_command(settings: Settings, is_demo: bool = False) -> list[str]:
+    """gunicorn with Hail. is_demo: and with the pages of the demo's shop."""
     workers = ["--bind", settings.hail_bind, "--workers", str(settings.hail_processes)]
-    return [*_gunicorn(), *workers, "--worker-class", "hail.server.HailWorker", "hail.web:application"]
+    application = f"hail.{'demo' if is_demo else 'web'}:application"
+    return [*_gunicorn(), *workers, "--worker-class", "hail.server.HailWorker", application]
 
 
 def whale_command(settings: Settings) -> list[str]:
@@ -207,7 +208,7 @@ def run(settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis 
             environ["HAILWHALE_INTERNAL_KEY"] = settings.internal_key or kept_secret(settings.data_dir, INTERNAL_FILE)
             if said := store_says(settings.replace(redis_url=embedded.url)):
                 say(f"{said}; Hail takes hits, and the other parts wait")
-        parts = {"hail": Part("hail", hail_command(settings)), "whale": Part("whale", whale_command(settings))}
+        parts = {"hail": Part("hail", hail_command(settings, is_demo)), "whale": Part("whale", whale_command(settings))}
         parts["hailwail"] = Part("hailwail", hailwail_command(settings))
         urls = {"hail": hail_url, "whale": whale_url}
         if settings.live_bind:

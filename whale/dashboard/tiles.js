@@ -27,10 +27,12 @@ export function tilesOf(page, metrics) {
  * The first count, the last one, and their ratio; then money, then the rest. Metrics are in the order in which they were first
  * counted, so the last count is the deepest step: visits, orders, orders per visit. Whoever counts may name a metric anything, and
  * takes nothing away from the others: what a question would read as JSON is not guessed, and what no formula can hold is no part of one.
+ * How long and how much of a page was seen, and hits that a page lost, which the tracker sends, are no steps.
  */
 function guessed(metrics) {
   const known = metrics.names.filter((name) => !/^[\s[{]/.test(name)).map((name) => metrics.of(name))
-  const counts = known.filter(({ unit, kind }) => unit === 'count' && kind === 'sum').map(({ formula }) => formula)
+  const isStep = ({ unit, kind, formula }) => unit === 'count' && kind === 'sum' && !/(_ms|_pct|^lost)$/.test(formula)
+  const counts = known.filter(isStep).map(({ formula }) => formula)
   const [base, goal] = [counts.find((name) => name !== 'hits') ?? 'hits', counts.at(-1) ?? 'hits']
   const parts = [goal, base].map(inFormula)
   const first = goal === base ? [base] : [base, goal, parts.every(Boolean) && parts.join('/')].filter(Boolean)
