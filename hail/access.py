@@ -196,6 +196,12 @@ RIGHTS = (
     Right("/s/<token>/plotpoints", GET, None, Pages.ANY),
     Right("/s/<token>/plot.svg", GET, None, Pages.ANY),
     Right("/s/<token>/metrics_of", GET, None, Pages.ANY),
+    # what is said to one visitor: pages of a site that lists them, by a token; and who talks to them
+    Right("/push_token", POST, None, Pages.ANY),
+    Right("/push", BOTH, None, Pages.ANY),
+    Right("/push/<site>", GET, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/push/<site>/<visitor>", GET, READ, Pages.READ, VISITORS, of_site=True),
+    Right("/push/<site>/<visitor>", POST, WRITE, Pages.CHANGE, VISITORS, of_site=True),
     # what is live
     Right("/live_token", GET, READ, Pages.NONE),
     Right("/live", GET, READ, Pages.WHALE, of_site=True),

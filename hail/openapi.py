@@ -144,6 +144,15 @@ class EventTaken(msgspec.Struct, kw_only=True, omit_defaults=True):
     request_id: str = ""
 
 
+class PushAt(msgspec.Struct):
+    """url, token, expires: null where `why` says that there is none.  why: `anonymous` or `no_live`."""
+
+    url: str | None
+    token: str | None
+    expires: int | None
+    why: str | None
+
+
 class Tracked(msgspec.Struct, kw_only=True):
     """Some hits of the tracker. refused: of each that was wrong, code, detail and field."""
 
@@ -387,11 +396,12 @@ def _track() -> dict[str, Any]:
         for name, said in names
     ]
     script = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}, "example": "trackr.js"}
+    token = {"schema": schema_of(wire.TokenAsked)}
     return {
         "/js/{name}": {
             "get": {
                 "operationId": "tracker_script",
-                "summary": "The script of the tracker for pages: trackr.js, trackr.core.js, or either under its hash.",
+                "summary": "The script of the tracker for pages: trackr.js, trackr.core.js, trackr.push.js, or each under its hash.",
                 "parameters": [script],
                 "responses": {"200": answer("The script.", None, "text/javascript"), **common(404)},
             }
@@ -402,6 +412,14 @@ def _track() -> dict[str, Any]:
                 "summary": "Accept one hit of Aktivat's tracker and answer an image in every case. X-Hail names the outcome.",
                 "parameters": asked,
                 "responses": {"200": answer("A transparent pixel.", None, "image/gif"), **common(401)},
+            }
+        },
+        "/push_token": {
+            "post": {
+                "operationId": "push_token",
+                "summary": "Give a page the token by which it hears messages to its visitor.",
+                "requestBody": {"required": True, "content": {"text/plain": token, "application/json": token}},
+                "responses": {"200": answer("Where to listen, and until when.", PushAt), **common(400, 413, 503)},
             }
         },
         "/track": {

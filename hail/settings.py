@@ -201,6 +201,19 @@ class Settings:
     live_stream_s: float = setting(
         900.0, "s", "time after which a stream ends; the page opens it again, with a new token where keys are set"
     )
+    # messages to one visitor
+    push_max_pages: int = setting(
+        1000, "pages", "pages that listen to one live service at once. Above the limit a page gets 503 and asks again"
+    )
+    push_account_pages: int = setting(500, "pages", "of these, pages of one account; the account default may have all")
+    push_message_bytes: int = setting(4000, "bytes", "size of one message to a visitor or by them")
+    push_visitor_kb: int = setting(16, "kB", "messages with one visitor that are kept. The oldest are forgotten first")
+    push_talks: int = setting(
+        1000,
+        "visitors",
+        "visitors of one account whose messages are kept. Who was silent for longest is forgotten first",
+    )
+    push_kept_s: float = setting(3600.0, "s", "how long messages with a visitor are kept after the last one")
     # what one hit may carry
     max_body_bytes: int = setting(1_000_000, "bytes", "size of a request body after decompression")
     max_batch_hits: int = setting(500, "hits", "hits in one batch request")

@@ -63,6 +63,8 @@ RESERVED = frozenset(
             "factors",
             "shifts",
             "subdimensions",
+            "push",
+            "push_token",
             "pks",
             "metrics_of",
             "health.json",

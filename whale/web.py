@@ -22,6 +22,7 @@
     GET  /paths          {"rows": [{event, occurrences, visitors}, ...]}: what came next after an event, or before it
     GET  /retention      {"cohorts": [{at, visitors, kept, ...}, ...], "curve"}: who came back
     GET  /segments/SITE  [{name, revision, set}, ...]: saved sets of visitors    PUT, DELETE /segments/SITE/NAME: saves one, deletes it
+    GET  /push/SITE      {rows, pages}: whose pages listen   GET, POST /push/SITE/ID: what was said to a visitor; says something
     GET  /overlap        {"regions": [{in, visitors}, ...]}: visitors that sets share
     GET  /properties     {"properties": [{property, of, visitors, values}, ...]}, or the values of one
     GET  /visitor/ID     {visitor, events: [{at, event}, ...], ...}   DELETE /visitor/ID   {"purged"}       POST /identify   {joined, why}
@@ -89,6 +90,7 @@ from whale.routes.internal import InternalRoutes
 from whale.routes.live import LiveRoutes
 from whale.routes.login import LoginRoutes
 from whale.routes.notes import NoteRoutes
+from whale.routes.push import PushRoutes
 from whale.routes.questions import QuestionRoutes
 from whale.routes.responses import text_answer, unavailable
 from whale.routes.segments import SegmentRoutes
@@ -138,6 +140,7 @@ def make_app(
         VisitorRoutes,
         FollowingRoutes,
         SegmentRoutes,
+        PushRoutes,
         FunnelRoutes,
         LiveRoutes,
         DashboardRoutes,

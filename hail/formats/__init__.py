@@ -16,6 +16,7 @@ from hail.formats.hiitrack import HiiTrack
 from hail.formats.joining import Joining
 from hail.formats.plausible import Plausible
 from hail.formats.posted import Posted
+from hail.formats.push import PushTokens
 from hail.formats.segment import Segment
 from hail.formats.track import Track
 
@@ -41,5 +42,6 @@ FORMATS: tuple[Callable[[Acceptor], Format], ...] = (
     Track,
     Segment,
     Plausible,
+    PushTokens,
     HiiTrack,
 )

@@ -273,16 +273,24 @@ class Sender:
         return daily_id(salt, account.id, site, bytes_of(client), self._environ.get("HTTP_USER_AGENT", ""))
 
     def _found(self, name: str) -> str:
-        site = self.site(name) or self.site(name.removeprefix("www."))
         if self._is_its_own:
+            site = self._called(name)
             return site.pk if site else name
+        return self.listed(name).pk
+
+    def _called(self, name: str) -> Site | None:
+        return self.site(name) or self.site(name.removeprefix("www."))
+
+    def listed(self, name: str) -> Site:
+        """The site with this name, which lists the page, whatever key came; raises HitError, or NotYet where it may do so soon."""
+        site = self._called(name)
         if site is None:
             said = f"expected a site of the account, got {shown(name)}"
             raise self._kind(name)(Reason.UNKNOWN_SITE, "site", said)
         if said := foreign_page(site, self._environ, KEYLESS):
             page = self._environ.get("HTTP_ORIGIN") or self._environ.get("HTTP_REFERER", "")
             raise self._kind(site.pk, page)(Reason.FOREIGN_ORIGIN, "site", said)
-        return site.pk
+        return site
 
     def _kind(self, *name: str) -> type[HitError]:
         """Of the error about a site, or a site and a page: it may have been made, opened or told to list the page since Whale was asked."""

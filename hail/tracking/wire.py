@@ -131,3 +131,11 @@ def number_of(text: str, field: str) -> float:
         return float(text)
     except ValueError:
         raise HitError(REASONS[field], field, f"expected a number, got {came(text)}") from None
+
+
+class TokenAsked(msgspec.Struct, forbid_unknown_fields=True):
+    """Who wants to hear what is said to them. account, site: as of a hit.  v_visitor: the random id of the browser."""
+
+    v_visitor: str
+    account: str | None = None
+    site: str | None = None

@@ -164,6 +164,10 @@ class Farm:
         do(segment, "DELETE", {}, f"/segments/{name}/{name}-gone")
         do(segment, "GET", {}, f"/segments/{name}/{name}-kept")
         do("/segments/<site>", "GET", {}, f"/segments/{name}")
+        talk, browser = "/push/<site>/<visitor>", "3f2c0f52-6a3e-4d57-9d3f-0d6f6a1f2b3c"
+        do(talk, "POST", {"text": f"{name}-hello"}, f"/push/{name}/{browser}")
+        do(talk, "GET", {}, f"/push/{name}/{browser}")
+        do("/push/<site>", "GET", {}, f"/push/{name}")
         do("/sessions", "GET", {"pk": name, "by": "exit", "period": "day"})
         do("/paths", "GET", {"pk": name, "event": f"{name}-sale", "period": "day"})
         do("/overlap", "GET", {"pk": name, "sets": f'[{{"event": "{name}-sale"}}]', "period": "day"})

@@ -158,6 +158,7 @@ def test_no_section_of_two_pages_has_one_name() -> None:
 def test_addresses_in_documents_are_routes(document: str) -> None:
     for port, known in (("8085", HAIL), ("8086", WHALE), ("8087", LIVE)):
         rules = {route.partition(" ")[2] for route in known} | {"/ann", "/"}  # all users of HiiTrack; the demo
+        rules |= {rule.partition("/<")[0] for rule in rules}
         assert set(re.findall(rf"127\.0\.0\.1:{port}(/[\w.]*)", DOCUMENTS[document])) <= rules
 
 

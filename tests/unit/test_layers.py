@@ -16,6 +16,7 @@ PURE = {
     "hail/directory.py",
     "hail/geo.py",
     "hail/hit.py",
+    "hail/live.py",
     "hail/salts.py",
     "hail/tracking/aktivat.py",
     "hail/tracking/sources.py",
@@ -153,10 +154,12 @@ EDGES = {
     "whale/commands/entries.py": "when an admin acts; ids, secrets and salts",
     "whale/commands/embedded.py": "waiting for Redis; the secret of a data folder",
     "whale/fasttrack.py": "the clock of what is tracked",
+    "whale/live/push.py": "how long a page waits; when pings are sent",
     "whale/live/relay.py": "when pings are sent; the pace of events",
     "whale/live/web.py": "how long a stream lasts; the clock of tokens; the name of a process",
     "whale/middleware.py": "when a page was seen, and how long it took",
     "whale/routes/counting.py": "the uid of a new visitor",
+    "whale/store/talks.py": "the store's own clock, as Redis has one",
     "whale/store/events.py": "the store's own clock, as Redis has one; names and secrets of logs",
     "whale/store/redis/compaction.py": "words of tails and indexes; names of parts",
     "whale/store/redis/events.py": "words of tails",
@@ -191,6 +194,7 @@ FROM_HAIL = {
         "fields_of lenient millionths name_of of_millionths parse_decided parse_hit parse_time row_of_hit wire_of wire_part "
         "with_moments"
     ),
+    "live": "Heard PUSH heard_by is_drawn live_origin with_port_of",
     "meant": "did_you_mean near nearest",
     "message": (
         "ACCOUNT BadMessage CAME_BYTES CONTENT_TYPE Envelope MAX_REFUSALS Mark Message NOBODY OthersOnWire UNREADABLE VERSION "
@@ -215,7 +219,7 @@ FROM_HAIL = {
     "tracking.agents": "Agent",
     "tracking.translation": "Around seen_of",
     "tracking.wire": "Tracked",
-    "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time time_of",
+    "times": "ACCEPTED EPOCH MILLISECOND NoTime SECOND came is_time shown time_of",
     "units": "Declaration NotDeclared declaration_of",
 }
 CUTS = {

@@ -284,6 +284,9 @@ NEEDS = {
     "GET /visitor/<visitor:path>": "visitors.read",
     "DELETE /visitor/<visitor:path>": "visitors.write",
     "/identify": "visitors.write",
+    "/push/<site>": "visitors.read",
+    "GET /push/<site>/<visitor>": "visitors.read",
+    "POST /push/<site>/<visitor>": "visitors.write",
     "GET /users": "admin.read",
     "POST /users": "admin.write",
     "/users/<name:path>": "admin.write",
@@ -379,7 +382,7 @@ def test_a_page_of_another_site_changes_nothing_by_a_cookie(site: Site, environ:
     for method, rule in changing:
         answer = site.call(method, address_of(rule), **cookie, **environ)
         assert (answer.status, answer.json["code"]) == (403, "foreign_origin"), (method, rule)
-    assert len(changing) == 47
+    assert len(changing) == 48
     assert site.store.pks("default") == []
     answer = site.call("GET", "/pks", **cookie, **environ)
     assert answer.headers["Access-Control-Allow-Origin"] == "*"  # which lets no page read what a cookie opened

@@ -102,6 +102,9 @@ OF_WHALE = {
     "GET /visitor/<visitor:path>": SITE_READ,
     "DELETE /visitor/<visitor:path>": SITE_ADMIN,
     "POST /identify": SITE_WRITE,
+    "GET /push/<site>": SITE_READ,
+    "GET /push/<site>/<visitor>": SITE_READ,
+    "POST /push/<site>/<visitor>": SITE_WRITE,
     "GET /notes": READ,
     "GET /health.json": "r a",  # the service is that of `default`
     "GET /spy": READ,
@@ -150,6 +153,7 @@ OF_HAIL = {
     "POST /batch": f"{WRITE} w1 a1 b",
     "GET /track/it": ALL,
     "POST /track": ALL,  # from a page that the site lists; test_track.py has the others
+    "POST /push_token": ALL,  # from a page that the site lists; test_push_token.py has the others
     "POST /v1/<call:call>": f"{WRITE} w1 a1 b",
     "POST /api/event": ALL,  # test_clients.py has the others
     "GET /count_decision": f"{WRITE} w1 a1",
@@ -167,6 +171,7 @@ QUESTION = {"pk": "web", "options": "['a', 'b']"}
 BODIES: dict[str, Any] = {
     "/batch": [{"pk": "web"}],
     "/track": {"account": "ann", "site": "web", "hits": [{"event": "pageview"}]},
+    "/push_token": {"account": "ann", "site": "web", "v_visitor": "3f2c0f52-6a3e-4d57-9d3f-0d6f6a1f2b3c"},
     "/v1/<call:call>": {"event": "a", "context": {"site": "web"}},
     "/api/event": {"n": "pageview", "u": "https://shop.example/", "d": "web"},
     "/ofrep/v1/evaluate/flags": {},

@@ -932,6 +932,8 @@ def test_both_services_describe_themselves(door: Door) -> None:
             "/overlap",
             "/segments/{site}",
             "/segments/{site}/{name}",
+            "/push/{site}",
+            "/push/{site}/{visitor}",
             "/visitor/{visitor}",
             "/identify",
             "/health.json",

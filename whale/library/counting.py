@@ -210,6 +210,7 @@ class Counting(Questions):
         self.store.reset(self.account, names, path or None, now)
         if len(names) == 1 and not path:
             self.store.restart_log(self.account, names[0])
+            self.store.forget_talks(self.account, names[0])
         self._direct_now()  # its thread frees the memory, where no worker does
         return unknown
 

@@ -6,12 +6,15 @@ from whale.answer.site_log import FOR_EVER_MS, LogReading, generations
 from whale.errors import NotFound
 from whale.store.contract.server import Server
 from whale.store.contract.spy import Spy
+from whale.store.contract.talks import Talks
 
+MOST_TALKS = 1_000_000
+"""All of them."""
 MOST_STEPS = 30
 """Of packing away the records of who was erased, before it is left to a worker."""
 
 
-class ErasingStore(LogReading, Spy, Server, Protocol):
+class ErasingStore(LogReading, Spy, Talks, Server, Protocol):
     """All that is asked of a store."""
 
 
@@ -24,6 +27,8 @@ def erase(store: ErasingStore, account: str, site: str, visitor: str) -> dict[st
         erased = store.erase_visitor(each.log, each.person(visitor).hash)
         ids = {visitor} | each.named(erased, store.spied_visitors(account))
         store.spy_forget(account, dict.fromkeys(ids, FOR_EVER_MS))
+        talked = store.talks(account, site, MOST_TALKS)
+        store.forget_talks(account, site, {visitor} | each.named(erased, talked))
     steps = 0
     for each in logs:
         for partition in range(each.log.partitions):

@@ -14,9 +14,10 @@ from whale.library.counting import Counting
 from whale.library.exporting import site_asked
 from whale.library.reporting import Reporting
 from whale.library.segmenting import Segmenting
+from whale.library.talking import Talking
 
 
-class Happening(Reporting, Segmenting, Counting):
+class Happening(Reporting, Segmenting, Talking, Counting):
     """What visitors did, and what they do now."""
 
     @on_default

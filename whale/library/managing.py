@@ -39,12 +39,13 @@ from whale.store.contract.directory import MOST_ACTS, Directory
 from whale.store.contract.identities import HOLDS_AFTER_MS
 from whale.store.contract.saved import Saved
 from whale.store.contract.site_logs import SiteLogs
+from whale.store.contract.talks import Talks
 
 TRIES = 10
 """How often a random id is drawn anew where it is taken."""
 
 
-class AccountStore(Accounts, Directory, SiteLogs, Saved, Protocol):
+class AccountStore(Accounts, Directory, SiteLogs, Saved, Talks, Protocol):
     """All that managing asks of a store."""
 
 
@@ -175,6 +176,7 @@ class Managing:
         self._remove(site)
         self._store.end_log(account.id, site.pk)  # who logs may have begun another one meanwhile
         self._store.forget_all_saved(account.id, site.pk)
+        self._store.forget_talks(account.id, site.pk)
         while opening := self._opening(account, site.pk):
             for key in opening:
                 with suppress(Conflict, NotFound):  # somebody else changed it: it is looked at again

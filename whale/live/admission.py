@@ -13,14 +13,13 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 from typing import Any, NamedTuple
 
 import msgspec
 
 from hail.access import has_directory, is_locked
+from hail.live import live_origin
 from hail.message import ACCOUNT
-from hail.problem import HOST
 from hail.secret import derived, signing_keys
 from hail.settings import Settings
 
@@ -49,23 +48,6 @@ class Admitted(NamedTuple):
 
     looker: Looker
     host: str
-
-
-def live_origin(settings: Settings, host: str) -> str:
-    """Where a browser that found Whale at this host finds the live service; empty where none runs, or where it cannot be told."""
-    if (
-        settings.live_url
-        or not settings.live_bind
-        or settings.live_bind.startswith("unix:")
-        or not HOST.fullmatch(host)
-    ):
-        return settings.live_url
-    return f"http://{with_port_of(settings.live_bind, host)}"
-
-
-def with_port_of(bind: str, host: str) -> str:
-    """The name of a host, with the port on which another service listens."""
-    return f"{re.sub(':[0-9]*$', '', host)}:{bind.rpartition(':')[2]}"
 
 
 def way_in(settings: Settings, looker: Looker, host: str, now: float) -> dict[str, Any]:

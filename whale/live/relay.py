@@ -26,6 +26,7 @@ from whale.live.standing import CHECK_S, Standing, ended
 from whale.live.viewers import Viewer, Viewers, said
 from whale.logins import Users
 from whale.store.contract.live import Hearing, Live
+from whale.store.contract.talks import Talks
 
 log = logging.getLogger("whale.live")
 
@@ -36,8 +37,8 @@ LONGEST_PAUSE_S = 1.0
 TICK_S = 0.25
 
 
-class LiveStore(Live, KeyStore, Users, Standing, Protocol):
-    """What of the store is needed for streams and for who may look."""
+class LiveStore(Live, Talks, KeyStore, Users, Standing, Protocol):
+    """What of the store is needed for streams, for talks with visitors and for who may look."""
 
 
 class Relay:

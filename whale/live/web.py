@@ -1,6 +1,7 @@
 """The live service: text/event-stream, while hits are counted.
 
     GET  /live      hit, refused, totals, ping: of a pk, or of all
+    GET, POST /push   what is said to one visitor, and by them (whale/live/push.py)
     GET  /healthz /readyz /metrics
 
 Whoever may read counts may look, at their own account: a key, a user by Basic or by a session, or who has the token that Whale gives its
@@ -24,6 +25,7 @@ from prometheus_client import Counter, Gauge
 
 from hail import access
 from hail.hit import HitError, Reason
+from hail.live import with_port_of
 from hail.message import ACCOUNT
 from hail.metrics import CONTENT_TYPE, exposition
 from hail.problem import Unrouted
@@ -34,6 +36,8 @@ from whale.events import EVERYTHING
 from whale.keys import Keys
 from whale.live import admission
 from whale.live.admission import Looker
+from whale.live.listeners import Listeners, Watch
+from whale.live.push import Push
 from whale.live.relay import LiveStore, Relay
 from whale.live.standing import may_still
 from whale.live.viewers import GONE, STOPPING, Full, Viewer, Viewers
@@ -133,7 +137,7 @@ class Live:
         """The Origin of the page that asks; empty where it is none of another origin. Raises Problem 403 of any but Whale's."""
         origin = environ.get("HTTP_ORIGIN")
         host = environ.get("HTTP_HOST", "").lower()
-        whale = admission.with_port_of(self._settings.whale_bind, host)
+        whale = with_port_of(self._settings.whale_bind, host)
         if origin is None:
             if environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin"):
                 return ""
@@ -190,7 +194,11 @@ class Reached:
 
 
 def make_app(
-    settings: Settings, viewers: Viewers, relay: Relay, clock: Callable[[], float] = time.time
+    settings: Settings,
+    viewers: Viewers,
+    relay: Relay,
+    clock: Callable[[], float] = time.time,
+    listeners: Listeners | None = None,
 ) -> bottle.Bottle:
     store: Any = Reached(relay)
     passwords = Passwords(os.urandom, check=_beside)
@@ -198,6 +206,8 @@ def make_app(
     door = Door(settings, None, logins, Keys(store, clock), settings.live_bind)
     app = Guarded(door.access)
     Live(settings, viewers, relay, door, clock).add_to(app)
+    listeners = Listeners(settings) if listeners is None else listeners
+    Push(settings, listeners, store, clock, partial(secrets.token_hex, 8)).add_to(app)
     Unrouted(log, "Whale", settings.whale_bind, "see the log").add_to(app)
     return app
 
@@ -218,6 +228,7 @@ class Application:
     def __init__(self) -> None:
         self._app: bottle.Bottle | None = None
         self._viewers: Viewers | None = None
+        self._listeners: Listeners | None = None
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -233,12 +244,16 @@ class Application:
                 viewers = self._viewers = Viewers(settings, partial(secrets.token_hex, 4))
                 relay = Relay(settings, viewers, partial(_store_of, settings))
                 relay.start()
-                self._app = make_app(settings, viewers, relay)
+                listeners = self._listeners = Listeners(settings)
+                Watch(listeners, lambda: relay.store).start()
+                self._app = make_app(settings, viewers, relay, listeners=listeners)
             return self._app
 
     def end_streams(self) -> None:
         if self._viewers:
             self._viewers.end_all(STOPPING)
+        if self._listeners:
+            self._listeners.end_all(STOPPING)
 
 
 application = Application()

@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 import bottle
 
+from hail.live import live_origin
 from hail.problem import HOST, seen_from
 from whale.errors import NotFound
-from whale.live.admission import live_origin
 from whale.routes.assets import PAGE, Asset, read_assets
 from whale.routes.door import Door, OfCaller
 from whale.routes.negotiation import file_answer

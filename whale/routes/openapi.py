@@ -25,6 +25,7 @@ from whale.routes import asked, ofrep
 from whale.routes import asked_by_hiitrack as by_hiitrack
 from whale.routes import asked_of_following as of_following
 from whale.routes import asked_of_funnels as of_funnels
+from whale.routes import asked_of_talks as of_talks
 from whale.routes import asked_of_visitors as of_visitors
 from whale.routes import asked_of_visits as of_visits
 
@@ -241,6 +242,40 @@ def _saved(word: str, given: type[msgspec.Struct], saved: type[msgspec.Struct]) 
     }
     every = f"/{word}s/{{site}}"
     return {every: {"get": listed}, f"{every}/{{name}}": {"get": read, "put": save, "delete": delete}}
+
+
+def _talks() -> dict[str, Any]:
+    """What is said to one visitor."""
+    site, one = "/push/{site}", "/push/{site}/{visitor}"
+    named = [_named("site"), _named("visitor")]
+    listed = answer("Who listens.", of_talks.Listening)
+    listed["content"] |= answer("", None, "text/csv")["content"]
+    body = {"schema": {"type": "object", "additionalProperties": True, "example": {"text": "May I help you?"}}}
+    return {
+        site: {
+            "get": {
+                "operationId": "listening",
+                "summary": "List the visitors of a site whose pages listen, and the last words with each.",
+                "parameters": [*named[:1], *parameters(of_talks.ListeningAsked)],
+                "responses": {"200": listed, **common(400, 401, 404, 503)},
+            }
+        },
+        one: {
+            "get": {
+                "operationId": "talk",
+                "summary": "List the messages to a visitor and by them.",
+                "parameters": [*named, *parameters(of_talks.TalkAsked)],
+                "responses": {"200": answer("The talk.", of_talks.Talk), **common(400, 401, 404, 503)},
+            },
+            "post": {
+                "operationId": "push",
+                "summary": "Say something to the pages of a visitor.",
+                "parameters": named,
+                "requestBody": {"required": True, "content": {"application/json": body}},
+                "responses": {"200": answer("It is said.", of_talks.Pushed), **common(400, 401, 404, 413, 503)},
+            },
+        },
+    }
 
 
 def _visitors() -> dict[str, Any]:
@@ -584,6 +619,7 @@ def document() -> dict[str, Any]:
     declares = "Declare units, currencies and better directions of metrics."
     paths["/metrics_of"]["put"] = _posted("declare_metrics", declares, asked.DeclaredGiven, list[Measure])["post"]
     paths |= _decisions() | _notes() | _visitors() | _following() | _shares() | _accounts() | _hiitrack()
+    paths |= _talks()
     paths |= _saved("funnel", of_funnels.FunnelGiven, of_funnels.FunnelSaved)
     paths |= _saved("segment", of_following.SegmentGiven, of_following.SegmentSaved)
     paths["/health.json"] = {

@@ -37,6 +37,7 @@ from whale.store.contract.saved import Saved
 from whale.store.contract.server import Server
 from whale.store.contract.site_logs import SiteLogs
 from whale.store.contract.spy import Spy
+from whale.store.contract.talks import Talks
 from whale.store.contract.tallies import Tallies
 from whale.store.contract.timeline import Timeline
 
@@ -51,6 +52,7 @@ class Store(
     Aside,
     Spy,
     Live,
+    Talks,
     Decisions,
     Definitions,
     Saved,

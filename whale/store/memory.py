@@ -72,6 +72,7 @@ from whale.store.contract.saved import MOST_SAVED, too_many_saved
 from whale.store.contract.tallies import PublisherAudit
 from whale.store.contract.timeline import MOST_NOTES, Note, other_note
 from whale.store.events import MemoryEvents
+from whale.store.talks import MemoryTalks
 
 INT64 = range(-(2**63), 2**63)
 _Key = tuple[str, Pk, Path, Interval, int, str]
@@ -289,10 +290,15 @@ class MemoryStore:
         self.erase_visitor, self.purge_log = events.erase_visitor, events.purge_log
         self.log_records, self.begin_log, self.end_log = events.log_records, events.begin_log, events.end_log
         self.restart_log, self.sweep_logs = events.restart_log, events.sweep_logs
+        talks = self._talking = MemoryTalks(settings)
+        self.say, self.tell_more, self.talk, self.talks = talks.say, talks.tell_more, talks.talk, talks.talks
+        self.forget_talks, self.hearing_talks = talks.forget_talks, talks.hearing_talks
+        self.listen, self.listen_no_more, self.listening = talks.listen, talks.listen_no_more, talks.listening
 
     def _free(self, account: str) -> None:
         """All that an account has counted; of messages alone it stays known that they were."""
         self.events.forget(account)
+        self._talking.forget(account)
         with self._lock:
             for kept in vars(self).values():
                 if isinstance(kept, dict):

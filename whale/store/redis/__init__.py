@@ -3,8 +3,8 @@
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
                             ├─ known ── names, reader, below     questions
-                            └─ ids, tallies, faults, aside, spy, live, decisions, definitions, saved, declared, imports, timeline, sweep,
-                                  accounts, directory, events, identities, compaction, log_reader, log_who,
+                            └─ ids, tallies, faults, aside, spy, live, talks, decisions, definitions, saved, declared, imports, timeline,
+                                  sweep, accounts, directory, events, identities, compaction, log_reader, log_who,
                                   site_logs, log_sweep
 
 A part holds those that it needs; none is another one.
@@ -55,6 +55,7 @@ from whale.store.redis.saved import Saved
 from whale.store.redis.site_logs import SiteLogs
 from whale.store.redis.spy import Spy
 from whale.store.redis.sweep import Sweepers
+from whale.store.redis.talks import Talks
 from whale.store.redis.tallies import Tallies
 from whale.store.redis.timeline import Timeline
 from whale.store.redis.writer import Writer
@@ -126,6 +127,10 @@ class RedisStore:
         live = Live(database)
         self.look, self.looked, self.publish, self.hearing = live.look, live.looked, live.publish, live.hearing
         self.log_out, self.logged_out = live.log_out, live.logged_out
+        talks = Talks(database)
+        self.say, self.tell_more, self.talk, self.talks = talks.say, talks.tell_more, talks.talk, talks.talks
+        self.forget_talks, self.hearing_talks = talks.forget_talks, talks.hearing_talks
+        self.listen, self.listen_no_more, self.listening = talks.listen, talks.listen_no_more, talks.listening
 
         decisions = Decisions(database)
         self.decision = decisions.decision

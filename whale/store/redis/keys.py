@@ -48,6 +48,9 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:spy:visitors | zset | visitors whose last hits are kept, by when they were last heard of | a day |
 | ...:V | list | the last 100 accepted hits of a visitor | a day |
 | A:{s}:looked | zset | pks that somebody watches, JSON, by when that ends; on the shard of the empty pk | 6 s |
+| A:{s}:talk:TALK | list | what was said with a visitor: ms, side, a word, JSON; TALK: hash of both | PUSH_KEPT_S after the last |
+| A:{s}:talks | zset | such talks: TALK and [site, visitor], JSON, by ms of the last; on the shard of the empty pk | as that |
+| A:{s}:listening, ...:ends | zset | pages that listen, [site, visitor, page], JSON: by name, by when that ends | 15 s |
 | A:{s}:logged_out | zset | hashes of sessions that were logged out, by when no stream of them is open | LIVE_STREAM_S and 60 s |
 | A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
 | ...:Q | hash | cells of a quarter: days as 405 (April 5), weeks as w402 (by Monday), months as m4 | none |
@@ -95,7 +98,7 @@ from datetime import date, datetime, time
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from hail.message import Mark
+from hail.message import ACCOUNT, Mark
 from hail.room import calendar
 from hail.settings import DAY, HOUR
 from whale.dimension import Pk
@@ -255,6 +258,24 @@ class Keys:
         shard, _ = self.pk(())
         return self._at(shard, "logged_out")
 
+    def talk_name(self, site: str, visitor: str) -> str:
+        """TALK_NAME letters."""
+        return base64.urlsafe_b64encode(digest(self.account_name, "talk", site, visitor, size=12)).decode()
+
+    def talk(self, name: str) -> str:
+        """All talks of an account lie on the shard of the empty pk."""
+        shard, _ = self.pk(())
+        return self._at(shard, f"talk:{name}")
+
+    def talks(self) -> str:
+        shard, _ = self.pk(())
+        return self._at(shard, "talks")
+
+    def listening(self) -> tuple[str, str]:
+        """Pages by name, and by when their time ends."""
+        shard, _ = self.pk(())
+        return self._at(shard, "listening"), self._at(shard, "listening:ends")
+
     def decisions(self, shard: int) -> tuple[str, str, str]:
         """When each came; and what the decisions, and those of visitors, begin with."""
         return self._at(shard, "decisions"), self._at(shard, "d"), self._at(shard, "dv")
@@ -307,6 +328,11 @@ class Keys:
 
     def ids(self, shard: int, slice_: int, order: bool = False) -> str:
         return self._at(shard, f"{'order' if order else 'id'}:{slice_}")
+
+
+TALKS_CHANNEL = f"{ACCOUNT}:talks"
+"""Of all accounts. Rights of a Redis user may name the channels of this account alone (docs/deploy.md)."""
+TALK_NAME = 16
 
 
 class LogKeys:

@@ -30,7 +30,7 @@ class Live:
     @reachable
     def look(self, looked: Mapping[str, Collection[Pk]], kept_s: float) -> None:
         """By the server's clock, since those of several machines differ."""
-        now_of = self._clock()
+        now_of = clock_of(self._client)
         accounts = [*looked.items()]
         for first in range(0, len(accounts), AT_ONCE):
             with self._client.pipeline(transaction=False) as pipe:
@@ -70,7 +70,7 @@ class Live:
     @reachable
     def log_out(self, account: str, session: str, kept_s: float) -> None:
         key = self._database.keys(account).logged_out()
-        now = self._clock()(key)
+        now = clock_of(self._client)(key)
         with self._client.pipeline(transaction=False) as pipe:
             pipe.zadd(key, {session: now + kept_s})
             _trim(pipe, key, now, MOST_LOGGED_OUT)
@@ -82,18 +82,19 @@ class Live:
         found = self._client.zrange(self._database.keys(account).logged_out(), 0, -1)
         return frozenset(word.decode("utf-8", "replace") for word in found)
 
-    def _clock(self) -> Callable[[str], float]:
-        """Seconds by the clock of the server that has a key; each is asked once."""
-        times: dict[Any, float] = {}
 
-        def now_of(key: str) -> float:
-            node = self._client.get_node_from_key(key) if isinstance(self._client, RedisCluster) else None
-            if node not in times:
-                seconds, micros = self._client.execute_command("TIME", **({"target_nodes": node} if node else {}))
-                times[node] = int(seconds) + int(micros) / 1e6
-            return times[node]
+def clock_of(client: Any) -> Callable[[str], float]:
+    """Seconds by the clock of the server that has a key; each is asked once."""
+    times: dict[Any, float] = {}
 
-        return now_of
+    def now_of(key: str) -> float:
+        node = client.get_node_from_key(key) if isinstance(client, RedisCluster) else None
+        if node not in times:
+            seconds, micros = client.execute_command("TIME", **({"target_nodes": node} if node else {}))
+            times[node] = int(seconds) + int(micros) / 1e6
+        return times[node]
+
+    return now_of
 
 
 def _trim(pipe: Any, key: str, now: float, most: int) -> None:
