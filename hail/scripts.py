@@ -2,7 +2,8 @@
 
     /js/trackr.js                    all of it           kept for an hour, then asked for by its ETag
     /js/trackr.core.js               without the calls for shops, users and marked elements
-    /js/trackr-4f1d0a9c….js          either under the hash of its bytes, kept for ever
+    /js/trackr.push.js               messages to one visitor, beside either
+    /js/trackr-4f1d0a9c….js          each under the hash of its bytes, kept for ever
 
 A hash that is none of today's is that of another version of HailWhale, which pages still name: it answers with the tracker of today, for
 an hour, so that an upgrade takes the tracker off no page.
@@ -23,7 +24,7 @@ FOLDER = Path(__file__).parent / "static"
 WHOLE = "trackr"
 RULE = "/js/<name>"
 HOUR, FOR_EVER = "public, max-age=3600", "public, max-age=31536000, immutable"
-HASHED = re.compile(r"(trackr(?:\.core)?)-[0-9a-f]{16}\.js")
+HASHED = re.compile(r"(trackr(?:\.core|\.push)?)-[0-9a-f]{16}\.js")
 KIND = "text/javascript; charset=utf-8"
 
 

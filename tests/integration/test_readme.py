@@ -52,8 +52,8 @@ class Shell:
         }
 
     def run(self, command: str) -> str:
-        for printed, real in (("127.0.0.1:8085", self.hail), ("127.0.0.1:8086", self.whale)):
-            command = command.replace(printed, real)
+        for port, real in ((8085, self.hail), (8086, self.whale), (8087, self.live)):
+            command = command.replace(f"127.0.0.1:{port}", real)
         command = command.replace(".venv/bin/hailwhale", shlex.join(MAIN)).replace("curl ", "curl -sS -D headers ")
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", command],

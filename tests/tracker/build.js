@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib'
 import { buildSync } from 'esbuild'
 import { minify } from 'terser'
 
-const FILES = { 'trackr.core.js': 'core.js', 'trackr.js': 'whole.js' }
+const FILES = { 'trackr.core.js': 'core.js', 'trackr.js': 'whole.js', 'trackr.push.js': 'push.js' }
 const TARGET = 2018, SOURCE = fileURLToPath(new URL('../../hail/track/', import.meta.url))
 
 /** One script of an entry and of all that it imports. */
