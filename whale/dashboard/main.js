@@ -59,6 +59,7 @@ const VIEWS = [
   { name: 'paths', label: 'Paths', key: 'p', of: 'visitors', parameters: ['event', 'segment'], load: () => import('./views/paths.js') },
   { name: 'segments', label: 'Segments', key: 's', of: 'visitors', parameters: ['sets', 'segment'], load: () => import('./views/segments.js') },
   { name: 'visitor', label: 'A visitor', of: 'visitors', parameters: ['visitor', 'limit', 'segment'], load: () => import('./views/visitor.js') },
+  { name: 'talk', label: 'Talk', of: 'visitors', parameters: ['visitor'], load: () => import('./views/talk.js') },
   { name: 'decisions', label: 'Decisions', key: 'd', without: true, parameters: ['decision', 'phase'], load: () => import('./views/decisions.js') },
   { name: 'live', label: 'Live', key: 'l', without: true, parameters: ['all'], load: () => import('./views/live.js') },
   { name: 'health', label: 'Health', key: 'h', without: true, load: () => import('./views/health.js') },

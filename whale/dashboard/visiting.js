@@ -14,7 +14,7 @@ import { empty, refused } from './states.js'
 import { segmentOf } from './segment.js'
 import { whenBar } from './when.js'
 
-const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths'], ['segments', 'Segments']]
+const VIEWS = [['visitors', 'Visitors'], ['funnels', 'Funnels'], ['retention', 'Retention'], ['paths', 'Paths'], ['segments', 'Segments'], ['talk', 'Talk']]
 export const SHARE = { unit: 'share' }
 
 const sheet = h('link', { rel: 'stylesheet', href: new URL('visiting.css', import.meta.url).href })
