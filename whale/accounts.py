@@ -63,6 +63,7 @@ RESERVED = frozenset(
             "factors",
             "shifts",
             "subdimensions",
+            "visits",
             "push",
             "push_token",
             "pks",
