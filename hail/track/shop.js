@@ -1,7 +1,8 @@
 /**
  * Goals, interests and what a shop tells. Of what the page hands over, numbers are metrics, and all else is a property.
  *
- * Hail takes the id of an order as that of its hit, so however often a page tells of it, it counts once.
+ * Hail takes the id of an order as that of its hit, so however often a page tells of it, it counts once. Hail remembers what begins with
+ * `order-` for as long, so each item counts once, too.
  */
 import { hit } from './pages.js'
 
@@ -19,7 +20,9 @@ export const shop = (tracker) => {
     removeFromCart: (product) => tell('remove_from_cart', product),
     checkout: (cart) => tell('checkout', cart),
     purchase: ({ items = [], ...order }) => {
-      items.forEach((item, at) => tell('purchase_item', { ...item, item_revenue: item.price * (item.quantity || 1) }, { id: `item-${order.id}-${at}` }))
+      // an order without an id is another one each time that it is told, and so are its items
+      const named = (at) => order.id == null ? {} : { id: `order-${order.id}-item-${at}` }
+      items.forEach((item, at) => tell('purchase_item', { ...item, item_revenue: item.price * (item.quantity || 1) }, named(at)))
       return tell('purchase', order, {})
     },
     refund: (order) => tell('refund', order, {}),

@@ -121,12 +121,13 @@ def test_a_visit_reads_back_exactly(shop: Shop) -> None:
     assert shop.send({"event": "login", "visitor": "user-1", **ann}) == "accepted"
     assert shop.send(view("/", id="7", referrer="https://www.google.de/", lost=3, **bob), agent=SAFARI) == "accepted"
     assert shop.send(view("/bikes", id="8", **bob), agent=SAFARI, **{"Sec-GPC": "1"}) == "accepted"
-    assert (
-        shop.image(
-            path="/bikes", trackr_event_type="trackr_pageloaded_event", event_id="9", config_cookies_v_visitor="cid"
+    for _ in range(2):  # the same event_id counts once
+        assert (
+            shop.image(
+                path="/bikes", trackr_event_type="trackr_pageloaded_event", event_id="9", config_cookies_v_visitor="cid"
+            )
+            == "accepted"
         )
-        == "accepted"
-    )
     assert shop.send(view("/"), agent="Googlebot/2.1 (+http://www.google.com/bot.html)") == "accepted"
     assert shop.send(view("/"), Origin="https://evil.example") == "dropped; reason=foreign_origin"
     wait_until(lambda: shop.totals(["hits"])["_"]["hits"] == 8, 60, "all hits")

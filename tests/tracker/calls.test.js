@@ -46,7 +46,16 @@ test('an order is a hit, and each of its items one, whose id is made of the orde
     ['purchase_item', { id: 'c' }, { price: 5, item_revenue: 5 }],
     ['purchase', { id: 'A7', currency: 'EUR' }, { revenue: 85 }],
   ])
-  assert.deepEqual(page.hits.slice(1, 3).map((hit) => hit.id), ['item-A7-0', 'item-A7-1'])
+  assert.deepEqual(page.hits.slice(1, 3).map((hit) => hit.id), ['order-A7-item-0', 'order-A7-item-1'])
+})
+
+test('two orders without an id are two, with all of their items', () => {
+  const page = new Page(SHOP), trackr = page.start()
+  for (let turn = 0; turn < 2; turn++) trackr.purchase({ revenue: 5, items: [{ id: 'k', price: 5 }] })
+  page.pass(0)
+  assert.deepEqual(page.names, ['pageview', 'purchase_item', 'purchase', 'purchase_item', 'purchase'])
+  assert.equal(new Set(page.hits.map((hit) => hit.id)).size, 5)
+  assert.ok(page.hits.every((hit) => /^[0-9a-f-]{36}$/.test(hit.id)))
 })
 
 test('calls before the script came wait for it', () => {

@@ -3,9 +3,11 @@
 import json
 import re
 import secrets
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -81,7 +83,7 @@ def test_each_row_of_aktivats_table_is_so(query: str, field: str) -> None:
 
 
 def test_aktivats_tracker_tells_no_value_and_no_key_and_no_source() -> None:
-    """B-AK6: what was typed into a field, a password among it, came along."""
+    """What was typed into a field, a password among it, and codes of keys came along."""
     kind = "hostname=shop.example&path=/&trackr_event_type=trackr_element_event&trackr_element_event=blur"
     tracked = asked_of(f"{kind}&trackr_element_value=secret&trackr_element_char=83&trackr_element_label=a").tracked
     assert tracked.properties == {"on": "blur", "label": "a"}
@@ -363,6 +365,51 @@ def test_aktivats_tracker_counts_a_page_and_is_answered_by_an_image(hail: Tracki
     assert (part.account, bytes(hit.pk), hit.id, hit.visitor) == (ANN.id, b'["shop.example"]', "b:shop.example:1", "b1")
     assert (hit.metrics, hit.others) == ({"hits": 1, "pageviews": 1_000_000}, {"load_ms": ("quantile", 320_000_000)})
     assert json.loads(bytes(hit.dimensions))["page"] == {"/a": {}}
+
+
+def test_a_page_of_account_7_as_aktivats_tracker_tells_it(hail: Tracking, whale: Asked) -> None:
+    """Page /a?x=1&x=2&y=3#h: account, path, hash, arguments, the size of the screen, session, browser, tab and the id of the event."""
+    whale.store.add_entry(Account("sevenseven", "7", "UTC", 0), ACT)
+    whale.store.add_entry(StoredSite("sevenseven", "shop.example", open=True, origins=(SHOP,)), ACT)
+    hail.learn()
+    ids = {
+        name: str(uuid.UUID(int=number, version=4))
+        for number, name in enumerate(("session", "v_visitor", "tab", "event"))
+    }
+    given = {
+        "config_account": "7",
+        "config_screen_width": "1920",
+        "config_screen_height": "1080",
+        "config_cookies_session": ids["session"],
+        "config_cookies_v_visitor": ids["v_visitor"],
+        "config_tab": ids["tab"],
+        "hostname": "shop.example",
+        "path": "/a",
+        "hash": "#h",
+        "args_x_0": "1",
+        "args_x_1": "2",
+        "args_y": "3",
+        "event_id": ids["event"],
+        "trackr_event_type": "trackr_pageloaded_event",
+    }
+    for _ in range(2):
+        assert asked(hail, urlencode(given)) == "accepted"
+    tracked = asked_of(urlencode(given)).tracked
+    assert (tracked.url, tracked.session, tracked.tab) == (
+        "https://shop.example/a?x=1&x=2&y=3#h",
+        ids["session"],
+        ids["tab"],
+    )
+    assert hail.kept() == [("sevenseven", "shop.example")] * 2
+    one, other = hail.hits()
+    assert one.id == other.id == f"b:shop.example:{ids['event']}"  # of which workers count the first
+    assert one.visitor == ids["v_visitor"]
+    assert json.loads(bytes(one.dimensions)) == {
+        "page": {"/a": {}},
+        "event": {"pageview": {}},
+        "screen": {"1920+": {}},
+        **OF_SAFARI,
+    }
 
 
 @pytest.mark.parametrize(

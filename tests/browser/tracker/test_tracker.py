@@ -5,9 +5,13 @@ import re
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.tracking import Recorder, forgive, ids, settle
+from tests.browser.tracking import Recorder, forgive, ids, settle, tag
 from tests.servers import wait_until
 
+LATE = """() => {
+  const data = 'data-trackr-type="offer" data-trackr-label="late" data-trackr-position="2"'
+  document.body.insertAdjacentHTML('beforeend', `<button id="late" class="track-it" ${data}>Late</button>`)
+}"""
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
@@ -48,17 +52,18 @@ def test_the_loader_of_aktivats_readme_works_as_it_is_written(page: Page, hail: 
 
 
 def test_a_hit_has_what_aktivats_had(page: Page, hail: Recorder) -> None:
-    """AK1: with the query and the hash that the page asks for."""
-    hail.head = hail.head.replace("data-account", 'data-query="x,y" data-hash data-account')
+    """Of page /a?x=1&x=2&y=3#h and account 7: with the query and the hash that the page asks for."""
+    hail.head = tag(hail.hail, account="7", query="x,y", hash="")
     page.goto(hail.page("/a?x=1&x=2&y=3&z=4#h"))
     hit = hail.wait("pageview")
     assert hit["url"] == hail.page("/a?x=1&x=2&y=3#h")
     assert re.fullmatch(r"\d+x\d+", hit["screen"])
     assert all(UUID.fullmatch(hit[name]) for name in ("id", "session", "v_visitor", "tab"))
+    assert hail.bodies[0]["account"] == "7"
 
 
 def test_a_session_ends_with_20_idle_minutes_and_the_visitor_stays(page: Page, hail: Recorder) -> None:
-    """AK2."""
+    """Two pages in 20 minutes, and a third after 21 idle ones."""
     page.clock.install()
     page.goto(hail.page("/"))
     page.clock.run_for(1000)
@@ -88,7 +93,7 @@ def test_21_idle_minutes_are_one_minute_of_attention(page: Page, hail: Recorder)
 
 
 def test_only_marked_elements_with_all_three_words_are_told(page: Page, hail: Recorder) -> None:
-    """AK3."""
+    """A click on an element with type, label and position is one hit, and without one of them none."""
     page.goto(hail.page("/account.html"))
     page.fill("#name", "Ann")
     page.click("#unmarked")
@@ -102,12 +107,19 @@ def test_only_marked_elements_with_all_three_words_are_told(page: Page, hail: Re
     assert told.count(("blur", "name")) == told.count(("focus", "name")) == 1
     assert told.count(("click", "spring")) == told.count(("mouseover", "spring")) == 1
     assert "no position" not in [label for _, label in told]
+    page.evaluate(LATE)
+    page.click("#late")
+    hail.wait("pageview", 3)
+    settle(page, hail)
+    assert [hit["properties"]["on"] for hit in hail.named("element") if hit["properties"]["label"] == "late"].count(
+        "click"
+    ) == 1
     blurred = next(hit for hit in hail.named("element") if hit["properties"]["on"] == "blur")
     assert blurred["properties"]["value"] == "Ann"
 
 
 def test_secrets_are_never_sent(page: Page, hail: Recorder) -> None:
-    """AK8."""
+    """A password field that is marked for tracking sends no value and no key."""
     page.goto(hail.page("/account.html"))
     page.fill("#password", "hunter2")
     page.evaluate("document.querySelector('#password').type = 'text'")  # as a button does that shows it
@@ -123,7 +135,7 @@ def test_secrets_are_never_sent(page: Page, hail: Recorder) -> None:
 
 
 def test_who_logs_in_is_told_until_they_log_out(page: Page, hail: Recorder) -> None:
-    """AK4."""
+    """login(42), then a hit: it has user 42. logout, then a hit: it has none. No call throws."""
     page.goto(hail.page("/account.html"))
     page.click("#signup")
     assert hail.wait("signup") | {
