@@ -38,7 +38,7 @@ from hail.tracking.segment import (
     tracked_of_call,
 )
 from hail.tracking.segment import CALLS as KINDS
-from hail.tracking.translation import JOINED, Around, bot_of
+from hail.tracking.translation import JOINED, Around, bot_of, id_in
 
 CALLS = "|".join((*BATCHES, *KINDS))
 """The last words of their addresses, as a pattern."""
@@ -150,7 +150,7 @@ class Segment:
             fields: dict[str, Any] = {"pk": site, "metrics": {"hits": 0}, "visitor": ids.visitor, "properties": said}
             at, message = at_of(call)[0], call.messageId
             fields |= {} if at is None else {"at": round(at + around.skew_ms)}
-            fields |= {"id": f"b:{site}:{message}"} if message else {}
+            fields |= {"id": id_in(site, message)} if message else {}
             rows.append(acceptor.check(sender.caller, parse_row(fields, settings, now)))
         if ids.known and around.says_all and not around.is_anonymous and not has_joined:
             joining = {"pk": site, "anonymous": ids.visitor, "known": ids.known}

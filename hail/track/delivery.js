@@ -48,8 +48,8 @@ const flush = () => {
   let count = MOST_SENT, body
   while ((body = packed(waiting.slice(0, count))).size > MOST_BYTES) count >>= 1
   flying = waiting.splice(0, count)
-  fetch(options.serverUrl + '/track', { method: 'POST', body, keepalive: true })
-    .then((answer) => answer.status, () => 500)
+  new Promise((sent) => sent(fetch(options.serverUrl + '/track', { method: 'POST', body, keepalive: true })))
+    .then((answer) => answer.status).catch(() => 500) // also where a page has put something else in the place of fetch
     .then(quiet((status) => {
       if (status > 499 || status == 429) {
         waiting = pending()
@@ -65,7 +65,7 @@ const flush = () => {
 export const leave = () => {
   for (const hits = pending(); hits[0];) {
     const part = hits.splice(0, MOST_BEACON)
-    if (navigator.sendBeacon(options.serverUrl + '/track', packed(part)) && !pause && !flying[0]) waiting = waiting.filter((hit) => !part.includes(hit))
+    if (quiet(() => navigator.sendBeacon(options.serverUrl + '/track', packed(part)))() && !pause && !flying[0]) waiting = waiting.filter((hit) => !part.includes(hit))
   }
   save()
 }
@@ -79,8 +79,9 @@ export const send = (event, fields, now) => {
   if (local['trackr-off']) return
   const at = Date.now(), hit = { id: uuid(), event, at, ...who(at), ...fields, lost }
   if (guards.some((guard) => guard(hit))) return
-  if (waiting.length < MOST_WAITING && JSON.stringify(hit).length < MOST_LETTERS) {
-    waiting.push(hit)
+  const text = JSON.stringify(hit)
+  if (waiting.length < MOST_WAITING && text.length < MOST_LETTERS) {
+    waiting.push(JSON.parse(text)) // what the page handed over is its own, and may be another thing when it is sent
     lost = 0
   } else lost++
   saving = saving || later(save)

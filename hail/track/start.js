@@ -13,10 +13,10 @@ import { agree } from './who.js'
 let tracker
 
 const begin = (given, parts) => {
-  const { q, options: other } = window.trackr || {}
+  const { q, options: { account } = {} } = window.trackr || {}
   if (tracker) return tracker
   for (const name in given) options[name] = /^(true)?$/.test(given[name]) || given[name] !== 'false' && given[name]
-  if (other && other.account == options.account) return window.trackr
+  if (account && account == options.account) return window.trackr
   tracker = {
     options,
     track: hit,
@@ -26,13 +26,14 @@ const begin = (given, parts) => {
   for (const name in tracker) if (tracker[name].call) tracker[name] = quiet(tracker[name])
   agree(options.consent)
   if (options.account) {
-    watch()
-    watchPages()
-    resume()
+    for (const f of [watch, watchPages, resume]) quiet(f)()
   }
   tracker.q = { push: quiet(([name, ...rest]) => tracker[name](...rest)) }
-  if (q) q.forEach(tracker.q.push)
-  return window.trackr = tracker
+  if (!account) {
+    window.trackr = tracker // of several accounts the first
+    ;[].concat(q || []).forEach(tracker.q.push) // it may be an element of that name
+  }
+  return tracker
 }
 
 export const start = (...parts) => {

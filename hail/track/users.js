@@ -2,7 +2,7 @@
  * Users who log in, and what else is told of a hit: the tab, and the page at which the visit began.
  */
 import { options } from './options.js'
-import { tabs, uuid } from './page.js'
+import { quiet, tabs, uuid } from './page.js'
 import { hit, where } from './pages.js'
 import { bake, doubt, facts, stored, tasted } from './who.js'
 
@@ -17,15 +17,17 @@ const all = ({ session = '' }) => {
   const [, entry_url, entry_referrer] = session == before[0] ? before : [0, where().url, where().referrer]
   stored(ENTRY, entry = [session, entry_url, entry_referrer].join(' '))
   return {
-    visitor: decodeURIComponent(tasted(options.visitorCookieName)) || null,
+    visitor: quiet(decodeURIComponent)(tasted(options.visitorCookieName)) || null,
     tab: session && options.trackTabs ? tabs[tab] = tabs[tab] || uuid() : null,
     entry_url,
     entry_referrer,
   }
 }
 
-const become = (id) => {
-  bake(options.visitorCookieName, encodeURIComponent(id), id ? YEAR_S : 0)
+/** Without an id, as a page has before its user is known, it is nobody: else all of them would be one visitor, `undefined`. */
+const become = (given) => {
+  const id = given && typeof given != 'object' ? encodeURIComponent(given) : ''
+  bake(options.visitorCookieName, id, id ? YEAR_S : 0)
   doubt()
 }
 

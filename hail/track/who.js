@@ -6,7 +6,7 @@
  */
 import { anonymize } from './delivery.js'
 import { options } from './options.js'
-import { later, local, tabs, uuid } from './page.js'
+import { later, local, quiet, tabs, uuid } from './page.js'
 
 const YEAR_S = 31536000, SESSION_MS = 12e5, FRESH_MS = 1000
 let ids = {}, known, consented
@@ -20,17 +20,20 @@ export const refused = () => !consented || navigator.globalPrivacyControl || nav
 const keeps = () => options.cookies && !refused()
 
 /** A text of localStorage, read or written. Nothing where nothing may be kept. All keys begin with trackr_. */
-export const stored = (key, value) => keeps() && (value ? local[key] = value : local[key])
+export const stored = quiet((key, value) => keeps() && (value ? local[key] = value : local[key]))
+
+/** Undefined in a frame without an origin, where it throws. */
+const cookies = quiet(() => document.cookie)
 
 /** Where cookies are blocked, its value is kept here: so a page is one visitor, and not each hit. */
 export const bake = (name, value, age) => {
-  if (keeps() || !age) document.cookie = `${name}=${value};path=/;samesite=lax;max-age=${age}${location.protocol == 'https:' ? ';secure' : ''}`
-  ids[name] = document.cookie.includes(name + '=') ? '' : value
+  if (keeps() || !age) quiet(() => document.cookie = `${name}=${value};path=/;samesite=lax;max-age=${age}${location.protocol == 'https:' ? ';secure' : ''}`)()
+  ids[name] = `${cookies()}`.includes(name + '=') ? '' : value
   return value
 }
 
 /** What was baked, in any tab. */
-export const tasted = (name) => (('; ' + document.cookie).split(`; ${name}=`)[1] || ids[name] || '').split(';')[0]
+export const tasted = (name) => (('; ' + cookies()).split(`; ${name}=`)[1] || ids[name] || '').split(';')[0]
 
 const ofCookies = (now) => {
   const [id, at] = tasted(options.sessionCookieName).split('.')
@@ -44,7 +47,7 @@ export const who = (now) => {
   if (refused()) return { anonymous: 1 }
   if (!known) {
     known = options.cookies ? ofCookies(now) : {}
-    facts.forEach((fact) => Object.assign(known, fact(known)))
+    facts.forEach((fact) => Object.assign(known, quiet(fact)(known)))
     later(doubt, FRESH_MS)
   }
   return known

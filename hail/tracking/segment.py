@@ -18,7 +18,7 @@ from msgspec import Meta
 from hail.hit import MOST_PROPERTY_BYTES, HitError, Reason
 from hail.times import NoTime, came, time_of
 from hail.tracking.sources import address_of
-from hail.tracking.wire import PAGEVIEW, Short, Text, Tracked, checked
+from hail.tracking.wire import PAGEVIEW, Short, Text, Tracked, checked, name_of_id
 
 TRACK, PAGE, SCREEN, IDENTIFY, GROUP, ALIAS = "track", "page", "screen", "identify", "group", "alias"
 CALLS: Mapping[str, str] = {
@@ -169,9 +169,9 @@ def at_of(call: Call) -> tuple[float | None, bool]:
 
 def ids_of(call: Call) -> Ids:
     """Of an alias the new one is known."""
-    first, user = _text(call.anonymousId), _text(call.userId)
+    first, user = name_of_id(_text(call.anonymousId)), name_of_id(_text(call.userId))
     if call.type == ALIAS:
-        first = _text(call.previousId)
+        first = name_of_id(_text(call.previousId))
     visitor = first or user
     return Ids(visitor, user if user != visitor else None)
 

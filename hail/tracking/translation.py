@@ -20,6 +20,8 @@ from hail.tracking.wire import ENGAGEMENT, PAGEVIEW, Tracked, name_of_id
 
 SKEW_MS = 60_000
 """The page's clock may differ by so much; more is taken off."""
+MOST_SKEW_MS = 1e13
+"""Three hundred years: what says so is no clock."""
 SCREENS = (576, 768, 1200, 1920)
 NO_CAMPAIGN = "none"
 USERS = frozenset(("signup", "login", "update", "logout"))
@@ -65,7 +67,7 @@ def site_of(tracked: Tracked, site: str | None) -> str:
 def skew_of(sent_at: float | None, now: float) -> float:
     """Ms that the page's clock is behind, where it is by more than a while. now: epoch seconds."""
     ahead = 0.0 if sent_at is None else now * 1000 - sent_at
-    return ahead if abs(ahead) > SKEW_MS else 0.0
+    return ahead if SKEW_MS < abs(ahead) < MOST_SKEW_MS else 0.0
 
 
 class Around(NamedTuple):
@@ -103,7 +105,7 @@ def _time_of(tracked: Tracked, around: Around) -> Fields:
 
 def is_nobody(tracked: Tracked, around: Around) -> bool:
     """Whether a hit names nobody, and may all the same be of somebody."""
-    is_named = tracked.v_visitor is not None or tracked.visitor is not None
+    is_named = name_of_id(tracked.v_visitor) is not None or name_of_id(tracked.visitor) is not None
     return not (is_named or tracked.anonymous or around.is_anonymous)
 
 
@@ -154,7 +156,13 @@ def _id_of(tracked: Tracked, site: str) -> str | None:
     own: Any = tracked.id
     if (word := ORDERS.get(tracked.event)) and (order := _text(tracked.properties, "id")):
         own = f"{word}-{order}"
-    return None if own is None else f"b:{site}:{own}"
+    return None if own is None else id_in(site, own)
+
+
+def id_in(site: str, own: object) -> str:
+    """The id of a hit that its sender calls so. No site has those of another, whatever their names."""
+    escaped = site.replace("%", "%25").replace(":", "%3A") if ":" in site or "%" in site else site
+    return f"b:{escaped}:{own}"
 
 
 def _metrics_of(tracked: Tracked) -> Fields:

@@ -78,6 +78,11 @@ REASONS = {
     "domain": Reason.BAD_PK,
     "revenue": Reason.BAD_METRICS,
 }
+MOST_MENDED = 100_000
+"""Bytes of a body that is read a second time: browsers send 64 KB at most."""
+NO_IDS = frozenset(("undefined", "null", "NaN", "[object Object]"))
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.S)
+"""One of JSON: the two halves of a letter, one half alone, or any other."""
 _PLACE = re.compile(r"(.*) - at `\$\.?([^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.S)
 _read_sent = msgspec.json.Decoder(Sent).decode
@@ -96,13 +101,21 @@ def tracked_of(item: msgspec.Raw | bytes) -> Tracked:
     return found
 
 
-def checked(read: Callable[..., Any], *given: Any, fields: tuple[str, ...] = Tracked.__struct_fields__) -> Any:
-    """What one of msgspec's functions makes of something; raises HitError, by the name of the field at fault."""
+def checked(
+    read: Callable[..., Any], *given: Any, fields: tuple[str, ...] = Tracked.__struct_fields__, is_first: bool = True
+) -> Any:
+    """What one of msgspec's functions makes of something; raises HitError, by the name of the field at fault.
+
+    Of JSON with half a letter it makes what it makes of a whole one, a second time: else a text that a page cut in the middle of an emoji
+    would refuse all hits beside it.
+    """
     try:
         return read(*given)
     except msgspec.ValidationError as error:
         raise _wrong(str(error), fields) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        if is_first and (mended := _whole_letters(given[0])) != given[0]:
+            return checked(read, mended, *given[1:], fields=fields, is_first=False)
         raise HitError(Reason.BAD_JSON, "body", f"expected JSON: {error}") from None
 
 
@@ -120,9 +133,16 @@ def _wrong(said: str, fields: tuple[str, ...]) -> HitError:
     return HitError(REASONS.get(name, Reason.BAD_JSON), place[:60] or "body", expected[:200])
 
 
+def _whole_letters(given: Any) -> Any:
+    """JSON whose escapes of one half of a letter are escapes of U+FFFD. Another thing is given back as it is."""
+    if not isinstance(given, bytes | msgspec.Raw) or len(bytes(given)) > MOST_MENDED:
+        return given
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], bytes(given))
+
+
 def name_of_id(given: str | int | None) -> str | None:
-    """An id as text."""
-    return None if given is None else str(given)
+    """An id as text; None where it is what a script makes of no id, which all visitors would share."""
+    return None if given is None or given in NO_IDS else str(given)
 
 
 def number_of(text: str, field: str) -> float:

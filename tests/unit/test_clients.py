@@ -436,3 +436,10 @@ def test_nonsense_in_any_field_of_an_event_is_refused_by_a_reason_or_counts(hail
 def test_a_body_that_is_no_event_is_refused(hail: Client, body: bytes, status: int, code: str) -> None:
     answer = call(hail.app, "POST", "/ann/api/event", None, body, **PAGE)
     assert (answer.status, answer.headers["X-Hail"]) == (status, f"dropped; reason={code}")
+
+
+@pytest.mark.parametrize("id_", ["undefined", "null", "NaN", "[object Object]"])
+def test_what_a_script_makes_of_no_id_joins_nobody(hail: Client, id_: str) -> None:
+    call_ = {**EVENT, "anonymousId": "a1", "userId": id_}
+    assert hail.call(call_, {"type": "identify", "anonymousId": "a1", "userId": id_, "traits": {"x": 1}}).status == 200
+    assert [(hit.visitor, hit.known) for hit in hail.hits()] == [("a1", None), ("a1", None)]

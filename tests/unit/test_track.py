@@ -601,3 +601,63 @@ def test_a_hail_that_never_reached_whale_asks_to_try_again(node: Node) -> None:
         assert answer.headers["Retry-After"] == "2"
     finally:
         hail.publisher.close()
+
+
+# What hostile pages and clients send
+
+
+@pytest.mark.parametrize("sent_at", [1.7e308, -1.7e308, 1e13 + 2e12, -1e15])
+def test_a_clock_that_is_none_moves_nothing(hail: Tracking, sent_at: float) -> None:
+    assert skew_of(sent_at, 1_800_000_000.0) == 0
+    for at in (1.7e308, -1.7e308, 1_800_000_000_000):
+        body = json.dumps({"account": "ann", "site": "web", "sent_at": sent_at, "hits": [{**VIEW, "at": at}]}).encode()
+        answer = hail.post_body(body)
+        assert (answer.status, answer.headers["X-Hail"]) in ((400, "dropped; reason=bad_time"), (202, "accepted"))
+        query = urlencode({"sent_at": sent_at, "hit": json.dumps({**VIEW, "at": at}), "account": "ann", "site": "web"})
+        assert asked(hail, query) in ("dropped; reason=bad_time", "accepted")
+
+
+def test_half_a_letter_refuses_no_other_hit(hail: Tracking) -> None:
+    texts = [
+        r"cut \ud83d",
+        r"\ude00 cut",
+        r"whole \ud83d\ude00",
+        r"no escape \\\\ud83d",
+        r"\uD83D\uD83D\uDE00",
+        r"\u00e4",
+    ]
+    hits = b",".join(
+        b'{"event":"a","url":"https://shop.example/","properties":{"t":"%b"}}' % each.encode() for each in texts
+    )
+    answer = hail.post_body(b'{"account":"ann","site":"web","hits":[%b]}' % hits)
+    assert (answer.status, answer.json) == (202, {"accepted": 6})
+    assert [json.loads(hit.properties["t"]) for hit in hail.hits()] == [
+        "cut \ufffd",
+        "\ufffd cut",
+        "whole \U0001f600",
+        r"no escape \\ud83d",
+        "\ufffd\U0001f600",
+        "\u00e4",
+    ]
+
+
+def test_no_hit_of_a_site_has_the_id_of_another_sites(hail: Tracking, whale: Asked) -> None:
+    names = ("web:order-1", "web", "a%3Ab", "a:b", "web:x")
+    for name in names:
+        if name != "web":
+            whale.site(name, SHOP)
+    hail.learn()
+    for name in names:
+        for own in ("1", "x:1", ":1", "b:1", "%3Ab:1"):
+            assert hail.send({**VIEW, "id": own}, site=name).status == 202
+    ids = [hit.id for hit in hail.hits()]
+    assert len(ids) == len(set(ids)) == 25
+    assert "b:web:1" in ids
+
+
+@pytest.mark.parametrize("id_", ["undefined", "null", "NaN", "[object Object]"])
+def test_what_a_script_makes_of_no_id_is_nobody(hail: Tracking, id_: str) -> None:
+    assert hail.send({**VIEW, "event": "login", "v_visitor": "b1", "visitor": id_}).status == 202
+    assert hail.send({**VIEW, "v_visitor": id_, "visitor": "u1"}).status == 202
+    assert hail.send({**VIEW, "v_visitor": id_}).status == 202
+    assert [(hit.visitor, hit.known) for hit in hail.hits()] == [("b1", None), ("u1", None), (None, None)]
