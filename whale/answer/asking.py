@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from hail.hit import MILLION, HitError, parse_time
 from hail.settings import Settings
@@ -26,6 +26,7 @@ from whale.dimension import Path, Pk, pk_asked, read_paths, two_readings
 from whale.errors import CallerError, FormulaError, PathError, PeriodError, Unavailable
 from whale.formula import metrics_asked
 from whale.period import Kept, Range, Span, parse_period, width, zone_asked, zone_of_offset
+from whale.store.contract.accounts import Accounts
 from whale.store.contract.counters import Counters
 
 PERIODS = ("1d:1y", "1d:1mo", "1d:1w", "1h:1d", "1m:1h")
@@ -36,10 +37,14 @@ Period = str | int | Sequence[Any] | Span | None
 """As text; a Span; or a pair of the setting PERIODS: (interval in seconds or '1mo', length in seconds or None)."""
 
 
+class AskedStore(Described, Accounts, Protocol):
+    """What this asks of a store."""
+
+
 class Asking:
     """Reads what is asked about one account. For many threads.  clock: epoch seconds."""
 
-    def __init__(self, store: Described, settings: Settings, account: str, clock: Callable[[], float]):
+    def __init__(self, store: AskedStore, settings: Settings, account: str, clock: Callable[[], float]):
         self.store, self.settings, self.account, self.clock = store, settings, account, clock
         self.bounds = Bounds(settings.max_points, settings.max_answer_points, settings.max_levels)
 
@@ -166,6 +171,15 @@ class Asking:
             return self.zone
         except Unavailable:
             return self.settings.timezone
+
+    @property
+    def account_name(self) -> str:
+        """By which senders call the account; its id where nobody can say it now."""
+        try:
+            found = self.store.account_with(self.account)
+        except Unavailable:
+            found = None
+        return found.name if found else self.account
 
     def moment(self, value: Any, field: str) -> float | None:
         """Epoch seconds of a time as it was asked; None of None."""

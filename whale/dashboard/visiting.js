@@ -21,9 +21,9 @@ const sheet = h('link', { rel: 'stylesheet', href: new URL('visiting.css', impor
 const styled = new Promise((done) => ['load', 'error'].forEach((name) => sheet.addEventListener(name, done)))
 document.head.append(sheet)
 
-export const ofSite = (name, title, build, draw, { period = true, compared = true, segment = true } = {}) => async (place, page) => {
+export const ofSite = (name, title, build, draw, { period = true, compared = true, segment = true, about = true } = {}) => async (place, page) => {
   await styled
-  const head = h('div', { class: 'visiting-head' }, links(page, name), segment && segmentOf(page), seek(page))
+  const head = about && h('div', { class: 'visiting-head' }, links(page, name), segment && segmentOf(page), seek(page))
   const when = period && whenBar(page, { compared })
   const [site, asked] = [page.state.pk[0], { pk: page.state.pk.slice(0, 1), tz: page.asked.tz, segment: page.state.segment || undefined }]
   if (period) asked.period = page.asked.period
@@ -85,6 +85,9 @@ export function none(error) {
   return { answer: {} }
 }
 
+/** Beside another period both end at the same time of day, as everywhere. */
+export const fairly = ({ compared }, asked) => (compared && Date.parse(compared.now.end) > Date.parse(compared.now.start) ? within(compared.now, asked) : asked)
+
 /** The same question about another range, in the same buckets. */
 export const within = ({ start, end }, { period, ...asked }) =>
   ({ ...asked, start, finish: end, interval: period.match(/^\d+[a-z]+(?=:)/)?.[0] ?? (period === 'today' ? '1h' : '1d') })
@@ -108,14 +111,19 @@ export const ofWhole = (part, whole) => (whole ? f.value(part / whole, SHARE) : 
 export const when = (text, zone) => f.bucket(Date.parse(text), 60_000, zone)
 
 /** From when on the log is whole, where that is not before all that is asked; and what of it could not be read. */
-export function limits({ since, is_incomplete: isIncomplete, basis, exact }, start, zone) {
+export function limits(answer, start, zone) {
+  const said = limitsOf(answer, start, zone)
+  return said && h('p', { class: 'foot' }, said)
+}
+
+export function limitsOf({ since, is_incomplete: isIncomplete, basis, exact }, start, zone) {
   const said = [
     isIncomplete && 'A part of the log could not be read, and is missing here.',
     Date.parse(since) > Date.parse(start) && `The log begins on ${f.weekday(Date.parse(since), zone)}.`,
     basis === 'daily' && 'Some ids are of a day alone: a person counts on each day anew.',
     basis !== 'daily' && exact === false && !isIncomplete && 'Who stays away for very long counts anew.',
   ].filter(Boolean)
-  return said.length > 0 && h('p', { class: 'foot' }, said.join(' '))
+  return said.join(' ')
 }
 
 /** A file that Whale answers, with the key that this tab keeps. */

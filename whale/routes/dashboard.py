@@ -56,6 +56,7 @@ class DashboardRoutes(OfCaller):
             "icon": quote(self._assets["icon.svg"].body.decode().strip()),
             "hail": hail,
             "keys": "needed" if self._door.access.locked else "none",
+            "account": self._whale.asking.account_name,
             "zone": self._whale.asking.zone_or_setting,
             "send": send_line(hail, self._door.access.locked),
             "pixel": f'<img src="{hail}/count.gif?pk=shop&dimensions=pages" alt="" width="1" height="1">',

@@ -42,6 +42,6 @@ function counted(page, { pk, paths, metrics }) {
     pk && h('p', {}, h('a', { href: page.link({ view: 'overview', pk }) }, `Open ${f.named(pk)}`)))
 }
 
-const turnedAway = ({ reason, field, came, pk }) => h('li', { class: 'event story bad' },
+export const turnedAway = ({ reason, field, came, pk }) => h('li', { class: 'event story bad' },
   h('p', {}, h('b', {}, 'Not counted'), ': ', h('code', {}, reason), field && [' in ', h('code', {}, f.shown(field))], pk && ` in ${f.named(pk)}`),
   came && h('pre', { tabindex: 0 }, f.shown(came)))

@@ -1,15 +1,14 @@
 /** Who came: how many visitors, new and returning, over time; what happened, what they are like, and who was here last. */
 import { card } from '../card.js'
-import { draw, keyOf, pieceOf } from '../chart.js'
 import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
 import { empty } from '../states.js'
 import { SESSIONS, sessionsOf, showSessions } from '../sessions.js'
 import { tile } from '../tiles.js'
-import { columns, datesOf, limits, ofSite, ofWhole, shares, when, within } from '../visiting.js'
+import { showNumber } from '../number_line.js'
+import { columns, datesOf, fairly, limits, ofSite, ofWhole, shares, when } from '../visiting.js'
 import { valueOf } from '../words.js'
 
-const DAY = 86400e3
 const [MOST_EVENTS, MOST_VALUES, MOST_SEEN] = [12, 8, 8]
 const count = (formula, name, better = 'up') => ({ formula, name, unit: 'count', better })
 const NUMBERS = [count('visitors', 'Visitors'), count('new', 'New'), count('returning', 'Came back')]
@@ -24,9 +23,6 @@ export const show = ofSite('visitors', 'Visitors', build, async (given) => {
     properties.during(() => showProperties(view)), sessions.during(() => showSessions(view)), seen.during(() => showSeen(view)),
   ])
 })
-
-/** Beside another period both end at the same time of day, as everywhere. */
-const fairly = ({ compared }, asked) => (compared && Date.parse(compared.now.end) > Date.parse(compared.now.start) ? within(compared.now, asked) : asked)
 
 /** What /visitors and /sessions say: { answer, of: (number) => { address, total, points: [[ms, value], …] } }. */
 async function numbersOf(page, question) {
@@ -68,7 +64,7 @@ async function showNumbers(view, { compared, start }, now) {
     const [total, series] = those ? [{ now: these.total, before: those.total }, { now: these.points, before: those.points }] : [these.total, these.points]
     return tile(page, each, total, series, { pressed: each === chosen, choose })
   }), lastMinutes(lately.answer))
-  line(view, chosen, now.of(chosen), before?.of(chosen))
+  showNumber(view, chosen, now.of(chosen), before?.of(chosen))
   parts.chart.body.append(limits(now.answer, start, page.zone) || '')
 }
 
@@ -76,24 +72,6 @@ function lastMinutes({ visitors, points }) {
   return h('div', { class: 'tile' }, h('span', { class: 'name' }, 'Last 30 minutes'), h('b', { class: 'big' }, f.number(visitors)),
     h('span', { class: 'change soft' }, visitors ? 'by the minute' : 'nobody'),
     columns(points.map((point) => point.visitors)))
-}
-
-function line({ page, parts: { chart } }, metric, { address, points }, those) {
-  const [times, values, before] = [points.map(([at]) => at), points.map(([, v]) => v), those?.points.map(([, v]) => v)]
-  const [width, last] = [times.length > 1 ? times[1] - times[0] : DAY, times.length - 1]
-  const [at, said] = [(i) => f.bucket(times[i], width, page.zone), (v) => f.value(v, metric)]
-  chart.title(metric.name)
-  draw(chart.body, {
-    page, metric, times, width, series: [{ name: metric.name, values, before }], open: times[last] + width > Date.now(),
-    label: `${metric.name} from ${at(0)}, ${said(values[0])}, to ${at(last)}, ${said(values[last])}`, details: 'chart-more',
-    spoken: (i) => `${at(i)}, ${said(values[i])}${before ? `, before ${said(before[i])}` : ''}`,
-    cursor: (i) => chart.at(h('span', { class: 'soft' }, at(i)), h('span', {}, keyOf({}, 0), h('b', {}, said(values[i]))),
-      before && h('span', {}, pieceOf('before', [2, 3]), `${said(before[i])} before`)),
-    chosen: (from, to) => page.go({ range: [from, to].map((ms) => f.local(ms, page.zone)).join('..'), period: '' }),
-  })
-  chart.offer({ address, table: () => ({
-    columns: ['Time', metric.name, ...(before ? ['Before'] : [])], rows: times.map((_, i) => [at(i), values[i], ...(before ? [before[i] ?? null] : [])]),
-  }) })
 }
 
 const amount = (v, name = 'n') => h('td', { class: name, title: f.full(v) }, f.number(v))
