@@ -5,8 +5,9 @@
 import { h } from './dom.js'
 import { choice, openForm, text } from './form.js'
 import * as f from './format.js'
+import { valueOf } from './of_site.js'
 import { routeOf } from './saved.js'
-import { HOWS, SESSIONS, valueOf } from './words.js'
+import { HOWS, SESSIONS } from './words.js'
 
 const MOST_VALUES = 100
 const WHENS = [

@@ -4,8 +4,8 @@
  */
 import { fill, h } from './dom.js'
 import * as f from './format.js'
-import { ofWhole } from './visiting.js'
-import { OTHERS, named, valueOf } from './words.js'
+import { OTHERS, ofWhole, valueOf } from './of_site.js'
+import { named } from './words.js'
 
 const DAY = 86400e3
 const [MOST_PROPERTIES, VALUES, FEWEST_DAYS] = [4, 50, 4]

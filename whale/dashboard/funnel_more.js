@@ -2,9 +2,8 @@
 import { draw, keyOf } from './chart.js'
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
+import { OTHERS, SHARE, none, ofWhole, shares, valueOf } from './of_site.js'
 import { SURE } from './rows.js'
-import { none, ofWhole, shares, SHARE } from './visiting.js'
-import { OTHERS, valueOf } from './words.js'
 
 const DAY = 86400e3
 const FIRST = ['source', 'campaign']

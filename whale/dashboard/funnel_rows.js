@@ -2,9 +2,9 @@
 import { fill, h, headOf, scroller } from './dom.js'
 import * as f from './format.js'
 import { showRate, showSplit } from './funnel_more.js'
+import { SHARE, limits, none, ofWhole, shares } from './of_site.js'
 import { changeOf } from './rows.js'
 import { empty } from './states.js'
-import { SHARE, limits, none, ofWhole, shares } from './visiting.js'
 import { eventOf, named } from './words.js'
 
 const FEWEST = 2

@@ -22,8 +22,8 @@
  *   link(changes)    the address of a changed state, for <a href>: use links for all that leads somewhere, the shell catches the click
  *   ask(route, parameters, { method, body })   -> { answer, address, asOf, unknown, more }: api.js; ended by page.signal
  *   metrics()        what the metrics of the pk are: metrics.js. One question per pk, however often it is called
- *   options(), forms(), broken(), firstOfSite()   the modules of the chart's options, of forms about visitors, of what broke in a funnel,
- *                        and of the first minute of a site, each loaded once it is needed
+ *   options(), editing(), forms(), broken(), firstOfSite()   the modules of the chart's options, of the choice of totals, of forms about
+ *                        visitors, of what broke in a funnel, and of the first minute of a site, each loaded once it is needed
  *   key(names, says, action)   a key of this view, which the list of keys shows
  *   signal, zone (of the days that are shown), hail and whale (their addresses), locked (whether keys are asked for)
  *   say(...line)     a line at the top of the page, until the state changes
@@ -148,6 +148,7 @@ function pageOf(state, signal) {
     },
     options: () => import('./options.js').catch(otherVersion),
     forms: () => import('./forms.js').catch(otherVersion),
+    editing: () => import('./tiles_edit.js').catch(otherVersion),
     firstOfSite: () => import('./site_first.js').catch(otherVersion),
     broken: () => import('./funnel_broke.js').catch(otherVersion),
     key: (names, says, action) => keys.add(names, says, action, signal),

@@ -1,9 +1,8 @@
 /** Sessions of visitors in the view of visitors: their numbers for the tiles, and a card that splits them. */
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
+import { SHARE, none, ofWhole, shares, valueOf } from './of_site.js'
 import { empty } from './states.js'
-import { SHARE, none, ofWhole, shares } from './visiting.js'
-import { valueOf } from './words.js'
 
 const MOST = 8
 const WAYS = [['source', 'source'], ['campaign', 'campaign'], ['medium', 'medium'], ['entry', 'first event'], ['exit', 'last event']]

@@ -3,9 +3,9 @@ import { card } from './card.js'
 import { fill, h, headOf, scroller, select } from './dom.js'
 import { interval } from './figures.js'
 import * as f from './format.js'
+import { OTHERS } from './of_site.js'
 import { linkOf, nameOf } from './site_rows.js'
 import { empty } from './states.js'
-import { OTHERS } from './words.js'
 
 const [SHOWN, ASKED, FEW, NONE] = [7, 50, 5, '-']
 

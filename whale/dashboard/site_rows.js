@@ -1,9 +1,8 @@
 /** The tables of a site: the values by which its visits are split. A press on one leaves only its visits, in all tables. */
 import { fill, h, headOf, scroller, select } from './dom.js'
 import * as f from './format.js'
+import { OTHERS, SHARE, ofWhole, shares, valueOf } from './of_site.js'
 import { empty } from './states.js'
-import { SHARE, ofWhole, shares } from './visiting.js'
-import { OTHERS, valueOf } from './words.js'
 
 /** Cards, each with the ways in which it may split: [of the answer, in words, of a visit without one]. */
 export const WAYS = [

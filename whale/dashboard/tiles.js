@@ -1,15 +1,14 @@
-/** Totals: which are shown, how one looks, and the dialog that changes them. */
-import { Refused } from './api.js'
-import { fill, h, openDialog } from './dom.js'
+/** Totals: which are shown, and how one looks. */
+import { h } from './dom.js'
 import { spark } from './figures.js'
 import * as f from './format.js'
 import { kept } from './kept.js'
 import { inFormula } from './metrics.js'
 import { changeOf } from './rows.js'
-import { neverCounted, refused } from './states.js'
 
-const [LEAST, MOST, MOST_CHOSEN] = [3, 6, 9]
-const nameOf = (pk) => `tiles.${JSON.stringify(pk)}`
+const [LEAST, MOST] = [3, 6]
+export const MOST_CHOSEN = 9
+export const nameOf = (pk) => `tiles.${JSON.stringify(pk)}`
 
 /** { tiles: [formula, …], shown, chosen }: as the address says it, else as this browser keeps it for the pk, else guessed; with their keys. */
 export function tilesOf(page, metrics) {
@@ -60,41 +59,4 @@ function sureness(series) {
   const mean = pairs.reduce((sum, v) => sum + v, 0) / pairs.length
   const variance = pairs.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (pairs.length - 1)
   return pairs.length < 7 || !variance ? 0 : mean / Math.sqrt(variance / pairs.length)
-}
-
-/** A dialog: all that are shown, and one more, a metric or a formula. Whale says what is wrong with it. */
-export function edit(page, metrics) {
-  let [{ tiles }, adding] = [tilesOf(page, metrics), null]
-  const [list, wrong] = [h('ul', { class: 'chosen' }), h('div', {})]
-  const field = h('input', { id: 'formula', list: 'formulas', autocomplete: 'off', required: true })
-  const removing = (formula) => () => relist(tiles.filter((each) => each !== formula))
-  const relist = (chosen) => {
-    tiles = chosen
-    fill(list, tiles.map((formula) => h('li', {}, metrics.of(formula).name, h('code', { class: 'soft' }, formula),
-      tiles.length > 1 && h('button', { 'aria-label': `Remove ${formula}`, onclick: removing(formula) }, 'Remove'))))
-  }
-  const add = async () => {
-    const formula = field.value.trim()
-    try {
-      const { unknown: [misspelt] } = await page.ask('total', { pk: page.state.pk, metric: formula, period: 'today' }, { quiet: true })
-      if (misspelt) return void fill(wrong, neverCounted(misspelt), misspelt.near && ` Did you mean ${f.shown(misspelt.near)}?`)
-      relist([...new Set([...tiles, formula])].slice(-MOST_CHOSEN))
-      field.value = ''
-      fill(wrong)
-    } catch (error) { if (error instanceof Refused) fill(wrong, refused(error)) }
-  }
-  const show = async (event) => {
-    event.preventDefault()
-    await adding // what was given just before
-    dialog.close()
-    kept.set(nameOf(page.state.pk), tiles.join(','))
-    page.go({ tiles, metric: tiles.includes(page.state.metric) ? page.state.metric : '' })
-  }
-  relist(tiles)
-  const dialog = openDialog({ 'aria-labelledby': 'tiles-title' }, h('h2', { id: 'tiles-title' }, 'Totals'), list,
-    h('form', { class: 'stacked', onsubmit: (event) => { event.preventDefault(); adding = add() } },
-      h('label', { for: 'formula' }, 'One more: a metric, or a formula such as orders/visits'),
-      h('div', { class: 'ways' }, field, h('button', {}, 'Add')), wrong,
-      h('datalist', { id: 'formulas' }, metrics.names.map((name) => h('option', { value: name })))),
-    h('form', { method: 'dialog' }, h('button', { onclick: show }, 'Show these'), h('button', {}, 'Cancel')))
 }

@@ -3,10 +3,7 @@
  * { event: "order", where: [{ property, is | in | not, when }] }; a set is one of these objects, or of a property, a session, a cohort, and, or, not.
  */
 import { shown } from './format.js'
-
-export const OTHERS = '__other__'
-/** A value of a property: any JSON. */
-export const valueOf = (value) => (value === OTHERS ? 'other values' : typeof value === 'string' ? shown(value) : JSON.stringify(value))
+import { valueOf } from './of_site.js'
 
 export const HOWS = [['is', 'is'], ['not', 'is not'], ['in', 'is one of']]
 export const eventOf = (step) => (typeof step === 'string' ? step : step.event)

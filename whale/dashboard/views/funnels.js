@@ -4,9 +4,10 @@ import { fill, h, select } from '../dom.js'
 import * as f from '../format.js'
 import { splits } from '../funnel_more.js'
 import { showFunnel } from '../funnel_rows.js'
+import { datesOf } from '../of_site.js'
 import { savedLinks, savedOf } from '../saved.js'
 import { conditions } from '../steps.js'
-import { datesOf, ofSite } from '../visiting.js'
+import { ofSite } from '../visiting.js'
 import { eventOf, stepsOf } from '../words.js'
 
 const [MOST, GUESSED] = [32, 5]

@@ -7,7 +7,7 @@ import { notesCard, showNotes } from '../notes.js'
 import { plainRows, rank, rowsOf } from '../rows.js'
 import { empty } from '../states.js'
 import { dimensionsOf, tabs } from '../tabs.js'
-import { edit, tile, tilesOf } from '../tiles.js'
+import { tile, tilesOf } from '../tiles.js'
 import { whenBar } from '../when.js'
 import { changedCard, shiftsOf, showChanged } from './changed.js'
 
@@ -19,7 +19,7 @@ export async function show(place, page) {
   const when = whenBar(page)
   fill(cards.when, when.element)
   const metrics = await page.metrics()
-  when.add(h('button', { id: 'edit', class: 'plain', onclick: () => edit(page, metrics) }, 'Edit totals'))
+  when.add(h('button', { id: 'edit', class: 'plain', onclick: () => page.editing().then(({ edit }) => edit(page, metrics), page.failed) }, 'Edit totals'))
   const { tiles, shown, chosen } = tilesOf(page, metrics)
   const view = { page, cards, when, metrics, shown: shown.map((formula) => metrics.of(formula)), chosen: metrics.of(chosen) }
   cards.chart.element.dataset.lines = !hasOptions(page) ? 'one' : page.state.split && page.state.top > 3 ? 'many' : 'few' // room for their names

@@ -2,9 +2,9 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
+import { OTHERS, datesOf, limits, ofWhole, shares } from '../of_site.js'
 import { empty } from '../states.js'
-import { datesOf, limits, ofSite, ofWhole, shares } from '../visiting.js'
-import { OTHERS } from '../words.js'
+import { ofSite } from '../visiting.js'
 
 const MOST = 10
 const SIDES = [['before', 'Came before', 'the session began with it'], ['next', 'Came next', 'the session ended with it']]

@@ -2,8 +2,9 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
+import { SHARE, limits } from '../of_site.js'
 import { empty } from '../states.js'
-import { limits, ofSite, SHARE } from '../visiting.js'
+import { ofSite } from '../visiting.js'
 
 const [USUAL, FEW, STEPS, FEWEST] = ['week', 12, 10, 3]
 const WIDTHS = [['day', 'Days'], ['week', 'Weeks'], ['month', 'Months']]

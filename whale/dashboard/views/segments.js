@@ -2,10 +2,11 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller } from '../dom.js'
 import * as f from '../format.js'
+import { datesOf, limits, ofWhole, shares } from '../of_site.js'
 import { savedOf } from '../saved.js'
 import { conditions } from '../steps.js'
 import { empty } from '../states.js'
-import { datesOf, limits, ofSite, ofWhole, shares } from '../visiting.js'
+import { ofSite } from '../visiting.js'
 import { setInWords, setsOf } from '../words.js'
 
 const [MOST, GUESSED] = [8, 3]

@@ -8,10 +8,10 @@ import { card } from '../card.js'
 import { fill, h } from '../dom.js'
 import * as f from '../format.js'
 import { showNumber } from '../number_line.js'
+import { SHARE, fairly, limitsOf, none, viewOfSite } from '../of_site.js'
 import { buyersCard, showBuyers } from '../site_buyers.js'
 import { WAYS, chosenWay, filters, showRows, testsOf } from '../site_rows.js'
 import { tile } from '../tiles.js'
-import { SHARE, fairly, limitsOf, none, ofSite } from '../visiting.js'
 import { changedCard, shiftsOf, showChanged } from './changed.js'
 
 const [ROWS, MOST_EVENTS, NOW_MS, NO_GOAL] = [8, 50, 10_000, '-']
@@ -26,7 +26,7 @@ const NUMBERS = [
   { formula: 'conversion', name: 'Conversion', better: 'up', ...SHARE }, { formula: 'worth', name: 'Revenue', unit: 'money', better: 'up' },
 ]
 
-export const show = ofSite('site', 'Site', build, draw, { about: false, segment: false })
+export const show = viewOfSite('Site', build, draw)
 
 function build(parts) {
   parts.filters = h('div', { class: 'filters' })

@@ -4,7 +4,8 @@ import { card } from '../card.js'
 import { fill, h, say } from '../dom.js'
 import * as f from '../format.js'
 import { empty, refused } from '../states.js'
-import { none, ofSite } from '../visiting.js'
+import { none } from '../of_site.js'
+import { ofSite } from '../visiting.js'
 
 const EVERY_MS = 2000
 const NO_LIVE = 'Pages hear nothing: no live service can be found. Set HAILWHALE_LIVE_BIND or _LIVE_URL, for Hail too.'

@@ -4,9 +4,9 @@ import { card, tableOf } from '../card.js'
 import { download, fill, h } from '../dom.js'
 import { openForm } from '../form.js'
 import * as f from '../format.js'
+import { valueOf } from '../of_site.js'
 import { empty } from '../states.js'
 import { fileOf, ofSite, when } from '../visiting.js'
-import { valueOf } from '../words.js'
 
 const [FEW, MANY, APART_MS] = [100, 10_000, 30 * 60e3]
 const NOBODY = 'Nobody is known by this id: nobody came under it for a long time, or they were erased.'

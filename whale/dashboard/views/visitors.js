@@ -2,12 +2,12 @@
 import { card } from '../card.js'
 import { fill, h, headOf, scroller, select } from '../dom.js'
 import * as f from '../format.js'
+import { datesOf, fairly, limits, ofWhole, shares, valueOf } from '../of_site.js'
 import { empty } from '../states.js'
 import { SESSIONS, sessionsOf, showSessions } from '../sessions.js'
 import { tile } from '../tiles.js'
 import { showNumber } from '../number_line.js'
-import { columns, datesOf, fairly, limits, ofSite, ofWhole, shares, when } from '../visiting.js'
-import { valueOf } from '../words.js'
+import { columns, ofSite, when } from '../visiting.js'
 
 const [MOST_EVENTS, MOST_VALUES, MOST_SEEN] = [12, 8, 8]
 const count = (formula, name, better = 'up') => ({ formula, name, unit: 'count', better })
