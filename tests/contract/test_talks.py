@@ -77,6 +77,30 @@ def test_the_talks_of_an_account_are_bounded_and_the_one_that_was_silent_goes(se
     assert store.talks(unique, "shop", 10).keys() == {"a", "c"}
 
 
+def test_strangers_who_talk_push_out_nothing_that_was_said_to_others(settings: Settings, unique: str) -> None:
+    store = open_store(settings.replace(push_talks=3))
+    store.say(unique, ANN, False, b"an answer")
+    a_ms_later(store, unique, ANN)
+    store.say(unique, BOB, True, b"a question")
+    store.say(unique, BOB, False, b"its answer")
+    store.say(unique, BOB, True, b"thanks")
+    for number in range(20):
+        store.say(unique, ("shop", f"stranger {number}"), True, b"spam")
+        a_ms_later(store, unique, ("shop", f"stranger {number}"))
+    assert texts(store, unique, ANN) == [b"an answer"]
+    assert texts(store, unique, BOB) == [b"a question", b"its answer", b"thanks"]
+    assert len(store.talks(unique, "shop", 10)) == 3
+    store.say(unique, ("shop", "carl"), False, b"a third")
+    a_ms_later(store, unique, ("shop", "carl"))
+    store.say(unique, ("shop", "dora"), False, b"a fourth")
+    assert store.talks(unique, "shop", 10).keys() == {"bob", "carl", "dora"}
+    store.say(unique, ("shop", "eve"), True, b"a question")
+    assert store.talks(unique, "shop", 10).keys() == {"carl", "dora", "eve"}
+    store.forget_talks(unique, "shop")
+    store.say(unique, ("shop", "stranger"), True, b"spam")
+    assert [*store.talks(unique, "shop", 10)] == ["stranger"]
+
+
 def a_ms_later(store: Store, account: str, where: tuple[str, str]) -> None:
     """So that the next word is of another ms than the last one of a talk."""
     last = store.talk(account, where)[-1].id

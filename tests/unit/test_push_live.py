@@ -174,7 +174,17 @@ def test_no_letter_ends_a_script_or_an_event(live: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"after": "x"}, {"after": "-1"}, {"wait": "x"}, {"page": "a b"}, {"page": "x" * 65}, {"on": "1"}]
+    "asked",
+    [
+        {"after": "x"},
+        {"after": "-1"},
+        {"wait": "x"},
+        {"wait": "nan"},
+        {"wait": "-1"},
+        {"page": "a b"},
+        {"page": "x" * 65},
+        {"on": "1"},
+    ],
 )
 def test_wrong_parameters_are_named(live: Service, asked: dict[str, str]) -> None:
     found = live.get(**asked)

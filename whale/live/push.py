@@ -57,10 +57,9 @@ class PushAsked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     token: Annotated[str, Meta(description="Token of POST /push_token of Hail.")] = ""
     after: Annotated[int, Meta(ge=0, description="Id of the last message that came. Only later ones are sent.")] = 0
     page: Annotated[str, Meta(description="A word of the page, so that it counts once when it comes again.")] = ""
-    wait: (
-        Annotated[float, Meta(ge=0, description="Seconds to wait for messages: the answer is JSON, and no stream.")]
-        | None
-    ) = None
+    wait: Annotated[float | None, Meta(description="Seconds to wait for messages: the answer is JSON, no stream.")] = (
+        None
+    )
 
 
 class SaidGiven(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +87,8 @@ class Push:
         for method, answer in (("GET", self.listen), ("POST", self.say)):
             access.right_of(PUSH, method)
             app.route(PUSH, method, partial(self._answered, answer))
+        headers = {**READABLE, **access.preflight()}
+        app.route(PUSH, "OPTIONS", lambda: bottle.HTTPResponse("", 204, headers))
 
     def _answered(self, answer: Callable[[dict[str, Any]], Any]) -> Any:
         try:
@@ -104,6 +105,8 @@ class Push:
         heard = self._heard(asked)
         if asked.page and not WORD.fullmatch(asked.page):
             raise CallerError("expected 1 to 64 letters, digits, - and _", "page")
+        if asked.wait is not None and not asked.wait >= 0:  # nor no number at all
+            raise CallerError(f"expected seconds, 0 or more, got {asked.wait}", "wait")
         last = environ.get("HTTP_LAST_EVENT_ID", "")
         after = max(asked.after, int(last) if last.isdecimal() and len(last) < 20 else 0)
         try:

@@ -62,9 +62,9 @@ class MemoryTalks:
         while said and sum(map(_size, [*said, new])) > self._most:
             said.pop(0)
         said.append(new)
-        mine = [key for key in self._talks if key[0] == account]
-        for key in mine[: -self._talks_most]:
-            del self._talks[key]
+        while len(mine := [key for key in self._talks if key[0] == account]) > self._talks_most:
+            unanswered = (key for key in mine[:-1] if all(each.by_visitor for each, _ in self._talks[key]))
+            del self._talks[next(unanswered, mine[0])]
         return new[0].id
 
     def tell_more(self, account: str, where: Where) -> None:

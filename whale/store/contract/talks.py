@@ -38,7 +38,8 @@ class Talks(Protocol):
     def say(self, account: str, where: Where, by_visitor: bool, data: bytes, word: str = "") -> int:
         """Its id. A word that this side of the talk said something by before, in what is kept, stands for that.
 
-        The oldest is forgotten past the bytes of a visitor, and the talk that was silent for longest past the talks of an account.
+        The oldest is forgotten past the bytes of a visitor. Past the talks of an account the one goes that was silent for longest, of
+        those first in which the site said nothing.
         """
 
     def tell_more(self, account: str, where: Where) -> None:

@@ -50,6 +50,7 @@ A pk stands in keys as 16 characters of its hash, so no name can break a key.
 | A:{s}:looked | zset | pks that somebody watches, JSON, by when that ends; on the shard of the empty pk | 6 s |
 | A:{s}:talk:TALK | list | what was said with a visitor: ms, side, a word, JSON; TALK: hash of both | PUSH_KEPT_S after the last |
 | A:{s}:talks | zset | such talks: TALK and [site, visitor], JSON, by ms of the last; on the shard of the empty pk | as that |
+| A:{s}:talks:unanswered | zset | those of them in which the site said nothing yet | as that |
 | A:{s}:listening, ...:ends | zset | pages that listen, [site, visitor, page], JSON: by name, by when that ends | 15 s |
 | A:{s}:logged_out | zset | hashes of sessions that were logged out, by when no stream of them is open | LIVE_STREAM_S and 60 s |
 | A:ft:P:{U}:m:M | hash | of an id's metric: total "t", count without dates "n", of each quarter Q the sum of its days | none |
@@ -270,6 +271,10 @@ class Keys:
     def talks(self) -> str:
         shard, _ = self.pk(())
         return self._at(shard, "talks")
+
+    def unanswered(self) -> str:
+        """Talks in which the site said nothing yet."""
+        return f"{self.talks()}:unanswered"
 
     def listening(self) -> tuple[str, str]:
         """Pages by name, and by when their time ends."""

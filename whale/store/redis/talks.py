@@ -34,7 +34,7 @@ class Talks:
         name = keys.talk_name(*where)
         side = "v" if by_visitor else "s"
         arguments = [name, _of(where), side, word, data, *self._bounds, keys.talk("")]
-        return int(self._say([keys.talk(name), keys.talks()], arguments))
+        return int(self._say([keys.talk(name), keys.talks(), keys.unanswered()], arguments))
 
     @reachable
     def tell_more(self, account: str, where: Where) -> None:
@@ -68,6 +68,7 @@ class Talks:
             if its_site == site and (visitors is None or visitor in visitors):
                 self._client.unlink(keys.talk(name))
                 self._client.zrem(keys.talks(), member)
+                self._client.zrem(keys.unanswered(), member)
 
     @reachable
     def listen(self, account: str, pages: Collection[Page], kept_s: float) -> None:
