@@ -145,7 +145,7 @@ class EventTaken(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class PushAt(msgspec.Struct):
-    """url, token, expires: null where `why` says that there is none.  why: `anonymous` or `no_live`."""
+    """url, token, expires: null where `why` says that there is none.  why: `anonymous`, `no_live` or `no_sites`."""
 
     url: str | None
     token: str | None

@@ -21,9 +21,19 @@ class Told(NamedTuple):
 
 
 class Stream:
-    """headers: more of the request.  trusted: of an https address, a file with the certificate that it is asked by, whatever its name."""
+    """headers: more of the request.  path: of the stream.
 
-    def __init__(self, url: str, headers: dict[str, str] | None = None, trusted: Path | None = None, **parameters: str):
+    trusted: of an https address, a file with the certificate that it is asked by, whatever its name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        trusted: Path | None = None,
+        path: str = "/live",
+        **parameters: str,
+    ):
         address = urlsplit(url)
         assert address.hostname
         self._connection = http.client.HTTPConnection(address.hostname, address.port, timeout=PATIENCE_S)
@@ -33,7 +43,7 @@ class Stream:
             where = address.hostname, address.port
             self._connection = http.client.HTTPSConnection(*where, timeout=PATIENCE_S, context=context)
         query = urlencode(parameters)
-        self._connection.request("GET", f"/live?{query}" if query else "/live", headers=headers or {})
+        self._connection.request("GET", f"{path}?{query}" if query else path, headers=headers or {})
         self.answer = self._connection.getresponse()
         self.status, self.headers = self.answer.status, self.answer.headers
 

@@ -53,6 +53,8 @@ class PushTokens:
         if query := environ.get("QUERY_STRING"):
             refuse_unknown(acceptor.parameters(query, ()).unknown, ())
         asked = _asked(read_body(environ, MOST_BYTES))
+        if acceptor.directory is None:
+            return {**NOBODY, "why": "no_sites"}
         sender = Sender(acceptor, caller, environ, asked.account, 0)
         named = asked.site if asked.site is not None else _host_of(environ.get("HTTP_ORIGIN", ""))
         try:

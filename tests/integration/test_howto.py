@@ -107,6 +107,28 @@ def page_behind_nginx_sees_hits(shell: Shell, port: int, read_key: str) -> None:
         assert (stream.status, stream.json()["code"]) == (403, "foreign_origin")
 
 
+def visitor_hears_behind_nginx(shell: Shell, port: int, admin_key: str) -> None:
+    """Hail gives the token, live the stream, each message at once, and Whale takes what is said."""
+    page, address = f"https://{SITE}", f"https://{SITE}:{port}"
+    shell.run(f".venv/bin/hailwhale site add default chat --open --origin {page}")
+    curl = f"curl --cacert cert.pem --resolve {SITE}:{port}:127.0.0.1 -s {address}"
+    visitor = "3f2c0f52-6a3e-4d57-9d3f-0d6f6a1f2b3c"
+    asked = f'-H \'Origin: {page}\' -d \'{{"site": "chat", "v_visitor": "{visitor}"}}\''
+    wait_until(lambda: '"token":"' in shell.run(f"{curl}/push_token {asked}"), 30, "Hail to know the site")
+    given = json.loads(shell.run(f"{curl}/push_token {asked}"))
+    assert given["url"] == f"{page}/push"
+    sent = {"Host": SITE, "Origin": page, "Accept-Encoding": "gzip"}
+    of_talk = {"path": "/push", "token": given["token"]}
+    with Stream(f"https://localhost:{port}", sent, shell.folder / "cert.pem", **of_talk) as stream:
+        assert (stream.status, stream.headers["Access-Control-Allow-Origin"]) == (200, "*")
+        assert stream.next("ping").data["redis"] == "up"
+        key = f"-H 'Authorization: Bearer {admin_key}'"
+        assert '"reached":1' in shell.run(f'{curl}/push/chat/{visitor} {key} -d \'{{"text": "hello"}}\'')
+        assert stream.next("message").data["data"] == {"text": "hello"}
+        said = shell.run(f'{curl}/push?token={given["token"]} -d \'{{"text": "hi"}}\'')
+        assert stream.next("message").id == str(json.loads(said)["id"])
+
+
 def user_logs_in_behind_nginx(shell: Shell, port: int, admin_key: str) -> None:
     """As a browser does it, which sends the port of nginx in Host and in Origin."""
     page = f"https://{SITE}:{port}"
@@ -134,6 +156,7 @@ def test_a_farm_behind_nginx_counts_and_answers_and_shows_hits(
         "HAILWHALE_LIVE_URL": f"https://{SITE}",
         "HAILWHALE_TRUSTED_PROXIES": "127.0.0.1/32",
         "HAILWHALE_SECRET": "s" * 32,
+        "HAILWHALE_INTERNAL_KEY": "i" * 32,
     }
     try:
         with running(shell), nginx(tmp_path, shell.hail, shell.whale, shell.live) as port:
@@ -141,5 +164,6 @@ def test_a_farm_behind_nginx_counts_and_answers_and_shows_hits(
             assert answers_what_is_printed(shell, "docs/howto/farm.md", {f"https://{SITE}": real}) == 4
             page_behind_nginx_sees_hits(shell, port, shell.environ["HAILWHALE_READ_KEY"])
             user_logs_in_behind_nginx(shell, port, shell.environ["HAILWHALE_ADMIN_KEY"])
+            visitor_hears_behind_nginx(shell, port, shell.environ["HAILWHALE_ADMIN_KEY"])
     finally:
         rabbitmq.delete(unique, f"{unique}.dead")

@@ -3,12 +3,15 @@
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hail.live import MAX_TOKEN, TOKEN_S, Heard, heard_by, is_drawn, push_token
+from hail.publish import Publisher
 from hail.settings import load
+from hail.web import make_app
 from tests.nodes import ANN, INTERNAL, Asked, Node
 from tests.unit.test_hail_keys import EVIL, SHOP, Hail, Keyed
 from tests.wsgi import Answer, call
@@ -119,6 +122,16 @@ def test_a_page_of_a_site_that_was_just_made_is_asked_to_come_again(hail: Keyed,
     assert (found.status, found.json["code"], "Retry-After" in found.headers) == (503, "no_directory", True)
     hail.learn()
     assert opened(hail, ask(hail, {"site": "new"})).site == "new"
+
+
+def test_a_hail_that_knows_no_sites_says_so(tmp_path: Path) -> None:
+    for keys in ({}, {"write_key": "w" * 16, "read_key": "r" * 16, "admin_key": "a" * 16}):
+        settings = load({"HAILWHALE_DATA_DIR": str(tmp_path)}).replace(**keys)
+        body = json.dumps({"v_visitor": BROWSER}).encode()
+        publisher = Publisher(settings)
+        found = call(make_app(settings, publisher), "POST", "/push_token", body=body, **PAGE, HTTP_HOST="localhost")
+        assert (found.status, found.json["why"]) == (200, "no_sites")
+        publisher.close()
 
 
 def test_a_hail_that_has_no_directory_gives_none(node: Node, whale: Asked) -> None:
