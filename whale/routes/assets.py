@@ -40,8 +40,10 @@ IMPORT = re.compile(r"^import (?:\{([^}]*)\}|\* as (\w+)) from '(\.[^']+)'$", re
 STYLES = re.compile(r"^@import '([^']+)';$", re.M)
 EXPLAINED = re.compile(r"^ */\*\*.*?\*/\n", re.M | re.S)
 REMARKED = re.compile(r"(^|[ \t]+)// [^'\"`\n]*$", re.MULTILINE)
-SPACED = re.compile(r"^[ \t]+", re.MULTILINE)
+SPACED = re.compile(r"^\s+", re.MULTILINE)
 """Of modules without a text of several lines: there it would be part of the text."""
+NOTED = re.compile(r"/\*(?!!).*?\*/\s*", re.S)
+"""Of style sheets; a licence stays."""
 LATER = re.compile(r"\bimport\('(\.[^']+)'\)")
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function\*?|class|const) (\w+))", re.M)
 
@@ -74,6 +76,7 @@ def read_assets(folder: Path = FOLDER) -> tuple[str, dict[str, Asset]]:
     texts = {name: body.decode() for name, body in bodies.items()}
     styles = {"style.css": STYLES.sub(lambda found: texts[found[1]], texts["style.css"])}
     bodies |= {name: text.encode() for name, text in (joined(texts) | styles).items()}
+    bodies |= {name: NOTED.sub("", body.decode()).encode() for name, body in bodies.items() if name.endswith(".css")}
     return version, {
         name: asset_of(f"{version}/{name}", TYPES[Path(name).suffix], body) for name, body in bodies.items()
     }
