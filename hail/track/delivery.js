@@ -21,13 +21,15 @@ const queue = (text) => stored('trackr_queue_' + options.account, text)
 /** What is in storage and not among `hits`. */
 const queued = (hits) => {
   const ids = hits.map((hit) => hit.id)
-  return (quiet(() => JSON.parse(queue() || null))() || []).filter((hit) => !ids.includes(hit.id))
+  return quiet(() => JSON.parse(queue() || '[]').filter((hit) => !ids.includes(hit.id)))() || []
 }
 
-/** Keeps what is under way, beside that of other tabs. The last that is kept tells of those that are not. */
+/** Keeps what is under way, beside that of other pages: the newest. The last that is kept tells of those that are not. */
 const save = () => {
-  const own = pending(), all = queued(mine.concat(own)).concat(mine = own), cut = all.splice(MOST_STORED).length
-  if (cut) all.push({ ...all.pop(), lost: cut })
+  const own = pending(), others = queued(mine.concat(own)), all = others.concat(mine = own).slice(-MOST_STORED), last = all.pop()
+  others.splice(0, others.length + own.length - MOST_STORED).forEach((hit) => { lost += 1 + ~~hit.lost })
+  // of those of this page some may still be sent, so they are lost to the next page alone
+  if (last) all.push({ ...last, lost: last.lost + lost + Math.max(own.length - MOST_STORED, 0) })
   queue(JSON.stringify(all))
   saving = 0
 }

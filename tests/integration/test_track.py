@@ -1,7 +1,9 @@
 """A visit that pages send to POST /track and GET /track/it, read back from Whale exactly: through RabbitMQ and a worker, and without."""
 
+import gzip
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,3 +223,54 @@ def test_visitors_without_an_id_are_distinguished_for_a_day_and_leave_no_id(shop
     assert (visitors["basis"], visitors["exact"]) == ("daily", False)
     salts = shop.store.salts(dict.fromkeys(dates_at(time.time()), ""))
     assert all(len(salt) == 64 for salt in salts.values())
+
+
+def raw(shop: Shop, head: str, body: bytes = b"") -> bytes:
+    """The first answer to bytes on a connection."""
+    host, _, port = shop.farm.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        named = {"Host": f"{host}:{port}", "Origin": PAGE, "User-Agent": CHROME, "X-Forwarded-For": "192.0.2.7"}
+        lines = [head, *(f"{name}: {value}" for name, value in named.items()), "Connection: close"]
+        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        return connection.makefile("rb").read()
+
+
+def test_hostile_clients_are_refused_or_counted_and_smuggle_nothing(shop: Shop) -> None:
+    def body(**more: Any) -> bytes:
+        return json.dumps({"account": "shop", "site": "web", "hits": [view("/", **more)]}).encode()
+
+    bomb = gzip.compress(b'{"hits":[' + b" " * 50_000_000 + b"]}")
+    within = b"0\r\n\r\nGET /count?pk=smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    deep = b'{"account":"shop","site":"web","hits":[' + b"[" * 20_000 + b"]" * 20_000 + b"]}"
+    good, post = body(id="good"), "POST /track HTTP/1.1\r\nContent-Type: text/plain\r\n"
+    image = (
+        "GET /track/it?config_account=shop%0d%0aX-A:%20b&site=web&trackr_event_type=a%0d%0aSet-Cookie:%20a=b HTTP/1.1"
+    )
+    for head, sent, statuses in (
+        (f"{post}Content-Length: {len(bomb)}\r\nContent-Encoding: gzip", bomb, ("413",)),
+        (f"{post}Content-Length: 4\r\nTransfer-Encoding: chunked", within, ("400",)),
+        (f"{post}Content-Length: {len(deep)}", deep, ("400",)),
+        (f"{post}Content-Length: {len(good)}\r\nContent-Encoding: br", good, ("400", "415")),
+        (f"{post}Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(good), good), ("202",)),
+        (f"{post}Content-Length: {len(good)}", good, ("202",)),
+        (image, b"", ("200",)),
+    ):
+        answer = raw(shop, head, sent)
+        assert answer[9:12].decode() in statuses, (head, answer[:300])
+        assert b"\r\nX-A:" not in answer
+        assert b"Set-Cookie" not in answer
+    for more in (
+        {"at": 1e308},
+        {"at": 32_503_680_000_000},
+        {"referrer": "https://a.example/" + "a" * 65_536},
+        {"load": -1},
+    ):
+        assert shop.send(view("/", **more)).startswith("dropped; reason=bad_")
+    half = (
+        b'{"account":"shop","site":"web","hits":[{"event":"cut","url":"%b/","properties":{"t":"\\ud83d"}}]}'
+        % PAGE.encode()
+    )
+    assert raw(shop, f"{post}Content-Length: {len(half)}", half)[9:12] == b"202"
+    wait_until(lambda: shop.totals(["hits"])["_"]["hits"] == 2, 60, "the two that count")
+    assert set(shop.ask("pks")) == {"web", "__bots__"}
+    assert "Traceback" not in "".join(part.said() for part in (shop.farm.hail, shop.farm.whale))

@@ -139,6 +139,34 @@ test('50 hits are kept for the next page, and the last tells of those that are n
   assert.deepEqual([kept.length, kept.at(-1).lost, kept[0].lost], [50, 21, 0])
 })
 
+test('however many pages end while Hail is away, each hit is kept or told as lost, once', async () => {
+  const local = {}
+  let made = 0
+  for (const more of [70, 9, 0, 30]) {
+    const page = new Page(SHOP, { local }), trackr = page.start()
+    page.takes = () => false
+    page.pass(0)
+    await page.answer()
+    for (let at = 0; at < more; at++) {
+      trackr.track('many')
+      page.pass(10)
+    }
+    page.hide()
+    made += 1 + more + (more > 0) // with a page view, and attention where time went by
+    const kept = JSON.parse(local.trackr_queue_shop)
+    assert.equal(kept.length + kept.reduce((sum, hit) => sum + hit.lost, 0), made)
+  }
+})
+
+test('a queue of other things is none, and is written over', () => {
+  for (const text of ['[null]', '3', '[[]', '"x"']) {
+    const local = { trackr_queue_shop: text }, page = new Page(SHOP, { local })
+    page.start()
+    page.pass(0)
+    assert.deepEqual(queued(page), ['pageview'], text)
+  }
+})
+
 test('2000 hits wait, and those that do not are told', async () => {
   const page = new Page(SHOP), trackr = page.start()
   page.pass(0)
