@@ -227,3 +227,36 @@ def test_nothing_moves_while_it_comes(chromium: Chromium, whale: Whale, size: tu
         with served(page, whale) as address:
             opened(page, address, view="site")
             check_still(page)
+
+
+def test_filters_of_the_address_are_shown_as_far_as_they_are_known(page: Page, address: str) -> None:
+    several = '[{"by":"source","in":["news","google"]},{"by":"colour","is":"red"}]'
+    opened(page, address, view="site", where=several)
+    expect(page.get_by_role("list", name="Filters")).to_contain_text("source is news or google")
+    check_numbers(page, asked(address, where='[{"by":"source","in":["news","google"]}]'))
+    opened(page, address, view="site", where="nonsense")
+    expect(page.locator("#notice")).to_contain_text("filters that this page does not know")
+    check_numbers(page, asked(address))
+
+
+def test_an_event_that_only_nobody_had_is_no_goal(page: Page, faults: list[str]) -> None:
+    whale = site_of()
+    did(whale, [("ann", 1, "pageview", {"page": "/", "source": "news"})])
+    whale.count_now("shop", {"event": "purchase"})
+    with served(page, whale) as address:
+        opened(page, address, view="site")
+        expect(page.locator("#tile-visits .big")).to_have_text("1")
+        expect(page.locator("#buyers")).to_contain_text("Nothing but page views is chosen or counted.")
+    assert all("answered with 404" in fault for fault in faults)
+    faults.clear()
+
+
+def test_the_first_minute_tells_what_is_refused_and_why(page: Page) -> None:
+    whale = site_of(live_bind="")
+    with served(page, whale) as address:
+        opened(page, address, view="site")
+        sent = requests.post(f"{address}/count_now", json={"pk": "shop", "metrics": {"revenue": "much"}}, timeout=20)
+        assert sent.status_code == 400
+        told = page.locator("#main .event")
+        expect(told).to_contain_text("bad_metrics")
+        expect(told).to_contain_text("metrics.revenue")

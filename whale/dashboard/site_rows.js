@@ -26,14 +26,14 @@ export function chosenWay({ ways }, cards = '') {
   return (ways.find(([by]) => chosen.includes(by)) ?? ways[0])[0]
 }
 
-/** The filters of the address: [{ by, is | not }, …]. */
+/** The filters of the address: [{ by, is | not | in }, …]. */
 export function testsOf(text) {
   try {
     const tests = JSON.parse(text || '[]')
     return Array.isArray(tests) ? tests.filter((test) => NAMES.has(test?.by)) : []
   } catch { return [] }
 }
-const textOf = (tests) => (tests.length ? JSON.stringify(tests) : '')
+export const textOf = (tests) => (tests.length ? JSON.stringify(tests) : '')
 
 /** With one more. A visit has one source, so another one takes its place. */
 const withTest = (tests, test) => textOf([...tests.filter(({ by, is }) => by !== test.by || (SEVERAL.includes(by) && is !== test.is)), test])
@@ -56,8 +56,9 @@ export function filters({ page, tests }, place) {
     : 'is' in test ? { by, not: test.is } : { by, is: test.not })))
   page.key(['Escape', 'Backspace'], 'the last filter off', () => tests.length && page.go({ where: without(tests.at(-1)) }))
   fill(place, tests.length ? h('ul', { class: 'chips', 'aria-label': 'Filters' }, tests.map((test) => {
-    const said = `${NAMES.get(test.by).name} ${'is' in test ? 'is' : 'is not'} ${nameOf(test.by, test.is ?? test.not ?? null)}`
-    return h('li', { class: 'filter' }, h('a', { href: page.link({ where: turned(test) }), title: 'Turn it round' }, said),
+    const values = (test.in ?? [test.is ?? test.not ?? null]).map((value) => nameOf(test.by, value)).join(' or ')
+    const said = `${NAMES.get(test.by).name} ${'not' in test ? 'is not' : 'is'} ${values}`
+    return h('li', { class: 'filter' }, h('a', { href: test.in ? null : page.link({ where: turned(test) }), title: test.in ? null : 'Turn it round' }, said),
       h('a', { href: page.link({ where: without(test) }), 'aria-label': `Take off: ${said}` }, '×'))
   })) : h('p', { class: 'soft' }, 'Press a row to see only its visits.'))
 }

@@ -10,7 +10,7 @@ import * as f from '../format.js'
 import { showNumber } from '../number_line.js'
 import { SHARE, fairly, limitsOf, none, viewOfSite } from '../of_site.js'
 import { buyersCard, showBuyers } from '../site_buyers.js'
-import { WAYS, chosenWay, filters, showRows, testsOf } from '../site_rows.js'
+import { WAYS, chosenWay, filters, showRows, testsOf, textOf } from '../site_rows.js'
 import { tile } from '../tiles.js'
 import { changedCard, shiftsOf, showChanged } from './changed.js'
 
@@ -53,16 +53,17 @@ async function draw(given) {
   fill(parts.first)
   const view = { ...given, metrics, counts, tests: testsOf(page.state.where), goals: counts.events.filter((name) => !NO_GOALS.includes(name)) }
   view.goal = goalOf(view)
-  view.asked = { ...fairly(counts, given.asked), where: page.state.where || undefined, goal: view.goal }
+  view.asked = { ...fairly(counts, given.asked), where: textOf(view.tests) || undefined, goal: view.goal }
+  if (page.state.where && !view.asked.where) page.say('The address has filters that this page does not know.')
   filters(view, parts.filters)
   showNow(view, now)
   const question = { ...view.asked, by: WAYS.map((way) => chosenWay(way, page.state.cards)).join(','), limit: ROWS }
-  const asks = page.ask('visits', question)
+  const asks = page.ask('visits', question).catch((error) => withoutGoal(view, question, error))
   const each = (way) => async () => showRows(view, way, await asks)
   await Promise.all([
     parts.chart.during(async () => showNumbers(view, await asks)),
     ...WAYS.map((way) => parts[way.id].during(each(way))),
-    parts.buyers.during(() => showBuyers(view)),
+    parts.buyers.during(async () => (await asks) && showBuyers(view)), // after it, since Whale answers one large question at a time
     parts.changed.during(() => showBroken(view)),
   ])
 }
@@ -86,6 +87,14 @@ async function countsOf({ page, when, asked: { pk, period, tz } }) {
 function goalOf({ page: { state }, goals }) {
   if (state.goal === NO_GOAL) return undefined
   return state.goal || GOALS.find((name) => goals.includes(name)) || goals[0]
+}
+
+/** Totals know events that only nobody had, as where a browser sends GPC: these are no goal that visits reach. */
+function withoutGoal(view, question, error) {
+  if (error.problem?.field !== 'goal' || view.page.state.goal) throw error
+  view.goals = view.goals.filter((name) => name !== view.goal)
+  view.goal = view.asked.goal = undefined
+  return view.page.ask('visits', { ...question, goal: undefined })
 }
 
 /** What is shown as a number: { address, total, points } of an answer of /visits, or of totals. */
