@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import urlencode
 
-from hail.hit import DAILY, HitError, Reason, name_of
+from hail.hit import DAILY, MOST_PROPERTIES, HitError, Reason, name_of
 from hail.settings import Settings
 from hail.times import came
 from hail.tracking.agents import OTHER, SAID, Agent
@@ -26,7 +26,8 @@ SCREENS = (576, 768, 1200, 1920)
 NO_CAMPAIGN = "none"
 USERS = frozenset(("signup", "login", "update", "logout"))
 """Events that say who somebody is; their properties are those of the user."""
-ORDERS = {"purchase": "order", "refund": "refund"}
+PURCHASE = "purchase"
+ORDERS = {PURCHASE: "order", "refund": "refund"}
 JOINED = frozenset(("signup", "login"))
 QUANTILE = "quantile"
 WEBDRIVER = "webdriver"
@@ -135,6 +136,8 @@ def seen_of(
     }
     if kind := KINDS.get(name):
         kind(tracked, tree, metrics, settings)
+    if name == PURCHASE and metrics["revenue"] and len(properties) < MOST_PROPERTIES:
+        properties.setdefault("revenue", metrics["revenue"])  # the log knows no metrics
     if tracked.signupDate is not None:
         properties["signup_date"] = tracked.signupDate
     if not around.says_all:

@@ -46,7 +46,7 @@ const per100 = (share) => (share == null ? '–' : (share * 100).toFixed(1))
 /** Who reached a goal. */
 const who = (goal) => (goal === 'purchase' ? 'buyers' : `visitors with ${f.shown(goal)}`)
 
-/** Of 124 buyers 41 came from newsletter, 30 by the campaign weekly. Surely most sells partner: 5.2 of 100 visits (4.1 – 6.4). */
+/** Of 124 buyers 41 came from newsletter; the campaign that brought most is weekly, with 30. Per 100 visits partner surely sells most: 5.2. */
 function sentence(view, answer) {
   const { goal } = view
   if (!answer.converters) return `Nobody of ${f.full(answer.visitors)} visitors came to ${f.shown(goal)} yet.`
@@ -57,7 +57,7 @@ function sentence(view, answer) {
   const amount = (number) => h('b', {}, f.full(number))
   return [`Of ${f.full(answer.converters)} ${who(goal)} `,
     source ? [amount(source.converters), ' came from ', linkOf(view, 'source', source.value)] : 'none came from a source that is known',
-    campaign && [', ', amount(campaign.converters), ' by the campaign ', linkOf(view, 'campaign', campaign.value)], '.',
+    campaign && ['; the campaign that brought most is ', linkOf(view, 'campaign', campaign.value), ', with ', amount(campaign.converters)], '.',
     surest && [' Per 100 visits ', linkOf(view, 'source', surest.value), ' surely sells most: ', h('b', {}, per100(surest.conversion)),
       ` (${per100(surest.low)}–${per100(surest.high)}); all together ${per100(answer.conversion)}.`]]
 }

@@ -156,6 +156,7 @@ const nowOf = ({ page, asked: { pk } }) => page.ask('visitors', { pk, period: '1
 async function showBroken({ page, parts, metrics }) {
   if (!metrics) return void fill(parts.changed.body, h('p', { class: 'soft' }, 'Nothing was counted by totals.'))
   const metric = metrics.of('pageviews')
-  const formulas = [metrics.has('orders') && 'orders/pageviews', 'pageviews'].filter(Boolean)
+  const base = metrics.has('visits') ? 'visits' : 'pageviews' // of a shop that counts visits itself
+  const formulas = [metrics.has('orders') && `orders/${base}`, 'pageviews'].filter(Boolean)
   await showChanged(parts.changed, page, metrics, metric, await shiftsOf(page, metrics, formulas))
 }
