@@ -54,7 +54,7 @@ def test_a_visitor_sees_themself_counted_from_the_first_page_to_the_order(page: 
     ).json()
     assert list(found["today"].values()) == [{"orders": 1, "revenue": 89, "carts": 1, "pageviews": 4}]
     page.goto(page.locator("#whale").get_attribute("href") or "")
-    expect(page).to_have_url(f"{demo.whale}/?pk=shop")
+    expect(page).to_have_url(f"{demo.whale}/?pk=shop&view=site")
     page.goto(f"{demo.hail}/basket")
     expect(page.locator("#order")).to_be_disabled()
 
