@@ -203,7 +203,7 @@ class Settings:
     )
     # messages to one visitor
     push_max_pages: int = setting(
-        1000, "pages", "pages that listen to one live service at once. Above the limit a page gets 503 and asks again"
+        800, "pages", "pages that listen to one live service at once. Above the limit a page gets 503 and asks again"
     )
     push_account_pages: int = setting(500, "pages", "of these, pages of one account; the account default may have all")
     push_message_bytes: int = setting(4000, "bytes", "size of one message to a visitor or by them")

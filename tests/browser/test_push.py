@@ -264,6 +264,22 @@ def test_the_chat_of_the_how_to_shows_both_sides_also_after_a_change_of_pages(pa
     assert page.get_by_label("Your message").input_value() == ""
 
 
+def test_nothing_is_thrown_into_the_page(page: Page, faults: list[str], chat: Chat) -> None:
+    visitor = came(page, chat)
+    page.evaluate("trackr.onmessage(() => { throw new Error('of the page') })")
+    page.evaluate("trackr.onmessage((data, { by }) => { window.later = [data, by] })")
+    page.evaluate("trackr.onmessage('no function')")
+    page.evaluate("trackr.say('x'.repeat(5000))")  # is refused once, and not said again
+    page.evaluate("trackr.say('short')")
+    wait_until(lambda: chat.said(visitor) == [("visitor", "short")], 20, "the short one alone")
+    for number in range(3):
+        chat.push(visitor, {"text": str(number)})
+    hears(page, "0", "1", "2")
+    page.wait_for_function("window.later && later[0].text == '2'")
+    assert sum("answered with 400" in fault for fault in faults) == 1
+    forgive(page, faults, "answered with 400")
+
+
 def test_consent_that_is_taken_back_ends_it_and_given_begins_it(page: Page, chat: Chat) -> None:
     visitor = came(page, chat)
     page.evaluate("trackr.consent(false)")

@@ -3,19 +3,24 @@
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from tests.browser.conftest import LOCKED
-from tests.servers import wait_until
+from tests.farm import Farm
+from tests.servers import RedisServer, free_port, wait_until
 from tests.streams import Stream
-from tests.up import Up
+from tests.up import ROOT, Up
+from whale.live.push import PING_S
 
 PAGE = "https://shop.example"
 MOST_PAGES = 30
@@ -62,10 +67,21 @@ class Talking:
         return float(found[1]) if found else 0.0
 
 
+def is_ready(live: str) -> bool:
+    try:
+        return requests.get(f"{live}/readyz", timeout=20).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
 @pytest.fixture(scope="module")
 def talking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talking]:
     up = Up(
-        tmp_path_factory.mktemp("talking") / "var", **LOCKED, push_max_pages=MOST_PAGES, push_account_pages=MOST_PAGES
+        tmp_path_factory.mktemp("talking") / "var",
+        **LOCKED,
+        internal_key="i" * 32,
+        push_max_pages=MOST_PAGES,
+        push_account_pages=MOST_PAGES,
     )
     up.start()
     yield Talking(up)
@@ -185,3 +201,62 @@ def test_a_visitor_who_is_erased_is_forgotten_here_too(talking: Talking) -> None
     assert "my secret" in requests.get(address, headers=bearer, timeout=20).text
     talking.up.command_line("erase", "shop", "web", ann, "--yes")
     assert requests.get(address, headers=bearer, timeout=20).json()["messages"] == []
+
+
+def test_a_page_at_one_live_hears_what_another_one_takes(talking: Talking) -> None:
+    ann = str(uuid.uuid4())
+    other = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "whale.cli", "live", "--bind", other]
+    second = subprocess.Popen(command, env=talking.up.environ, cwd=ROOT)
+    try:
+        wait_until(lambda: is_ready(f"http://{other}"), 60, "the second live")
+        token = talking.token(ann)
+        with talking.hears(ann) as stream, Stream(f"http://{other}", path="/push", token=token) as elsewhere:
+            for each in (stream, elsewhere):
+                each.next("ping")
+            assert talking.push(ann, {"text": "for both"}).json()["reached"] == 2
+            said = requests.post(
+                f"http://{other}/push", params={"token": token}, json={"text": "hi"}, timeout=20
+            ).json()
+            for each in (stream, elsewhere):
+                assert each.next("message").data["data"] == {"text": "for both"}
+                assert each.next("message").id == str(said["id"])
+        second.kill()
+        second.wait(20)
+        wait_until(lambda: talking.listening() == {}, 40, "the pages of the one that was killed")
+    finally:
+        second.kill()
+        second.wait(20)
+
+
+def test_pages_stay_while_redis_is_away_and_hear_what_is_said_afterwards(
+    tmp_path: Path, own_redis: RedisServer
+) -> None:
+    ann = str(uuid.uuid4())
+    with Farm(tmp_path, own_redis, None, internal_key="i" * 32) as farm:
+        farm.start_whale()
+        farm.start_live()
+        given = {"pk": "web", "open": True, "origins": [PAGE]}
+        assert requests.post(f"{farm.whale_url}/sites", json=given, timeout=20).status_code == 201
+        asked = {"site": "web", "v_visitor": ann}
+
+        def ask() -> Any:
+            return requests.post(f"{farm.url}/push_token", json=asked, headers={"Origin": PAGE}, timeout=20).json()
+
+        wait_until(lambda: ask().get("token"), 30, "Hail to know the site")
+        with Stream(farm.live_url, path="/push", token=ask()["token"]) as stream:
+            stream.next("ping")
+            own_redis.kill9()
+            assert (
+                requests.post(f"{farm.whale_url}/push/web/{ann}", json={"text": "lost"}, timeout=20).status_code == 503
+            )
+            own_redis.start()
+
+            def push() -> bool:
+                found = requests.post(f"{farm.whale_url}/push/web/{ann}", json={"text": "again"}, timeout=20)
+                return found.status_code == 200
+
+            wait_until(push, 60, "Redis to be back")
+            began = time.monotonic()
+            assert stream.next("message").data["data"] == {"text": "again"}
+            assert time.monotonic() - began < PING_S  # it was woken, and did not read by chance
