@@ -42,6 +42,7 @@ IN_DOCS = {
     "compare-light",
     "decisions-light",
     "funnels-light",
+    "site-light",
     "visitors-dark",
 }
 STILL = """
@@ -65,6 +66,7 @@ def addresses(state: State) -> dict[str, dict[str, str]]:
         "breakdown": {**shop, "dim": "source"},
         "compare": {**shop, "range": week},
         "decisions": {"decision": "free-shipping"},
+        "site": {"pk": '["shop"]'},
         "live": {"pk": '["shop"]'},
     }
     return {view: {"view": view, **more.get(view, {})} for view in VIEWS}

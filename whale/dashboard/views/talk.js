@@ -3,8 +3,8 @@ import { Refused } from '../api.js'
 import { card } from '../card.js'
 import { fill, h, say } from '../dom.js'
 import * as f from '../format.js'
-import { empty, refused } from '../states.js'
 import { none } from '../of_site.js'
+import { empty, refused } from '../states.js'
 import { ofSite } from '../visiting.js'
 
 const EVERY_MS = 2000
