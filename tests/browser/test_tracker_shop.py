@@ -124,6 +124,8 @@ def test_a_visitor_who_lands_browses_signs_up_buys_and_leaves_reads_back_exactly
     assert events == {name: (times, 1) for name, times in EVENTS.items()}
     steps = ["view_product", "add_to_cart", "signup", "purchase"]
     assert [step["visitors"] for step in shop.ask("funnel", steps=steps)["steps"]] == [1, 1, 1, 1]
+    (bought,) = shop.ask("visits", by=["source"], goal="purchase")["rows"]["source"]
+    assert [bought[name] for name in ("value", "visits", "views", "converted", "worth")] == ["news", 1, 5, 1, 85]
     shown = requests.get(f"{shop.site.whale}/visitor/42", {"pk": shop.pk}, timeout=20).json()  # joined with the browser
     assert sorted(each["event"] for each in shown["events"]) == sorted(Counter(EVENTS).elements())
     properties = {each["property"]: each["value"] for each in shown["properties"]}

@@ -30,7 +30,7 @@ NEW_SHARE = 1 / 300  # of the visits that are a new visitor who is told apart
 LIFE_DAYS = 28
 PAGE, PRODUCT, BASKET, ORDER = FUNNEL = ("pageview", "view_product", "add_to_cart", "purchase")
 ENGAGED = "engagement"
-EVENT_PROPERTIES = ("id", "name", "currency")
+EVENT_PROPERTIES = ("id", "name", "currency", "revenue")
 SAVED_FUNNEL = "from visit to order"
 SEGMENTS: dict[str, Any] = {
     "buyers": {"event": ORDER},
