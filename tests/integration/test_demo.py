@@ -160,7 +160,7 @@ def test_visitors_of_the_shop_are_told_apart(running: Shop) -> None:
     )
     assert names == {
         *((name, "visitor") for name in (*of_visits, "customer")),
-        *((name, "event") for name in ("id", "name", "currency")),
+        *((name, "event") for name in ("id", "name", "currency", "revenue")),
     }
     assert [funnel["name"] for funnel in running.ask("/funnels/shop")] == ["from visit to order"]
     saved = running.ask("/funnel", pk="shop", name="from visit to order", period="30d")["steps"]
