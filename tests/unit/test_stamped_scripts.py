@@ -39,7 +39,7 @@ NO_CELLS = {
         "reset",
         "reward",
     ),
-    *("rewarded", "rights", "since", "site_log", "spans", "spy", "sticky", "unname", "used", "words"),
+    *("rewarded", "rights", "say", "since", "site_log", "spans", "spy", "sticky", "unname", "used", "words"),
 }
 """What they write are dictionaries, values, HyperLogLogs, logs and whatever else is no cell; forms and read write nothing."""
 STAMPS = re.compile(r"\bunstamp\(")
