@@ -8,7 +8,7 @@ import { Refused } from '../api.js'
 import { SURE } from '../rows.js'
 import { empty } from '../states.js'
 
-const [MOST_PARTS, SENTENCES] = [4, 3]
+const [MOST_PARTS, MOST_DIMENSIONS, SENTENCES] = [4, 8, 3]
 /** Shifts are looked for by day, and need some days before them. */
 const LOOKED = { today: '30d', '7d': '30d', '1w:1y': '1d:1y' }
 
@@ -28,13 +28,16 @@ export async function shiftsOf(page, metrics, [formula, ...more]) {
   return answer.shifts.map((shift) => ({ ...shift, metric: metrics.of(formula), address }))
 }
 
-export async function showChanged(changed, page, metrics, metric, shifts) {
+/** dims: names of dimensions, of which the first few are looked at; else all are. */
+export async function showChanged(changed, page, metrics, metric, shifts, dims = []) {
   const since = shifts.find((shift) => shift.ongoing && shift.metric.formula === metric.formula)
   const { period, compare, ...asked } = page.asked
   const stretch = since ? { start: since.at, interval: 'day' } : { period, compare: compare ?? 'previous' }
   const told = shifts.map((shift, at) => (at ? shortly : story)(page, metrics, shift))
   if (page.isNew) return void fill(changed.body, told, !told.length && empty('There is no period before this one to compare with yet.'))
-  const explained = await page.ask('factors', { ...asked, metric: metric.formula, limit: 6, ...stretch }).catch((error) => {
+  const dimensions = dims.length > MOST_DIMENSIONS
+    ? [...new Set([...shifts.flatMap(({ path }) => path.slice(0, 1)), ...dims])].slice(0, MOST_DIMENSIONS).map((name) => [name]) : undefined
+  const explained = await page.ask('factors', { ...asked, metric: metric.formula, dimensions, limit: MOST_PARTS, ...stretch }).catch((error) => {
     if (!told.length || !(error instanceof Refused)) throw error
     return null // the sentences stand by themselves
   })

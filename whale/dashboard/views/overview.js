@@ -27,12 +27,13 @@ export async function show(place, page) {
   cards.choose()
   const drawn = cards.chart.during(() => showTotals(view))
   const answered = view.answers.catch(() => {}) // the rest is asked after it, since Whale works at that for longer
+  view.dims = dimensionsOf(page)
   view.shifts = answered.then(() => shiftsOf(page, metrics, page.state.metric ? [chosen] : [...new Set([chosen, tiles[0]])]))
   const notes = answered.then(() => notesOf(page))
   view.marks = Promise.all([view.shifts.catch(() => []), notes])
   await Promise.all([
     drawn,
-    cards.changed.during(async () => showChanged(cards.changed, page, metrics, view.chosen, await view.shifts)),
+    cards.changed.during(async () => showChanged(cards.changed, page, metrics, view.chosen, await view.shifts, await view.dims)),
     cards.values.during(() => showValues(view)),
     cards.notes.during(async () => showNotes(cards.notes, page, await notes)),
   ])
@@ -100,9 +101,9 @@ function nothingThere(chart, page, metrics, address) {
   chart.offer({ address })
 }
 
-async function showValues({ page, cards, metrics, chosen, shifts: looked }) {
+async function showValues({ page, cards, metrics, chosen, dims: listed, shifts: looked }) {
   const { values } = cards
-  const dims = await dimensionsOf(page)
+  const dims = await listed
   const shifts = (await looked.catch(() => [])).filter(({ metric }) => metric.formula === chosen.formula)
   const dim = page.state.dim || (dims.includes(shifts[0]?.path[0]) ? shifts[0].path[0] : dims[0])
   if (!dim) return void fill(values.body, empty('Nothing was counted by dimension.'))
