@@ -3,6 +3,7 @@
     python -m benchmarks.apply                                  without ids and with ids, no AOF
     python -m benchmarks.apply --appendonly always --of quiet --sizes 2000     5,000 quiet pks, when the store knows them
     python -m benchmarks.apply --beside baseline.py --runs 5    each size right after a baseline, figures as ratios to it
+    python -m benchmarks.apply --appendonly always --mirror 32  each size by turns as usual, and with busy buckets written whole
     python -m benchmarks.apply --profile 500                    where the time goes, of the worker and of Redis
 
 A baseline is a script that takes REDIS_PORT and HITS, does the reference workload its own way on that Redis (which it may flush),
@@ -52,6 +53,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, metavar="HITS")
     parser.add_argument("--ids", choices=("no", "yes", "both"), default="both")
+    parser.add_argument("--mirror", type=float, metavar="MB", help="also with HAILWHALE_MIRROR_MB")
     parser.add_argument("--profile", type=int, metavar="HITS", help="profile calls of so many hits, and stop")
     parser.add_argument("--of", choices=("reference", "quiet"), default="reference", help="workload")
     options = parser.parse_args()
@@ -66,6 +68,7 @@ def main() -> None:
         known = {size: made(options, size, False) if options.of == "quiet" else [] for size in options.sizes}
         runs: dict[tuple[int, bool], list[Run]] = {key: [] for key in bodies}
         ratios: dict[tuple[int, bool], list[float]] = {key: [] for key in bodies}
+        whole: dict[tuple[int, bool], list[Run]] = {key: [] for key in bodies}
         for _ in range(options.runs):
             for script in options.beside or [None]:
                 found = baseline(script, redis, options.hits) if script else dict.fromkeys(options.sizes, 0.0)
@@ -73,6 +76,9 @@ def main() -> None:
                     for ids in kinds if size in options.sizes else ():
                         ours = measure(redis, bodies[size, ids], size, options.hits, known[size])
                         runs[size, ids].append(ours)
+                        if options.mirror:
+                            mine = measure(redis, bodies[size, ids], size, options.hits, known[size], options.mirror)
+                            whole[size, ids].append(mine)
                         if theirs:
                             ratios[size, ids].append(ours.rate / theirs)
     figures = []
@@ -82,6 +88,13 @@ def main() -> None:
             figures.append(Figure(what, [run.rate for run in mine], "hits/s"))
             figures.append(Figure("  worker", [run.worker_us for run in mine], "us/hit"))
             figures.append(Figure("  Redis", [run.redis_us for run in mine], "us/hit"))
+        if whole[size, ids]:
+            by_turns = [*zip(whole[size, ids], mine, strict=True)]
+            figures.append(Figure("  written whole", [run.rate for run, _ in by_turns], "hits/s"))
+            figures.append(
+                Figure("    worker, ratio", [run.worker_us / usual.worker_us for run, usual in by_turns], "")
+            )
+            figures.append(Figure("    Redis, ratio", [run.redis_us / usual.redis_us for run, usual in by_turns], ""))
         if ratios[size, ids]:
             target = RATIO_WITH_IDS if ids else RATIO
             figures.append(Figure("  ratio to the baseline", ratios[size, ids], "", target))
@@ -99,14 +112,17 @@ def decoded(bodies: Sequence[bytes]) -> list[Message]:
     return [part for body in bodies for part in (messages_of(body) if messages_of else [decode_message(body)])]
 
 
-def measure(redis: RedisServer, bodies: list[bytes], size: int, hits: int, known: Sequence[bytes] = ()) -> Run:
+def measure(
+    redis: RedisServer, bodies: list[bytes], size: int, hits: int, known: Sequence[bytes] = (), mirror_mb: float = 0.0
+) -> Run:
     """All messages on an empty Redis by a worker that knows nothing yet, or only those that it has applied before.
 
     It takes one group after the other, as it does where messages wait.
     """
     with redis.client(socket_timeout=60) as client:
         client.flushall()
-        settings = workload.settings(redis_url=redis.url)
+        mirror = {"mirror_mb": mirror_mb} if mirror_mb else {}  # a checkout from before may not know it
+        settings = workload.settings(redis_url=redis.url, **mirror)
         applier = Applier(connect(settings), settings)
         apply_each(applier, groups(known, size))
         wall, mine, theirs = time.perf_counter(), time.process_time(), redis_cpu(client)

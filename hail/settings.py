@@ -369,6 +369,9 @@ class Settings:
     branches_mb: float = setting(48.0, "MB", "cache of expanded dimensions in each worker or hailwail")
     forget_above_mb: float = setting(200.0, "MB", "memory of a worker or hailwail above which it empties its caches")
     dictionaries_mb: float = setting(48.0, "MB", "cache of Redis' numbers for names, in each process that counts")
+    mirror_mb: float = setting(
+        0.0, "MB", "cache of busy buckets in a worker or hailwail, which then writes them whole; 0: none"
+    )
     # what Whale holds in memory
     names_mb: float = setting(128.0, "MB", "cache of names and their numbers, in each process that queries")
     answers_mb: float = setting(32.0, "MB", "cache of HTTP answers, and another as large for Python answers")

@@ -188,6 +188,7 @@ for _name, _help in (
     ("site", "Make, list, change and remove sites and their settings."),
     ("erase", "Erase a visitor of a site."),
     ("journal", "Show who changed accounts, users, sites and keys."),
+    ("unstamp", "Make an older version able to count again."),
 ):
     main.add_command(_Elsewhere(_name, f"whale.commands.{_name}", _help))
 

@@ -17,10 +17,14 @@ STORES = ("memory", *IN_REDIS)
 
 @pytest.fixture(params=STORES)
 def settings(request: pytest.FixtureRequest) -> Settings:
+    return settings_of(request.param, request)
+
+
+def settings_of(store: str, request: pytest.FixtureRequest) -> Settings:
     environ = {}
-    if request.param != "memory":
-        environ["HAILWHALE_REDIS_URL"] = request.getfixturevalue(request.param).url
-    if request.param == "redis_cluster":
+    if store != "memory":
+        environ["HAILWHALE_REDIS_URL"] = request.getfixturevalue(store).url
+    if store == "redis_cluster":
         environ["HAILWHALE_REDIS_URL"] = environ["HAILWHALE_REDIS_URL"].replace("redis://", "redis+cluster://")
         environ["HAILWHALE_SHARDS"] = "8"
     return load(environ)

@@ -44,7 +44,7 @@ def running(
     """One farm for all scenarios, on a Redis of its own."""
     folder, queue = tmp_path_factory.mktemp("farm"), f"proof-{secrets.token_hex(4)}"
     version = request.param
-    settings = {"shards": SHARDS, "message_version": version, **LOGS}
+    settings = {"shards": SHARDS, "message_version": version, "mirror_mb": 4, **LOGS}
     with RedisServer() as redis, Farm(folder, redis, rabbitmq, queue, **settings) as farm:
         yield farm
 
@@ -322,3 +322,6 @@ def test_an_older_aof_under_a_running_worker(rabbitmq: RabbitMQ, unique: str, tm
 
 def test_at_the_end_nothing_is_left_and_all_is_still_counted_once(farm: Farm) -> None:
     farm.finish()
+    client = farm.redis.client()
+    dictionaries = [key for key in client.scan_iter("default:*:n:*") if client.type(key) == b"hash"]
+    assert any(client.hexists(key, "w") for key in dictionaries)  # some buckets were written whole

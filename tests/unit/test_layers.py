@@ -167,6 +167,7 @@ EDGES = {
     "whale/store/redis/changes.py": "tokens and generations of dictionaries",
     "whale/store/redis/numbers.py": "tokens of dictionaries",
     "whale/store/redis/sweep.py": "tokens of dictionaries",
+    "whale/store/redis/whole.py": "stamps",
     "whale/commands/tail.py": "waiting for hits",
     "whale/web.py": "keys under which passwords and tries are remembered; ids, secrets and salts that an admin asks for",
     "whale/commands/supervisor.py": "waiting for parts, and starting them again",

@@ -6,9 +6,11 @@ from pathlib import Path
 import whale.store
 
 LUA = Path(whale.store.__file__).parent / "lua"
-CELLS = {"apply", "sweep"}
+CELLS = {"apply", "sweep", "whole"}
 BEFORE_APPLY = {"set"}
 """What it hands to apply.lua is all that it writes of cells."""
+STAMP_ALONE = {"load", "unstamp"}
+"""They put one, or remove it."""
 NO_CELLS = {
     *(
         "alias",
@@ -50,17 +52,20 @@ def text(name: str) -> str:
 
 
 def test_each_script_is_said_to_write_cells_or_not() -> None:
-    assert {path.stem for path in LUA.glob("*.lua")} == CELLS | BEFORE_APPLY | NO_CELLS
+    assert {path.stem for path in LUA.glob("*.lua")} == CELLS | BEFORE_APPLY | STAMP_ALONE | NO_CELLS
 
 
 def test_those_that_write_cells_remove_the_stamp_and_no_other_does() -> None:
-    assert {path.stem for path in LUA.glob("*.lua") if STAMPS.search(path.read_text())} == CELLS | {"newer"}
+    assert {path.stem for path in LUA.glob("*.lua") if STAMPS.search(path.read_text())} == CELLS | {
+        "newer",
+        "unstamp",
+    }
 
 
 def test_whoever_takes_a_dictionary_asks_for_the_stamp_with_the_token_or_the_generation() -> None:
     asking = {path.stem for path in LUA.glob("*.lua") if "is_later(" in path.read_text()}
-    assert asking == CELLS | BEFORE_APPLY | {"intern", "mark", "newer", "reset"}
-    for name in asking - {"newer"}:
+    assert asking == (CELLS - {"whole"}) | BEFORE_APPLY | STAMP_ALONE | {"intern", "mark", "newer", "reset"}
+    for name in asking - {"newer", "unstamp"}:
         assert re.search(r"'HMGET', [^)]*'(g|gen)', 'w'\)", text(name)), name
 
 
@@ -84,4 +89,4 @@ def test_blocks_are_written_from_python_by_these_modules_alone() -> None:
     """A key of a block is built for those who read, and for scripts that write."""
     folder = LUA.parent / "redis"
     using = {path.stem for path in folder.glob("*.py") if re.search(r"\bkeys\.block\(", path.read_text())}
-    assert using == {"below", "changes", "reader", "writer"}
+    assert using == {"below", "changes", "reader", "whole", "writer"}

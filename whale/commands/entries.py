@@ -23,6 +23,7 @@ from whale.library.erasing import ErasingStore
 from whale.library.managing import AccountStore, Managing
 from whale.passwords import MOST_BYTES, SALT_BYTES, check_new, hash_of
 from whale.store import connect, with_redis
+from whale.store.contract.server import Server
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -46,7 +47,7 @@ def refuse(error: CallerError) -> NoReturn:
     sys.exit(2)
 
 
-class CommandStore(AccountStore, ErasingStore, Protocol):
+class CommandStore(AccountStore, ErasingStore, Server, Protocol):
     """All that these commands ask of a store."""
 
 

@@ -932,5 +932,8 @@ class MemoryStore:
     def rewrite_aof(self) -> str:
         return "none"
 
+    def remove_stamps(self) -> int:
+        return 0
+
     def hurried(self, timeout_s: float) -> "MemoryStore":
         return self

@@ -19,5 +19,8 @@ class Server(Protocol):
         not, as the server is not HailWhale's own or is at it already, `none` where no such file is written.
         """
 
+    def remove_stamps(self) -> int:
+        """Of how many pks it was noted that a process remembers what lies in the store: it is not any more. Safe while they count."""
+
     def hurried(self, timeout_s: float) -> Self:
         """The same store over a connection of its own, which waits at most about three times so long for an answer."""

@@ -11,7 +11,7 @@
 -- Returns  {"seen", i, ...}: these messages (the first 1,000 of them) were applied before, nothing is written
 --          {"newer", pk}: see newer.lua, nothing is written
 --          {"stale", i, ...}: these dictionaries (the first 1,000) do not know their token, nothing is written
---          {"ok", faults}
+--          {"ok", faults}; after whole.lua see there
 -- Cost     one GETBIT and SETBIT a message, one HMGET a dictionary (and one HDEL of a stamp that is there), 2 calls and 1 HINCRBY a sparse cell or 1/1000 BITFIELD a dense one.
 --
 -- Nothing may fail after the first write, since Redis does not roll back: keys of another type are left alone and their cells set aside.
@@ -39,18 +39,25 @@ for i = 1, D do
 end
 if #refused > 0 then return {'stale', unpack(refused, 1, math.min(#refused, 1000))} end
 
+if whole then
+  local moved = whole.moved(stamps)
+  if moved then return moved end
+end
+
 for i = 1, M do
   redis.call('SETBIT', KEYS[i], bits[2 * i - 1], 1)
   if bits[2 * i] > 0 then redis.call('EXPIRE', KEYS[i], bits[2 * i]) else redis.call('PERSIST', KEYS[i]) end
 end
-for i = 1, D do unstamp(KEYS[M + i], stamps[i]) end
+for i = 1, D do
+  if whole then whole.stamp(i, KEYS[M + i], stamps[i]) else unstamp(KEYS[M + i], stamps[i]) end
+end
 
 local faults_key, aside -- of the account that is worked at
 local faults = 0
 
 -- Notes, in the dictionary, that a cell lacks an amount: "interval:block:offset:metric:node;" for those who read it. Past NOTES bytes
 -- it is "*;": any cell may.
-local NOTES, at_block, at_offset = 20000, nil, nil
+local NOTES, at_block, at_offset, at_number = 20000, nil, nil, nil
 local function note(metric, node)
   local head, pk, interval, block, page = at_block:match('^(.-:)r:([^:]+):(%w+):(%-?%d+):(%d+)$')
   local dictionary = head .. 'n:' .. pk:match('^[^.]+')
@@ -166,11 +173,15 @@ local function dense_is_smaller(cells)
 end
 
 local function add_bucket(block, offset, cells, ttl)
-  if redis.call('GETBIT', block, offset) == 1 then return add_dense(block, offset, cells, ttl) end
+  if redis.call('GETBIT', block, offset) == 1 then
+    if whole then whole.found(at_number, offset) end
+    return add_dense(block, offset, cells, ttl)
+  end
   local key = block .. ':' .. offset
   local before = redis.pcall('HLEN', key)
   if before == 0 and size_of(cells) > DENSE and dense_is_smaller(cells) then
     redis.call('SETBIT', block, offset, 1)
+    if whole then whole.found(at_number, offset) end
     return add_dense(block, offset, cells, ttl)
   end
   add_hash(key, cells, 0)
@@ -185,6 +196,7 @@ local function add_bucket(block, offset, cells, ttl)
     if dense_is_smaller(all) then
       redis.call('DEL', key)
       redis.call('SETBIT', block, offset, 1)
+      if whole then whole.found(at_number, offset) end
       add_dense(block, offset, all, ttl)
     end
   end
@@ -198,9 +210,9 @@ local function split(block, ttl)
   for offset, cells in pairs(all) do add_bucket(block, offset, cells, ttl) end
 end
 
-local function add_block(block, buckets)
+local function add_block(block, buckets, number)
   local ttl = buckets[1]
-  at_block = block
+  at_block, at_number = block, number
   local kind = redis.call('TYPE', block).ok
   if kind == 'none' then
     local fields = 0
@@ -245,7 +257,9 @@ for a = 5, #head do
   faults_key, aside = KEYS[own + 2], KEYS[own + 3]
   tell(tallies, at, KEYS[own + 1])
   for i = 1, #lost, 2 do redis.pcall('HINCRBY', faults_key, lost[i], lost[i + 1]) end
-  for i = 1, blocks do add_block(KEYS[own + 3 + i], all[block + i]) end
+  if whole then whole.write(a - 4, split, fault) end
+  for i = 1, blocks do add_block(KEYS[own + 3 + i], all[block + i], block + i) end
   at, block = own + 3 + blocks, block + blocks
 end
+if whole then return {'ok', faults, whole.others, whole.dense} end
 return {'ok', faults}

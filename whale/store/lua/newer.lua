@@ -13,3 +13,4 @@ local function is_later(stamp) return stamp and #stamp ~= 16 end
 local function unstamp(dictionary, stamp)
   if stamp then redis.call('HDEL', dictionary, 'w') end
 end
+local whole -- what whole.lua has for apply.lua, where it stands between

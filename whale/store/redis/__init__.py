@@ -46,6 +46,7 @@ from whale.store.redis.log_reader import LogReader
 from whale.store.redis.log_sweep import LogSweeper
 from whale.store.redis.log_who import LogWho
 from whale.store.redis.marker import Marker
+from whale.store.redis.mirror import Mirror
 from whale.store.redis.names import Names
 from whale.store.redis.numbers import Numbers
 from whale.store.redis.owners import Owners
@@ -58,6 +59,7 @@ from whale.store.redis.sweep import Sweepers
 from whale.store.redis.talks import Talks
 from whale.store.redis.tallies import Tallies
 from whale.store.redis.timeline import Timeline
+from whale.store.redis.whole import Whole
 from whale.store.redis.writer import Writer
 
 
@@ -87,8 +89,9 @@ class RedisStore:
 
         self.numbers = Numbers(database)
         self.marker = Marker(database, self.numbers)
-        self.writer = Writer(database, self.numbers, self.marker)
-        self.resets, self.forget, self.send = self.numbers.resets, self.numbers.forget, self.writer.send
+        whole = Whole(database, Mirror(settings.mirror_mb)) if settings.mirror_mb else None
+        self.writer = Writer(database, self.numbers, self.marker, whole)
+        self.resets, self.forget, self.send = self.numbers.resets, self.writer.forget, self.writer.send
         self.sweep = Sweepers(database).sweep
         timeline = Timeline(database)
         self.write_note, self.erase_note = timeline.write_note, timeline.erase_note
@@ -246,6 +249,14 @@ class RedisStore:
         except redis.ResponseError:  # it is at it, and began before now
             return "kept"
         return "rewriting"
+
+    @reachable
+    def remove_stamps(self) -> int:
+        remove, found = self._database.script("newer", "unstamp"), 0
+        for key in self.client.scan_iter("*:n:*", count=1000):
+            if layout.is_dictionary(key.decode()):
+                found += remove([key.decode()], [])
+        return found
 
     def hurried(self, timeout_s: float) -> "RedisStore":
         return RedisStore(Connection(self.settings.redis_url, timeout_s), self.settings, self.dictionaries)

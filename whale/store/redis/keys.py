@@ -135,6 +135,12 @@ def is_later(stamp: bytes | None) -> bool:
     return stamp is not None and len(stamp) != STAMP
 
 
+def is_dictionary(key: str) -> bool:
+    """Whether it is a key that `Keys.dictionary` makes."""
+    parts = key.split(":")
+    return len(parts) == 4 and parts[2] == "n" and parts[1][:1] + parts[1][-1:] == "{}"
+
+
 def visitor_id(visitor: str) -> str:
     """How a visitor stands in keys."""
     return base64.urlsafe_b64encode(digest(visitor, size=12)).decode()

@@ -1,10 +1,13 @@
 """Writing what hits add up to: find the number of each node and metric, turn cells into slots of pages, hand all pages of a shard
 to apply.lua in one call. What is no sum goes to mark.lua before.
 
+Where buckets may be written whole (whole.py), a call has those that are, and what others get. If somebody else wrote meanwhile, Redis
+writes nothing and says so; the call goes again at once, with all as amounts to be added.
+
 The calls of all shards are sent at once. Redis works on them while the next group is made ready: at most one is on its way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +17,14 @@ from whale.cells import Batch, Settle, Tally, Zoned
 from whale.errors import Unavailable
 from whale.period import Interval
 from whale.store.redis import keys as layout
-from whale.store.redis.connection import Sent, pack, reachable
+from whale.store.redis.connection import Script, Sent, pack, reachable
 from whale.store.redis.database import Database
+from whale.store.redis.draft import Draft, Page
 from whale.store.redis.keys import Keys, place
 from whale.store.redis.marker import Lost, Marker, lose
 from whale.store.redis.numbers import TRIES, Dictionary, Numbers, ResetLog
 from whale.store.redis.slots import Packed, pack_rows, pack_sums
+from whale.store.redis.whole import Whole
 
 TALLY_TTL_S = 7 * DAY
 
@@ -42,7 +47,10 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Call:
-    """Of apply.lua, on one shard. of: an account in it.  dictionaries, logs: those that it checks, with their accounts."""
+    """Of apply.lua, on one shard. of: an account in it.  dictionaries, logs: those that it checks, with their accounts.
+
+    draft: where buckets may be written whole.  blocks: those that are added to.  again: the call anew, after the draft has changed.
+    """
 
     of: Keys
     shard: int
@@ -50,14 +58,17 @@ class _Call:
     arguments: Sequence[bytes]
     dictionaries: Sequence[tuple[str, Dictionary]]
     logs: Sequence[tuple[str, ResetLog]]
+    draft: Draft | None
+    blocks: Sequence[Page]
+    again: "Callable[[], _Call]"
 
 
 class Writer:
-    """Not for several threads at once."""
+    """Not for several threads at once. whole: None where nothing is written whole."""
 
-    def __init__(self, database: Database, numbers: Numbers, marker: Marker):
-        self._database, self._numbers, self._marker = database, numbers, marker
-        self._apply = database.script("newer", "apply")
+    def __init__(self, database: Database, numbers: Numbers, marker: Marker, whole: Whole | None = None):
+        self._database, self._numbers, self._marker, self._whole = database, numbers, marker, whole
+        self._apply = whole.script if whole else database.script("newer", "apply")
         self._sent: _InFlight | None = None
 
     @reachable
@@ -69,14 +80,31 @@ class Writer:
         for _ in range(TRIES):
             parts = self._parts(batches, cells, now)
             calls, again = self._calls(tallies, parts, now)
-            drops = self._numbers.drops
+            changes = self._changes()
             if self._sent:
                 self._sent.arrive()
-            if self._numbers.drops == drops:  # else what is ready may be as old as what came back
+            if self._changes() == changes:  # else what is ready may be as old as what came back
                 marks = [tally.mark for tally in tallies]
-                self._sent = _InFlight(self._database, self._numbers, self._send(calls), calls, marks, again)
+                for call in calls:
+                    if call.draft:
+                        call.draft.sent()
+                try:
+                    sent = self._send(calls)
+                except BaseException:
+                    _lose(calls)
+                    raise
+                self._sent = _InFlight(self._database, self._numbers, self._apply, sent, calls, marks, again)
                 return self._sent
         raise Unavailable(f"Redis: dictionaries changed {TRIES} times while hits were made ready")
+
+    def forget(self) -> None:
+        """What is remembered only to count faster."""
+        self._numbers.forget()
+        if self._whole:
+            self._whole.mirror.forget()
+
+    def _changes(self) -> tuple[int, int]:
+        return self._numbers.drops, self._whole.mirror.losses if self._whole else 0
 
     def _send(self, calls: Sequence[_Call]) -> Sent:
         return Sent(self._database.connection, self._apply, [(call.keys, call.arguments) for call in calls])
@@ -92,13 +120,19 @@ class Writer:
         for part in parts:
             for shard in part.pages.keys() | part.homed.keys():
                 there.setdefault(shard, []).append(part)
-        calls, refused = [], dict[int, set[Mark]]()
+        ready, refused = list[tuple[int, list[_Part], list[tuple[str, ResetLog]]]](), dict[int, set[Mark]]()
         for shard, mine in sorted(there.items()):
             logs = [(part.account, self._numbers.resets_on(part.account, part.keys, shard)) for part in mine]
             if all(log.resets <= part.batch.resets for part, (_, log) in zip(mine, logs, strict=True)):
-                calls.append(self._call(shard, tallies, mine, logs, now))
+                ready.append((shard, mine, logs))
             else:
                 refused[shard] = set()
+        drafts = dict[int, Draft]()
+        if self._whole:
+            drafts = self._whole.drafts(
+                {shard: [part.pages.get(shard, {}) for part in mine] for shard, mine, _ in ready}
+            )
+        calls = [self._call(shard, tallies, mine, logs, now, drafts.get(shard)) for shard, mine, logs in ready]
         return calls, refused
 
     def _parts(self, batches: Mapping[str, Batch], cells: Zoned, now: float) -> list[_Part]:
@@ -130,6 +164,7 @@ class Writer:
         parts: Sequence[_Part],
         logs: Sequence[tuple[str, ResetLog]],
         now: float,
+        draft: Draft | None,
     ) -> _Call:
         dictionaries = [
             (part.account, dictionary)
@@ -146,16 +181,45 @@ class Writer:
         names += (known.key for known in checked)
         head: list[Any] = [bits, [known.token.decode() for known in checked], int(now), TALLY_TTL_S]
         flat: list[list[Any]] = []
-        for part in parts:
-            head.append(self._told(shard, part, names, flat, now))
-        return _Call(parts[0].keys, shard, names, [pack(head), pack(flat)], dictionaries, logs)
+        blocks: list[Page] = []
+        for number, part in enumerate(parts):
+            pages = draft.amounts[number] if draft else part.pages.get(shard, {})
+            head.append(self._told(shard, part, pages, names, flat, now))
+            blocks += pages
+        asked: list[bytes] = []
+        if draft:
+            whole, asked = draft.asked(
+                [known for _, known in dictionaries], len(logs), lambda page: self._ttl(page, now)
+            )
+            names += map(self._block, whole)
 
-    def _told(self, shard: int, part: _Part, names: list[str], flat: list[list[Any]], now: float) -> list[Any]:
+        def again() -> _Call:
+            return self._call(shard, tallies, parts, logs, now, draft)
+
+        arguments = [pack(head), pack(flat), *asked]
+        return _Call(parts[0].keys, shard, names, arguments, dictionaries, logs, draft, blocks, again)
+
+    def _ttl(self, page: Page, now: float) -> int:
+        return self._database.ttl(page[1], page[2], now)
+
+    def _block(self, page: Page) -> str:
+        dictionary, interval, block, number = page
+        keys = self._database.keys(dictionary.account)
+        return keys.block(dictionary.shard, dictionary.blocks, interval, block, number)
+
+    def _told(
+        self,
+        shard: int,
+        part: _Part,
+        pages: Mapping[Page, Sequence[Any]],
+        names: list[str],
+        flat: list[list[Any]],
+        now: float,
+    ) -> list[Any]:
         """Adds the keys and the blocks of an account on a shard, and gives its part of the head: see apply.lua."""
         keys, homed = part.keys, part.homed.get(shard, ())
         names += (keys.publisher(publisher) for publisher, *_ in homed)
         names += (keys.publishers(shard), keys.faults(shard), keys.aside(shard))
-        pages = part.pages.get(shard, {})
         for (dictionary, interval, block, page), buckets in pages.items():
             names.append(keys.block(shard, dictionary.blocks, interval, block, page))
             flat.append([self._database.ttl(interval, block, now), *buckets])
@@ -188,7 +252,8 @@ class Writer:
             zone, tables = self._database.zone(account), dict[int, list[Packed]]()
             for interval, (starts, rows) in batch.table.levels.items():
                 if id(rows) not in tables:  # levels share their rows, too
-                    tables[id(rows)] = pack_rows(batch.table, rows, len(starts), self._numbers.pages)
+                    pages, as_columns = self._numbers.pages, self._whole is not None
+                    tables[id(rows)] = pack_rows(batch.table, rows, len(starts), pages, as_columns)
                 for start, found in zip(starts, tables[id(rows)], strict=True):
                     add(interval, *place(interval, start, zone), found)
         return grouped, lost
@@ -220,6 +285,12 @@ def _homed(keys: Keys, batch: Batch) -> dict[int, list[_Told]]:
     return found
 
 
+def _lose(calls: Sequence[_Call]) -> None:
+    for call in calls:
+        if call.draft:
+            call.draft.lost()
+
+
 class _InFlight:
     """Calls that were sent. What they stand on is kept from there to their answers: the state of the servers, numbers and resets.
 
@@ -230,12 +301,14 @@ class _InFlight:
         self,
         database: Database,
         numbers: Numbers,
+        script: Script,
         sent: Sent,
         calls: Sequence[_Call],
         marks: Sequence[Mark],
         again: dict[int, set[Mark]],
     ):
         self._database, self._numbers, self._calls, self._marks = database, numbers, calls, marks
+        self._script = script
         self._sent: Sent | None = sent
         self._steady = database.connection.steady_now
         self._again = again
@@ -261,15 +334,29 @@ class _InFlight:
         try:
             with self._steady:
                 for call, answer in zip(self._calls, sent.answers(), strict=True):
+                    if answer[0] == b"moved" and call.draft:
+                        call.draft.moved(call.dictionaries[i][1] for i in answer[1:])
+                        call = call.again()
+                        answer = self._script(call.keys, call.arguments)
                     self._heed(call, answer)
                 for call in self._calls:
                     self._database.await_replicas(call.of, call.shard)
             self._error = None
         except Exception as error:  # of this group alone, while another one is sent
             self._error = error
+            _lose(self._calls)
         self._calls, self._marks = (), ()
 
     def _heed(self, call: _Call, answer: Any) -> None:
+        if call.draft and answer[0] == b"ok":
+            _, _, others, dense = answer
+            places = zip(dense[::2], dense[1::2], strict=True)
+            call.draft.kept(
+                [call.dictionaries[i][1] for i in others],
+                [(call.blocks[block - 1], offset) for block, offset in places],
+            )
+        elif call.draft:
+            call.draft.lost()
         if answer[0] == b"seen":
             self._again[call.shard] = {self._marks[i] for i in answer[1:]}
         elif answer[0] == b"stale":
