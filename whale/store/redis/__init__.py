@@ -2,6 +2,7 @@
 
     connection ── database ─┬─ numbers ─┬─ marker ── writer      what hits add up to
                             │           └─ changes               set and reset, with numbers of its own
+                            ├─ whole ── draft, mirror ── writer     busy buckets, remembered and written whole
                             ├─ known ── names, reader, below     questions
                             └─ ids, tallies, faults, aside, spy, live, talks, decisions, definitions, saved, declared, imports, timeline,
                                   sweep, accounts, directory, events, identities, compaction, log_reader, log_who,
