@@ -20,6 +20,8 @@ from whale.live.web import make_app
 from whale.store.contract.talks import Page
 from whale.store.memory import MemoryStore
 
+pytestmark = pytest.mark.usefixtures("loop_of_now")
+
 NOW = 1_800_000_000.0
 ACT = Act(1, "test", "add", "", "")
 SHOP, CAFE = "shopshopsh", "cafecafeca"

@@ -14,6 +14,8 @@ import pytest
 from hail.connections import Bounds, Connections, Wait
 from hail.server import ACCEPTED_A_SECOND, ACCEPTED_A_TURN, Greenlets, Stream, Threads, accepted_after
 
+pytestmark = pytest.mark.usefixtures("loop_of_now")
+
 
 def test_each_call_gets_its_own_result() -> None:
     threads = Threads(4)

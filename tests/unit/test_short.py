@@ -28,6 +28,8 @@ from hail.short import MOST_BYTES, USUAL, ShortWay, is_open
 from hail.web import Hail, make_app
 from tests.laws import law
 
+pytestmark = pytest.mark.usefixtures("loop_of_now")
+
 PEER = ("127.0.0.1", 50_000)
 HOST = b"Host: 127.0.0.1:8085\r\n"
 BROWSER = HOST + (
