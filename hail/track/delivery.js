@@ -17,22 +17,18 @@ const MOST_SENT = 60, MOST_BEACON = 20, MOST_BYTES = 48e3, SOON_MS = 400, FIRST_
 let waiting = [], flying = [], mine = [], timer, saving, pause = 0, lost = 0
 
 const pending = () => flying.concat(waiting)
-const queue = (text) => stored('trackr_queue_' + options.account, text)
+const queue = (text) => stored('queue_' + options.account, text)
 /** What is in storage and not among `hits`. */
-const queued = (hits) => {
-  const ids = hits.map((hit) => hit.id)
-  return quiet(() => JSON.parse(queue() || '[]').filter((hit) => !ids.includes(hit.id)))() || []
-}
+const queued = (hits) => quiet(() => JSON.parse(queue() || '[]').filter((hit) => !hits.some((other) => other.id == hit.id)))() || []
 
 /** Keeps what is under way, beside that of other pages: the newest. The last that is kept tells of those that are not. */
-const save = () => {
-  const own = pending(), others = queued(mine.concat(own)), all = others.concat(mine = own).slice(-MOST_STORED), last = all.pop()
-  others.splice(0, others.length + own.length - MOST_STORED).forEach((hit) => { lost += 1 + ~~hit.lost })
-  // of those of this page some may still be sent, so they are lost to the next page alone
-  if (last) all.push({ ...last, lost: last.lost + lost + Math.max(own.length - MOST_STORED, 0) })
+const save = quiet(() => {
+  const own = pending(), all = queued(mine.concat(own)).concat(mine = own), last = all.pop()
+  let more = saving = 0 // those of this page, some of which may still be sent: so they are lost to the next page alone
+  all.splice(0, all.length + 1 - MOST_STORED).forEach((hit) => own.includes(hit) ? more++ : lost += hit.lost + 1)
+  if (last) all.push({ ...last, lost: lost + last.lost + more })
   queue(JSON.stringify(all))
-  saving = 0
-}
+})
 
 const soon = (ms) => {
   if (timer && (pause || ms)) return // a pause is kept, and a hit that need not hurry waits with those before it
@@ -40,34 +36,36 @@ const soon = (ms) => {
   timer = later(flush, pause || ms)
 }
 
-const packed = (hits) => new Blob([JSON.stringify({ account: options.account, site: options.site, sent_at: Date.now(), hits })],
-  { type: 'text/plain' })
+/** A body, as a text: so browsers call it text/plain, and ask no leave of Hail before. */
+const packed = (hits) => JSON.stringify({ account: options.account, site: options.site, sent_at: Date.now(), hits })
 
-const flush = () => {
+const flush = async () => {
   timer = 0
-  waiting = waiting.filter((hit) => Math.abs(Date.now() - hit.at) < DAY_MS || !++lost)
-  if (flying[0] || !waiting[0]) return
-  let count = MOST_SENT, body
-  while ((body = packed(waiting.slice(0, count))).size > MOST_BYTES) count >>= 1
-  flying = waiting.splice(0, count)
-  new Promise((sent) => sent(fetch(options.serverUrl + '/track', { method: 'POST', body, keepalive: true })))
-    .then((answer) => answer.status).catch(() => 500) // also where a page has put something else in the place of fetch
-    .then(quiet((status) => {
-      if (status > 499 || status == 429) {
-        waiting = pending()
-        pause = Math.min(pause * 2 || FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
-      } else pause = 0
-      flying = []
-      save()
-      if (waiting[0]) soon(0)
-    }))
+  waiting = waiting.filter((hit) => Math.abs(hit.at - Date.now()) < DAY_MS || !++lost)
+  if (!waiting[0] || flying[0]) return
+  let count = MOST_SENT, status = 500, body
+  try { // a page may have put something else in the place of fetch
+    while (new Blob([body = packed(waiting.slice(0, count))]).size > MOST_BYTES) count >>= 1
+    flying = waiting.splice(0, count)
+    status = (await fetch(options.serverUrl + '/track', { keepalive: true, method: 'POST', body })).status
+  } catch (error) {}
+  if (status > 499 || status == 429) {
+    waiting = pending()
+    pause = Math.min(pause * 2 || FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
+  } else pause = 0
+  flying = []
+  save()
+  soon(0)
 }
 
 /** The page hides, and may never be seen again. The browser takes hits without saying whether they came: so they stay, unless all before did. */
 export const leave = () => {
-  for (const hits = pending(); hits[0];) {
+  const hits = pending()
+  while (hits[0]) {
     const part = hits.splice(0, MOST_BEACON)
-    if (quiet(() => navigator.sendBeacon(options.serverUrl + '/track', packed(part)))() && !pause && !flying[0]) waiting = waiting.filter((hit) => !part.includes(hit))
+    if (quiet(() => navigator.sendBeacon(options.serverUrl + '/track', packed(part)))() && !(pause || flying[0])) {
+      waiting = waiting.filter((hit) => !part.includes(hit))
+    }
   }
   save()
 }
@@ -86,14 +84,14 @@ export const send = (event, fields, now) => {
     waiting.push(JSON.parse(text)) // what the page handed over is its own, and may be another thing when it is sent
     lost = 0
   } else lost++
-  saving = saving || later(save)
+  if (!saving) saving = later(save)
   soon(now ? 0 : SOON_MS)
   return hit.id
 }
 
-/** What is under way belongs to nobody any more. */
+/** What is under way belongs to nobody any more. Undefined is not sent; an empty id would be refused. */
 export const anonymize = () => {
-  waiting = waiting.map(({ session, v_visitor, visitor, tab, ...hit }) => ({ ...hit, anonymous: 1 }))
+  waiting.forEach((hit) => Object.assign(hit, { v_visitor: undefined, visitor: undefined, session: undefined, tab: undefined, anonymous: 1 }))
 }
 
 /** What pages before this one could not send, a second from now: by then other tabs have confirmed their own. */

@@ -27,9 +27,9 @@ export const begin = () => {
 /** Since it was asked before: milliseconds, and hundredths of the height. */
 export const difference = () => {
   tick()
-  const depth = Math.max(Math.min(bottom / height * 100 | 0, 100) - told, 0), found = { engaged: engaged | 0, depth }
+  const found = { engaged: engaged | 0, depth: Math.max(Math.min(bottom / height * 100 | 0, 100) - told, 0) }
   engaged = 0
-  told += depth
+  told += found.depth
   return found
 }
 

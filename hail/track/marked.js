@@ -23,10 +23,8 @@ const happened = ({ type: what, target, relatedTarget, button }) => {
     if (SECRET.test([element.type, element.name, element.id, element.autocomplete])) secrets.add(element)
     const value = what == 'blur' && trackrValue != null && !secrets.has(element) ? element.value : undefined
     if (!element.contains(relatedTarget)) hit('element', { type, label, position, on: what.replace('aux', ''), value })
-  } else if (a) {
-    if (options.outbound && a.host && a.host != location.host) hit('outbound', { to: a.host + a.pathname })
-    else if (options.downloads && FILE.test(a.pathname)) hit('download', { file: a.pathname })
-  }
+  } else if (a && options.outbound && a.host && a.host != location.host) hit('outbound', { to: a.host + a.pathname })
+  else if (a && options.downloads && FILE.test(a.pathname)) hit('download', { file: a.pathname })
 }
 
 export const marks = () => {

@@ -18,10 +18,10 @@ const clean = (address, place) => {
   const url = new URL(address)
   url.search = url.search.slice(1).split('&').filter((pair) => {
     const name = pair.split('=')[0]
-    return has(options.query, name) || (!place && /^utm_|^ref$|clid$|braid$/.test(name))
+    return has(options.query, name) || (!place && /^utm_|^ref$|(cl|bra)id$/.test(name))
   }).join('&')
-  if (!options.hash) url.hash = ''
   url.username = url.password = ''
+  if (!options.hash) url.hash = ''
   return url.href.slice(0, MOST_LETTERS)
 }
 
@@ -35,7 +35,7 @@ export const hit = (event, properties, metrics, more) => send(event, { ...where(
 const end = () => {
   if (!page) return
   const found = difference()
-  if (found.engaged || found.depth) hit('engagement', undefined, undefined, found)
+  if (found.engaged + found.depth) hit('engagement', undefined, undefined, found)
 }
 
 export const view = (load) => {
@@ -62,7 +62,7 @@ export const away = () => {
 const first = () => {
   if (page != null || document.hidden || document.prerendering || document.readyState == 'loading') return
   const time = performance.getEntriesByType('navigation')[0] || performance.timing
-  view(Math.max(0, time.domInteractive - Math.max(time.activationStart || 0, time.responseEnd)) | 0)
+  view(Math.max(time.domInteractive - Math.max(time.activationStart || 0, time.responseEnd), 0) | 0)
 }
 
 const hide = () => {
@@ -72,14 +72,14 @@ const hide = () => {
 
 export const watchPages = () => {
   referrer = document.referrer && clean(document.referrer)
-  on('visibilitychange prerenderingchange DOMContentLoaded', () => document.hidden ? hide() : first())
+  on('visibilitychange prerenderingchange DOMContentLoaded', () => (document.hidden ? hide : first)())
   on('pagehide', hide)
   on('pageshow', (event) => event.persisted && next())
   on('popstate hashchange', route)
   for (const name of ['pushState', 'replaceState']) {
     const change = history[name]
     history[name] = (...given) => {
-      change.apply(history, given)
+      change.call(history, ...given)
       route()
     }
   }

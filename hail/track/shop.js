@@ -21,7 +21,7 @@ export const shop = (tracker) => {
     checkout: (cart) => tell('checkout', cart),
     purchase: ({ items = [], ...order }) => {
       // an order without an id is another one each time that it is told, and so are its items
-      items.forEach((item, at) => tell('purchase_item', { ...item, item_revenue: item.price * (item.quantity || 1) }, order.id && { id: `order-${order.id}-item-${at}` }))
+      items.forEach((item, at) => tell('purchase_item', { ...item, item_revenue: item.price * (item.quantity || 1) }, order.id && { id: 'order-' + order.id + '-item-' + at }))
       return tell('purchase', order, {})
     },
     refund: (order) => tell('refund', order, {}),

@@ -12,21 +12,23 @@ import { agree } from './who.js'
 
 let tracker
 
-const begin = (given, parts) => {
+const begin = quiet((given, parts) => {
   const { q, options: { account } = {} } = window.trackr || {}
   if (tracker) return tracker
-  for (const name in given) options[name] = /^(true)?$/.test(given[name]) || given[name] !== 'false' && given[name]
+  for (const name in given) options[name] = /^(true)?$/.test(given[name]) || !/^false$/.test(given[name]) && given[name]
   if (account && account == options.account) return window.trackr
   tracker = {
-    options,
     track: hit,
+    options,
     consent: agree,
   }
   parts.forEach((part) => quiet(part)(tracker, given))
   for (const name in tracker) if (tracker[name].call) tracker[name] = quiet(tracker[name])
   agree(options.consent)
   if (options.account) {
-    for (const f of [watch, watchPages, resume]) quiet(f)()
+    watch()
+    resume()
+    quiet(watchPages)()
   }
   tracker.q = { push: quiet(([name, ...rest]) => tracker[name](...rest)) }
   if (!account) {
@@ -34,12 +36,11 @@ const begin = (given, parts) => {
     ;[].concat(q || []).forEach(tracker.q.push) // it may be an element of that name
   }
   return tracker
-}
+})
 
 export const start = (...parts) => {
-  const safe = quiet(begin)
   window.Trackr = function (given) {
-    return safe(given, parts)
+    return begin(given, parts)
   }
-  if (ofTag && ofTag.account) safe(ofTag, parts)
+  if (ofTag && ofTag.account) begin(ofTag, parts)
 }

@@ -6,7 +6,7 @@ import { quiet, tabs, uuid } from './page.js'
 import { hit, where } from './pages.js'
 import { bake, doubt, facts, stored, tasted } from './who.js'
 
-const YEAR_S = 31536000, ENTRY = 'trackr_entry'
+const YEAR_S = 31536000, ENTRY = 'entry'
 Object.assign(options, { visitorCookieName: 'trackit_visitor', tabIdPrefix: 'trackit_tab_', trackTabs: true })
 
 let entry = ''
@@ -26,8 +26,7 @@ const all = ({ session = '' }) => {
 
 /** Without an id, as a page has before its user is known, it is nobody: else all of them would be one visitor, `undefined`. */
 const become = (given) => {
-  const id = given && typeof given != 'object' ? encodeURIComponent(given) : ''
-  bake(options.visitorCookieName, id, id ? YEAR_S : 0)
+  bake(options.visitorCookieName, given && Object(given) !== given ? encodeURIComponent(given) : '')
   doubt()
 }
 
@@ -45,7 +44,7 @@ export const users = (tracker) => {
     updateUser: (properties) => hit('update', properties),
     logoutUser: () => {
       hit('logout')
-      become('')
+      become()
     },
   })
 }

@@ -19,8 +19,8 @@ export const bundled = (entry, minified) =>
     .outputFiles[0].text
 
 export const built = async (entry) => {
-  const { code } = await minify(bundled(entry, true), { compress: { passes: 2 }, ecma: TARGET })
-  return `/*! HailWhale MIT */${code}\n`
+  const { code } = await minify(bundled(entry, true), { compress: { passes: 2, lhs_constants: false }, ecma: TARGET })
+  return `/*! HailWhale MIT */${code}`
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -79,7 +79,7 @@ test('consent(false) forgets who it was, also in what is under way', () => {
   trackr.consent(false)
   page.pass(0)
   assert.deepEqual(page.names, ['pageview', 'login'])
-  assert.ok(page.hits.every((hit) => hit.anonymous === 1 && !hit.v_visitor && !hit.visitor && !hit.session && !hit.tab))
+  assert.ok(page.hits.every((hit) => hit.anonymous === 1 && [hit.v_visitor, hit.visitor, hit.session, hit.tab].every((id) => id === undefined)))
   assert.deepEqual([page.cookies, page.local], [{}, { other: 'stays' }])
   trackr.consent(true)
   trackr.track('again')

@@ -14,7 +14,7 @@ from hail.web import make_app
 from tests.wsgi import Answer, call
 
 KB = 1024
-MOST = {"trackr.core": 2.6 * KB, "trackr": 4.15 * KB, "trackr.push": 1.5 * KB}
+MOST = {"trackr.core": 2.5 * KB, "trackr": 4 * KB, "trackr.push": 1.5 * KB}
 SCRIPTS = read_scripts()
 
 
