@@ -26,10 +26,11 @@ const clean = (address, place) => {
 }
 
 /** The page, and the page before it. */
-export const where = () => ({ url: page || clean(location), referrer })
+export const where = () => ({ referrer, bot: navigator.webdriver, url: page || clean(location) })
 
 /** more: fields of a hit that is sent at once. */
-export const hit = (event, properties, metrics, more) => send(event, { ...where(), properties, metrics, ...more }, more)
+export const hit = (event, properties, metrics, more) =>
+  send(event, { properties, metrics, ...where(), ...more }, more)
 
 /** The engaged time since it was last told, under the address of the page that it is about. */
 const end = () => {
@@ -41,7 +42,7 @@ const end = () => {
 export const view = (load) => {
   page = clean(location)
   begin()
-  hit('pageview', undefined, undefined, { screen: screen.width + 'x' + screen.height, language: navigator.language, bot: navigator.webdriver, load })
+  hit('pageview', undefined, undefined, { language: navigator.language, screen: screen.width + 'x' + screen.height, load })
 }
 
 const next = () => {

@@ -170,3 +170,12 @@ test('a page that is prerendered tells nothing, until somebody sees it', () => {
   page.pass(400)
   assert.deepEqual(page.names, ['pageview', 'goal'])
 })
+
+test('a browser that a program drives says so with each hit, so that none counts as a person', () => {
+  const page = new Page(SHOP)
+  page.window.navigator.webdriver = true
+  const trackr = page.start()
+  trackr.goal('demo', 20)
+  page.pass(400)
+  assert.deepEqual(page.hits.map(({ event, bot }) => [event, bot]), [['pageview', true], ['goal', true]])
+})
