@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.test_whale_web import Door
+from tests.unit.test_whale_web import DAY, NOW, Door
 
 BIG = "9" * 400
 
@@ -200,3 +200,14 @@ def test_series_of_too_many_rows_are_refused() -> None:
     refused = few.get("/rank", pk="many", period="seven", series="1")
     assert (refused.status, refused.json["code"], refused.json["field"]) == (400, "too_many_points", "limit")
     assert few.get("/rank", pk="many", period="1d:1d", series="1").status == 200
+
+
+def test_today_in_its_first_hour_has_nothing_to_compare_and_says_so(door: Door) -> None:
+    """Both days end at the last whole hour, which is their midnight."""
+    door.now = NOW // DAY * DAY + 10 * 60
+    for at in (door.now, door.now - 365 * DAY):
+        door.count("shop", {"source": ["news", "mail"]}, {"visits": 2, "orders": 1}, at)
+    asked = {"pk": "shop", "period": "today", "compare": "last_year", "dimension": ["source"], "by": "orders/visits"}
+    for by in (asked, {**asked, "by": "visits"}, {**asked, "series": True}):
+        answer = door.get("/rank", **by, order="confidence")
+        assert answer.status == 200, answer.text

@@ -231,7 +231,9 @@ class _Rank:
         if self.ratio is None:
             low[rows], high[rows] = confidence.of_sums(values[rows], support[rows])
             return low, high
-        if not len(rows):
+        if (
+            not len(rows) or not self.buckets.stored
+        ):  # as of today in its first hour, which ends where the other day does
             return low, high
         paths = [self.paths[at] for at in rows.tolist()]
         frame = self._frame(paths, self.cells[rows], self.buckets.others(paths, self.kinds, self.firsts))
