@@ -20,7 +20,7 @@ from whale.web import make_app
 KEYS = {"HAILWHALE_WRITE_KEY": "w", "HAILWHALE_READ_KEY": "r", "HAILWHALE_ADMIN_KEY": "a"}
 OWN = sorted(path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts)
 MOST_LETTERS, STILL_WIDE = 160, {"chart.js", "element.js", "line.js", "lines.js", "options.js"}
-MOST_LINES, MOST_LINES_OF_A_FILE = 4296, 300
+MOST_LINES, MOST_LINES_OF_A_FILE = 4302, 300
 FIRST_VIEW_BYTES, FURTHER_VIEW_BYTES = 60_000, 15_000
 
 

@@ -13,6 +13,7 @@ import * as f from './format.js'
 import { empty } from './states.js'
 import { whenBar } from './when.js'
 
+const HOUR_MS = 3_600_000
 export const SHARE = { unit: 'share' }
 export const OTHERS = '__other__'
 /** A value of a property: any JSON. */
@@ -76,8 +77,12 @@ export function none(error) {
   return { answer: {} }
 }
 
-/** Beside another period both end at the same time of day, as everywhere. */
-export const fairly = ({ compared }, asked) => (compared && Date.parse(compared.now.end) > Date.parse(compared.now.start) ? within(compared.now, asked) : asked)
+/** Beside another period both end at the same time of day, as everywhere; but a day is in sight from its first hour on. */
+export function fairly({ compared }, asked, zone) {
+  const [start, end] = compared ? [compared.now.start, compared.now.end].map(Date.parse) : [0, 0]
+  const isFirstHour = Date.now() - end < HOUR_MS && f.local(end - 1, zone).slice(0, 10) !== f.local(Date.now(), zone).slice(0, 10)
+  return end > start ? within(isFirstHour ? { ...compared.now, end: new Date(end + HOUR_MS).toISOString() } : compared.now, asked) : asked
+}
 
 /** The same question about another range, in the same buckets. */
 export const within = ({ start, end }, { period, ...asked }) =>

@@ -53,7 +53,7 @@ async function draw(given) {
   fill(parts.first)
   const view = { ...given, metrics, counts, tests: testsOf(page.state.where), goals: counts.events.filter((name) => !NO_GOALS.includes(name)) }
   view.goal = goalOf(view)
-  view.asked = { ...fairly(counts, given.asked), where: textOf(view.tests) || undefined, goal: view.goal }
+  view.asked = { ...fairly(counts, given.asked, page.zone), where: textOf(view.tests) || undefined, goal: view.goal }
   if (page.state.where && !view.asked.where) page.say('The address has filters that this page does not know.')
   filters(view, parts.filters)
   showNow(view, now)

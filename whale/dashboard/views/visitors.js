@@ -15,7 +15,7 @@ const NUMBERS = [count('visitors', 'Visitors'), count('new', 'New'), count('retu
 
 export const show = ofSite('visitors', 'Visitors', build, async (given) => {
   const dates = await datesOf(given)
-  const view = { ...given, asked: fairly(dates, given.asked) }
+  const view = { ...given, asked: fairly(dates, given.asked, given.page.zone) }
   const now = await numbersOf(view.page, view.asked)
   const { chart, events, properties, sessions, seen } = view.parts
   await Promise.all([
