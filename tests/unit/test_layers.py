@@ -18,6 +18,7 @@ PURE = {
     "hail/hit.py",
     "hail/live.py",
     "hail/salts.py",
+    "hail/signed.py",
     "hail/tracking/aktivat.py",
     "hail/tracking/sources.py",
     "hail/tracking/translation.py",
@@ -209,6 +210,7 @@ FROM_HAIL = {
     "pixel": "fields_of_pixel token_of",
     "problem": "HOST Unrouted seen_from",
     "publish": "NotAccepted Publisher",
+    "signed": "said_by signed",
     "salts": "CONTENT_TYPE SALT_BYTES dates_at record_of",
     "room": "Bounded COST MEGABYTE Room WIDE calendar few_arenas few_collections give_back held keep_freed "
     "look_for_garbage resident_bytes rest",

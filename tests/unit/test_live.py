@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+import hail.signed
 from hail.message import ACCOUNT
 from hail.settings import Settings, load
 from tests.wsgi import Answer, call
@@ -402,4 +403,4 @@ def test_tokens_of_other_versions_and_other_keys_open_nothing() -> None:
 
 
 def signed(settings: Settings, said: bytes) -> str:
-    return f"{admission._text(said)}.{admission._text(admission._mac(settings, said))}"
+    return hail.signed.signed(said, admission._secret(settings))

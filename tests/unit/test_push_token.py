@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from hail.live import MAX_TOKEN, TOKEN_S, Heard, heard_by, is_drawn, push_token
+from hail.live import TOKEN_S, Heard, heard_by, is_drawn, push_token
 from hail.publish import Publisher
 from hail.settings import load
+from hail.signed import MAX_TOKEN
 from hail.web import make_app
 from tests.nodes import ANN, INTERNAL, Asked, Node
 from tests.unit.test_hail_keys import EVIL, SHOP, Hail, Keyed
